@@ -1,0 +1,48 @@
+# Everything starts from a bare clone: each target makes .venv and installs what it needs first.
+#   PYTHON  the interpreter that .venv is made with (3.11 or newer)
+#   ARGS    handed on to `refine run` (make run) or pytest (make test)
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help venv run test lint bench reference constraints
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+venv: $(INSTALLED)  ## Make .venv with everything that running, testing and benchmarks need
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 11) and \
+	  f"refine needs Python 3.11 or newer, and $(PYTHON) is {v}; name another one: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+run: $(INSTALLED)  ## Refine liquid argon against its measured S(Q) and write runs/argon/report.html
+	$(BIN)/refine run experiments/argon/study.toml --out runs/argon --overwrite $(ARGS)
+
+test: $(INSTALLED)  ## Run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(INSTALLED)  ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p refine -p kernels
+
+bench: $(INSTALLED)  ## Time an MD step against LAMMPS and jax-md
+	$(BIN)/python experiments/benchmarks/md.py
+
+reference: $(INSTALLED)  ## Write docs/reference.md from the models of the study file
+	$(BIN)/refine reference > docs/reference.md
+
+constraints: $(INSTALLED)  ## Pin in constraints.txt what is installed in .venv now
+	@$(BIN)/python -m pip freeze --disable-pip-version-check --exclude-editable > .venv/frozen
+	@! grep -v '^[A-Za-z0-9._-]*==[^ ]*$$' .venv/frozen || { echo "not from a package index, see above"; exit 1; }
+	@{ echo "# Versions that are tested together, for Python 3.11 and newer. Written by make constraints; to move on to newer"; \
+	   echo "# ones: .venv/bin/pip install --upgrade --upgrade-strategy eager -e '.[dev]' && make test && make constraints"; \
+	   cat .venv/frozen; } > constraints.txt
+	@touch $(INSTALLED)

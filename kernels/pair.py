@@ -1,0 +1,255 @@
+"""Forces, energies and virials of a sum of pair functions, one tabulated function for each pair of species.
+
+    U = sum_{i<j} u_ab(r_ij),     f_i = sum_j g_ab(r_ij) (r_i - r_j),     g = -u'(r) / r
+
+The table holds g on a grid that is uniform in r^2 (no square root and no division in the loop), linear between the nodes.
+The energy that is reported is the exact integral of that piecewise linear force,
+
+    u(r) = u(r_cut) + 1/2 integral of g(s) ds from s = r^2 to r_cut^2,
+
+so force and energy belong together to rounding, whatever the size of the table. The distance to the function that was
+tabulated is O(spacing^2): for Lennard-Jones with 4096 nodes from 1.8 to 8.5 Å the force is off by 3e-5 of itself at 2.8 Å.
+Below r_min, g continues linearly in r^2 with the slope of the first interval, or stays constant where that slope would make
+it less repulsive: finite down to r = 0, and repulsive whenever it is so at r_min. From r_cut on the force is zero.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kernels.cell import Components, minimum_image, split
+from kernels.neighbors import NeighborList
+
+PARTS = 2  # in which the places of a list are worked on side by side; see the end of this module
+
+
+class PairTable(NamedTuple):
+    """Pair functions of P species pairs, rows in the order (0,0), (0,1), ..., (1,1), ..., as linear pieces of g(r^2).
+
+    A changed potential changes these numbers and never their shapes, so nothing is compiled again. The pieces cover r^2 from
+    zero to r_cut^2 in equal steps; the last one, which is zero, stands for everything beyond.
+
+    value, slope: (P, pieces) eV/Å^2, g at the start of a piece and its increase over it.
+    energy: (P, pieces) eV, u at the start of a piece.
+    offset: () the place of r^2 = 0 in the first piece (0 to 1). r2_cut: () Å^2. inverse_spacing: () pieces per Å^2.
+    """
+
+    value: jax.Array
+    slope: jax.Array
+    energy: jax.Array
+    offset: jax.Array
+    r2_cut: jax.Array
+    inverse_spacing: jax.Array
+
+
+def table_radii(r_min: float, r_cut: float, size: int) -> np.ndarray:
+    """Radii (size,) float64 of the nodes, uniform in r^2 from r_min to r_cut (Å). ValueError unless 0 < r_min < r_cut."""
+    if not 0 < r_min < r_cut:
+        raise ValueError(f"a table needs 0 < r_min < r_cut; got r_min {r_min} and r_cut {r_cut}")
+    if size < 3:
+        raise ValueError(f"a table needs at least 3 nodes; got {size}")
+    return np.sqrt(np.linspace(r_min**2, r_cut**2, size))
+
+
+def pair_table(
+    energy: np.ndarray, derivative: np.ndarray, r_min: float, r_cut: float, dtype: np.typing.DTypeLike = np.float32
+) -> PairTable:
+    """The table of u (eV) and du/dr (eV/Å), both (P, size) float64, given on `table_radii(r_min, r_cut, size)`.
+
+    Of `energy` only the value at r_cut enters, the rest is the integral of the force; but all of it is compared with that
+    integral. A disagreement beyond 1 % of the local energy plus 1 % of the deepest well raises ValueError: then `derivative`
+    is not the derivative of `energy`, or the nodes are too far apart for it.
+    """
+    energy, derivative = np.asarray(energy, np.float64), np.asarray(derivative, np.float64)
+    if energy.ndim != 2 or energy.shape != derivative.shape:
+        raise ValueError(f"energy {energy.shape} and derivative {derivative.shape} must both be (pairs, size)")
+    if not (np.isfinite(energy).all() and np.isfinite(derivative).all()):
+        raise ValueError("the tabulated energy or its derivative is not finite everywhere between r_min and r_cut")
+    r = table_radii(r_min, r_cut, energy.shape[1])
+    spacing = (r_cut**2 - r_min**2) / (len(r) - 1)
+
+    below = int(np.ceil(r_min**2 / spacing))  # pieces between zero and r_min
+
+    g = -derivative / r
+    rise = np.maximum(g[:, :1] - g[:, 1:2], 0)
+    nodes = np.concatenate([g[:, :1] + rise * np.arange(below, 0, -1), g], axis=1)
+    steps = spacing / 4 * (nodes[:, :-1] + nodes[:, 1:])
+    integral = energy[:, -1:] + np.cumsum(steps[:, ::-1], axis=1)[:, ::-1]
+    _check_consistency(energy, integral[:, below:], r)
+
+    beyond = np.zeros((len(g), 1))
+    pieces = (nodes[:, :-1], np.diff(nodes, axis=1), integral)
+    table = PairTable(
+        *(np.asarray(np.concatenate([field, beyond], axis=1), dtype) for field in pieces),
+        *(np.asarray(scalar, dtype) for scalar in (below - r_min**2 / spacing, r_cut**2, 1 / spacing)),
+    )
+    if not all(np.isfinite(field).all() for field in table):
+        raise ValueError(
+            f"the force at r_min = {r_min} is too large for {np.dtype(dtype)}; start the table further out"
+        )
+    return jax.tree.map(jnp.asarray, table)
+
+
+def _check_consistency(energy: np.ndarray, integral: np.ndarray, r: np.ndarray) -> None:
+    scale = np.abs(energy[:, :-1]) + np.abs(energy.min(axis=1, keepdims=True))
+    wrong = np.abs(integral - energy[:, :-1]) > 0.01 * scale + 1e-9
+    if wrong.any():
+        pair, node = np.argwhere(wrong)[-1]
+        raise ValueError(
+            f"pair {pair}: at r = {r[node]:.3f} the energy is {energy[pair, node]:.6g} but its derivative integrates to "
+            f"{integral[pair, node]:.6g}; the two must belong together (or the table needs more nodes)"
+        )
+
+
+def pair_forces(
+    positions: jax.Array,
+    neighbors: NeighborList,
+    table: PairTable,
+    cell: jax.Array,
+    n_per_species: tuple[int, ...],
+    orthorhombic: bool,
+) -> jax.Array:
+    """Forces (N, 3) in eV/Å, of the type (float32 or float64) of the positions.
+
+    positions: (N, 3) Å, wrapped or not, atoms sorted by species. neighbors: built with at least the table's cutoff.
+    cell: (3, 3) Å. n_per_species (static): number of atoms of each species, in order. orthorhombic: static.
+
+    See the end of this module for why the work is cut up as it is.
+    """
+    _check_shapes(positions, neighbors, table, n_per_species)
+    forces = []
+    for idx, piece in _parts_with_pieces(positions, neighbors.idx, table, cell, n_per_species, orthorhombic):
+        dx, dy, dz = _displacements(positions, idx, cell, orthorhombic)
+        fraction = _place_in_row(_square(dx, dy, dz), table) - _piece_in_row(piece, idx, table, n_per_species)
+        g = _look_up(table.value, piece) + fraction * _look_up(table.slope, piece)
+        forces.append((g * dx, g * dy, g * dz))
+    return jnp.stack(_sum_places(forces), axis=1).astype(positions.dtype)
+
+
+def pair_observables(
+    positions: jax.Array,
+    neighbors: NeighborList,
+    table: PairTable,
+    cell: jax.Array,
+    n_per_species: tuple[int, ...],
+    orthorhombic: bool,
+) -> tuple[jax.Array, jax.Array]:
+    """Energy (N,) and virial (N,) of each atom in eV, half of every pair's share to each of its two atoms.
+
+    sum(energy) = U and sum(virial) = W = sum_{i<j} r_ij . f_ij, so that p V = N k T + W / 3. Arguments as in `pair_forces`.
+    """
+    _check_shapes(positions, neighbors, table, n_per_species)
+    halves = []
+    for idx, piece in _parts_with_pieces(positions, neighbors.idx, table, cell, n_per_species, orthorhombic):
+        r2 = _square(*_displacements(positions, idx, cell, orthorhombic))
+        fraction = _place_in_row(r2, table) - _piece_in_row(piece, idx, table, n_per_species)
+        value, slope, start = (_look_up(field, piece) for field in (table.value, table.slope, table.energy))
+        energy = start - (value + slope * fraction / 2) * fraction / (2 * table.inverse_spacing)
+        used = idx != jnp.arange(positions.shape[0], dtype=jnp.int32)
+        halves.append((jnp.where(used, energy / 2, 0), (value + slope * fraction) * r2 / 2))
+    energy, virial = _sum_places(halves)
+    return energy.astype(positions.dtype), virial.astype(positions.dtype)
+
+
+def _check_shapes(
+    positions: jax.Array, neighbors: NeighborList, table: PairTable, n_per_species: tuple[int, ...]
+) -> None:
+    species = len(n_per_species)
+    if sum(n_per_species) != positions.shape[0]:
+        raise ValueError(f"n_per_species {n_per_species} does not add up to the {positions.shape[0]} atoms")
+    if neighbors.idx.shape[1] != positions.shape[0]:
+        raise ValueError(f"the list was built for {neighbors.idx.shape[1]} atoms, not for {positions.shape[0]}")
+    if table.value.shape[0] != species * (species + 1) // 2:
+        raise ValueError(
+            f"{species} species need {species * (species + 1) // 2} pair functions; got {table.value.shape[0]}"
+        )
+
+
+def _displacements(positions: jax.Array, idx: jax.Array, cell: jax.Array, orthorhombic: bool) -> Components:
+    """x, y, z of r_i - r_j, each of the shape of idx, (places, N). Zero in the places that are not used (j = i)."""
+    dx, dy, dz = (here[None] - _look_up(here, idx) for here in split(positions))
+    return minimum_image(dx, dy, dz, cell, orthorhombic)
+
+
+def _square(dx: jax.Array, dy: jax.Array, dz: jax.Array) -> jax.Array:
+    return dx * dx + dy * dy + dz * dz
+
+
+# How the loop over pairs is cut up, and why (XLA's CPU backend; measured with experiments/benchmarks/md.py)
+#
+# - The sums of g dx, g dy and g dz are one variadic reduction: as three, XLA computes g three times.
+# - LLVM vectorises a loop with gathers only as far as nothing computes an address: in one fused loop, everything from the
+#   positions to the table would be done one pair at a time. So a first kernel computes and stores the piece of the table
+#   that each pair is on; the second one starts from it, and gathers the positions again, which is cheaper than storing
+#   three displacements.
+# - XLA fuses the two back together, whatever barrier is put between them, unless the first one ends in a reduction that is
+#   not trivial. `_store` is such a reduction.
+
+
+def _parts_with_pieces(
+    positions: jax.Array,
+    idx: jax.Array,
+    table: PairTable,
+    cell: jax.Array,
+    n_per_species: tuple[int, ...],
+    orthorhombic: bool,
+) -> list[tuple[jax.Array, jax.Array]]:
+    """The list in PARTS of (K / PARTS, N) places, each with the stored piece of the flattened table its pairs are on."""
+    r2 = _square(*_displacements(positions, idx, cell, orthorhombic))
+    piece = _place_in_row(r2, table).astype(jnp.int32) + _pair_rows(idx, n_per_species) * table.value.shape[1]
+    shape = (PARTS, idx.shape[0] // PARTS, idx.shape[1])
+    return list(zip(idx.reshape(shape), _store(piece.reshape(shape)), strict=True))
+
+
+def _place_in_row(r2: jax.Array, table: PairTable) -> jax.Array:
+    """Number of pieces that lie below r^2, a real number of the type of r2; the zero piece beyond the cutoff."""
+    place = jnp.where(r2 >= table.r2_cut, table.value.shape[1] - 1, r2 * table.inverse_spacing + table.offset)
+    return place.astype(r2.dtype)
+
+
+def _piece_in_row(piece: jax.Array, idx: jax.Array, table: PairTable, n_per_species: tuple[int, ...]) -> jax.Array:
+    return piece - _pair_rows(idx, n_per_species) * table.value.shape[1]
+
+
+def _pair_rows(idx: jax.Array, n_per_species: tuple[int, ...]) -> jax.Array:
+    """Row of the table for every place of the list. Species are ranges of indices, so this is comparisons, not a lookup."""
+    species = len(n_per_species)
+    if species == 1:
+        return jnp.zeros((), jnp.int32)
+    first = np.cumsum(n_per_species)[:-1]
+    own = jnp.asarray(np.repeat(np.arange(species, dtype=np.int32), n_per_species))[None]
+    other = sum((idx >= int(start)).astype(jnp.int32) for start in first)
+    low, high = jnp.minimum(own, other), jnp.maximum(own, other)
+    return low * species - low * (low - 1) // 2 + high - low
+
+
+def _look_up(values: jax.Array, index: jax.Array) -> jax.Array:
+    """values.ravel()[index] for indices that are known to be in range: no wrapping of negative ones, no fill."""
+    return values.ravel().at[index.astype(jnp.uint32)].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
+
+def _store(parts: jax.Array) -> tuple[jax.Array, ...]:
+    """The parts of one array along its first axis, computed and stored by one kernel.
+
+    A reduction in which part p of the axis contributes to result p only: the loop over the axis is unrolled and its
+    conditions are folded away, so each element is computed once.
+    """
+    part = jnp.arange(parts.shape[0]).reshape(-1, *(1,) * (parts.ndim - 1))
+    return _reduce_together(tuple(jnp.where(part == p, parts, 0) for p in range(parts.shape[0])), axis=0)
+
+
+def _sum_places(parts: list[tuple[jax.Array, ...]]) -> tuple[jax.Array, ...]:
+    """Sums over all places of the list, (N,), of quantities that are given part by part, each (K / PARTS, N)."""
+    total = parts[0]
+    for part in parts[1:]:
+        total = tuple(a + b for a, b in zip(total, part, strict=True))
+    return _reduce_together(total, axis=0)
+
+
+def _reduce_together(arrays: tuple[jax.Array, ...], axis: int) -> tuple[jax.Array, ...]:
+    """Sums over one axis as one variadic reduction, so that what the arrays have in common is computed once."""
+    zeros = tuple(jnp.zeros((), array.dtype) for array in arrays)
+    add = lambda left, right: tuple(a + b for a, b in zip(left, right, strict=True))  # noqa: E731
+    return tuple(jax.lax.reduce(arrays, zeros, add, (axis,)))

@@ -1,0 +1,36 @@
+"""Refines interatomic potentials against measured x-ray and neutron total scattering.
+
+`Study` runs a study file; `Curve`, `read_curve` and `convert` are for measured curves. Each is loaded when it is first
+used, so that ``import refine`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from refine.data.curve import Curve
+    from refine.data.readers import read_curve
+    from refine.scattering.convert import convert
+    from refine.study import Study
+
+__version__ = "0.1.0"
+__all__ = ["Curve", "Study", "__version__", "convert", "read_curve"]
+
+_HOMES = {
+    "Curve": "refine.data.curve",
+    "Study": "refine.study",
+    "convert": "refine.scattering.convert",
+    "read_curve": "refine.data.readers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'refine' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

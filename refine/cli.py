@@ -1,0 +1,129 @@
+"""The command ``refine``: thin, no physics. What is slow to import is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import io
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import refine
+from refine.errors import RefineError
+
+INPUT_ERROR, INTERRUPTED = 2, 130
+"""Exit codes: an error that the user can mend; Ctrl-C."""
+
+
+class _Commands(TyperGroup):
+    """The commands, with errors that the user can mend as one line and no traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except RefineError as error:
+            typer.echo(f"refine: {error}", err=True)
+            raise typer.Exit(INPUT_ERROR) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="Refine interatomic potentials against measured x-ray and neutron total scattering.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def main() -> None:
+    """Entry point of the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # Å and ≤ must not end a run where the terminal has no such character
+    app()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"refine {refine.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options that stand before the command."""
+
+
+@app.command()
+def run(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study file (TOML).")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the results.  [default: runs/<name of the study's folder>]", show_default=False),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run in OUT stopped.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in OUT.")] = False,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a value of the study, as in refinement.iterations=3. Repeatable."
+        ),
+    ] = None,
+) -> None:
+    """Run a study: sample, compare with the measurement, correct the potential, report."""
+    from rich.console import Console
+
+    from refine.config import StudyConfig
+    from refine.terminal import r_chi_table, terminal_progress
+
+    if resume and overwrite:
+        raise typer.BadParameter("--resume and --overwrite exclude each other")
+    config = StudyConfig.from_toml(study, changes or ())
+    console = Console(highlight=False)
+    with terminal_progress(console) as progress:
+        progress.stage("loading jax", 1)
+        from refine.study import Study
+
+        engine = Study(config)
+        folder = engine.default_out() if out is None else out
+        progress.message(f"{config.title}: results go to {folder}")
+        try:
+            result = engine.run(folder, resume=resume, overwrite=overwrite, progress=progress)
+        except KeyboardInterrupt:
+            progress.message(f"interrupted; go on with: {resume_command(study, folder, changes or [])}")
+            raise typer.Exit(INTERRUPTED) from None
+    typer.echo(f"{result.status}: {result.message}")
+    console.print(r_chi_table(result.initial["r_chi"], result.final["r_chi"]))
+    typer.echo(f"report: {result.report_path}")
+
+
+@app.command()
+def report(out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a run.")]) -> None:
+    """Make the report of a finished run anew."""
+    from refine.report import write_report
+
+    typer.echo(f"report: {write_report(out)}")
+
+
+@app.command()
+def reference() -> None:
+    """Print the reference page of the study file: every key, its unit, limits and default."""
+    from refine.config import reference_markdown
+
+    typer.echo(reference_markdown(), nl=False)
+
+
+def resume_command(study: Path, out: Path, changes: list[str]) -> str:
+    """The command line that goes on with an interrupted run."""
+    words = ["refine", "run", str(study), "--out", str(out), "--resume"]
+    for change in changes:
+        words += ["--set", change]
+    return shlex.join(words)

@@ -1,0 +1,19 @@
+"""The study file: TOML in, one validated `StudyConfig` out.
+
+Unknown keys are refused, and everything that is wrong with a study file becomes one `refine.errors.InputError`.
+"""
+
+from refine.config.models import Correction, Data, Model, Refinement, Sampling, State, StudyConfig, System
+from refine.config.reference import reference_markdown
+
+__all__ = [
+    "Correction",
+    "Data",
+    "Model",
+    "Refinement",
+    "Sampling",
+    "State",
+    "StudyConfig",
+    "System",
+    "reference_markdown",
+]

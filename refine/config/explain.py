@@ -1,0 +1,120 @@
+"""One line for what is wrong with a study: the table, the key, the value, what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import reprlib
+from collections.abc import Mapping
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from refine.errors import InputError
+
+Location = tuple[int | str, ...]
+"""Keys and entry numbers that lead from the top of the file to a value."""
+
+
+class _Short(reprlib.Repr):
+    """Values in messages: on one line, bounded in width and depth, however hostile the file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxstring, self.maxother, self.maxlong = 2, 60, 60, 40
+
+
+shown = _Short().repr
+"""A value as messages show it."""
+
+
+def clipped(text: str, width: int = 80) -> str:
+    """``text``, cut where it is longer than ``width``."""
+    return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def tables(root: type[BaseModel]) -> dict[str, tuple[type[BaseModel], bool]]:
+    """The tables of a file by name: the model of each, and whether it is an array, ``[[name]]``."""
+    found: dict[str, tuple[type[BaseModel], bool]] = {}
+    for name, field in root.model_fields.items():
+        array = get_origin(field.annotation) is tuple
+        inner = get_args(field.annotation)[0] if array else field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            found[name] = inner, array
+    return found
+
+
+def input_error(error: ValidationError, tree: Mapping[str, Any], source: str, root: type[BaseModel]) -> InputError:
+    """The first thing that is wrong, in one line, and how many more there are.
+
+    Args:
+        error: what pydantic found.
+        tree: the study that was validated, as nested dictionaries and lists.
+        source: the file, which the line begins with.
+        root: the model of the whole file.
+    """
+    problems = sorted(error.errors(include_url=False), key=_after_unknown_keys)
+    what, fix = _explain(problems[0], tree, root)
+    if len(problems) > 1:
+        what = f"{what} (and {len(problems) - 1} more)"
+    return InputError(what, where=source, fix=fix)
+
+
+def _after_unknown_keys(problem: ErrorDetails) -> bool:
+    """Sorts unknown keys first: a misspelt key is missing, too, and the spelling is what to mend."""
+    return problem["type"] != "extra_forbidden"
+
+
+def _explain(problem: ErrorDetails, tree: Mapping[str, Any], root: type[BaseModel]) -> tuple[str, str | None]:
+    """What is wrong and how to mend it."""
+    about_key = problem["loc"][-1:] == ("[key]",) and problem["type"] != "extra_forbidden"  # of a dictionary
+    location = problem["loc"][:-1] if about_key else problem["loc"]
+    table, keys = _split(location, tree, root)
+    prefix = f"{table} " if table else ""
+    model = tables(root)[str(location[0])][0] if table else root
+    if problem["type"] == "extra_forbidden":
+        return f"{prefix}unknown key {shown(keys[-1])}", _nearest_key(str(keys[-1]), model)
+    if problem["type"] == "missing":
+        return f"{prefix}missing key {keys[-1]!r}" if keys else f"missing table {table}", _meaning(keys, model)
+    message = "should be a table" if problem["type"] in _NO_TABLE else problem["msg"].removeprefix("Input ")
+    if not keys:  # a check of the whole table, which says everything itself
+        return f"{prefix}{message}", None
+    path = ".".join(_bare(str(key)) for key in keys)
+    value = "" if about_key else f" = {shown(problem['input'])}"
+    return f"{prefix}{path}{value} {message}", _meaning(keys, model)
+
+
+def _bare(key: str) -> str:
+    """A key as it is, or quoted and escaped where the file had to quote it too."""
+    return key if re.fullmatch(r"[A-Za-z0-9_-]{1,60}", key) else shown(key)
+
+
+_NO_TABLE = ("model_type", "dict_type")
+
+
+def _split(location: Location, tree: Mapping[str, Any], root: type[BaseModel]) -> tuple[str, Location]:
+    """The table as the file writes it ("" for the top level), and the keys inside it."""
+    if not location or location[0] not in tables(root):
+        return "", location
+    name, keys = str(location[0]), location[1:]
+    if not tables(root)[name][1]:
+        return f"[{name}]", keys
+    if not keys:
+        return f"[[{name}]]", keys
+    number = int(keys[0])
+    entry_name = tree[name][number].get("name")
+    label = shown(entry_name) if isinstance(entry_name, str) else f"number {number + 1}"
+    return f"[[{name}]] {label}:", keys[1:]
+
+
+def _meaning(keys: Location, model: type[BaseModel]) -> str | None:
+    """First sentence of a key's description, which has its unit."""
+    field = model.model_fields.get(str(keys[0])) if keys else None
+    return field.description.split(". ")[0].removesuffix(".") if field and field.description else None
+
+
+def _nearest_key(key: str, model: type[BaseModel]) -> str:
+    known = list(model.model_fields)
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    return f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"

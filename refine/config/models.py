@@ -1,0 +1,383 @@
+"""The tables of a study file as pydantic models; each field carries its unit, its limits and its meaning.
+
+What needs physics (does r_cut fit into the box, do structure and density agree) is checked where the physics is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+
+from refine.config.explain import input_error, shown
+from refine.config.toml import override, parse_toml, read_text, to_toml
+from refine.config.values import (
+    Charges,
+    Counts,
+    FileName,
+    Integer,
+    Isotopes,
+    Line,
+    Name,
+    Normalisation,
+    Number,
+    Pair,
+    Pairs,
+    Parameters,
+    Quantity,
+    Radiation,
+    Range,
+    Sigma,
+    Smoothness,
+    Switch,
+    Window,
+    refusal,
+    some_tables,
+)
+from refine.errors import InputError
+
+
+class Table(BaseModel):
+    """Base of every table: immutable, no unknown keys, no NaN or inf."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    _folder: Path = PrivateAttr(default=Path())
+
+    def _resolve(self, file: str | None) -> Path | None:
+        """``file`` as a path from the study file's folder."""
+        return None if file is None else self._folder / file
+
+
+class System(Table):
+    """What is simulated: a composition that is packed at random, or a start structure."""
+
+    species: Counts | None = Field(
+        None, description="Atoms of each element in the box. Give either this or `structure`."
+    )
+    structure: FileName | None = Field(
+        None, description="Start structure with a periodic cell (extended XYZ and whatever ASE reads)."
+    )
+    number_density: Annotated[Number, Field(gt=0, le=1)] | None = Field(
+        None, description="Atoms per Å³. Required with `species` unless every state has its own."
+    )
+
+    @property
+    def structure_path(self) -> Path | None:
+        """Where `structure` is."""
+        return self._resolve(self.structure)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.species is None) == (self.structure is None):
+            raise refusal("should have exactly one of 'species' and 'structure'")
+        if self.species is not None and sum(self.species.values()) < 2:
+            raise refusal("should have at least two atoms")
+        return self
+
+
+class State(Table):
+    """A thermodynamic state that is simulated."""
+
+    name: Name = Field(description="Name of the state; data sets refer to it.")
+    temperature: Annotated[Number, Field(gt=0, le=50_000)] = Field(description="Temperature in K.")
+    number_density: Annotated[Number, Field(gt=0, le=1)] | None = Field(
+        None, description="Atoms per Å³ in this state. Default: that of the system."
+    )
+    structure: FileName | None = Field(None, description="Start structure of this state. Default: that of the system.")
+    phase: Literal["liquid", "solid"] = Field(
+        "liquid", description="A liquid that stops flowing ends the run with an error; a solid may."
+    )
+
+    @property
+    def structure_path(self) -> Path | None:
+        """Where `structure` is."""
+        return self._resolve(self.structure)
+
+
+class Data(Table):
+    """A measured curve and what to do with it."""
+
+    name: Name = Field(description="Name of the data set in the report and of its file in the output.")
+    file: FileName = Field(
+        description="Columns x, y[, sigma] in Å and 1/Å, or a .sq .gr .fq .int01 .mint01 file; relative to the study."
+    )
+    quantity: Quantity = Field(description="What the y column is.")
+    normalisation: Normalisation = Field(
+        "faber-ziman",
+        description="`faber-ziman`: S(Q) → 1; `keen`: in barn/sr/atom or electron units; `<f^2>`: x-rays over ⟨f²⟩.",
+    )
+    radiation: Radiation | None = Field(
+        None, description="What was scattered. Required unless `pair` makes the curve a partial."
+    )
+    pair: Pair | None = Field(
+        None, description="The curve is the partial of this pair of elements. Default: the total."
+    )
+    isotopes: Isotopes = Field(
+        default_factory=dict, description="Isotopes of the sample, neutrons only. Default: natural abundance."
+    )
+    charges: Charges = Field(
+        default_factory=dict, description="Ions whose form factors are used, x-rays only. Default: neutral atoms."
+    )
+    state: Line | None = Field(None, description="State in which it was measured. Required if there are several.")
+    role: Literal["fit", "score"] = Field("fit", description="`score`: compared and reported, never fitted.")
+    fit_q: Range | None = Field(None, description="Fitted range of Q in 1/Å. Default: all of the data.")
+    fit_r: Range | None = Field(None, description="Fitted range of r in Å. Default: all that the box supports.")
+    score_r: Range = Field((1.0, 10.0), description="Range in Å over which R_chi of T(r) is taken, cut to the box.")
+    q_range: Range | None = Field(
+        None, description="Q range in 1/Å of the measurement, or of the transform behind r-space data."
+    )
+    window: Window = Field("none", description="Window of the transform to r, applied to model and measurement alike.")
+    sigma: Sigma = Field(
+        "auto",
+        description='Standard deviation of y: a number, `"file"` for the third column, '
+        '`"auto"` for the column where there is one and an estimate elsewhere.',
+    )
+    weight: Annotated[Number, Field(gt=0)] = Field(1.0, description="Factor on this data set's χ².")
+    free_scale: Switch = Field(False, description="Fit an overall scale factor together with the potential.")
+
+    @property
+    def path(self) -> Path:
+        """Where `file` is."""
+        return self._folder / self.file
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.radiation is None and self.pair is None:
+            raise refusal('missing key \'radiation\'; "neutron" or "xray"')
+        if self.isotopes and self.radiation == "xray":
+            raise refusal("isotopes do not change x-ray scattering; remove 'isotopes'")
+        if self.charges and self.radiation == "neutron":
+            raise refusal("charges do not change neutron scattering; remove 'charges'")
+        return self
+
+
+class Model(Table):
+    """The base potential, which the correction is added to."""
+
+    base: Line = Field(description="Name of the base potential, such as `lennard-jones`.")
+    parameters: Parameters = Field(
+        default_factory=dict, description="Its parameters in eV and Å, each a number or a table by species or pair."
+    )
+    r_cut: Annotated[Number, Field(gt=0, le=50)] | None = Field(
+        None, description="Cutoff of the base potential in Å. Default: that of the correction."
+    )
+
+
+class Correction(Table):
+    """The pair potential that is refined: a cubic B-spline for each pair of elements."""
+
+    pairs: Pairs = Field("all", description="Pairs of elements that are corrected.")
+    knots: Annotated[Integer, Field(ge=4, le=512)] = Field(32, description="Coefficients for each pair.")
+    r_min: Annotated[Number, Field(gt=0, le=50)] = Field(
+        1.5, description="Where the knots begin, Å; below, and below the sampled range, it is a repulsive wall."
+    )
+    r_cut: Annotated[Number, Field(gt=0, le=50)] = Field(
+        8.0, description="Where the correction ends, Å, with zero value and slope; at most half the box."
+    )
+    smoothness: Smoothness = Field(
+        "auto",
+        description='`"auto"`: by the evidence of the data; a number s: the prior standard deviation of φ is kT/s.',
+    )
+    length: Annotated[Number, Field(gt=0, le=10)] = Field(0.5, description="Correlation length of the prior on φ, Å.")
+
+    @model_validator(mode="after")
+    def _room_for_knots(self) -> Self:
+        if self.r_min >= self.r_cut:
+            raise refusal(f"r_min = {self.r_min:g} should be less than r_cut = {self.r_cut:g}")
+        return self
+
+
+class Sampling(Table):
+    """Molecular dynamics at constant temperature."""
+
+    timestep: Annotated[Number, Field(gt=0, le=20)] = Field(1.0, description="Time step in fs.")
+    thermostat: Literal["langevin", "nose-hoover"] = Field("langevin", description="Thermostat.")
+    time_constant: Annotated[Number, Field(gt=0, le=1000)] = Field(0.5, description="Its time constant in ps.")
+    equilibration: Annotated[Number, Field(ge=0, le=1_000_000)] = Field(
+        20.0, description="Time in ps from the start structure to the first frame."
+    )
+    reequilibration: Annotated[Number, Field(ge=0, le=1_000_000)] = Field(
+        5.0, description="Time in ps after each change of the potential."
+    )
+    frames: Annotated[Integer, Field(ge=10, le=1_000_000)] = Field(
+        200, description="Frames sampled in each iteration, from all replicas together."
+    )
+    stride: Annotated[Integer, Field(ge=1, le=1_000_000)] = Field(40, description="Steps between frames.")
+    final: Annotated[Number, Field(ge=1, le=100)] = Field(
+        2.0, description="The sample behind the final numbers has this times `frames`."
+    )
+    replicas: Annotated[Integer, Field(ge=1, le=1024)] = Field(1, description="Copies of the box run side by side.")
+    seed: Annotated[Integer, Field(ge=0, lt=2**31)] = Field(1, description="Seed of every random number of the run.")
+    precision: Literal["float32", "float64"] = Field("float32", description="Precision of the dynamics.")
+    bin_width: Annotated[Number, Field(ge=0.001, le=0.5)] = Field(
+        0.02, description="Width in Å of the bins in which pair distances are counted."
+    )
+
+
+class Refinement(Table):
+    """The rule that changes the correction."""
+
+    method: Literal["gauss-newton", "ibi"] = Field(
+        "gauss-newton", description="`gauss-newton`: any data; `ibi`: iterative Boltzmann inversion of partial g(r)."
+    )
+    iterations: Annotated[Integer, Field(ge=1, le=1000)] = Field(
+        8, description="At most so many updates; the run stops by itself once change is within the sampling noise."
+    )
+    trust_radius: Annotated[Number, Field(gt=0, le=100)] = Field(
+        0.3, description="`gauss-newton`: first limit on the rms change of φ over sampled pairs, in kT."
+    )
+    damping: Annotated[Number, Field(gt=0, le=1)] = Field(1.0, description="`ibi`: share of each update that is made.")
+
+
+class StudyConfig(Table):
+    """A whole study. Attributes are the tables of the file; `parse` and `from_toml` are the ways to make one."""
+
+    title: Line = Field("Untitled study", max_length=300, description="Headline of the report.")
+    system: System
+    states: Annotated[tuple[State, ...], BeforeValidator(some_tables)]
+    data: Annotated[tuple[Data, ...], BeforeValidator(some_tables)]
+    model: Model
+    correction: Correction = Correction()
+    sampling: Sampling = Sampling()
+    refinement: Refinement = Refinement()
+
+    _source_path: Path | None = PrivateAttr(default=None)
+
+    @property
+    def source_path(self) -> Path | None:
+        """The study file, or None for a study that was made in Python."""
+        return self._source_path
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the study's paths are relative to."""
+        return self._folder
+
+    @classmethod
+    def from_toml(cls, path: str | Path, overrides: Iterable[str] = ()) -> Self:
+        """Read a study file.
+
+        Args:
+            path: the TOML file.
+            overrides: changes like ``refinement.iterations=3`` or ``states.0.temperature=90``; see `override`.
+
+        Raises:
+            InputError: the file cannot be read, is not TOML, or is not a valid study.
+        """
+        path = Path(path)
+        tree = parse_toml(read_text(path), str(path))
+        for assignment in overrides:
+            override(tree, assignment)
+        return cls._validated(tree, source=str(path), source_path=path, folder=path.parent)
+
+    @classmethod
+    def parse(cls, tree: Mapping[str, Any], folder: str | Path = ".") -> Self:
+        """Make a study from nested dictionaries and lists of the file's shape.
+
+        Args:
+            tree: the study; keys are those of the file.
+            folder: what relative paths in it are relative to.
+
+        Raises:
+            InputError: it is not a valid study.
+        """
+        return cls._validated(tree, source="study", source_path=None, folder=Path(folder))
+
+    @classmethod
+    def _validated(cls, tree: Mapping[str, Any], *, source: str, source_path: Path | None, folder: Path) -> Self:
+        try:
+            study = cls.model_validate(dict(tree))
+        except ValidationError as error:
+            raise input_error(error, tree, source, cls) from None
+        study._source_path = source_path
+        tables: tuple[Table, ...] = (study, study.system, *study.states, *study.data)
+        for table in tables:
+            table._folder = folder
+        return study
+
+    @model_validator(mode="after")
+    def _names_fit_together(self) -> Self:
+        states = [state.name for state in self.states]
+        _refuse_duplicates("states", states)
+        _refuse_duplicates("data", [data.name for data in self.data])
+        for data in self.data:
+            where = f"[[data]] {data.name!r}:"
+            if data.state is None and len(states) > 1:
+                raise refusal(f"{where} missing key 'state'; one of {', '.join(states)}")
+            if data.state is not None and data.state not in states:
+                raise refusal(f"{where} state = {shown(data.state)} is not a state; one of {', '.join(states)}")
+        if all(data.role == "score" for data in self.data):
+            raise refusal('[[data]] has nothing to fit; give at least one data set role = "fit"')
+        return self
+
+    @model_validator(mode="after")
+    def _states_have_a_density(self) -> Self:
+        for state in self.states:
+            if self.structure_of(state) is None and self.number_density_of(state) is None:
+                raise refusal(f"missing key 'number_density' in [system] or in [[states]] {state.name!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _elements_are_in_the_system(self) -> Self:
+        """Where the composition is known from the file alone, nothing may name another element."""
+        if self.system.species is None:
+            return self
+        named: list[tuple[str, tuple[str, ...]]] = []
+        named += [(f"[[data]] {data.name!r}: pair", data.pair or ()) for data in self.data]
+        named += [(f"[[data]] {data.name!r}: isotopes", tuple(data.isotopes)) for data in self.data]
+        named += [(f"[[data]] {data.name!r}: charges", tuple(data.charges)) for data in self.data]
+        if self.correction.pairs != "all":
+            named += [("[correction] pairs", pair) for pair in self.correction.pairs]
+        for where, elements in named:
+            for element in elements:
+                if element not in self.system.species:
+                    known = ", ".join(self.system.species)
+                    raise refusal(f"{where} names {element!r}, which is not in the system ({known})")
+        return self
+
+    def state_of(self, data: Data) -> State:
+        """The state that a data set was measured in."""
+        return next(state for state in self.states if data.state in (None, state.name))
+
+    def number_density_of(self, state: State) -> float | None:
+        """Declared number density of a state in atoms/Å^3; None where its structure decides alone."""
+        return self.system.number_density if state.number_density is None else state.number_density
+
+    def structure_of(self, state: State) -> Path | None:
+        """Start structure of a state; None where it is packed at random from the composition."""
+        return state.structure_path or self.system.structure_path
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of the settings and of the bytes of every data and structure file.
+
+        Two studies with one digest are the same run; where the files lie makes no difference.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
+        total = hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode())
+        structures = (self.structure_of(state) for state in self.states)
+        for path in (*(data.path for data in self.data), *filter(None, structures)):
+            try:
+                total.update(hashlib.sha256(path.read_bytes()).digest())
+            except OSError as error:
+                raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
+        return total.hexdigest()
+
+    def to_toml(self) -> str:
+        """The study as it runs, overrides applied and defaults written out, as TOML that reads back the same."""
+        return to_toml(self.model_dump(mode="json", exclude_none=True))
+
+
+def _refuse_duplicates(table: str, names: Sequence[str]) -> None:
+    """Names become file names, so two that differ only in case are the same on some file systems."""
+    seen: set[str] = set()
+    for name in names:
+        if name.lower() in seen:
+            raise refusal(f"[[{table}]] has the name {name!r} twice")
+        seen.add(name.lower())

@@ -1,0 +1,162 @@
+"""The kinds of value in a study file: what pydantic checks, and the words for what it refuses."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, Strict
+from pydantic_core import PydanticCustomError
+
+from refine.config.explain import shown
+
+ELEMENTS = (
+    *("H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne", "Na", "Mg", "Al", "Si", "P", "S", "Cl", "Ar", "K", "Ca"),
+    *("Sc", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "Ga", "Ge", "As", "Se", "Br", "Kr", "Rb", "Sr", "Y"),
+    *("Zr", "Nb", "Mo", "Tc", "Ru", "Rh", "Pd", "Ag", "Cd", "In", "Sn", "Sb", "Te", "I", "Xe", "Cs", "Ba", "La", "Ce"),
+    *("Pr", "Nd", "Pm", "Sm", "Eu", "Gd", "Tb", "Dy", "Ho", "Er", "Tm", "Yb", "Lu", "Hf", "Ta", "W", "Re", "Os", "Ir"),
+    *("Pt", "Au", "Hg", "Tl", "Pb", "Bi", "Po", "At", "Rn", "Fr", "Ra", "Ac", "Th", "Pa", "U", "Np", "Pu", "Am", "Cm"),
+    *("Bk", "Cf"),
+)
+"""Symbols of the elements with a tabulated form factor (H to Cf), by atomic number."""
+
+
+class Kind:
+    """Annotation: how the reference page names a kind of value."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def refusal(text: str) -> PydanticCustomError:
+    """A validation error whose message is ``text`` as it stands (braces in it are no placeholders)."""
+    return PydanticCustomError("study", "{text}", {"text": text})
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_finite(value: object) -> bool:
+    """A number that a float can hold; TOML's whole numbers may have thousands of digits."""
+    return _is_number(value) and -sys.float_info.max <= value <= sys.float_info.max  # type: ignore[operator]
+
+
+def _fits_a_float(value: Any) -> Any:
+    if _is_number(value) and not _is_finite(value):
+        raise refusal("should be a finite number")
+    return value
+
+
+def _known_element(symbol: str) -> str:
+    if symbol not in ELEMENTS:
+        near = difflib.get_close_matches(symbol.capitalize(), ELEMENTS, n=1, cutoff=0.6)
+        raise refusal("is not a chemical element" + (f"; did you mean {near[0]!r}?" if near else ""))
+    return symbol
+
+
+def _file_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}", name):
+        raise refusal("names a file of the output: use letters, digits and . _ + -, at most 80, no blank")
+    return name
+
+
+def _one_line(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise refusal("should be text on one line, without control characters")
+    return text
+
+
+def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
+    if not 0 <= limits[0] < limits[1]:
+        raise refusal("should be [low, high] with 0 <= low < high")
+    return limits
+
+
+def _two_numbers(value: Any) -> Any:
+    if not (isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value))):
+        raise refusal("should be [low, high], two numbers")
+    return value
+
+
+def _two_elements(value: Any) -> tuple[str, str]:
+    if not (isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(name, str) for name in value)):
+        raise refusal('should be two element symbols, as in ["Ca", "Cl"]')
+    for name in value:
+        if name not in ELEMENTS:
+            raise refusal(f"names {shown(name)}, which is not a chemical element")
+    return value[0], value[1]
+
+
+def _all_or_pairs(value: Any) -> Any:
+    if value == "all":
+        return "all"
+    if not isinstance(value, list | tuple) or not value:
+        raise refusal('should be "all" or a list of pairs, as in [["Fe", "O"]]')
+    pairs = tuple(_two_elements(pair) for pair in value)
+    if len({frozenset(pair) for pair in pairs}) < len(pairs):
+        raise refusal("names a pair twice")
+    return pairs
+
+
+def _positive_or(*words: str) -> BeforeValidator:
+    """A positive finite number, or one of some words."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and value in words:
+            return value
+        if _is_finite(value) and value > 0:
+            return float(value)
+        raise refusal("should be a positive number or " + " or ".join(f'"{word}"' for word in words))
+
+    return BeforeValidator(check)
+
+
+def _number_or_table(value: Any) -> float | dict[str, float]:
+    """A number, or a table of numbers by species ("Ar") or pair ("Fe-O")."""
+    if isinstance(value, Mapping) and all(map(_is_finite, value.values())):
+        return {key: float(number) for key, number in value.items()}
+    if _is_finite(value):
+        return float(value)
+    raise refusal("should be a number, or a table of numbers by species or pair")
+
+
+def some_tables(value: Any) -> Any:
+    if not (isinstance(value, list | tuple) and value and all(isinstance(entry, Mapping) for entry in value)):
+        raise refusal("should be one table or more, each under its own [[...]] line")
+    return value
+
+
+Number = Annotated[float, Strict(), BeforeValidator(_fits_a_float), Kind("number")]
+Integer = Annotated[int, Strict(), Kind("whole number")]
+Switch = Annotated[bool, Strict(), Kind("`true` or `false`")]
+Element = Annotated[str, AfterValidator(_known_element)]
+Name = Annotated[str, AfterValidator(_file_name), Kind("name")]
+Line = Annotated[str, AfterValidator(_one_line)]
+FileName = Annotated[Line, Kind("path")]
+Range = Annotated[tuple[float, float], BeforeValidator(_two_numbers), AfterValidator(_ascending), Kind("`[low, high]`")]
+Pair = Annotated[tuple[str, str], BeforeValidator(_two_elements), Kind('`["A", "B"]`')]
+Pairs = Annotated[
+    Literal["all"] | tuple[tuple[str, str], ...],
+    BeforeValidator(_all_or_pairs),
+    Kind('`"all"` or `[["A", "B"], ...]`'),
+]
+Counts = Annotated[
+    dict[Element, Annotated[Integer, Field(ge=1, le=1_000_000)]], Field(min_length=1), Kind("`{ element = count }`")
+]
+Isotopes = Annotated[dict[Element, Annotated[Integer, Field(ge=1, le=300)]], Kind("`{ element = mass number }`")]
+Charges = Annotated[dict[Element, Annotated[Integer, Field(ge=-8, le=8)]], Kind("`{ element = charge }`")]
+Parameters = Annotated[
+    dict[str, Annotated[float | dict[str, float], BeforeValidator(_number_or_table)]],
+    Kind("`{ name = number }` or `{ name = { A = number, ... } }`, also by pair, `A-B`"),
+]
+Sigma = Annotated[float | Literal["auto", "file"], _positive_or("auto", "file"), Kind('number, `"auto"` or `"file"`')]
+Smoothness = Annotated[float | Literal["auto"], _positive_or("auto"), Kind('number or `"auto"`')]
+
+Quantity = Literal["S(Q)", "F(Q)", "i(Q)", "Q[S(Q)-1]", "g(r)", "G(r)", "D(r)", "T(r)", "J(r)"]
+Normalisation = Literal["faber-ziman", "keen", "<f^2>"]
+Radiation = Literal["neutron", "xray"]
+Window = Literal["none", "lorch"]

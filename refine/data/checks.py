@@ -1,0 +1,331 @@
+"""Does a curve agree with what it is declared to be? Physics that needs no model, as warnings or refusals with numbers.
+
+Some numbers are known of every total or partial pair distribution function, whatever the material:
+
+- far: S(Q) -> 1 and i(Q) -> 0 at high Q, g(r) -> 1 at large r;
+- near: g(r) = 0 below the shortest distance, so that D(r) = -4πρ k r there. "near" is 1 - g(r) averaged over small r,
+  for a curve in Q after a transform with the Lorch window: 1 if scale, normalisation and density are right;
+- floor: the coherent intensity is not negative, so that i(Q) >= -<f^2> (in units of <f>^2 where it is normalised).
+
+They are computed for the curve as declared and as the things that it may be mistaken for. Where the declaration fails
+clearly and another one fits, the curve is refused with the other's name; where it merely looks odd, a warning gives the
+number. Good measurements (liquid argon, glasses of SiO2 and GeO2, amorphous Si, heavy water; neutrons and x-rays) have
+a near value of 0.85 to 1.09, so a scale is doubted outside `FITTING` and refused only outside `IMPOSSIBLE`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+
+from refine.data.curve import Curve, why_undefined
+from refine.data.weights import amplitudes, mean_amplitude, mean_square_amplitude
+from refine.errors import InputError
+from refine.units import BARN_PER_FM2
+
+Array = NDArray[np.float64]
+
+FITTING = (0.8, 1.25)
+"""A near or far value inside is as good as absolute scales get; outside it is doubted."""
+IMPOSSIBLE = (0.5, 2.0)
+"""Outside, the declaration is refused if another one fits."""
+
+_SHORTEST_BOND = 0.9
+"""Å; no two atoms are closer, hydrogen aside."""
+_SHORTEST_HYDROGEN_BOND = 0.55
+"""Å."""
+_HIGHEST_FIRST_PEAK = 12.0
+"""1/Å; a strongest peak of S(Q) beyond would be a distance of half an ångström."""
+_NULL_SCATTERING = 0.05
+"""Below this <b>^2/<b^2> the absolute scale is a small difference of large numbers (light water) and is not judged."""
+
+
+def check_curve(curve: Curve) -> list[str]:
+    """Compare high-Q limit, low-r slope, high-r limit and unit of length of a curve with its declaration.
+
+    What needs the number density or the composition is left out where that is unknown.
+
+    Returns:
+        Warnings, each a sentence with its numbers; empty where nothing looks odd.
+
+    Raises:
+        InputError: the numbers contradict the declaration beyond doubt; says which declaration fits.
+    """
+    if curve.in_q_space:
+        _refuse_nanometres(curve)
+        warnings = _check_high_q_limit(curve)
+    else:
+        warnings = _check_high_r_limit(curve)
+    return _doubtful_sigma(curve) + warnings + _check_scale(curve)
+
+
+def _doubtful_sigma(curve: Curve) -> list[str]:
+    if curve.sigma is None:
+        return []
+    zeros = np.flatnonzero((curve.sigma == 0) & (curve.x > 0))
+    if len(zeros) == 0:
+        return []
+    return [
+        f"{curve.label}: sigma is 0 at {len(zeros)} of {len(curve.x)} points, first at x = {curve.x[zeros[0]]:g}; such "
+        "points were usually not measured: leave them out of the fitted range"
+    ]
+
+
+# --- limits that need neither density nor composition -----------------------------------------------------------------
+
+
+def _refuse_nanometres(curve: Curve) -> None:
+    distinct = _canonical(curve)
+    smooth = uniform_filter1d(distinct, size=max(1, len(distinct) // 100))
+    peak = int(np.argmax(smooth))
+    noise = float(smooth[_tail(curve, 0.7)].std())
+    if curve.x[0] < 10.0 and curve.x[peak] > _HIGHEST_FIRST_PEAK and smooth[peak] > 6.0 * noise:
+        raise InputError(
+            f"the strongest peak lies at Q = {curve.x[peak]:.3g}, which in 1/Å would be a distance of about "
+            f"{2 * math.pi / curve.x[peak]:.2f} Å: Q seems to be in 1/nm",
+            where=curve.label,
+            fix="divide the Q column by 10",
+        )
+
+
+def _check_high_q_limit(curve: Curve) -> list[str]:
+    limit, ripple, amplitude = _settled(curve, 0.7)
+    if not math.isfinite(limit):
+        return []
+    start = curve.x[_tail(curve, 0.7)][0]
+    seen = f"{curve.quantity} tends to {limit:.3f} at high Q (mean over {start:.3g} to {curve.x[-1]:.3g} 1/Å)"
+    expected = 1.0 if curve.quantity == "S(Q)" else 0.0
+    if expected == 1.0 and abs(limit) < 0.2:
+        raise InputError(
+            f"{seen}, but S(Q) tends to 1: this looks like distinct scattering, such as S(Q) - 1",
+            where=curve.label,
+            fix='declare quantity = "F(Q)" and its normalisation',
+        )
+    if expected == 0.0 and abs(limit - 1.0) < 0.2 and amplitude < 4.0:
+        raise InputError(
+            f"{seen}, but {curve.quantity} tends to 0: this looks like S(Q)",
+            where=curve.label,
+            fix='declare quantity = "S(Q)" and normalisation = "faber-ziman"',
+        )
+    if abs(limit - expected) > max(0.5 * ripple, 0.03 * amplitude):
+        return [f"{curve.label}: {seen}, but {expected:g} is expected{_self_scattering_hint(curve, limit)}"]
+    return []
+
+
+def _check_high_r_limit(curve: Curve) -> list[str]:
+    if curve.quantity not in ("g(r)", "G(r)", "D(r)"):
+        return []
+    limit, ripple, _ = _settled(curve, 0.6)
+    if not math.isfinite(limit):
+        return []
+    start = curve.x[_tail(curve, 0.6)][0]
+    seen = f"{curve.quantity} tends to {limit:.3f} at large r (mean over {start:.3g} to {curve.x[-1]:.3g} Å)"
+    expected, other = (1.0, "G(r)") if curve.quantity == "g(r)" else (0.0, "g(r)")
+    if abs(limit - (1.0 - expected)) < 0.2:
+        raise InputError(
+            f"{seen}, but {curve.quantity} tends to {expected:g}: this looks like {other}",
+            where=curve.label,
+            fix=f'declare quantity = "{other}"' + (" and its normalisation" if other == "G(r)" else ""),
+        )
+    if abs(limit - expected) > max(0.5 * ripple, 0.05):
+        return [f"{curve.label}: {seen}, but {expected:g} is expected"]
+    return []
+
+
+def _settled(curve: Curve, start: float) -> tuple[float, float, float]:
+    """Mean and rms ripple of y beyond `start` times the last x, and the amplitude before; nan where still in motion.
+
+    A curve that is cut before its structure has died away has no limit to be judged by.
+    """
+    tail = _tail(curve, start)
+    limit, ripple = float(curve.y[tail].mean()), float(curve.y[tail].std())
+    amplitude = float(np.abs(curve.y[~tail] - limit).max(initial=0.0))
+    highest = int(np.argmax(curve.y))
+    still_in_motion = curve.x[tail][0] < 1.5 * curve.x[highest]
+    if tail.sum() < 3 or still_in_motion or ripple > 0.3 * amplitude or curve.y[highest] - limit < 3.0 * ripple:
+        return math.nan, ripple, amplitude
+    return limit, ripple, amplitude
+
+
+def _self_scattering_hint(curve: Curve, limit: float) -> str:
+    """Names <b^2> where i(Q) tends to it: then the self scattering has not been taken away."""
+    if curve.normalisation != "keen" or curve.radiation != "neutron" or not curve.composition:
+        return ""
+    self_scattering = BARN_PER_FM2 * float(mean_square_amplitude(curve.fractions, _amplitudes(curve, curve.x[:1]))[0])
+    if abs(limit / self_scattering - 1.0) > 0.3:
+        return ""
+    return f"; the self scattering, <b^2> = {self_scattering:.3f} barn, seems to be still in it"
+
+
+# --- scale, by what must happen at small and large r ------------------------------------------------------------------
+
+
+def _check_scale(curve: Curve) -> list[str]:
+    if curve.number_density is None or _scale_is_unknowable(curve):
+        return []
+    declared = _scale_values(curve)
+    if _within(FITTING, declared):
+        return []
+    seen = (
+        f"as {curve.quantity} in {curve.normalisation} at {curve.number_density:g} atoms/Å^3 {_words(curve, declared)}"
+    )
+    if not _within(IMPOSSIBLE, declared):
+        for fix, other in _mistaken_for(curve):
+            values = _scale_values(other)
+            if declared.keys() <= values.keys() and _within(FITTING, values):
+                raise InputError(f"{seen}; with the remedy {_words(other, values)}", where=curve.label, fix=fix)
+    return [
+        f"{curve.label}: {seen}; check normalisation, number density, composition and isotopes, or let the scale float "
+        "(free_scale = true)"
+    ]
+
+
+def _within(limits: tuple[float, float], values: dict[str, float]) -> bool:
+    return all(limits[0] <= value <= limits[1] for value in values.values())
+
+
+def _words(curve: Curve, values: dict[str, float]) -> str:
+    parts = []
+    if "near" in values and curve.in_q_space:
+        parts.append(f"the low-r slope of D(r) is {values['near']:.2f} of the one that the density demands")
+    elif "near" in values:
+        parts.append(
+            f"g(r) averages {1.0 - values['near']:.2f} up to {_forbidden_below(curve):.2f} Å where 0 is expected"
+        )
+    if "far" in values:
+        parts.append(f"g(r) tends to {values['far']:.2f} at large r where 1 is expected")
+    if values.get("floor", 0.0) > FITTING[1]:
+        parts.append(f"i(Q) at low Q is {values['floor']:.1f} times the lowest value possible")
+    return " and ".join(parts)
+
+
+def _mistaken_for(curve: Curve) -> Iterator[tuple[str, Curve]]:
+    """What else the columns may be, as (remedy, re-declared curve), the likeliest first."""
+    if curve.in_q_space:
+        quantities: tuple[str, ...] = ("F(Q)", "S(Q)", "Q[S(Q)-1]")
+        yield "divide the Q column by 10", replace(curve, x=curve.x / 10.0)
+    else:
+        quantities = ("g(r)", "D(r)", "G(r)", "T(r)", "J(r)")
+        # 1/length^2 for D and T, 1/length for J; g(r) and Keen's G(r) have no length in them.
+        inverse_lengths = {"D(r)": 2, "T(r)": 2, "J(r)": 1, "G(r)": 0 if curve.normalisation == "keen" else 2}
+        factor = 0.1 ** inverse_lengths.get(curve.quantity, 0)
+        yield "multiply the r column by 10", replace(curve, x=curve.x * 10.0, y=curve.y * factor)
+    for normalisation in ("faber-ziman", "keen"):
+        if normalisation == "keen" and not curve.composition:
+            continue
+        for quantity in quantities:
+            if (quantity, normalisation) == (curve.quantity, curve.normalisation):
+                continue
+            if why_undefined(quantity, normalisation, curve.radiation, curve.pair) is None:
+                fix = f'declare quantity = "{quantity}" and normalisation = "{normalisation}"'
+                yield fix, replace(curve, quantity=quantity, normalisation=normalisation)
+
+
+def _scale_values(curve: Curve) -> dict[str, float]:
+    """The near, far and floor values of the module docstring, as far as the curve's range gives them; 1 is right."""
+    if curve.in_q_space:
+        values = {"near": _near_of_q_curve(curve), "floor": _floor_of_q_curve(curve)}
+    else:
+        values = {"near": _near_of_r_curve(curve), "far": _far_of_r_curve(curve)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _floor_of_q_curve(curve: Curve) -> float | None:
+    """The mean of the first five -i(Q) over its upper bound <f^2>, but at least 1: only an excess says something."""
+    if curve.x[0] > 1.0 or curve.pair is not None or curve.radiation is None or not curve.composition:
+        return None
+    q = curve.x[:5]
+    f = _amplitudes(curve, q)
+    bound = mean_square_amplitude(curve.fractions, f) / mean_amplitude(curve.fractions, f) ** 2
+    distinct = _canonical(curve)[:5] / curve.distinct_factor(q)
+    return max(1.0, float(-(distinct / bound).mean()))
+
+
+def _near_of_q_curve(curve: Curve) -> float | None:
+    """Least squares of D(r) against -4πρ r over small r.
+
+    The mean of S(Q) - 1 at high Q is taken away first: a small offset, which is the other check's business, would be
+    magnified at low r. Below the first Q the mean of the first three values is continued.
+    """
+    assert curve.number_density is not None
+    q, r_high = curve.x, _forbidden_below(curve)
+    if q[-1] < 5.5 / r_high or q[0] > 2.5 * curve.number_density ** (1.0 / 3.0):
+        return None
+    distinct = _canonical(curve) / curve.distinct_factor(q)
+    distinct = np.where(np.isfinite(distinct), distinct, 0.0)
+    distinct = distinct - distinct[_tail(curve, 0.7)].mean()
+    r = np.linspace(0.5, 1.0, 11) * r_high
+    low = np.linspace(0.0, q[0], 20, endpoint=False)
+    q = np.concatenate([low, q])
+    distinct = np.concatenate([np.full_like(low, distinct[:3].mean()), distinct])
+    integrand = np.sin(np.outer(r, q)) * (q * np.sinc(q / q[-1]) * distinct)
+    d = (2.0 / math.pi) * np.trapezoid(integrand, q, axis=1)
+    return float(-(d @ r) / (4.0 * math.pi * curve.number_density * (r @ r)))
+
+
+def _near_of_r_curve(curve: Curve) -> float | None:
+    r_high = _forbidden_below(curve)
+    inside = (curve.x >= 0.5 * r_high) & (curve.x <= r_high)
+    if inside.sum() < 3:
+        return None
+    r = curve.x[inside]
+    return float(((1.0 - _pair_distribution(curve)[inside]) @ r**2) / (r @ r))
+
+
+def _far_of_r_curve(curve: Curve) -> float | None:
+    assert curve.number_density is not None
+    if curve.x[-1] < 3.0 * curve.number_density ** (-1.0 / 3.0):
+        return None
+    return float(_pair_distribution(curve)[_tail(curve, 0.6)].mean())
+
+
+def _pair_distribution(curve: Curve) -> Array:
+    """g(r) = 1 + D(r)/(4πρ k r); one at r = 0, where it is 0/0."""
+    assert curve.number_density is not None
+    uniform = 4.0 * math.pi * curve.number_density * curve.x * curve.distinct_factor(0.0)[0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(curve.x > 0.0, 1.0 + _canonical(curve) / uniform, 1.0)
+
+
+def _canonical(curve: Curve) -> Array:
+    """i(Q) or D(r) in the curve's normalisation, (n,); zero at x = 0 where the quantity does not tell."""
+    form = curve.form(curve.quantity, curve.normalisation, curve.x)
+    with np.errstate(invalid="ignore"):
+        values = (curve.y - form.offset) * form.gain
+    return np.where(np.isfinite(values), values, 0.0)
+
+
+def _scale_is_unknowable(curve: Curve) -> bool:
+    """Whether the factor of the declared normalisation is unknown, depends on Q in r space, or nearly vanishes."""
+    depends_on_q = curve.radiation == "xray" and not curve.in_q_space
+    if curve.normalisation != "faber-ziman" and (depends_on_q or not curve.composition):
+        return True
+    if curve.radiation != "neutron" or curve.pair is not None or not curve.composition:
+        return False
+    lengths = _amplitudes(curve, curve.x[:1])
+    mean, square = mean_amplitude(curve.fractions, lengths)[0], mean_square_amplitude(curve.fractions, lengths)[0]
+    return bool(mean**2 < _NULL_SCATTERING * square)
+
+
+def _amplitudes(curve: Curve, q: Array) -> Array:
+    assert curve.radiation is not None
+    isotopes = {element: number for element, number in curve.isotopes.items() if element in curve.species}
+    charges = {element: charge for element, charge in curve.charges.items() if element in curve.species}
+    return amplitudes(curve.radiation, curve.species, q, isotopes=isotopes, charges=charges)
+
+
+def _forbidden_below(curve: Curve) -> float:
+    """Å; no two atoms come closer: a bond length, or less than half the mean distance of a dense material."""
+    assert curve.number_density is not None
+    species = curve.pair or curve.species
+    bond = _SHORTEST_HYDROGEN_BOND if "H" in species or not species else _SHORTEST_BOND
+    return min(bond, 0.45 * curve.number_density ** (-1.0 / 3.0))
+
+
+def _tail(curve: Curve, start: float) -> NDArray[np.bool_]:
+    return np.asarray(curve.x >= start * curve.x[-1])

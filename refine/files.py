@@ -1,0 +1,101 @@
+"""Writing so that nothing is ever half written, and one process at a time in an output folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from refine.errors import CheckpointError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its place when the block ends well; else `path` stays as it was.
+
+    The new content is on disk before the name changes, so a crash at any moment leaves the old file or the new one.
+
+    Raises:
+        CheckpointError: disk full, not writable, ...
+    """
+    temporary: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+        temporary = None
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise _explained(error, path) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and its parents."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _explained(error, path) from error
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold an output folder; the operating system lets go of it when the process ends, however it ends.
+
+    Raises:
+        CheckpointError: another process holds it.
+    """
+    import fcntl
+
+    make_folder(folder)
+    path = folder / ".lock"
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise _explained(error, path) from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise CheckpointError(
+                "another process is writing to this folder",
+                where=str(folder),
+                fix="wait for it, or choose another --out",
+            ) from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def _explained(error: OSError, path: Path) -> CheckpointError:
+    fixes = {
+        errno.ENOSPC: "free some space and run again with --resume",
+        errno.EDQUOT: "free some of your quota and run again with --resume",
+        errno.EACCES: "choose an --out that you may write to",
+        errno.EPERM: "choose an --out that you may write to",
+        errno.EROFS: "choose an --out that you may write to",
+        errno.ENOTDIR: "a file stands where the folder should be; choose another --out",
+        errno.EEXIST: "a file stands where the folder should be; choose another --out",
+    }
+    what = f"cannot write: {error.strerror or error}; the last good state is intact"
+    return CheckpointError(what, where=str(path), fix=fixes.get(error.errno or 0))

@@ -1,0 +1,85 @@
+"""Force fields: what the sampler evaluates.
+
+A force field separates what is fixed along a run (shapes, cutoff, species) from `params`, a pytree that its functions
+take as an argument, so that a changed correction changes numbers and compiles nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from kernels.neighbors import NeighborList
+from kernels.pair import PairTable, pair_forces, pair_observables, pair_table, table_radii
+from refine.errors import InputError
+from refine.potentials.pair import PairCorrection, PairPotential
+
+
+class ForceField(Protocol):
+    """Base model plus correction, as the sampler sees them."""
+
+    cutoff: float
+    """Å; neighbours beyond it do not matter."""
+
+    def params(self, correction: PairCorrection | None) -> Any:
+        """The pytree of arrays that belongs to a correction (None: the base alone)."""
+
+    def forces(self, params: Any, positions: jax.Array, neighbors: NeighborList, cell: jax.Array) -> jax.Array:
+        """(N, 3), eV/Å."""
+
+    def observables(
+        self, params: Any, positions: jax.Array, neighbors: NeighborList, cell: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Energy (N,) and virial (N,) of each atom, eV; their sums are U and Σ_{i<j} r_ij . f_ij."""
+
+
+class PairForceField:
+    """A pair potential and the correction, merged into one table per species pair.
+
+    Merging makes the correction free of cost: one lookup serves both.
+
+    Args:
+        base: the base pair potential.
+        correction_cutoff: Å, largest r_cut that a correction will have.
+        n_per_species: atoms of each species; positions come sorted by species.
+        orthorhombic: whether the cell is diagonal.
+        size: nodes of the table, uniform in r^2.
+        precision: "float32" or "float64", of the table.
+    """
+
+    def __init__(
+        self,
+        base: PairPotential,
+        correction_cutoff: float,
+        n_per_species: tuple[int, ...],
+        *,
+        orthorhombic: bool,
+        size: int = 4096,
+        precision: str = "float32",
+    ) -> None:
+        self.base = base
+        self.cutoff = max(base.cutoff, correction_cutoff)
+        self.n_per_species, self.orthorhombic = n_per_species, orthorhombic
+        self.radii = table_radii(base.inner, self.cutoff, size)
+        self.precision = precision
+
+    def params(self, correction: PairCorrection | None) -> PairTable:
+        """The merged table."""
+        energy, derivative = self.base.energy(self.radii), self.base.derivative(self.radii)
+        if correction is not None:
+            energy, derivative = energy + correction.energy(self.radii), derivative + correction.derivative(self.radii)
+        if not (np.isfinite(energy).all() and np.isfinite(derivative).all()):
+            raise InputError("the base potential is not finite over its whole range", where="[model.parameters]")
+        return pair_table(energy, derivative, float(self.radii[0]), self.cutoff, dtype=self.precision)
+
+    def forces(self, params: PairTable, positions: jax.Array, neighbors: NeighborList, cell: jax.Array) -> jax.Array:
+        """(N, 3), eV/Å."""
+        return pair_forces(positions, neighbors, params, cell, self.n_per_species, self.orthorhombic)
+
+    def observables(
+        self, params: PairTable, positions: jax.Array, neighbors: NeighborList, cell: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Energy (N,) and virial (N,) of each atom, eV."""
+        return pair_observables(positions, neighbors, params, cell, self.n_per_species, self.orthorhombic)

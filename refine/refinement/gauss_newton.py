@@ -1,0 +1,382 @@
+"""Gauss-Newton with the fluctuation-formula Jacobian, a smoothness prior by evidence, and a gain-ratio trust region.
+
+One update, from samples alone:
+
+1. judge the previous step by its gain: actual over predicted decrease of chi^2, with the sampling error of the former;
+2. linearise about the newest accepted sample: y(theta + delta) = <y> + J delta, frames of all samples pooled by MBAR;
+3. noise Σ = Σ_measured + Var(<y> + J delta): the Jacobian is itself an estimate, and without its noise the prior is
+   chosen too weak and ripples at the knot spacing appear; far from the solution Σ is tempered by max(1, chi^2 / 10 n),
+   because a linear model is not to be trusted better than to a third of the present misfit;
+4. strength of the prior, one amplitude per species pair, and the noise of curves that state none: maximum evidence;
+5. step to the posterior mean, shortened to the trust radius.
+
+Not steered by effective sample size: that falls exponentially with the number of atoms, while the linear response of
+intensive curves stays good. When not to use it: when the base model is so wrong that the first sample is another phase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import block_diag
+
+from refine.potentials.pair import PairCorrection
+from refine.refinement.posterior import NormalEquations, Posterior, SmoothnessPrior, posterior
+from refine.refinement.problem import Problem, Sample, Target, Update
+from refine.refinement.statistics import Pool, Response, pool
+
+Array = NDArray[np.float64]
+
+AMPLITUDES = 10.0 ** np.arange(-2.0, 1.01, 0.25)
+"""Prior amplitudes tried, kT."""
+
+NOISE_FACTORS = 10.0 ** np.arange(0.0, 1.51, 0.125)
+"""Factors tried on the estimated sigma of curves that state none: the estimate sees only part of their errors."""
+
+SCALE_PRIOR = 0.2
+"""Prior standard deviation of a free scale about one: what normalisation errors of published data amount to."""
+
+TEMPERING = 0.1
+"""Share of the reduced chi^2 by which the noise is enlarged while the misfit is large."""
+
+GROW, SHRINK, REJECT = 0.6, 0.2, -0.3
+"""Gain above which the trust radius doubles, below which it shrinks, below which the step is taken back."""
+
+SHRINK_FACTOR = 0.4
+
+
+@dataclass(frozen=True)
+class GaussNewton:
+    """The default update rule.
+
+    Attributes:
+        trust_radius: first limit on the step, rms of delta phi over sampled pairs, kT.
+        length: correlation length of the prior, Å.
+        smoothness: "auto" (evidence), or the prior's standard deviation of phi is kT/smoothness.
+        final_factor: length of the confirming samples in units of the ordinary ones.
+    """
+
+    trust_radius: float = 0.3
+    length: float = 0.5
+    smoothness: float | str = "auto"
+    final_factor: float = 2.0
+
+    def start(self) -> dict[str, Any]:
+        """Memory before the first call."""
+        return {
+            "trust_radius": self.trust_radius,
+            "frames_factor": 1.0,
+            "quiet": 0,
+            "previous": None,
+            "noise_factors": None,
+            "scales": None,
+            "amplitudes": None,
+        }
+
+    def update(self, state: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> Update:
+        """Judge the newest sample, then propose the next correction."""
+        memory = dict(state)
+        verdict = self._judge(memory, problem, samples)
+        current = len(samples) - 1 if verdict.accepted else int(memory["previous"]["sample"])
+        memory["trust_radius"] = verdict.trust_radius
+        memory["quiet"] = memory["quiet"] + 1 if verdict.quiet else 0
+
+        step = self._solve(memory, problem, samples, current)
+        within_error = step.mahalanobis <= max(1.0, step.determined)
+        settled = verdict.accepted and (within_error or memory["quiet"] >= 2)
+        long_enough = memory["frames_factor"] >= self.final_factor
+        if settled:
+            memory["frames_factor"] = self.final_factor
+        memory |= {
+            "noise_factors": step.noise_factors,
+            "scales": step.scales,
+            "amplitudes": step.amplitudes,
+            "previous": {"sample": current, "predicted": [y.tolist() for y in step.predicted]},
+        }
+        reason = verdict.words
+        if settled:
+            cause = (
+                f"the step is within its error ({step.mahalanobis:.1f} for {step.determined:.1f} determined directions)"
+                if within_error
+                else "chi^2 changed by less than its sampling error twice"
+            )
+            reason = f"{reason}{cause}; " + ("converged" if long_enough else "sampling longer to confirm")
+        return Update(
+            correction=step.correction,
+            state=memory,
+            accepted=verdict.accepted,
+            restart=current,
+            converged=settled and long_enough,
+            reason=reason,
+            frames_factor=float(memory["frames_factor"]),
+            diagnostics={
+                "effective_sample_size": step.effective_sample_size,
+                "predicted_decrease": verdict.predicted,
+                "actual_decrease": verdict.actual,
+                "actual_decrease_error": verdict.error,
+                "gain": verdict.gain,
+                "trust_radius": memory["trust_radius"],
+                "step_kT": step.size,
+                "prior_amplitude_kT": max(step.amplitudes),
+                "prior_amplitudes_kT": step.amplitudes,
+                "noise_factor": max(step.noise_factors),
+                "noise_factors": {t.name: f for t, f in zip(problem.targets, step.noise_factors, strict=True)},
+                "scales": {t.name: f for t, f in zip(problem.targets, step.scales, strict=True)},
+                "determined_directions": step.determined,
+                "covariance": step.covariance,
+            },
+        )
+
+    def _judge(self, memory: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> _Verdict:
+        """Compare the newest sample with what the previous step promised."""
+        radius = float(memory["trust_radius"])
+        if memory["previous"] is None:
+            return _Verdict(True, False, radius, None, None, None, None, "")
+        old, new = samples[int(memory["previous"]["sample"])], samples[-1]
+        predicted = actual = variance = 0.0
+        for s, targets in _by_state(problem):
+            rows = _Rows.build(targets, memory, problem)
+            before, after = (pool(problem, [x], s, x.correction).response(targets) for x in (old, new))
+            v0, v1 = (rows.scale_covariance(r.noise()) for r in (before, after))
+            weight = np.linalg.inv(rows.measured + v0 + v1)
+            promise = np.concatenate([memory["previous"]["predicted"][problem.targets.index(t)] for t in targets])
+            e0, e1, promised = rows.residual(before.y), rows.residual(after.y), rows.y - promise
+            predicted += e0 @ weight @ e0 - promised @ weight @ promised
+            actual += e0 @ weight @ e0 - e1 @ weight @ e1
+            for e, v in ((e0, v0), (e1, v1)):
+                wv = weight @ v
+                variance += 4.0 * (weight @ e) @ v @ (weight @ e) + 2.0 * np.trace(wv @ wv)
+        error = float(np.sqrt(variance))
+        gain = actual / predicted if predicted > 0.0 else float(np.sign(actual))
+        quiet = abs(actual) <= error
+        if gain < REJECT and actual < -2.0 * error:
+            words = f"step taken back (chi^2 rose by {-actual:.0f} ± {error:.0f}); "
+            return _Verdict(False, False, radius * SHRINK_FACTOR, predicted, actual, error, gain, words)
+        if gain > GROW:
+            radius *= 2.0
+        elif gain < SHRINK and not quiet:
+            radius *= SHRINK_FACTOR
+        return _Verdict(True, quiet, radius, predicted, actual, error, gain, "")
+
+    def _solve(self, memory: dict[str, Any], problem: Problem, samples: Sequence[Sample], current: int) -> _Step:
+        """Posterior mean and covariance about the current sample, noise and prior strength by evidence."""
+        correction = samples[current].correction
+        theta = correction.theta
+        ordered = [*samples[:current], *samples[current + 1 :], samples[current]]
+        pools = [pool(problem, ordered, s, correction) for s in range(len(problem.temperatures))]
+        base = samples[0].frames[0]
+        prior = SmoothnessPrior.build(correction, base.centres, base.pair_distribution(), self.length)
+        states = _by_state(problem)
+        responses = [pools[s].response(targets) for s, targets in states]
+        kt = float(np.mean([problem.kt(s) for s in range(len(pools))]))
+        fit = _Fit(problem, states, responses, prior, kt, theta, memory, self.smoothness)
+
+        delta = np.zeros_like(theta)
+        shortening = 1.0
+        for _ in range(4):  # Σ depends on the step and the step on Σ; three rounds settle it to a few per cent
+            result = fit.maximise_evidence(delta)
+            delta = result.mean[: len(theta)] - theta
+            size = max(step_size(correction, delta, p) for p in pools)
+            shortening = min(1.0, float(memory["trust_radius"]) / size) if size > 0.0 else 1.0
+            delta = shortening * delta
+        full = result.mean[: len(theta)] - theta
+        covariance = result.covariance[: len(theta), : len(theta)]
+        precision = prior.precision(fit.amplitudes * kt)
+        determined = float(len(theta) - np.trace(covariance @ precision))
+        predicted: list[Array] = [np.empty(0)] * len(problem.targets)
+        for (_, targets), response in zip(states, responses, strict=True):
+            rows = _Rows.build(targets, fit.memory(), problem)
+            curve = rows.model(response.y + response.jacobian @ delta)
+            for target, part in zip(targets, rows.split(curve), strict=True):
+                predicted[problem.targets.index(target)] = part
+        return _Step(
+            correction=correction.with_theta(theta + delta),
+            covariance=covariance,
+            mahalanobis=float(full @ np.linalg.solve(covariance, full)),
+            determined=determined,
+            size=float(shortening * size),
+            effective_sample_size=min(p.effective_sample_size for p in pools),
+            amplitudes=fit.amplitudes.tolist(),
+            noise_factors=fit.noise_factors.tolist(),
+            scales=(1.0 + fit.scale_offsets(result)).tolist(),
+            predicted=predicted,
+        )
+
+
+def step_size(correction: PairCorrection, delta: Array, pooled: Pool) -> float:
+    """rms of delta phi over the sampled pairs within r_cut, kT."""
+    edges = pooled.counts[-1].edges
+    centres = 0.5 * (edges[1:] + edges[:-1])
+    change = correction.with_theta(delta).binned_basis(edges)
+    counts = pooled.mean_counts()
+    pairs = list(correction.active_pairs)
+    dphi = np.einsum("pbk,pk->pb", change, correction.with_theta(delta).coefficients)[pairs]
+    h = counts[pairs] * (centres < correction.basis.r_cut)
+    return float(np.sqrt((h * dphi**2).sum() / h.sum()) / pooled.kt)
+
+
+def _by_state(problem: Problem) -> list[tuple[int, list[Target]]]:
+    """Targets grouped by state, both in order."""
+    states = sorted({t.state for t in problem.targets})
+    return [(s, [t for t in problem.targets if t.state == s]) for s in states]
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    accepted: bool
+    quiet: bool
+    trust_radius: float
+    predicted: float | None
+    actual: float | None
+    error: float | None
+    gain: float | None
+    words: str
+
+
+@dataclass(frozen=True)
+class _Step:
+    correction: PairCorrection
+    covariance: Array
+    mahalanobis: float
+    determined: float
+    size: float
+    effective_sample_size: float
+    amplitudes: list[float]
+    noise_factors: list[float]
+    scales: list[float]
+    predicted: list[Array]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Several targets of one state stacked, at the present scales and noise factors."""
+
+    y: Array
+    baseline: Array
+    scale: Array
+    measured: Array
+    lengths: tuple[int, ...]
+
+    @classmethod
+    def build(cls, targets: Sequence[Target], memory: dict[str, Any], problem: Problem) -> _Rows:
+        indices = [problem.targets.index(t) for t in targets]
+        scales = memory["scales"] or [1.0] * len(problem.targets)
+        factors = memory["noise_factors"] or [1.0] * len(problem.targets)
+        covariances = [t.covariance * factors[i] ** 2 / t.weight for i, t in zip(indices, targets, strict=True)]
+        return cls(
+            np.concatenate([t.y for t in targets]),
+            np.concatenate([t.baseline for t in targets]),
+            np.concatenate([np.full(len(t.y), scales[i]) for i, t in zip(indices, targets, strict=True)]),
+            block_diag(*covariances),
+            tuple(len(t.y) for t in targets),
+        )
+
+    def model(self, y: Array) -> Array:
+        """The model as the instrument would report it, free scales applied."""
+        return self.baseline + self.scale * (y - self.baseline)
+
+    def residual(self, y: Array) -> Array:
+        return self.y - self.model(y)
+
+    def scale_covariance(self, covariance: Array) -> Array:
+        return covariance * self.scale[:, None] * self.scale
+
+    def split(self, values: Array) -> list[Array]:
+        return np.split(values, np.cumsum(self.lengths)[:-1])
+
+
+class _Fit:
+    """Evidence over prior amplitudes and noise factors for one linearisation."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        states: list[tuple[int, list[Target]]],
+        responses: list[Response],
+        prior: SmoothnessPrior,
+        kt: float,
+        theta: Array,
+        memory: dict[str, Any],
+        smoothness: float | str,
+    ) -> None:
+        self.problem, self.states, self.responses = problem, states, responses
+        self.prior, self.kt, self.theta = prior, kt, theta
+        self.fixed_amplitude = smoothness != "auto"
+        pairs, targets = len(prior.correlation), len(problem.targets)
+        start = 1.0 / float(smoothness) if self.fixed_amplitude else 0.3
+        self.amplitudes = np.full(pairs, start)
+        if memory["amplitudes"] and not self.fixed_amplitude:
+            self.amplitudes = np.array(memory["amplitudes"])
+        self.noise_factors = np.array(memory["noise_factors"] or np.ones(targets))
+        self.scales = memory["scales"] or [1.0] * targets
+        self.free = [i for i, t in enumerate(problem.targets) if t.free_scale]
+        self.unknown = [i for i, t in enumerate(problem.targets) if not t.sigma_known]
+
+    def memory(self) -> dict[str, Any]:
+        """Scales and noise factors in the form `_Rows.build` takes."""
+        return {"scales": self.scales, "noise_factors": self.noise_factors.tolist()}
+
+    def scale_offsets(self, result: Posterior) -> Array:
+        """Posterior scale minus one, (targets,)."""
+        offsets = np.zeros(len(self.problem.targets))
+        offsets[self.free] = result.mean[len(self.theta) :]
+        return offsets
+
+    def maximise_evidence(self, delta: Array) -> Posterior:
+        """Coordinate ascent on the grids of amplitudes and noise factors, Σ taken for the step delta."""
+        self.sampling = [r.noise(delta) for r in self.responses]
+        best = self._posterior(self._normal())
+        for _ in range(8):
+            before = best.log_evidence
+            for i in self.unknown:
+                best = self._scan(self.noise_factors, i, NOISE_FACTORS, best, refresh=True)
+            if not self.fixed_amplitude:
+                for p in range(len(self.amplitudes)):
+                    best = self._scan(self.amplitudes, p, AMPLITUDES, best, refresh=False)
+            if best.log_evidence - before < 1e-3:
+                break
+        return best
+
+    def _scan(self, values: Array, index: int, grid: Array, best: Posterior, *, refresh: bool) -> Posterior:
+        """Best value of one hyperparameter on its grid, the others fixed; writes it into `values`."""
+        normal = self._normal()
+        chosen = values[index]
+        for candidate in grid:
+            values[index] = candidate
+            result = self._posterior(self._normal() if refresh else normal)
+            if result.log_evidence > best.log_evidence:
+                best, chosen = result, candidate
+        values[index] = chosen
+        return best
+
+    def _normal(self) -> NormalEquations:
+        """The normal equations of all states at the present noise factors; scales are extra columns."""
+        total: NormalEquations | None = None
+        for (_, targets), response, sampling in zip(self.states, self.responses, self.sampling, strict=True):
+            rows = _Rows.build(targets, self.memory(), self.problem)
+            noise = rows.measured + rows.scale_covariance(sampling)
+            residual = rows.residual(response.y)
+            chi2 = residual @ np.linalg.solve(noise, residual)
+            noise = noise * max(1.0, TEMPERING * chi2 / len(residual))
+            columns = [rows.scale[:, None] * response.jacobian]
+            linear = columns[0] @ self.theta
+            signal = rows.split(response.y - rows.baseline)
+            for i in self.free:
+                column = [
+                    part if self.problem.targets[i] is t else np.zeros_like(part)
+                    for t, part in zip(targets, signal, strict=True)
+                ]
+                columns.append(np.concatenate(column)[:, None])
+                linear = linear + columns[-1][:, 0] * (self.scales[i] - 1.0)
+            part = NormalEquations.build(np.hstack(columns), residual + linear, noise)
+            total = part if total is None else total + part
+        assert total is not None
+        return total
+
+    def _posterior(self, normal: NormalEquations) -> Posterior:
+        scales = np.eye(len(self.free)) / SCALE_PRIOR**2
+        return posterior(normal, block_diag(self.prior.precision(self.amplitudes * self.kt), scales))

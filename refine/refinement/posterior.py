@@ -1,0 +1,135 @@
+"""The Gaussian prior on phi(r), the linear-Gaussian posterior, and the evidence that sets the prior's strength.
+
+Model: t = J theta + noise, noise ~ N(0, Σ), theta ~ N(0, P^-1). Then
+
+    C  = (J'Σ^-1 J + P)^-1,   mu = C J'Σ^-1 t
+    2 ln p(t) = ln|P| - ln|C^-1| - |Σ^-1/2 (t - J mu)|^2 - mu'P mu - ln|Σ| - n ln 2 pi
+
+Source: D. J. C. MacKay, Neural Computation 4, 415 (1992).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import block_diag, cho_factor, cho_solve, solve_triangular
+
+from refine.potentials.pair import PairCorrection
+
+Array = NDArray[np.float64]
+
+STEEPNESS_LIMIT = 30.0
+"""How many times wider than elsewhere, at the most, the prior is where the system repels."""
+
+JITTER = 1e-6
+"""Independent part of the prior's variance, relative; keeps a smooth Gaussian process invertible."""
+
+
+@dataclass(frozen=True)
+class SmoothnessPrior:
+    """A Gaussian process on phi(r) of each corrected pair, written for the spline coefficients.
+
+    cov(theta_k, theta_l) = a^2 p(r_k) p(r_l) exp(-(r_k - r_l)^2 / 2 length^2), r_k the spline centres (a coefficient
+    is the spline's value to second order in the knot spacing), p(r) = 1 + clip(-ln g(r), 0, 30) inside the first
+    shell: where atoms are squeezed apart by several kT, a correction of several kT is as likely as one of a part of a
+    kT elsewhere. g is the base model's own, so this needs nothing of the base but its sample.
+
+    Attributes:
+        correlation: (pairs, size, size), the above with a = 1, for the active pairs.
+    """
+
+    correlation: Array
+
+    @cached_property
+    def _inverse(self) -> Array:
+        return np.array([cho_solve(cho_factor(block), np.eye(len(block))) for block in self.correlation])
+
+    @classmethod
+    def build(cls, correction: PairCorrection, centres: Array, g: Array, length: float) -> SmoothnessPrior:
+        """From the base's g (all pairs, bins) at bin centres (Å) and a correlation length (Å)."""
+        r = correction.basis.centres
+        blocks = []
+        for p in correction.active_pairs:
+            profile = _profile(r, centres, g[p])
+            kernel = np.exp(-((r[:, None] - r) ** 2) / (2.0 * length**2)) + JITTER * np.eye(len(r))
+            blocks.append(profile[:, None] * profile * kernel)
+        return cls(np.array(blocks))
+
+    def precision(self, amplitude: Array) -> Array:
+        """P for amplitudes (pairs,) in eV: (pairs * size, pairs * size), 1/eV^2."""
+        return block_diag(*(self._inverse / np.square(amplitude)[:, None, None]))
+
+
+def _profile(r: Array, centres: Array, g: Array) -> Array:
+    """p(r) of `SmoothnessPrior`: wide inside the first shell, one from the first g = 1 outwards."""
+    shell = centres[int(np.argmax(g >= 1.0))] if np.any(g >= 1.0) else 0.0
+    repulsion = -np.log(np.maximum(np.interp(r, centres, g), np.exp(-STEEPNESS_LIMIT)))
+    return np.where(r < shell, 1.0 + np.clip(repulsion, 0.0, STEEPNESS_LIMIT), 1.0)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Mean, covariance and evidence of the parameters.
+
+    Attributes:
+        mean: mu, (k,).
+        covariance: C, (k, k).
+        log_evidence: ln p(t) without the constant -n/2 ln 2 pi.
+    """
+
+    mean: Array
+    covariance: Array
+    log_evidence: float
+
+
+@dataclass(frozen=True)
+class NormalEquations:
+    """J'Σ^-1 J, J'Σ^-1 t, t'Σ^-1 t and ln|Σ|: all that posterior and evidence need of the data."""
+
+    gram: Array
+    projection: Array
+    square: float
+    log_noise: float
+
+    @classmethod
+    def build(cls, jacobian: Array, target: Array, noise: Array) -> NormalEquations:
+        """From J (n, k), t (n,) and the noise covariance Σ (n, n)."""
+        lower = np.linalg.cholesky(noise)
+        jw = solve_triangular(lower, jacobian, lower=True)
+        tw = solve_triangular(lower, target, lower=True)
+        return cls(jw.T @ jw, jw.T @ tw, float(tw @ tw), 2.0 * float(np.log(np.diag(lower)).sum()))
+
+    def __add__(self, other: NormalEquations) -> NormalEquations:
+        """Independent data taken together."""
+        return NormalEquations(
+            self.gram + other.gram,
+            self.projection + other.projection,
+            self.square + other.square,
+            self.log_noise + other.log_noise,
+        )
+
+
+def posterior(normal: NormalEquations, precision: Array) -> Posterior:
+    """The posterior of t = J theta + noise under the prior N(0, precision^-1), precision (k, k)."""
+    factor = cho_factor(normal.gram + precision, lower=True)
+    mean = cho_solve(factor, normal.projection)
+    # |Σ^-1/2 (t - J mu)|^2 + mu'P mu = t'Σ^-1 t - mu'J'Σ^-1 t at the posterior mean.
+    misfit = normal.square - float(mean @ normal.projection)
+    log_prior = 2.0 * float(np.log(np.diag(np.linalg.cholesky(precision))).sum())
+    log_posterior = 2.0 * float(np.log(np.diag(factor[0])).sum())
+    log_evidence = 0.5 * (log_prior - log_posterior - misfit - normal.log_noise)
+    return Posterior(mean, cho_solve(factor, np.eye(len(mean))), log_evidence)
+
+
+def band(correction: PairCorrection, covariance: Array, r: Array) -> Array:
+    """Standard error of phi(r), eV: (active pairs, n) = sqrt(diag(B C B')), from the covariance of theta."""
+    size = correction.basis.size
+    basis = correction.basis_values(r)
+    errors = []
+    for index, p in enumerate(correction.active_pairs):
+        block = covariance[index * size : (index + 1) * size, index * size : (index + 1) * size]
+        errors.append(np.sqrt(np.einsum("nk,kl,nl->n", basis[p], block, basis[p])))
+    return np.array(errors)

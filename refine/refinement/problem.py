@@ -1,0 +1,130 @@
+"""What every update rule is handed: targets, samples, and the signature that it answers with.
+
+Notation of the design: h are the partial pair counts of a frame (pairs x bins), a target predicts a curve as
+y = A h + y0, the correction's energy in a frame is theta . N with N_k = Σ h B_k. Nothing here knows positions, files or
+the base potential.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refine.potentials.pair import PairCorrection
+from refine.sampling.frames import Frames
+from refine.scattering.operator import CurveOperator
+from refine.units import BOLTZMANN
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One measured curve as a linear functional of the mean pair counts of one state.
+
+    Attributes:
+        name: the data set.
+        state: index of the thermodynamic state.
+        quantity: what y is, for example "S(Q)" or "g(r)".
+        pair: index of the species pair if the curve is a partial, else None.
+        y: (n,) measured values, treated for the box.
+        covariance: (n, n) of y from the measurement (up to a common factor if not `sigma_known`).
+        sigma_known: whether the measurement states its errors.
+        operator: from mean counts to the curve, on the same points.
+        weight: of the data set in the fit; the covariance is divided by it.
+        free_scale: whether y = baseline + s (model - baseline) with s free.
+    """
+
+    name: str
+    state: int
+    quantity: str
+    pair: int | None
+    y: Array
+    covariance: Array
+    sigma_known: bool
+    operator: CurveOperator
+    weight: float = 1.0
+    free_scale: bool = False
+
+    @property
+    def x(self) -> Array:
+        """(n,) 1/Å or Å."""
+        return self.operator.x
+
+    @property
+    def baseline(self) -> Array:
+        """(n,) the part of y that a free scale does not multiply."""
+        return self.operator.baseline
+
+    def predict(self, counts: Array) -> Array:
+        """The curve (..., n) from mean or single-frame counts (..., pairs, bins), scale 1."""
+        return self.operator.predict(counts)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Frames of every state, sampled with one correction."""
+
+    correction: PairCorrection
+    frames: tuple[Frames, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The fixed part of a refinement.
+
+    Attributes:
+        targets: what is fitted.
+        temperatures: (states,), K.
+    """
+
+    targets: tuple[Target, ...]
+    temperatures: tuple[float, ...]
+
+    def kt(self, state: int) -> float:
+        """Thermal energy of a state, eV."""
+        return BOLTZMANN * self.temperatures[state]
+
+    @property
+    def points(self) -> int:
+        """Number of fitted points, all targets together."""
+        return sum(len(t.y) for t in self.targets)
+
+
+@dataclass(frozen=True)
+class Update:
+    """A rule's answer to the newest sample.
+
+    Attributes:
+        correction: to sample next (or to report, when converged).
+        state: the rule's memory, handed back to it at the next call; JSON numbers, lists and None only.
+        accepted: False sends configuration and coefficients back to sample `restart`.
+        restart: index of the sample whose final configuration the next one starts from.
+        converged: no significant change is left.
+        reason: in words, for the user.
+        frames_factor: the next sample's length in units of the study's `frames`.
+        diagnostics: numbers for the iteration table.
+    """
+
+    correction: PairCorrection
+    state: dict[str, Any]
+    accepted: bool
+    restart: int
+    converged: bool
+    reason: str
+    frames_factor: float = 1.0
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Rule(Protocol):
+    """An update rule: a pure function of what has been sampled so far."""
+
+    def start(self) -> dict[str, Any]:
+        """The memory before the first call."""
+
+    def update(self, state: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> Update:
+        """The next correction, from all samples so far (the newest last)."""

@@ -1,0 +1,291 @@
+"""The figures of the report as plotly specifications (plain dictionaries; nothing is drawn here).
+
+Colours mean the same everywhere: black is measured, dashed grey-blue is the initial potential, solid red the final one.
+Species and data names come from files and are escaped, since plotly reads a subset of HTML in its texts.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refine.report import words
+from refine.report.results import Array, Comparison, Correction, DataSet, PairDistribution, Results
+from refine.units import BOLTZMANN
+
+Spec = dict[str, Any]
+
+MEASURED = "#1b1f24"
+INITIAL = "#6f8fb3"
+FINAL = "#d9480f"
+_BAND_68, _BAND_95 = "rgba(217,72,15,0.28)", "rgba(217,72,15,0.13)"
+_NOISE_68, _NOISE_95 = "rgba(27,31,36,0.14)", "rgba(27,31,36,0.07)"
+_GRID, _LINE, _UNSAMPLED = "#eceff3", "#8a949e", "rgba(120,130,140,0.12)"
+_SERIES = ("#1c6ea4", "#b5651d", "#2b8a3e", "#8e44ad", "#c2255c", "#0b7285", "#7c6f00", "#5c5f66")
+
+# Above this many points a measured curve is drawn as a line: thousands of markers hide each other and slow the page.
+_MAX_MARKERS = 1200
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure: an identifier for the page, a plain-text title and caption, a height in px and the plotly specification."""
+
+    id: str
+    title: str
+    caption: str
+    height: int
+    spec: Spec
+
+
+def _numbers(values: Array) -> list[float | None]:
+    """Six significant digits are more than a screen shows and half the bytes; NaN becomes null, a gap."""
+    return [float(f"{v:.6g}") if np.isfinite(v) else None for v in values]
+
+
+def _axis(title: str, **extra: Any) -> Spec:
+    return {
+        "title": {"text": html.escape(title, quote=False), "standoff": 8},
+        "gridcolor": _GRID,
+        "linecolor": _LINE,
+        "tickcolor": _LINE,
+        "showline": True,
+        "ticks": "outside",
+        "ticklen": 4,
+        "zeroline": False,
+        "automargin": True,
+        **extra,
+    }
+
+
+def _layout(**extra: Any) -> Spec:
+    return {
+        "font": {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif", "size": 13},
+        "margin": {"l": 60, "r": 12, "t": 34, "b": 46},
+        "paper_bgcolor": "#fff",
+        "plot_bgcolor": "#fff",
+        "hovermode": "x",
+        "legend": {"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
+        **extra,
+    }
+
+
+def _line(x: Array, y: Array, name: str, colour: str, dash: str = "solid", width: float = 2, **extra: Any) -> Spec:
+    line = {"color": colour, "dash": dash, "width": width}
+    return {"type": "scatter", "mode": "lines", "x": _numbers(x), "y": _numbers(y), "name": name, "line": line, **extra}
+
+
+def _initial(x: Array, y: Array, **extra: Any) -> Spec:
+    return _line(x, y, "initial", INITIAL, dash="dash", legendgroup="initial", **extra)
+
+
+def _final(x: Array, y: Array, **extra: Any) -> Spec:
+    return _line(x, y, "final", FINAL, legendgroup="final", **extra)
+
+
+def _band(x: Array, low: Array, high: Array, name: str, colour: str, **extra: Any) -> Spec:
+    """A filled band; points whose width is not known are left out."""
+    known = np.isfinite(low) & np.isfinite(high)
+    outline = {"x": _numbers(np.r_[x[known], x[known][::-1]]), "y": _numbers(np.r_[high[known], low[known][::-1]])}
+    shape = {"type": "scatter", "mode": "lines", "fill": "toself", "fillcolor": colour, "line": {"width": 0}}
+    return {**shape, **outline, "name": name, "hoverinfo": "skip", **extra}
+
+
+def _slug(prefix: str, *names: str) -> str:
+    """An identifier that is also a file name for "download plot"."""
+    return "-".join([prefix, *(re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") for name in names)])
+
+
+def comparisons(results: Results) -> list[Figure]:
+    """One figure per data set: the measured curve, the model before and after, and below it their difference."""
+    return [
+        _comparison(k, data, results.curves[data.name], results) for k, data in enumerate(results.summary.data)
+    ]
+
+
+def _comparison(k: int, data: DataSet, curve: Comparison, results: Results) -> Figure:
+    x = curve.x
+    dense = len(x) > _MAX_MARKERS
+    measured: Spec = _line(x, curve.measured, "measured", MEASURED, width=1.4)
+    if not dense:
+        measured |= {"mode": "markers", "marker": {"color": MEASURED, "size": 4}}
+    traces = [measured]
+    boxed = _differs(curve.target, curve.measured)
+    if boxed:
+        traces.append(_line(x, curve.target, "measured, finite range of the box", MEASURED, dash="dot", width=1))
+    traces += [_initial(x, curve.initial), _final(x, curve.final)]
+    below = {"yaxis": "y2", "showlegend": False}
+    if np.isfinite(curve.sigma).any():
+        traces += [
+            _band(x, -2 * curve.sigma, 2 * curve.sigma, "±2σ", _NOISE_95, **below),
+            _band(x, -curve.sigma, curve.sigma, "±σ", _NOISE_68, **below),
+        ]
+    traces += [
+        _initial(x, curve.initial - curve.target, **below) | {"line": {"color": INITIAL, "dash": "dash", "width": 1.2}},
+        _final(x, curve.final - curve.target, **below) | {"line": {"color": FINAL, "width": 1.5}},
+    ]
+    layout = _layout(
+        xaxis=_axis(words.abscissa(data), anchor="y2"),
+        yaxis=_axis(words.ordinate(data), domain=[0.36, 1]),
+        yaxis2=_axis("difference", domain=[0, 0.29], zeroline=True, zerolinecolor=_LINE, nticks=5),
+    )
+    scores = f"R_χ {words.misfit(results.summary.initial.r_chi.get(data.name))} → "
+    scores += words.misfit(results.summary.final.r_chi.get(data.name), results.summary.final.r_chi_stderr.get(data.name))
+    caption = f"{words.role(data).capitalize()}, state {data.state}. {scores}. Lower panel: model − measured"
+    caption += " with the finite range of the box applied (dotted)" if boxed else ""
+    caption += f"; grey: one and two σ ({data.sigma_source or 'as stored'})." if np.isfinite(curve.sigma).any() else "."
+    return Figure(_slug(f"curve-{k}", data.name), f"{data.name}: {words.symbol(data)}", caption, 480,
+                  {"data": traces, "layout": layout})  # fmt: skip
+
+
+def _differs(a: Array, b: Array) -> bool:
+    """Whether two curves differ visibly: by more than half a percent of the height of the figure."""
+    return bool(np.nanmax(np.abs(a - b), initial=0.0) > 0.005 * np.ptp(b[np.isfinite(b)]))
+
+
+def pair_distributions(state: str, curves: Sequence[PairDistribution]) -> list[Figure]:
+    """One small figure per species pair of a state: g(r) before and after."""
+    return [_pair_distribution(_slug(f"g-{k}", state, curve.pair), curve) for k, curve in enumerate(curves)]
+
+
+def _pair_distribution(name: str, curve: PairDistribution) -> Figure:
+    layout = _layout(xaxis=_axis("r (Å)"), yaxis=_axis("g(r)", rangemode="tozero"), showlegend=False)
+    traces = [_initial(curve.r, curve.initial), _final(curve.r, curve.final)]
+    return Figure(name, curve.pair, "", 270, {"data": traces, "layout": _small(layout)})
+
+
+def _small(layout: Spec) -> Spec:
+    return layout | {"margin": {"l": 56, "r": 10, "t": 10, "b": 44}}
+
+
+def corrections(results: Results) -> list[Figure]:
+    """φ(r) of every species pair with its 68 and 95 % band."""
+    scale, unit = _energy_unit(results.summary.correction)
+    return [_phi(k, pair, scale, unit) for k, pair in enumerate(results.summary.correction)]
+
+
+def potentials(results: Results) -> list[Figure]:
+    """The base potential and base + φ of every pair whose base is a pair potential."""
+    scale, unit = _energy_unit(results.summary.correction)
+    return [_potential(k, pair, scale, unit) for k, pair in enumerate(results.summary.correction) if pair.base is not None]
+
+
+def thermal_energies(results: Results) -> list[tuple[str, float]]:
+    """k_B T in eV of every state, to read φ against."""
+    return [(state.name, BOLTZMANN * state.temperature) for state in results.summary.states]
+
+
+def _array(values: Sequence[float | None]) -> Array:
+    return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+
+
+def _sampled(pair: Correction) -> tuple[Array, tuple[float, float]]:
+    """Which radii were sampled (mask), and the interval."""
+    r = np.array(pair.r)
+    low, high = pair.sampled_r or (r[0], r[-1])
+    return (r >= low) & (r <= high), (low, high)
+
+
+def _energy_unit(pairs: Sequence[Correction]) -> tuple[float, str]:
+    """meV, or eV where the sampled part of a correction exceeds one eV."""
+    largest = max((np.nanmax(np.abs(_array(p.phi)[_sampled(p)[0]]), initial=0.0) for p in pairs), default=0.0)
+    return (1.0, "eV") if largest > 1 else (1000.0, "meV")
+
+
+def _phi(k: int, pair: Correction, scale: float, unit: str) -> Figure:
+    r, phi = np.array(pair.r), scale * _array(pair.phi)
+    stderr = scale * _array(pair.stderr) if pair.stderr is not None else np.full(len(r), np.nan)
+    inside, limits = _sampled(pair)
+    traces = []
+    if np.isfinite(stderr).any():
+        # Two-sided normal quantiles: 68.27 % within one, 95 % within 1.96 standard errors.
+        traces.append(_band(r, phi - 1.96 * stderr, phi + 1.96 * stderr, "95 %", _BAND_95))
+        traces.append(_band(r, phi - stderr, phi + stderr, "68 %", _BAND_68))
+    traces.append(_final(r, phi))
+    width = np.nan_to_num(1.96 * stderr)
+    layout = _layout(
+        xaxis=_axis("r (Å)", range=_view_r(r, limits)),
+        yaxis=_axis(f"φ(r) ({unit})", range=_padded(np.r_[(phi - width)[inside], (phi + width)[inside], 0.0]),
+                    zeroline=True, zerolinecolor=_LINE),
+        shapes=_unsampled(r, limits),
+        showlegend=False,
+    )  # fmt: skip
+    return Figure(_slug(f"phi-{k}", *pair.pair), pair.name, "", 300, {"data": traces, "layout": _small(layout)})
+
+
+def _potential(k: int, pair: Correction, scale: float, unit: str) -> Figure:
+    r, base, phi = np.array(pair.r), scale * _array(pair.base or []), scale * _array(pair.phi)
+    inside, limits = _sampled(pair)
+    shown = np.r_[base[inside], (base + phi)[inside], 0.0]
+    lowest, highest = np.nanmin(shown), np.nanmax(shown)
+    # The wall would flatten the well: show no more than twice its depth above zero.
+    top = min(highest, -2 * lowest) if lowest < 0 else highest
+    layout = _layout(
+        xaxis=_axis("r (Å)", range=_view_r(r, limits)),
+        yaxis=_axis(f"pair energy ({unit})", range=_padded(np.array([lowest, top])), zeroline=True, zerolinecolor=_LINE),
+        shapes=_unsampled(r, limits),
+        showlegend=False,
+    )
+    traces = [_initial(r, base), _final(r, base + phi)]
+    return Figure(_slug(f"potential-{k}", *pair.pair), pair.name, "", 300, {"data": traces, "layout": _small(layout)})
+
+
+def _view_r(r: Array, limits: tuple[float, float]) -> list[float]:
+    """From a little before the sampled range to the end of the correction."""
+    return [max(float(r[0]), 0.94 * limits[0]), max(float(r[-1]), limits[1])]
+
+
+def _padded(values: Array) -> list[float]:
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    room = 0.08 * (high - low) or 1.0
+    return [low - room, high + room]
+
+
+def _unsampled(r: Array, limits: tuple[float, float]) -> list[Spec]:
+    """Grey where no pair was ever seen: φ there is a continuation, not a measurement."""
+    spans = [(min(float(r[0]), limits[0]), limits[0]), (limits[1], max(float(r[-1]), limits[1]))]
+    box = {"type": "rect", "yref": "paper", "y0": 0, "y1": 1, "fillcolor": _UNSAMPLED, "line": {"width": 0}, "layer": "below"}
+    return [box | {"x0": low, "x1": high} for low, high in spans if high > low]
+
+
+def progress(results: Results) -> Figure | None:
+    """R_χ of every data set per iteration and of the final sample; None where no R_χ was computed."""
+    summary = results.summary
+    steps, last = summary.iterations, len(summary.iterations)
+    traces = []
+    for k, data in enumerate(summary.data):
+        values = _array([step.r_chi.get(data.name) for step in steps] + [summary.final.r_chi.get(data.name)])
+        if not np.isfinite(values).any():
+            continue
+        kept = np.array([step.accepted for step in steps] + [True])
+        colour = FINAL if len(summary.data) == 1 else _SERIES[k % len(_SERIES)]
+        dash = "solid" if data.role == "fit" else "dot"
+        x = np.arange(last + 1.0)
+        group = {"legendgroup": data.name, "name": html.escape(_shorten(data.name), quote=False)}
+        line = _line(x[kept], values[kept], "", colour, dash=dash) | group
+        traces.append(line | {"mode": "lines+markers", "marker": {"size": 7, "color": colour}})
+        if not kept.all():
+            marker = {"symbol": "x-thin", "size": 9, "line": {"width": 2, "color": colour}}
+            rejected = {"mode": "markers", "marker": marker, "showlegend": False}
+            traces.append(_line(x[~kept], values[~kept], "", colour) | group | rejected)
+    if not traces:
+        return None
+    ticks = {"tickvals": [*range(last), last], "ticktext": [*(str(s.iteration) for s in steps), "final"]}
+    layout = _layout(
+        xaxis=_axis("iteration", range=[-0.3, last + 0.3], **ticks),
+        yaxis=_axis("R<sub>χ</sub> of T(r)", type="log", dtick="D2", exponentformat="none", tickformat="~g"),
+        hovermode="closest",
+    )
+    layout["yaxis"]["title"]["text"] = "R<sub>χ</sub> of T(r)"
+    caption = "Logarithmic. Solid: fitted, dotted: only scored; a cross is a rejected step, whose potential was not kept."
+    caption += " The last point is the final, longer sample."
+    return Figure("progress", "Misfit per iteration", caption, 360, {"data": traces, "layout": layout})
+
+
+def _shorten(name: str, length: int = 28) -> str:
+    return name if len(name) <= length else name[: length - 1] + "…"

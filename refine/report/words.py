@@ -1,0 +1,174 @@
+"""Results put into words: numbers, symbols with their units, the headline, the warnings. Plain text, nothing escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from refine.report.results import DataSet, Results
+
+_SUPERSCRIPT = {-3: "⁻³", -2: "⁻²", -1: "⁻¹", 0: ""}
+
+# Power of Å that a quantity of a dimensionless S(Q) carries, e.g. D(r) = (2/π) ∫ Q [S(Q) − 1] sin(Qr) dQ in Å⁻².
+_POWER_OF_ANGSTROM = {
+    "S(Q)": 0,
+    "F(Q)": 0,
+    "i(Q)": 0,
+    "Q[S(Q)-1]": -1,
+    "g(r)": 0,
+    "G(r)": -2,
+    "D(r)": -2,
+    "T(r)": -2,
+    "J(r)": -1,
+}
+
+_ROLES = {"fit": "fitted", "score": "only scored"}
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number for a table, with a given count of significant digits; a dash where it is not known."""
+    if value is None:
+        return "–"
+    text = f"{value:.{digits}g}"
+    if "e" in text:
+        mantissa, exponent = text.split("e")
+        if 0 < int(exponent) < 7:
+            return f"{value:,.0f}".replace(",", "\u202f")
+        return f"{mantissa}×10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+    return text.replace("-", "−")
+
+
+def misfit(value: float | None, stderr: float | None = None) -> str:
+    """R_χ with three decimals (four below 0.01), and its standard error where there is one."""
+    if value is None:
+        return "–"
+    decimals = 4 if value < 0.01 else 3
+    error = "" if stderr is None else f" ± {stderr:.{decimals}f}"
+    return f"{value:.{decimals}f}{error}"
+
+
+def duration(seconds: float | None) -> str:
+    """A time span as one reads it: 7.1 s, 71 s, 12 min, 3.4 h."""
+    if seconds is None:
+        return "–"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def is_q_space(data: DataSet) -> bool:
+    """Whether the curve runs over Q."""
+    return "(Q)" in data.quantity
+
+
+def abscissa(data: DataSet) -> str:
+    """The label of the horizontal axis with its unit."""
+    return "Q (Å⁻¹)" if is_q_space(data) else "r (Å)"
+
+
+def symbol(data: DataSet) -> str:
+    """The quantity as it is typeset, with the pair of a partial: S(Q), Q[S(Q) − 1], g(r) of Si–O."""
+    text = data.quantity.replace("-", " − ")
+    return text if data.pair is None else f"{text} of {'–'.join(data.pair)}"
+
+
+def unit(data: DataSet) -> str:
+    """The unit of the ordinate; empty where it is dimensionless.
+
+    Keen's normalisation keeps Σ c c b b: barn per steradian and atom for neutrons, electron units for x-rays. His G(r)
+    is that sum times g − 1, with no 4πρr.
+    """
+    keen = data.normalisation == "keen" and data.quantity != "g(r)"
+    power = 0 if keen and data.quantity == "G(r)" else _POWER_OF_ANGSTROM.get(data.quantity, 0)
+    scattering = {"neutron": "barn/sr", "xray": "e.u."}.get(data.radiation or "", "") if keen else ""
+    length = f"Å{_SUPERSCRIPT[power]}" if power else ""
+    return " ".join(part for part in (scattering, length) if part)
+
+
+def ordinate(data: DataSet) -> str:
+    """The label of the vertical axis with its unit."""
+    return f"{symbol(data)} ({unit(data)})" if unit(data) else symbol(data)
+
+
+def role(data: DataSet) -> str:
+    """Whether the curve was fitted, for a reader."""
+    return _ROLES.get(data.role, data.role)
+
+
+def span(limits: Iterable[float] | None, unit_name: str = "Å") -> str:
+    """A range with its unit, 3 to 12 Å; a dash where there is none."""
+    return "–" if limits is None else " to ".join(f"{x:g}" for x in limits) + f" {unit_name}"
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The result in sentences: what happened to the misfit, to the curves that were not fitted, and why the run ended."""
+
+    result: str
+    scored: str
+    ending: str
+
+
+def headline(results: Results) -> Headline:
+    """Say in words what the run did to R_χ and why it stopped."""
+    summary = results.summary
+    fitted = [data for data in summary.data if data.role == "fit"]
+    scored = [data for data in summary.data if data.role != "fit"]
+    message = summary.message.strip().rstrip(".")
+    if summary.status == "converged":
+        ending = f"The run stopped by itself: {message}." if message else "The run stopped by itself."
+    else:
+        reason = f": {message}" if message else ""
+        ending = f"The run did not converge ({summary.status.replace('-', ' ')}){reason}."
+    return Headline(result=_fall(fitted, results), scored=_scored(scored, results), ending=ending)
+
+
+def _before_and_after(data: DataSet, results: Results) -> tuple[float | None, float | None]:
+    return results.summary.initial.r_chi.get(data.name), results.summary.final.r_chi.get(data.name)
+
+
+def _verb(before: float, after: float) -> str:
+    return "fell" if after < before else "rose" if after > before else "stayed"
+
+
+def _fall(fitted: list[DataSet], results: Results) -> str:
+    known = [(data, before, after) for data in fitted for before, after in [_before_and_after(data, results)]
+             if before is not None and after is not None]  # fmt: skip
+    if not known:
+        return "No fitted curve has an R_χ of T(r); see χ² in the table."
+    if len(known) == 1:
+        data, before, after = known[0]
+        over = f" over {span(data.score_r)}" if data.score_r else ""
+        return f"R_χ of T(r){over} {_verb(before, after)} from {misfit(before)} to {misfit(after)}."
+    better = sum(after < before for _, before, after in known)
+    mean_before, mean_after = (sum(values) / len(known) for values in list(zip(*known, strict=True))[1:])
+    which = f"in all {len(known)}" if better == len(known) else f"in {better} of the {len(known)}"
+    return (
+        f"R_χ of T(r) fell {which} fitted curves; "
+        f"their mean {_verb(mean_before, mean_after)} from {misfit(mean_before)} to {misfit(mean_after)}."
+    )
+
+
+def _scored(scored: list[DataSet], results: Results) -> str:
+    parts = []
+    for data in scored:
+        before, after = _before_and_after(data, results)
+        if before is not None and after is not None:
+            parts.append(f"{data.name} {misfit(before)} → {misfit(after)}")
+    return f"Not fitted, only scored: {'; '.join(parts)}." if parts else ""
+
+
+def warnings(results: Results) -> list[str]:
+    """What a reader must know before trusting the result, each with its numbers."""
+    summary = results.summary
+    found = []
+    if summary.status != "converged":
+        found.append(headline(results).ending)
+    for data in summary.data:
+        found += [f"{data.name}: {text}" for text in data.warnings]
+        before, after = _before_and_after(data, results)
+        if before is not None and after is not None and after > before:
+            found.append(f"{data.name}: R_χ rose from {misfit(before)} to {misfit(after)}.")
+    return found

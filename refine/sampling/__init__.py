@@ -1,0 +1,1 @@
+"""Sampling: start structures, molecular dynamics, frames. Only `dynamics` and `thermostats` import jax."""

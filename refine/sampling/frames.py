@@ -1,0 +1,187 @@
+"""Sampled frames: what is kept of a trajectory, and the error of averages over correlated frames.
+
+A frame is reduced to its pair-distance counts and a few energies as soon as it is made; positions are not stored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+
+from refine.units import BOLTZMANN, PRESSURE_UNIT
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Frames of one state point, replica after replica, each replica in order of time.
+
+    counts: (frames, pairs, bins) float32, unordered atom pairs (each once) whose distance lies in a bin; exact
+    integers.
+        Bins are uniform from 0 to `r_max` (Å); pairs of species are the rows (0,0), (0,1), ..., (1,1), ...
+    energy: (frames,) float64, potential energy of the box, eV.
+    virial: (frames,) float64, W = sum_{i<j} r_ij . f_ij, eV.
+    temperature: (frames,) float64, kinetic temperature, K.
+    replica: (frames,) int64, which replica a frame belongs to.
+    r_max: Å.  n_per_species: atoms of each species, in order.  volume: Å^3.
+    """
+
+    counts: np.ndarray
+    energy: np.ndarray
+    virial: np.ndarray
+    temperature: np.ndarray
+    replica: np.ndarray
+    r_max: float
+    n_per_species: tuple[int, ...]
+    volume: float
+
+    def __post_init__(self) -> None:
+        frames, pairs, bins = self.counts.shape
+        species = len(self.n_per_species)
+        if pairs != species * (species + 1) // 2:
+            raise ValueError(f"counts have {pairs} rows; {species} species have {species * (species + 1) // 2} pairs")
+        if bins < 1 or self.r_max <= 0 or self.volume <= 0:
+            raise ValueError(f"need bins, r_max and volume above zero; got {bins}, {self.r_max}, {self.volume}")
+        for name in ("energy", "virial", "temperature", "replica"):
+            if getattr(self, name).shape != (frames,):
+                raise ValueError(f"{name} has shape {getattr(self, name).shape}; there are {frames} frames")
+
+    def __len__(self) -> int:
+        return len(self.energy)
+
+    @property
+    def n_atoms(self) -> int:
+        return sum(self.n_per_species)
+
+    @property
+    def edges(self) -> np.ndarray:
+        """(bins + 1,) Å."""
+        return np.linspace(0.0, self.r_max, self.counts.shape[2] + 1)
+
+    @property
+    def centres(self) -> np.ndarray:
+        """(bins,) Å."""
+        edges = self.edges
+        return (edges[1:] + edges[:-1]) / 2
+
+    def ideal_counts(self) -> np.ndarray:
+        """Mean counts (pairs, bins) of an ideal gas in this box: n_pairs * shell / V.
+
+        n_pairs is n_i (n_i - 1) / 2 for like and n_i n_j for unlike species; the shells are exact, 4/3 pi (r_out^3 -
+        r_in^3). Valid while r_max is at most half of the smallest height of the box.
+        """
+        n = self.n_per_species
+        pairs = [
+            n[i] * (n[i] - 1) / 2 if i == j else float(n[i] * n[j]) for i in range(len(n)) for j in range(i, len(n))
+        ]
+        shells = 4 / 3 * math.pi * np.diff(self.edges**3)
+        return np.outer(pairs, shells) / self.volume
+
+    def pair_distribution(self) -> np.ndarray:
+        """Partial pair distribution functions g_ij (pairs, bins), 1 for an ideal gas.
+
+        A species with a single atom has no like pairs: its row is zero.
+        """
+        ideal = self.ideal_counts()
+        mean = self.counts.mean(axis=0, dtype=np.float64)
+        return np.divide(mean, ideal, out=np.zeros_like(ideal), where=ideal > 0)
+
+    def pressure(self) -> np.ndarray:
+        """Pressure of every frame (frames,), GPa: p V = N k T + W / 3 with the frame's kinetic temperature."""
+        kinetic = self.n_atoms * BOLTZMANN * self.temperature
+        return PRESSURE_UNIT * (kinetic + self.virial / 3) / self.volume
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Every field as an array, for a checkpoint."""
+        return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Self:
+        """The inverse of `to_arrays`, bit for bit."""
+        values = {field.name: np.asarray(arrays[field.name]) for field in fields(cls)}
+        return cls(
+            counts=values["counts"],
+            energy=values["energy"],
+            virial=values["virial"],
+            temperature=values["temperature"],
+            replica=values["replica"],
+            r_max=float(values["r_max"]),
+            n_per_species=tuple(int(n) for n in values["n_per_species"]),
+            volume=float(values["volume"]),
+        )
+
+
+def concatenate(parts: Sequence[Frames]) -> Frames:
+    """One Frames from several of the same box and bins, in the order given."""
+    if not parts:
+        raise ValueError("nothing to concatenate")
+    first = parts[0]
+    for part in parts[1:]:
+        same = (part.r_max, part.n_per_species, part.volume, part.counts.shape[1:]) == (
+            first.r_max,
+            first.n_per_species,
+            first.volume,
+            first.counts.shape[1:],
+        )
+        if not same:
+            raise ValueError("frames of different boxes, species or bins cannot be concatenated")
+    joined = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("counts", "energy", "virial", "temperature", "replica")
+    }
+    return Frames(**joined, r_max=first.r_max, n_per_species=first.n_per_species, volume=first.volume)
+
+
+def block_average(x: np.ndarray, blocks: int) -> np.ndarray:
+    """Means of `blocks` consecutive blocks of equal length: (frames, ...) -> (blocks, ...) float64.
+
+    Frames that do not fill the blocks are left out at the start, where a run is least equilibrated.
+    """
+    x = np.asarray(x)
+    if not 1 <= blocks <= len(x):
+        raise ValueError(f"cannot make {blocks} blocks of {len(x)} frames")
+    length = len(x) // blocks
+    kept = x[len(x) - blocks * length :]
+    return kept.reshape(blocks, length, *x.shape[1:]).mean(axis=1, dtype=np.float64)
+
+
+def correlation_time(x: np.ndarray) -> np.ndarray:
+    """Integrated correlation time in frames, 1/2 + sum_{t >= 1} rho(t), of each series x (frames, ...) -> (...).
+
+    The sum ends at the first window M >= 5 tau(M) (Sokal, Monte Carlo methods in statistical mechanics, 1997, section
+    3). An average of n frames has the variance var(x) 2 tau / n. Uncorrelated frames and constants give 1/2, which is
+    also the least value returned. An estimate needs about 50 tau frames to be trusted.
+    """
+    x = np.asarray(x, dtype=np.float64)
+    n = len(x)
+    if n < 2:
+        raise ValueError(f"a correlation time needs at least 2 frames; got {n}")
+    deviation = x - x.mean(axis=0)
+    spectrum = np.fft.rfft(deviation, n=2 * n, axis=0)
+    covariance = np.fft.irfft(np.abs(spectrum) ** 2, n=2 * n, axis=0)[:n] / n
+    variance = covariance[0]
+    varies = variance > np.finfo(np.float64).eps ** 2 * np.mean(x * x, axis=0) * n
+    rho = np.divide(covariance, variance, out=np.zeros_like(covariance), where=varies)
+    tau = np.cumsum(rho, axis=0) - 0.5
+    lag = np.arange(n).reshape(-1, *[1] * (x.ndim - 1))
+    window = np.argmax((lag >= 5 * tau) | (lag == n - 1), axis=0)
+    chosen = np.take_along_axis(tau, window[None], axis=0)[0]
+    return np.where(varies, np.maximum(chosen, 0.5), 0.5)
+
+
+def standard_error(x: np.ndarray) -> np.ndarray:
+    """Standard error of the mean over correlated frames: (frames, ...) -> (...).
+
+    From the scatter of block averages whose blocks are at least four times as long as the slowest correlation time
+    among the series (so that they are independent to a tenth), between 4 and 32 of them. With 4 blocks the error
+    itself is uncertain by 40 %: that happens when the run is shorter than 16 correlation times.
+    """
+    x = np.asarray(x, dtype=np.float64)
+    if len(x) < 4:
+        raise ValueError(f"a standard error needs at least 4 frames; got {len(x)}")
+    slowest = float(np.max(correlation_time(x)))
+    blocks = int(np.clip(len(x) // math.ceil(4 * slowest), 4, 32))
+    return block_average(x, blocks).std(axis=0, ddof=1) / math.sqrt(blocks)

@@ -1,0 +1,431 @@
+"""The forward model: a measured curve bound to a simulated box, everything that is compared as one matrix.
+
+The chain, every link linear and float64:
+
+    counts h -> g_p - 1 = h / n_p - 1
+             -> S(Q) - 1 = Σ_p w_p(Q) (4 pi rho / Q) ∫ r (g_p - 1) sin(Qr) dr   on the measurement's own Q
+             -> the experiment's Q range and window -> the declared quantity
+
+A box knows g(r) up to half its height only. In r space that is no restriction (a point is only compared below it). In
+Q space both sides lose the same: the measured curve, and the model on the measured Q points, are transformed to r,
+brought to zero smoothly before r_box, and transformed back. Neither can then show the other ripples of the box, and
+the loss of the experiment's Q range acts on both. The fitted points lie at the Nyquist spacing, pi/r in Q and pi/Q_max in r,
+so n points are n pieces of information.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refine.data.curve import Curve
+from refine.data.weights import amplitudes, distinct_factor, pair_weights
+from refine.errors import ConversionError, InputError
+from refine.scattering.metrics import r_chi
+from refine.scattering.operator import TAPER, Box, CurveOperator, interpolation, pair_index
+from refine.scattering.transforms import q_to_r_matrix, r_to_q_matrix
+
+Array = NDArray[np.float64]
+
+R_CHI_STEP = 0.05
+"""Å between the points on which R_chi is summed."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A measured curve bound to a simulated box: its comparisons, each an operator with the matching measured values.
+
+    Attributes:
+        curve: as read.
+        shown: operator on the measured points (those the box can reach), for tables and pictures.
+        shown_values: (n,) measured there, as read.
+        shown_in_box: (n,) measured with the box's range applied, what `shown` is to be compared with.
+        r: (m,) Å, points of R_chi.
+        total: operator giving T(r), Faber-Ziman normalised, on r.
+        total_values: (m,) measured T(r).
+    """
+
+    curve: Curve
+    shown: CurveOperator
+    shown_values: Array
+    shown_in_box: Array
+    shown_sigma: Array | None
+    r: Array
+    total: CurveOperator
+    total_values: Array
+
+    def r_chi(self, counts: Array, scale: float = 1.0) -> float:
+        """R_chi of T(r) for mean counts (pairs, bins); scale multiplies the model's D(r)."""
+        model = self.total.baseline + scale * (self.total.predict(counts) - self.total.baseline)
+        return r_chi(self.total_values, model)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The fitted part of a measurement.
+
+    Attributes:
+        operator: on the fitted points, at the Nyquist spacing.
+        values: (n,) measured, box applied.
+        covariance: (n, n); up to a factor if not `sigma_known`.
+        sigma_known: whether the errors come with the measurement.
+        words: the fitted range, for the report.
+    """
+
+    operator: CurveOperator
+    values: Array
+    covariance: Array
+    sigma_known: bool
+    words: str
+
+
+class ForwardModel:
+    """All operators of one measured curve in one box.
+
+    Args:
+        curve: the measurement; its number density is ignored, the box decides.
+        box: the simulated state.
+
+    Raises:
+        InputError: the curve cannot be predicted (r-space x-ray data without a Q range, unknown species, ...).
+    """
+
+    def __init__(self, curve: Curve, box: Box) -> None:
+        self.curve, self.box = curve, box
+        self.where = f"[[data]] {curve.name}"
+        self.ideal = box.ideal_counts
+        self._prepare_q()
+
+    # -- Q space -------------------------------------------------------------------------------------------------------
+
+    def _prepare_q(self) -> None:
+        """The Q points of the measurement, the weights of the pairs there, and S(Q) - 1 as a matrix on g - 1."""
+        curve, box = self.curve, self.box
+        if curve.in_q_space:
+            self.q: Array | None = curve.x
+        elif curve.q_max is not None:
+            step = math.pi / (3.0 * max(box.r_box, float(curve.x[-1])))
+            low = curve.q_min or 0.0
+            self.q = np.linspace(low, curve.q_max, max(2, math.ceil((curve.q_max - low) / step) + 1))
+        else:
+            self.q = None
+            if curve.pair is None and curve.radiation == "xray" and len(box.species) > 1:
+                raise InputError(
+                    f"x-ray {curve.quantity} of a mixture depends on the Q range of its transform, which is not given",
+                    where=self.where,
+                    fix="give q_range = [Q_min, Q_max]",
+                )
+        probe = self.q if self.q is not None else np.zeros(1)
+        self.weights = self._pair_weights(probe)
+        self.factor = self._distinct_factor(probe)
+        if self.q is not None:
+            to_q = r_to_q_matrix(box.edges, self.q, box.number_density)
+            self.distinct = self.weights.T[:, :, None] * to_q[:, None, :]  # (nq, pairs, bins)
+
+    def _pair_weights(self, q: Array) -> Array:
+        """Faber-Ziman weights (pairs, nq); one on the pair of a partial."""
+        curve, box = self.curve, self.box
+        if curve.pair is not None:
+            index = pair_index(box.pairs, curve.pair, self.where)
+            return np.repeat(np.eye(len(box.pairs))[index][:, None], len(q), axis=1)
+        return pair_weights(box.fractions, self._amplitudes(q))
+
+    def _amplitudes(self, q: Array) -> Array:
+        curve = self.curve
+        assert curve.radiation is not None
+        return amplitudes(curve.radiation, self.box.species, q, isotopes=curve.isotopes, charges=curve.charges)
+
+    def _distinct_factor(self, q: Array) -> Array:
+        """k(Q) with i(Q) = k [S(Q) - 1] in the declared normalisation."""
+        curve = self.curve
+        if curve.pair is not None or curve.radiation is None:
+            return np.ones(len(q))
+        return distinct_factor(curve.normalisation, curve.radiation, self.box.fractions, self._amplitudes(q))
+
+    def _q_factor(self, q: Array) -> Array:
+        """The declared Q-space quantity is baseline + factor [S(Q) - 1]."""
+        factor = self._distinct_factor(q)
+        return q * factor if self.curve.quantity == "Q[S(Q)-1]" else factor
+
+    def _q_baseline(self, q: Array) -> Array:
+        return np.ones(len(q)) if self.curve.quantity == "S(Q)" else np.zeros(len(q))
+
+    def _measured_distinct(self) -> Array:
+        """Measured S(Q) - 1, Faber-Ziman, on the measured Q."""
+        q = self.curve.x
+        factor = self._q_factor(q)
+        safe = np.where(factor == 0.0, 1.0, factor)  # Q[S(Q)-1] at Q = 0 carries no information on S(0)
+        return np.where(factor == 0.0, 0.0, (self.curve.y - self._q_baseline(q)) / safe)
+
+    def _box_filter(self, q_out: Array) -> Array:
+        """(n_out, nq): S(Q) - 1 on the measured Q -> to r, tapered at the box -> back to Q."""
+        assert self.q is not None
+        box = self.box
+        per_bin = 4.0 * math.pi * box.number_density * box.centres
+        to_r = q_to_r_matrix(self.q, box.centres) / per_bin[:, None]
+        return r_to_q_matrix(box.edges, q_out, box.number_density) @ (box.taper[:, None] * to_r)
+
+    # -- r space -------------------------------------------------------------------------------------------------------
+
+    def _r_model(self, r: Array, factor: Array) -> Array:
+        """(nr, pairs, bins): D(r) with distinct factor k(Q) (1 for the normalised one), acting on g - 1."""
+        if self.q is not None:
+            to_r = q_to_r_matrix(self.q, r, self.curve.window) * factor
+            return np.einsum("rq,qpb->rpb", to_r, self.distinct, optimize=True)
+        box = self.box
+        slope = 4.0 * math.pi * box.number_density * r * factor[0]
+        return slope[:, None, None] * self.weights.T[0][None, :, None] * interpolation(box.centres, r)[:, None, :]
+
+    def _r_declared(self, r: Array) -> tuple[Array, Array, Array]:
+        """scale, offset, k(Q): the declared r-space quantity is scale D_k(r) + offset, D_k made of k [S(Q) - 1]."""
+        rho, k = self.box.number_density, self.factor
+        uniform = 4.0 * math.pi * rho * r
+        level = uniform * k[0]  # only used where k does not depend on Q
+        quantity = self.curve.quantity
+        one, zero = np.ones(len(r)), np.zeros(len(r))
+        if quantity == "D(r)" or (quantity == "G(r)" and self.curve.normalisation != "keen"):
+            return one, zero, k
+        safe = np.where(r > 0.0, uniform, np.inf)
+        if quantity == "G(r)":
+            return one / safe, zero, k
+        if quantity == "g(r)":
+            return one / safe, one, k
+        if quantity == "T(r)":
+            return one, level, k
+        if quantity == "J(r)":
+            return r, level * r, k
+        raise ConversionError(f"{quantity} is not a function of r", where=self.where)
+
+    # -- what is compared ----------------------------------------------------------------------------------------------
+
+    def measurement(self, score_r: tuple[float, float] | None) -> Measurement:
+        """Tables and R_chi; `score_r` is the range of R_chi in Å (None: 1 to 10 Å, cut to the box and the data)."""
+        r = self._score_points(score_r)
+        box, uniform = self.box, 4.0 * math.pi * self.box.number_density * r
+        one = np.ones_like(self.factor)
+        total = CurveOperator.from_g(r, self._r_model(r, one), uniform, uniform, self.ideal)
+        if self.curve.in_q_space:
+            q = self.curve.x
+            measured = self._measured_distinct()
+            total_values = q_to_r_matrix(q, r, self.curve.window) @ measured + uniform
+            factor, baseline = self._q_factor(q), self._q_baseline(q)
+            back = self._box_filter(q)
+            acts = factor[:, None, None] * np.einsum("ij,jpb->ipb", back, self.distinct, optimize=True)
+            shown = CurveOperator.from_g(q, acts, baseline, baseline, self.ideal)
+            in_box = baseline + factor * (back @ measured)
+            return Measurement(self.curve, shown, self.curve.y, in_box, self.curve.sigma, r, total, total_values)
+        curve = self.curve.cropped(0.0, box.r_box)
+        scale, offset, k = self._r_declared(curve.x)
+        acts = scale[:, None, None] * self._r_model(curve.x, k)
+        shown = CurveOperator.from_g(curve.x, acts, offset, offset, self.ideal)
+        return Measurement(
+            self.curve, shown, curve.y, curve.y, curve.sigma, r, self._declared_total(r), self._measured_total(r)
+        )
+
+    def _declared_total(self, r: Array) -> CurveOperator:
+        """T(r) of an r-space curve: of its own k(Q), divided by k where k does not depend on Q."""
+        uniform = 4.0 * math.pi * self.box.number_density * r
+        level = self.factor[0] if np.ptp(self.factor) == 0.0 else 1.0
+        k = self.factor / level
+        return CurveOperator.from_g(r, self._r_model(r, k), uniform, uniform, self.ideal)
+
+    def _measured_total(self, r: Array) -> Array:
+        """Measured T(r) of an r-space curve on the points r."""
+        scale, offset, _ = self._r_declared(self.curve.x)
+        uniform = 4.0 * math.pi * self.box.number_density * r
+        level = self.factor[0] if np.ptp(self.factor) == 0.0 else 1.0
+        d = np.divide(self.curve.y - offset, scale, out=np.zeros_like(self.curve.y), where=scale > 0.0)
+        return np.interp(r, self.curve.x, d / level) + uniform
+
+    def _score_points(self, score_r: tuple[float, float] | None) -> Array:
+        low, high = score_r or (1.0, 10.0)
+        limit = self.box.r_box
+        if not self.curve.in_q_space:
+            limit = min(limit, float(self.curve.x[-1]))
+            low = max(low, float(self.curve.x[0]))
+        if score_r is None:
+            high = min(high, limit)
+        if high > limit or high <= low:
+            raise InputError(
+                f"score_r ends at {high:g} Å; the box and the data reach {limit:.2f} Å",
+                where=self.where,
+                fix="lower score_r or simulate more atoms",
+            )
+        return low + R_CHI_STEP * np.arange(math.floor((high - low) / R_CHI_STEP + 1e-9) + 1)
+
+    def fit(self, fit_q: tuple[float, float] | None, fit_r: tuple[float, float] | None, sigma: float | None) -> Fit:
+        """The fitted points in Q, in r, or both (then one after the other, treated as independent).
+
+        Args:
+            fit_q, fit_r: ranges, 1/Å and Å; at least one (None, None: the whole measured range).
+            sigma: one standard error for every point, in place of the file's.
+        """
+        parts = []
+        if self.curve.in_q_space:
+            if fit_q is None and fit_r is None:
+                fit_q = (float(self.curve.x[0]), float(self.curve.x[-1]))
+            if fit_q is not None:
+                parts.append(self._fit_q(fit_q, sigma))
+            if fit_r is not None:
+                parts.append(self._fit_r_of_q(fit_r, sigma))
+        else:
+            if fit_q is not None:
+                raise InputError(
+                    f"{self.curve.quantity} is measured in r and fit_q asks for Q",
+                    where=self.where,
+                    fix="use fit_r",
+                )
+            parts.append(self._fit_r(fit_r or (float(self.curve.x[0]), self.box.r_box), sigma))
+        return parts[0] if len(parts) == 1 else _joined(parts)
+
+    def _fit_q(self, limits: tuple[float, float], sigma: float | None) -> Fit:
+        """Points k pi / r_eff within the limits, r_eff the middle of the taper."""
+        q = self.curve.x
+        low, high = limits
+        if low < q[0] - 1e-9 or high > q[-1] + 1e-9:
+            raise InputError(
+                f"fit_q = [{low:g}, {high:g}] reaches beyond the data, {q[0]:g} to {q[-1]:g} 1/Å",
+                where=self.where,
+                fix="narrow fit_q",
+            )
+        step = self._nyquist_q()
+        points = step * np.arange(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+        points = points[points > 0.0]
+        _need(points, self.where, "fit_q")
+        factor, baseline = self._q_factor(points), self._q_baseline(points)
+        back = self._box_filter(points)
+        acts = factor[:, None, None] * np.einsum("ij,jpb->ipb", back, self.distinct, optimize=True)
+        operator = CurveOperator.from_g(points, acts, baseline, baseline, self.ideal)
+        values = baseline + factor * (back @ self._measured_distinct())
+        raw = self._raw_sigma(sigma)
+        if raw is None:
+            covariance = np.diag((factor * self._estimated_sigma()) ** 2)
+        else:
+            unit = np.divide(raw, self._q_factor(q), out=np.zeros_like(raw), where=self._q_factor(q) != 0.0)
+            through = factor[:, None] * back * unit
+            covariance = _regular(through @ through.T)
+        words = f"{self.curve.quantity}, Q = {low:g} to {high:g} 1/Å, {len(points)} points"
+        return Fit(operator, values, covariance, raw is not None, words)
+
+    def _fit_r_of_q(self, limits: tuple[float, float], sigma: float | None) -> Fit:
+        """T(r) from Q-space data through its Q range and window, points at pi/Q_max."""
+        r = self._r_points(limits, float(self.curve.x[-1]))
+        uniform = 4.0 * math.pi * self.box.number_density * r
+        to_r = q_to_r_matrix(self.curve.x, r, self.curve.window)
+        operator = CurveOperator.from_g(r, self._r_model(r, np.ones_like(self.factor)), uniform, uniform, self.ideal)
+        values = to_r @ self._measured_distinct() + uniform
+        raw, factor = self._raw_sigma(sigma), self._q_factor(self.curve.x)
+        if raw is None:
+            unit = np.full(len(factor), self._estimated_sigma() * math.sqrt(self._nyquist_q() / self._spacing()))
+        else:
+            unit = np.divide(raw, factor, out=np.zeros_like(raw), where=factor != 0.0)
+        through = to_r * unit
+        words = f"T(r), r = {limits[0]:g} to {limits[1]:g} Å, {len(r)} points"
+        return Fit(operator, values, _regular(through @ through.T), raw is not None, words)
+
+    def _fit_r(self, limits: tuple[float, float], sigma: float | None) -> Fit:
+        """The declared r-space quantity, points at pi/Q_max; 0.1 Å apart or as measured where Q_max is not known."""
+        curve = self.curve
+        spacing_q = curve.q_max or math.pi / max(0.1, float(np.median(np.diff(curve.x))))
+        r = self._r_points(limits, spacing_q)
+        scale, offset, k = self._r_declared(r)
+        operator = CurveOperator.from_g(r, scale[:, None, None] * self._r_model(r, k), offset, offset, self.ideal)
+        values = np.interp(r, curve.x, curve.y)
+        given = self._raw_sigma(sigma)
+        if given is None:
+            covariance = np.eye(len(r)) * self._estimated_r_sigma() ** 2
+        else:
+            covariance = np.diag(np.interp(r, curve.x, given) ** 2)
+        words = f"{curve.quantity}, r = {limits[0]:g} to {limits[1]:g} Å, {len(r)} points"
+        return Fit(operator, values, _regular(covariance), given is not None, words)
+
+    def _r_points(self, limits: tuple[float, float], q_max: float) -> Array:
+        low, high = limits
+        if high > self.box.r_box + 1e-9 or (not self.curve.in_q_space and high > self.curve.x[-1] + 1e-9):
+            raise InputError(
+                f"fit_r ends at {high:g} Å; the box and the data reach "
+                f"{min(self.box.r_box, self.curve.x[-1] if not self.curve.in_q_space else np.inf):.2f} Å",
+                where=self.where,
+                fix="lower fit_r or simulate more atoms",
+            )
+        step = math.pi / q_max
+        points = step * np.arange(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+        points = points[points > 0.0]
+        _need(points, self.where, "fit_r")
+        return points
+
+    # -- errors of the measurement -------------------------------------------------------------------------------------
+
+    def _raw_sigma(self, sigma: float | None) -> Array | None:
+        """Standard errors on the measured points: the given one, the file's (zeros become the median), or None."""
+        if sigma is not None:
+            return np.full(len(self.curve.x), sigma)
+        if self.curve.sigma is None or not np.any(self.curve.sigma > 0.0):
+            return None
+        positive = self.curve.sigma[self.curve.sigma > 0.0]
+        return np.where(self.curve.sigma > 0.0, self.curve.sigma, np.median(positive))
+
+    def _nyquist_q(self) -> float:
+        return math.pi / (self.box.r_box - 0.5 * min(TAPER, 0.25 * self.box.r_box))
+
+    def _spacing(self) -> float:
+        return float(np.median(np.diff(self.curve.x)))
+
+    def _estimated_sigma(self) -> float:
+        """Error of S(Q) - 1 at the fitted points from the ripple of T(r) where no atoms can be.
+
+        White noise sigma on points dq apart gives D(r) the variance (2/pi)^2 dq sigma^2 ∫ Q^2 sin^2(Qr) dQ; the fitted
+        points, pi/r_eff apart, average pi/(r_eff dq) measured ones. A rule may scale it by the evidence.
+        """
+        q, rho = self.curve.x, self.box.number_density
+        r = np.arange(0.05, self.box.r_box, 0.05)
+        t = q_to_r_matrix(q, r, "none") @ self._measured_distinct() + 4.0 * math.pi * rho * r
+        ripple = _rms_below_onset(r, t)
+        power = float(q[-1] ** 3 - q[0] ** 3) / 6.0
+        sigma = ripple * math.pi / 2.0 / math.sqrt(power * self._nyquist_q())
+        return max(sigma, 1e-3 * float(np.sqrt(np.mean(self._measured_distinct() ** 2))))
+
+    def _estimated_r_sigma(self) -> float:
+        """Error of an r-space curve: the ripple below its onset, at least half a per cent of its rms signal."""
+        curve = self.curve
+        scale, offset, _ = self._r_declared(curve.x)
+        signal = curve.y - offset
+        uniform = 4.0 * math.pi * self.box.number_density * curve.x * self.factor[0]
+        ripple = _rms_below_onset(curve.x, signal + scale * uniform)
+        return max(ripple, 5e-3 * float(np.sqrt(np.mean(signal**2))))
+
+
+def _rms_below_onset(r: Array, t: Array) -> float:
+    """rms of a curve that vanishes where no atoms are, between 0.3 and 0.75 of the distance where it first rises."""
+    onset = r[int(np.argmax(t > 0.3 * t.max()))]
+    quiet = (r > 0.3 * onset) & (r < 0.75 * onset)
+    return float(np.sqrt(np.mean(t[quiet] ** 2))) if quiet.any() else 0.0
+
+
+def _joined(parts: list[Fit]) -> Fit:
+    operators = [p.operator for p in parts]
+    n = [len(p.values) for p in parts]
+    covariance = np.zeros((sum(n), sum(n)))
+    covariance[: n[0], : n[0]], covariance[n[0] :, n[0] :] = parts[0].covariance, parts[1].covariance
+    return Fit(
+        CurveOperator(
+            *(np.concatenate([getattr(o, k) for o in operators]) for k in ("x", "matrix", "constant", "baseline"))
+        ),
+        np.concatenate([p.values for p in parts]),
+        covariance,
+        all(p.sigma_known for p in parts),
+        "; ".join(p.words for p in parts),
+    )
+
+
+def _regular(covariance: Array) -> Array:
+    """The covariance with a relative 1e-4 on the diagonal, so that points that the taper makes dependent stay solvable."""
+    return covariance + 1e-4 * float(np.mean(np.diag(covariance))) * np.eye(len(covariance))
+
+
+def _need(points: Array, where: str, key: str) -> None:
+    if len(points) < 4:
+        raise InputError(f"{key} holds {len(points)} independent points, fewer than 4", where=where, fix=f"widen {key}")

@@ -1,0 +1,18 @@
+"""Figures of merit."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def r_chi(measured: Array, model: Array) -> float:
+    """R_chi = sqrt(Σ (measured - model)^2 / Σ measured^2), dimensionless; on T(r) in this project."""
+    return float(np.sqrt(np.sum((measured - model) ** 2) / np.sum(measured**2)))
+
+
+def chi_squared(residual: Array, covariance: Array) -> float:
+    """e' C^-1 e for a residual (n,) with covariance (n, n); n of them are expected when the model is right."""
+    return float(residual @ np.linalg.solve(covariance, residual))

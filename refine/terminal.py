@@ -1,0 +1,84 @@
+"""What a run looks like: in a terminal a bar while it goes on, elsewhere plain lines; a table at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+from rich.text import Text
+
+from refine.progress import Progress
+
+
+@contextmanager
+def terminal_progress(console: Console) -> Iterator[Progress]:
+    """Progress that suits the console, for the time of a run."""
+    if not console.is_terminal:
+        yield LineProgress(console)
+        return
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=console, transient=True) as bar:
+        yield BarProgress(bar)
+
+
+class LineProgress:
+    """A line for each stage and message: what a log file wants."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def stage(self, label: str, total: int) -> None:
+        """Print the label."""
+        self.message(label)
+
+    def advance(self, n: int) -> None:
+        """Print nothing."""
+
+    def message(self, text: str) -> None:
+        """Print the line, neither wrapped nor styled."""
+        self._console.print(Text(text), soft_wrap=True)
+
+
+class BarProgress(LineProgress):
+    """One bar, for the present stage; messages scroll by above it."""
+
+    def __init__(self, bar: Bar) -> None:
+        super().__init__(bar.console)
+        self._bar = bar
+        self._task: TaskID | None = None
+
+    def stage(self, label: str, total: int) -> None:
+        """Put a new bar in the place of the old one."""
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(label, total=total)
+
+    def advance(self, n: int) -> None:
+        """Move the bar on."""
+        if self._task is not None:
+            self._bar.advance(self._task, n)
+
+
+def r_chi_table(initial: Mapping[str, float | None], final: Mapping[str, float | None]) -> Table:
+    """R_chi of every data set before and after; a dash where it is not defined."""
+
+    def text(value: float | None) -> str:
+        return "-" if value is None else f"{value:.4f}"
+
+    table = Table("data", box=box.SIMPLE_HEAD)
+    table.add_column("R_chi before", justify="right")
+    table.add_column("after", justify="right")
+    for name in final:
+        table.add_row(Text(name), text(initial.get(name)), text(final[name]))
+    return table

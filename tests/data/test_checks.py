@@ -1,0 +1,190 @@
+"""A wrong declaration is refused with the numbers and the right one; a right one is silent; doubt is a warning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refine.data.checks import check_curve
+from refine.data.curve import Curve
+from refine.errors import InputError
+
+MakeCurve = Callable[..., Curve]
+
+NEUTRON = {"radiation": "neutron", "composition": {"Ar": 1.0}, "isotopes": {"Ar": 36}}
+K = 0.01 * 24.9**2  # barn; <b>^2 of 36Ar
+
+DECLARATIONS = [
+    ("S(Q)", "faber-ziman"),
+    ("F(Q)", "faber-ziman"),
+    ("i(Q)", "faber-ziman"),
+    ("Q[S(Q)-1]", "faber-ziman"),
+    ("F(Q)", "keen"),
+    ("Q[S(Q)-1]", "keen"),
+    ("g(r)", "faber-ziman"),
+    ("G(r)", "faber-ziman"),
+    ("D(r)", "faber-ziman"),
+    ("T(r)", "faber-ziman"),
+    ("J(r)", "faber-ziman"),
+    ("G(r)", "keen"),
+    ("D(r)", "keen"),
+    ("T(r)", "keen"),
+    ("J(r)", "keen"),
+]
+
+# The same numbers under two names.
+SAME = [
+    {("F(Q)", "faber-ziman"), ("i(Q)", "faber-ziman")},
+    {("G(r)", "faber-ziman"), ("D(r)", "faber-ziman")},
+]
+
+CONFUSIONS = [
+    (true, declared)
+    for true in DECLARATIONS
+    for declared in DECLARATIONS
+    if true != declared and ("Q" in true[0]) == ("Q" in declared[0]) and {true, declared} not in SAME
+]
+
+
+@pytest.fixture(scope="module")
+def liquid(hard_spheres: Any) -> MakeCurve:
+    """The hard-sphere liquid as any of `DECLARATIONS`; in r from the exact S(Q), cut smoothly at about 20 1/Å."""
+    rho = hard_spheres.number_density
+    q = np.arange(0.05, 30.0, 0.05)
+    distinct = hard_spheres.structure_factor(q) - 1.0
+    r, fine = np.arange(0.05, 25.0, 0.05), np.arange(0.01, 40.0, 0.02)
+    damped = fine * (hard_spheres.structure_factor(fine) - 1.0) * np.exp(-((fine / 15.0) ** 2))
+    d = 2.0 / math.pi * (np.sin(np.outer(r, fine)) @ damped) * 0.02
+    uniform = 4.0 * math.pi * rho * r
+
+    def values(quantity: str, normalisation: str, k: float) -> np.ndarray:
+        if normalisation == "keen" and quantity == "G(r)":
+            return k * d / uniform
+        return {
+            "S(Q)": 1.0 + k * distinct,
+            "F(Q)": k * distinct,
+            "i(Q)": k * distinct,
+            "Q[S(Q)-1]": k * q * distinct,
+            "g(r)": 1.0 + d / uniform,
+            "G(r)": k * d,
+            "D(r)": k * d,
+            "T(r)": k * (d + uniform),
+            "J(r)": k * r * (d + uniform),
+        }[quantity]
+
+    def make(quantity: str, normalisation: str, **changes: Any) -> Curve:
+        y = values(quantity, normalisation, K if normalisation == "keen" else 1.0)
+        facts = {**NEUTRON, "number_density": rho, "source": "liquid.csv", **changes}
+        return Curve(x=q if "Q" in quantity else r, y=y, quantity=quantity, normalisation=normalisation, **facts)
+
+    return make
+
+
+@pytest.mark.parametrize(("quantity", "normalisation"), DECLARATIONS)
+def test_right_declarations_are_silent(liquid: MakeCurve, quantity: str, normalisation: str) -> None:
+    assert check_curve(liquid(quantity, normalisation)) == []
+    assert check_curve(liquid(quantity, normalisation, number_density=None, composition={}, isotopes={})) == []
+
+
+@pytest.mark.parametrize(("true", "declared"), CONFUSIONS)
+def test_wrong_declarations_are_refused(liquid: MakeCurve, true: tuple[str, str], declared: tuple[str, str]) -> None:
+    curve = replace(liquid(*true), quantity=declared[0], normalisation=declared[1])
+    with pytest.raises(InputError, match=r"liquid\.csv: .*declare quantity = ") as refusal:
+        check_curve(curve)
+    remedy = str(refusal.value).rsplit("; ", 1)[1]
+    right = [true[0], "F(Q)"] if true[0] == "i(Q)" else ["D(r)", "G(r)"] if true[0] in ("D(r)", "G(r)") else [true[0]]
+    # S(Q) declared where it tends to 0 can be any distinct scattering: the remedy names the commonest.
+    assert any(name in remedy for name in right) or (declared[0] == "S(Q)" and "F(Q)" in remedy)
+
+
+@pytest.mark.parametrize(
+    ("true", "declared", "number"),
+    [
+        ("F(Q)", "S(Q)", r"S\(Q\) tends to (-0\.00|0\.00)\d at high Q"),
+        ("S(Q)", "F(Q)", r"F\(Q\) tends to 1\.00\d at high Q"),
+        ("G(r)", "g(r)", r"g\(r\) tends to -?0\.00\d at large r"),
+        ("g(r)", "G(r)", r"G\(r\) tends to 1\.00\d at large r"),
+    ],
+)
+def test_limits_need_no_density(liquid: MakeCurve, true: str, declared: str, number: str) -> None:
+    curve = replace(liquid(true, "faber-ziman"), quantity=declared, number_density=None, composition={}, isotopes={})
+    with pytest.raises(InputError, match=number):
+        check_curve(curve)
+
+
+def test_barn_declared_as_normalised_gives_the_factor(liquid: MakeCurve) -> None:
+    curve = replace(liquid("F(Q)", "keen"), normalisation="faber-ziman")
+    with pytest.raises(InputError, match=r'slope of D\(r\) is 6\.\d\d of .*normalisation = "keen"'):
+        check_curve(curve)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "inverse_lengths"), [("S(Q)", 0), ("F(Q)", 0), ("g(r)", 0), ("T(r)", 2), ("J(r)", 1)]
+)
+def test_nanometres_are_refused(liquid: MakeCurve, quantity: str, inverse_lengths: int) -> None:
+    curve = liquid(quantity, "faber-ziman")
+    nanometres = replace(curve, x=curve.x * (10.0 if curve.in_q_space else 0.1), y=curve.y * 10.0**inverse_lengths)
+    with pytest.raises(InputError, match="divide the Q column by 10" if curve.in_q_space else "multiply the r column"):
+        check_curve(nanometres)
+
+
+@pytest.mark.parametrize("scale", [0.85, 1.15])
+def test_scales_of_good_measurements_are_silent(liquid: MakeCurve, scale: float) -> None:
+    curve = liquid("F(Q)", "keen")
+    assert check_curve(replace(curve, y=scale * curve.y)) == []
+
+
+def test_a_doubtful_scale_is_a_warning_with_its_number(liquid: MakeCurve) -> None:
+    curve = liquid("F(Q)", "keen")
+    (warning,) = check_curve(replace(curve, y=0.7 * curve.y))
+    assert "liquid.csv: " in warning
+    assert "slope of D(r) is 0.7" in warning
+    assert "free_scale" in warning
+
+
+def test_forgotten_isotopes_are_doubted(liquid: MakeCurve) -> None:
+    """Natural argon scatters 170 times less than 36Ar: the declared barns cannot be; no other quantity fits."""
+    (warning,) = check_curve(replace(liquid("F(Q)", "keen", isotopes={})))
+    assert "isotopes" in warning
+
+
+def test_self_scattering_is_recognised(liquid: MakeCurve) -> None:
+    curve = liquid("F(Q)", "keen")
+    warnings = check_curve(replace(curve, y=curve.y + K))
+    assert any("F(Q) tends to 6.2" in text and "self scattering" in text for text in warnings)
+
+
+@pytest.mark.parametrize("q_max", [1.2, 1.9, 2.2, 2.6, 3.5, 5.0])
+def test_a_short_measurement_is_not_judged_by_its_end(liquid: MakeCurve, q_max: float) -> None:
+    assert check_curve(liquid("S(Q)", "faber-ziman").cropped(0.0, q_max)) == []
+
+
+def test_null_scattering_mixture_is_not_judged_by_its_scale(liquid: MakeCurve) -> None:
+    """Light water: <b>^2 is 1.5 % of <b^2>."""
+    curve = liquid("F(Q)", "keen", composition={"H": 2, "O": 1}, isotopes={})
+    assert check_curve(replace(curve, y=0.1 * curve.y)) == []
+
+
+def test_partials_and_xrays(liquid: MakeCurve) -> None:
+    partial = liquid("g(r)", "faber-ziman", pair=("Ar", "Ar"), radiation=None)
+    assert check_curve(partial) == []
+    with pytest.raises(InputError, match=r'declare quantity = "T\(r\)"'):
+        check_curve(replace(liquid("T(r)", "faber-ziman", pair=("Ar", "Ar"), radiation=None), quantity="J(r)"))
+    xray = liquid("S(Q)", "faber-ziman", radiation="xray", isotopes={})
+    assert check_curve(xray) == []
+    factor = replace(xray, quantity="F(Q)").distinct_factor(xray.x, "keen")
+    electrons = replace(xray, quantity="F(Q)", normalisation="keen", y=factor * (xray.y - 1.0))
+    assert check_curve(electrons) == []
+    with pytest.raises(InputError, match='normalisation = "keen"'):
+        check_curve(replace(electrons, normalisation="faber-ziman"))
+
+
+def test_zero_errors_are_pointed_out(liquid: MakeCurve) -> None:
+    curve = liquid("S(Q)", "faber-ziman")
+    (warning,) = check_curve(replace(curve, sigma=np.where(curve.x < 0.22, 0.0, 0.01)))
+    assert "sigma is 0 at 4 of" in warning

@@ -1,0 +1,332 @@
+"""Files in: what instruments write is read, everything else is one clear line."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from refine.data import readers
+from refine.data.curve import Curve
+from refine.data.readers import CurveWarning, read_curve, read_table
+from refine.errors import InputError, RefineError
+
+ARGON = Path(__file__).parents[2] / "experiments" / "argon"
+
+Write = Callable[..., Path]
+
+ROWS = "0.1 0.5\n0.2 0.6\n0.3 0.7\n0.4 0.8\n0.5 1.0\n"
+X = [0.1, 0.2, 0.3, 0.4, 0.5]
+Y = [0.5, 0.6, 0.7, 0.8, 1.0]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def to_file(content: str | bytes, name: str = "curve.dat") -> Path:
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return to_file
+
+
+def read(path: Path, **declared: Any) -> Curve:
+    return read_curve(path, **{"quantity": "S(Q)", "check": False, **declared})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ROWS,
+        ROWS.replace("\n", "\r\n"),
+        ROWS.replace("\n", "\r"),
+        ROWS.rstrip("\n"),
+        ROWS.replace(" ", "\t"),
+        ROWS.replace(" ", ","),
+        ROWS.replace(" ", " , "),
+        ROWS.replace(" ", ";"),
+        ROWS.replace(" ", " | "),
+        ROWS.replace("\n", ",\n"),
+        "\ufeff" + ROWS,
+        "Q,S(Q)\n" + ROWS.replace(" ", ","),
+        "5\nliquid argon at 85 K\n" + ROWS,
+        "# a\n! b\n; c\n% d\n// e\n' f\n\n" + ROWS + "# the end\n",
+        ROWS.replace("0.1 ", "1.0D-01 ").replace("0.2 ", "+.2d0 ").replace("0.3 ", "30.E-2 "),
+        "\n\n   " + ROWS.replace("\n", "\n   "),
+        ROWS + "\x1a",
+    ],
+)
+def test_ways_to_write_the_same_numbers(write: Write, content: str) -> None:
+    curve = read(write(content))
+    np.testing.assert_allclose(curve.x, X)
+    np.testing.assert_allclose(curve.y, Y)
+    assert curve.sigma is None
+    assert curve.name == "curve"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1", "utf-8-sig"])
+def test_encodings(write: Write, encoding: str) -> None:
+    curve = read(write(("# Q in 1/Å\n" + ROWS).encode(encoding)))
+    np.testing.assert_allclose(curve.y, Y)
+
+
+def test_third_column_is_the_error_and_zeros_are_no_error(write: Write) -> None:
+    with_error = "".join(f"{line} 0.0{i}\n" for i, line in enumerate(ROWS.splitlines(), start=1))
+    curve = read(write(with_error))
+    assert curve.sigma is not None
+    np.testing.assert_allclose(curve.sigma, [0.01, 0.02, 0.03, 0.04, 0.05])
+    assert read(write(ROWS.replace("\n", " 0\n"))).sigma is None
+
+
+def test_the_shipped_argon_tables() -> None:
+    facts: dict[str, Any] = {"number_density": 0.02125, "composition": {"Ar": 1}, "isotopes": {"Ar": 36}}
+    sq = read_curve(ARGON / "yarnell_1973_sq.csv", quantity="S(Q)", **facts)
+    gr = read_curve(ARGON / "yarnell_1973_gr.csv", quantity="g(r)", **facts)
+    assert len(sq.x) == len(gr.x) == 400
+    assert sq.header["temperature"] == "85 K"
+    assert sq.x[np.argmax(sq.y)] == pytest.approx(1.99, abs=0.02)
+    assert gr.x[np.argmax(gr.y)] == pytest.approx(3.71, abs=0.04)
+
+
+PDFGETX3 = r"""[DEFAULT]
+
+version = pdfgetx3-2.1.1
+
+# input and output specifications
+dataformat = Qnm
+inputfile = scan_nm-1.chi
+outputtype = %s
+
+# PDF calculation setup
+mode = xray
+wavelength = 0.0167 nm
+qmin = 0.8
+qmax = 24.0
+rmin = 0.0
+
+# End of config --------------------------------------------------------------
+#### start data
+
+#S 1
+#L %s
+"""
+
+
+def test_pdfgetx3(write: Write) -> None:
+    gr = write(PDFGETX3 % ("gr", r"r($\AA$)  G($\AA^{-2}$)") + ROWS, "ni.gr")
+    curve = read(gr, quantity="G(r)", radiation="xray")
+    assert (curve.q_min, curve.q_max) == (0.8, 24.0)
+    assert curve.header["wavelength"] == "0.0167 nm"
+    assert read(gr, quantity="G(r)", radiation="xray", q_range=(1.0, 20.0)).q_max == 20.0
+    with pytest.raises(InputError, match=r"the header says xray and radiation = 'neutron'"):
+        read(gr, quantity="G(r)")
+
+
+def test_pdfgetx3_f_is_not_f(write: Write) -> None:
+    fq = write(PDFGETX3 % ("fq", r"Q($\AA^{-1}$)  F($\AA^{-1}$)") + ROWS, "ni.fq")
+    with pytest.raises(InputError, match=r"PDFgetX3 calls F\(Q\) is Q\[S\(Q\)-1\]"):
+        read(fq, quantity="F(Q)", radiation="xray")
+    assert len(read(fq, quantity="Q[S(Q)-1]", radiation="xray").x) == 5
+
+
+def test_gudrun(write: Write) -> None:
+    rows = "".join(f"  {q:.7E}  {q / 10:.7E}  {0.01:.7E}\n" for q in X)
+    head = "# SLS18502.mint01\n#     4     1\n#  1  Total scattering\n#  Q    F(Q)   error\n"
+    curve = read(write(head + rows, "water.mint01"), quantity="F(Q)", normalisation="keen", composition={"O": 1})
+    assert curve.sigma is not None
+    np.testing.assert_allclose(curve.y, np.array(X) / 10)
+
+
+def test_four_columns_of_a_gr_file(write: Write) -> None:
+    rows = "".join(f"{x} {y} 0.0 0.0{i + 1}\n" for i, (x, y) in enumerate(zip(X, Y, strict=True)))
+    curve = read(write("#L r G(r) d_r d_Gr\n" + rows, "ni.gr"), quantity="G(r)")
+    assert curve.sigma is not None
+    np.testing.assert_allclose(curve.sigma, [0.01, 0.02, 0.03, 0.04, 0.05])
+    with pytest.raises(InputError, match="4 columns; which of them"):
+        read(write(rows, "ni.dat"), quantity="G(r)")
+
+
+def test_columns_may_be_chosen(write: Write) -> None:
+    path = write("# Q[1/Å] I_X(Q)[electron units per molecule] S_OO(Q)\n" + ROWS.replace("\n", " 0.9\n"))
+    with pytest.raises(InputError, match=r"third column is 'S_OO\(Q\)', which is not a standard error"):
+        read(path)
+    np.testing.assert_allclose(read(path, columns=(1, 3)).y, 0.9)
+    with pytest.raises(InputError, match="the file has 3"):
+        read(path, columns=(1, 4))
+
+
+def test_q_range_cuts_a_q_curve(write: Write) -> None:
+    rows = "".join(f"{0.1 * i:.1f} {i}\n" for i in range(1, 101))
+    assert (read(write(rows), q_range=(1.0, 5.0)).x[[0, -1]] == [1.0, 5.0]).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "the file is empty"),
+        (" \n\t\n", "the file is empty"),
+        ("# only\n# comments\n", "no rows of numbers"),
+        ("1\n2\n3\n", "no rows of numbers"),
+        ("0.1 0.5\n0.2 0.6\n", "only 2 points"),
+        (ROWS + "0.6 abc\n", r"line 6: 'abc' in column 2 is not a number; remove the text"),
+        (ROWS.replace("0.5\n", "0.5x\n", 1), r"line 1: '0.5x' in column 2 is not a number"),
+        ("Q S\n" + ROWS.replace("0.5\n", "O.5\n", 1), r"line 2: 'O.5' in column 2 is not a number"),
+        (ROWS + "0.6 nan\n", "line 6: nan in column 2"),
+        ("NaN 0.5\n" + ROWS, "line 1: NaN in column 1"),
+        (ROWS + "0.6 -Inf\n", "line 6: -Inf in column 2"),
+        (ROWS + "0.6 ******\n", r"line 6: \*+ in column 2"),
+        (ROWS + "0.6 1e999\n", "line 6: 1e999 in column 2 is too large"),
+        (ROWS + "0.6\n", "line 6: 1 columns where the first row .line 1. has 2"),
+        (ROWS + "0.6 0.7 0.8\n", "line 6: 3 columns"),
+        ("0.1,,0.5\n", "no rows of numbers"),
+        (ROWS.replace(" ", ",") + "0.6,,\n", "line 6: column 2 is empty"),
+        ("0,1 0,5\n0,2 0,6\n", "line 1: decimal commas; write decimal points"),
+        ("0,1;0,5\n0,2;0,6\n", "line 1: decimal commas"),
+        (ROWS + "0.3 0.9\n", "line 6: x = 0.3 follows 0.5; x must increase; sort the rows"),
+        (ROWS + "0.5 0.9\n", "line 6: x = 0.5 appears twice; keep one of the two rows"),
+        ("-0.1 0.2\n" + ROWS, "Q = -0.1 is negative"),
+        (ROWS.replace("\n", " -0.1\n"), "sigma is -0.1"),
+        (ROWS.replace("\n", " 1 2 3 4 5\n"), "7 columns; which of them are x, y"),
+        ("1 " * 100 + "\n", "more than 64 columns"),
+        ("# Q [nm^-1]  S(Q)\n" + ROWS, "header says that Q is in 1/nm .*divide the first column by 10"),
+        ("Q(1/nm) S\n" + ROWS, "header says that Q is in 1/nm"),
+        ("# Q ($nm^{-1}$)\n" + ROWS, "header says that Q is in 1/nm"),
+        ("# quantity: g(r)\n" + ROWS, r'the header says g\(r\) and S\(Q\) is declared; declare quantity = "g\(r\)"'),
+        ("# radiation: x-ray\n" + ROWS, "the header says xray"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "not a text file .it holds null bytes"),
+        (b"PK\x03\x04\x14abc 1 2\n", "not a text file .it holds 3 control characters"),
+        (b"\xff\xfe1\x00\xd8", "broken UTF-16"),
+    ],
+)
+def test_bad_files_are_one_line_with_the_place(write: Write, content: str | bytes, message: str) -> None:
+    with pytest.raises(InputError, match=message) as refusal:
+        read(write(content, "bad.dat"))
+    assert "bad.dat" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_nanometres_of_r(write: Write) -> None:
+    with pytest.raises(InputError, match=r"header says that r is in nm .*multiply the first column by 10"):
+        read(write("# r [nm] g(r)\n" + ROWS), quantity="g(r)")
+
+
+@pytest.mark.parametrize(
+    "remark", ["converted from nm^-1 to Å^-1", "inputfile = scan_nm-1.chi", "wavelength = 0.07 nm", "columns: Q[1/A] S"]
+)
+def test_nanometres_elsewhere_in_the_header_do_no_harm(write: Write, remark: str) -> None:
+    assert len(read(write(f"# {remark}\n" + ROWS)).x) == 5
+
+
+def test_files_that_are_not_there_or_no_files(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file; paths in a study are relative to the study file"):
+        read(tmp_path / "missing.dat")
+    with pytest.raises(InputError, match="not a regular file"):
+        read(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="not a regular file"):
+        read(tmp_path / "pipe")
+
+
+def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "huge.dat"
+    with path.open("wb") as file:
+        file.truncate(readers.MAX_BYTES + 1)  # sparse
+    with pytest.raises(InputError, match="32 MiB is too large"):
+        read(path)
+
+
+def test_contradictions_are_found_on_load_and_doubts_are_warnings(tmp_path: Path) -> None:
+    facts: dict[str, Any] = {"number_density": 0.02125, "composition": {"Ar": 1}, "isotopes": {"Ar": 36}}
+    with pytest.raises(InputError, match=r"the header says S\(Q\) and F\(Q\) is declared"):
+        read_curve(ARGON / "yarnell_1973_sq.csv", quantity="F(Q)", **facts)
+    table = read_table(ARGON / "yarnell_1973_sq.csv")
+    bare = tmp_path / "bare.dat"
+    np.savetxt(bare, table.values)
+    with pytest.raises(InputError, match=r"F\(Q\) tends to 1\.000 at high Q"):
+        read_curve(bare, quantity="F(Q)", **facts)
+    np.savetxt(bare, table.values * [10.0, 1.0])
+    with pytest.raises(InputError, match=r"strongest peak lies at Q = 20, .*divide the Q column by 10"):
+        read_curve(bare, quantity="S(Q)", **facts)
+    np.savetxt(bare, table.values)
+    with pytest.warns(CurveWarning, match=r"slope of D\(r\) is 0\.68"):
+        read_curve(bare, quantity="S(Q)", **{**facts, "number_density": 0.03177})
+
+
+def _outcome(path: Path) -> Curve | RefineError:
+    try:
+        return read(path)
+    except RefineError as error:
+        return error
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=400))
+def test_any_bytes_give_a_curve_or_an_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "any.dat"
+    path.write_bytes(content)
+    assert isinstance(_outcome(path), (Curve, RefineError))
+
+
+TOKENS = st.one_of(
+    st.floats(allow_nan=True, allow_infinity=True).map(repr),
+    st.sampled_from(
+        ["#", ",", ";", "\t", " ", "|", "\r\n", "nan", "1D5", "1.e", "*", "=", ":", "nm^-1", "Q", "0.1", "1,5"]
+    ),
+    st.text(max_size=4),
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lines=st.lists(st.lists(TOKENS, max_size=5).map(" ".join), max_size=12))
+def test_any_text_gives_a_curve_or_an_error(tmp_path: Path, lines: list[str]) -> None:
+    path = tmp_path / "any.dat"
+    path.write_bytes("\n".join(lines).encode(errors="surrogatepass"))
+    assert isinstance(_outcome(path), (Curve, RefineError))
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    x=st.lists(st.floats(0, 1e6, allow_subnormal=False), min_size=5, max_size=30, unique=True).map(sorted),
+    scale=st.floats(-1e6, 1e6),
+)
+def test_what_is_written_is_what_is_read(tmp_path: Path, x: list[float], scale: float) -> None:
+    path = tmp_path / "curve.csv"
+    path.write_text("".join(f"{value!r},{scale * value!r}\n" for value in x))
+    curve = read(path)
+    assert curve.x.tolist() == x
+    assert curve.y.tolist() == [scale * value for value in x]
+
+
+@pytest.mark.parametrize("piece", [" ", "nm ", "1,1 ", "1 ", "a ", "a: ", "# ", "[", "Q[", "1;", "-", "1,", "/", "nm{"])
+def test_hostile_lines_take_linear_time(write: Write, piece: str) -> None:
+    """Regular expressions can take quadratic time; eight times the text must not take sixty-four times as long."""
+
+    def seconds(repeats: int) -> float:
+        path = write("# " + piece * repeats + "\n" + piece * repeats + "x\n" + ROWS)
+        best = float("inf")
+        for _ in range(3):
+            start = time.perf_counter()
+            _outcome(path)
+            best = min(best, time.perf_counter() - start)
+        return best
+
+    assert seconds(160_000) < 30.0 * max(seconds(20_000), 1e-3)
+
+
+def test_an_unreadable_file(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests may run as root, for whom every file is readable: the operating system's refusal is played."""
+
+    def refuse(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    path = write(ROWS)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(InputError, match=r"cannot be read .*Permission denied"):
+        read(path)

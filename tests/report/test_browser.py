@@ -1,0 +1,114 @@
+"""The report in a real browser: no script error, no request, every figure drawn, nothing wider than the window."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from refine.report import write_report
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+_OPTIONS = (
+    "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-dev-shm-usage "
+    "--disable-extensions --hide-scrollbars --remote-debugging-pipe"
+).split()
+_WIDTHS = {1280: 800, 400: 850}
+_PATIENCE = 90  # seconds, for a page on a busy machine
+
+
+class Browser:
+    """Chromium's DevTools protocol over a pair of pipes: JSON messages that end with a NUL, descriptors 3 and 4."""
+
+    def __init__(self, program: str, profile: Path) -> None:
+        command_out, self._commands = os.pipe()
+        self._answers, answer_in = os.pipe()
+        shell = f'exec "$@" 3<&{command_out} 4>&{answer_in}'
+        self._process = subprocess.Popen(
+            ["bash", "-c", shell, "bash", program, *_OPTIONS, f"--user-data-dir={profile}", "about:blank"],
+            pass_fds=(command_out, answer_in),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(command_out)
+        os.close(answer_in)
+        self._buffer, self._serial, self._session = b"", 0, ""
+        self.events: list[dict[str, Any]] = []
+        target = next(t for t in self.call("Target.getTargets")["targetInfos"] if t["type"] == "page")
+        attached = self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """Send a command and wait for its answer; events on the way are kept."""
+        self._serial += 1
+        message = {"id": self._serial, "method": method, "params": params}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._commands, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._receive()
+            if answer.get("id") == self._serial:
+                assert "error" not in answer, f"{method}: {answer['error']}"
+                return answer["result"]
+            self.events.append(answer)
+
+    def _receive(self) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            chunk = os.read(self._answers, 1 << 20)
+            assert chunk, "the browser ended"
+            self._buffer += chunk
+        message, self._buffer = self._buffer.split(b"\0", 1)
+        return json.loads(message)
+
+    def value(self, expression: str) -> Any:
+        """What a JavaScript expression gives in the page."""
+        return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+
+    def open(self, page: Path, width: int, height: int) -> None:
+        """Show a report in a window of that size and wait until its figures are drawn or given up."""
+        self.events.clear()
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
+        self.call("Page.navigate", url=page.as_uri())
+        done = "document.readyState == 'complete' && (document.body.dataset.drawn || document.body.className) || ''"
+        deadline = time.monotonic() + _PATIENCE
+        while not self.value(done):
+            assert time.monotonic() < deadline, f"not drawn in {_PATIENCE} s: {self.complaints()}"
+            time.sleep(0.05)
+
+    def complaints(self) -> list[str]:
+        """Script errors, console messages and refused resources since the page was opened."""
+        kinds = {"Runtime.exceptionThrown": "exceptionDetails", "Runtime.consoleAPICalled": "args", "Log.entryAdded": "entry"}
+        return [json.dumps(e["params"][kinds[e["method"]]]) for e in self.events if e.get("method") in kinds]
+
+    def requests(self) -> list[str]:
+        """Addresses that the page asked for, apart from itself and data in the page."""
+        sent = (e["params"]["request"]["url"] for e in self.events if e.get("method") == "Network.requestWillBeSent")
+        return [url for url in sent if not url.startswith(("file:", "data:", "blob:"))]
+
+    def screenshot(self, path: Path) -> None:
+        """The whole page as an image, for a person to look at."""
+        shot = self.call("Page.captureScreenshot", captureBeyondViewport=True, fromSurface=True)
+        path.write_bytes(base64.b64decode(shot["data"]))
+
+    def close(self) -> None:
+        """End the browser."""
+        os.close(self._commands)
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        os.close(self._answers)

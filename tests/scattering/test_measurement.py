@@ -1,0 +1,197 @@
+"""The forward model on the absolute scale: ideal gas, dimers, a crystal by direct sum, units and ranges."""
+
+import math
+
+import numpy as np
+import pytest
+
+from refine.data.curve import Curve
+from refine.errors import InputError
+from refine.scattering.measurement import ForwardModel
+from refine.scattering.metrics import chi_squared, r_chi
+from refine.scattering.operator import Box
+
+RHO = 0.02125
+
+
+def argon_box(n: int = 500, width: float = 0.02, rho: float = RHO) -> Box:
+    half = 0.5 * (n / rho) ** (1 / 3)
+    return Box(("Ar",), (n,), n / rho, width * np.arange(int(half / width) + 1))
+
+
+def s_of_q(values=None, q=None, **kwargs) -> Curve:
+    q = np.arange(0.03, 11.75, 0.03) if q is None else q
+    values = 1 + np.exp(-((q - 2) ** 2) / 0.1) - np.exp(-(q**2)) if values is None else values
+    defaults = {"number_density": RHO, "composition": {"Ar": 1.0}, "isotopes": {"Ar": 36}, "name": "test"}
+    return Curve(x=q, y=values, quantity="S(Q)", **(defaults | kwargs))
+
+
+def test_ideal_gas_is_flat_on_the_absolute_scale():
+    box = argon_box()
+    m = ForwardModel(s_of_q(), box).measurement((3.0, 12.0))
+    np.testing.assert_allclose(m.shown.predict(box.ideal_counts), 1.0, atol=1e-10)
+    np.testing.assert_allclose(m.total.predict(box.ideal_counts), 4 * math.pi * RHO * m.r, atol=1e-10)
+
+
+def test_dimers():
+    """500 dimers that know nothing of each other: S(Q) = 1 + sin(Qr)/(Qr), to the 1/N of N(N-1) against N^2."""
+    box = argon_box(1000)
+    r0, bin_ = 3.71, 185  # the bin from 3.70 to 3.72
+    counts = box.ideal_counts
+    counts[0, bin_] += 500.0
+    q = np.arange(0.1, 20.0, 0.05)
+    curve = s_of_q(1 + np.sinc(q * r0 / math.pi), q)
+    forward = ForwardModel(curve, box)
+    fit = forward.fit((0.5, 15.0), None, 0.01)
+    # the box filter leaves a line at 3.71 Å, far below the taper, as it is up to the cut at Q = 20
+    exact = 1 + np.sinc(fit.operator.x * r0 / math.pi)
+    predicted = fit.operator.predict(counts)
+    np.testing.assert_allclose(predicted, fit.values, atol=3e-3)
+    inner = fit.operator.x < 12.0
+    np.testing.assert_allclose(predicted[inner], exact[inner], atol=0.03)
+
+
+@pytest.mark.parametrize("window", ["none", "lorch"])
+def test_rock_salt_against_a_direct_lattice_sum(window):
+    """D(r) of MgO with neutron weights: forward model through histograms against P(r - r_k) - P(r + r_k) over all shells."""
+    a, repeats, q_max = 4.2115, 8, 18.0
+    edge = a * repeats
+    grid = np.stack(np.meshgrid(*[np.arange(2 * repeats)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    parity = grid.sum(axis=1) % 2
+    n = len(grid) // 2
+    width = 0.005
+    box = Box(("Mg", "O"), (n, n), edge**3, width * np.arange(int(edge / 2 / width) + 1))
+    # vectors from one Mg: every site is alike, so one atom's shells times n give all pair counts
+    reach = np.arange(-20, 21)
+    lattice = np.stack(np.meshgrid(*[reach] * 3, indexing="ij"), -1).reshape(-1, 3)
+    r = a / 2 * np.linalg.norm(lattice, axis=1)
+    like = lattice.sum(axis=1) % 2 == 0
+    inside = (r > 0) & (r < box.r_box)
+    hist = lambda mask: np.histogram(r[mask & inside], box.edges)[0].astype(float)  # noqa: E731
+    counts = np.array([n / 2 * hist(like), n * hist(~like), n / 2 * hist(like)])
+    assert parity.sum() == n
+
+    b = np.array([5.375, 5.803])
+    curve = Curve(
+        x=np.arange(0.01, q_max + 1e-9, 0.01),
+        y=np.ones(1800),
+        quantity="S(Q)",
+        number_density=box.number_density,
+        composition={"Mg": 1.0, "O": 1.0},
+        window=window,
+        name="mgo",
+    )
+    m = ForwardModel(curve, box).measurement((1.0, 9.0))
+    q = np.linspace(0.0, q_max, 3601)
+    taper = np.sinc(q / q_max) if window == "lorch" else np.ones_like(q)
+    weight_like = 0.5 * (b[0] ** 2 + b[1] ** 2) / b.mean() ** 2
+    weight_unlike = b[0] * b[1] / b.mean() ** 2
+    shell = r > 0
+    expected = -4 * math.pi * box.number_density * m.r
+    kernel_x = np.linspace(-60, 60, 12001)
+    kernel = np.trapezoid(taper * np.cos(np.outer(kernel_x, q)), q, axis=1) / math.pi
+    # the infinite uniform background transforms to -4 pi rho r; lattice shells beyond 40 Å no longer matter below 9 Å
+    near = shell & (r < 36.0)
+    weights = np.where(like, weight_like, weight_unlike)[near] / r[near]
+    radii, index = np.unique(np.round(r[near], 9), return_inverse=True)
+    totals = np.bincount(index, weights)
+    p = lambda x: np.interp(x, kernel_x, kernel)  # noqa: E731
+    lines = (p(m.r[:, None] - radii) - p(m.r[:, None] + radii)) @ totals
+    # background inside 36 Å only, as the lines: subtract its outer part through the same kernel
+    s = np.arange(0.0, 36.0, 0.01) + 0.005
+    uniform = 4 * math.pi * box.number_density * s * 0.01
+    expected = lines - (p(m.r[:, None] - s) - p(m.r[:, None] + s)) @ uniform
+    got = m.total.predict(counts) - m.total.baseline
+    # a sharp cut at r_box = 16.8 Å leaks 1/(q_max distance) of the crystal's undamped long-range order
+    tolerance = 0.02 if window == "lorch" else 0.06
+    assert np.abs(got - expected).max() < tolerance * np.abs(expected).max()
+
+
+def test_measured_and_model_pass_through_the_same_box_filter():
+    """A measured curve that the box can represent comes back unchanged, and equals the model that made it."""
+    box = argon_box()
+    rng = np.random.default_rng(0)
+    g = 1 + 0.5 * np.exp(-((box.centres - 3.7) ** 2) / 0.2) * (box.centres > 3) + 0 * rng.random()
+    counts = box.ideal_counts * g
+    q = np.arange(0.01, 30.0, 0.01)
+    empty = ForwardModel(s_of_q(np.ones_like(q), q), box)
+    made = empty.measurement((3.0, 12.0)).shown.predict(counts)
+    forward = ForwardModel(s_of_q(made, q), box)
+    fit = forward.fit((0.5, 20.0), None, 0.01)
+    np.testing.assert_allclose(fit.values, fit.operator.predict(counts), atol=2e-3)
+    measurement = forward.measurement((3.0, 12.0))
+    assert measurement.r_chi(counts) < 2e-3
+
+
+def test_fit_points_are_at_the_nyquist_spacing_and_whiten_white_noise():
+    """Raw noise of 0.01 on points 0.03 apart becomes independent noise of the same information on the fitted points."""
+    box = argon_box()
+    q = np.arange(0.03, 11.75, 0.03)
+    fit = ForwardModel(s_of_q(sigma=np.full(len(q), 0.01)), box).fit((0.5, 11.5), None, None)
+    spacing = np.diff(fit.operator.x)
+    np.testing.assert_allclose(spacing, math.pi / (box.r_box - 1.5))
+    expected = 0.01 * math.sqrt(0.03 / spacing[0])
+    inner = (fit.operator.x > 2) & (fit.operator.x < 10)
+    np.testing.assert_allclose(np.sqrt(np.diag(fit.covariance))[inner], expected, rtol=0.1)
+    assert fit.sigma_known
+
+
+def test_keen_neutron_scale_and_xray_normalisation():
+    """F(Q) = <b>^2 [S - 1] in barn; <f^2>: <f>^2/<f^2> [S - 1]; one counts, three declarations."""
+    box = Box(("Fe", "O"), (200, 200), 400 / 0.08, 0.02 * np.arange(400))
+    rng = np.random.default_rng(1)
+    counts = box.ideal_counts * (1 + 0.3 * rng.normal(size=(3, 399)))
+    q = np.arange(0.5, 15.0, 0.05)
+    base = {"x": q, "y": np.zeros_like(q) + 1e-9 * q, "composition": {"Fe": 1, "O": 1}, "number_density": 0.08}
+    fz = ForwardModel(Curve(quantity="i(Q)", radiation="neutron", **base), box).measurement(None)
+    keen = ForwardModel(Curve(quantity="F(Q)", normalisation="keen", radiation="neutron", **base), box).measurement(None)
+    mean_b = 0.5 * (9.45 + 5.8037)
+    np.testing.assert_allclose(keen.shown.predict(counts), 0.01 * mean_b**2 * fz.shown.predict(counts), rtol=1e-3)
+    # T(r) behind R_chi is Faber-Ziman in both
+    np.testing.assert_allclose(keen.total.predict(counts), fz.total.predict(counts), rtol=1e-9)
+    x = ForwardModel(Curve(quantity="i(Q)", radiation="xray", **base), box).measurement(None)
+    x2 = ForwardModel(Curve(quantity="i(Q)", normalisation="<f^2>", radiation="xray", **base), box).measurement(None)
+    ratio = x2.shown.predict(counts) / x.shown.predict(counts)
+    assert np.all(ratio < 1)
+    at5 = np.argmin(np.abs(q - 5.0))
+    fe, o = 13.8650, 3.0212
+    assert ratio[at5] == pytest.approx((0.5 * (fe + o)) ** 2 / (0.5 * (fe**2 + o**2)), rel=2e-3)
+
+
+def test_partials_and_r_space_curves():
+    box = Box(("Ca", "Cl"), (100, 200), 300 / 0.05, 0.02 * np.arange(400))
+    rng = np.random.default_rng(2)
+    g = 1 + 0.2 * rng.normal(size=(3, 399)).cumsum(axis=1) / 20
+    counts = box.ideal_counts * g
+    r = np.arange(1.0, 7.0, 0.02) + 0.01
+    common = {"x": r, "y": np.ones_like(r), "composition": {"Ca": 1, "Cl": 2}, "number_density": 0.05}
+    partial = ForwardModel(Curve(quantity="g(r)", pair=("Cl", "Ca"), radiation=None, **common), box).measurement(None)
+    expected = np.interp(r, box.centres, g[1])
+    np.testing.assert_allclose(partial.shown.predict(counts), expected, atol=1e-9)
+    total = ForwardModel(Curve(quantity="T(r)", radiation="neutron", **common), box).measurement(None)
+    b = np.array([4.70, 9.577])
+    c = np.array([1 / 3, 2 / 3])
+    w = np.array([c[0] ** 2 * b[0] ** 2, 2 * c[0] * c[1] * b[0] * b[1], c[1] ** 2 * b[1] ** 2]) / (c @ b) ** 2
+    expected = 4 * math.pi * 0.05 * r * sum(w[p] * np.interp(r, box.centres, g[p]) for p in range(3))
+    np.testing.assert_allclose(total.shown.predict(counts), expected, rtol=2e-3)
+    with pytest.raises(InputError, match="q_range"):
+        ForwardModel(Curve(quantity="D(r)", radiation="xray", **common), box)
+
+
+@pytest.mark.parametrize(
+    ("fit_q", "fit_r", "message"),
+    [((0.5, 20.0), None, "beyond the data"), (None, (2.0, 20.0), "box"), ((5.0, 5.3), None, "fewer than 4")],
+)
+def test_ranges_that_cannot_be_are_refused(fit_q, fit_r, message):
+    with pytest.raises(InputError, match=message):
+        ForwardModel(s_of_q(), argon_box()).fit(fit_q, fit_r, None)
+
+
+def test_score_range_beyond_the_box_is_refused():
+    with pytest.raises(InputError, match="score_r"):
+        ForwardModel(s_of_q(), argon_box()).measurement((3.0, 20.0))
+
+
+def test_metrics():
+    assert r_chi(np.array([3.0, 4.0]), np.array([3.0, 3.0])) == pytest.approx(0.2)
+    assert chi_squared(np.array([1.0, 2.0]), np.diag([1.0, 4.0])) == pytest.approx(2.0)
