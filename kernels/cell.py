@@ -1,10 +1,10 @@
 """Periodic cells: minimum image, wrapping, and the plain-numpy questions one asks before a simulation.
 
-A cell is a (3, 3) matrix whose rows are the lattice vectors (Å). Coordinates inside the kernels are three arrays x, y, z
-(structure of arrays): on a CPU that is two to three times faster than one (..., 3) array.
+A cell is a (3, 3) matrix whose rows are the lattice vectors (Å). Coordinates inside the kernels are three arrays x, y,
+z (structure of arrays): on a CPU that is two to three times faster than one (..., 3) array.
 
-The minimum image is found by rounding fractional coordinates. That is exact for every separation shorter than half of the
-smallest perpendicular height of the cell, orthorhombic or triclinic; `check_cutoff` refuses anything longer.
+The minimum image is found by rounding fractional coordinates. That is exact for every separation shorter than half of
+the smallest perpendicular height of the cell, orthorhombic or triclinic; `check_cutoff` refuses anything longer.
 """
 
 import jax
@@ -19,8 +19,8 @@ def perpendicular_heights(cell: np.ndarray) -> np.ndarray:
     cell = np.asarray(cell, dtype=np.float64)
     if cell.shape != (3, 3):
         raise ValueError(f"the cell has shape {cell.shape}; it must be (3, 3), one lattice vector a row")
-    volume = abs(np.linalg.det(cell))
-    if not np.isfinite(volume) or volume == 0.0:
+    volume = abs(np.linalg.det(cell)) if np.isfinite(cell).all() else 0.0
+    if volume == 0.0:
         raise ValueError("the cell has no volume: its three lattice vectors are not independent and finite")
     faces = np.array([np.cross(cell[1], cell[2]), np.cross(cell[2], cell[0]), np.cross(cell[0], cell[1])])
     return volume / np.linalg.norm(faces, axis=1)

@@ -1,14 +1,16 @@
 """Pair-distance counts of one configuration."""
 
+import itertools
 import math
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from kernels.cell import minimum_image, split
+from kernels.fusion import store
+from kernels.species import number_of_pairs, pair_row, species_of
 
-PAIRS_AT_ONCE = 1 << 18
+TILE = 512  # atoms; a tile of pairs and its bins stay in the cache
 
 
 def pair_histogram(
@@ -19,10 +21,15 @@ def pair_histogram(
     r_max: float | jax.Array,
     orthorhombic: bool,
 ) -> jax.Array:
-    """Number of unordered pairs (i < j) in each of n_bins uniform bins of the distance from 0 to r_max: (P, n_bins) float32.
+    """Pairs, each unordered pair once, in n_bins equal bins of the distance from 0 to r_max: (P, n_bins) float32.
 
-    positions: (N, 3) Å, atoms sorted by species. cell: (3, 3) Å; r_max must pass `kernels.cell.check_cutoff`. Rows are the species
-    pairs (0,0), (0,1), ..., (1,1), ... The counts are exact integers. n_per_species, n_bins, orthorhombic: static.
+    Rows are the species pairs (0,0), (0,1), ..., (1,1), ...; bin b holds b <= r n_bins / r_max < b + 1. The counts are
+    exact integers up to 2^24. An atom whose position is not a number is in no pair.
+
+    positions: (N, 3) Å, wrapped or not, atoms sorted by species. cell: (3, 3) Å. r_max must pass
+    `kernels.cell.check_cutoff`. n_per_species, n_bins, orthorhombic: static.
+
+    Memory does not grow with N^2: the pairs are taken tile by tile.
     """
     n = positions.shape[0]
     if sum(n_per_species) != n:
@@ -30,26 +37,28 @@ def pair_histogram(
     if n_bins < 1:
         raise ValueError(f"n_bins is {n_bins}; a histogram needs at least one bin")
     species = len(n_per_species)
-    kinds = jnp.asarray(np.repeat(np.arange(species, dtype=np.int32), n_per_species))
-    bins = species * (species + 1) // 2 * n_bins
-    x, y, z = (jnp.concatenate([component, component]) for component in split(positions))
-    twice = jnp.concatenate([kinds, kinds])
-    here = jnp.arange(n, dtype=jnp.int32)
-    shifts_at_once = max(1, PAIRS_AT_ONCE // n)
+    slots = number_of_pairs(species) * n_bins
+    tiles = math.ceil(n / min(TILE, math.ceil(n / 4)))
+    size = 2 * math.ceil(n / tiles / 2)
 
-    def count(total: jax.Array, first: jax.Array) -> tuple[jax.Array, None]:
-        shift = first + jnp.arange(shifts_at_once, dtype=jnp.int32)[:, None]
-        there = here[None] + jnp.minimum(shift, n)
-        d = minimum_image(x[:n] - x[there], y[:n] - y[there], z[:n] - z[there], cell, orthorhombic)
-        r = jnp.sqrt(d[0] ** 2 + d[1] ** 2 + d[2] ** 2)
-        bin_ = jnp.floor(r * (n_bins / r_max)).astype(jnp.int32)
-        low, high = jnp.minimum(kinds[None], twice[there]), jnp.maximum(kinds[None], twice[there])
-        row = low * species - low * (low - 1) // 2 + high - low
-        # every unordered pair once: shifts below n/2, and half of the pairs at exactly n/2
-        once = (2 * shift < n) | ((2 * shift == n) & (here[None] < n // 2))
-        slot = jnp.where(once & (r < r_max) & (bin_ < n_bins), row * n_bins + bin_, bins)
-        return total.at[slot.ravel()].add(1, mode="drop"), None
+    atoms = jnp.arange(tiles * size, dtype=jnp.int32).reshape(tiles, size)
+    padding = tiles * size - n  # stands at NaN, nearer than r_max to nothing
+    x, y, z = (jnp.pad(component, (0, padding), constant_values=jnp.nan) for component in split(positions))
+    x, y, z = (component.reshape(tiles, size) for component in (x, y, z))
+    kind = species_of(atoms, n_per_species)
 
-    starts = 1 + shifts_at_once * np.arange(math.ceil((n // 2) / shifts_at_once), dtype=np.int32)
-    total, _ = jax.lax.scan(count, jnp.zeros(bins, jnp.int32), jnp.asarray(starts))
+    def add_tile(total: jax.Array, pair_of_tiles: jax.Array) -> tuple[jax.Array, None]:
+        a, b = pair_of_tiles
+        dx, dy, dz = (component[a][:, None] - component[b][None] for component in (x, y, z))
+        dx, dy, dz = minimum_image(dx, dy, dz, cell, orthorhombic)
+        place = jnp.sqrt(dx * dx + dy * dy + dz * dz) * (n_bins / r_max)
+        row = pair_row(kind[a][:, None], kind[b][None], species)
+        counted = (place < n_bins) & (atoms[a][:, None] < atoms[b][None])
+        slot = jnp.where(counted, row * n_bins + place.astype(jnp.int32), slots)
+        for part in store(slot):  # the bins by a vectorised loop, before the serial one that counts them
+            total = total.at[part.ravel()].add(1, mode="drop")
+        return total, None
+
+    pairs_of_tiles = jnp.array(list(itertools.combinations_with_replacement(range(tiles), 2)), jnp.int32)
+    total, _ = jax.lax.scan(add_tile, jnp.zeros(slots, jnp.int32), pairs_of_tiles)
     return total.reshape(-1, n_bins).astype(jnp.float32)

@@ -1,9 +1,15 @@
 """Neighbour lists of fixed shape that are built, used and rebuilt inside one compiled program.
 
-A list is full (every pair appears under both atoms: no scatter of forces) and dense: K places for each atom. A place that is
-not used holds the atom's own index, so its displacement is zero and so is its force: nothing downstream needs a mask for it.
-When an atom has more than K neighbours nothing is written out of bounds; the list says `overflow`, and the caller builds
-again with more places. Everything here can be jitted and vmapped.
+A list is full (every pair appears under both of its atoms, so no force is scattered) and dense: K places for each
+atom. A place that is not used holds the atom's own index, so its displacement is zero and so is its force: what
+follows needs no mask. When an atom has more than K neighbours nothing is written out of bounds; the list says
+`overflow`, and the caller builds again with more places. Everything but the two planning helpers can be jitted and
+vmapped.
+
+How a list is made (scatters and cumulative sums over all candidates cost ten times more on a CPU):
+1. atoms are put into the cells of a grid, or all into one; the candidates of an atom are those in the cells around it;
+2. one bit for each candidate says whether it is near; 32 of them make a word (`_near_words`);
+3. the k-th neighbour of an atom is the k-th bit set in its row of words, found by counting bits (`_find_set_bits`).
 """
 
 import math
@@ -13,15 +19,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kernels.cell import fractional, minimum_image, perpendicular_heights, split
+from kernels.cell import Components, fractional, minimum_image, perpendicular_heights, split
+from kernels.fusion import store
+
+WORD = 32  # bits
+PLACES = 8  # capacities are multiples of this: whole vector registers
 
 
 class NeighborList(NamedTuple):
     """Neighbours of every atom within the list's cutoff at `reference`.
 
-    idx: (K, N) int32; column i lists the neighbours of atom i, then i itself in the places left over.
-    reference: (N, 3) Å, the positions the list was built from.
-    overflow: () bool, True when some atom (or some cell of the grid) had more members than places: the list is incomplete.
+    idx: (K, N) int32; column i lists the neighbours of atom i, then i itself in the places left over. K is the
+        capacity asked for, rounded up to a multiple of eight.
+    reference: (N, 3) Å, the positions that the list was built from.
+    overflow: () bool, True when an atom, or a cell of the grid, had more members than places: the list is not complete.
     """
 
     idx: jax.Array
@@ -30,37 +41,48 @@ class NeighborList(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """A static division of the box: cells along each lattice vector, and the places for atoms in one cell."""
+    """A static division of the box: cells along each lattice vector, and places for atoms in one cell."""
 
     shape: tuple[int, int, int]
     occupancy: int
 
 
-def round_up(count: float, multiple: int = 8) -> int:
-    """The smallest multiple of `multiple` that is not below `count`: whole vector registers."""
-    return multiple * math.ceil(count / multiple)
+class _Cells(NamedTuple):
+    """Atoms sorted into G cells with room for M atoms each, and the J candidates that the atoms of a cell share.
+
+    members: (G, M) int32, the atom in each place, N where there is none.
+    candidates: (G, J) int32, likewise.
+    row: (N,) int32, the place of each atom in the flattened members.
+    crowded: () bool, whether some cell had more than M atoms.
+    """
+
+    members: jax.Array
+    candidates: jax.Array
+    row: jax.Array
+    crowded: jax.Array
 
 
-def estimate_capacity(n: int, volume: float, cutoff: float, margin: float = 1.25) -> int:
-    """Places per atom for a homogeneous system of `n` atoms in `volume` (Å^3) and a list cutoff (Å), rounded up to eights.
+def estimate_capacity(n: int, volume: float, cutoff: float, margin: float = 1.15) -> int:
+    """Places per atom for `n` atoms spread evenly over `volume` (Å^3) and a list cutoff (Å): a multiple of eight.
 
-    margin: over the mean number of neighbours. Too small only costs one more build, because overflow is reported.
+    margin: over the mean number of neighbours. The force costs as much for an empty place as for a neighbour; too few
+    places cost one more build and compilation, because overflow is reported.
     """
     mean = n / volume * 4 / 3 * math.pi * cutoff**3
-    return max(8, round_up(min(margin * mean + 4, n - 1)))
+    return _round_up(max(1, min(margin * mean + 4, n - 1)), PLACES)
 
 
 def choose_grid(cell: np.ndarray, cutoff: float, n: int, margin: float = 1.5) -> Grid | None:
-    """The grid for `build`, or None where testing all pairs is as good (few cells, or few atoms).
+    """The grid for `build` with this list cutoff (Å), or None where testing all pairs is as fast.
 
-    Cells are at least as high as the cutoff in each direction, so that the 27 around an atom hold all of its neighbours;
-    fewer than four cells along some vector would save nothing. Plain Python: call it outside jit.
+    Cells are at least as high as the cutoff in each direction, so that the 27 around an atom hold all of its
+    neighbours; with fewer than four cells along a lattice vector a grid saves nothing. margin: places in a cell over
+    the mean number of atoms. Plain Python: call it outside jit.
     """
-    shape = tuple(int(height // cutoff) for height in perpendicular_heights(cell))
-    if min(shape) < 4 or n < 2000:
+    a, b, c = (int(height // cutoff) for height in perpendicular_heights(cell))
+    if min(a, b, c) < 4 or n < 1000:
         return None
-    mean = n / math.prod(shape)
-    return Grid((shape[0], shape[1], shape[2]), round_up(margin * mean + 4, 4))
+    return Grid((a, b, c), _round_up(margin * n / (a * b * c) + 4, PLACES))
 
 
 def build(
@@ -76,53 +98,141 @@ def build(
 
     positions: (N, 3) Å, wrapped or not. cell: (3, 3) Å. capacity (static): places per atom, see `estimate_capacity`.
     orthorhombic (static): see `kernels.cell.minimum_image`. grid (static): from `choose_grid`; None tests all pairs.
-    The cutoff must pass `kernels.cell.check_cutoff`. Overflow is reported in the result, never raised.
+    The cutoff must pass `kernels.cell.check_cutoff`. Overflow is reported in the result and never raised; an atom whose
+    position is not a number has no neighbours.
     """
     n = positions.shape[0]
     if capacity < 1:
-        raise ValueError(f"capacity is {capacity}; a list needs at least one place per atom")
-    capacity = min(capacity, max(8, round_up(n - 1)))
-    if grid is None:
-        candidates, crowded = jnp.broadcast_to(jnp.arange(n, dtype=jnp.int32)[:, None], (n, n)), jnp.zeros((), bool)
-    else:
-        candidates, crowded = _grid_candidates(positions, cell, grid)
-    own = jnp.arange(n, dtype=jnp.int32)[None, :]
-    x, y, z = split(positions)
-    there = jnp.minimum(candidates, n - 1)
-    dx, dy, dz = minimum_image(x[None] - x[there], y[None] - y[there], z[None] - z[there], cell, orthorhombic)
-    near = (dx * dx + dy * dy + dz * dz < cutoff**2) & (candidates != own) & (candidates < n)
-    place = jnp.cumsum(near, axis=0, dtype=jnp.int32) - 1
-    overflow = crowded | jnp.any(place[-1] >= capacity)
-    place = jnp.where(near, place, capacity)
-    empty = jnp.broadcast_to(own, (capacity, n))
-    idx = empty.at[place, own].set(candidates, mode="drop")
-    return NeighborList(idx, positions, overflow)
-
-
-def _grid_candidates(positions: jax.Array, cell: jax.Array, grid: Grid) -> tuple[jax.Array, jax.Array]:
-    """Atoms in the 27 cells around every atom: (27 * occupancy, N) int32, N where a place is empty; and whether a cell was full."""
-    n = positions.shape[0]
-    a, b, c = grid.shape
-    counts = jnp.asarray(grid.shape, jnp.int32)
-    where = jnp.minimum((fractional(positions, cell) * counts).astype(jnp.int32), counts - 1)
-    home = (where[:, 0] * b + where[:, 1]) * c + where[:, 2]
-    order = jnp.argsort(home).astype(jnp.int32)
-    starts = jnp.searchsorted(home[order], jnp.arange(a * b * c + 1, dtype=jnp.int32)).astype(jnp.int32)
-    slot = starts[:-1, None] + jnp.arange(grid.occupancy, dtype=jnp.int32)
-    members = jnp.where(slot < starts[1:, None], order[jnp.minimum(slot, n - 1)], n)
-    crowded = jnp.any(starts[1:] - starts[:-1] > grid.occupancy)
-    offsets = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), -1).reshape(27, 3)
-    around = (where[None] + offsets[:, None]) % counts
-    cells = (around[..., 0] * b + around[..., 1]) * c + around[..., 2]
-    return members[cells].transpose(0, 2, 1).reshape(27 * grid.occupancy, n), crowded
+        raise ValueError(f"capacity is {capacity}; a list needs at least one place for each atom")
+    if grid is not None and min(grid.shape) < 3:
+        raise ValueError(f"a grid of {grid.shape} cells has fewer than three along a lattice vector: use grid=None")
+    cells = _one_cell(n) if grid is None else _grid_cells(positions, cell, grid)
+    words = _near_words(positions, cell, cutoff, cells, orthorhombic)[cells.row].T
+    found = _find_set_bits(words, _round_up(capacity, PLACES))
+    neighbors = found.bit if grid is None else _look_up_candidates(cells, found.bit)
+    idx = jnp.where(found.exists, neighbors, jnp.arange(n, dtype=jnp.int32))
+    return NeighborList(idx, positions, cells.crowded | jnp.any(found.total > idx.shape[0]))
 
 
 def needs_rebuild(
     neighbors: NeighborList, positions: jax.Array, cell: jax.Array, skin: float | jax.Array, *, orthorhombic: bool
 ) -> jax.Array:
-    """() bool: whether some atom has moved more than half of `skin` (Å) since the list was built.
+    """() bool: whether some atom has moved by more than half of `skin` (Å) since the list was built.
 
     Until then no pair can have come within (list cutoff - skin). positions: (N, 3) Å, wrapped or not.
     """
-    moved = minimum_image(*split(positions - neighbors.reference), cell, orthorhombic)
-    return jnp.max(moved[0] ** 2 + moved[1] ** 2 + moved[2] ** 2) > (skin / 2) ** 2
+    dx, dy, dz = minimum_image(*split(positions - neighbors.reference), cell, orthorhombic)
+    return jnp.max(dx * dx + dy * dy + dz * dz) > (skin / 2) ** 2
+
+
+def _round_up(count: float, multiple: int) -> int:
+    return multiple * math.ceil(count / multiple)
+
+
+def _one_cell(n: int) -> _Cells:
+    atoms = jnp.arange(n, dtype=jnp.int32)
+    return _Cells(atoms[None], atoms[None], atoms, jnp.zeros((), bool))
+
+
+def _grid_cells(positions: jax.Array, cell: jax.Array, grid: Grid) -> _Cells:
+    """Sort the atoms into the cells of a grid; the candidates of a cell are the members of the 27 cells around it."""
+    n = positions.shape[0]
+    counts = np.array(grid.shape, np.int32)
+    strides = np.array([counts[1] * counts[2], counts[2], 1], np.int32)
+    number = int(counts.prod())
+
+    where = jnp.clip((fractional(positions, cell) * counts).astype(jnp.int32), 0, counts - 1)
+    home = where @ strides
+    order = jnp.argsort(home).astype(jnp.int32)
+    starts = jnp.searchsorted(home[order], jnp.arange(number + 1, dtype=jnp.int32)).astype(jnp.int32)
+    place = starts[:-1, None] + jnp.arange(grid.occupancy, dtype=jnp.int32)
+    members = jnp.where(place < starts[1:, None], order[jnp.minimum(place, n - 1)], n)
+    rank = jnp.zeros(n, jnp.int32).at[order].set(jnp.arange(n, dtype=jnp.int32)) - starts[home]
+    row = home * grid.occupancy + jnp.minimum(rank, grid.occupancy - 1)
+
+    offsets = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), axis=-1).reshape(27, 3)
+    centres = np.stack(np.meshgrid(*[np.arange(count) for count in counts], indexing="ij"), axis=-1).reshape(
+        number, 1, 3
+    )
+    around = (centres + offsets) % counts @ strides
+    candidates = members[around].reshape(number, 27 * grid.occupancy)
+    return _Cells(members, candidates, row, jnp.any(starts[1:] - starts[:-1] > grid.occupancy))
+
+
+def _look_up_candidates(cells: _Cells, number: jax.Array) -> jax.Array:
+    """Atoms behind candidate numbers (K, N), where column i counts the candidates of atom i's cell: (K, N) int32."""
+    per_cell = cells.candidates.shape[1]
+    first = cells.row // cells.members.shape[1] * per_cell
+    parts = store(first + jnp.minimum(number, per_cell - 1))
+    return jnp.concatenate([cells.candidates.ravel()[part] for part in parts])
+
+
+def _near_words(
+    positions: jax.Array, cell: jax.Array, cutoff: float | jax.Array, cells: _Cells, orthorhombic: bool
+) -> jax.Array:
+    """(G * M, W) uint32: for each place in a cell, one bit a candidate: nearer than the cutoff, not the same atom."""
+    n = positions.shape[0]
+    candidates = cells.candidates
+    padding = -candidates.shape[1] % WORD
+    candidates = jnp.pad(candidates, ((0, 0), (0, padding)), constant_values=n)
+    # an atom at NaN is near nothing: that is what stands in the empty places
+    x, y, z = (jnp.append(component, jnp.nan) for component in split(positions))
+    here: Components = (x[cells.members], y[cells.members], z[cells.members])
+    there: Components = (x[candidates], y[candidates], z[candidates])
+    dx, dy, dz = (a[:, :, None] - b[:, None, :] for a, b in zip(here, there, strict=True))
+    dx, dy, dz = minimum_image(dx, dy, dz, cell, orthorhombic)
+    near = (dx * dx + dy * dy + dz * dz < cutoff**2) & (cells.members[:, :, None] != candidates[:, None, :])
+    bits = near.reshape(cells.members.size, -1, WORD).astype(jnp.uint32) << jnp.arange(WORD, dtype=jnp.uint32)
+    return bits.sum(axis=-1, dtype=jnp.uint32)
+
+
+class _SetBits(NamedTuple):
+    """bit: (K, N) int32, position of the k-th bit set in each column, arbitrary unless exists; total: (N,) int32."""
+
+    bit: jax.Array
+    exists: jax.Array
+    total: jax.Array
+
+
+def _find_set_bits(words: jax.Array, places: int) -> _SetBits:
+    """The positions of the first `places` bits set in each column of words: (W, N) uint32, lowest bit first."""
+    number, n = words.shape
+    upto = jnp.cumsum(jax.lax.population_count(words).astype(jnp.int32), axis=0)
+    k = jnp.arange(places, dtype=jnp.int32)[:, None]
+    word = _count_rows_up_to(upto, k)
+    exists = word < number
+    at = jnp.minimum(word, number - 1) * n + jnp.arange(n, dtype=jnp.int32)
+    bits = words.ravel()[at]
+    rank = k - (upto.ravel()[at] - jax.lax.population_count(bits).astype(jnp.int32))
+    return _SetBits(word * WORD + _select_bit(bits, rank), exists, upto[-1])
+
+
+def _count_rows_up_to(values: jax.Array, limits: jax.Array) -> jax.Array:
+    """Number of rows w with values[w, n] <= limits[k], for values (W, N) and limits (K, 1): (K, N) int32.
+
+    Sixteen rows at a time, written out: as a sum over an axis the loop is not vectorised and takes ten times longer.
+    """
+    block = 16
+    padded = jnp.pad(values, ((0, -values.shape[0] % block), (0, 0)), constant_values=np.iinfo(values.dtype).max)
+
+    def add(count: jax.Array, rows: jax.Array) -> tuple[jax.Array, None]:
+        for row in rows:
+            count = count + (row <= limits)
+        return count, None
+
+    count, _ = jax.lax.scan(
+        add, jnp.zeros((limits.shape[0], values.shape[1]), jnp.int32), padded.reshape(-1, block, values.shape[1])
+    )
+    return count
+
+
+def _select_bit(bits: jax.Array, rank: jax.Array) -> jax.Array:
+    """Position of the bit number `rank` (from zero, lowest first) among those set in a 32-bit word, by bisection."""
+    position = jnp.zeros_like(rank)
+    for width in (16, 8, 4, 2, 1):
+        below = jax.lax.population_count(bits & jnp.uint32(2**width - 1)).astype(jnp.int32)
+        upper = rank >= below
+        rank = jnp.where(upper, rank - below, rank)
+        bits = jnp.where(upper, bits >> width, bits)
+        position = position + jnp.where(upper, width, 0)
+    return position

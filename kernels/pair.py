@@ -2,17 +2,19 @@
 
     U = sum_{i<j} u_ab(r_ij),     f_i = sum_j g_ab(r_ij) (r_i - r_j),     g = -u'(r) / r
 
-The table holds g on a grid that is uniform in r^2 (no square root and no division in the loop), linear between the nodes.
-The energy that is reported is the exact integral of that piecewise linear force,
+The table holds g on a grid that is uniform in r^2 (no square root and no division in the loop), linear between the
+nodes. The energy that is reported is the exact integral of that piecewise linear force,
 
     u(r) = u(r_cut) + 1/2 integral of g(s) ds from s = r^2 to r_cut^2,
 
 so force and energy belong together to rounding, whatever the size of the table. The distance to the function that was
-tabulated is O(spacing^2): for Lennard-Jones with 4096 nodes from 1.8 to 8.5 Å the force is off by 3e-5 of itself at 2.8 Å.
-Below r_min, g continues linearly in r^2 with the slope of the first interval, or stays constant where that slope would make
-it less repulsive: finite down to r = 0, and repulsive whenever it is so at r_min. From r_cut on the force is zero.
+tabulated is O(spacing^2): for Lennard-Jones with 4096 nodes from 1.8 to 8.5 Å the force is off by 4e-5 of itself at
+2.8 Å. Below r_min, g continues linearly in r^2 with the slope of the first interval, or stays constant where that
+slope would make it less repulsive: finite down to r = 0, and repulsive whenever it is so at r_min. From r_cut on force
+and energy are zero.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -20,16 +22,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from kernels.cell import Components, minimum_image, split
+from kernels.fusion import store, sum_together
 from kernels.neighbors import NeighborList
+from kernels.species import number_of_pairs, pair_row, species_of
 
-PARTS = 2  # in which the places of a list are worked on side by side; see the end of this module
+PARTS = 2  # of a list, worked on side by side; a list has a multiple of eight places
 
 
 class PairTable(NamedTuple):
     """Pair functions of P species pairs, rows in the order (0,0), (0,1), ..., (1,1), ..., as linear pieces of g(r^2).
 
-    A changed potential changes these numbers and never their shapes, so nothing is compiled again. The pieces cover r^2 from
-    zero to r_cut^2 in equal steps; the last one, which is zero, stands for everything beyond.
+    A changed potential changes these numbers and never their shapes, so nothing is compiled again. The pieces cover
+    r^2 from zero to r_cut^2 in equal steps; the last one, which is zero, stands for everything beyond.
 
     value, slope: (P, pieces) eV/Å^2, g at the start of a piece and its increase over it.
     energy: (P, pieces) eV, u at the start of a piece.
@@ -45,7 +49,7 @@ class PairTable(NamedTuple):
 
 
 def table_radii(r_min: float, r_cut: float, size: int) -> np.ndarray:
-    """Radii (size,) float64 of the nodes, uniform in r^2 from r_min to r_cut (Å). ValueError unless 0 < r_min < r_cut."""
+    """Radii (size,) float64 of the nodes, uniform in r^2 from r_min to r_cut (Å), 0 < r_min < r_cut or ValueError."""
     if not 0 < r_min < r_cut:
         raise ValueError(f"a table needs 0 < r_min < r_cut; got r_min {r_min} and r_cut {r_cut}")
     if size < 3:
@@ -58,9 +62,10 @@ def pair_table(
 ) -> PairTable:
     """The table of u (eV) and du/dr (eV/Å), both (P, size) float64, given on `table_radii(r_min, r_cut, size)`.
 
-    Of `energy` only the value at r_cut enters, the rest is the integral of the force; but all of it is compared with that
-    integral. A disagreement beyond 1 % of the local energy plus 1 % of the deepest well raises ValueError: then `derivative`
-    is not the derivative of `energy`, or the nodes are too far apart for it.
+    Of `energy` only the value at r_cut enters, the rest is the integral of the force; but all of it is compared with
+    that integral. A disagreement beyond 1 % of the local energy plus 1 % of the deepest well raises ValueError: then
+    `derivative` is not the derivative of `energy`, or the nodes are too far apart for it.
+    dtype: float32 or float64, usually that of the positions.
     """
     energy, derivative = np.asarray(energy, np.float64), np.asarray(derivative, np.float64)
     if energy.ndim != 2 or energy.shape != derivative.shape:
@@ -69,7 +74,6 @@ def pair_table(
         raise ValueError("the tabulated energy or its derivative is not finite everywhere between r_min and r_cut")
     r = table_radii(r_min, r_cut, energy.shape[1])
     spacing = (r_cut**2 - r_min**2) / (len(r) - 1)
-
     below = int(np.ceil(r_min**2 / spacing))  # pieces between zero and r_min
 
     g = -derivative / r
@@ -81,15 +85,17 @@ def pair_table(
 
     beyond = np.zeros((len(g), 1))
     pieces = (nodes[:, :-1], np.diff(nodes, axis=1), integral)
-    table = PairTable(
-        *(np.asarray(np.concatenate([field, beyond], axis=1), dtype) for field in pieces),
-        *(np.asarray(scalar, dtype) for scalar in (below - r_min**2 / spacing, r_cut**2, 1 / spacing)),
-    )
-    if not all(np.isfinite(field).all() for field in table):
+    with np.errstate(over="ignore"):  # looked for in the next line
+        fields = [
+            *(np.asarray(np.concatenate([field, beyond], axis=1), dtype) for field in pieces),
+            *(np.asarray(scalar, dtype) for scalar in (below - r_min**2 / spacing, r_cut**2, 1 / spacing)),
+        ]
+    if not all(np.isfinite(field).all() for field in fields):
         raise ValueError(
             f"the force at r_min = {r_min} is too large for {np.dtype(dtype)}; start the table further out"
         )
-    return jax.tree.map(jnp.asarray, table)
+    with jax.enable_x64(np.dtype(dtype) == np.float64):  # or jax would make float32 of it
+        return PairTable(*(jnp.asarray(field) for field in fields))
 
 
 def _check_consistency(energy: np.ndarray, integral: np.ndarray, r: np.ndarray) -> None:
@@ -98,8 +104,8 @@ def _check_consistency(energy: np.ndarray, integral: np.ndarray, r: np.ndarray) 
     if wrong.any():
         pair, node = np.argwhere(wrong)[-1]
         raise ValueError(
-            f"pair {pair}: at r = {r[node]:.3f} the energy is {energy[pair, node]:.6g} but its derivative integrates to "
-            f"{integral[pair, node]:.6g}; the two must belong together (or the table needs more nodes)"
+            f"pair {pair}: at r = {r[node]:.3f} the energy is {energy[pair, node]:.6g} but its derivative integrates "
+            f"to {integral[pair, node]:.6g}; the two must belong together (or the table needs more nodes)"
         )
 
 
@@ -116,7 +122,7 @@ def pair_forces(
     positions: (N, 3) Å, wrapped or not, atoms sorted by species. neighbors: built with at least the table's cutoff.
     cell: (3, 3) Å. n_per_species (static): number of atoms of each species, in order. orthorhombic: static.
 
-    See the end of this module for why the work is cut up as it is.
+    The work is cut into two loops, and the list into parts, for the reasons in `kernels.fusion`.
     """
     _check_shapes(positions, neighbors, table, n_per_species)
     forces = []
@@ -138,7 +144,8 @@ def pair_observables(
 ) -> tuple[jax.Array, jax.Array]:
     """Energy (N,) and virial (N,) of each atom in eV, half of every pair's share to each of its two atoms.
 
-    sum(energy) = U and sum(virial) = W = sum_{i<j} r_ij . f_ij, so that p V = N k T + W / 3. Arguments as in `pair_forces`.
+    sum(energy) = U and sum(virial) = W = sum_{i<j} r_ij . f_ij, so that p V = N k T + W / 3. Arguments as in
+    `pair_forces`.
     """
     _check_shapes(positions, neighbors, table, n_per_species)
     halves = []
@@ -161,9 +168,9 @@ def _check_shapes(
         raise ValueError(f"n_per_species {n_per_species} does not add up to the {positions.shape[0]} atoms")
     if neighbors.idx.shape[1] != positions.shape[0]:
         raise ValueError(f"the list was built for {neighbors.idx.shape[1]} atoms, not for {positions.shape[0]}")
-    if table.value.shape[0] != species * (species + 1) // 2:
+    if table.value.shape[0] != number_of_pairs(species):
         raise ValueError(
-            f"{species} species need {species * (species + 1) // 2} pair functions; got {table.value.shape[0]}"
+            f"{species} species need {number_of_pairs(species)} pair functions; got {table.value.shape[0]}"
         )
 
 
@@ -177,17 +184,6 @@ def _square(dx: jax.Array, dy: jax.Array, dz: jax.Array) -> jax.Array:
     return dx * dx + dy * dy + dz * dz
 
 
-# How the loop over pairs is cut up, and why (XLA's CPU backend; measured with experiments/benchmarks/md.py)
-#
-# - The sums of g dx, g dy and g dz are one variadic reduction: as three, XLA computes g three times.
-# - LLVM vectorises a loop with gathers only as far as nothing computes an address: in one fused loop, everything from the
-#   positions to the table would be done one pair at a time. So a first kernel computes and stores the piece of the table
-#   that each pair is on; the second one starts from it, and gathers the positions again, which is cheaper than storing
-#   three displacements.
-# - XLA fuses the two back together, whatever barrier is put between them, unless the first one ends in a reduction that is
-#   not trivial. `_store` is such a reduction.
-
-
 def _parts_with_pieces(
     positions: jax.Array,
     idx: jax.Array,
@@ -196,11 +192,13 @@ def _parts_with_pieces(
     n_per_species: tuple[int, ...],
     orthorhombic: bool,
 ) -> list[tuple[jax.Array, jax.Array]]:
-    """The list in PARTS of (K / PARTS, N) places, each with the stored piece of the flattened table its pairs are on."""
+    """The list in PARTS of (K / PARTS, N) places, each with the stored pieces of the flattened table its pairs are on.
+
+    What comes after gathers the positions again: cheaper than storing three displacements, too.
+    """
     r2 = _square(*_displacements(positions, idx, cell, orthorhombic))
     piece = _place_in_row(r2, table).astype(jnp.int32) + _pair_rows(idx, n_per_species) * table.value.shape[1]
-    shape = (PARTS, idx.shape[0] // PARTS, idx.shape[1])
-    return list(zip(idx.reshape(shape), _store(piece.reshape(shape)), strict=True))
+    return list(zip(jnp.split(idx, PARTS), store(piece, PARTS), strict=True))
 
 
 def _place_in_row(r2: jax.Array, table: PairTable) -> jax.Array:
@@ -214,15 +212,9 @@ def _piece_in_row(piece: jax.Array, idx: jax.Array, table: PairTable, n_per_spec
 
 
 def _pair_rows(idx: jax.Array, n_per_species: tuple[int, ...]) -> jax.Array:
-    """Row of the table for every place of the list. Species are ranges of indices, so this is comparisons, not a lookup."""
-    species = len(n_per_species)
-    if species == 1:
-        return jnp.zeros((), jnp.int32)
-    first = np.cumsum(n_per_species)[:-1]
-    own = jnp.asarray(np.repeat(np.arange(species, dtype=np.int32), n_per_species))[None]
-    other = sum((idx >= int(start)).astype(jnp.int32) for start in first)
-    low, high = jnp.minimum(own, other), jnp.maximum(own, other)
-    return low * species - low * (low - 1) // 2 + high - low
+    """Row of the table for every place of the list, of the shape of idx."""
+    own = species_of(jnp.arange(idx.shape[1], dtype=jnp.int32), n_per_species)
+    return pair_row(own[None], species_of(idx, n_per_species), len(n_per_species))
 
 
 def _look_up(values: jax.Array, index: jax.Array) -> jax.Array:
@@ -230,26 +222,9 @@ def _look_up(values: jax.Array, index: jax.Array) -> jax.Array:
     return values.ravel().at[index.astype(jnp.uint32)].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
-def _store(parts: jax.Array) -> tuple[jax.Array, ...]:
-    """The parts of one array along its first axis, computed and stored by one kernel.
-
-    A reduction in which part p of the axis contributes to result p only: the loop over the axis is unrolled and its
-    conditions are folded away, so each element is computed once.
-    """
-    part = jnp.arange(parts.shape[0]).reshape(-1, *(1,) * (parts.ndim - 1))
-    return _reduce_together(tuple(jnp.where(part == p, parts, 0) for p in range(parts.shape[0])), axis=0)
-
-
-def _sum_places(parts: list[tuple[jax.Array, ...]]) -> tuple[jax.Array, ...]:
+def _sum_places(parts: Sequence[tuple[jax.Array, ...]]) -> tuple[jax.Array, ...]:
     """Sums over all places of the list, (N,), of quantities that are given part by part, each (K / PARTS, N)."""
     total = parts[0]
     for part in parts[1:]:
         total = tuple(a + b for a, b in zip(total, part, strict=True))
-    return _reduce_together(total, axis=0)
-
-
-def _reduce_together(arrays: tuple[jax.Array, ...], axis: int) -> tuple[jax.Array, ...]:
-    """Sums over one axis as one variadic reduction, so that what the arrays have in common is computed once."""
-    zeros = tuple(jnp.zeros((), array.dtype) for array in arrays)
-    add = lambda left, right: tuple(a + b for a, b in zip(left, right, strict=True))  # noqa: E731
-    return tuple(jax.lax.reduce(arrays, zeros, add, (axis,)))
+    return sum_together(total, axis=0)

@@ -34,14 +34,14 @@ class Checkpoint:
     Attributes:
         digest: of the study and its data.
         record: JSON values only.
-        samples: for each finished sample {"coefficients", "core"} and per state the arrays of frames and of the dynamics.
+        samples: of each finished sample "coefficients", "core", and per state the arrays of "frames" and "dynamics".
         current: per state, of the unfinished sample.
     """
 
     digest: str
     record: dict[str, Any] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
-    current: list[dict[str, Arrays]] = field(default_factory=list)
+    current: list[Arrays] = field(default_factory=list)
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:

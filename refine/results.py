@@ -61,6 +61,7 @@ class Result:
         initial, final: {"r_chi": {data: x}, "chi2": {data: x}, ...}.
         iterations: the iteration table.
         correction: the refined pair correction.
+        covariance: posterior covariance of `correction.theta`, eV^2; None for rules without one.
         out: folder of the output.
         report_path: the report.
     """
@@ -71,6 +72,7 @@ class Result:
     final: dict[str, Any]
     iterations: list[dict[str, Any]]
     correction: PairCorrection
+    covariance: Array | None
     out: Path
     report_path: Path
 
@@ -95,6 +97,7 @@ def write_outcome(outcome: Outcome, folder: Path) -> Result:
         table["final"],
         table["iterations"],
         outcome.samples[outcome.final].correction,
+        outcome.covariance,
         folder,
         report,
     )

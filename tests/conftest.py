@@ -1,1 +1,47 @@
-"""Somebody's tests/conftest.py of 19:44 was overwritten here by mistake (helper DATA, 19:45): please write it again."""
+"""What the tests of several packages share. Nothing slow is imported before it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+
+@dataclass(frozen=True)
+class PairModel:
+    """The simplest force field: truncated, unshifted Lennard-Jones between all atoms, straight from kernels.pair."""
+
+    n_per_species: tuple[int, ...]
+    orthorhombic: bool
+    cutoff: float
+
+    def params(self, epsilon: float = 0.010324, sigma: float = 3.405, dtype: str = "float32") -> Any:
+        """Its table (eV, Å), the same for every pair of species; epsilon = 0 is an ideal gas."""
+        from kernels.pair import pair_table, table_radii
+
+        inner = 0.5 * sigma
+        r = table_radii(inner, self.cutoff, 4096)
+        s6 = (sigma / r) ** 6
+        species = len(self.n_per_species)
+        rows = np.ones((species * (species + 1) // 2, 1))
+        energy, slope = 4 * epsilon * (s6**2 - s6), -24 * epsilon * (2 * s6**2 - s6) / r
+        return pair_table(rows * energy, rows * slope, inner, self.cutoff, dtype=dtype)
+
+    def forces(self, params: Any, positions: Any, neighbors: Any, cell: Any) -> Any:
+        from kernels.pair import pair_forces
+
+        return pair_forces(positions, neighbors, params, cell, self.n_per_species, self.orthorhombic)
+
+    def observables(self, params: Any, positions: Any, neighbors: Any, cell: Any) -> Any:
+        from kernels.pair import pair_observables
+
+        return pair_observables(positions, neighbors, params, cell, self.n_per_species, self.orthorhombic)
+
+
+@pytest.fixture(scope="session")
+def pair_model() -> Callable[..., PairModel]:
+    """pair_model(system, cutoff) -> PairModel."""
+    return lambda system, cutoff: PairModel(system.n_per_species, system.orthorhombic, cutoff)

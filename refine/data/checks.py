@@ -41,6 +41,8 @@ _SHORTEST_HYDROGEN_BOND = 0.55
 """Å."""
 _HIGHEST_FIRST_PEAK = 12.0
 """1/Å; a strongest peak of S(Q) beyond would be a distance of half an ångström."""
+_LARGEST_NOISE = 0.1
+"""A near value with a larger standard error (thin gases, noisy data) says nothing."""
 _NULL_SCATTERING = 0.05
 """Below this <b>^2/<b^2> the absolute scale is a small difference of large numbers (light water) and is not judged."""
 
@@ -247,7 +249,7 @@ def _floor_of_q_curve(curve: Curve) -> float | None:
 
 
 def _near_of_q_curve(curve: Curve) -> float | None:
-    """Least squares of D(r) against -4πρ r over small r.
+    """Least squares of D(r) against -4πρ r over small r; None where the Q range is too short or the noise too large.
 
     The mean of S(Q) - 1 at high Q is taken away first: a small offset, which is the other check's business, would be
     magnified at low r. Below the first Q the mean of the first three values is continued.
@@ -256,16 +258,23 @@ def _near_of_q_curve(curve: Curve) -> float | None:
     q, r_high = curve.x, _forbidden_below(curve)
     if q[-1] < 5.5 / r_high or q[0] > 2.5 * curve.number_density ** (1.0 / 3.0):
         return None
-    distinct = _canonical(curve) / curve.distinct_factor(q)
-    distinct = np.where(np.isfinite(distinct), distinct, 0.0)
-    distinct = distinct - distinct[_tail(curve, 0.7)].mean()
+    factor = curve.distinct_factor(q)
+    distinct = _canonical(curve) / np.where(factor == 0.0, 1.0, factor)
+    tail = _tail(curve, 0.7)
+    distinct = distinct - distinct[tail].mean()
     r = np.linspace(0.5, 1.0, 11) * r_high
-    low = np.linspace(0.0, q[0], 20, endpoint=False)
-    q = np.concatenate([low, q])
-    distinct = np.concatenate([np.full_like(low, distinct[:3].mean()), distinct])
-    integrand = np.sin(np.outer(r, q)) * (q * np.sinc(q / q[-1]) * distinct)
-    d = (2.0 / math.pi) * np.trapezoid(integrand, q, axis=1)
-    return float(-(d @ r) / (4.0 * math.pi * curve.number_density * (r @ r)))
+    # near = weights @ distinct: the sine transform with the Lorch window, projected on -4πρ r
+    projected = r @ np.sin(np.outer(r, q)) * q * np.sinc(q / q[-1])
+    scale = -(2.0 / math.pi) / (4.0 * math.pi * curve.number_density * (r @ r))
+    steps = np.gradient(q)
+    steps[[0, -1]] *= 0.5
+    weights = scale * projected * steps
+    noise = float(np.diff(distinct[tail], 2).std()) / math.sqrt(6.0) if tail.sum() > 4 else math.inf
+    if noise * float(np.sqrt(weights @ weights)) > _LARGEST_NOISE:
+        return None
+    below = np.linspace(0.0, q[0], 20)
+    gap = np.trapezoid(r @ np.sin(np.outer(r, below)) * below, below) * distinct[:3].mean()
+    return float(weights @ distinct + scale * gap)
 
 
 def _near_of_r_curve(curve: Curve) -> float | None:

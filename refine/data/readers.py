@@ -27,8 +27,8 @@ __all__ = ["CurveWarning", "Table", "check_curve", "read_curve", "read_table"]
 
 Array = NDArray[np.float64]
 
-MAX_BYTES = 32 * 2**20
-"""A curve of a million points is smaller; anything larger is another kind of file."""
+MAX_BYTES = 8 * 2**20
+"""Some 300,000 points, read in a few seconds; anything larger is another kind of file."""
 MAX_HEADER_LINES = 1000
 """Header beyond is passed over, and of each line no more than `MAX_HEADER_WIDTH` characters are looked at."""
 MAX_HEADER_WIDTH = 400

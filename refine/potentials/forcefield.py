@@ -1,12 +1,10 @@
-"""Force fields: what the sampler evaluates.
+"""Force fields: what the sampler evaluates (the protocol is `refine.sampling.dynamics.ForceField`).
 
 A force field separates what is fixed along a run (shapes, cutoff, species) from `params`, a pytree that its functions
 take as an argument, so that a changed correction changes numbers and compiles nothing.
 """
 
 from __future__ import annotations
-
-from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -15,24 +13,6 @@ from kernels.neighbors import NeighborList
 from kernels.pair import PairTable, pair_forces, pair_observables, pair_table, table_radii
 from refine.errors import InputError
 from refine.potentials.pair import PairCorrection, PairPotential
-
-
-class ForceField(Protocol):
-    """Base model plus correction, as the sampler sees them."""
-
-    cutoff: float
-    """Å; neighbours beyond it do not matter."""
-
-    def params(self, correction: PairCorrection | None) -> Any:
-        """The pytree of arrays that belongs to a correction (None: the base alone)."""
-
-    def forces(self, params: Any, positions: jax.Array, neighbors: NeighborList, cell: jax.Array) -> jax.Array:
-        """(N, 3), eV/Å."""
-
-    def observables(
-        self, params: Any, positions: jax.Array, neighbors: NeighborList, cell: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        """Energy (N,) and virial (N,) of each atom, eV; their sums are U and Σ_{i<j} r_ij . f_ij."""
 
 
 class PairForceField:

@@ -30,11 +30,17 @@ Array = NDArray[np.float64]
 class PairPotential(Protocol):
     """A sum of isotropic pair functions, one for each species pair."""
 
-    pairs: tuple[tuple[str, str], ...]
-    cutoff: float
-    """Å; energy and derivative vanish from here on."""
-    inner: float
-    """Å; the functions are finite from here on."""
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Species pairs i <= j, the rows of `energy`."""
+
+    @property
+    def cutoff(self) -> float:
+        """Å; energy and derivative vanish from here on."""
+
+    @property
+    def inner(self) -> float:
+        """Å; the functions are finite from here on."""
 
     def energy(self, r: ArrayLike) -> Array:
         """Pair energies at distances r (n,) Å: (pairs, n), eV."""
@@ -71,12 +77,12 @@ class SplineBasis:
     @property
     def centres(self) -> Array:
         """Spline centres (size,), Å."""
-        return self.r_min + self.spacing * (np.arange(self.size) - 1.0)
+        return self.r_min + self.spacing * (np.arange(self.size, dtype=np.float64) - 1.0)
 
     @property
     def knots(self) -> Array:
         """Knots (size + 1,) from r_min to r_cut, Å."""
-        return self.r_min + self.spacing * np.arange(self.size + 1)
+        return self.r_min + self.spacing * np.arange(self.size + 1, dtype=np.float64)
 
     def values(self, r: ArrayLike) -> Array:
         """B_k(r): (n, size), dimensionless, for distances r (n,) in Å."""

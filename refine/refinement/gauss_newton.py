@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
 from refine.potentials.pair import PairCorrection
-from refine.refinement.posterior import NormalEquations, Posterior, SmoothnessPrior, posterior
+from refine.refinement.posterior import NormalEquations, Posterior, SmoothnessPrior, log_evidence, posterior
 from refine.refinement.problem import Problem, Sample, Target, Update
 from refine.refinement.statistics import Pool, Response, pool
+from refine.scattering.metrics import chi_squared
 
 Array = NDArray[np.float64]
 
@@ -126,6 +127,7 @@ class GaussNewton:
                 "noise_factor": max(step.noise_factors),
                 "noise_factors": {t.name: f for t, f in zip(problem.targets, step.noise_factors, strict=True)},
                 "scales": {t.name: f for t, f in zip(problem.targets, step.scales, strict=True)},
+                "scales_stderr": {t.name: f for t, f in zip(problem.targets, step.scale_errors, strict=True)},
                 "determined_directions": step.determined,
                 "covariance": step.covariance,
             },
@@ -137,7 +139,7 @@ class GaussNewton:
         if memory["previous"] is None:
             return _Verdict(True, False, radius, None, None, None, None, "")
         old, new = samples[int(memory["previous"]["sample"])], samples[-1]
-        predicted = actual = variance = 0.0
+        predicted, actual, variance = 0.0, 0.0, 0.0
         for s, targets in _by_state(problem):
             rows = _Rows.build(targets, memory, problem)
             before, after = (pool(problem, [x], s, x.correction).response(targets) for x in (old, new))
@@ -145,11 +147,11 @@ class GaussNewton:
             weight = np.linalg.inv(rows.measured + v0 + v1)
             promise = np.concatenate([memory["previous"]["predicted"][problem.targets.index(t)] for t in targets])
             e0, e1, promised = rows.residual(before.y), rows.residual(after.y), rows.y - promise
-            predicted += e0 @ weight @ e0 - promised @ weight @ promised
-            actual += e0 @ weight @ e0 - e1 @ weight @ e1
+            predicted += float(e0 @ weight @ e0 - promised @ weight @ promised)
+            actual += float(e0 @ weight @ e0 - e1 @ weight @ e1)
             for e, v in ((e0, v0), (e1, v1)):
                 wv = weight @ v
-                variance += 4.0 * (weight @ e) @ v @ (weight @ e) + 2.0 * np.trace(wv @ wv)
+                variance += float(4.0 * (weight @ e) @ v @ (weight @ e) + 2.0 * np.trace(wv @ wv))
         error = float(np.sqrt(variance))
         gain = actual / predicted if predicted > 0.0 else float(np.sign(actual))
         quiet = abs(actual) <= error
@@ -185,8 +187,6 @@ class GaussNewton:
             delta = shortening * delta
         full = result.mean[: len(theta)] - theta
         covariance = result.covariance[: len(theta), : len(theta)]
-        precision = prior.precision(fit.amplitudes * kt)
-        determined = float(len(theta) - np.trace(covariance @ precision))
         predicted: list[Array] = [np.empty(0)] * len(problem.targets)
         for (_, targets), response in zip(states, responses, strict=True):
             rows = _Rows.build(targets, fit.memory(), problem)
@@ -197,12 +197,13 @@ class GaussNewton:
             correction=correction.with_theta(theta + delta),
             covariance=covariance,
             mahalanobis=float(full @ np.linalg.solve(covariance, full)),
-            determined=determined,
+            determined=result.determined,
             size=float(shortening * size),
             effective_sample_size=min(p.effective_sample_size for p in pools),
             amplitudes=fit.amplitudes.tolist(),
             noise_factors=fit.noise_factors.tolist(),
-            scales=(1.0 + fit.scale_offsets(result)).tolist(),
+            scales=(1.0 + fit.for_scales(result.mean)).tolist(),
+            scale_errors=np.sqrt(fit.for_scales(np.diag(result.covariance))).tolist(),
             predicted=predicted,
         )
 
@@ -248,6 +249,7 @@ class _Step:
     amplitudes: list[float]
     noise_factors: list[float]
     scales: list[float]
+    scale_errors: list[float]
     predicted: list[Array]
 
 
@@ -309,6 +311,7 @@ class _Fit:
         pairs, targets = len(prior.correlation), len(problem.targets)
         start = 1.0 / float(smoothness) if self.fixed_amplitude else 0.3
         self.amplitudes = np.full(pairs, start)
+        self.fresh = not self.fixed_amplitude and not memory["amplitudes"]
         if memory["amplitudes"] and not self.fixed_amplitude:
             self.amplitudes = np.array(memory["amplitudes"])
         self.noise_factors = np.array(memory["noise_factors"] or np.ones(targets))
@@ -320,38 +323,57 @@ class _Fit:
         """Scales and noise factors in the form `_Rows.build` takes."""
         return {"scales": self.scales, "noise_factors": self.noise_factors.tolist()}
 
-    def scale_offsets(self, result: Posterior) -> Array:
-        """Posterior scale minus one, (targets,)."""
-        offsets = np.zeros(len(self.problem.targets))
-        offsets[self.free] = result.mean[len(self.theta) :]
-        return offsets
+    def for_scales(self, values: Array) -> Array:
+        """The scales' part of a vector of all parameters, (targets,); zero for fixed scales."""
+        parts = np.zeros(len(self.problem.targets))
+        parts[self.free] = values[len(self.theta) :]
+        return parts
 
     def maximise_evidence(self, delta: Array) -> Posterior:
-        """Coordinate ascent on the grids of amplitudes and noise factors, Σ taken for the step delta."""
+        """Climb the evidence over the grids of amplitudes and noise factors, Σ taken for the step delta."""
         self.sampling = [r.noise(delta) for r in self.responses]
-        best = self._posterior(self._normal())
-        for _ in range(8):
-            before = best.log_evidence
-            for i in self.unknown:
-                best = self._scan(self.noise_factors, i, NOISE_FACTORS, best, refresh=True)
+        self.normal = self._normal()
+        if self.fresh:  # from nothing: one common amplitude first, then each by itself
+            self.fresh = False
+            common = [self._evidence_at(np.full_like(self.amplitudes, a)) for a in AMPLITUDES]
+            self.amplitudes[:] = AMPLITUDES[int(np.argmax(common))]
+        best = self._evidence_at(self.amplitudes)
+        improved = True
+        while improved:
+            improved = False
+            moves = [(self.noise_factors, i, NOISE_FACTORS) for i in self.unknown]
             if not self.fixed_amplitude:
-                for p in range(len(self.amplitudes)):
-                    best = self._scan(self.amplitudes, p, AMPLITUDES, best, refresh=False)
-            if best.log_evidence - before < 1e-3:
-                break
+                moves += [(self.amplitudes, p, AMPLITUDES) for p in range(len(self.amplitudes))]
+            for values, index, grid in moves:
+                climbed = self._climb(values, index, grid, best)
+                improved, best = improved or climbed > best, climbed
+        return posterior(self.normal, self._root(self.amplitudes))
+
+    def _climb(self, values: Array, index: int, grid: Array, best: float) -> float:
+        """Move one hyperparameter along its grid while the evidence grows; the best evidence."""
+        for direction in (1, -1):
+            while True:
+                here = int(np.argmin(np.abs(np.log(grid / values[index]))))
+                if not 0 <= here + direction < len(grid):
+                    break
+                before, normal = values[index], self.normal
+                values[index] = grid[here + direction]
+                if values is self.noise_factors:
+                    self.normal = self._normal()
+                evidence = self._evidence_at(self.amplitudes)
+                if evidence <= best:
+                    values[index], self.normal = before, normal
+                    break
+                best = evidence
         return best
 
-    def _scan(self, values: Array, index: int, grid: Array, best: Posterior, *, refresh: bool) -> Posterior:
-        """Best value of one hyperparameter on its grid, the others fixed; writes it into `values`."""
-        normal = self._normal()
-        chosen = values[index]
-        for candidate in grid:
-            values[index] = candidate
-            result = self._posterior(self._normal() if refresh else normal)
-            if result.log_evidence > best.log_evidence:
-                best, chosen = result, candidate
-        values[index] = chosen
-        return best
+    def _evidence_at(self, amplitudes: Array) -> float:
+        return log_evidence(self.normal, self._root(amplitudes))
+
+    def _root(self, amplitudes: Array) -> Array:
+        """Root of the prior covariance of all parameters: the correction's, then the scales'."""
+        scales = SCALE_PRIOR * np.eye(len(self.free))
+        return np.asarray(block_diag(self.prior.scaled_root(amplitudes * self.kt), scales))
 
     def _normal(self) -> NormalEquations:
         """The normal equations of all states at the present noise factors; scales are extra columns."""
@@ -360,7 +382,7 @@ class _Fit:
             rows = _Rows.build(targets, self.memory(), self.problem)
             noise = rows.measured + rows.scale_covariance(sampling)
             residual = rows.residual(response.y)
-            chi2 = residual @ np.linalg.solve(noise, residual)
+            chi2 = chi_squared(residual, noise)
             noise = noise * max(1.0, TEMPERING * chi2 / len(residual))
             columns = [rows.scale[:, None] * response.jacobian]
             linear = columns[0] @ self.theta
@@ -376,7 +398,3 @@ class _Fit:
             total = part if total is None else total + part
         assert total is not None
         return total
-
-    def _posterior(self, normal: NormalEquations) -> Posterior:
-        scales = np.eye(len(self.free)) / SCALE_PRIOR**2
-        return posterior(normal, block_diag(self.prior.precision(self.amplitudes * self.kt), scales))

@@ -5,6 +5,8 @@ Model: t = J theta + noise, noise ~ N(0, Σ), theta ~ N(0, P^-1). Then
     C  = (J'Σ^-1 J + P)^-1,   mu = C J'Σ^-1 t
     2 ln p(t) = ln|P| - ln|C^-1| - |Σ^-1/2 (t - J mu)|^2 - mu'P mu - ln|Σ| - n ln 2 pi
 
+computed with theta = R x, R R' = P^-1, so that x has unit variance: then ln|P| - ln|C^-1| = -ln|I + R'J'Σ^-1 J R|.
+
 Source: D. J. C. MacKay, Neural Computation 4, 415 (1992).
 """
 
@@ -15,7 +17,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import block_diag, cho_factor, cho_solve, solve_triangular
+from scipy.linalg import block_diag, cho_solve, solve_triangular
 
 from refine.potentials.pair import PairCorrection
 
@@ -44,8 +46,9 @@ class SmoothnessPrior:
     correlation: Array
 
     @cached_property
-    def _inverse(self) -> Array:
-        return np.array([cho_solve(cho_factor(block), np.eye(len(block))) for block in self.correlation])
+    def root(self) -> Array:
+        """Lower Cholesky factor of the prior covariance at amplitude one, (pairs * size, pairs * size)."""
+        return np.asarray(block_diag(*np.linalg.cholesky(self.correlation)))
 
     @classmethod
     def build(cls, correction: PairCorrection, centres: Array, g: Array, length: float) -> SmoothnessPrior:
@@ -58,9 +61,9 @@ class SmoothnessPrior:
             blocks.append(profile[:, None] * profile * kernel)
         return cls(np.array(blocks))
 
-    def precision(self, amplitude: Array) -> Array:
-        """P for amplitudes (pairs,) in eV: (pairs * size, pairs * size), 1/eV^2."""
-        return block_diag(*(self._inverse / np.square(amplitude)[:, None, None]))
+    def scaled_root(self, amplitude: Array) -> Array:
+        """Lower Cholesky factor of the prior covariance for amplitudes (pairs,) in eV."""
+        return self.root * np.repeat(amplitude, self.correlation.shape[1])
 
 
 def _profile(r: Array, centres: Array, g: Array) -> Array:
@@ -77,12 +80,12 @@ class Posterior:
     Attributes:
         mean: mu, (k,).
         covariance: C, (k, k).
-        log_evidence: ln p(t) without the constant -n/2 ln 2 pi.
+        determined: Σ s^2 / (1 + s^2) over the singular values s of Σ^-1/2 J P^-1/2: how many directions the data set.
     """
 
     mean: Array
     covariance: Array
-    log_evidence: float
+    determined: float
 
 
 @dataclass(frozen=True)
@@ -112,16 +115,28 @@ class NormalEquations:
         )
 
 
-def posterior(normal: NormalEquations, precision: Array) -> Posterior:
-    """The posterior of t = J theta + noise under the prior N(0, precision^-1), precision (k, k)."""
-    factor = cho_factor(normal.gram + precision, lower=True)
-    mean = cho_solve(factor, normal.projection)
-    # |Σ^-1/2 (t - J mu)|^2 + mu'P mu = t'Σ^-1 t - mu'J'Σ^-1 t at the posterior mean.
-    misfit = normal.square - float(mean @ normal.projection)
-    log_prior = 2.0 * float(np.log(np.diag(np.linalg.cholesky(precision))).sum())
-    log_posterior = 2.0 * float(np.log(np.diag(factor[0])).sum())
-    log_evidence = 0.5 * (log_prior - log_posterior - misfit - normal.log_noise)
-    return Posterior(mean, cho_solve(factor, np.eye(len(mean))), log_evidence)
+def log_evidence(normal: NormalEquations, root: Array) -> float:
+    """ln p(t) + n/2 ln 2 pi under the prior N(0, R R'), R = root (k, k)."""
+    factor, projection = _whitened(normal, root)
+    misfit = normal.square - float(np.sum(solve_triangular(factor, projection, lower=True, check_finite=False) ** 2))
+    return -float(np.log(np.diag(factor)).sum()) - 0.5 * (misfit + normal.log_noise)
+
+
+def posterior(normal: NormalEquations, root: Array) -> Posterior:
+    """The posterior of t = J theta + noise under the prior N(0, R R'), R = root (k, k)."""
+    factor, projection = _whitened(normal, root)
+    inverse = cho_solve((factor, True), np.eye(len(factor)))
+    return Posterior(
+        mean=root @ (inverse @ projection),
+        covariance=root @ inverse @ root.T,
+        determined=float(len(factor) - np.trace(inverse)),
+    )
+
+
+def _whitened(normal: NormalEquations, root: Array) -> tuple[Array, Array]:
+    """Cholesky factor of I + R'GR, and R'J'Σ^-1 t: the problem in parameters of unit prior variance, always well posed."""
+    gram = root.T @ normal.gram @ root
+    return np.linalg.cholesky(gram + np.eye(len(gram))), root.T @ normal.projection
 
 
 def band(correction: PairCorrection, covariance: Array, r: Array) -> Array:

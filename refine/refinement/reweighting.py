@@ -50,8 +50,10 @@ def mbar_weights(
         newton = f.copy()
         newton[1:] -= np.linalg.lstsq(hessian[1:, 1:], g[1:], rcond=None)[0]
         fixed_point = -logsumexp(-u - log_denominator(f), axis=1)
-        candidates = [(gradient(c), c) for c in (newton - newton[0], fixed_point - fixed_point[0])]
-        (g, w), f = min(candidates, key=lambda c: float(np.nan_to_num(np.abs(c[0][0]).max(), nan=np.inf)))
+        # Without overlap the Hessian is singular and Newton's step may be absurd; such steps are not even tried.
+        steps = [fixed_point] if np.abs(newton - f).max() > 1e3 else [fixed_point, newton]
+        candidates = [(gradient(c), c) for c in (step - step[0] for step in steps)]
+        (g, w), f = min(candidates, key=lambda candidate: float(np.abs(candidate[0][0]).max()))
     log_weights = -target - log_denominator(f)
     return np.exp(log_weights - logsumexp(log_weights))
 

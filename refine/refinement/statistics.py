@@ -30,11 +30,14 @@ BLOCKS = 10
 """Blocks a replica for the statistical inefficiency: the longest blocks whose variance is still known to a third."""
 
 
-def coefficient_counts(frames: Frames, correction: PairCorrection) -> Array:
-    """N: (frames, active * knots), dimensionless; the correction's energy is theta . N plus its wall's."""
-    basis = correction.binned_basis(frames.edges)
-    parts = [frames.counts[:, p].astype(float) @ basis[p] for p in correction.active_pairs]
-    return np.concatenate(parts, axis=1)
+def coefficient_counts(frames: Sequence[Frames], correction: PairCorrection) -> Array:
+    """N: (all frames, active * knots), dimensionless; the correction's energy is theta . N plus its wall's.
+
+    The frames share their bins.
+    """
+    basis = correction.binned_basis(frames[0].edges)
+    rows = [[f.counts[:, p].astype(float) @ basis[p] for p in correction.active_pairs] for f in frames]
+    return np.concatenate([np.concatenate(row, axis=1) for row in rows])
 
 
 def statistical_inefficiency(values: Array, replica: NDArray[np.integer]) -> Array:
@@ -77,7 +80,7 @@ class Response:
     inefficiency: Array
 
     def noise(self, delta: Array | None = None) -> Array:
-        """Sampling covariance (n, n) of y + J delta (of y alone without delta), shrunk to its diagonal when uncertain."""
+        """Sampling covariance (n, n) of y + J delta (without delta: of y), shrunk to its diagonal where uncertain."""
         z = self.deviations_y
         if delta is not None:
             z = z - self.beta * z * (self.deviations_n @ delta)[:, None]
@@ -109,7 +112,7 @@ class Pool:
         """<h>: (pairs, bins)."""
         split = np.cumsum([len(f.counts) for f in self.counts])[:-1]
         parts = zip(np.split(self.weights, split), self.counts, strict=True)
-        return sum(np.tensordot(w, f.counts, axes=1) for w, f in parts)
+        return np.sum([np.tensordot(w, f.counts, axes=1) for w, f in parts], axis=0)
 
     def response(self, targets: Sequence[Target]) -> Response:
         """Prediction and Jacobian of targets of this state, one after the other in one vector."""
@@ -131,7 +134,7 @@ def pool(problem: Problem, samples: Sequence[Sample], state: int, correction: Pa
     cores only differ where next to nothing is sampled.
     """
     frames = tuple(sample.frames[state] for sample in samples)
-    numbers = np.concatenate([coefficient_counts(f, correction) for f in frames])
+    numbers = coefficient_counts(frames, correction)
     kt = problem.kt(state)
     reduced = np.array([numbers @ sample.correction.theta for sample in samples]) / kt
     sizes = np.array([len(f.counts) for f in frames])

@@ -103,9 +103,7 @@ def _slug(prefix: str, *names: str) -> str:
 
 def comparisons(results: Results) -> list[Figure]:
     """One figure per data set: the measured curve, the model before and after, and below it their difference."""
-    return [
-        _comparison(k, data, results.curves[data.name], results) for k, data in enumerate(results.summary.data)
-    ]
+    return [_comparison(k, data, results.curves[data.name], results) for k, data in enumerate(results.summary.data)]
 
 
 def _comparison(k: int, data: DataSet, curve: Comparison, results: Results) -> Figure:
@@ -135,7 +133,9 @@ def _comparison(k: int, data: DataSet, curve: Comparison, results: Results) -> F
         yaxis2=_axis("difference", domain=[0, 0.29], zeroline=True, zerolinecolor=_LINE, nticks=5),
     )
     scores = f"R_χ {words.misfit(results.summary.initial.r_chi.get(data.name))} → "
-    scores += words.misfit(results.summary.final.r_chi.get(data.name), results.summary.final.r_chi_stderr.get(data.name))
+    scores += words.misfit(
+        results.summary.final.r_chi.get(data.name), results.summary.final.r_chi_stderr.get(data.name)
+    )
     caption = f"{words.role(data).capitalize()}, state {data.state}. {scores}. Lower panel: model − measured"
     caption += " with the finite range of the box applied (dotted)" if boxed else ""
     caption += f"; grey: one and two σ ({data.sigma_source or 'as stored'})." if np.isfinite(curve.sigma).any() else "."
@@ -172,7 +172,9 @@ def corrections(results: Results) -> list[Figure]:
 def potentials(results: Results) -> list[Figure]:
     """The base potential and base + φ of every pair whose base is a pair potential."""
     scale, unit = _energy_unit(results.summary.correction)
-    return [_potential(k, pair, scale, unit) for k, pair in enumerate(results.summary.correction) if pair.base is not None]
+    return [
+        _potential(k, pair, scale, unit) for k, pair in enumerate(results.summary.correction) if pair.base is not None
+    ]
 
 
 def thermal_energies(results: Results) -> list[tuple[str, float]]:
@@ -227,7 +229,9 @@ def _potential(k: int, pair: Correction, scale: float, unit: str) -> Figure:
     top = min(highest, -2 * lowest) if lowest < 0 else highest
     layout = _layout(
         xaxis=_axis("r (Å)", range=_view_r(r, limits)),
-        yaxis=_axis(f"pair energy ({unit})", range=_padded(np.array([lowest, top])), zeroline=True, zerolinecolor=_LINE),
+        yaxis=_axis(
+            f"pair energy ({unit})", range=_padded(np.array([lowest, top])), zeroline=True, zerolinecolor=_LINE
+        ),
         shapes=_unsampled(r, limits),
         showlegend=False,
     )
@@ -249,7 +253,15 @@ def _padded(values: Array) -> list[float]:
 def _unsampled(r: Array, limits: tuple[float, float]) -> list[Spec]:
     """Grey where no pair was ever seen: φ there is a continuation, not a measurement."""
     spans = [(min(float(r[0]), limits[0]), limits[0]), (limits[1], max(float(r[-1]), limits[1]))]
-    box = {"type": "rect", "yref": "paper", "y0": 0, "y1": 1, "fillcolor": _UNSAMPLED, "line": {"width": 0}, "layer": "below"}
+    box = {
+        "type": "rect",
+        "yref": "paper",
+        "y0": 0,
+        "y1": 1,
+        "fillcolor": _UNSAMPLED,
+        "line": {"width": 0},
+        "layer": "below",
+    }
     return [box | {"x0": low, "x1": high} for low, high in spans if high > low]
 
 
@@ -282,7 +294,9 @@ def progress(results: Results) -> Figure | None:
         hovermode="closest",
     )
     layout["yaxis"]["title"]["text"] = "R<sub>χ</sub> of T(r)"
-    caption = "Logarithmic. Solid: fitted, dotted: only scored; a cross is a rejected step, whose potential was not kept."
+    caption = (
+        "Logarithmic. Solid: fitted, dotted: only scored; a cross is a rejected step, whose potential was not kept."
+    )
     caption += " The last point is the final, longer sample."
     return Figure("progress", "Misfit per iteration", caption, 360, {"data": traces, "layout": layout})
 

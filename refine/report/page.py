@@ -79,7 +79,9 @@ def render(results: Results) -> str:
             _section("iterations", _progress(results, show) + _steps(results)),
             _section("compared", _compared(results) + _states(results)),
             _section("reading", _READING),
-            _section("study", f"<details open><summary>study.toml</summary><pre>{_text(results.study)}</pre></details>"),
+            _section(
+                "study", f"<details open><summary>study.toml</summary><pre>{_text(results.study)}</pre></details>"
+            ),
             _section("provenance", _definitions(_flat(results.summary.provenance))),
         ]
     )
@@ -174,7 +176,7 @@ def _header(results: Results) -> str:
     about = " · ".join(_state_in_brief(state) for state in summary.states)
     return (
         f'<header><h1>{_text(summary.title or "Refinement")}</h1><p class="about">{_text(about)}</p>'
-        f"<nav>{links}</nav></header>\n<div class=\"{state}\">{''.join(sentences)}</div>\n"
+        f'<nav>{links}</nav></header>\n<div class="{state}">{"".join(sentences)}</div>\n'
     )
 
 
@@ -188,7 +190,11 @@ def _state_in_brief(state: State) -> str:
 
 
 def _atoms(state: State) -> str:
-    return str(state.atoms) if isinstance(state.atoms, int) else " ".join(f"{n} {s}" for s, n in (state.atoms or {}).items())
+    return (
+        str(state.atoms)
+        if isinstance(state.atoms, int)
+        else " ".join(f"{n} {s}" for s, n in (state.atoms or {}).items())
+    )
 
 
 def _warnings(results: Results) -> str:

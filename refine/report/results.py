@@ -254,7 +254,9 @@ def _read_comparison(path: Path) -> Comparison:
     missing = [column for column in _CURVE_COLUMNS if column not in table]
     if missing:
         raise InputError(f"no column {', '.join(missing)}", where=str(path), fix=_RERUN)
-    return Comparison(**{name: table[name] for name in _CURVE_COLUMNS}, target=table.get("measured_box", table["measured"]))
+    return Comparison(
+        **{name: table[name] for name in _CURVE_COLUMNS}, target=table.get("measured_box", table["measured"])
+    )
 
 
 def _read_pair_distributions(path: Path) -> list[PairDistribution]:

@@ -37,14 +37,15 @@ from refine.units import BOLTZMANN, TIME_UNIT
 
 __all__ = ["ForceField", "MDState", "Sampler", "optimal_skin"]
 
-REBUILD_COST = 10.0
+REBUILD_COST = 4.0
 """Cost of one list rebuild in force evaluations (two cores, 500 to 4,000 atoms), for the choice of the skin."""
 
 REBUILD_AT = (0.4, 0.2, 0.0)
 """Displacements, in skins, at which the list is rebuilt. Half of the skin is the limit, and the check comes a step
 before the force; the second and third serve blocks in which an atom was faster than that."""
 
-CAPACITY_GROWTH = 1.3
+CAPACITY_GROWTH = 1.15
+"""Factor by which a list that overflowed grows: every place costs as much as a neighbour, at every step."""
 
 MINIMISER_STEPS, MINIMISER_MOVE = 300, 0.1
 """Steps of the minimiser, and the longest move of an atom along each axis in one of them, Å."""
@@ -185,12 +186,11 @@ class Sampler:
         """
         positions = self._wrapped(self._per_replica(positions))
         skin = self._choose_skin(MINIMISER_MOVE)
+        capacity = self._first_capacity(skin, margin=1.5)  # a packing is less even than a liquid
         where = "relaxation of the start structure"
         with self._precision():
             fixed = (self._as_device(params), jnp.asarray(self.system.cell, self.dtype))
-            relaxed, _ = self._settle(
-                "minimise", self._first_capacity(skin), skin, lambda: (jnp.array(positions), *fixed), where=where
-            )
+            relaxed, _ = self._settle("minimise", capacity, skin, lambda: (jnp.array(positions), *fixed), where=where)
         if not np.isfinite(relaxed).all():
             raise SimulationError(
                 "positions are no longer finite numbers",
@@ -209,12 +209,12 @@ class Sampler:
         fits = self.system.orthorhombic or self.force_field.cutoff + skin <= self.system.r_box
         return skin if fits else math.inf
 
-    def _first_capacity(self, skin: float) -> int:
+    def _first_capacity(self, skin: float, margin: float = 1.15) -> int:
         everyone = max(1, self.system.n_atoms - 1)
         if math.isinf(skin):
             return everyone
         reach = self.force_field.cutoff + skin
-        return min(everyone, estimate_capacity(self.system.n_atoms, self.system.volume, reach))
+        return min(everyone, estimate_capacity(self.system.n_atoms, self.system.volume, reach, margin))
 
     # ---- running
 
@@ -310,10 +310,10 @@ class Sampler:
 
     def _larger(self, capacity: int, where: str) -> int:
         everyone = max(1, self.system.n_atoms - 1)
-        if capacity > CAPACITY_GROWTH**4 * everyone:
+        if capacity > 3 * everyone:
             # places for all atoms and still too few: it is a cell of the grid that overflows, however large it is made
             raise SimulationError("the atoms have gathered in one part of the box", where=where)
-        return math.ceil(CAPACITY_GROWTH * capacity)
+        return math.ceil(CAPACITY_GROWTH * capacity) + 8
 
     def _grid(self, capacity: int, skin: float) -> Grid | None:
         """Cells for building the list; where its capacity had to grow, so do the places in each cell."""

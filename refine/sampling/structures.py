@@ -6,7 +6,7 @@ import itertools
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -271,7 +271,7 @@ def _read_atoms(path: Path) -> Atoms:
     if kind not in STRUCTURE_FORMATS:
         raise InputError(f"structure files of format {kind!r} are not read", where=where, fix=fix)
     try:
-        atoms = ase.io.read(path, format=kind)
+        atoms = cast("Atoms", ase.io.read(path, index=-1, format=kind))
     except (ParseError, *_UNREADABLE) as error:
         raise InputError(f"not readable as {kind}: {type(error).__name__} {error}", where=where, fix=fix) from None
     if len(atoms) == 0:

@@ -62,17 +62,17 @@ class Watch:
 
     def _temperature(self, state: MDState, means: np.ndarray, target: float) -> None:
         """means: (R,) over the block, judged with room for the fluctuations of a few atoms."""
-        room = 5 * math.sqrt(2 / max(1, self.degrees_of_freedom))
+        room = 1 + 5 * math.sqrt(2 / max(1, self.degrees_of_freedom))
         for replica, mean in enumerate(means):
             where = f"step {state.step}, replica {replica}"
             found = f"{mean:.1f} K, the target is {target:.1f} K"
-            if mean > (HOT + room) * target:
+            if mean > HOT * room * target:
                 raise SimulationError(
                     f"the temperature has run away: {found}",
                     where=where,
                     fix=f"shorten sampling.timestep (now {self.timestep:g} fs) or lengthen sampling.equilibration",
                 )
-            if mean < (COLD - room) * target:
+            if mean < COLD / room * target:
                 raise SimulationError(
                     f"the temperature has collapsed: {found}",
                     where=where,

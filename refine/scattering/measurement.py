@@ -6,11 +6,12 @@ The chain, every link linear and float64:
              -> S(Q) - 1 = Σ_p w_p(Q) (4 pi rho / Q) ∫ r (g_p - 1) sin(Qr) dr   on the measurement's own Q
              -> the experiment's Q range and window -> the declared quantity
 
-A box knows g(r) up to half its height only. In r space that is no restriction (a point is only compared below it). In
-Q space both sides lose the same: the measured curve, and the model on the measured Q points, are transformed to r,
-brought to zero smoothly before r_box, and transformed back. Neither can then show the other ripples of the box, and
-the loss of the experiment's Q range acts on both. The fitted points lie at the Nyquist spacing, pi/r in Q and pi/Q_max in r,
-so n points are n pieces of information.
+Two known effects of a small periodic box are taken off the model first: its fixed number of atoms (`Box.closure`) and
+its periodic images (`ForwardModel._images`). What is left is that a box knows g(r) up to half its height only. In r
+space that is no restriction (a point is only compared below it). In Q space both sides lose the same: the measured
+curve, and the model on the measured Q points, are transformed to r, brought to zero smoothly before r_box, and
+transformed back. Neither can then show the other ripples of the box, and the loss of the experiment's Q range acts on
+both. The fitted points lie at the Nyquist spacing, pi/r in Q and pi/Q_max in r: n points are n pieces of information.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from refine.data.weights import amplitudes, distinct_factor, pair_weights
 from refine.errors import ConversionError, InputError
 from refine.scattering.metrics import r_chi
 from refine.scattering.operator import TAPER, Box, CurveOperator, interpolation, pair_index
-from refine.scattering.transforms import q_to_r_matrix, r_to_q_matrix
+from refine.scattering.transforms import extrapolate_low_q, q_to_r_matrix, r_to_q_matrix
 
 Array = NDArray[np.float64]
 
@@ -96,8 +97,10 @@ class ForwardModel:
     def __init__(self, curve: Curve, box: Box) -> None:
         self.curve, self.box = curve, box
         self.where = f"[[data]] {curve.name}"
-        self.ideal = box.ideal_counts
         self._prepare_q()
+        self.images = self._images()
+        if self.q is not None:
+            self.images_q = r_to_q_matrix(box.edges, self.q, box.number_density) @ self.images
 
     # -- Q space -------------------------------------------------------------------------------------------------------
 
@@ -168,7 +171,66 @@ class ForwardModel:
         to_r = q_to_r_matrix(self.q, box.centres) / per_bin[:, None]
         return r_to_q_matrix(box.edges, q_out, box.number_density) @ (box.taper[:, None] * to_r)
 
+    # -- periodic images -----------------------------------------------------------------------------------------------
+
+    def _images(self) -> Array:
+        """What the box's periodic images add to the model's weighted g(r), (bins,).
+
+        A periodic liquid has the S(Q) of the infinite one at the wave vectors that the box allows, so its g - 1 is the
+        infinite one repeated on the lattice (Poisson's sum), averaged over directions
+
+            r [g_box(r) - g(r)] = Σ_d (1 / 2d) ∫_(d-r)^(d+r) s [g(s) - 1] ds,     d = |lattice vector| > 0.
+
+        Up to r_box that needs g beyond r_box, which only the measurement knows; it is a small known term (0.002 in g(r)
+        near r_box for 500 atoms of liquid argon) and is subtracted from every prediction. Where the measured curve ends
+        or its Q spacing no longer resolves r, g - 1 counts as zero. Source: L. R. Pratt and S. W. Haan, J. Chem. Phys.
+        74, 1864 (1981).
+        """
+        box, distances = self.box, self.box.image_distances
+        s = np.arange(0.0, 4.0 * box.r_box, 0.02)
+        steps = np.diff(s)
+        d = self._measured_d(s)
+        integral = np.concatenate([[0.0], np.cumsum(0.5 * (d[1:] + d[:-1]) * steps)])
+        r = box.centres
+        windows = [(np.interp(k + r, s, integral) - np.interp(k - r, s, integral)) / (2.0 * k) for k in distances]
+        images = np.sum(windows, axis=0) / (4.0 * math.pi * box.number_density * r)
+        # They come off before the correction for the closed box, which therefore acts on them too.
+        return images + box.closure @ images
+
+    def _measured_d(self, s: Array) -> Array:
+        """Measured D(r), Faber-Ziman, at the points s; zero where it is not known."""
+        curve = self.curve
+        if curve.in_q_space:
+            resolved = s < math.pi / (2.0 * self._spacing())
+            d = np.zeros_like(s)
+            # Below the first measured Q a constant is good enough here, and far better than nothing at large r.
+            q, distinct = extrapolate_low_q(curve.x, self._measured_distinct())
+            d[resolved] = q_to_r_matrix(q, s[resolved]) @ distinct
+            return d
+        known = (s >= curve.x[0]) & (s <= curve.x[-1])
+        return np.where(known, self._measured_total(s) - 4.0 * math.pi * self.box.number_density * s, 0.0)
+
+    def _images_d(self, r: Array, factor: Array) -> Array:
+        """(nr,) what the images add to the model's D(r) with distinct factor k(Q)."""
+        if self.q is not None:
+            return (q_to_r_matrix(self.q, r, self.curve.window) * factor) @ self.images_q
+        box = self.box
+        return 4.0 * math.pi * box.number_density * r * factor[0] * np.interp(r, box.centres, self.images)
+
     # -- r space -------------------------------------------------------------------------------------------------------
+
+    def _r_operator(self, r: Array, factor: Array, scale: Array, offset: Array) -> CurveOperator:
+        """scale D_k(r) + offset, D made with distinct factor k(Q) = `factor`, images taken off."""
+        level = offset - scale * self._images_d(r, factor)
+        return CurveOperator.from_g(r, scale[:, None, None] * self._r_model(r, factor), level, offset, self.box)
+
+    def _q_operator(self, q: Array) -> tuple[CurveOperator, Array]:
+        """The declared Q-space quantity at q through the box filter, images taken off; and the filter (n, nq)."""
+        factor, baseline = self._q_factor(q), self._q_baseline(q)
+        back = self._box_filter(q)
+        acts = factor[:, None, None] * np.einsum("ij,jpb->ipb", back, self.distinct, optimize=True)
+        level = baseline - factor * (back @ self.images_q)
+        return CurveOperator.from_g(q, acts, level, baseline, self.box), back
 
     def _r_model(self, r: Array, factor: Array) -> Array:
         """(nr, pairs, bins): D(r) with distinct factor k(Q) (1 for the normalised one), acting on g - 1."""
@@ -205,22 +267,17 @@ class ForwardModel:
         """Tables and R_chi; `score_r` is the range of R_chi in Å (None: 1 to 10 Å, cut to the box and the data)."""
         r = self._score_points(score_r)
         box, uniform = self.box, 4.0 * math.pi * self.box.number_density * r
-        one = np.ones_like(self.factor)
-        total = CurveOperator.from_g(r, self._r_model(r, one), uniform, uniform, self.ideal)
         if self.curve.in_q_space:
             q = self.curve.x
             measured = self._measured_distinct()
+            total = self._r_operator(r, np.ones_like(self.factor), np.ones(len(r)), uniform)
             total_values = q_to_r_matrix(q, r, self.curve.window) @ measured + uniform
-            factor, baseline = self._q_factor(q), self._q_baseline(q)
-            back = self._box_filter(q)
-            acts = factor[:, None, None] * np.einsum("ij,jpb->ipb", back, self.distinct, optimize=True)
-            shown = CurveOperator.from_g(q, acts, baseline, baseline, self.ideal)
-            in_box = baseline + factor * (back @ measured)
+            shown, back = self._q_operator(q)
+            in_box = self._q_baseline(q) + self._q_factor(q) * (back @ measured)
             return Measurement(self.curve, shown, self.curve.y, in_box, self.curve.sigma, r, total, total_values)
         curve = self.curve.cropped(0.0, box.r_box)
         scale, offset, k = self._r_declared(curve.x)
-        acts = scale[:, None, None] * self._r_model(curve.x, k)
-        shown = CurveOperator.from_g(curve.x, acts, offset, offset, self.ideal)
+        shown = self._r_operator(curve.x, k, scale, offset)
         return Measurement(
             self.curve, shown, curve.y, curve.y, curve.sigma, r, self._declared_total(r), self._measured_total(r)
         )
@@ -230,7 +287,7 @@ class ForwardModel:
         uniform = 4.0 * math.pi * self.box.number_density * r
         level = self.factor[0] if np.ptp(self.factor) == 0.0 else 1.0
         k = self.factor / level
-        return CurveOperator.from_g(r, self._r_model(r, k), uniform, uniform, self.ideal)
+        return self._r_operator(r, k, np.ones(len(r)), uniform)
 
     def _measured_total(self, r: Array) -> Array:
         """Measured T(r) of an r-space curve on the points r."""
@@ -254,7 +311,7 @@ class ForwardModel:
                 where=self.where,
                 fix="lower score_r or simulate more atoms",
             )
-        return low + R_CHI_STEP * np.arange(math.floor((high - low) / R_CHI_STEP + 1e-9) + 1)
+        return low + R_CHI_STEP * np.arange(math.floor((high - low) / R_CHI_STEP + 1e-9) + 1, dtype=np.float64)
 
     def fit(self, fit_q: tuple[float, float] | None, fit_r: tuple[float, float] | None, sigma: float | None) -> Fit:
         """The fitted points in Q, in r, or both (then one after the other, treated as independent).
@@ -292,13 +349,10 @@ class ForwardModel:
                 fix="narrow fit_q",
             )
         step = self._nyquist_q()
-        points = step * np.arange(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
-        points = points[points > 0.0]
+        points = _multiples(step, low, high)
         _need(points, self.where, "fit_q")
         factor, baseline = self._q_factor(points), self._q_baseline(points)
-        back = self._box_filter(points)
-        acts = factor[:, None, None] * np.einsum("ij,jpb->ipb", back, self.distinct, optimize=True)
-        operator = CurveOperator.from_g(points, acts, baseline, baseline, self.ideal)
+        operator, back = self._q_operator(points)
         values = baseline + factor * (back @ self._measured_distinct())
         raw = self._raw_sigma(sigma)
         if raw is None:
@@ -315,7 +369,7 @@ class ForwardModel:
         r = self._r_points(limits, float(self.curve.x[-1]))
         uniform = 4.0 * math.pi * self.box.number_density * r
         to_r = q_to_r_matrix(self.curve.x, r, self.curve.window)
-        operator = CurveOperator.from_g(r, self._r_model(r, np.ones_like(self.factor)), uniform, uniform, self.ideal)
+        operator = self._r_operator(r, np.ones_like(self.factor), np.ones(len(r)), uniform)
         values = to_r @ self._measured_distinct() + uniform
         raw, factor = self._raw_sigma(sigma), self._q_factor(self.curve.x)
         if raw is None:
@@ -332,7 +386,7 @@ class ForwardModel:
         spacing_q = curve.q_max or math.pi / max(0.1, float(np.median(np.diff(curve.x))))
         r = self._r_points(limits, spacing_q)
         scale, offset, k = self._r_declared(r)
-        operator = CurveOperator.from_g(r, scale[:, None, None] * self._r_model(r, k), offset, offset, self.ideal)
+        operator = self._r_operator(r, k, scale, offset)
         values = np.interp(r, curve.x, curve.y)
         given = self._raw_sigma(sigma)
         if given is None:
@@ -352,8 +406,7 @@ class ForwardModel:
                 fix="lower fit_r or simulate more atoms",
             )
         step = math.pi / q_max
-        points = step * np.arange(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
-        points = points[points > 0.0]
+        points = _multiples(step, low, high)
         _need(points, self.where, "fit_r")
         return points
 
@@ -422,8 +475,14 @@ def _joined(parts: list[Fit]) -> Fit:
 
 
 def _regular(covariance: Array) -> Array:
-    """The covariance with a relative 1e-4 on the diagonal, so that points that the taper makes dependent stay solvable."""
+    """The covariance plus a relative 1e-4 on the diagonal: points that the taper makes dependent stay solvable."""
     return covariance + 1e-4 * float(np.mean(np.diag(covariance))) * np.eye(len(covariance))
+
+
+def _multiples(step: float, low: float, high: float) -> Array:
+    """Positive multiples of step within [low, high]."""
+    first, last = max(1, math.ceil(low / step - 1e-9)), math.floor(high / step + 1e-9)
+    return step * np.arange(first, last + 1, dtype=np.float64)
 
 
 def _need(points: Array, where: str, key: str) -> None:

@@ -30,12 +30,14 @@ class Box:
         n_per_species: atoms of each.
         volume: Å^3.
         edges: (bins + 1,) of the pair-distance histogram, Å, from 0 to r_box.
+        cell: (3, 3) Å, rows are lattice vectors; None: a cube of that volume.
     """
 
     species: tuple[str, ...]
     n_per_species: tuple[int, ...]
     volume: float
     edges: Array
+    cell: Array | None = None
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
@@ -70,6 +72,33 @@ class Box:
         return x**2 * (3.0 - 2.0 * x)
 
     @property
+    def image_distances(self) -> Array:
+        """Lengths of the lattice vectors but zero, up to 3 r_box, Å: how far away an atom's own images are."""
+        cell = np.eye(3) * self.volume ** (1.0 / 3.0) if self.cell is None else self.cell
+        reach = 3.0 * self.r_box
+        heights = self.volume * np.linalg.norm(np.linalg.inv(cell), axis=0)  # |b x c| and so on
+        spans = [np.arange(-n, n + 1) for n in np.ceil(reach * heights / self.volume).astype(int)]
+        steps = np.stack(np.meshgrid(*spans, indexing="ij"), axis=-1).reshape(-1, 3)
+        lengths = np.linalg.norm(steps @ cell, axis=1)
+        return np.sort(lengths[(lengths > 0.0) & (lengths <= reach)])
+
+    @property
+    def closure(self) -> Array:
+        """(bins,) kernel of the correction for a closed box: g_infinite - 1 = (g - 1) + closure . (g - 1).
+
+        The box holds a fixed number of atoms, so g - 1 averages to zero over its whole volume, while in an infinite
+        system its integral is the Kirkwood-Buff integral G: the two differ by a constant, -G/V, at all r. G is taken
+        from the g within r_box with weights w = 1 - 23 x^3/8 + 3 x^4/4 + 9 x^5/8, x = r/r_box, which make the constant
+        -Σ w s (g - 1) / (V - Σ w s), s the shell volumes. For a dense liquid it is 1/N; left out, it biases S(Q) at
+        low Q, and a fit would answer with a ramp in the potential. Sources: P. Ganguly and N. F. A. van der Vegt, J.
+        Chem. Theory Comput. 9, 1347 (2013); weights: P. Krüger and T. J. H. Vlugt, Phys. Rev. E 97, 051301 (2018).
+        """
+        x = self.centres / self.r_box
+        weights = 1.0 - 23.0 * x**3 / 8.0 + 3.0 * x**4 / 4.0 + 9.0 * x**5 / 8.0
+        weighted = weights * 4.0 / 3.0 * math.pi * np.diff(self.edges**3)
+        return weighted / (self.volume - weighted.sum())
+
+    @property
     def ideal_counts(self) -> Array:
         """Mean counts of an ideal gas, (pairs, bins)."""
         shells = 4.0 / 3.0 * math.pi * np.diff(self.edges**3) / self.volume
@@ -100,11 +129,13 @@ class CurveOperator:
         return flat @ self.matrix.T + self.constant
 
     @classmethod
-    def from_g(cls, x: Array, acts_on_g: Array, signal_zero: Array, baseline: Array, ideal: Array) -> CurveOperator:
-        """From a matrix (n, pairs, bins) acting on g - 1 and the curve's value at g = 1."""
-        matrix = (acts_on_g / np.where(ideal > 0.0, ideal, np.inf)).reshape(len(x), -1)
+    def from_g(cls, x: Array, acts_on_g: Array, level: Array, baseline: Array, box: Box) -> CurveOperator:
+        """From a matrix (n, pairs, bins) acting on g - 1 of the infinite system, and the curve at g = 1, `level`."""
+        closed = acts_on_g + acts_on_g.sum(axis=2, keepdims=True) * box.closure
+        ideal = box.ideal_counts
+        matrix = (closed / np.where(ideal > 0.0, ideal, np.inf)).reshape(len(x), -1)
         present = (ideal > 0.0).astype(float)
-        return cls(x, matrix, signal_zero - np.einsum("npb,pb->n", acts_on_g, present), baseline)
+        return cls(x, matrix, level - np.einsum("npb,pb->n", closed, present), baseline)
 
 
 def interpolation(nodes: Array, points: Array) -> Array:

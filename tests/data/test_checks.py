@@ -164,6 +164,14 @@ def test_a_short_measurement_is_not_judged_by_its_end(liquid: MakeCurve, q_max: 
     assert check_curve(liquid("S(Q)", "faber-ziman").cropped(0.0, q_max)) == []
 
 
+def test_noise_is_not_taken_for_a_scale(liquid: MakeCurve) -> None:
+    """A gas a thousand times thinner than its noise allows to see: no verdict, whatever the noise looks like."""
+    curve = liquid("F(Q)", "faber-ziman")
+    for seed in range(10):
+        noise = np.random.default_rng(seed).normal(scale=0.02, size=len(curve.x))
+        assert check_curve(replace(curve, y=1e-3 * curve.y + noise, number_density=2e-5)) == []
+
+
 def test_null_scattering_mixture_is_not_judged_by_its_scale(liquid: MakeCurve) -> None:
     """Light water: <b>^2 is 1.5 % of <b^2>."""
     curve = liquid("F(Q)", "keen", composition={"H": 2, "O": 1}, isotopes={})

@@ -238,7 +238,7 @@ def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "huge.dat"
     with path.open("wb") as file:
         file.truncate(readers.MAX_BYTES + 1)  # sparse
-    with pytest.raises(InputError, match="32 MiB is too large"):
+    with pytest.raises(InputError, match="8 MiB is too large"):
         read(path)
 
 

@@ -21,7 +21,7 @@ def argon_box(n: int = 500, width: float = 0.02, rho: float = RHO) -> Box:
 
 def s_of_q(values=None, q=None, **kwargs) -> Curve:
     q = np.arange(0.03, 11.75, 0.03) if q is None else q
-    values = 1 + np.exp(-((q - 2) ** 2) / 0.1) - np.exp(-(q**2)) if values is None else values
+    values = np.ones_like(q) if values is None else values
     defaults = {"number_density": RHO, "composition": {"Ar": 1.0}, "isotopes": {"Ar": 36}, "name": "test"}
     return Curve(x=q, y=values, quantity="S(Q)", **(defaults | kwargs))
 
@@ -34,10 +34,10 @@ def test_ideal_gas_is_flat_on_the_absolute_scale():
 
 
 def test_dimers():
-    """500 dimers that know nothing of each other: S(Q) = 1 + sin(Qr)/(Qr), to the 1/N of N(N-1) against N^2."""
+    """500 dimers that know nothing of each other: S(Q) = 1 + sin(Qr)/(Qr)."""
     box = argon_box(1000)
     r0, bin_ = 3.71, 185  # the bin from 3.70 to 3.72
-    counts = box.ideal_counts
+    counts = box.ideal_counts * 998 / 999  # the box is closed: 1000 * 999 / 2 pairs in all
     counts[0, bin_] += 500.0
     q = np.arange(0.1, 20.0, 0.05)
     curve = s_of_q(1 + np.sinc(q * r0 / math.pi), q)
@@ -162,6 +162,7 @@ def test_partials_and_r_space_curves():
     box = Box(("Ca", "Cl"), (100, 200), 300 / 0.05, 0.02 * np.arange(400))
     rng = np.random.default_rng(2)
     g = 1 + 0.2 * rng.normal(size=(3, 399)).cumsum(axis=1) / 20
+    g -= ((g - 1) @ box.closure)[:, None] / box.closure.sum()  # as many pairs as a closed box has
     counts = box.ideal_counts * g
     r = np.arange(1.0, 7.0, 0.02) + 0.01
     common = {"x": r, "y": np.ones_like(r), "composition": {"Ca": 1, "Cl": 2}, "number_density": 0.05}
@@ -195,3 +196,57 @@ def test_score_range_beyond_the_box_is_refused():
 def test_metrics():
     assert r_chi(np.array([3.0, 4.0]), np.array([3.0, 3.0])) == pytest.approx(0.2)
     assert chi_squared(np.array([1.0, 2.0]), np.diag([1.0, 4.0])) == pytest.approx(2.0)
+
+
+def test_a_closed_box_sees_the_infinite_liquid():
+    """Hard-core hole in an otherwise uniform liquid: counts of a closed box of 300 atoms give g = 1 at large r and the
+    S(Q) of the infinite system at low Q, where the uncorrected 1/N would be 0.5 at Q = 0."""
+    box = argon_box(300)
+    hole = 4 / 3 * math.pi * 2.2**3
+    g = np.where(box.centres < 2.2, 0.0, 1.0)
+    outside = 1 / (1 - hole / box.volume)  # pairs missing in the hole are elsewhere in the box
+    counts = box.ideal_counts * g * outside
+    q = np.arange(0.02, 14.0, 0.02)
+    fit = ForwardModel(s_of_q(np.ones_like(q), q), box).fit((0.3, 6.0), None, 0.01)
+    x = fit.operator.x * 2.2
+    exact = 1 - RHO * hole * 3 * (np.sin(x) - x * np.cos(x)) / x**3
+    np.testing.assert_allclose(fit.operator.predict(counts), exact, atol=4e-3)
+    gr = Curve(x=box.centres, y=g, quantity="g(r)", composition={"Ar": 1.0}, number_density=RHO)
+    shown = ForwardModel(gr, box).measurement((3.0, 8.0)).shown
+    np.testing.assert_allclose(shown.predict(counts)[shown.x > 3.0], 1.0, atol=1e-4)
+
+
+def test_periodic_images_are_taken_off():
+    """g of an ordered liquid repeated on a cubic lattice, averaged over directions by quadrature, against the infinite
+    liquid's S(Q): what the images shift S(Q) by is taken off to a fifth."""
+    rho, n = 0.02125, 300
+    box = argon_box(n, width=0.1)
+    edge = box.volume ** (1 / 3)
+
+    def h(s):
+        """Damped oscillation of period 3.15 Å with a core."""
+        return np.where(s < 3.2, -1.0, 3.0 * np.cos(2 * np.pi * (s - 3.7) / 3.15) * np.exp(-s / 3.6))
+
+    s = np.arange(0.005, 60.0, 0.01)
+    q = np.arange(0.02, 14.0, 0.02)
+    infinite = 1 + 4 * np.pi * rho * 0.01 * (np.sinc(np.outer(q, s) / np.pi) * s**2 * h(s)).sum(axis=1)
+    nodes, weights = np.polynomial.legendre.leggauss(24)
+    cosine, angle = 0.5 * (nodes + 1), 0.25 * np.pi * (nodes + 1)  # one octant: the cube's symmetry does the rest
+    sine = np.sqrt(1 - cosine**2)
+    directions = np.stack(
+        [np.outer(sine, np.cos(angle)), np.outer(sine, np.sin(angle)), np.outer(cosine, np.ones(24))], axis=-1
+    ).reshape(-1, 3)
+    share = np.outer(weights, weights).ravel() / 4
+    grid = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    r, images = box.centres, np.zeros_like(box.centres)
+    for vector in grid[np.any(grid != 0, axis=1)] * edge:
+        images += h(np.linalg.norm(r[:, None, None] * directions + vector, axis=2)) @ share
+    constant = -(4 * np.pi * s**2 * h(s) * 0.01).sum() / box.volume  # a closed box averages to g = 1
+    counts = box.ideal_counts * (1 + h(r) + images + constant)
+    forward = ForwardModel(s_of_q(infinite, q), box)
+    fit = forward.fit((1.0, 12.0), None, 0.01)
+    operator, back = forward._q_operator(fit.operator.x)
+    shift = np.abs(back @ forward.images_q).max()
+    assert shift > 0.005
+    left = np.abs(operator.predict(counts) - fit.values)
+    assert left.max() < 0.2 * shift

@@ -1,0 +1,319 @@
+"""A whole run on a small box: outputs, interruption at every kind of moment, and what may not be done to a run."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from refine import checkpoint, files
+from refine.config import StudyConfig
+from refine.errors import CheckpointError, InputError
+from refine.files import exclusive
+from refine.study import Study
+
+STUDY = """
+title = "A small box"
+[system]
+species = { Ar = 108 }
+number_density = 0.02125
+[[states]]
+name = "85K"
+temperature = 85.0
+[[data]]
+name = "sq"
+file = "sq.csv"
+quantity = "S(Q)"
+radiation = "neutron"
+isotopes = { Ar = 36 }
+fit_q = [0.5, 11.0]
+score_r = [3.0, 7.0]
+[[data]]
+name = "gr"
+file = "gr.csv"
+quantity = "g(r)"
+radiation = "neutron"
+score_r = [3.0, 7.0]
+role = "score"
+[model]
+base = "lennard-jones"
+[model.parameters]
+epsilon = 0.0095
+sigma = 3.38
+[correction]
+knots = 16
+r_min = 2.8
+r_cut = 6.5
+[sampling]
+timestep = 5.0
+equilibration = 2.0
+reequilibration = 0.4
+frames = 48
+stride = 8
+seed = 3
+[refinement]
+iterations = 2
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A study with a liquid-like S(Q) and g(r) of its own making."""
+    q = np.arange(0.05, 11.9, 0.03)
+    r = np.arange(0.05, 12.0, 0.05)
+    g = 1 / (1 + np.exp(-(r - 3.35) / 0.07)) * (
+        1 + 2.0 * np.exp(-((r - 3.75) ** 2) / 0.12) + 0.25 * np.exp(-((r - 6.9) ** 2) / 0.7)
+        - 0.35 * np.exp(-((r - 5.2) ** 2) / 0.7)
+    )  # fmt: skip
+    fine = np.arange(0.005, 12.0, 0.01)
+    h = np.interp(fine, r, g) - 1
+    s = 1 + 4 * np.pi * 0.02125 * 0.01 * (np.sinc(np.outer(q, fine) / np.pi) * fine**2 * h).sum(axis=1)
+    np.savetxt(tmp_path / "sq.csv", np.column_stack([q, s]), delimiter=",", header="Q,S", comments="")
+    np.savetxt(tmp_path / "gr.csv", np.column_stack([r, g]), delimiter=",", header="r,g", comments="")
+    (tmp_path / "study.toml").write_text(STUDY)
+    return tmp_path
+
+
+def numbers(out: Path) -> dict:
+    """result.json without what a clock or a machine puts in."""
+    result = json.loads((out / "result.json").read_text())
+    for row in result["iterations"]:
+        row.pop("seconds_sampling"), row.pop("seconds_solving")
+    return {key: value for key, value in result.items() if key not in ("seconds", "provenance")}
+
+
+class Stop(BaseException):
+    """Ends a run from inside, like a crash: nothing of refine catches it."""
+
+
+class StopAt:
+    """Progress that ends the run at its n-th event."""
+
+    def __init__(self, n: int) -> None:
+        self.left = n
+
+    def _event(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise Stop
+
+    def stage(self, label: str, total: int) -> None:
+        self._event()
+
+    def advance(self, n: int) -> None:
+        self._event()
+
+    def message(self, text: str) -> None:
+        self._event()
+
+
+def test_outputs_and_resuming_at_any_moment_bit_for_bit(folder, monkeypatch):
+    """The same final numbers whether or not the run was stopped while equilibrating, sampling, and between updates."""
+    monkeypatch.setattr("refine.run.SAVE_INTERVAL", 0.0)
+    study = folder / "study.toml"
+    whole = Study.from_toml(study).run(folder / "whole")
+    stops = 0
+    for event in (2, 5, 7):
+        with pytest.raises(Stop):
+            Study.from_toml(study).run(folder / "parts", resume=stops > 0, progress=StopAt(event))
+        stops += 1
+    Study.from_toml(study).run(folder / "parts", resume=True)
+    assert numbers(folder / "parts") == numbers(folder / "whole")
+
+    result = json.loads((folder / "whole" / "result.json").read_text())
+    assert result["status"] == whole.status
+    assert set(result["initial"]["r_chi"]) == {"sq", "gr"}
+    assert result["provenance"]["seed"] == 3
+    correction = result["correction"][0]
+    assert len(correction["r"]) == len(correction["phi"]) == len(correction["stderr"])
+    header = (folder / "whole" / "curves" / "sq.csv").read_text().splitlines()[0]
+    assert header.split(",")[:5] == ["x", "measured", "sigma", "initial", "final"]
+    header = (folder / "whole" / "g_r" / "85K.csv").read_text().splitlines()[0]
+    assert header == "r,Ar-Ar initial,Ar-Ar final"
+    assert (folder / "whole" / "report.html").stat().st_size > 100_000
+
+    # a finished run resumed does nothing but write its outputs again
+    before = numbers(folder / "whole")
+    (folder / "whole" / "result.json").unlink()
+    Study.from_toml(study).run(folder / "whole", resume=True)
+    assert numbers(folder / "whole") == before
+    with pytest.raises(CheckpointError, match="--resume"):
+        Study.from_toml(study).run(folder / "whole")
+    with pytest.raises(CheckpointError, match="changed"):
+        Study.from_toml(study, ["sampling.seed=4"]).run(folder / "whole", resume=True)
+    assert numbers(folder / "whole") == before
+
+
+CHILD = """
+import os, signal, sys
+from refine.study import Study
+class Kill:
+    left = int(sys.argv[3])
+    def stage(self, *a): self.event()
+    def advance(self, *a): self.event()
+    def message(self, *a): self.event()
+    def event(self):
+        Kill.left -= 1
+        if Kill.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+Study.from_toml(sys.argv[1]).run(sys.argv[2], resume=sys.argv[4] == "resume", progress=Kill())
+"""
+
+
+def test_kill_9_and_resume_in_new_processes(folder):
+    study = folder / "study.toml"
+
+    def child(out: str, event: int, mode: str) -> int:
+        command = [sys.executable, "-c", CHILD, str(study), str(folder / out), str(event), mode]
+        return subprocess.run(command, capture_output=True, timeout=300).returncode
+
+    assert child("whole", -1, "fresh") == 0
+    assert child("killed", 6, "fresh") == -signal.SIGKILL
+    assert child("killed", -1, "resume") == 0
+    assert numbers(folder / "killed") == numbers(folder / "whole")
+
+
+def test_a_second_process_is_refused(folder):
+    with exclusive(folder / "out"):
+        code = (
+            "import sys\nfrom refine.files import exclusive\nfrom pathlib import Path\n"
+            "try:\n    with exclusive(Path(sys.argv[1])): pass\n"
+            "except Exception as e: sys.exit(str(e))"
+        )
+        done = subprocess.run([sys.executable, "-c", code, str(folder / "out")], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "another process" in done.stderr
+
+
+def small() -> checkpoint.Checkpoint:
+    arrays = {"counts": np.arange(2000, dtype=np.float32).reshape(10, 1, 200), "r_max": np.asarray(8.0)}
+    sample = {"coefficients": np.ones((1, 4)), "core": np.ones(1), "frames": {"0000": arrays}}
+    return checkpoint.Checkpoint("digest", {"phase": "sample", "x": [0.1, None]}, [sample], [arrays])
+
+
+def test_checkpoint_round_trip(tmp_path):
+    checkpoint.save(tmp_path / "run.h5", small())
+    loaded = checkpoint.load(tmp_path / "run.h5", "digest")
+    assert loaded.record == small().record
+    for a, b in ((loaded.samples[0]["frames"]["0000"], small().samples[0]["frames"]["0000"]),):
+        np.testing.assert_array_equal(a["counts"], b["counts"])
+        assert a["counts"].dtype == np.float32
+    np.testing.assert_array_equal(loaded.current[0]["counts"], small().current[0]["counts"])
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "text", "other"])
+def test_a_damaged_checkpoint_is_named_and_left_alone(tmp_path, damage):
+    path = tmp_path / "run.h5"
+    checkpoint.save(path, small())
+    content = bytearray(path.read_bytes())
+    if damage == "truncate":
+        content = content[: len(content) // 2]
+    elif damage == "flip":
+        with h5py.File(path) as file:
+            start = file["samples/0000/frames/0000/counts"].id.get_chunk_info(0).byte_offset
+        content[start + 20] ^= 0xFF
+    elif damage == "empty":
+        content = bytearray()
+    elif damage == "text":
+        content = bytearray(b"hello\n" * 100)
+    path.write_bytes(bytes(content))
+    if damage == "other":
+        with h5py.File(path, "r+") as file:
+            del file["record"]
+    kept = path.read_bytes()
+    with pytest.raises(CheckpointError, match=r"damaged") as caught:
+        checkpoint.load(path, "digest")
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == kept
+
+
+def test_a_full_disk_leaves_the_last_good_state(tmp_path, monkeypatch):
+    path = tmp_path / "run.h5"
+    checkpoint.save(path, small())
+    kept = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(CheckpointError, match="No space left") as caught:
+        checkpoint.save(path, small())
+    assert "--resume" in str(caught.value)
+    assert path.read_bytes() == kept
+    assert [p.name for p in tmp_path.iterdir()] == ["run.h5"]
+
+
+def test_a_real_full_disk(tmp_path):
+    """HDF5 itself fails to write: /dev/full answers ENOSPC to every write."""
+    link = tmp_path / "run.h5"
+    with pytest.raises(OSError), h5py.File("/dev/full", "w") as file:  # noqa: PT011
+        file.create_dataset("x", data=np.zeros(10_000))
+    assert not link.exists()
+
+
+def test_an_unwritable_folder_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="another --out") as caught, exclusive(tmp_path / "file" / "out"):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("correction.r_cut=9.5", ["r_cut = 9.5", "half the box", "atoms"]),
+        ("model.r_cut=12.0", ["cutoff", "box"]),
+        ("system.species={Ar=108, Xx=3}", ["Xx"]),
+        ('data.0.file="nothing.csv"', ["nothing.csv"]),
+        ("data.0.fit_q=[0.5, 30.0]", ["fit_q", "beyond the data"]),
+        ("data.0.score_r=[3.0, 11.0]", ["score_r", "box"]),
+        ('model.base="lennard"', ["lennard-jones"]),
+        ("model.parameters.epsilon=-1.0", ["epsilon"]),
+        ('data.0.sigma="file"', ["third column"]),
+        ('refinement.method="ibi"', ["g(r)"]),
+    ],
+)
+def test_what_a_user_can_get_wrong_is_one_line(folder, override, words):
+    with pytest.raises(InputError) as caught:
+        Study.from_toml(folder / "study.toml", [override]).run(folder / "out")
+    text = str(caught.value)
+    assert "\n" not in text
+    for word in words:
+        assert word in text
+
+
+def test_the_base_model_is_never_evaluated_while_solving(folder):
+    """Counted: an update touches stored pair counts only."""
+    study = Study(StudyConfig.from_toml(folder / "study.toml"))
+    calls = []
+
+    class Counting:
+        pairs, cutoff, inner = study.base.pairs, study.base.cutoff, study.base.inner
+        energy = staticmethod(lambda r, base=study.base: calls.append("energy") or base.energy(r))
+        derivative = staticmethod(lambda r, base=study.base: calls.append("derivative") or base.derivative(r))
+
+    study.base = Counting()
+    update = study.rule.update
+    during: list[int] = []
+
+    class Watched:
+        start = staticmethod(study.rule.start)
+
+        @staticmethod
+        def update(*args):
+            before = len(calls)
+            result = update(*args)
+            during.append(len(calls) - before)
+            return result
+
+    study.rule = Watched()
+    study.run(folder / "out")
+    assert calls
+    assert during == [0] * len(during)
+    assert len(during) >= 2
