@@ -134,9 +134,9 @@ def posterior(normal: NormalEquations, root: Array) -> Posterior:
 
 
 def _whitened(normal: NormalEquations, root: Array) -> tuple[Array, Array]:
-    """Cholesky factor of I + R'GR, and R'J'Σ^-1 t: the problem in parameters of unit prior variance, always well posed."""
+    """Cholesky factor of I + R'GR, and R'J'Σ^-1 t: the problem in parameters of unit prior variance."""
     gram = root.T @ normal.gram @ root
-    return np.linalg.cholesky(gram + np.eye(len(gram))), root.T @ normal.projection
+    return np.asarray(np.linalg.cholesky(gram + np.eye(len(gram))), dtype=np.float64), root.T @ normal.projection
 
 
 def band(correction: PairCorrection, covariance: Array, r: Array) -> Array:

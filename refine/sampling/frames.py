@@ -12,6 +12,7 @@ from typing import Self
 
 import numpy as np
 
+from kernels.shells import ideal_pair_counts
 from refine.units import BOLTZMANN, PRESSURE_UNIT
 
 
@@ -68,17 +69,8 @@ class Frames:
         return (edges[1:] + edges[:-1]) / 2
 
     def ideal_counts(self) -> np.ndarray:
-        """Mean counts (pairs, bins) of an ideal gas in this box: n_pairs * shell / V.
-
-        n_pairs is n_i (n_i - 1) / 2 for like and n_i n_j for unlike species; the shells are exact, 4/3 pi (r_out^3 -
-        r_in^3). Valid while r_max is at most half of the smallest height of the box.
-        """
-        n = self.n_per_species
-        pairs = [
-            n[i] * (n[i] - 1) / 2 if i == j else float(n[i] * n[j]) for i in range(len(n)) for j in range(i, len(n))
-        ]
-        shells = 4 / 3 * math.pi * np.diff(self.edges**3)
-        return np.outer(pairs, shells) / self.volume
+        """Mean counts (pairs, bins) of an ideal gas in this box, see `kernels.shells`."""
+        return ideal_pair_counts(self.n_per_species, self.volume, self.edges)
 
     def pair_distribution(self) -> np.ndarray:
         """Partial pair distribution functions g_ij (pairs, bins), 1 for an ideal gas.

@@ -1,7 +1,6 @@
 """Linear operators from mean pair counts to a curve, and the simulated box they act in.
 
-n_p, the exact count of an ideal gas in the same box, is N_i (N_i - 1)/2 or N_i N_j times shell / volume, so that
-g_p = h / n_p. Everything is float64.
+g_p = h / n_p, with n_p the exact count of an ideal gas in the same box (`kernels.shells`). Everything is float64.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kernels.shells import ideal_pair_counts
 from refine.data.weights import species_pairs
 from refine.errors import InputError
 
@@ -101,10 +101,7 @@ class Box:
     @property
     def ideal_counts(self) -> Array:
         """Mean counts of an ideal gas, (pairs, bins)."""
-        shells = 4.0 / 3.0 * math.pi * np.diff(self.edges**3) / self.volume
-        n = self.n_per_species
-        rows = [n[i] * (n[i] - 1) / 2 if i == j else n[i] * n[j] for i in range(len(n)) for j in range(i, len(n))]
-        return np.outer(rows, shells)
+        return ideal_pair_counts(self.n_per_species, self.volume, self.edges)
 
 
 @dataclass(frozen=True)
