@@ -34,6 +34,9 @@ Array = NDArray[np.float64]
 R_CHI_STEP = 0.05
 """Å between the points on which R_chi is summed."""
 
+IMAGE_STEP = 0.05
+"""Å between the points at which D(r) is integrated over periodic images."""
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -98,7 +101,7 @@ class ForwardModel:
         self.curve, self.box = curve, box
         self.where = f"[[data]] {curve.name}"
         self._prepare_q()
-        self.images = self._images()
+        self.images, self.images_of_data = self._images()
         if self.q is not None:
             self.images_q = r_to_q_matrix(box.edges, self.q, box.number_density) @ self.images
 
@@ -173,8 +176,8 @@ class ForwardModel:
 
     # -- periodic images -----------------------------------------------------------------------------------------------
 
-    def _images(self) -> Array:
-        """What the box's periodic images add to the model's weighted g(r), (bins,).
+    def _images(self) -> tuple[Array, Array | None]:
+        """What the box's periodic images add to the model's weighted g(r), (bins,), and how it depends on the data.
 
         A periodic liquid has the S(Q) of the infinite one at the wave vectors that the box allows, so its g - 1 is the
         infinite one repeated on the lattice (Poisson's sum), averaged over directions
@@ -182,33 +185,44 @@ class ForwardModel:
             r [g_box(r) - g(r)] = Σ_d (1 / 2d) ∫_(d-r)^(d+r) s [g(s) - 1] ds,     d = |lattice vector| > 0.
 
         Up to r_box that needs g beyond r_box, which only the measurement knows; it is a small known term (0.002 in g(r)
-        near r_box for 500 atoms of liquid argon) and is subtracted from every prediction. Where the measured curve ends
-        or its Q spacing no longer resolves r, g - 1 counts as zero. Source: L. R. Pratt and S. W. Haan, J. Chem. Phys.
-        74, 1864 (1981).
-        """
-        box, distances = self.box, self.box.image_distances
-        s = np.arange(0.0, 4.0 * box.r_box, 0.02)
-        steps = np.diff(s)
-        d = self._measured_d(s)
-        integral = np.concatenate([[0.0], np.cumsum(0.5 * (d[1:] + d[:-1]) * steps)])
-        r = box.centres
-        windows = [(np.interp(k + r, s, integral) - np.interp(k - r, s, integral)) / (2.0 * k) for k in distances]
-        images = np.sum(windows, axis=0) / (4.0 * math.pi * box.number_density * r)
-        # They come off before the correction for the closed box, which therefore acts on them too.
-        return images + box.closure @ images
+        near r_box for 500 atoms of liquid argon) and is subtracted from every prediction. g - 1 is faded out between
+        2 and 3 r_box, where it is noise, and counts as zero where the measured curve ends. Source: L. R. Pratt and
+        S. W. Haan, J. Chem. Phys. 74, 1864 (1981).
 
-    def _measured_d(self, s: Array) -> Array:
-        """Measured D(r), Faber-Ziman, at the points s; zero where it is not known."""
-        curve = self.curve
-        if curve.in_q_space:
-            resolved = s < math.pi / (2.0 * self._spacing())
-            d = np.zeros_like(s)
-            # Below the first measured Q a constant is good enough here, and far better than nothing at large r.
-            q, distinct = extrapolate_low_q(curve.x, self._measured_distinct())
-            d[resolved] = q_to_r_matrix(q, s[resolved]) @ distinct
-            return d
-        known = (s >= curve.x[0]) & (s <= curve.x[-1])
-        return np.where(known, self._measured_total(s) - 4.0 * math.pi * self.box.number_density * s, 0.0)
+        Returns:
+            the term, and for Q-space data the matrix (bins, nq) that makes it of the measured S(Q) - 1, else None.
+        """
+        box = self.box
+        s = np.arange(0.0, 3.0 * box.r_box, IMAGE_STEP)
+        x = np.clip((3.0 * box.r_box - s) / box.r_box, 0.0, 1.0)
+        fade = x**2 * (3.0 - 2.0 * x)
+        to_integral = IMAGE_STEP * (np.tri(len(s)) - 0.5 * np.eye(len(s))) * fade  # trapezoid, from 0 to each s
+        to_integral[:, 0] *= 0.5
+        r = box.centres
+        distances, multiplicity = np.unique(np.round(box.image_distances, 9), return_counts=True)
+        windows = np.zeros((len(r), len(s)))
+        for d, count in zip(distances, multiplicity, strict=True):
+            windows += count / (2.0 * d) * (interpolation(s, d + r) - interpolation(s, d - r))
+        per_bin = 4.0 * math.pi * box.number_density * r
+        from_d = (windows @ to_integral) / per_bin[:, None]
+        # Images come off before the correction for the closed box, which therefore acts on them too.
+        from_d += box.closure @ from_d
+        if not self.curve.in_q_space:
+            known = (s >= self.curve.x[0]) & (s <= self.curve.x[-1])
+            d_measured = self._measured_total(s) - 4.0 * math.pi * box.number_density * s
+            return from_d @ np.where(known, d_measured, 0.0), None
+        # Below the first measured Q a constant is good enough here, and far better than nothing at large r.
+        q, continued = extrapolate_low_q(self.curve.x, np.eye(len(self.curve.x)))
+        resolved = s < math.pi / (2.0 * self._spacing())
+        matrix = from_d @ (resolved[:, None] * q_to_r_matrix(q, s)) @ continued
+        return matrix @ self._measured_distinct(), matrix
+
+    def _data_with_images(self) -> Array:
+        """(nq, nq): how measured minus predicted depends on the measured S(Q) - 1, directly and through the images."""
+        assert self.q is not None
+        assert self.images_of_data is not None
+        to_q = r_to_q_matrix(self.box.edges, self.q, self.box.number_density)
+        return np.eye(len(self.q)) + to_q @ self.images_of_data
 
     def _images_d(self, r: Array, factor: Array) -> Array:
         """(nr,) what the images add to the model's D(r) with distinct factor k(Q)."""
@@ -339,7 +353,11 @@ class ForwardModel:
         return parts[0] if len(parts) == 1 else _joined(parts)
 
     def _fit_q(self, limits: tuple[float, float], sigma: float | None) -> Fit:
-        """Points k pi / r_eff within the limits, r_eff the middle of the taper."""
+        """Points k pi / r_eff within the limits, r_eff the middle of the taper.
+
+        Below 2 pi / r_box a box of fixed composition says little about S(Q) (its longest wave is 2 r_box), so there are
+        no fitted points there.
+        """
         q = self.curve.x
         low, high = limits
         if low < q[0] - 1e-9 or high > q[-1] + 1e-9:
@@ -349,7 +367,7 @@ class ForwardModel:
                 fix="narrow fit_q",
             )
         step = self._nyquist_q()
-        points = _multiples(step, low, high)
+        points = _multiples(step, max(low, 2.0 * math.pi / self.box.r_box), high)
         _need(points, self.where, "fit_q")
         factor, baseline = self._q_factor(points), self._q_baseline(points)
         operator, back = self._q_operator(points)
@@ -359,7 +377,7 @@ class ForwardModel:
             covariance = np.diag((factor * self._estimated_sigma()) ** 2)
         else:
             unit = np.divide(raw, self._q_factor(q), out=np.zeros_like(raw), where=self._q_factor(q) != 0.0)
-            through = factor[:, None] * back * unit
+            through = factor[:, None] * (back @ self._data_with_images()) * unit
             covariance = _regular(through @ through.T)
         words = f"{self.curve.quantity}, Q = {low:g} to {high:g} 1/Å, {len(points)} points"
         return Fit(operator, values, covariance, raw is not None, words)
@@ -376,7 +394,7 @@ class ForwardModel:
             unit = np.full(len(factor), self._estimated_sigma() * math.sqrt(self._nyquist_q() / self._spacing()))
         else:
             unit = np.divide(raw, factor, out=np.zeros_like(raw), where=factor != 0.0)
-        through = to_r * unit
+        through = (to_r @ self._data_with_images()) * unit
         words = f"T(r), r = {limits[0]:g} to {limits[1]:g} Å, {len(r)} points"
         return Fit(operator, values, _regular(through @ through.T), raw is not None, words)
 

@@ -87,7 +87,7 @@ def study(folder) -> Study:
                     "quantity": "S(Q)",
                     "radiation": "neutron",
                     "isotopes": {"Ar": 36},
-                    "fit_q": [0.2, 11.9],
+                    "fit_q": [0.4, 11.9],
                     "score_r": [3.0, 12.0],
                 }
             ],
