@@ -4,9 +4,10 @@ One update, from samples alone:
 
 1. judge the previous step by its gain: actual over predicted decrease of chi^2, with the sampling error of the former;
 2. linearise about the newest accepted sample: y(theta + delta) = <y> + J delta, frames of all samples pooled by MBAR;
-3. noise Σ = Σ_measured + Var(<y> + J delta): the Jacobian is itself an estimate, and without its noise the prior is
-   chosen too weak and ripples at the knot spacing appear; far from the solution Σ is tempered by max(1, chi^2 / 10 n),
-   because a linear model is not to be trusted better than to a third of the present misfit;
+3. noise Σ = Σ_measured + Var(<y> + J delta) + Σ_linear: the Jacobian is itself an estimate, and without its noise the
+   prior is chosen too weak and ripples at the knot spacing appear; Σ_linear, a tenth of the mean squared misfit beyond
+   noise, says that a linear model is not to be trusted better than to a third of the present misfit, and is gone at the
+   solution;
 4. strength of the prior, one amplitude per species pair, and the noise of curves that state none: maximum evidence;
 5. step to the posterior mean, shortened to the trust radius.
 
@@ -28,7 +29,6 @@ from refine.potentials.pair import PairCorrection
 from refine.refinement.posterior import NormalEquations, Posterior, SmoothnessPrior, log_evidence, posterior
 from refine.refinement.problem import Problem, Sample, Target, Update
 from refine.refinement.statistics import Pool, Response, pool
-from refine.scattering.metrics import chi_squared
 
 Array = NDArray[np.float64]
 
@@ -42,7 +42,11 @@ SCALE_PRIOR = 0.2
 """Prior standard deviation of a free scale about one: what normalisation errors of published data amount to."""
 
 TEMPERING = 0.1
-"""Share of the reduced chi^2 by which the noise is enlarged while the misfit is large."""
+"""Variance of the linear model's error, as a share of the squared misfit that noise does not explain."""
+
+NOTCHES = 1
+"""How far on its grid a hyperparameter may move in one update once it has a value: a single sample's evidence is noisy,
+and jumping between 'all noise' and 'all signal' would keep the run from settling."""
 
 GROW, SHRINK, REJECT = 0.6, 0.2, -0.3
 """Gain above which the trust radius doubles, below which it shrinks, below which the step is taken back."""
@@ -74,6 +78,7 @@ class GaussNewton:
             "quiet": 0,
             "previous": None,
             "noise_factors": None,
+            "tempering": None,
             "scales": None,
             "amplitudes": None,
         }
@@ -94,6 +99,7 @@ class GaussNewton:
             memory["frames_factor"] = self.final_factor
         memory |= {
             "noise_factors": step.noise_factors,
+            "tempering": step.tempering,
             "scales": step.scales,
             "amplitudes": step.amplitudes,
             "previous": {"sample": current, "predicted": [y.tolist() for y in step.predicted]},
@@ -202,6 +208,7 @@ class GaussNewton:
             effective_sample_size=min(p.effective_sample_size for p in pools),
             amplitudes=fit.amplitudes.tolist(),
             noise_factors=fit.noise_factors.tolist(),
+            tempering=fit.tempering,
             scales=(1.0 + fit.for_scales(result.mean)).tolist(),
             scale_errors=np.sqrt(fit.for_scales(np.diag(result.covariance))).tolist(),
             predicted=predicted,
@@ -248,6 +255,7 @@ class _Step:
     effective_sample_size: float
     amplitudes: list[float]
     noise_factors: list[float]
+    tempering: list[float]
     scales: list[float]
     scale_errors: list[float]
     predicted: list[Array]
@@ -268,7 +276,11 @@ class _Rows:
         indices = [problem.targets.index(t) for t in targets]
         scales = memory["scales"] or [1.0] * len(problem.targets)
         factors = memory["noise_factors"] or [1.0] * len(problem.targets)
-        covariances = [t.covariance * factors[i] ** 2 / t.weight for i, t in zip(indices, targets, strict=True)]
+        tempering = memory["tempering"] or [0.0] * len(problem.targets)
+        covariances = [
+            t.covariance * factors[i] ** 2 / t.weight + tempering[i] * np.eye(len(t.y))
+            for i, t in zip(indices, targets, strict=True)
+        ]
         return cls(
             np.concatenate([t.y for t in targets]),
             np.concatenate([t.baseline for t in targets]),
@@ -318,10 +330,29 @@ class _Fit:
         self.scales = memory["scales"] or [1.0] * targets
         self.free = [i for i, t in enumerate(problem.targets) if t.free_scale]
         self.unknown = [i for i, t in enumerate(problem.targets) if not t.sigma_known]
+        self.tempering = [0.0] * targets
+        self.tempering = self._tempering()
+        self.notches = NOTCHES if memory["noise_factors"] else max(len(AMPLITUDES), len(NOISE_FACTORS))
+        self.before = self.noise_factors.copy(), self.amplitudes.copy()
+
+    def _tempering(self) -> list[float]:
+        """Variance of the linear model's error for each target, in the units of its curve squared."""
+        variances = [0.0] * len(self.problem.targets)
+        for (_, targets), response in zip(self.states, self.responses, strict=True):
+            rows = _Rows.build(targets, self.memory(), self.problem)
+            noise = np.diag(rows.measured + rows.scale_covariance(response.noise()))
+            excess = rows.residual(response.y) ** 2 - noise
+            for target, part in zip(targets, rows.split(excess), strict=True):
+                variances[self.problem.targets.index(target)] = TEMPERING * max(0.0, float(part.mean()))
+        return variances
 
     def memory(self) -> dict[str, Any]:
         """Scales and noise factors in the form `_Rows.build` takes."""
-        return {"scales": self.scales, "noise_factors": self.noise_factors.tolist()}
+        return {
+            "scales": self.scales,
+            "noise_factors": self.noise_factors.tolist(),
+            "tempering": self.tempering,
+        }
 
     def for_scales(self, values: Array) -> Array:
         """The scales' part of a vector of all parameters, (targets,); zero for fixed scales."""
@@ -341,23 +372,25 @@ class _Fit:
         improved = True
         while improved:
             improved = False
-            moves = [(self.noise_factors, i, NOISE_FACTORS) for i in self.unknown]
+            moves = [(self.noise_factors, self.before[0], i, NOISE_FACTORS) for i in self.unknown]
             if not self.fixed_amplitude:
-                moves += [(self.amplitudes, p, AMPLITUDES) for p in range(len(self.amplitudes))]
-            for values, index, grid in moves:
-                climbed = self._climb(values, index, grid, best)
+                moves += [(self.amplitudes, self.before[1], p, AMPLITUDES) for p in range(len(self.amplitudes))]
+            for move in moves:
+                climbed = self._climb(*move, best)
                 improved, best = improved or climbed > best, climbed
         return posterior(self.normal, self._root(self.amplitudes))
 
-    def _climb(self, values: Array, index: int, grid: Array, best: float) -> float:
-        """Move one hyperparameter along its grid while the evidence grows; the best evidence."""
+    def _climb(self, values: Array, start: Array, index: int, grid: Array, best: float) -> float:
+        """Move one hyperparameter along its grid, near its start, while the evidence grows; the best evidence."""
         for direction in (1, -1):
             while True:
-                here = int(np.argmin(np.abs(np.log(grid / values[index]))))
-                if not 0 <= here + direction < len(grid):
+                there = _nearest(grid, values[index]) + direction
+                if not 0 <= there < len(grid):
+                    break
+                if abs(there - _nearest(grid, start[index])) > self.notches:
                     break
                 before, normal = values[index], self.normal
-                values[index] = grid[here + direction]
+                values[index] = grid[there]
                 if values is self.noise_factors:
                     self.normal = self._normal()
                 evidence = self._evidence_at(self.amplitudes)
@@ -382,8 +415,6 @@ class _Fit:
             rows = _Rows.build(targets, self.memory(), self.problem)
             noise = rows.measured + rows.scale_covariance(sampling)
             residual = rows.residual(response.y)
-            chi2 = chi_squared(residual, noise)
-            noise = noise * max(1.0, TEMPERING * chi2 / len(residual))
             columns = [rows.scale[:, None] * response.jacobian]
             linear = columns[0] @ self.theta
             signal = rows.split(response.y - rows.baseline)
@@ -398,3 +429,8 @@ class _Fit:
             total = part if total is None else total + part
         assert total is not None
         return total
+
+
+def _nearest(grid: Array, value: float) -> int:
+    """Index of the grid point nearest to a value, on the logarithmic scale."""
+    return int(np.argmin(np.abs(np.log(grid / value))))

@@ -14,7 +14,7 @@ h1 { margin: 0; font-size: 1.75rem; line-height: 1.25; font-weight: 650; letter-
 h2 { margin: 52px 0 6px; padding-top: 14px; border-top: 1px solid var(--line); font-size: 1.25rem; font-weight: 650; }
 h3 { margin: 26px 0 2px; font-size: 1rem; font-weight: 650; }
 h4 { margin: 8px 0 0; font-size: .95rem; font-weight: 600; }
-p { margin: 6px 0 12px; max-width: 78ch; }
+p { margin: 6px 0 12px; max-width: 100ch; }
 a { color: #1c5f93; }
 sub { line-height: 0; }
 .about, .caption, .note { color: var(--quiet); font-size: .9rem; }
@@ -26,7 +26,7 @@ nav a:hover { text-decoration: underline; }
 .result.open { border-color: var(--warn-line); background: var(--warn-soft); }
 .result p { margin: 0 0 6px; }
 .result p:last-child { margin: 0; }
-.result .lead { font-size: 1.3rem; line-height: 1.4; font-weight: 600; }
+.result .lead { max-width: 60ch; font-size: 1.3rem; line-height: 1.4; font-weight: 600; }
 .warnings { margin: 16px 0 0; padding: 14px 24px; border: 1px solid var(--warn-line); border-left-width: 5px;
   background: var(--warn-soft); border-radius: 4px; }
 .warnings h2 { margin: 0 0 4px; padding: 0; border: 0; font-size: 1rem; color: var(--warn); }
@@ -48,7 +48,7 @@ figcaption h3, figcaption h4 { margin: 0; }
 body.without-figures .plot { display: none; }
 body.without-figures .undrawn { display: block; }
 .scroll { overflow-x: auto; margin: 12px 0; }
-table { border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; width: 100%; margin: 26px 0 10px; font-size: .92rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 7px 12px 7px 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; overflow-wrap: anywhere; }
 thead th { color: var(--quiet); font-weight: 600; vertical-align: bottom; overflow-wrap: normal; }
 td.n, th.n { text-align: right; white-space: nowrap; overflow-wrap: normal; }
@@ -57,7 +57,7 @@ th:last-child, td:last-child { padding-right: 4px; }
 tbody th { font-weight: 600; }
 .after { color: #b23a08; font-weight: 650; }
 tr.rejected td, tr.rejected th { color: var(--quiet); background: var(--soft); font-weight: 400; }
-.steps { min-width: 940px; }
+.steps { min-width: 940px; margin: 0; }
 .steps th:first-child, .steps td:first-child { padding-left: 8px; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(420px, 100%), 1fr)); gap: 16px; margin: 14px 0; }
 .card { padding: 14px 18px; border: 1px solid var(--line); border-radius: 6px; min-width: 0; }
@@ -86,7 +86,8 @@ pre { margin: 10px 0; padding: 16px 18px; overflow-x: auto; background: var(--so
 @media print { nav { display: none; } figure, .card { break-inside: avoid; } }
 """
 
-# Plotly travels compressed (2 MB instead of 5) and is unpacked by the browser itself; nothing is fetched.
+# Plotly travels compressed (2 MB instead of 5) and is unpacked by the browser itself; nothing is fetched. Its buttons are
+# listed one by one because its default set may hold one that uploads the figure.
 SCRIPT = """
 "use strict";
 const figures = JSON.parse(document.getElementById("figures").textContent);
@@ -110,7 +111,7 @@ async function draw() {
   for (const { id, data, layout } of figures) {
     const config = {
       responsive: true, displaylogo: false, displayModeBar: narrow.matches ? false : "hover",
-      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+      modeBarButtons: [["toImage"], ["zoom2d", "pan2d", "resetScale2d"]],
       toImageButtonOptions: { format: "svg", filename: id },
     };
     await Plotly.react(document.getElementById(id), data, fitted(layout), config);

@@ -16,7 +16,6 @@ import numpy as np
 
 from refine.report import words
 from refine.report.results import Array, Comparison, Correction, DataSet, PairDistribution, Results
-from refine.units import BOLTZMANN
 
 Spec = dict[str, Any]
 
@@ -130,7 +129,8 @@ def _comparison(k: int, data: DataSet, curve: Comparison, results: Results) -> F
     layout = _layout(
         xaxis=_axis(words.abscissa(data), anchor="y2"),
         yaxis=_axis(words.ordinate(data), domain=[0.36, 1]),
-        yaxis2=_axis("difference", domain=[0, 0.29], zeroline=True, zerolinecolor=_LINE, nticks=5),
+        yaxis2=_axis("difference", domain=[0, 0.29], zeroline=True, zerolinecolor=_LINE, nticks=5,
+                     range=_residual_range(curve)),
     )
     scores = f"R_χ {words.misfit(results.summary.initial.r_chi.get(data.name))} → "
     scores += words.misfit(
@@ -138,9 +138,17 @@ def _comparison(k: int, data: DataSet, curve: Comparison, results: Results) -> F
     )
     caption = f"{words.role(data).capitalize()}, state {data.state}. {scores}. Lower panel: model − measured"
     caption += " with the finite range of the box applied (dotted)" if boxed else ""
+    caption += ", on the scale of the final model"
     caption += f"; grey: one and two σ ({data.sigma_source or 'as stored'})." if np.isfinite(curve.sigma).any() else "."
     return Figure(_slug(f"curve-{k}", data.name), f"{data.name}: {words.symbol(data)}", caption, 480,
                   {"data": traces, "layout": layout})  # fmt: skip
+
+
+def _residual_range(curve: Comparison) -> list[float]:
+    """Symmetric about zero and wide enough for the final difference and two σ; the initial one may leave the panel."""
+    shown = np.abs(np.r_[curve.final - curve.target, 2 * curve.sigma])
+    largest = 1.15 * float(np.nanmax(shown, initial=0.0)) or 1.0
+    return [-largest, largest]
 
 
 def _differs(a: Array, b: Array) -> bool:
@@ -175,11 +183,6 @@ def potentials(results: Results) -> list[Figure]:
     return [
         _potential(k, pair, scale, unit) for k, pair in enumerate(results.summary.correction) if pair.base is not None
     ]
-
-
-def thermal_energies(results: Results) -> list[tuple[str, float]]:
-    """k_B T in eV of every state, to read φ against."""
-    return [(state.name, BOLTZMANN * state.temperature) for state in results.summary.states]
 
 
 def _array(values: Sequence[float | None]) -> Array:
@@ -297,7 +300,7 @@ def progress(results: Results) -> Figure | None:
     caption = (
         "Logarithmic. Solid: fitted, dotted: only scored; a cross is a rejected step, whose potential was not kept."
     )
-    caption += " The last point is the final, longer sample."
+    caption += " The last point is the final sample."
     return Figure("progress", "Misfit per iteration", caption, 360, {"data": traces, "layout": layout})
 
 

@@ -25,6 +25,7 @@ from refine.report import figures, words
 from refine.report.assets import SCRIPT, STYLE
 from refine.report.figures import Figure
 from refine.report.results import DataSet, Iteration, Results, Scores, State, read_results
+from refine.units import BOLTZMANN
 
 _SECTIONS = {
     "curves": "Measured curves",
@@ -173,15 +174,15 @@ def _header(results: Results) -> str:
     if said.scored:
         sentences.append(f"<p>{_rich(said.scored)}</p>")
     state = "result" if summary.status == "converged" else "result open"
-    about = " · ".join(_state_in_brief(state) for state in summary.states)
+    about = " · ".join(_state_in_brief(state, named=len(summary.states) > 1) for state in summary.states)
     return (
         f'<header><h1>{_text(summary.title or "Refinement")}</h1><p class="about">{_text(about)}</p>'
         f'<nav>{links}</nav></header>\n<div class="{state}">{"".join(sentences)}</div>\n'
     )
 
 
-def _state_in_brief(state: State) -> str:
-    parts = [f"{state.name}: {state.temperature:g} K"]
+def _state_in_brief(state: State, named: bool) -> str:
+    parts = [f"{state.name}: {state.temperature:g} K" if named else f"{state.temperature:g} K"]
     if state.atoms is not None:
         parts.append(f"{_atoms(state)} atoms")
     if state.number_density is not None:
@@ -226,7 +227,7 @@ def _scores(results: Results) -> str:
         ]
         kinds = ["", "", "n", "n", "n after", "n", "n after"]
         row = "".join(
-            f'<td class="{kind}" data-label="{_text(label)}"><span>{_text(cell)}</span></td>'
+            f'<td class="{kind}" data-label="{_text(label.replace("R_χ", "Rχ"))}"><span>{_text(cell)}</span></td>'
             for kind, label, cell in zip(kinds, labels, cells, strict=True)
         )
         rows.append(f'<tr><th scope="row">{_text(data.name)}</th>{row}</tr>')
@@ -254,13 +255,14 @@ def _structure(results: Results, show: Any) -> str:
 
 
 def _potential(results: Results, show: Any) -> str:
-    thermal = ", ".join(f"{1000 * energy:.2f} meV in {name}" for name, energy in figures.thermal_energies(results))
+    temperatures = sorted({state.temperature for state in results.summary.states})
+    thermal = ", ".join(f"{1000 * BOLTZMANN * t:.2f} meV at {t:g} K" for t in temperatures)
     banded = any(pair.stderr is not None for pair in results.summary.correction)
     band = '<li><i class="band"></i>68 and 95 % band</li>' if banded else ""
     missing = "" if banded else " This rule gives no error band."
     shown = figures.corrections(results)
     parts = [
-        f"<h3>The correction φ(r)</h3><p>{_rich(f'What was added to the base model, pair by pair. k_B T is {thermal}.')}{missing}</p>",
+        f"<h3>The correction φ(r)</h3><p>{_rich(f'What was added to the base model, pair by pair. k_BT is {thermal}.')}{missing}</p>",
         f'<ul class="key"><li><i></i>φ(r)</li>{band}{_KEY_UNSAMPLED}</ul>{_grid(show(shown, 4), len(shown))}',
     ]
     total = figures.potentials(results)
@@ -293,7 +295,7 @@ def _steps(results: Results) -> str:
         "rms step (k_BT)": lambda s: words.number(s.step_kT, 2),
         "trust radius (k_BT)": lambda s: words.number(s.trust_radius, 2),
         "noise factor": lambda s: words.number(s.noise_factor),
-        "frames": lambda s: words.number(s.frames, 6),
+        "frames": lambda s: "–" if s.frames is None else str(s.frames),
         "effective sample": lambda s: words.number(s.effective_sample_size),
         "sampling": lambda s: words.duration(s.seconds_sampling),
         "solving": lambda s: words.duration(s.seconds_solving),

@@ -29,7 +29,7 @@ def number(value: float | None, digits: int = 3) -> str:
     """A number for a table, with a given count of significant digits; a dash where it is not known."""
     if value is None:
         return "–"
-    text = f"{value:.{digits}g}"
+    text = f"{value:#.{digits}g}".rstrip(".")
     if "e" in text:
         mantissa, exponent = text.split("e")
         if 0 < int(exponent) < 7:
@@ -52,10 +52,10 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return "–"
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.1f}\u00a0s"
     if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+        return f"{seconds:.0f}\u00a0s"
+    return f"{seconds / 60:.0f}\u00a0min" if seconds < 7200 else f"{seconds / 3600:.1f}\u00a0h"
 
 
 def is_q_space(data: DataSet) -> bool:
@@ -161,11 +161,12 @@ def _scored(scored: list[DataSet], results: Results) -> str:
 
 
 def warnings(results: Results) -> list[str]:
-    """What a reader must know before trusting the result, each with its numbers."""
+    """What a reader must know about the data before trusting the result, each with its numbers.
+
+    That a run did not converge is said by the headline, and not again here.
+    """
     summary = results.summary
     found = []
-    if summary.status != "converged":
-        found.append(headline(results).ending)
     for data in summary.data:
         found += [f"{data.name}: {text}" for text in data.warnings]
         before, after = _before_and_after(data, results)

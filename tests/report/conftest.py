@@ -17,15 +17,20 @@ MakeRun = Callable[..., Path]
 
 def _g_of_r(r: np.ndarray, sigma: float, order: float) -> np.ndarray:
     """A liquid-like g(r): zero inside sigma, damped oscillation with period of about 0.93 sigma outside."""
-    wave = np.cos(2 * np.pi * (r - 1.09 * sigma) / (0.93 * sigma))
-    decay = 1.9 * order * np.exp(-(r - 1.09 * sigma) / (1.15 * sigma))
-    return (1 + decay * wave) / (1 + np.exp(-(r - 0.985 * sigma) / (0.022 * sigma)))
+    x = r / sigma - 1.09
+    decay = order * (1.4 * np.exp(-x / 0.25) + 0.55 * np.exp(-x / 1.1))
+    return (1 + decay * np.cos(2 * np.pi * x / 0.93)) / (1 + np.exp(-(r - 0.985 * sigma) / (0.022 * sigma)))
 
 
 def _structure_factor(q: np.ndarray, sigma: float, order: float, density: float) -> np.ndarray:
     r = np.arange(0.01, 40, 0.02)
     kernel = np.sin(np.outer(q, r)) / q[:, None]
     return 1 + 4 * np.pi * density * kernel @ (r * (_g_of_r(r, sigma, order) - 1)) * 0.02
+
+
+def _curve(quantity: str, x: np.ndarray, sigma: float, order: float) -> np.ndarray:
+    """A curve over Q for S(Q), over r for anything else."""
+    return _structure_factor(x, sigma, order, 0.02125) if quantity == "S(Q)" else _g_of_r(x, sigma, order)
 
 
 def _write_csv(path: Path, header: str, *columns: np.ndarray) -> None:
@@ -128,20 +133,15 @@ def make_run(tmp_path: Path) -> MakeRun:
         out.mkdir()
         entries = data or [_data("yarnell", "S(Q)", "fit", "85K"), _data("yarnell_gr", "g(r)", "score", "85K")]
         for k, entry in enumerate(entries):
-            if entry["quantity"] == "S(Q)":
-                x = np.arange(0.5, 11.7, 0.047)
-                make_curve = lambda sigma, order, x=x: _structure_factor(x, sigma, order, 0.02125)  # noqa: E731
-            else:
-                x = np.arange(2.0, 14.0, 0.04)
-                make_curve = lambda sigma, order, x=x: _g_of_r(x, sigma, order)  # noqa: E731
-            truth, sigma = make_curve(3.405 + 0.1 * k, 1.0), np.full(len(x), 0.006)
+            x = np.arange(0.5, 11.7, 0.047) if entry["quantity"] == "S(Q)" else np.arange(2.0, 14.0, 0.04)
+            truth, sigma = _curve(entry["quantity"], x, 3.405 + 0.1 * k, 1.0), np.full(len(x), 0.006)
             noise = rng.normal(0, 0.006, len(x))
             header, columns = "x,measured,sigma,initial,final", [
                 x,
                 truth + noise,
                 sigma if entry["sigma_source"] else np.full(len(x), np.nan),
-                make_curve(3.25 + 0.1 * k, 0.86),
-                make_curve(3.403 + 0.1 * k, 1.002),
+                _curve(entry["quantity"], x, 3.25 + 0.1 * k, 0.86),
+                _curve(entry["quantity"], x, 3.403 + 0.1 * k, 1.002),
             ]
             if entry["quantity"] == "S(Q)":
                 header += ",measured_box"
