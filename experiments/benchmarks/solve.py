@@ -1,7 +1,7 @@
 """Seconds of one Gauss-Newton update: `python experiments/benchmarks/solve.py [--frames 1000]`.
 
-By default 1000 frames x 3 pairs x 400 bins x 90 coefficients (a binary mixture, one x-ray and one neutron curve), the size
-named in the project's goals; the update reads stored pair counts only.
+By default 1000 frames x 3 pairs x 400 bins x 90 coefficients: a binary mixture, one x-ray and one neutron curve. The
+update reads stored pair counts only.
 """
 
 from __future__ import annotations

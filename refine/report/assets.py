@@ -1,14 +1,16 @@
-"""The style sheet and the script of the report, written into the page as they are."""
+"""What every report has in common: style sheet, script, and the explanations under "How to read this"."""
 
 from __future__ import annotations
 
 STYLE = """
 :root { --ink: #1b1f24; --quiet: #5a6572; --line: #dfe4ea; --soft: #f5f7f9; --final: #d9480f; --initial: #6f8fb3;
-  --warn: #8a5300; --warn-soft: #fff6e3; --warn-line: #e9b44c; --good: #1f6b3a; --good-soft: #e8f5ec; color-scheme: light; }
+  --warn: #8a5300; --warn-soft: #fff6e3; --warn-line: #e9b44c; --good: #1f6b3a; --good-soft: #e8f5ec;
+  color-scheme: light; }
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; text-size-adjust: 100%; scroll-behavior: smooth; }
-body { margin: 0 auto; padding: 0 28px 72px; max-width: 1160px; background: #fff; color: var(--ink); line-height: 1.55;
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; overflow-wrap: anywhere; }
+body { margin: 0 auto; padding: 0 28px 72px; max-width: 1160px; background: #fff; color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif;
+  overflow-wrap: anywhere; }
 header { padding: 40px 0 8px; }
 h1 { margin: 0; font-size: 1.75rem; line-height: 1.25; font-weight: 650; letter-spacing: -.01em; }
 h2 { margin: 52px 0 6px; padding-top: 14px; border-top: 1px solid var(--line); font-size: 1.25rem; font-weight: 650; }
@@ -22,7 +24,8 @@ sub { line-height: 0; }
 nav { display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 16px 0 0; font-size: .9rem; }
 nav a { text-decoration: none; }
 nav a:hover { text-decoration: underline; }
-.result { margin: 24px 0 0; padding: 20px 24px; border-left: 5px solid var(--good); background: var(--good-soft); border-radius: 4px; }
+.result { margin: 24px 0 0; padding: 20px 24px; border-left: 5px solid var(--good); background:
+  var(--good-soft); border-radius: 4px; }
 .result.open { border-color: var(--warn-line); background: var(--warn-soft); }
 .result p { margin: 0 0 6px; }
 .result p:last-child { margin: 0; }
@@ -31,7 +34,8 @@ nav a:hover { text-decoration: underline; }
   background: var(--warn-soft); border-radius: 4px; }
 .warnings h2 { margin: 0 0 4px; padding: 0; border: 0; font-size: 1rem; color: var(--warn); }
 .warnings ul { margin: 0; padding-left: 20px; }
-.key { display: flex; flex-wrap: wrap; gap: 2px 22px; margin: 4px 0 8px; padding: 0; list-style: none; font-size: .9rem; color: var(--quiet); }
+.key { display: flex; flex-wrap: wrap; gap: 2px 22px; margin: 4px 0 8px; padding: 0; list-style: none;
+  font-size: .9rem; color: var(--quiet); }
 .key li { display: flex; align-items: center; gap: 8px; }
 .key i { width: 26px; height: 0; border-top: 2.5px solid var(--final); }
 .key i.initial { border-top: 2.5px dashed var(--initial); }
@@ -48,8 +52,10 @@ figcaption h3, figcaption h4 { margin: 0; }
 body.without-figures .plot { display: none; }
 body.without-figures .undrawn { display: block; }
 .scroll { overflow-x: auto; margin: 12px 0; }
-table { border-collapse: collapse; width: 100%; margin: 26px 0 10px; font-size: .92rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 7px 12px 7px 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; overflow-wrap: anywhere; }
+table { border-collapse: collapse; width: 100%; margin: 26px 0 10px; font-size: .92rem; font-variant-numeric:
+  tabular-nums; }
+th, td { padding: 7px 12px 7px 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top;
+  overflow-wrap: anywhere; }
 thead th { color: var(--quiet); font-weight: 600; vertical-align: bottom; overflow-wrap: normal; }
 td.n, th.n { text-align: right; white-space: nowrap; overflow-wrap: normal; }
 thead th.n { white-space: normal; }
@@ -57,16 +63,17 @@ th:last-child, td:last-child { padding-right: 4px; }
 tbody th { font-weight: 600; }
 .after { color: #b23a08; font-weight: 650; }
 tr.rejected td, tr.rejected th { color: var(--quiet); background: var(--soft); font-weight: 400; }
-.steps { min-width: 940px; margin: 0; }
+.steps { min-width: 1000px; margin: 0; }
+.steps td { white-space: nowrap; }
 .steps th:first-child, .steps td:first-child { padding-left: 8px; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(420px, 100%), 1fr)); gap: 16px; margin: 14px 0; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(420px, 100%), 1fr)); gap: 16px;
+  margin: 14px 0; }
 .card { padding: 14px 18px; border: 1px solid var(--line); border-radius: 6px; min-width: 0; }
 .card h3 { margin: 0 0 6px; }
-dl { display: grid; grid-template-columns: minmax(7.5em, auto) minmax(0, 1fr); gap: 3px 16px; margin: 0; font-size: .92rem; }
+dl { display: grid; grid-template-columns: minmax(7.5em, auto) minmax(0, 1fr); gap: 3px 16px; margin: 0;
+  font-size: .92rem; }
 dt { color: var(--quiet); }
 dd { margin: 0; }
-details { margin: 14px 0; }
-summary { cursor: pointer; font-weight: 600; }
 pre { margin: 10px 0; padding: 16px 18px; overflow-x: auto; background: var(--soft); border-radius: 6px;
   font: .85rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; overflow-wrap: normal; }
 @media (max-width: 760px) {
@@ -79,15 +86,16 @@ pre { margin: 10px 0; padding: 16px 18px; overflow-x: auto; background: var(--so
   .grid { grid-template-columns: minmax(0, 1fr); }
   .scores thead { display: none; }
   .scores tr { display: block; padding: 8px 0; border-bottom: 1px solid var(--line); }
-  .scores th, .scores td { display: flex; justify-content: space-between; gap: 18px; padding: 1px 0; border: 0; text-align: right; }
+  .scores th, .scores td { display: flex; justify-content: space-between; gap: 18px; padding: 1px 0; border: 0;
+    text-align: right; }
   .scores tbody th { text-align: left; }
   .scores td::before { content: attr(data-label); color: var(--quiet); text-align: left; white-space: normal; }
 }
 @media print { nav { display: none; } figure, .card { break-inside: avoid; } }
 """
 
-# Plotly travels compressed (2 MB instead of 5) and is unpacked by the browser itself; nothing is fetched. Its buttons are
-# listed one by one because its default set may hold one that uploads the figure.
+# Plotly travels compressed (2 MB instead of 5) and is unpacked by the browser itself; nothing is fetched. Its buttons
+# are listed one by one: the set that it shows by default may hold one that uploads the figure to a service.
 SCRIPT = """
 "use strict";
 const figures = JSON.parse(document.getElementById("figures").textContent);
@@ -130,4 +138,21 @@ async function main() {
   }
 }
 main();
+"""
+
+READING = """
+<dl>
+<dt>R<sub>χ</sub></dt><dd>[Σ (T<sub>exp</sub> − T<sub>model</sub>)² / Σ T<sub>exp</sub>²]<sup>½</sup> of the total
+correlation function T(r) over the range given above. The model passes through the Q range and window of the
+experiment, the experiment through the finite range of the box, so that both have the same truncation.</dd>
+<dt>χ² per point</dt><dd>mean squared difference in units of σ. Near 1 the curve is reproduced to its noise; far
+above 1 with a small R<sub>χ</sub>, σ may be too small or the data carry a systematic error.</dd>
+<dt>φ(r)</dt><dd>the correction to the pair energy. Its band is the posterior standard error: measured noise,
+sampling noise and the smoothness prior. Where the band is as wide as φ itself, the data say little. On grey ground
+no pair was seen and φ only continues.</dd>
+<dt>gain</dt><dd>actual over predicted decrease of χ²; near 1 the linear model of a step was right. A step that made
+things worse is rejected: the potential and the configuration go back.</dd>
+<dt>effective sample</dt><dd>frames that still count after reweighting to the next potential. It is shown as
+information; the length of a step is steered by the gain.</dd>
+</dl>
 """

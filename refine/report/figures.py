@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refine.report import words
 from refine.report.results import Array, Comparison, Correction, DataSet, PairDistribution, Results
 
 Spec = dict[str, Any]
+Mask = NDArray[np.bool_]
 
 MEASURED = "#1b1f24"
 INITIAL = "#6f8fb3"
@@ -33,7 +35,7 @@ _MAX_MARKERS = 1200
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure: an identifier for the page, a plain-text title and caption, a height in px and the plotly specification."""
+    """An identifier for the page, title and caption in plain text, height in px, and the plotly specification."""
 
     id: str
     title: str
@@ -114,7 +116,7 @@ def _comparison(k: int, data: DataSet, curve: Comparison, results: Results) -> F
     traces = [measured]
     boxed = _differs(curve.target, curve.measured)
     if boxed:
-        traces.append(_line(x, curve.target, "measured, finite range of the box", MEASURED, dash="dot", width=1))
+        traces.append(_line(x, curve.target, "measured, range of the box", MEASURED, dash="dot", width=1))
     traces += [_initial(x, curve.initial), _final(x, curve.final)]
     below = {"yaxis": "y2", "showlegend": False}
     if np.isfinite(curve.sigma).any():
@@ -123,14 +125,15 @@ def _comparison(k: int, data: DataSet, curve: Comparison, results: Results) -> F
             _band(x, -curve.sigma, curve.sigma, "±σ", _NOISE_68, **below),
         ]
     traces += [
-        _initial(x, curve.initial - curve.target, **below) | {"line": {"color": INITIAL, "dash": "dash", "width": 1.2}},
+        _initial(x, curve.initial - curve.target, **below) | {"line": {"color": INITIAL, "dash": "dash", "width": 1}},
         _final(x, curve.final - curve.target, **below) | {"line": {"color": FINAL, "width": 1.5}},
     ]
     layout = _layout(
         xaxis=_axis(words.abscissa(data), anchor="y2"),
         yaxis=_axis(words.ordinate(data), domain=[0.36, 1]),
-        yaxis2=_axis("difference", domain=[0, 0.29], zeroline=True, zerolinecolor=_LINE, nticks=5,
-                     range=_residual_range(curve)),
+        yaxis2=_axis(
+            "difference", domain=[0, 0.29], zeroline=True, zerolinecolor=_LINE, nticks=5, range=_residual_range(curve)
+        ),
     )
     scores = f"R_χ {words.misfit(results.summary.initial.r_chi.get(data.name))} → "
     scores += words.misfit(
@@ -146,19 +149,18 @@ def _comparison(k: int, data: DataSet, curve: Comparison, results: Results) -> F
 
 def _residual_range(curve: Comparison) -> list[float]:
     """Symmetric about zero and wide enough for the final difference and two σ; the initial one may leave the panel."""
-    shown = np.abs(np.r_[curve.final - curve.target, 2 * curve.sigma])
-    largest = 1.15 * float(np.nanmax(shown, initial=0.0)) or 1.0
+    largest = 1.15 * _largest(np.r_[curve.final - curve.target, 2 * curve.sigma]) or 1.0
     return [-largest, largest]
 
 
 def _differs(a: Array, b: Array) -> bool:
     """Whether two curves differ visibly: by more than half a percent of the height of the figure."""
-    return bool(np.nanmax(np.abs(a - b), initial=0.0) > 0.005 * np.ptp(b[np.isfinite(b)]))
+    return bool(_largest(a - b) > 0.005 * np.ptp(b[np.isfinite(b)]))
 
 
-def pair_distributions(state: str, curves: Sequence[PairDistribution]) -> list[Figure]:
-    """One small figure per species pair of a state: g(r) before and after."""
-    return [_pair_distribution(_slug(f"g-{k}", state, curve.pair), curve) for k, curve in enumerate(curves)]
+def pair_distributions(k: int, state: str, curves: Sequence[PairDistribution]) -> list[Figure]:
+    """One small figure per species pair of the k-th state: g(r) before and after."""
+    return [_pair_distribution(_slug(f"g-{k}-{j}", state, curve.pair), curve) for j, curve in enumerate(curves)]
 
 
 def _pair_distribution(name: str, curve: PairDistribution) -> Figure:
@@ -174,7 +176,7 @@ def _small(layout: Spec) -> Spec:
 def corrections(results: Results) -> list[Figure]:
     """φ(r) of every species pair with its 68 and 95 % band."""
     scale, unit = _energy_unit(results.summary.correction)
-    return [_phi(k, pair, scale, unit) for k, pair in enumerate(results.summary.correction)]
+    return [_phi(k, pair, scale, unit, _frequent(pair, results)) for k, pair in enumerate(results.summary.correction)]
 
 
 def potentials(results: Results) -> list[Figure]:
@@ -189,23 +191,41 @@ def _array(values: Sequence[float | None]) -> Array:
     return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
 
 
-def _sampled(pair: Correction) -> tuple[Array, tuple[float, float]]:
+def _sampled(pair: Correction) -> tuple[Mask, tuple[float, float]]:
     """Which radii were sampled (mask), and the interval."""
     r = np.array(pair.r)
     low, high = pair.sampled_r or (r[0], r[-1])
     return (r >= low) & (r <= high), (low, high)
 
 
+def _frequent(pair: Correction, results: Results) -> Mask:
+    """Sampled radii (mask) from where g(r) first exceeds 0.2 in some state; all sampled ones where no g(r) is known."""
+    starts = [
+        curve.r[np.nan_to_num(curve.final) > 0.2][:1]
+        for curves in results.g_r.values()
+        for curve in curves
+        if curve.pair == pair.name
+    ]
+    inside, _ = _sampled(pair)
+    frequent = inside & (np.array(pair.r) >= min(np.concatenate([*starts, []]), default=-np.inf))
+    return frequent if frequent.any() else inside
+
+
+def _largest(values: Array) -> float:
+    """The largest finite magnitude, 0 where there is none."""
+    return float(np.max(np.abs(values[np.isfinite(values)]), initial=0.0))
+
+
 def _energy_unit(pairs: Sequence[Correction]) -> tuple[float, str]:
     """meV, or eV where the sampled part of a correction exceeds one eV."""
-    largest = max((np.nanmax(np.abs(_array(p.phi)[_sampled(p)[0]]), initial=0.0) for p in pairs), default=0.0)
+    largest = max((_largest(_array(pair.phi)[_sampled(pair)[0]]) for pair in pairs), default=0.0)
     return (1.0, "eV") if largest > 1 else (1000.0, "meV")
 
 
-def _phi(k: int, pair: Correction, scale: float, unit: str) -> Figure:
+def _phi(k: int, pair: Correction, scale: float, unit: str, frequent: Mask) -> Figure:
     r, phi = np.array(pair.r), scale * _array(pair.phi)
     stderr = scale * _array(pair.stderr) if pair.stderr is not None else np.full(len(r), np.nan)
-    inside, limits = _sampled(pair)
+    _, limits = _sampled(pair)
     traces = []
     if np.isfinite(stderr).any():
         # Two-sided normal quantiles: 68.27 % within one, 95 % within 1.96 standard errors.
@@ -215,7 +235,7 @@ def _phi(k: int, pair: Correction, scale: float, unit: str) -> Figure:
     width = np.nan_to_num(1.96 * stderr)
     layout = _layout(
         xaxis=_axis("r (Å)", range=_view_r(r, limits)),
-        yaxis=_axis(f"φ(r) ({unit})", range=_padded(np.r_[(phi - width)[inside], (phi + width)[inside], 0.0]),
+        yaxis=_axis(f"φ(r) ({unit})", range=_padded(np.r_[(phi - width)[frequent], (phi + width)[frequent], 0.0]),
                     zeroline=True, zerolinecolor=_LINE),
         shapes=_unsampled(r, limits),
         showlegend=False,
@@ -290,7 +310,8 @@ def progress(results: Results) -> Figure | None:
             traces.append(_line(x[~kept], values[~kept], "", colour) | group | rejected)
     if not traces:
         return None
-    ticks = {"tickvals": [*range(last), last], "ticktext": [*(str(s.iteration) for s in steps), "final"]}
+    labelled = range(0, last, 1 + last // 9)
+    ticks = {"tickvals": [*labelled, last], "ticktext": [*(str(steps[k].iteration) for k in labelled), "final"]}
     layout = _layout(
         xaxis=_axis("iteration", range=[-0.3, last + 0.3], **ticks),
         yaxis=_axis("R<sub>χ</sub> of T(r)", type="log", dtick="D2", exponentformat="none", tickformat="~g"),

@@ -1,8 +1,8 @@
 """What a finished run left in its output folder, read back and checked.
 
-`read_results` takes ``result.json``, ``curves/*.csv``, ``g_r/*.csv`` and ``study.toml`` and nothing else. A number that is
-not known (``null``, NaN, an empty field) is None where it stands alone and NaN where it is a point of a curve. Whatever
-is missing or damaged raises `InputError` with one line.
+`read_results` takes ``result.json``, ``curves/*.csv``, ``g_r/*.csv`` and ``study.toml`` and nothing else. A number that
+is not known (``null``, NaN, an empty field) is None where it stands alone and NaN where it is a point of a curve.
+Whatever is missing or damaged raises `InputError` with one line.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from refine.errors import InputError
 
@@ -34,6 +34,7 @@ def _known(value: Any) -> Any:
 Number = Annotated[float | None, BeforeValidator(_known)]
 Count = Annotated[int | None, BeforeValidator(_known)]
 ByName = dict[str, Number]
+Vector = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
 
 
 class _Record(BaseModel):
@@ -73,12 +74,11 @@ class Correction(_Record):
     """phi(r) of one species pair on a grid: r in Å, phi, stderr and base in eV, lists of one length."""
 
     pair: tuple[str, str]
-    r: list[float] = Field(min_length=2)
+    r: list[FiniteFloat] = Field(min_length=2)
     phi: list[Number]
     stderr: list[Number] | None = None
     base: list[Number] | None = None
-    knots: list[Number] = []
-    sampled_r: tuple[float, float] | None = None
+    sampled_r: tuple[FiniteFloat, FiniteFloat] | None = None
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -109,20 +109,20 @@ class DataSet(_Record):
     sigma_mean: Number = None
     scale: Number = None
     fit: str | None = None
-    score_r: tuple[float, float] | None = None
+    score_r: tuple[FiniteFloat, FiniteFloat] | None = None
     source: str | None = None
     warnings: list[str] = []
     compared: str | None = None
 
 
 class State(_Record):
-    """A thermodynamic state that was simulated."""
+    """A thermodynamic state that was simulated: K, atoms/Å^3, GPa; the cell in Å, edge lengths or rows of vectors."""
 
     name: str
-    temperature: float
+    temperature: FiniteFloat
     number_density: Number = None
     atoms: int | dict[str, int] | None = None
-    cell: Any = None
+    cell: tuple[Vector, Vector, Vector] | Vector | None = None
     pressure_GPa: Number = None
     mean_temperature: Number = None
 
@@ -231,7 +231,7 @@ def _inside(out_dir: Path, folder: str, name: str) -> Path:
 
 
 def _read_table(path: Path) -> dict[str, Array]:
-    """Columns of a comma-separated table by the names in its first line; an empty field is NaN."""
+    """Columns of a comma-separated table by the names in its first line; an empty field is NaN, save in the first."""
     reader = csv.reader(_read_text(path).splitlines())
     header = [column.strip() for column in next(reader, [])]
     rows: list[list[float]] = []
@@ -246,6 +246,12 @@ def _read_table(path: Path) -> dict[str, Array]:
     if len(rows) < 2:
         raise InputError(f"{len(rows)} rows of numbers, at least 2 are needed", where=str(path), fix=_RERUN)
     table = np.array(rows, dtype=np.float64)
+    table[~np.isfinite(table)] = math.nan
+    if np.isnan(table[:, 0]).any():
+        raise InputError(f"not every {header[0]} is a finite number", where=str(path), fix=_RERUN)
+    empty = [c for k, c in enumerate(header) if c != "sigma" and np.isnan(table[:, k]).all()]
+    if empty:
+        raise InputError(f"no finite number in column {', '.join(empty)}", where=str(path), fix=_RERUN)
     return {column: table[:, k] for k, column in enumerate(header)}
 
 

@@ -1,4 +1,4 @@
-"""Results put into words: numbers, symbols with their units, the headline, the warnings. Plain text, nothing escaped."""
+"""Results put into words, plain text without markup: numbers, symbols and units, the headline, the warnings."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ _POWER_OF_ANGSTROM = {
 }
 
 _ROLES = {"fit": "fitted", "score": "only scored"}
+_NORMALISATIONS = {"faber-ziman": "Faber–Ziman", "keen": "Keen", "<f^2>": "⟨f²⟩"}
+_RADIATIONS = {"neutron": "neutrons", "xray": "x-rays"}
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -33,16 +35,17 @@ def number(value: float | None, digits: int = 3) -> str:
     if "e" in text:
         mantissa, exponent = text.split("e")
         if 0 < int(exponent) < 7:
-            return f"{value:,.0f}".replace(",", "\u202f")
+            # As is usual in tables of numbers, four digits stand together.
+            return f"{value:,.0f}".replace(",", "\u202f" if abs(value) >= 1e4 else "").replace("-", "−")
         return f"{mantissa}×10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
     return text.replace("-", "−")
 
 
 def misfit(value: float | None, stderr: float | None = None) -> str:
-    """R_χ with three decimals (four below 0.01), and its standard error where there is one."""
+    """R_χ with three decimals (four below 0.1), and its standard error where there is one."""
     if value is None:
         return "–"
-    decimals = 4 if value < 0.01 else 3
+    decimals = 4 if value < 0.1 else 3
     error = "" if stderr is None else f" ± {stderr:.{decimals}f}"
     return f"{value:.{decimals}f}{error}"
 
@@ -97,6 +100,14 @@ def role(data: DataSet) -> str:
     return _ROLES.get(data.role, data.role)
 
 
+def declaration(data: DataSet) -> str:
+    """What the curve was declared to be: D(r) (barn/sr Å⁻²), normalisation Keen, neutrons."""
+    parts = [ordinate(data), f"normalisation {_NORMALISATIONS.get(data.normalisation, data.normalisation)}"]
+    if data.radiation:
+        parts.append(_RADIATIONS.get(data.radiation, data.radiation))
+    return ", ".join(parts)
+
+
 def span(limits: Iterable[float] | None, unit_name: str = "Å") -> str:
     """A range with its unit, 3 to 12 Å; a dash where there is none."""
     return "–" if limits is None else " to ".join(f"{x:g}" for x in limits) + f" {unit_name}"
@@ -104,7 +115,7 @@ def span(limits: Iterable[float] | None, unit_name: str = "Å") -> str:
 
 @dataclass(frozen=True)
 class Headline:
-    """The result in sentences: what happened to the misfit, to the curves that were not fitted, and why the run ended."""
+    """The result in sentences: what became of the misfit and of the curves not fitted, and why the run ended."""
 
     result: str
     scored: str

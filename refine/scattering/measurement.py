@@ -17,7 +17,7 @@ both. The fitted points lie at the Nyquist spacing, pi/r in Q and pi/Q_max in r:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,9 +44,10 @@ class Measurement:
 
     Attributes:
         curve: as read.
-        shown: operator on the measured points (those the box can reach), for tables and pictures.
+        shown: operator on the measured points (those the box can reach), for tables and pictures. In Q space it is
+            the model within the box's r range and the measurement beyond it.
         shown_values: (n,) measured there, as read.
-        shown_in_box: (n,) measured with the box's range applied, what `shown` is to be compared with.
+        shown_in_box: (n,) measured, in Q space passed through the same r ranges: what `shown` exactly compares with.
         r: (m,) Å, points of R_chi.
         total: operator giving T(r), Faber-Ziman normalised, on r.
         total_values: (m,) measured T(r).
@@ -194,9 +195,8 @@ class ForwardModel:
         """
         box = self.box
         s = np.arange(0.0, 3.0 * box.r_box, IMAGE_STEP)
-        x = np.clip((3.0 * box.r_box - s) / box.r_box, 0.0, 1.0)
-        fade = x**2 * (3.0 - 2.0 * x)
-        to_integral = IMAGE_STEP * (np.tri(len(s)) - 0.5 * np.eye(len(s))) * fade  # trapezoid, from 0 to each s
+        trapezoid = IMAGE_STEP * (np.tri(len(s)) - 0.5 * np.eye(len(s)))  # from 0 to each s
+        to_integral = trapezoid * self._fade(s)
         to_integral[:, 0] *= 0.5
         r = box.centres
         distances, multiplicity = np.unique(np.round(box.image_distances, 9), return_counts=True)
@@ -213,9 +213,31 @@ class ForwardModel:
             return from_d @ np.where(known, d_measured, 0.0), None
         # Below the first measured Q a constant is good enough here, and far better than nothing at large r.
         q, continued = extrapolate_low_q(self.curve.x, np.eye(len(self.curve.x)))
-        resolved = s < math.pi / (2.0 * self._spacing())
-        matrix = from_d @ (resolved[:, None] * q_to_r_matrix(q, s)) @ continued
+        matrix = from_d @ q_to_r_matrix(q, s) @ continued
         return matrix @ self._measured_distinct(), matrix
+
+    def _tail(self, q_out: Array) -> Array:
+        """(n_out,) what the measured g(r) beyond the box's taper adds to S(Q) - 1, faded out where it is noise.
+
+        Only for tables and pictures, whose model curves are the model within the box and the measurement beyond.
+        """
+        box = self.box
+        edges = np.arange(0.0, 3.0 * box.r_box, IMAGE_STEP)
+        s = 0.5 * (edges[1:] + edges[:-1])
+        within = np.interp(s, box.centres, box.taper, right=0.0)
+        g = self._faded_d(s) / (4.0 * math.pi * box.number_density * s)
+        return r_to_q_matrix(edges, q_out, box.number_density) @ ((1.0 - within) * g)
+
+    def _faded_d(self, s: Array) -> Array:
+        """Measured D(r) of Q-space data at the points s, 1/Å^2, times `_fade`."""
+        q, distinct = extrapolate_low_q(self.curve.x, self._measured_distinct())
+        return self._fade(s) * (q_to_r_matrix(q, s) @ distinct)
+
+    def _fade(self, s: Array) -> Array:
+        """1 below 2 r_box, falling smoothly to 0 at 3 r_box, and 0 where the Q spacing no longer resolves r."""
+        x = np.clip((3.0 * self.box.r_box - s) / self.box.r_box, 0.0, 1.0)
+        resolved = True if not self.curve.in_q_space else s < math.pi / (2.0 * self._spacing())
+        return np.where(resolved, x**2 * (3.0 - 2.0 * x), 0.0)
 
     def _data_with_images(self) -> Array:
         """(nq, nq): how measured minus predicted depends on the measured S(Q) - 1, directly and through the images."""
@@ -287,7 +309,9 @@ class ForwardModel:
             total = self._r_operator(r, np.ones_like(self.factor), np.ones(len(r)), uniform)
             total_values = q_to_r_matrix(q, r, self.curve.window) @ measured + uniform
             shown, back = self._q_operator(q)
-            in_box = self._q_baseline(q) + self._q_factor(q) * (back @ measured)
+            tail = self._q_factor(q) * self._tail(q)
+            shown = replace(shown, constant=shown.constant + tail)
+            in_box = self._q_baseline(q) + self._q_factor(q) * (back @ measured) + tail
             return Measurement(self.curve, shown, self.curve.y, in_box, self.curve.sigma, r, total, total_values)
         curve = self.curve.cropped(0.0, box.r_box)
         scale, offset, k = self._r_declared(curve.x)

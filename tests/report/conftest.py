@@ -99,7 +99,7 @@ def _correction(pair: tuple[str, str], sigma: float, spread: bool) -> dict[str, 
         "pair": list(pair),
         "r": r.tolist(),
         "phi": (np.clip(target - base, -1, 0.6) * taper).tolist(),
-        "stderr": ((0.0002 + 0.002 * np.exp(-((x - 0.9) / 0.06) ** 2) + 0.004 * (x < 0.88)) * taper).tolist()
+        "stderr": ((0.0002 + 0.002 * np.exp(-(((x - 0.9) / 0.06) ** 2)) + 0.004 * (x < 0.88)) * taper).tolist()
         if spread
         else None,
         "base": base.tolist() if spread else None,
@@ -136,13 +136,16 @@ def make_run(tmp_path: Path) -> MakeRun:
             x = np.arange(0.5, 11.7, 0.047) if entry["quantity"] == "S(Q)" else np.arange(2.0, 14.0, 0.04)
             truth, sigma = _curve(entry["quantity"], x, 3.405 + 0.1 * k, 1.0), np.full(len(x), 0.006)
             noise = rng.normal(0, 0.006, len(x))
-            header, columns = "x,measured,sigma,initial,final", [
-                x,
-                truth + noise,
-                sigma if entry["sigma_source"] else np.full(len(x), np.nan),
-                _curve(entry["quantity"], x, 3.25 + 0.1 * k, 0.86),
-                _curve(entry["quantity"], x, 3.403 + 0.1 * k, 1.002),
-            ]
+            header, columns = (
+                "x,measured,sigma,initial,final",
+                [
+                    x,
+                    truth + noise,
+                    sigma if entry["sigma_source"] else np.full(len(x), np.nan),
+                    _curve(entry["quantity"], x, 3.25 + 0.1 * k, 0.86),
+                    _curve(entry["quantity"], x, 3.403 + 0.1 * k, 1.002),
+                ],
+            )
             if entry["quantity"] == "S(Q)":
                 header += ",measured_box"
                 columns.append(truth + noise + 0.012 * np.sin(14 * x) / x)
@@ -218,7 +221,7 @@ def crowded_run(make_run: MakeRun) -> Path:
     result = json.loads((out / "result.json").read_text())
     result["final"]["chi2"]["tr"] = None
     result["final"]["r_chi"]["tr"] = float("nan")
-    result["final"]["r_chi"]["jr"] = 0.2
+    result["final"]["r_chi"]["jr"] = 0.3
     result["iterations"][5]["effective_sample_size"] = float("nan")
     (out / "result.json").write_text(json.dumps(result), encoding="utf-8")
     return out

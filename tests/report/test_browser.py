@@ -90,7 +90,11 @@ class Browser:
 
     def complaints(self) -> list[str]:
         """Script errors, console messages and refused resources since the page was opened."""
-        kinds = {"Runtime.exceptionThrown": "exceptionDetails", "Runtime.consoleAPICalled": "args", "Log.entryAdded": "entry"}
+        kinds = {
+            "Runtime.exceptionThrown": "exceptionDetails",
+            "Runtime.consoleAPICalled": "args",
+            "Log.entryAdded": "entry",
+        }
         return [json.dumps(e["params"][kinds[e["method"]]]) for e in self.events if e.get("method") in kinds]
 
     def requests(self) -> list[str]:
