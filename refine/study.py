@@ -72,6 +72,7 @@ class Study:
         self.problem = self._problem()
         self.base = self._base()
         self.rule: Rule = make_rule(config)
+        self.rule.check(self.problem, self.initial_correction())
 
     @classmethod
     def from_toml(cls, path: str | Path, overrides: Iterable[str] = ()) -> Study:

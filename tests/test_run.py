@@ -118,11 +118,9 @@ def test_outputs_and_resuming_at_any_moment_bit_for_bit(folder, monkeypatch):
     monkeypatch.setattr("refine.run.SAVE_INTERVAL", 0.0)
     study = folder / "study.toml"
     whole = Study.from_toml(study).run(folder / "whole")
-    stops = 0
-    for event in (2, 5, 7):
+    for stops, event in enumerate((2, 5, 7)):
         with pytest.raises(Stop):
             Study.from_toml(study).run(folder / "parts", resume=stops > 0, progress=StopAt(event))
-        stops += 1
     Study.from_toml(study).run(folder / "parts", resume=True)
     assert numbers(folder / "parts") == numbers(folder / "whole")
 

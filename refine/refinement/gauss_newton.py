@@ -70,6 +70,9 @@ class GaussNewton:
     smoothness: float | str = "auto"
     final_factor: float = 2.0
 
+    def check(self, problem: Problem, correction: PairCorrection) -> None:
+        """Any curve and any pairs will do."""
+
     def start(self) -> dict[str, Any]:
         """Memory before the first call."""
         return {

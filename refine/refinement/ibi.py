@@ -41,6 +41,11 @@ class IBI:
     damping: float = 1.0
     final_factor: float = 2.0
 
+    def check(self, problem: Problem, correction: PairCorrection) -> None:
+        """Every corrected pair needs its g(r)."""
+        for pair in correction.active_pairs:
+            self._target(problem, correction, pair)
+
     def start(self) -> dict[str, Any]:
         """Memory before the first call."""
         return {"previous": None, "frames_factor": 1.0}

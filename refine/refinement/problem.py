@@ -123,6 +123,9 @@ class Update:
 class Rule(Protocol):
     """An update rule: a pure function of what has been sampled so far."""
 
+    def check(self, problem: Problem, correction: PairCorrection) -> None:
+        """Raise InputError, before any dynamics, for a problem that the rule cannot solve."""
+
     def start(self) -> dict[str, Any]:
         """The memory before the first call."""
 

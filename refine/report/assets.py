@@ -24,8 +24,8 @@ sub { line-height: 0; }
 nav { display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 16px 0 0; font-size: .9rem; }
 nav a { text-decoration: none; }
 nav a:hover { text-decoration: underline; }
-.result { margin: 24px 0 0; padding: 20px 24px; border-left: 5px solid var(--good); background:
-  var(--good-soft); border-radius: 4px; }
+.result { margin: 24px 0 0; padding: 20px 24px; border-left: 5px solid var(--good);
+  background: var(--good-soft); border-radius: 4px; }
 .result.open { border-color: var(--warn-line); background: var(--warn-soft); }
 .result p { margin: 0 0 6px; }
 .result p:last-child { margin: 0; }
@@ -52,8 +52,8 @@ figcaption h3, figcaption h4 { margin: 0; }
 body.without-figures .plot { display: none; }
 body.without-figures .undrawn { display: block; }
 .scroll { overflow-x: auto; margin: 12px 0; }
-table { border-collapse: collapse; width: 100%; margin: 26px 0 10px; font-size: .92rem; font-variant-numeric:
-  tabular-nums; }
+table { border-collapse: collapse; width: 100%; margin: 26px 0 10px; font-size: .92rem;
+  font-variant-numeric: tabular-nums; }
 th, td { padding: 7px 12px 7px 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top;
   overflow-wrap: anywhere; }
 thead th { color: var(--quiet); font-weight: 600; vertical-align: bottom; overflow-wrap: normal; }

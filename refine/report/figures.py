@@ -108,46 +108,50 @@ def comparisons(results: Results) -> list[Figure]:
 
 
 def _comparison(k: int, data: DataSet, curve: Comparison, results: Results) -> Figure:
-    x = curve.x
-    dense = len(x) > _MAX_MARKERS
-    measured: Spec = _line(x, curve.measured, "measured", MEASURED, width=1.4)
-    if not dense:
-        measured |= {"mode": "markers", "marker": {"color": MEASURED, "size": 4}}
-    traces = [measured]
-    boxed = _differs(curve.target, curve.measured)
+    boxed, noisy = _differs(curve.target, curve.measured), bool(np.isfinite(curve.sigma).any())
+    traces = [_measured(curve)]
     if boxed:
-        traces.append(_line(x, curve.target, "measured, range of the box", MEASURED, dash="dot", width=1))
-    traces += [_initial(x, curve.initial), _final(x, curve.final)]
-    below = {"yaxis": "y2", "showlegend": False}
-    if np.isfinite(curve.sigma).any():
-        traces += [
-            _band(x, -2 * curve.sigma, 2 * curve.sigma, "±2σ", _NOISE_95, **below),
-            _band(x, -curve.sigma, curve.sigma, "±σ", _NOISE_68, **below),
-        ]
-    traces += [
-        _initial(x, curve.initial - curve.target, **below) | {"line": {"color": INITIAL, "dash": "dash", "width": 1}},
-        _final(x, curve.final - curve.target, **below) | {"line": {"color": FINAL, "width": 1.5}},
-    ]
+        traces.append(_line(curve.x, curve.target, "measured, range of the box", MEASURED, dash="dot", width=1))
+    traces += [_initial(curve.x, curve.initial), _final(curve.x, curve.final), *_differences(curve, noisy)]
+    difference = {"zeroline": True, "zerolinecolor": _LINE, "nticks": 5, "range": _difference_range(curve)}
     layout = _layout(
         xaxis=_axis(words.abscissa(data), anchor="y2"),
         yaxis=_axis(words.ordinate(data), domain=[0.36, 1]),
-        yaxis2=_axis(
-            "difference", domain=[0, 0.29], zeroline=True, zerolinecolor=_LINE, nticks=5, range=_residual_range(curve)
-        ),
+        yaxis2=_axis("difference", domain=[0, 0.29], **difference),
     )
-    scores = f"R_χ {words.misfit(results.summary.initial.r_chi.get(data.name))} → "
-    scores += words.misfit(
-        results.summary.final.r_chi.get(data.name), results.summary.final.r_chi_stderr.get(data.name)
+    initial, final = results.summary.initial, results.summary.final
+    caption = (
+        f"{words.role(data).capitalize()}, state {data.state}. R_χ {words.misfit(initial.r_chi.get(data.name))} → "
+        f"{words.misfit(final.r_chi.get(data.name), final.r_chi_stderr.get(data.name))}. "
+        f"Lower panel: model − measured{' with the finite range of the box applied (dotted)' if boxed else ''}, "
+        f"on the scale of the final model{f'; grey: one and two σ ({data.sigma_source})' if noisy else ''}."
     )
-    caption = f"{words.role(data).capitalize()}, state {data.state}. {scores}. Lower panel: model − measured"
-    caption += " with the finite range of the box applied (dotted)" if boxed else ""
-    caption += ", on the scale of the final model"
-    caption += f"; grey: one and two σ ({data.sigma_source or 'as stored'})." if np.isfinite(curve.sigma).any() else "."
-    return Figure(_slug(f"curve-{k}", data.name), f"{data.name}: {words.symbol(data)}", caption, 480,
-                  {"data": traces, "layout": layout})  # fmt: skip
+    name = _slug(f"curve-{k}", data.name)
+    return Figure(name, f"{data.name}: {words.symbol(data)}", caption, 480, {"data": traces, "layout": layout})
 
 
-def _residual_range(curve: Comparison) -> list[float]:
+def _measured(curve: Comparison) -> Spec:
+    line = _line(curve.x, curve.measured, "measured", MEASURED, width=1.4)
+    if len(curve.x) > _MAX_MARKERS:
+        return line
+    return line | {"mode": "markers", "marker": {"color": MEASURED, "size": 4}}
+
+
+def _differences(curve: Comparison, noisy: bool) -> list[Spec]:
+    """The lower panel: bands of the measured noise, and model minus measurement before and after."""
+    x, sigma, below = curve.x, curve.sigma, {"yaxis": "y2", "showlegend": False}
+    bands = [
+        _band(x, -2 * sigma, 2 * sigma, "±2σ", _NOISE_95, **below),
+        _band(x, -sigma, sigma, "±σ", _NOISE_68, **below),
+    ]
+    return [
+        *(bands if noisy else []),
+        _initial(x, curve.initial - curve.target, width=1, **below),
+        _final(x, curve.final - curve.target, width=1.5, **below),
+    ]
+
+
+def _difference_range(curve: Comparison) -> list[float]:
     """Symmetric about zero and wide enough for the final difference and two σ; the initial one may leave the panel."""
     largest = 1.15 * _largest(np.r_[curve.final - curve.target, 2 * curve.sigma]) or 1.0
     return [-largest, largest]
@@ -233,13 +237,13 @@ def _phi(k: int, pair: Correction, scale: float, unit: str, frequent: Mask) -> F
         traces.append(_band(r, phi - stderr, phi + stderr, "68 %", _BAND_68))
     traces.append(_final(r, phi))
     width = np.nan_to_num(1.96 * stderr)
+    shown = np.r_[(phi - width)[frequent], (phi + width)[frequent], 0.0]
     layout = _layout(
         xaxis=_axis("r (Å)", range=_view_r(r, limits)),
-        yaxis=_axis(f"φ(r) ({unit})", range=_padded(np.r_[(phi - width)[frequent], (phi + width)[frequent], 0.0]),
-                    zeroline=True, zerolinecolor=_LINE),
+        yaxis=_axis(f"φ(r) ({unit})", range=_padded(shown), zeroline=True, zerolinecolor=_LINE),
         shapes=_unsampled(r, limits),
         showlegend=False,
-    )  # fmt: skip
+    )
     return Figure(_slug(f"phi-{k}", *pair.pair), pair.name, "", 300, {"data": traces, "layout": _small(layout)})
 
 
@@ -252,9 +256,7 @@ def _potential(k: int, pair: Correction, scale: float, unit: str) -> Figure:
     top = min(highest, -2 * lowest) if lowest < 0 else highest
     layout = _layout(
         xaxis=_axis("r (Å)", range=_view_r(r, limits)),
-        yaxis=_axis(
-            f"pair energy ({unit})", range=_padded(np.array([lowest, top])), zeroline=True, zerolinecolor=_LINE
-        ),
+        yaxis=_axis(f"pair energy ({unit})", range=_padded([lowest, top]), zeroline=True, zerolinecolor=_LINE),
         shapes=_unsampled(r, limits),
         showlegend=False,
     )
@@ -267,7 +269,7 @@ def _view_r(r: Array, limits: tuple[float, float]) -> list[float]:
     return [max(float(r[0]), 0.94 * limits[0]), max(float(r[-1]), limits[1])]
 
 
-def _padded(values: Array) -> list[float]:
+def _padded(values: Array | Sequence[float]) -> list[float]:
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     room = 0.08 * (high - low) or 1.0
     return [low - room, high + room]
@@ -276,15 +278,8 @@ def _padded(values: Array) -> list[float]:
 def _unsampled(r: Array, limits: tuple[float, float]) -> list[Spec]:
     """Grey where no pair was ever seen: φ there is a continuation, not a measurement."""
     spans = [(min(float(r[0]), limits[0]), limits[0]), (limits[1], max(float(r[-1]), limits[1]))]
-    box = {
-        "type": "rect",
-        "yref": "paper",
-        "y0": 0,
-        "y1": 1,
-        "fillcolor": _UNSAMPLED,
-        "line": {"width": 0},
-        "layer": "below",
-    }
+    box = {"type": "rect", "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
+    box |= {"fillcolor": _UNSAMPLED, "line": {"width": 0}}
     return [box | {"x0": low, "x1": high} for low, high in spans if high > low]
 
 
@@ -314,14 +309,14 @@ def progress(results: Results) -> Figure | None:
     ticks = {"tickvals": [*labelled, last], "ticktext": [*(str(steps[k].iteration) for k in labelled), "final"]}
     layout = _layout(
         xaxis=_axis("iteration", range=[-0.3, last + 0.3], **ticks),
-        yaxis=_axis("R<sub>χ</sub> of T(r)", type="log", dtick="D2", exponentformat="none", tickformat="~g"),
+        yaxis=_axis("", type="log", dtick="D2", exponentformat="none", tickformat="~g"),
         hovermode="closest",
     )
     layout["yaxis"]["title"]["text"] = "R<sub>χ</sub> of T(r)"
     caption = (
-        "Logarithmic. Solid: fitted, dotted: only scored; a cross is a rejected step, whose potential was not kept."
+        "Logarithmic. Solid: fitted, dotted: only scored. A cross is a rejected step, whose potential was not kept; "
     )
-    caption += " The last point is the final sample."
+    caption += "the last point is the final sample."
     return Figure("progress", "Misfit per iteration", caption, 360, {"data": traces, "layout": layout})
 
 

@@ -50,7 +50,7 @@ def figure_html(figure: Figure, level: int) -> str:
         f"<figure><figcaption><h{level}>{typeset(figure.title)}</h{level}>{caption}</figcaption>"
         f'<div class="plot" id="{escape(figure.id)}" style="height:{figure.height}px" role="img" '
         f'aria-label="{escape(figure.title)}"></div>'
-        '<p class="undrawn note">This browser cannot draw the figure; the csv files beside this report have its numbers.'
+        '<p class="undrawn note">This browser cannot draw the figure; its numbers are in the csv files beside it.'
         "</p>"
         "</figure>\n"
     )

@@ -145,8 +145,8 @@ def _verb(before: float, after: float) -> str:
 
 
 def _fall(fitted: list[DataSet], results: Results) -> str:
-    known = [(data, before, after) for data in fitted for before, after in [_before_and_after(data, results)]
-             if before is not None and after is not None]  # fmt: skip
+    both = [(data, *_before_and_after(data, results)) for data in fitted]
+    known = [(data, before, after) for data, before, after in both if before is not None and after is not None]
     if not known:
         return "No fitted curve has an R_χ of T(r); see χ² in the table."
     if len(known) == 1:

@@ -43,8 +43,8 @@ def test_a_hidden_bump_is_found_and_the_run_stops(liquid: PoissonLiquid, size):
 
 
 def test_error_bars_cover(liquid: PoissonLiquid):
-    """12 syntheses, noise in data and samples new in each: two-sigma bands cover 85 % of all points or more, and are not
-    absurdly wide (one-sigma bands cover fewer than 95 %)."""
+    """12 syntheses, noise in data and samples new in each: two-sigma bands cover 85 % of all points or more, and are
+    not absurdly wide (one-sigma bands cover fewer than 95 %)."""
     r = np.arange(3.3, 8.0, 0.2)
     inside = []
     for seed in range(12):

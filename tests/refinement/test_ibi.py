@@ -25,7 +25,13 @@ def g_target(liquid: PoissonLiquid, pair: int | None = 0) -> Target:
     g = (counts / box.ideal_counts)[0]
     # a closed box: as many pairs as its atoms make, so that target and model share the constant that closure takes off
     curve = Curve(
-        x=box.centres, y=g, quantity="g(r)", composition={"Ar": 1.0}, number_density=liquid.rho, name="g", radiation="neutron"
+        x=box.centres,
+        y=g,
+        quantity="g(r)",
+        composition={"Ar": 1.0},
+        number_density=liquid.rho,
+        name="g",
+        radiation="neutron",
     )
     fit = ForwardModel(curve, box).fit(None, (2.9, 8.5), 0.01)
     return Target("g", 0, "g(r)", pair, fit.operator.predict(counts), fit.covariance, True, fit.operator)

@@ -40,7 +40,7 @@ def test_ensembles_without_overlap_do_not_contribute():
 
 
 def test_identical_ensembles_pool_fully():
-    x, u = harmonic([1.0, 1.0], 50, 3)
+    _, u = harmonic([1.0, 1.0], 50, 3)
     w = mbar_weights(u, np.array([50, 50]), u[0])
     np.testing.assert_allclose(w, 0.01, rtol=1e-9)
     assert effective_sample_size(w) == pytest.approx(100.0)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
+import re
+import select
 import shutil
 import subprocess
 import time
@@ -19,9 +20,16 @@ from refine.report import write_report
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _OPTIONS = (
-    "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-dev-shm-usage "
-    "--disable-extensions --hide-scrollbars --remote-debugging-pipe"
-).split()
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-extensions",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--hide-scrollbars",
+    "--remote-debugging-pipe",
+)
 _WIDTHS = {1280: 800, 400: 850}
 _PATIENCE = 90  # seconds, for a page on a busy machine
 
@@ -65,6 +73,7 @@ class Browser:
 
     def _receive(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
+            assert select.select([self._answers], [], [], _PATIENCE)[0], f"no answer in {_PATIENCE} s"
             chunk = os.read(self._answers, 1 << 20)
             assert chunk, "the browser ended"
             self._buffer += chunk
@@ -102,11 +111,6 @@ class Browser:
         sent = (e["params"]["request"]["url"] for e in self.events if e.get("method") == "Network.requestWillBeSent")
         return [url for url in sent if not url.startswith(("file:", "data:", "blob:"))]
 
-    def screenshot(self, path: Path) -> None:
-        """The whole page as an image, for a person to look at."""
-        shot = self.call("Page.captureScreenshot", captureBeyondViewport=True, fromSurface=True)
-        path.write_bytes(base64.b64decode(shot["data"]))
-
     def close(self) -> None:
         """End the browser."""
         os.close(self._commands)
@@ -116,3 +120,72 @@ class Browser:
             self._process.kill()
             self._process.wait()
         os.close(self._answers)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser | None]:
+    """A running browser, or None where there is none on this machine."""
+    program = next(filter(None, map(shutil.which, _NAMES)), None)
+    if program is None:
+        yield None
+        return
+    opened = Browser(program, tmp_path_factory.mktemp("profile"))
+    yield opened
+    opened.close()
+
+
+def _check_without_browser(page: Path, figures: int) -> None:
+    """What can be said with no browser: the figures' data and places are there and nothing refers to the network."""
+    warnings.warn("no chromium found: the report was checked as text only", stacklevel=2)
+    text = page.read_text(encoding="utf-8")
+    specs = json.loads(re.search(r'<script type="application/json" id="figures">(.*?)</script>', text)[1])
+    assert len(specs) == figures == text.count('class="plot"')
+    assert all(f'id="{spec["id"]}"' in text for spec in specs)
+    assert not re.search(r'(src|href)="(?!#|data:)', text)
+
+
+def _check(browser: Browser | None, page: Path, figures: int) -> None:
+    if browser is None:
+        _check_without_browser(page, figures)
+        return
+    for width, height in _WIDTHS.items():
+        browser.open(page, width, height)
+        assert browser.complaints() == []
+        assert browser.requests() == []
+        assert browser.value("document.body.dataset.drawn") == str(figures)
+        drawn = (
+            "[...document.querySelectorAll('.plot')].filter((p) => p.querySelector('svg.main-svg .trace path')).length"
+        )
+        assert browser.value(drawn) == figures
+        assert browser.value("innerWidth") == width
+        assert browser.value("document.documentElement.scrollWidth") <= width
+        # Nothing reaches out of the window but what scrolls by itself; no figure is squeezed, no text too small.
+        wide = "[...document.querySelectorAll('body *')].filter((e) => !e.closest('.scroll, pre, .plot') && "
+        wide += "e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.outerHTML.slice(0, 99))"
+        assert browser.value(wide) == []
+        plotted = (
+            "Math.min(...[...document.querySelectorAll('.plot')].map((p) => p._fullLayout._size.w / p.clientWidth))"
+        )
+        assert browser.value(plotted) > 0.7
+        smallest = "Math.min(...[...document.querySelectorAll('.plot text')].map((e) => "
+        smallest += "parseFloat(getComputedStyle(e).fontSize)))"
+        assert browser.value(smallest) >= 7
+
+
+def _check_policy(browser: Browser) -> None:
+    """A script that is not of the page, and a request, are refused by the open page."""
+    foreign = "const s = document.createElement('script'); s.textContent = 'window.mine = 1'; document.body.append(s);"
+    browser.value(foreign + "document.body.append(Object.assign(new Image(), {src: 'http://127.0.0.1:9/x.png'}))")
+    assert browser.value("window.mine === undefined") is True
+    assert sum("Content Security Policy" in text for text in browser.complaints()) == 2
+
+
+def test_a_plain_run(browser: Browser | None, make_run: Any) -> None:
+    _check(browser, write_report(make_run()), figures=6)
+    if browser is not None:
+        _check_policy(browser)
+
+
+def test_a_crowded_run_with_hostile_names(browser: Browser | None, crowded_run: Path) -> None:
+    # Six curves, ten pairs in two states, ten corrections without a base, one figure of the misfit.
+    _check(browser, write_report(crowded_run), figures=6 + 2 * 10 + 10 + 1)

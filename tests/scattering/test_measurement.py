@@ -53,7 +53,7 @@ def test_dimers():
 
 @pytest.mark.parametrize("window", ["none", "lorch"])
 def test_rock_salt_against_a_direct_lattice_sum(window):
-    """D(r) of MgO with neutron weights: forward model through histograms against P(r - r_k) - P(r + r_k) over all shells."""
+    """D(r) of MgO, neutron weights: the forward model against P(r - r_k) - P(r + r_k) summed over all shells."""
     a, repeats, q_max = 4.2115, 8, 18.0
     edge = a * repeats
     grid = np.stack(np.meshgrid(*[np.arange(2 * repeats)] * 3, indexing="ij"), -1).reshape(-1, 3)
@@ -144,7 +144,9 @@ def test_keen_neutron_scale_and_xray_normalisation():
     q = np.arange(0.5, 15.0, 0.05)
     base = {"x": q, "y": np.zeros_like(q) + 1e-9 * q, "composition": {"Fe": 1, "O": 1}, "number_density": 0.08}
     fz = ForwardModel(Curve(quantity="i(Q)", radiation="neutron", **base), box).measurement(None)
-    keen = ForwardModel(Curve(quantity="F(Q)", normalisation="keen", radiation="neutron", **base), box).measurement(None)
+    keen = ForwardModel(Curve(quantity="F(Q)", normalisation="keen", radiation="neutron", **base), box).measurement(
+        None
+    )
     mean_b = 0.5 * (9.45 + 5.8037)
     np.testing.assert_allclose(keen.shown.predict(counts), 0.01 * mean_b**2 * fz.shown.predict(counts), rtol=1e-3)
     # T(r) behind R_chi is Faber-Ziman in both

@@ -60,9 +60,7 @@ def measured(folder) -> None:
     bins = int(system.r_box / 0.02)
     hidden = Hidden(LennardJones.from_parameters(("Ar",), Hidden.pairs, LJ, 8.5))
     field = PairForceField(hidden, 8.5, (4000,), orthorhombic=True)
-    sampler = Sampler(
-        system, field, thermostat=Langevin(0.5), timestep=5.0, stride=40, n_bins=bins, r_max=bins * 0.02
-    )
+    sampler = Sampler(system, field, thermostat=Langevin(0.5), timestep=5.0, stride=40, n_bins=bins, r_max=bins * 0.02)
     params = field.params(None)
     state = melt(sampler, params, TEMPERATURE, seed=100, picoseconds=24.0)
     _, frames = sampler.run(state, params, TEMPERATURE, 400)

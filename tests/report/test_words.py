@@ -1,0 +1,96 @@
+"""The sentences and symbols of the report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from refine.report import words
+from refine.report.results import DataSet, read_results
+
+
+def _data(quantity: str, normalisation: str, radiation: str | None, pair: tuple[str, str] | None = None) -> DataSet:
+    return DataSet(name="a", quantity=quantity, normalisation=normalisation, radiation=radiation, pair=pair, role="fit",
+                   state="s")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("data", "label"),
+    [
+        (_data("S(Q)", "faber-ziman", "neutron"), "S(Q)"),
+        (_data("F(Q)", "keen", "neutron"), "F(Q) (barn/sr)"),
+        (_data("F(Q)", "keen", "xray"), "F(Q) (e.u.)"),
+        (_data("i(Q)", "<f^2>", "xray"), "i(Q)"),
+        (_data("Q[S(Q)-1]", "faber-ziman", "xray"), "Q[S(Q) − 1] (Å⁻¹)"),
+        (_data("g(r)", "faber-ziman", None, ("Si", "O")), "g(r) of Si–O"),
+        (_data("G(r)", "faber-ziman", "neutron"), "G(r) (Å⁻²)"),
+        (_data("G(r)", "keen", "neutron"), "G(r) (barn/sr)"),
+        (_data("D(r)", "keen", "neutron"), "D(r) (barn/sr Å⁻²)"),
+        (_data("T(r)", "faber-ziman", "neutron"), "T(r) (Å⁻²)"),
+        (_data("J(r)", "faber-ziman", "xray"), "J(r) (Å⁻¹)"),
+    ],
+)
+def test_ordinates_carry_their_units(data: DataSet, label: str) -> None:
+    assert words.ordinate(data) == label
+
+
+def test_abscissas_carry_their_units() -> None:
+    assert words.abscissa(_data("Q[S(Q)-1]", "faber-ziman", "xray")) == "Q (Å⁻¹)"
+    assert words.abscissa(_data("T(r)", "faber-ziman", "xray")) == "r (Å)"
+
+
+def test_numbers() -> None:
+    assert words.number(None) == "–"
+    assert words.number(81.0) == "81.0"
+    assert words.number(-0.4, 2) == "−0.40"
+    assert words.number(2041.2) == "2041"
+    assert words.number(-12345.6) == "−12\u202f346"
+    assert words.number(3.61e-5, 2) == "3.6×10⁻⁵"
+    assert words.number(3.61e12, 2) == "3.6×10¹²"
+    assert words.misfit(0.1184) == "0.118"
+    assert words.misfit(0.00912, 0.0008) == "0.0091 ± 0.0008"
+    assert [words.duration(s) for s in (0.31, 71.3, 700, 9000)] == [
+        "0.3\u00a0s",
+        "71\u00a0s",
+        "12\u00a0min",
+        "2.5\u00a0h",
+    ]
+
+
+def test_headline_of_a_converged_run(make_run: Any) -> None:
+    said = words.headline(read_results(make_run()))
+    assert said.result == "R_χ of T(r) over 3 to 12 Å fell from 0.126 to 0.0112."
+    assert said.ending == "The run stopped by itself: the last change of χ² was within twice its sampling error."
+    assert said.scored == "Not fitted, only scored: yarnell_gr 0.148 → 0.0138."
+
+
+def test_headline_of_a_run_that_got_worse(make_run: Any) -> None:
+    out = make_run()
+    result = json.loads((out / "result.json").read_text())
+    result["final"]["r_chi"]["yarnell"] = 0.2
+    (out / "result.json").write_text(json.dumps(result))
+    results = read_results(out)
+    assert "rose from 0.126 to 0.200" in words.headline(results).result
+    assert words.warnings(results) == ["yarnell: R_χ rose from 0.126 to 0.200."]
+
+
+def test_headline_and_warnings_of_many_curves(crowded_run: Path) -> None:
+    results = read_results(crowded_run)
+    said = words.headline(results)
+    assert said.result.startswith("R_χ of T(r) fell in 3 of the 4 fitted curves; their mean fell from 0.181 to ")
+    assert said.ending.startswith("The run did not converge (iterations exhausted): χ² was still falling by 4 %")
+    assert "tr" not in said.scored  # its final value is not known
+    first, second = words.warnings(results)
+    assert first.startswith("jr: the curve tends to 0.94")
+    assert second == "jr: R_χ rose from 0.214 to 0.300."
+
+
+def test_headline_without_any_misfit(make_run: Any) -> None:
+    out = make_run()
+    result = json.loads((out / "result.json").read_text())
+    result["final"]["r_chi"] = {}
+    (out / "result.json").write_text(json.dumps(result))
+    assert words.headline(read_results(out)).result == "No fitted curve has an R_χ of T(r); see χ² in the table."
