@@ -29,7 +29,7 @@ nav a:hover { text-decoration: underline; }
 .result.open { border-color: var(--warn-line); background: var(--warn-soft); }
 .result p { margin: 0 0 6px; }
 .result p:last-child { margin: 0; }
-.result .lead { max-width: 60ch; font-size: 1.3rem; line-height: 1.4; font-weight: 600; }
+.result .lead { font-size: 1.3rem; line-height: 1.4; font-weight: 600; }
 .warnings { margin: 16px 0 0; padding: 14px 24px; border: 1px solid var(--warn-line); border-left-width: 5px;
   background: var(--warn-soft); border-radius: 4px; }
 .warnings h2 { margin: 0 0 4px; padding: 0; border: 0; font-size: 1rem; color: var(--warn); }
@@ -60,6 +60,7 @@ thead th { color: var(--quiet); font-weight: 600; vertical-align: bottom; overfl
 td.n, th.n { text-align: right; white-space: nowrap; overflow-wrap: normal; }
 thead th.n { white-space: normal; }
 th:last-child, td:last-child { padding-right: 4px; }
+td.w { white-space: nowrap; }
 tbody th { font-weight: 600; }
 .after { color: #b23a08; font-weight: 650; }
 tr.rejected td, tr.rejected th { color: var(--quiet); background: var(--soft); font-weight: 400; }
@@ -83,7 +84,8 @@ pre { margin: 10px 0; padding: 16px 18px; overflow-x: auto; background: var(--so
   h2 { margin-top: 36px; }
   .result, .warnings { padding: 14px 16px; }
   .result .lead { font-size: 1.12rem; }
-  .grid { grid-template-columns: minmax(0, 1fr); }
+  .grid, #reading dl { grid-template-columns: minmax(0, 1fr); }
+  #reading dd { margin-bottom: 8px; }
   .scores thead { display: none; }
   .scores tr { display: block; padding: 8px 0; border-bottom: 1px solid var(--line); }
   .scores th, .scores td { display: flex; justify-content: space-between; gap: 18px; padding: 1px 0; border: 0;

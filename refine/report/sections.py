@@ -128,7 +128,7 @@ def score_table(results: Results) -> str:
             words.number(_chi2_per_point(summary.initial, data, points)),
             words.number(_chi2_per_point(summary.final, data, points)),
         ]
-        kinds = ["", "", "n", "n", "n after", "n", "n after"]
+        kinds = ["w", "w", "n", "n", "n after", "n", "n after"]
         row = "".join(
             f'<td class="{kind}" data-label="{escape(label.replace("R_χ", "Rχ"))}"><span>{escape(cell)}</span></td>'
             for kind, label, cell in zip(kinds, labels, cells, strict=True)

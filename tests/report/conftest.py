@@ -99,7 +99,7 @@ def _correction(pair: tuple[str, str], sigma: float, spread: bool) -> dict[str, 
         "pair": list(pair),
         "r": r.tolist(),
         "phi": (np.clip(target - base, -1, 0.6) * taper).tolist(),
-        "stderr": ((0.0002 + 0.002 * np.exp(-(((x - 0.9) / 0.06) ** 2)) + 0.004 * (x < 0.88)) * taper).tolist()
+        "stderr": ((0.0004 + 0.002 * np.exp(-(((x - 0.9) / 0.06) ** 2)) + 0.004 * (x < 0.88)) * taper).tolist()
         if spread
         else None,
         "base": base.tolist() if spread else None,
