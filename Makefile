@@ -25,8 +25,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 run: $(INSTALLED)  ## Refine liquid argon against its measured S(Q) and write runs/argon/report.html
 	$(BIN)/refine run experiments/argon/study.toml --out runs/argon --overwrite $(ARGS)
 
-test: $(INSTALLED)  ## Run the tests
-	$(BIN)/python -m pytest $(ARGS)
+test: $(INSTALLED)  ## Run the tests, one file at a time on every core
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: $(INSTALLED)  ## Check style and types
 	$(BIN)/ruff check .
