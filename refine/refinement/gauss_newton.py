@@ -53,6 +53,13 @@ GROW, SHRINK, REJECT = 0.6, 0.2, -0.3
 
 SHRINK_FACTOR = 0.4
 
+SETTLED = 1.5
+"""A step is within its error up to this many posterior variances per determined direction: two successive estimates
+share the measurement's noise but not the sampling's, so their difference is between zero and two."""
+
+FAR_FACTOR = 0.5
+"""Length of a sample, in units of the ordinary ones, while the misfit is more than three times the noise."""
+
 
 @dataclass(frozen=True)
 class GaussNewton:
@@ -95,11 +102,13 @@ class GaussNewton:
         memory["quiet"] = memory["quiet"] + 1 if verdict.quiet else 0
 
         step = self._solve(memory, problem, samples, current)
-        within_error = step.mahalanobis <= max(1.0, step.determined)
+        within_error = step.mahalanobis <= SETTLED * max(1.0, step.determined)
         settled = verdict.accepted and (within_error or memory["quiet"] >= 2)
         long_enough = memory["frames_factor"] >= self.final_factor
         if settled:
             memory["frames_factor"] = self.final_factor
+        elif memory["frames_factor"] <= 1.0:
+            memory["frames_factor"] = FAR_FACTOR if self._far(problem, step) else 1.0
         memory |= {
             "noise_factors": step.noise_factors,
             "tempering": step.tempering,
@@ -140,6 +149,14 @@ class GaussNewton:
                 "determined_directions": step.determined,
                 "covariance": step.covariance,
             },
+        )
+
+    @staticmethod
+    def _far(problem: Problem, step: _Step) -> bool:
+        """Whether some curve's misfit is still so large that the linear model, not noise, limits the next step."""
+        return any(
+            variance > factor**2 * float(np.mean(np.diag(target.covariance)))
+            for target, variance, factor in zip(problem.targets, step.tempering, step.noise_factors, strict=True)
         )
 
     def _judge(self, memory: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> _Verdict:
