@@ -44,9 +44,9 @@ SCALE_PRIOR = 0.2
 TEMPERING = 0.1
 """Variance of the linear model's error, as a share of the squared misfit that noise does not explain."""
 
-NOTCHES = 1
-"""How far on its grid a hyperparameter may move in one update once it has a value: a single sample's evidence is noisy,
-and jumping between 'all noise' and 'all signal' would keep the run from settling."""
+DECADES = 0.26
+"""How far (a quarter of a decade) a hyperparameter may move in one update once it has a value: a single sample's
+evidence is noisy, and jumping between 'all noise' and 'all signal' would keep the run from settling."""
 
 GROW, SHRINK, REJECT = 0.6, 0.2, -0.3
 """Gain above which the trust radius doubles, below which it shrinks, below which the step is taken back."""
@@ -352,7 +352,7 @@ class _Fit:
         self.unknown = [i for i, t in enumerate(problem.targets) if not t.sigma_known]
         self.tempering = [0.0] * targets
         self.tempering = self._tempering()
-        self.notches = NOTCHES if memory["noise_factors"] else max(len(AMPLITUDES), len(NOISE_FACTORS))
+        self.decades = DECADES if memory["noise_factors"] else np.inf
         self.before = self.noise_factors.copy(), self.amplitudes.copy()
 
     def _tempering(self) -> list[float]:
@@ -407,7 +407,7 @@ class _Fit:
                 there = _nearest(grid, values[index]) + direction
                 if not 0 <= there < len(grid):
                     break
-                if abs(there - _nearest(grid, start[index])) > self.notches:
+                if abs(np.log10(grid[there] / start[index])) > self.decades:
                     break
                 before, normal = values[index], self.normal
                 values[index] = grid[there]
