@@ -55,6 +55,11 @@ def main(out: Path, picture: Path) -> None:
     )
     picture.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(picture, dpi=90)
+    g = curves["yarnell_gr"]
+    near = (g["x"] >= 3.0) & (g["x"] <= 12.0)
+    rms = float(np.sqrt(np.mean((g["measured"] - g["final"])[near] ** 2)))
+    sigma = result["data"][0]["sigma_mean"]
+    print(f"R_chi {before:.4f} -> {after:.4f}; g(r) rms over 3 to 12 Å {rms:.3f}; estimated error of S(Q) {sigma:.4f}")
 
 
 if __name__ == "__main__":
