@@ -80,7 +80,7 @@ def exclusive(folder: Path) -> Iterator[None]:
             raise CheckpointError(
                 "another process is writing to this folder",
                 where=str(folder),
-                fix="wait for it, or choose another --out",
+                fix="wait for it, or choose another folder",
             ) from error
         yield
     finally:
@@ -89,13 +89,13 @@ def exclusive(folder: Path) -> Iterator[None]:
 
 def _explained(error: OSError, path: Path) -> CheckpointError:
     fixes = {
-        errno.ENOSPC: "free some space and run again with --resume",
-        errno.EDQUOT: "free some of your quota and run again with --resume",
-        errno.EACCES: "choose an --out that you may write to",
-        errno.EPERM: "choose an --out that you may write to",
-        errno.EROFS: "choose an --out that you may write to",
-        errno.ENOTDIR: "a file stands where the folder should be; choose another --out",
-        errno.EEXIST: "a file stands where the folder should be; choose another --out",
+        errno.ENOSPC: "free some space and try again; a run goes on with --resume",
+        errno.EDQUOT: "free some of your quota and try again; a run goes on with --resume",
+        errno.EACCES: "choose a folder that you may write to",
+        errno.EPERM: "choose a folder that you may write to",
+        errno.EROFS: "choose a folder that you may write to",
+        errno.ENOTDIR: "a file stands where the folder should be; choose another folder",
+        errno.EEXIST: "a file stands where the folder should be; choose another folder",
     }
     what = f"cannot write: {error.strerror or error}; the last good state is intact"
     return CheckpointError(what, where=str(path), fix=fixes.get(error.errno or 0))

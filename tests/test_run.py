@@ -257,7 +257,7 @@ def test_a_real_full_disk(tmp_path):
 
 def test_an_unwritable_folder_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match="another --out") as caught, exclusive(tmp_path / "file" / "out"):
+    with pytest.raises(CheckpointError, match="another folder") as caught, exclusive(tmp_path / "file" / "out"):
         pass
     assert "\n" not in str(caught.value)
 

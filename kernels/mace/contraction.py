@@ -1,0 +1,134 @@
+"""Symmetric contraction: for every atom and channel a polynomial of degree up to three in the message components.
+
+    y_d = sum_i t_di x_i,    t_di = t1_di + sum_j t2_dij x_j + sum_jk t3_dijk x_j x_k
+
+with t2 and t3 symmetric in all of i, j, k, so that the derivative is the same three sums with other factors,
+
+    dy_d / dx_i = t1_di + 2 sum_j t2_dij x_j + 3 sum_jk t3_dijk x_j x_k,
+
+and costs nothing beyond the value: `contract` keeps it from the forward pass. Differentiating the sums one by one would
+take two more matrix products of the size of the first. `contract_plain` is the formula above.
+
+    x            (N, D, C), atoms sorted by species
+    coefficients  t1 (S, C, E, D), t2 (S, C, E, D, D), t3 (S, C, E, D, D, D); t2 and t3 may be None
+    result       (N, E, C)
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kernels.mace.radial import HIGHEST
+
+_einsum = partial(jnp.einsum, precision=HIGHEST)
+
+
+class Polynomial(NamedTuple):
+    """Coefficients of S species, C channels, E results, D components, packed by `pack` for matrix products.
+
+    linear: (S, C, 1 + D, E D) or (S, C, 1, E D): t1, and t2 where there is one.
+    cubic: (S, C, D (D + 1) / 2, E D): t3 with the two places of j < k added up; None where there is none.
+    """
+
+    linear: Any
+    cubic: Any
+
+
+def pack(t1: Any, t2: Any, t3: Any, *, xp: Any = np) -> Polynomial:
+    """From the symmetric tensors of the module's docstring; t2 and t3 may be None. xp: numpy or jax.numpy."""
+    species, channels, _, components = t1.shape
+    rows = [t1.reshape(species, channels, 1, -1)]
+    if t2 is not None:
+        rows.append(xp.moveaxis(t2, 4, 2).reshape(species, channels, components, -1))
+    cubic = None
+    if t3 is not None:
+        j, k = np.triu_indices(components)
+        twice = np.where(j < k, 2.0, 1.0)[:, None]
+        cubic = xp.moveaxis(t3[..., j, k], 4, 2).reshape(species, channels, len(j), -1) * twice
+    return Polynomial(xp.concatenate(rows, axis=2), cubic)
+
+
+def contract_plain(x: jax.Array, polynomial: Polynomial, n_per_species: tuple[int, ...]) -> jax.Array:
+    """The definition; differentiable in every way."""
+    values = [
+        jnp.sum(_tensor(atoms, polynomial, s)[0] * jnp.moveaxis(atoms, 2, 0)[:, :, None], axis=-1)
+        for s, atoms in enumerate(_by_species(x, n_per_species))
+    ]
+    return jnp.concatenate([jnp.moveaxis(value, 0, 2) for value in values])
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def contract(x: jax.Array, polynomial: Polynomial, n_per_species: tuple[int, ...], chunk: int) -> jax.Array:
+    """The same numbers, `chunk` atoms at a time. Reverse mode by x; a derivative by the polynomial raises TypeError."""
+    return _value_and_jacobian(x, polynomial, n_per_species, chunk)[0]
+
+
+def _forward(x: Any, polynomial: Any, n_per_species: tuple[int, ...], chunk: int) -> tuple[jax.Array, jax.Array]:
+    leaves = jax.tree.leaves(polynomial, is_leaf=lambda leaf: hasattr(leaf, "perturbed"))
+    if any(leaf.perturbed for leaf in leaves):
+        raise TypeError("contract has no derivative by its coefficients; use contract_plain")
+    plain = jax.tree.map(lambda leaf: leaf.value, polynomial, is_leaf=lambda leaf: hasattr(leaf, "perturbed"))
+    value, jacobian = _value_and_jacobian(x.value, plain, n_per_species, chunk)
+    return value, jacobian
+
+
+def _backward(
+    n_per_species: tuple[int, ...], chunk: int, jacobian: jax.Array, cotangent: jax.Array
+) -> tuple[Any, None]:
+    """jacobian: (N, E, D, C)."""
+    return jnp.sum(jacobian * cotangent[:, :, None], axis=1), None
+
+
+def _by_species(x: jax.Array, n_per_species: tuple[int, ...]) -> list[jax.Array]:
+    return jnp.split(x, np.cumsum(n_per_species)[:-1].tolist())
+
+
+def _tensor(x: jax.Array, polynomial: Polynomial, species: int) -> tuple[jax.Array, jax.Array]:
+    """t_di and dy_d/dx_i for the atoms x (n, D, C) of one species: (C, n, E, D) each."""
+    n, components, channels = x.shape
+    x = jnp.moveaxis(x, 2, 0)
+    linear = polynomial.linear[species]
+    constant = linear[:, None, 0]
+    shape = (channels, n, linear.shape[-1] // components, components)
+    value = jacobian = jnp.broadcast_to(constant, (channels, n, linear.shape[-1]))
+    if linear.shape[1] > 1:
+        slope = jnp.matmul(x, linear[:, 1:], precision=HIGHEST)
+        value, jacobian = value + slope, jacobian + 2 * slope
+    if polynomial.cubic is not None:
+        curvature = jnp.matmul(_products(x), polynomial.cubic[species], precision=HIGHEST)
+        value, jacobian = value + curvature, jacobian + 3 * curvature
+    return value.reshape(shape), jacobian.reshape(shape)
+
+
+def _products(x: jax.Array) -> jax.Array:
+    """x_j x_k for j <= k: (..., D) -> (..., D (D + 1) / 2), by slices: a gather of single numbers is much slower."""
+    return jnp.concatenate([x[..., j : j + 1] * x[..., j:] for j in range(x.shape[-1])], axis=-1)
+
+
+def _value_and_jacobian(
+    x: jax.Array, polynomial: Polynomial, n_per_species: tuple[int, ...], chunk: int
+) -> tuple[jax.Array, jax.Array]:
+    values, jacobians = [], []
+    for s, atoms in enumerate(_by_species(x, n_per_species)):
+        n = atoms.shape[0]
+
+        def one(part: jax.Array, s: int = s) -> tuple[jax.Array, jax.Array]:
+            tensor, jacobian = _tensor(part, polynomial, s)
+            value = jnp.sum(tensor * jnp.moveaxis(part, 2, 0)[:, :, None], axis=-1)
+            return jnp.moveaxis(value, 0, 2), jnp.moveaxis(jacobian, 0, 3)
+
+        if n > chunk:
+            padded = jnp.pad(atoms, [(0, -n % chunk), (0, 0), (0, 0)])
+            value, jacobian = jax.lax.map(one, padded.reshape(-1, chunk, *atoms.shape[1:]))
+            value, jacobian = value.reshape(-1, *value.shape[2:])[:n], jacobian.reshape(-1, *jacobian.shape[2:])[:n]
+        else:
+            value, jacobian = one(atoms)
+        values.append(value)
+        jacobians.append(jacobian)
+    return jnp.concatenate(values), jnp.concatenate(jacobians)
+
+
+contract.defvjp(_forward, _backward, symbolic_zeros=True)

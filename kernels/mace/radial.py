@@ -1,0 +1,87 @@
+"""Functions of a distance: envelope, Bessel functions, Agnesi transform, ZBL repulsion, and a small network of them.
+
+All are elementwise in r (any shape, Å) and smooth below the cutoff.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+HIGHEST = jax.lax.Precision.HIGHEST  # float32 products stay float32 where the hardware would make them shorter
+
+COULOMB = 14.3996
+"""e^2 / (4 pi epsilon_0) in eV Å, as MACE rounds it."""
+BOHR = 0.529
+"""Å, as MACE rounds it."""
+ZBL_DECAY = (3.2, 0.9423, 0.4028, 0.2016)
+
+
+def envelope(r: jax.Array, cutoff: float | jax.Array, power: float) -> jax.Array:
+    """Polynomial that falls from 1 at r = 0 to 0 at the cutoff with its first and second derivative; 0 beyond.
+
+    1 - (p+1)(p+2)/2 u^p + p (p+2) u^(p+1) - p (p+1)/2 u^(p+2), u = r / cutoff. Source: J. Gasteiger et al., ICLR 2020.
+    """
+    u, p = r / cutoff, power
+    # the power is a whole number in every model: repeated products, where pow would be a call per element
+    head = u ** int(p) if p == int(p) else u**p
+    polynomial = 1 - (p + 1) * (p + 2) / 2 * head + p * (p + 2) * head * u - p * (p + 1) / 2 * head * u * u
+    return jnp.where(u < 1, polynomial, 0)
+
+
+def bessel(r: jax.Array, wave_numbers: jax.Array, prefactor: float) -> jax.Array:
+    """prefactor sin(k r) / r for wave numbers k (B,) in 1/Å: (..., B)."""
+    r = r[..., None]
+    return prefactor * jnp.sin(wave_numbers * r) / r
+
+
+def agnesi(r: jax.Array, r0: jax.Array, a: float, p: float, q: float) -> jax.Array:
+    """1 / (1 + a u^q / (1 + u^(q-p))), u = r / r0: dimensionless, 1 at r = 0, falling as u^-p... for large r."""
+    u = r / r0
+    return 1 / (1 + a * u**q / (1 + u ** (q - p)))
+
+
+def zbl(r: jax.Array, product: jax.Array, length: jax.Array, coefficients: Sequence[float]) -> jax.Array:
+    """COULOMB product / r * sum_k c_k exp(-d_k r / length), eV. product: Z1 Z2; length: screening length, Å."""
+    s = r / length
+    return COULOMB * product / r * sum(c * jnp.exp(-d * s) for c, d in zip(coefficients, ZBL_DECAY, strict=True))
+
+
+def hidden(features: jax.Array, matrices: Sequence[jax.Array]) -> jax.Array:
+    """silu(silu(x W0) W1) ... for features (..., B): (..., H). Without biases, so zero features give zero."""
+    for matrix in matrices:
+        features = jax.nn.silu(jnp.matmul(features, matrix, precision=HIGHEST))
+    return features
+
+
+class PiecewiseTable(NamedTuple):
+    """Functions of r as cubic polynomials on equal intervals, for several pairs of species.
+
+    On interval i a function is c0 + x (c1 + x (c2 + x c3)), x from 0 to 1 across it. Coefficients of B-splines would be
+    fewer, but in float32 the slope would be a difference of nearly equal ones: forces lose two digits.
+
+    coefficients: (pairs, intervals, 4, F). start: () Å. inverse_spacing: () intervals per Å.
+    """
+
+    coefficients: Any
+    start: Any
+    inverse_spacing: Any
+
+
+def look_up(table: PiecewiseTable, r: jax.Array, pair: jax.Array) -> jax.Array:
+    """The functions at r, for each element from row `pair` of the table: (...,) -> (..., F).
+
+    Held at the value of the table's start below it, and of its end (the cutoff, where it is zero) beyond it.
+    """
+    _, intervals, powers, functions = table.coefficients.shape
+    place = jnp.clip((r - table.start) * table.inverse_spacing, 0, intervals)
+    interval = jnp.minimum(place.astype(jnp.int32), intervals - 1)
+    x = place - interval
+    rows = table.coefficients.reshape(-1, functions)
+    first = (interval + pair * intervals) * powers
+    value = jnp.zeros((), r.dtype)
+    for power in range(powers):
+        row = rows.at[first + power].get(mode="promise_in_bounds", wrap_negative_indices=False)
+        value = value + row * (x**power)[..., None]
+    return value

@@ -1,0 +1,418 @@
+"""MACE as a pure function of neighbour vectors: site energies, and their derivatives.
+
+`prepare` turns the arrays of a checkpoint into the parameters of the species at hand; everything that depends on
+species alone is multiplied out there, once, in float64:
+
+- the first layer's features are a table by species, so its gather, its radial output matrix and its linear mixing are
+  one matrix for each pair of species (`first.l`), and no neighbour's features are ever gathered;
+- couplings and weights of the symmetric contraction become one polynomial for each species and channel.
+
+Energies here are without the isolated atoms E0: those are hundreds of eV for each atom and would take the digits of a
+float32 sum. Add `Mace.isolated` on the host, in float64.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import e3nn_jax
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ase.data import atomic_numbers, chemical_symbols
+from numpy.typing import NDArray
+
+from kernels.mace import radial
+from kernels.mace.contraction import Polynomial, contract, contract_plain, pack
+from kernels.mace.convolution import Couplings, convolve, convolve_plain
+from kernels.mace.spherical_harmonics import spherical_harmonics
+from kernels.species import species_of
+from refine.errors import InputError
+from refine.potentials.mace.architecture import Architecture, Checkpoint, Layer, monomials
+from refine.potentials.mace.tabulate import FINEST, sampling_points, tabulate
+
+_einsum = functools.partial(jnp.einsum, precision=radial.HIGHEST)
+
+CONVOLUTION_CHUNK, CONTRACTION_CHUNK = 4, 32
+"""Atoms worked on at a time on a CPU, where the arrays of that many stay in the cache (experiments/benchmarks/mace.py).
+An accelerator takes all at once up to `ACCELERATOR_CHUNK`, which bounds the memory."""
+ACCELERATOR_CHUNK = 1024
+
+
+class Mace:
+    """A MACE model for atoms that are sorted by species; every method is a pure function of `params`.
+
+    Args:
+        checkpoint: the model.
+        species: chemical symbols, in the order of the atoms.
+        n_per_species: atoms of each.
+        head: of a model with several; may be left out where there is one.
+        precision: "float32" or "float64".
+        plain: the reference formulas instead of the fast kernels: several times slower, but differentiable by the
+            weights (through `prepare`), in forward mode, and any number of times.
+        table: interpolate the radial network instead of evaluating it (`refine.potentials.mace.tabulate`); default:
+            in float32, unless plain.
+
+    Attributes:
+        cutoff: Å.
+        isolated: (S,) float64 eV, energies of the isolated atoms, which are not part of the site energies.
+        params: the argument of the methods, arrays of the precision.
+
+    Raises:
+        InputError: a species that the model does not know, an unknown head, an unknown precision.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        species: Sequence[str],
+        n_per_species: tuple[int, ...],
+        *,
+        head: str | None = None,
+        precision: str = "float32",
+        plain: bool = False,
+        table: bool | None = None,
+    ) -> None:
+        if precision not in ("float32", "float64"):
+            raise InputError(f"precision is {precision!r}; it must be float32 or float64")
+        if len(species) != len(n_per_species):
+            raise ValueError(f"{len(species)} species and {len(n_per_species)} numbers of atoms")
+        self.architecture = checkpoint.architecture
+        self.species, self.n_per_species = tuple(species), tuple(n_per_species)
+        self.cutoff, self.precision, self.plain = self.architecture.r_max, precision, plain
+        self.table = precision == "float32" and not plain if table is None else table
+        self._rows = _rows(self.architecture, self.species, checkpoint.origin)
+        self._head = _head(self.architecture, head, checkpoint.origin)
+        self._couplings = [_couplings(layer) for layer in self.architecture.layers]
+        self.isolated: NDArray[np.float64] = checkpoint.weights["energies"][self._head, self._rows]
+        params = self.prepare(checkpoint.weights)
+        if self.table:
+            params = self._tabulated(params)
+        with jax.enable_x64(precision == "float64"):
+            self.params = jax.tree.map(lambda leaf: jnp.asarray(leaf, precision), params)
+
+    def prepare(self, weights: Mapping[str, Any], xp: Any = np) -> dict[str, Any]:
+        """The parameters of an evaluation without tables, from `Checkpoint.weights`.
+
+        With xp = jax.numpy it can be traced, and differentiated together with a `plain` evaluation.
+        """
+        architecture, rows = self.architecture, self._rows
+        numbers = np.array([architecture.species[row] for row in rows], float)
+        params: dict[str, Any] = {
+            "bessel": weights["bessel"],
+            "scale": architecture.scale[self._head],
+            "shift": architecture.shift[self._head],
+        }
+        if architecture.agnesi is not None or architecture.zbl is not None:
+            radii = weights["covalent_radii"][rows]
+            params["contact"] = radii[:, None] + radii[None, :]
+        if architecture.zbl is not None:
+            power = numbers**architecture.zbl.a_exp
+            params["screening"] = architecture.zbl.a_prefactor * radial.BOHR / (power[:, None] + power[None, :])
+            params["charges"] = numbers[:, None] * numbers[None, :]
+        params["layers"] = [self._prepare_layer(t, layer, weights, xp) for t, layer in enumerate(architecture.layers)]
+        return params
+
+    def site_energies(self, params: Any, vectors: jax.Array, senders: jax.Array) -> jax.Array:
+        """Energy of each atom without its E0: (N,) eV.
+
+        vectors: (N, K, 3) Å, from each neighbour to the atom, r_i - r_j with the image. A place that is not used has
+        any vector that is finite and not shorter than the cutoff; it then adds exactly nothing.
+        senders: (N, K) int32, the atom in each place.
+        """
+        architecture = self.architecture
+        receiver = jnp.asarray(np.repeat(np.arange(len(self.species)), self.n_per_species)[:, None], jnp.int32)
+        sender = species_of(senders, self.n_per_species)
+        r = jnp.sqrt(jnp.sum(vectors * vectors, axis=-1))
+        harmonics = spherical_harmonics(vectors / r[..., None], architecture.max_ell)
+        if not self.table:
+            pair = {"contact": params["contact"][receiver, sender]} if "contact" in params else {}
+            features, cut = self._features(params["bessel"], r, **pair)
+        energy = jnp.zeros(vectors.shape[0], vectors.dtype)
+        if architecture.zbl is not None:
+            energy += self._repulsion(params, r, receiver, sender)
+        h = None
+        for t, layer in enumerate(architecture.layers):
+            own = params["layers"][t]
+            if self.table:
+                a, density = self._split(layer, radial.look_up(own["table"], r, self._table_row(receiver, sender)))
+            else:
+                a, density = self._network(layer, own, features, cut)
+            if t == 0:
+                message = self._first_message(layer, own, harmonics, a, sender)
+            else:
+                message = self._message(t, layer, own, h, senders, harmonics, a)
+            if layer.density:
+                message = message / (1 + jnp.sum(density, axis=1))[:, None, None]
+            h = self._product(layer, own, message, h, receiver)
+            energy += self._readout(layer, own, h[:, 0])
+        return params["scale"] * energy + params["shift"]
+
+    def energies_and_gradients(
+        self, params: Any, vectors: jax.Array, senders: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Site energies (N,) eV, and the derivative of their sum by the vectors, (N, K, 3) eV/Å."""
+
+        def total(vectors: jax.Array) -> tuple[jax.Array, jax.Array]:
+            sites = self.site_energies(params, vectors, senders)
+            return jnp.sum(sites), sites
+
+        (_, sites), gradient = jax.value_and_grad(total, has_aux=True)(vectors)
+        return sites, gradient
+
+    # ---- parameters of the species at hand
+
+    def _prepare_layer(self, t: int, layer: Layer, weights: Mapping[str, Any], xp: Any) -> dict[str, Any]:
+        def of(name: str) -> Any:
+            return weights[f"layers.{t}.{name}"]
+
+        rows = self._rows
+        own: dict[str, Any] = {
+            "radial": [of(f"radial.{k}") for k in range(layer.radial_hidden)],
+            "linear": [of(f"linear.{l}") for l in layer.l_out],
+            "product": _polynomial(layer, of, rows, xp),
+        }
+        if layer.density:
+            own["density"] = of("density")[:, 0]
+        if t == 0:
+            own |= self._prepare_first(layer, of, weights["embedding"][rows], xp)
+        else:
+            own["up"] = [of(f"up.{l}") for l in layer.l_in]
+            own["matrix"] = of("radial.last")
+            own["mix"] = [of(f"message.{l}") for l in layer.l_message]
+            shared = [l for l in layer.l_in if l in layer.l_out] if layer.residual else layer.l_message
+            own["skip"] = [of(f"skip.{l}")[rows] for l in shared]
+        if layer.readout != "none":
+            own["readout"] = self._prepare_readout(layer, of)
+        return own
+
+    def _prepare_first(self, layer: Layer, of: Any, embedding: Any, xp: Any) -> dict[str, Any]:
+        """`first`: for each l one matrix (receivers or 1, senders, H, C) from radial layer to message."""
+        up = embedding @ of("up.0")
+        first = []
+        for l in layer.l_message:
+            (k,) = layer.paths_to(l)
+            # w3j(0, l, l) is a Kronecker delta over sqrt(2l + 1)
+            factor = layer.path_factors[k] / np.sqrt(2 * l + 1)
+            matrix = xp.einsum("hc,sc,cd->shd", of("radial.last")[:, k], up, of(f"message.{l}")[0]) * factor
+            if layer.residual:
+                first.append(matrix[None])
+            else:
+                first.append(xp.einsum("shc,zcd->zshd", matrix, of(f"skip.{l}")[self._rows]))
+        extra = {"first": first}
+        if layer.residual:
+            extra["first_skip"] = xp.einsum("sc,scd->sd", embedding, of("skip.0")[self._rows])
+        return extra
+
+    def _tabulated(self, params: dict[str, Any]) -> dict[str, Any]:
+        """The parameters with a table in each layer instead of its radial network."""
+        # a transform that knows species makes the functions of each pair differ
+        contact = params["contact"].ravel()[:, None] if self.architecture.agnesi is not None else None
+        rows = 1 if contact is None else len(contact)
+
+        @functools.partial(jax.jit, static_argnums=0)
+        def values_and_slopes(layer: Layer, own: Any, r: jax.Array) -> tuple[jax.Array, jax.Array]:
+            def network(r: jax.Array) -> jax.Array:
+                a, density = self._network(layer, own, *self._features(params["bessel"], r, contact))
+                return a if density is None else jnp.concatenate([a, density[..., None]], axis=-1)
+
+            return jax.jvp(network, (r,), (jnp.ones_like(r),))
+
+        layers = []
+        r = np.broadcast_to(sampling_points(self.cutoff), (rows, FINEST + 1))
+        for layer, own in zip(self.architecture.layers, params["layers"], strict=True):
+            kept = {key: value for key, value in own.items() if key not in ("radial", "density")}
+            network = {key: value for key, value in own.items() if key not in kept}
+            with jax.enable_x64(True):
+                values, slopes = jax.device_get(values_and_slopes(layer, network, jnp.asarray(r)))
+            layers.append(kept | {"table": tabulate(values, slopes, self.cutoff)})
+        return {**params, "layers": layers}
+
+    def _prepare_readout(self, layer: Layer, of: Any) -> list[Any]:
+        if layer.readout == "linear":
+            return [of("readout.0")[:, self._head]]
+        units = slice(self._head * layer.readout_hidden, (self._head + 1) * layer.readout_hidden)
+        return [of("readout.0")[:, units], of("readout.1")[units, self._head]]
+
+    # ---- the parts of an evaluation
+
+    def _features(
+        self, wave_numbers: jax.Array, r: jax.Array, contact: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array | None]:
+        """Input of the radial networks (..., B), and the envelope where it belongs to their output."""
+        architecture = self.architecture
+        cut = radial.envelope(r, architecture.r_max, architecture.envelope_power)[..., None]
+        if architecture.agnesi is not None:
+            assert contact is not None
+            agnesi = architecture.agnesi
+            r = radial.agnesi(r, contact / 2, agnesi.a, agnesi.p, agnesi.q)
+        features = radial.bessel(r, wave_numbers, architecture.bessel_prefactor)
+        return (features, cut) if architecture.envelope_on_weights else (features * cut, None)
+
+    @staticmethod
+    def _network(layer: Layer, own: Any, features: jax.Array, cut: jax.Array | None) -> tuple[jax.Array, Any]:
+        """Last hidden layer of the radial network (..., H), and the density function (...,) where there is one."""
+        a = radial.hidden(features, own["radial"])
+        density = jnp.tanh(_einsum("...b,b->...", features, own["density"]) ** 2) if layer.density else None
+        if cut is None:
+            return a, density
+        return a * cut, None if density is None else density * cut[..., 0]
+
+    def _repulsion(self, params: Any, r: jax.Array, receiver: jax.Array, sender: jax.Array) -> jax.Array:
+        zbl = self.architecture.zbl
+        assert zbl is not None
+        charges, screening, contact = (params[name][receiver, sender] for name in ("charges", "screening", "contact"))
+        pair = radial.zbl(r, charges, screening, zbl.c) * radial.envelope(r, contact, zbl.p)
+        return jnp.sum(pair, axis=1) / 2
+
+    @staticmethod
+    def _split(layer: Layer, functions: jax.Array) -> tuple[jax.Array, Any]:
+        """What a table holds, as `_network` gives it."""
+        return (functions[..., :-1], functions[..., -1]) if layer.density else (functions, None)
+
+    def _table_row(self, receiver: jax.Array, sender: jax.Array) -> jax.Array:
+        """Row of the tables for each edge: without a transform that knows species there is one for all."""
+        if self.architecture.agnesi is None:
+            return jnp.zeros((), jnp.int32)
+        return receiver * len(self.species) + sender
+
+    def _first_message(
+        self, layer: Layer, own: Any, harmonics: jax.Array, a: jax.Array, sender: jax.Array
+    ) -> jax.Array:
+        """(N, D, C) from the sums over the neighbours of each species of Y a, (N, D, S H)."""
+        n, places, hidden = a.shape
+        number = len(self.species)
+        if number > 1:
+            of_species = sender[..., None, None] == jnp.arange(number, dtype=sender.dtype)[:, None]
+            a = jnp.where(of_species, a[:, :, None], 0).reshape(n, places, number * hidden)
+        sums = _einsum("nkm,nkh->nmh", harmonics, a)
+        parts = []
+        for l, matrix in zip(layer.l_message, own["first"], strict=True):
+            part = sums[:, l * l : (l + 1) ** 2]
+            flat = matrix.reshape(matrix.shape[0], number * hidden, -1)
+            parts.append(_einsum("nmh,hd->nmd", part, flat[0]) if len(flat) == 1 else self._by_species(part, flat))
+        return jnp.concatenate(parts, axis=1)
+
+    def _message(
+        self, t: int, layer: Layer, own: Any, h: Any, senders: jax.Array, harmonics: jax.Array, a: jax.Array
+    ) -> jax.Array:
+        """(N, D, C): features gathered from the neighbours, convolved and mixed."""
+        lifted = [
+            _einsum("nmc,cd->nmd", block, matrix)
+            for block, matrix in zip(_blocks(h, layer.l_in), own["up"], strict=True)
+        ]
+        couplings = self._couplings[t]
+        arguments = (jnp.concatenate(lifted, axis=1), senders, harmonics, a, own["matrix"], couplings)
+        paths = convolve_plain(*arguments) if self.plain else convolve(*arguments, self._chunk(CONVOLUTION_CHUNK))
+        slices = couplings.result_slices()
+        parts = []
+        for l, mix in zip(layer.l_message, own["mix"], strict=True):
+            # one product over paths and channels
+            ending = jnp.concatenate([paths[:, slices[k]] for k in layer.paths_to(l)], axis=2)
+            parts.append(_einsum("nmx,xd->nmd", ending, mix.reshape(-1, mix.shape[-1])))
+        if not layer.residual:
+            parts = [self._by_species(part, skip) for part, skip in zip(parts, own["skip"], strict=True)]
+        return jnp.concatenate(parts, axis=1)
+
+    def _product(self, layer: Layer, own: Any, message: jax.Array, h: Any, receiver: jax.Array) -> jax.Array:
+        """Outgoing features (N, sum over l_out of 2l + 1, C)."""
+        if self.plain:
+            contracted = contract_plain(message, own["product"], self.n_per_species)
+        else:
+            contracted = contract(message, own["product"], self.n_per_species, self._chunk(CONTRACTION_CHUNK))
+        out = {
+            l: _einsum("nmc,cd->nmd", block, matrix)
+            for l, block, matrix in zip(layer.l_out, _blocks(contracted, layer.l_out), own["linear"], strict=True)
+        }
+        if "first_skip" in own:
+            out[0] += own["first_skip"][receiver]
+        elif layer.residual:
+            blocks = dict(zip(layer.l_in, _blocks(h, layer.l_in), strict=True))
+            shared = [l for l in layer.l_in if l in layer.l_out]
+            for l, skip in zip(shared, own["skip"], strict=True):
+                out[l] += self._by_species(blocks[l], skip)
+        return jnp.concatenate([out[l] for l in layer.l_out], axis=1)
+
+    def _readout(self, layer: Layer, own: Any, scalars: jax.Array) -> jax.Array | float:
+        if layer.readout == "none":
+            return 0.0
+        value = jnp.matmul(scalars, own["readout"][0], precision=radial.HIGHEST)
+        if layer.readout == "nonlinear":
+            value = jnp.matmul(jax.nn.silu(value), own["readout"][1], precision=radial.HIGHEST)
+        return value
+
+    def _by_species(self, x: jax.Array, matrices: jax.Array) -> jax.Array:
+        """(N, m, C) times the matrix (S, C, D) of each atom's own species."""
+        atoms = jnp.split(x, np.cumsum(self.n_per_species)[:-1].tolist())
+        return jnp.concatenate(
+            [_einsum("nmc,cd->nmd", part, matrix) for part, matrix in zip(atoms, matrices, strict=True)]
+        )
+
+    @staticmethod
+    def _chunk(on_cpu: int) -> int:
+        return on_cpu if jax.default_backend() == "cpu" else ACCELERATOR_CHUNK
+
+
+def _rows(architecture: Architecture, species: Sequence[str], origin: str) -> NDArray[np.int64]:
+    known = list(architecture.species)
+    rows = []
+    for symbol in species:
+        if atomic_numbers.get(symbol) not in known:
+            names = ", ".join(chemical_symbols[z] for z in known)
+            raise InputError(f"the model does not know {symbol}", where=origin, fix=f"it knows {names}")
+        rows.append(known.index(atomic_numbers[symbol]))
+    return np.array(rows, np.int64)
+
+
+def _head(architecture: Architecture, head: str | None, origin: str) -> int:
+    heads = ", ".join(architecture.heads)
+    if head is None:
+        if len(architecture.heads) > 1:
+            raise InputError("the model has several heads", where=origin, fix=f"choose one of {heads}")
+        return 0
+    if head not in architecture.heads:
+        raise InputError(f"the model has no head {head!r}", where=origin, fix=f"it has {heads}")
+    return architecture.heads.index(head)
+
+
+def _couplings(layer: Layer) -> Couplings:
+    """Wigner 3j tensors of unit norm, as in e3nn, times the factors of the paths."""
+    tensors = []
+    for (l1, l2, l3), factor in zip(layer.paths, layer.path_factors, strict=True):
+        if (l1 + l2 + l3) % 2:
+            # where parity forbids a path, e3nn and e3nn_jax differ in sign; MACE has no such path
+            raise ValueError(f"path {(l1, l2, l3)} does not conserve parity")
+        tensors.append(np.asarray(e3nn_jax.clebsch_gordan(l1, l2, l3), np.float64) * factor)
+    return Couplings(layer.paths, tensors)
+
+
+def _polynomial(layer: Layer, of: Any, rows: NDArray[np.int64], xp: Any) -> Polynomial:
+    """Couplings times weights, spread from monomials to symmetric tensors, all outgoing l side by side."""
+    components = sum(2 * l + 1 for l in layer.l_message)
+    tensors: list[Any] = [None, None, None]  # of degree 1, 2, 3
+    for degree in range(1, layer.correlation + 1):
+        index, permutations = _symmetric_index(components, degree)
+        parts = []
+        for l in layer.l_out:
+            product = of(f"product.{l}.{degree}")
+            product = product[rows if len(product) > 1 else [0] * len(rows)]
+            coefficients = xp.einsum("mdk,zkc->zcdm", of(f"basis.{l}.{degree}"), product)
+            parts.append(coefficients[..., index] / permutations)
+        tensors[degree - 1] = xp.concatenate(parts, axis=2)
+    return pack(tensors[0], tensors[1], tensors[2], xp=xp)
+
+
+@functools.cache
+def _symmetric_index(components: int, degree: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """For each element of a (components,)^degree tensor: its monomial's number, and how many elements share it."""
+    number = {tuple(indices): m for m, indices in enumerate(monomials(components, degree).tolist())}
+    grid = np.sort(np.moveaxis(np.indices((components,) * degree), 0, -1), axis=-1)
+    index = np.array([number[tuple(i)] for i in grid.reshape(-1, degree).tolist()]).reshape((components,) * degree)
+    return index, np.bincount(index.ravel())[index].astype(np.float64)
+
+
+def _blocks(h: jax.Array, ls: tuple[int, ...]) -> list[jax.Array]:
+    """(N, sum over l of 2l + 1, C) cut by l."""
+    return jnp.split(h, np.cumsum([2 * l + 1 for l in ls])[:-1].tolist(), axis=1)

@@ -1,0 +1,72 @@
+"""The contraction against an evaluation by explicit tensors, and its stored derivative against differentiation."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kernels.mace.contraction import Polynomial, contract, contract_plain, pack
+
+N_PER_SPECIES, CHANNELS, RESULTS, COMPONENTS = (5, 1, 3), 2, 4, 9
+
+
+@pytest.fixture(autouse=True)
+def _double() -> object:
+    with jax.enable_x64(True):
+        yield
+
+
+def _symmetric(rng: np.random.Generator, degree: int) -> np.ndarray:
+    raw = rng.normal(size=(3, CHANNELS, RESULTS, *(COMPONENTS,) * degree))
+    orders = list(itertools.permutations(range(degree)))
+    return sum(raw.transpose(0, 1, 2, *(3 + o for o in order)) for order in orders) / len(orders)
+
+
+def _case(degree: int) -> tuple[np.ndarray, list[np.ndarray], Polynomial]:
+    rng = np.random.default_rng(degree)
+    tensors = [_symmetric(rng, d) if d <= degree else None for d in (1, 2, 3)]
+    x = rng.normal(size=(sum(N_PER_SPECIES), COMPONENTS, CHANNELS))
+    return x, [t for t in tensors if t is not None], jax.tree.map(jnp.asarray, pack(*tensors))
+
+
+def _by_tensors(x: np.ndarray, tensors: list[np.ndarray]) -> np.ndarray:
+    species = np.repeat(np.arange(3), N_PER_SPECIES)
+    total = 0.0
+    for tensor in tensors:
+        value = tensor[species]  # (N, C, E, D, ...)
+        while value.ndim > 3:
+            value = np.einsum("nce...i,nic->nce...", value, x)
+        total = total + value
+    return total.transpose(0, 2, 1)
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3])
+@pytest.mark.parametrize("chunk", [1, 2, 100])
+def test_value(degree: int, chunk: int) -> None:
+    x, tensors, polynomial = _case(degree)
+    expected = _by_tensors(x, tensors)
+    np.testing.assert_allclose(contract_plain(jnp.asarray(x), polynomial, N_PER_SPECIES), expected, rtol=1e-10)
+    np.testing.assert_allclose(contract(jnp.asarray(x), polynomial, N_PER_SPECIES, chunk), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3])
+@pytest.mark.parametrize("chunk", [2, 100])
+def test_derivative(degree: int, chunk: int) -> None:
+    x, _, polynomial = _case(degree)
+    plain = jax.grad(lambda x: jnp.sum(contract_plain(x, polynomial, N_PER_SPECIES) ** 2))(jnp.asarray(x))
+    fast = jax.grad(lambda x: jnp.sum(contract(x, polynomial, N_PER_SPECIES, chunk) ** 2))(jnp.asarray(x))
+    np.testing.assert_allclose(fast, plain, rtol=1e-10, atol=1e-10)
+
+
+def test_no_silent_derivative_by_the_coefficients() -> None:
+    x, _, polynomial = _case(3)
+    with pytest.raises(TypeError, match="contract_plain"):
+        jax.grad(lambda p: jnp.sum(contract(jnp.asarray(x), p, N_PER_SPECIES, 2)))(polynomial)
+
+
+def test_packing_in_jax_is_packing_in_numpy() -> None:
+    _, tensors, polynomial = _case(3)
+    traced = jax.jit(lambda *t: pack(*t, xp=jnp))(*tensors)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-14), traced, polynomial)

@@ -1,0 +1,96 @@
+"""Radial functions against their formulas in numpy, their limits, and tables against what was tabulated."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kernels.mace import radial
+
+
+@pytest.fixture(autouse=True)
+def _double() -> object:
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.mark.parametrize("power", [2.0, 5.0, 6.0, 5.5])
+def test_envelope_falls_from_one_to_zero_with_two_derivatives(power: float) -> None:
+    cutoff = 4.0
+    value = lambda r: radial.envelope(r, cutoff, power)
+    assert value(jnp.asarray(0.0)) == 1.0
+    assert value(jnp.asarray(4.0)) == 0.0
+    assert value(jnp.asarray(9.0)) == 0.0
+    near = jnp.asarray(cutoff - 1e-6)
+    assert abs(jax.grad(value)(near)) < 1e-8
+    assert abs(jax.grad(jax.grad(value))(near)) < 1e-4
+    r, u = 3.1, 3.1 / 4.0
+    p = power
+    expected = 1 - (p + 1) * (p + 2) / 2 * u**p + p * (p + 2) * u ** (p + 1) - p * (p + 1) / 2 * u ** (p + 2)
+    np.testing.assert_allclose(value(jnp.asarray(r)), expected, rtol=1e-12)
+
+
+def test_bessel() -> None:
+    r, k = np.array([0.7, 2.0, 5.9]), np.pi / 6 * np.arange(1, 9)
+    found = radial.bessel(jnp.asarray(r), jnp.asarray(k), np.sqrt(2 / 6))
+    np.testing.assert_allclose(found, np.sqrt(2 / 6) * np.sin(k * r[:, None]) / r[:, None], rtol=1e-13)
+
+
+def test_agnesi_at_contact() -> None:
+    """u = 1: 1 / (1 + a/2)."""
+    np.testing.assert_allclose(radial.agnesi(jnp.asarray(1.4), 1.4, 1.0805, 4.5791, 0.9183), 1 / (1 + 1.0805 / 2))
+
+
+def test_zbl_is_a_screened_coulomb_energy() -> None:
+    c = (0.1818, 0.5099, 0.2802, 0.02817)
+    r, length = 0.9, 0.12
+    phi = sum(a * np.exp(-d * r / length) for a, d in zip(c, radial.ZBL_DECAY, strict=True))
+    found = radial.zbl(jnp.asarray(r), jnp.asarray(26.0 * 8.0), jnp.asarray(length), c)
+    np.testing.assert_allclose(found, radial.COULOMB * 26 * 8 / r * phi, rtol=1e-13)
+
+
+def test_network_of_nothing_is_nothing() -> None:
+    """What makes places that are not used harmless: no bias anywhere."""
+    matrices = [jnp.ones((8, 16)), jnp.ones((16, 16))]
+    assert not radial.hidden(jnp.zeros((3, 8)), matrices).any()
+
+
+def _table(rng: np.random.Generator, intervals: int = 50) -> radial.PiecewiseTable:
+    return radial.PiecewiseTable(
+        jnp.asarray(rng.normal(size=(3, intervals, 4, 5))), jnp.asarray(0.5), jnp.asarray(intervals / 4.5)
+    )
+
+
+def test_table_is_its_polynomials() -> None:
+    rng = np.random.default_rng(0)
+    table = _table(rng)
+    r, pair = rng.uniform(0.5, 5.0, (7, 4)), rng.integers(0, 3, (7, 4))
+    place = (r - 0.5) * 50 / 4.5
+    x = place - np.floor(place)
+    pieces = np.asarray(table.coefficients)[pair, np.floor(place).astype(int)]
+    expected = sum(pieces[..., power, :] * x[..., None] ** power for power in range(4))
+    np.testing.assert_allclose(radial.look_up(table, jnp.asarray(r), jnp.asarray(pair)), expected, rtol=1e-12)
+
+
+def test_table_is_held_outside() -> None:
+    table = _table(np.random.default_rng(1))
+    low = radial.look_up(table, jnp.asarray([0.0, 0.5]), jnp.asarray(1))
+    high = radial.look_up(table, jnp.asarray([5.0, 77.0]), jnp.asarray(1))
+    np.testing.assert_array_equal(low[0], low[1])
+    np.testing.assert_array_equal(high[0], high[1])
+    np.testing.assert_allclose(high[1], np.asarray(table.coefficients)[1, -1].sum(axis=0), rtol=1e-12)
+
+
+def test_slope_of_a_table_keeps_float32() -> None:
+    """The slope has coefficients of its own and is no difference of values, which would cost a factor of 100."""
+    intervals, start, end = 512, 0.25, 6.0
+    r = np.linspace(start, end, intervals + 1)
+    step = r[1] - r[0]
+    y, d = np.sin(3 * r) + 2, 3 * np.cos(3 * r) * step
+    rise = np.diff(y)
+    pieces = np.stack([y[:-1], d[:-1], 3 * rise - 2 * d[:-1] - d[1:], d[:-1] + d[1:] - 2 * rise], axis=1)
+    table = radial.PiecewiseTable(*(jnp.asarray(a, jnp.float32) for a in (pieces[None, :, :, None], start, 1 / step)))
+    at = np.random.default_rng(0).uniform(start, end, 500).astype(np.float32)
+    slope = jax.vmap(jax.grad(lambda r: radial.look_up(table, r, jnp.asarray(0))[0]))(jnp.asarray(at))
+    assert slope.dtype == jnp.float32
+    np.testing.assert_allclose(slope, 3 * np.cos(3 * at.astype(float)), atol=1e-5)
