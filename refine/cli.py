@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 import refine
 from refine.errors import RefineError
+from refine.models_cli import models
 
 INPUT_ERROR, INTERRUPTED = 2, 130
 """Exit codes: an error that the user can mend; Ctrl-C."""
@@ -37,6 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(models, name="models")
 
 
 def main() -> None:

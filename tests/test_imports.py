@@ -20,7 +20,7 @@ LAYERS: dict[str, set[str]] = {
     "refine.config": set(),
     "refine.data": set(),
     "refine.scattering": {"kernels", "refine.data"},
-    "refine.potentials": {"kernels"},
+    "refine.potentials": {"kernels", "refine.files"},
     "refine.sampling": {"kernels"},
     "refine.refinement": {
         "kernels",
@@ -91,7 +91,7 @@ def test_arrows_of_the_architecture(name: str) -> None:
 @pytest.mark.parametrize("leaf", LEAVES)
 def test_leaves_are_imported_by_the_top_only(leaf: str) -> None:
     importers = {_part(name) for name in MODULES if leaf in _parts_imported(name)} - {leaf}
-    assert importers <= {"refine.cli", "refine.results"}
+    assert importers <= {"refine.cli", "refine.models_cli", "refine.results"}
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("kernels")])
@@ -119,19 +119,30 @@ def _loaded_by(code: str) -> set[str]:
     return set(output.rpartition("LOADED")[2].split())
 
 
-RUN_HELP = """
+RUN = """
 from refine.cli import app
 try:
-    app(["{0}"] if "{0}" == "--help" else ["{0}", "--help"])
+    app("{0}".split())
 except SystemExit as exit:
     assert exit.code == 0
 """
 
+QUICK = (
+    "--help",
+    "run --help",
+    "report --help",
+    "models --help",
+    "models list",
+    "models list --json",
+    *(f"models {command} --help" for command in ("inspect", "fetch", "convert", "check")),
+)
+"""Commands that answer at once."""
+
 
 @pytest.mark.parametrize(
     "code",
-    ["import refine", "import refine.config", *(RUN_HELP.format(command) for command in ("--help", "run", "report"))],
-    ids=["import", "config", "help", "run", "report"],
+    ["import refine", "import refine.config", *(RUN.format(words) for words in QUICK)],
+    ids=["import", "config", *QUICK],
 )
 def test_nothing_slow_is_loaded_before_it_is_needed(code: str) -> None:
     assert _loaded_by(code) == set()

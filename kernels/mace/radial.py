@@ -61,7 +61,8 @@ class PiecewiseTable(NamedTuple):
     On interval i a function is c0 + x (c1 + x (c2 + x c3)), x from 0 to 1 across it. Coefficients of B-splines would be
     fewer, but in float32 the slope would be a difference of nearly equal ones: forces lose two digits.
 
-    coefficients: (pairs, intervals, 4, F). start: () Å. inverse_spacing: () intervals per Å.
+    coefficients: (pairs, intervals + 1, 4, F); the last interval is zero and stands for everything beyond the others.
+    start: () Å. inverse_spacing: () intervals per Å.
     """
 
     coefficients: Any
@@ -72,11 +73,11 @@ class PiecewiseTable(NamedTuple):
 def look_up(table: PiecewiseTable, r: jax.Array, pair: jax.Array) -> jax.Array:
     """The functions at r, for each element from row `pair` of the table: (...,) -> (..., F).
 
-    Held at the value of the table's start below it, and of its end (the cutoff, where it is zero) beyond it.
+    Held at the value of the table's start below it; zero from its end on.
     """
     _, intervals, powers, functions = table.coefficients.shape
-    place = jnp.clip((r - table.start) * table.inverse_spacing, 0, intervals)
-    interval = jnp.minimum(place.astype(jnp.int32), intervals - 1)
+    place = jnp.clip((r - table.start) * table.inverse_spacing, 0, intervals - 1)
+    interval = place.astype(jnp.int32)
     x = place - interval
     rows = table.coefficients.reshape(-1, functions)
     first = (interval + pair * intervals) * powers

@@ -106,12 +106,13 @@ class Mace:
             "shift": architecture.shift[self._head],
         }
         if architecture.agnesi is not None or architecture.zbl is not None:
-            radii = weights["covalent_radii"][rows]
+            radii = xp.asarray(weights["covalent_radii"])[rows]
             params["contact"] = radii[:, None] + radii[None, :]
         if architecture.zbl is not None:
             power = numbers**architecture.zbl.a_exp
-            params["screening"] = architecture.zbl.a_prefactor * radial.BOHR / (power[:, None] + power[None, :])
-            params["charges"] = numbers[:, None] * numbers[None, :]
+            screening = architecture.zbl.a_prefactor * radial.BOHR / (power[:, None] + power[None, :])
+            params["screening"] = xp.asarray(screening)
+            params["charges"] = xp.asarray(numbers[:, None] * numbers[None, :])
         params["layers"] = [self._prepare_layer(t, layer, weights, xp) for t, layer in enumerate(architecture.layers)]
         return params
 

@@ -44,6 +44,7 @@ def tabulate(values: Array, slopes: Array, r_max: float) -> PiecewiseTable:
         pieces = (nodes[:, :-1], left, 3 * rise - 2 * left - right, left + right - 2 * rise)
         error = sum(piece * 0.5**power for power, piece in enumerate(pieces)) - values[:, step // 2 :: step]
         if (np.abs(error) / scale).max() < TOLERANCE:
-            return PiecewiseTable(np.stack(pieces, axis=2), np.array(START), np.array(1 / spacing))
+            coefficients = np.pad(np.stack(pieces, axis=2), ((0, 0), (0, 1), (0, 0), (0, 0)))
+            return PiecewiseTable(coefficients, np.array(START), np.array(1 / spacing))
         step //= 2
     raise InputError(f"the radial network cannot be tabulated to {TOLERANCE:g}", fix="use precision float64")

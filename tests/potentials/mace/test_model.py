@@ -1,0 +1,160 @@
+"""The model against itself: fast kernels, tables and precisions against the reference formulas, and weights' gradients.
+
+That the reference formulas are MACE is what test_parity.py shows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from refine.errors import InputError
+from refine.potentials.mace.model import Mace
+from tests.potentials.mace.models import random_checkpoint
+
+SPECIES, N_PER_SPECIES = ("O", "Fe"), (5, 4)
+PLACES = 7
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "one layer, cubic": {"layers": 1, "correlation": 3, "channels": 2},
+    "three layers of scalars, linear": {"layers": 3, "l_hidden": 0, "correlation": 1},
+    "tensors, density": {"l_hidden": 2, "channels": 2, "density": True},
+    "mixed by species first": {"residual": False},
+    "agnesi, density, no repulsion": {"agnesi": True, "density": True, "zbl": False},
+}
+
+
+def _edges(seed: int = 0, n: int = 9, r_max: float = 5.0) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors that belong to no configuration: the model is a function of each of them."""
+    rng = np.random.default_rng(seed)
+    directions = rng.normal(size=(n, PLACES, 3))
+    length = rng.uniform(1.2, r_max, (n, PLACES, 1))
+    vectors = directions / np.linalg.norm(directions, axis=-1, keepdims=True) * length
+    vectors[:, -1] = (r_max, 0.0, 0.0)  # a place that is not used
+    return vectors, rng.integers(0, n, (n, PLACES)).astype(np.int32)
+
+
+def _evaluate(model: Mace, vectors: np.ndarray, senders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    with jax.enable_x64(model.precision == "float64"):
+        v = jnp.asarray(vectors, model.precision)
+        energies, gradients = jax.jit(model.energies_and_gradients)(model.params, v, jnp.asarray(senders))
+    assert energies.dtype == gradients.dtype == model.precision
+    return np.asarray(energies, float), np.asarray(gradients, float)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_fast_kernels_and_tables(name: str) -> None:
+    checkpoint = random_checkpoint(1, **VARIANTS[name])
+    edges = _edges()
+    plain = Mace(checkpoint, SPECIES, N_PER_SPECIES, precision="float64", plain=True)
+    energies, gradients = _evaluate(plain, *edges)
+    assert np.ptp(energies) > 1e-3
+    force = np.abs(gradients).max()
+
+    fast = _evaluate(Mace(checkpoint, SPECIES, N_PER_SPECIES, precision="float64"), *edges)
+    np.testing.assert_allclose(fast[0], energies, rtol=1e-12)
+    np.testing.assert_allclose(fast[1], gradients, atol=1e-12 * force)
+
+    single = Mace(checkpoint, SPECIES, N_PER_SPECIES)
+    assert single.table
+    found = _evaluate(single, *edges)
+    np.testing.assert_allclose(found[0], energies, rtol=1e-5)
+    np.testing.assert_allclose(found[1], gradients, atol=1e-5 * force)
+
+
+def test_tables_in_float64() -> None:
+    """Their own error, which float32 hides."""
+    checkpoint = random_checkpoint(8, density=True, agnesi=True)
+    models = [Mace(checkpoint, SPECIES, N_PER_SPECIES, precision="float64", table=table) for table in (False, True)]
+    (energies, gradients), found = (_evaluate(model, *_edges()) for model in models)
+    np.testing.assert_allclose(found[0], energies, rtol=1e-7)
+    np.testing.assert_allclose(found[1], gradients, atol=3e-7 * np.abs(gradients).max())
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_places_that_are_not_used_add_exactly_nothing(precision: str) -> None:
+    model = Mace(random_checkpoint(2, density=True, agnesi=True), SPECIES, N_PER_SPECIES, precision=precision)
+    vectors, senders = _edges()
+    far = np.broadcast_to([0.0, -1.7 * model.cutoff, 0.3], (9, 4, 3))
+    more = np.concatenate([vectors, far], axis=1), np.concatenate([senders, np.zeros((9, 4), np.int32)], axis=1)
+    energies, gradients = _evaluate(model, *more)
+    assert not gradients[:, PLACES - 1 :].any()
+    # the longer sums may be added up in another order
+    expected = _evaluate(model, vectors, senders)
+    np.testing.assert_allclose(energies, expected[0], rtol=1e-14 if precision == "float64" else 1e-6)
+
+
+def test_derivative_by_every_weight() -> None:
+    """Against central differences, for one direction in each array."""
+    checkpoint = random_checkpoint(3, density=True, correlation=2)
+    model = Mace(checkpoint, SPECIES, N_PER_SPECIES, precision="float64", plain=True)
+    vectors, senders = _edges()
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        weights = {name: jnp.asarray(array) for name, array in checkpoint.weights.items()}
+        factors = jnp.asarray(rng.normal(size=9))
+
+        @jax.jit
+        def total(weights: dict[str, jax.Array]) -> jax.Array:
+            params = model.prepare(weights, xp=jnp)
+            return jnp.sum(factors * model.site_energies(params, jnp.asarray(vectors), jnp.asarray(senders)))
+
+        slopes = jax.grad(total)(weights)
+        for name, array in weights.items():
+            if name == "energies":
+                continue  # not part of the site energies
+            direction = jnp.asarray(rng.normal(size=array.shape))
+            ends = [total(weights | {name: array + sign * 1e-5 * direction}) for sign in (1, -1)]
+            slope = float(jnp.sum(slopes[name] * direction))
+            assert slope == pytest.approx(float(ends[0] - ends[1]) / 2e-5, rel=1e-5, abs=1e-7), name
+
+
+def test_weights_are_arguments_not_constants() -> None:
+    model = Mace(random_checkpoint(4), SPECIES, N_PER_SPECIES)
+    edges = [jnp.asarray(x) for x in _edges()]
+    compiled = jax.jit(model.site_energies)
+    vectors = jnp.asarray(edges[0], jnp.float32)
+    before = compiled(model.params, vectors, edges[1])
+    after = compiled(model.params | {"scale": 2 * model.params["scale"]}, vectors, edges[1])
+    shift = model.params["shift"]
+    np.testing.assert_allclose(after - shift, 2 * (before - shift), rtol=1e-6)
+    assert compiled._cache_size() == 1
+
+
+def test_heads_differ_and_are_named() -> None:
+    checkpoint = random_checkpoint(5, heads=("pbe", "r2scan"))
+    results = []
+    for head in ("pbe", "r2scan"):
+        model = Mace(checkpoint, SPECIES, N_PER_SPECIES, precision="float64", head=head)
+        results.append(_evaluate(model, *_edges())[0])
+        row = checkpoint.architecture.heads.index(head)
+        np.testing.assert_array_equal(model.isolated, checkpoint.weights["energies"][row][[1, 3]])
+    assert np.abs(results[0] - results[1]).max() > 1e-3
+    with pytest.raises(InputError, match="several heads; choose one of pbe, r2scan"):
+        Mace(checkpoint, SPECIES, N_PER_SPECIES)
+    with pytest.raises(InputError, match="no head 'hse'; it has pbe, r2scan"):
+        Mace(checkpoint, SPECIES, N_PER_SPECIES, head="hse")
+
+
+def test_errors_of_users() -> None:
+    checkpoint = random_checkpoint(6)
+    with pytest.raises(InputError, match="does not know Xe; it knows H, O, Ar, Fe"):
+        Mace(checkpoint, ("O", "Xe"), N_PER_SPECIES)
+    with pytest.raises(InputError, match="float16"):
+        Mace(checkpoint, SPECIES, N_PER_SPECIES, precision="float16")
+
+
+def test_parity_forbidden_paths_are_refused() -> None:
+    """e3nn and e3nn_jax differ in the sign of those."""
+    from dataclasses import replace
+
+    checkpoint = random_checkpoint(7)
+    layer = checkpoint.architecture.layers[1]
+    wrong = replace(layer, paths=((1, 1, 1), *layer.paths[1:]))
+    architecture = replace(checkpoint.architecture, layers=(checkpoint.architecture.layers[0], wrong))
+    with pytest.raises(ValueError, match="parity"):
+        Mace(replace(checkpoint, architecture=architecture), SPECIES, N_PER_SPECIES)
