@@ -1,14 +1,18 @@
 # Everything starts from a bare clone: each target makes .venv and installs what it needs first.
 #   PYTHON  the interpreter that .venv is made with (3.11 or newer)
-#   ARGS    handed on to `refine run` (make run) or pytest (make test)
+#   ARGS    handed on to `refine run` (make run) or pytest (make test, make parity)
+#   TORCH_PYTHON  an interpreter with torch, mace-torch and cuequivariance, instead of .venv-torch made by make parity
 
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+TORCH_BIN := .venv-torch/bin
+TORCH_PYTHON ?= $(TORCH_BIN)/python
+TORCH_INSTALLED := $(if $(filter $(TORCH_BIN)/python,$(TORCH_PYTHON)),.venv-torch/.installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test lint bench reference constraints
+.PHONY: help venv run test parity lint bench reference constraints
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +31,17 @@ run: $(INSTALLED)  ## Refine liquid argon against its measured S(Q) and write ru
 
 test: $(INSTALLED)  ## Run the tests, one file at a time on every core
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+
+parity: $(INSTALLED) $(TORCH_INSTALLED)  ## Compare MACE with mace-torch: every option, and the published architectures
+	rm -rf .parity
+	$(TORCH_PYTHON) -W ignore tests/torch/reference.py all .parity
+	REFINE_PARITY=.parity $(BIN)/python -m pytest -n auto -k "not plain_formulas" tests/potentials/mace/test_parity.py $(ARGS)
+
+.venv-torch/.installed: constraints-torch.txt
+	$(PYTHON) -m venv .venv-torch
+	$(TORCH_BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints-torch.txt \
+	  torch mace-torch cuequivariance
+	@touch $@
 
 lint: $(INSTALLED)  ## Check style and types
 	$(BIN)/ruff check .

@@ -3,8 +3,11 @@
 A list is full (every pair appears under both of its atoms, so no force is scattered) and dense: K places for each
 atom. A place that is not used holds the atom's own index, so its displacement is zero and so is its force: what
 follows needs no mask. When an atom has more than K neighbours nothing is written out of bounds; the list says
-`overflow`, and the caller builds again with more places. Everything but the two planning helpers can be jitted and
-vmapped.
+`overflow`, and the caller builds again with more places. Everything but the planning helpers can be jitted and vmapped.
+
+Where the box is large enough, a neighbour is the nearest image of an atom (`kernels.cell.minimum_image`). In a smaller
+box an atom has several images of another one, and of itself, within reach: there the candidates are the atoms of
+explicit images of the cell (`choose_images`), and the list keeps what is needed to find them again (`Images`).
 
 How a list is made (scatters and cumulative sums over all candidates cost ten times more on a CPU):
 1. atoms are put into the cells of a grid, or all into one; the candidates of an atom are those in the cells around it;
@@ -12,32 +15,52 @@ How a list is made (scatters and cumulative sums over all candidates cost ten ti
 3. the k-th neighbour of an atom is the k-th bit set in its row of words, found by counting bits (`_find_set_bits`).
 """
 
+import itertools
 import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kernels.cell import Components, fractional, minimum_image, perpendicular_heights, split
+from kernels.cell import Components, fractional, inverse_cell, minimum_image, perpendicular_heights, split
 from kernels.fusion import store
 
 WORD = 32  # bits
 PLACES = 8  # capacities are multiples of this: whole vector registers
+MAX_CANDIDATES = 500_000  # atoms in all images together
+
+HIGHEST = jax.lax.Precision.HIGHEST
+
+
+class Images(NamedTuple):
+    """Where the candidates of a list over explicit images are; whole numbers in the type of the positions.
+
+    cells: (M, 3) lattice vectors of each image; the first is zero.
+    home: (N, 3) lattice vectors that carry each atom, where the list was built, into the cell.
+    """
+
+    cells: jax.Array
+    home: jax.Array
 
 
 class NeighborList(NamedTuple):
     """Neighbours of every atom within the list's cutoff at `reference`.
 
     idx: (K, N) int32; column i lists the neighbours of atom i, then i itself in the places left over. K is the
-        capacity asked for, rounded up to a multiple of eight.
+        capacity asked for, rounded up to a multiple of eight. With images, image m of atom j is m N + j.
     reference: (N, 3) Å, the positions that the list was built from.
     overflow: () bool, True when an atom, or a cell of the grid, had more members than places: the list is not complete.
+    images: None where neighbours are nearest images.
+    inner: a second list of the same atoms with a shorter cutoff, or None.
     """
 
     idx: jax.Array
     reference: jax.Array
     overflow: jax.Array
+    images: Images | None = None
+    inner: "NeighborList | None" = None
 
 
 class Grid(NamedTuple):
@@ -85,6 +108,37 @@ def choose_grid(cell: np.ndarray, cutoff: float, n: int, margin: float = 1.5) ->
     return Grid((a, b, c), _round_up(margin * n / (a * b * c) + 4, PLACES))
 
 
+def choose_images(
+    cell: np.ndarray, cutoff: float, n: int, periodic: tuple[bool, bool, bool] = (True, True, True)
+) -> np.ndarray | None:
+    """Images of the cell for `build` with this list cutoff (Å) and n atoms: (M, 3) int64 whole lattice vectors, zero
+    first, or None where the minimum image is right.
+
+    Two atoms in the cell differ by less than one lattice vector along each direction, so image m along a vector with
+    perpendicular height h is out of reach beyond |m| = ceil(cutoff / h). Along a vector that is not periodic there are
+    no images; the cell must be higher there than the atoms are apart, by twice the cutoff. Plain Python: call it
+    outside jit. ValueError where the images hold more than MAX_CANDIDATES atoms.
+    """
+    heights = perpendicular_heights(cell)
+    if cutoff <= heights.min() / 2:
+        return None
+    # a little more than the bound: rounding may leave an atom on either face of the cell
+    reach = np.where(periodic, np.ceil(np.minimum(cutoff / heights, 1e6) + 1e-3), 0).astype(int)
+    if n * float(np.prod(2.0 * reach + 1)) > MAX_CANDIDATES:
+        raise ValueError(
+            f"a cutoff of {cutoff:.3f} Å reaches more than {MAX_CANDIDATES} periodic images of {n} atoms: the cell is "
+            f"only {heights.min():.3f} Å high"
+        )
+    return images_within(reach.tolist())
+
+
+def images_within(reach: Sequence[int]) -> np.ndarray:
+    """All images up to so many lattice vectors along each direction, zero first: (M, 3) int64. More than
+    `choose_images` asks for are right, too."""
+    steps = itertools.product(*(range(-k, k + 1) for k in reach))
+    return np.array(sorted(steps, key=lambda step: step != (0, 0, 0)), np.int64).reshape(-1, 3)
+
+
 def build(
     positions: jax.Array,
     cell: jax.Array,
@@ -93,25 +147,122 @@ def build(
     capacity: int,
     orthorhombic: bool,
     grid: Grid | None = None,
+    images: np.ndarray | jax.Array | None = None,
 ) -> NeighborList:
     """Neighbours within `cutoff` (Å; potential cutoff plus skin) of every atom.
 
     positions: (N, 3) Å, wrapped or not. cell: (3, 3) Å. capacity (static): places per atom, see `estimate_capacity`.
     orthorhombic (static): see `kernels.cell.minimum_image`. grid (static): from `choose_grid`; None tests all pairs.
-    The cutoff must pass `kernels.cell.check_cutoff`. Overflow is reported in the result and never raised; an atom whose
-    position is not a number has no neighbours.
+    images: from `choose_images`, None for nearest images: then the cutoff must pass `kernels.cell.check_cutoff`.
+    Overflow is reported in the result and never raised; an atom whose position is not a number has no neighbours.
     """
     n = positions.shape[0]
     if capacity < 1:
         raise ValueError(f"capacity is {capacity}; a list needs at least one place for each atom")
     if grid is not None and min(grid.shape) < 3:
         raise ValueError(f"a grid of {grid.shape} cells has fewer than three along a lattice vector: use grid=None")
-    cells = _one_cell(n) if grid is None else _grid_cells(positions, cell, grid)
-    words = _near_words(positions, cell, cutoff, cells, orthorhombic)[cells.row].T
-    found = _find_set_bits(words, _round_up(capacity, PLACES))
+    if grid is not None and images is not None:
+        raise ValueError("explicit images are searched without a grid: use grid=None")
+
+    if images is None:
+        kept = None
+        cells = _one_cell(n) if grid is None else _grid_cells(positions, cell, grid)
+        words = _near_words(positions, cutoff, cells, _nearest(cell, orthorhombic))
+    else:
+        kept = _images(positions, cell, images)
+        points = _candidates(positions + _lattice(kept.home, cell), cell, kept)
+        cells = _one_cell(n, points.shape[0])
+        words = _near_words(points, cutoff, cells, _as_it_is)
+    found = _find_set_bits(words[cells.row].T, _round_up(capacity, PLACES))
     neighbors = found.bit if grid is None else _look_up_candidates(cells, found.bit)
     idx = jnp.where(found.exists, neighbors, jnp.arange(n, dtype=jnp.int32))
-    return NeighborList(idx, positions, cells.crowded | jnp.any(found.total > idx.shape[0]))
+    return NeighborList(idx, positions, cells.crowded | jnp.any(found.total > idx.shape[0]), kept)
+
+
+def most_neighbors(
+    positions: jax.Array,
+    cell: jax.Array,
+    cutoff: float | jax.Array,
+    *,
+    orthorhombic: bool,
+    images: np.ndarray | jax.Array | None = None,
+) -> jax.Array:
+    """() int32: the neighbours of the atom that has most of them, what `build` needs as capacity. Same arguments."""
+    if images is None:
+        here = there = split(positions)
+    else:
+        kept = _images(positions, cell, images)
+        placed = positions + _lattice(kept.home, cell)
+        here, there = split(placed), split(_candidates(placed, cell, kept))
+    dx, dy, dz = (a[None] - b[:, None] for a, b in zip(here, there, strict=True))
+    if images is None:
+        dx, dy, dz = minimum_image(dx, dy, dz, cell, orthorhombic)
+    near = dx * dx + dy * dy + dz * dz < cutoff**2
+    return jnp.max(jnp.sum(near, axis=0, dtype=jnp.int32)) - 1  # every atom is near itself
+
+
+def atoms_of(neighbors: NeighborList) -> jax.Array:
+    """The atom in each place of the list, whichever image of it: (K, N) int32."""
+    return neighbors.idx if neighbors.images is None else neighbors.idx % neighbors.idx.shape[1]
+
+
+def points_of(
+    positions: jax.Array, neighbors: NeighborList, cell: jax.Array, orthorhombic: bool
+) -> tuple[Components, Components, Callable[..., Components]]:
+    """What displacements are made of: atoms (N,), what `idx` counts (N,) or (M N,), and what folds their differences.
+
+    fold(here - there[idx]) is r_i - r_j by components, zero in the places that are not used.
+
+    With images the atoms are followed from where the list was built, so they may leave the cell, be wrapped or both:
+    right while none has moved by half of the smallest height of the cell, which a skin below that height guarantees.
+    Differentiable by positions and cell.
+    """
+    if neighbors.images is None:
+        here = split(positions)
+        return here, here, _nearest(cell, orthorhombic)
+    moved = jnp.matmul(positions - neighbors.reference, inverse_cell(cell), precision=HIGHEST)
+    placed = positions + _lattice(neighbors.images.home - jax.lax.stop_gradient(jnp.round(moved)), cell)
+    return split(placed), split(_candidates(placed, cell, neighbors.images)), _as_it_is
+
+
+def displacements(positions: jax.Array, neighbors: NeighborList, cell: jax.Array, orthorhombic: bool) -> Components:
+    """x, y, z of r_i - r_j, (K, N) each, from the neighbour in each place to its atom; zero in places not used.
+
+    positions: (N, 3) Å, wrapped or not. cell: (3, 3) Å. orthorhombic (static): see `kernels.cell.minimum_image`.
+    """
+    here, there, fold = points_of(positions, neighbors, cell, orthorhombic)
+    take = neighbors.idx.astype(jnp.uint32)
+    apart = (
+        a[None] - b.at[take].get(mode="promise_in_bounds", wrap_negative_indices=False)
+        for a, b in zip(here, there, strict=True)
+    )
+    return fold(*apart)
+
+
+def _nearest(cell: jax.Array, orthorhombic: bool) -> Callable[..., Components]:
+    def fold(dx: jax.Array, dy: jax.Array, dz: jax.Array) -> Components:
+        return minimum_image(dx, dy, dz, cell, orthorhombic)
+
+    return fold
+
+
+def _as_it_is(dx: jax.Array, dy: jax.Array, dz: jax.Array) -> Components:
+    return dx, dy, dz
+
+
+def _images(positions: jax.Array, cell: jax.Array, images: np.ndarray | jax.Array) -> Images:
+    home = -jnp.floor(jnp.matmul(positions, inverse_cell(cell), precision=HIGHEST))
+    return Images(jnp.asarray(images, positions.dtype), home)
+
+
+def _lattice(steps: jax.Array, cell: jax.Array) -> jax.Array:
+    """Whole lattice vectors as displacements: (..., 3) -> (..., 3) Å."""
+    return jnp.matmul(steps, cell, precision=HIGHEST)
+
+
+def _candidates(placed: jax.Array, cell: jax.Array, images: Images) -> jax.Array:
+    """Atoms (N, 3) of the cell in all images, (M N, 3) Å, image after image."""
+    return (_lattice(images.cells, cell)[:, None] + placed).reshape(-1, 3)
 
 
 def needs_rebuild(
@@ -129,9 +280,10 @@ def _round_up(count: float, multiple: int) -> int:
     return multiple * math.ceil(count / multiple)
 
 
-def _one_cell(n: int) -> _Cells:
+def _one_cell(n: int, candidates: int | None = None) -> _Cells:
     atoms = jnp.arange(n, dtype=jnp.int32)
-    return _Cells(atoms[None], atoms[None], atoms, jnp.zeros((), bool))
+    others = atoms if candidates is None else jnp.arange(candidates, dtype=jnp.int32)
+    return _Cells(atoms[None], others[None], atoms, jnp.zeros((), bool))
 
 
 def _grid_cells(positions: jax.Array, cell: jax.Array, grid: Grid) -> _Cells:
@@ -168,9 +320,12 @@ def _look_up_candidates(cells: _Cells, number: jax.Array) -> jax.Array:
 
 
 def _near_words(
-    positions: jax.Array, cell: jax.Array, cutoff: float | jax.Array, cells: _Cells, orthorhombic: bool
+    positions: jax.Array, cutoff: float | jax.Array, cells: _Cells, fold: Callable[..., Components]
 ) -> jax.Array:
-    """(G * M, W) uint32: for each place in a cell, one bit a candidate: nearer than the cutoff, not the same atom."""
+    """(G * M, W) uint32: for each place in a cell, one bit a candidate: nearer than the cutoff, not the same atom.
+
+    positions: (atoms or image atoms, 3). fold: of a displacement, to its nearest image or to itself.
+    """
     n = positions.shape[0]
     candidates = cells.candidates
     padding = -candidates.shape[1] % WORD
@@ -180,7 +335,7 @@ def _near_words(
     here: Components = (x[cells.members], y[cells.members], z[cells.members])
     there: Components = (x[candidates], y[candidates], z[candidates])
     dx, dy, dz = (a[:, :, None] - b[:, None, :] for a, b in zip(here, there, strict=True))
-    dx, dy, dz = minimum_image(dx, dy, dz, cell, orthorhombic)
+    dx, dy, dz = fold(dx, dy, dz)
     near = (dx * dx + dy * dy + dz * dz < cutoff**2) & (cells.members[:, :, None] != candidates[:, None, :])
     bits = near.reshape(cells.members.size, -1, WORD).astype(jnp.uint32) << jnp.arange(WORD, dtype=jnp.uint32)
     return bits.sum(axis=-1, dtype=jnp.uint32)

@@ -14,16 +14,16 @@ slope would make it less repulsive: finite down to r = 0, and repulsive whenever
 and energy are zero.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kernels.cell import Components, minimum_image, split
+from kernels.cell import Components
 from kernels.fusion import store, sum_together
-from kernels.neighbors import NeighborList
+from kernels.neighbors import NeighborList, points_of
 from kernels.species import number_of_pairs, pair_row, species_of
 
 PARTS = 2  # of a list, worked on side by side; a list has a multiple of eight places
@@ -58,13 +58,18 @@ def table_radii(r_min: float, r_cut: float, size: int) -> np.ndarray:
 
 
 def pair_table(
-    energy: np.ndarray, derivative: np.ndarray, r_min: float, r_cut: float, dtype: np.typing.DTypeLike = np.float32
+    energy: np.ndarray,
+    derivative: np.ndarray,
+    r_min: float,
+    r_cut: float,
+    dtype: np.typing.DTypeLike = np.float32,
+    tolerance: float = 1e-9,
 ) -> PairTable:
     """The table of u (eV) and du/dr (eV/Å), both (P, size) float64, given on `table_radii(r_min, r_cut, size)`.
 
     Of `energy` only the value at r_cut enters, the rest is the integral of the force; but all of it is compared with
-    that integral. A disagreement beyond 1 % of the local energy plus 1 % of the deepest well raises ValueError: then
-    `derivative` is not the derivative of `energy`, or the nodes are too far apart for it.
+    that integral. A disagreement beyond 1 % of the local energy plus 1 % of the deepest well plus `tolerance` (eV)
+    raises ValueError: then `derivative` is not the derivative of `energy`, or the nodes are too far apart for it.
     dtype: float32 or float64, usually that of the positions.
     """
     energy, derivative = np.asarray(energy, np.float64), np.asarray(derivative, np.float64)
@@ -81,7 +86,7 @@ def pair_table(
     nodes = np.concatenate([g[:, :1] + rise * np.arange(below, 0, -1), g], axis=1)
     steps = spacing / 4 * (nodes[:, :-1] + nodes[:, 1:])
     integral = energy[:, -1:] + np.cumsum(steps[:, ::-1], axis=1)[:, ::-1]
-    _check_consistency(energy, integral[:, below:], r)
+    _check_consistency(energy, integral[:, below:], r, tolerance)
 
     beyond = np.zeros((len(g), 1))
     pieces = (nodes[:, :-1], np.diff(nodes, axis=1), integral)
@@ -98,9 +103,9 @@ def pair_table(
         return PairTable(*(jnp.asarray(field) for field in fields))
 
 
-def _check_consistency(energy: np.ndarray, integral: np.ndarray, r: np.ndarray) -> None:
+def _check_consistency(energy: np.ndarray, integral: np.ndarray, r: np.ndarray, tolerance: float) -> None:
     scale = np.abs(energy[:, :-1]) + np.abs(energy.min(axis=1, keepdims=True))
-    wrong = np.abs(integral - energy[:, :-1]) > 0.01 * scale + 1e-9
+    wrong = np.abs(integral - energy[:, :-1]) > 0.01 * scale + tolerance
     if wrong.any():
         pair, node = np.argwhere(wrong)[-1]
         raise ValueError(
@@ -119,16 +124,18 @@ def pair_forces(
 ) -> jax.Array:
     """Forces (N, 3) in eV/Å, of the type (float32 or float64) of the positions.
 
-    positions: (N, 3) Å, wrapped or not, atoms sorted by species. neighbors: built with at least the table's cutoff.
+    positions: (N, 3) Å, wrapped or not, atoms sorted by species. neighbors: built with at least the table's cutoff,
+    of nearest images or with explicit ones.
     cell: (3, 3) Å. n_per_species (static): number of atoms of each species, in order. orthorhombic: static.
 
     The work is cut into two loops, and the list into parts, for the reasons in `kernels.fusion`.
     """
     _check_shapes(positions, neighbors, table, n_per_species)
     forces = []
-    for idx, piece in _parts_with_pieces(positions, neighbors.idx, table, cell, n_per_species, orthorhombic):
-        dx, dy, dz = _displacements(positions, idx, cell, orthorhombic)
-        fraction = _place_in_row(_square(dx, dy, dz), table) - _piece_in_row(piece, idx, table, n_per_species)
+    points = _Points(*points_of(positions, neighbors, cell, orthorhombic), n_per_species)
+    for idx, piece in _parts_with_pieces(points, neighbors.idx, table):
+        dx, dy, dz = _displacements(points, idx)
+        fraction = _place_in_row(_square(dx, dy, dz), table) - _piece_in_row(points, piece, idx, table)
         g = _look_up(table.value, piece) + fraction * _look_up(table.slope, piece)
         forces.append((g * dx, g * dy, g * dz))
     return jnp.stack(_sum_places(forces), axis=1).astype(positions.dtype)
@@ -149,15 +156,25 @@ def pair_observables(
     """
     _check_shapes(positions, neighbors, table, n_per_species)
     halves = []
-    for idx, piece in _parts_with_pieces(positions, neighbors.idx, table, cell, n_per_species, orthorhombic):
-        r2 = _square(*_displacements(positions, idx, cell, orthorhombic))
-        fraction = _place_in_row(r2, table) - _piece_in_row(piece, idx, table, n_per_species)
+    points = _Points(*points_of(positions, neighbors, cell, orthorhombic), n_per_species)
+    for idx, piece in _parts_with_pieces(points, neighbors.idx, table):
+        r2 = _square(*_displacements(points, idx))
+        fraction = _place_in_row(r2, table) - _piece_in_row(points, piece, idx, table)
         value, slope, start = (_look_up(field, piece) for field in (table.value, table.slope, table.energy))
         energy = start - (value + slope * fraction / 2) * fraction / (2 * table.inverse_spacing)
         used = idx != jnp.arange(positions.shape[0], dtype=jnp.int32)
         halves.append((jnp.where(used, energy / 2, 0), (value + slope * fraction) * r2 / 2))
     energy, virial = _sum_places(halves)
     return energy.astype(positions.dtype), virial.astype(positions.dtype)
+
+
+class _Points(NamedTuple):
+    """Atoms and what the list counts; see `kernels.neighbors.points_of`."""
+
+    here: Components
+    there: Components
+    fold: Callable[..., Components]
+    n_per_species: tuple[int, ...]
 
 
 def _check_shapes(
@@ -174,30 +191,22 @@ def _check_shapes(
         )
 
 
-def _displacements(positions: jax.Array, idx: jax.Array, cell: jax.Array, orthorhombic: bool) -> Components:
+def _displacements(points: _Points, idx: jax.Array) -> Components:
     """x, y, z of r_i - r_j, each of the shape of idx, (places, N). Zero in the places that are not used (j = i)."""
-    dx, dy, dz = (here[None] - _look_up(here, idx) for here in split(positions))
-    return minimum_image(dx, dy, dz, cell, orthorhombic)
+    return points.fold(*(a[None] - _look_up(b, idx) for a, b in zip(points.here, points.there, strict=True)))
 
 
 def _square(dx: jax.Array, dy: jax.Array, dz: jax.Array) -> jax.Array:
     return dx * dx + dy * dy + dz * dz
 
 
-def _parts_with_pieces(
-    positions: jax.Array,
-    idx: jax.Array,
-    table: PairTable,
-    cell: jax.Array,
-    n_per_species: tuple[int, ...],
-    orthorhombic: bool,
-) -> list[tuple[jax.Array, jax.Array]]:
+def _parts_with_pieces(points: _Points, idx: jax.Array, table: PairTable) -> list[tuple[jax.Array, jax.Array]]:
     """The list in PARTS of (K / PARTS, N) places, each with the stored pieces of the flattened table its pairs are on.
 
     What comes after gathers the positions again: cheaper than storing three displacements, too.
     """
-    r2 = _square(*_displacements(positions, idx, cell, orthorhombic))
-    piece = _place_in_row(r2, table).astype(jnp.int32) + _pair_rows(idx, n_per_species) * table.value.shape[1]
+    r2 = _square(*_displacements(points, idx))
+    piece = _place_in_row(r2, table).astype(jnp.int32) + _pair_rows(points, idx) * table.value.shape[1]
     return list(zip(jnp.split(idx, PARTS), store(piece, PARTS), strict=True))
 
 
@@ -207,14 +216,16 @@ def _place_in_row(r2: jax.Array, table: PairTable) -> jax.Array:
     return place.astype(r2.dtype)
 
 
-def _piece_in_row(piece: jax.Array, idx: jax.Array, table: PairTable, n_per_species: tuple[int, ...]) -> jax.Array:
-    return piece - _pair_rows(idx, n_per_species) * table.value.shape[1]
+def _piece_in_row(points: _Points, piece: jax.Array, idx: jax.Array, table: PairTable) -> jax.Array:
+    return piece - _pair_rows(points, idx) * table.value.shape[1]
 
 
-def _pair_rows(idx: jax.Array, n_per_species: tuple[int, ...]) -> jax.Array:
+def _pair_rows(points: _Points, idx: jax.Array) -> jax.Array:
     """Row of the table for every place of the list, of the shape of idx."""
-    own = species_of(jnp.arange(idx.shape[1], dtype=jnp.int32), n_per_species)
-    return pair_row(own[None], species_of(idx, n_per_species), len(n_per_species))
+    n, counted = idx.shape[1], points.there[0].shape[0]
+    own = species_of(jnp.arange(n, dtype=jnp.int32), points.n_per_species)
+    other = species_of(idx if counted == n else idx % n, points.n_per_species)
+    return pair_row(own[None], other, len(points.n_per_species))
 
 
 def _look_up(values: jax.Array, index: jax.Array) -> jax.Array:

@@ -155,10 +155,9 @@ def check(
     from refine.potentials.mace.catalogue import resolve
 
     path = resolve(file)  # a wrong name is said before jax is loaded
-    from refine.potentials.mace.checkpoint import load
     from refine.potentials.mace.second_opinion import compare
 
-    comparison = compare(load(path), seed=seed)
+    comparison = compare(path, seed=seed)
     typer.echo(comparison.summary())
     if not comparison.agrees:
         raise typer.Exit(DISAGREEMENT)

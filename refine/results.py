@@ -176,13 +176,14 @@ def _correction_table(outcome: Outcome) -> list[dict[str, Any]]:
         start = max(basis.r_min, math.floor(min(low, correction.core[p]) / PHI_STEP) * PHI_STEP - 0.2)
         r = start + PHI_STEP * np.arange(round((basis.r_cut - start) / PHI_STEP) + 1)
         errors = None if outcome.covariance is None else band(correction, outcome.covariance, r)[index]
+        base = study.base_energies(r)
         table.append(
             {
                 "pair": list(correction.pairs[p]),
                 "r": r,
                 "phi": correction.energy(r)[p],
                 "stderr": errors,
-                "base": study.base.energy(r)[p],
+                "base": None if base is None else base[p],
                 "knots": basis.knots,
                 "coefficients": correction.coefficients[p],
                 "core": float(correction.core[p]),

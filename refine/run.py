@@ -46,7 +46,7 @@ class Run:
     def __init__(self, study: Study, folder: Path, *, resume: bool, overwrite: bool, progress: Progress) -> None:
         self.study, self.folder, self.progress = study, folder, progress
         self.path = folder / "run.h5"
-        self.digest = study.config.digest()
+        self.digest = study.digest()
         self.samples: list[Sample] = []
         self.ends: list[list[MDState]] = []
         self.record: dict[str, Any] = {

@@ -8,20 +8,20 @@ The loop itself, start structure -> sample -> update -> ... -> long sample -> re
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from refine.bases import base_of
 from refine.config import StudyConfig
 from refine.errors import InputError
 from refine.files import exclusive
-from refine.potentials.classical import base_potential
-from refine.potentials.forcefield import PairForceField
-from refine.potentials.pair import PairCorrection, PairPotential, SplineBasis
+from refine.potentials.pair import PairCorrection, SplineBasis
 from refine.progress import NullProgress, Progress
 from refine.refinement import make_rule
 from refine.refinement.problem import Problem, Rule, Target
@@ -32,7 +32,7 @@ from refine.scattering.measurement import Box, Fit, ForwardModel, Measurement
 from refine.units import BOLTZMANN
 
 if TYPE_CHECKING:
-    from refine.sampling.dynamics import Sampler
+    from refine.sampling.dynamics import CorrectedForceField, Sampler
 
 Array = NDArray[np.float64]
 
@@ -70,7 +70,8 @@ class Study:
         self.pairs = self.boxes[0].pairs
         self.datasets = self._read_data()
         self.problem = self._problem()
-        self.base = self._base()
+        self.base_kind = base_of(config.model.base)
+        self.base: Any = self.base_kind.read(config.model, self.species, self.pairs, config.correction.r_cut)
         self.rule: Rule = make_rule(config)
         self.rule.check(self.problem, self.initial_correction())
 
@@ -150,12 +151,6 @@ class Study:
             system.volume,
             width * np.arange(bins + 1, dtype=np.float64),
             system.cell,
-        )
-
-    def _base(self) -> PairPotential:
-        model = self.config.model
-        return base_potential(
-            model.base, self.species, self.pairs, model.parameters, model.r_cut or self.config.correction.r_cut
         )
 
     def _read_data(self) -> list[DataSet]:
@@ -239,7 +234,17 @@ class Study:
             stiffness=WALL_STIFFNESS * BOLTZMANN * hottest,
         )
 
-    def samplers(self) -> list[tuple[PairForceField, Sampler]]:
+    def digest(self) -> str:
+        """SHA-256 (hex) of what the run follows from: `StudyConfig.digest`, and the model that a name stands for."""
+        identity = self.base_kind.identity(self.base)
+        digest = self.config.digest()
+        return hashlib.sha256(f"{digest} {identity}".encode()).hexdigest() if identity else digest
+
+    def base_energies(self, r: Array) -> Array | None:
+        """Pair functions of the base model, (pairs, n) eV at r (n,) Å; None where it is no sum of such."""
+        return self.base_kind.pair_energies(self.base, r)
+
+    def samplers(self) -> list[tuple[CorrectedForceField, Sampler]]:
         """A force field and its sampler for each state; imports the dynamics."""
         from refine.sampling.dynamics import Sampler
         from refine.sampling.thermostats import THERMOSTATS
@@ -247,13 +252,7 @@ class Study:
         config = self.config.sampling
         samplers = []
         for system, box, state in zip(self.systems, self.boxes, self.config.states, strict=True):
-            field = PairForceField(
-                self.base,
-                self.config.correction.r_cut,
-                system.n_per_species,
-                orthorhombic=system.orthorhombic,
-                precision=config.precision,
-            )
+            field = self.base_kind.force_field(self.base, self.config.correction.r_cut, system, config.precision)
             sampler = Sampler(
                 system,
                 field,

@@ -17,6 +17,9 @@ class PairModel:
     n_per_species: tuple[int, ...]
     orthorhombic: bool
     cutoff: float
+    inner_cutoff: float | None = None
+    periodic_images: bool = False
+    cost: float = 1.0
 
     def params(self, epsilon: float = 0.010324, sigma: float = 3.405, dtype: str = "float32") -> Any:
         """Its table (eV, Å), the same for every pair of species; epsilon = 0 is an ideal gas."""

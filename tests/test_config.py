@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from refine.config import Data, Refinement, Sampling, StudyConfig, reference_markdown
+from refine.config import Data, Model, Refinement, Sampling, StudyConfig, reference_markdown
 from refine.config.toml import MAX_LINE, MAX_STUDY_BYTES, override
 from refine.config.values import ELEMENTS
 from refine.errors import InputError
@@ -511,6 +511,47 @@ def test_digest_follows_settings_and_data_but_not_the_place(tmp_path: Path) -> N
     assert digest("a") != digest("a", data=b"1 3\n")
 
 
+def test_digest_follows_the_model_file(tmp_path: Path) -> None:
+    def digest(content: bytes) -> str:
+        (tmp_path / "feo.csv").write_bytes(b"1 2\n")
+        (tmp_path / "own.model").write_bytes(content)
+        study = tree(MINIMAL) | {"model": {"base": "mace", "path": "own.model"}}
+        parsed = StudyConfig.parse(study, tmp_path)
+        assert parsed.model.model_path == tmp_path / "own.model"
+        return parsed.digest()
+
+    assert digest(b"a") == digest(b"a")
+    assert digest(b"a") != digest(b"b")
+    (tmp_path / "own.model").unlink()
+    with pytest.raises(InputError, match=r"own\.model: cannot be read"):
+        StudyConfig.parse(tree(MINIMAL) | {"model": {"base": "mace", "path": "own.model"}}, tmp_path).digest()
+
+
+@pytest.mark.parametrize(
+    ("model", "line"),
+    [
+        ({"base": "mace"}, "[model] should have exactly one of 'path' and 'name' with base = \"mace\""),
+        ({"base": "mace", "path": "a.model", "name": "small"}, "should have exactly one of 'path' and 'name'"),
+        ({"base": "mace", "name": "small", "parameters": {"epsilon": 1.0}}, "takes no 'parameters'; a classical base"),
+        ({"base": "mace", "name": "small", "r_cut": 6.0}, "base = 'mace' takes no 'r_cut'"),
+        ({"base": "lennard-jones", "path": "a.model"}, "base = 'lennard-jones' takes no 'path'; only \"mace\" has it"),
+        ({"base": "lennard-jones", "backend": "mace-jax"}, "takes no 'backend'"),
+        ({"base": "lennard-jones", "head": "default"}, "takes no 'head'"),
+        ({"base": "mace", "name": "small", "backend": "torch"}, "[model] backend = 'torch' should be"),
+    ],
+)
+def test_keys_belong_to_their_base(model: dict[str, Any], line: str) -> None:
+    with pytest.raises(InputError) as caught:
+        StudyConfig.parse(tree(MINIMAL) | {"model": model})
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_study_with_mace_is_written_and_read_back() -> None:
+    study = StudyConfig.parse(tree(MINIMAL) | {"model": {"base": "mace", "name": "medium-mpa-0", "head": "default"}})
+    assert StudyConfig.parse(tree(study.to_toml())) == study
+
+
 def test_digest_of_missing_data() -> None:
     with pytest.raises(InputError, match=r"feo\.csv: cannot be read"):
         parse(MINIMAL).digest()
@@ -532,11 +573,13 @@ def test_reference_page_has_every_key() -> None:
 
 def test_words_for_choices_are_those_of_the_code() -> None:
     """A choice of the study file is looked up in one table of the code; the file's words are exactly its keys."""
+    from refine.bases import BACKENDS
     from refine.refinement import RULES
     from refine.sampling.thermostats import THERMOSTATS
 
     assert set(get_args(Sampling.model_fields["thermostat"].annotation)) == set(THERMOSTATS)
     assert set(get_args(Refinement.model_fields["method"].annotation)) == set(RULES)
+    assert set(get_args(Model.model_fields["backend"].annotation)) == set(BACKENDS)
 
 
 def test_elements() -> None:

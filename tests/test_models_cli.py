@@ -278,20 +278,20 @@ class Comparison:
 
 @pytest.mark.parametrize(("agrees", "code"), [(True, 0), (False, 1)])
 def test_check(file: Path, agrees: bool, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, int]] = []
+    asked: list[tuple[Path, int]] = []
 
-    def compare(checkpoint: Checkpoint, seed: int) -> Comparison:
-        asked.append((checkpoint.sha256, seed))
+    def compare(path: Path, seed: int) -> Comparison:
+        asked.append((path, seed))
         return Comparison(agrees)
 
     stand_in(monkeypatch, compare)
     result = call("check", str(file), "--seed", "7")
     assert (result.exit_code, result.stdout) == (code, "box 1: 1e-7 eV/atom\n")
-    assert asked == [(SHA256, 7)]
+    assert asked == [(file, 7)]
 
 
 def test_check_without_mace_jax(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def compare(checkpoint: Checkpoint, seed: int) -> Comparison:
+    def compare(path: Path, seed: int) -> Comparison:
         raise InputError("mace-jax is not installed")
 
     stand_in(monkeypatch, compare)

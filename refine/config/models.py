@@ -60,7 +60,9 @@ class System(Table):
         None, description="Atoms of each element in the box. Give either this or `structure`."
     )
     structure: FileName | None = Field(
-        None, description="Start structure with a periodic cell (extended XYZ and whatever ASE reads)."
+        None,
+        description="Start structure with a periodic cell (extended XYZ and whatever ASE reads). "
+        "Where forces are dear, as with MACE, it saves melting a random packing.",
     )
     number_density: Annotated[Number, Field(gt=0, le=1)] | None = Field(
         None, description="Atoms per Å³. Required with `species` unless every state has its own."
@@ -157,15 +159,47 @@ class Data(Table):
 
 
 class Model(Table):
-    """The base potential, which the correction is added to."""
+    """The base potential, which the correction is added to: a classical one with parameters, or a MACE model."""
 
-    base: Line = Field(description="Name of the base potential, such as `lennard-jones`.")
+    base: Line = Field(description="Name of the base potential: `lennard-jones`, or `mace`.")
     parameters: Parameters = Field(
-        default_factory=dict, description="Its parameters in eV and Å, each a number or a table by species or pair."
+        default_factory=dict,
+        description="Parameters of a classical base in eV and Å, each a number or a table by species or pair.",
     )
     r_cut: Annotated[Number, Field(gt=0, le=50)] | None = Field(
-        None, description="Cutoff of the base potential in Å. Default: that of the correction."
+        None, description="Cutoff of a classical base in Å. Default: that of the correction."
     )
+    path: FileName | None = Field(
+        None, description="File of a MACE model, relative to the study. With `mace` give either this or `name`."
+    )
+    name: Line | None = Field(
+        None, description="Published MACE model, such as `medium-mpa-0`; `refine models list` shows all."
+    )
+    head: Line | None = Field(None, description="Head of a MACE model. Required if it has several.")
+    backend: Literal["refine", "mace-jax"] = Field(
+        "refine",
+        description="What evaluates a MACE model. `mace-jax` is slower, must be installed, and has torch load the file: "
+        "that runs whatever is in it.",
+    )
+
+    @property
+    def model_path(self) -> Path | None:
+        """Where `path` is."""
+        return self._resolve(self.path)
+
+    @model_validator(mode="after")
+    def _keys_of_the_base(self) -> Self:
+        """A key that the base does not have would be ignored."""
+        classical = {"parameters": bool(self.parameters), "r_cut": self.r_cut is not None}
+        mace = {key: getattr(self, key) is not None for key in ("path", "name", "head")}
+        mace["backend"] = self.backend != "refine"
+        for key, given in (classical if self.base == "mace" else mace).items():
+            if given:
+                only = "a classical base has it" if self.base == "mace" else 'only "mace" has it'
+                raise refusal(f"base = {shown(self.base)} takes no {key!r}; {only}")
+        if self.base == "mace" and (self.path is None) == (self.name is None):
+            raise refusal("should have exactly one of 'path' and 'name' with base = \"mace\"")
+        return self
 
 
 class Correction(Table):
@@ -295,7 +329,7 @@ class StudyConfig(Table):
         except ValidationError as error:
             raise input_error(error, tree, source, cls) from None
         study._source_path = source_path
-        tables: tuple[Table, ...] = (study, study.system, *study.states, *study.data)
+        tables: tuple[Table, ...] = (study, study.system, study.model, *study.states, *study.data)
         for table in tables:
             table._folder = folder
         return study
@@ -353,7 +387,7 @@ class StudyConfig(Table):
         return state.structure_path or self.system.structure_path
 
     def digest(self) -> str:
-        """SHA-256 (hex) of the settings and of the bytes of every data and structure file.
+        """SHA-256 (hex) of the settings and of the bytes of every data, structure and model file.
 
         Two studies with one digest are the same run; where the files lie makes no difference.
 
@@ -362,7 +396,7 @@ class StudyConfig(Table):
         """
         total = hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode())
         structures = (self.structure_of(state) for state in self.states)
-        for path in (*(data.path for data in self.data), *filter(None, structures)):
+        for path in (*(data.path for data in self.data), *filter(None, (*structures, self.model.model_path))):
             try:
                 total.update(hashlib.sha256(path.read_bytes()).digest())
             except OSError as error:

@@ -29,6 +29,10 @@ class PairForceField:
         precision: "float32" or "float64", of the table.
     """
 
+    inner_cutoff: float | None = None
+    periodic_images = False
+    cost = 1.0
+
     def __init__(
         self,
         base: PairPotential,

@@ -25,7 +25,7 @@ import numpy as np
 from jax_md import minimize
 
 from kernels.histogram import pair_histogram
-from kernels.neighbors import Grid, NeighborList, build, choose_grid, estimate_capacity
+from kernels.neighbors import Grid, NeighborList, build, choose_grid, choose_images, estimate_capacity
 from refine.errors import InputError, SimulationError
 from refine.sampling import random_numbers
 from refine.sampling.frames import Frames
@@ -38,7 +38,11 @@ from refine.units import BOLTZMANN, TIME_UNIT
 __all__ = ["ForceField", "MDState", "Sampler", "optimal_skin"]
 
 REBUILD_COST = 4.0
-"""Cost of one list rebuild in force evaluations (two cores, 500 to 4,000 atoms), for the choice of the skin."""
+"""Cost of one list rebuild in evaluations of a pair potential (two cores, 500 to 4,000 atoms), for the choice of the
+skin."""
+
+SKINS = (0.3, 3.0)
+"""Range of the skin, Å. Where forces are dear and a list is cheap, it starts at ten steps of the fastest atom."""
 
 REBUILD_AT = (0.4, 0.2, 0.0)
 """Displacements, in skins, at which the list is rebuilt. Half of the skin is the limit, and the check comes a step
@@ -52,9 +56,20 @@ MINIMISER_STEPS, MINIMISER_MOVE = 300, 0.1
 
 
 class ForceField(Protocol):
-    """Energies as the sampler needs them; `params` is a pytree of arrays whose change compiles nothing."""
+    """Energies as the sampler needs them; `params` is a pytree of arrays whose change compiles nothing.
+
+    cutoff: of the neighbour list, Å.
+    inner_cutoff: Å, of a second list in `neighbors.inner`, for a part of the energy that is dear and of shorter range;
+        None: there is none.
+    periodic_images: whether it takes lists of explicit images, and so a cutoff beyond half of the box.
+    cost: of the forces on an atom, in those of a pair potential; only the choice of the skin and of the length of a
+        block depends on it.
+    """
 
     cutoff: float
+    inner_cutoff: float | None
+    periodic_images: bool
+    cost: float
     n_per_species: tuple[int, ...]
     orthorhombic: bool
 
@@ -67,11 +82,20 @@ class ForceField(Protocol):
         """Energy (N,) and virial (N,) per atom, eV."""
 
 
+class CorrectedForceField(ForceField, Protocol):
+    """A force field with a correction on top."""
+
+    def params(self, correction: Any) -> Any:
+        """The argument of its functions; correction: a `refine.potentials.pair.PairCorrection`, or None."""
+
+
 class _Shape(NamedTuple):
-    """Static shape of the neighbour list; a change compiles the programs again."""
+    """Static shape of a neighbour list and of the inner one, if any; a change compiles the programs again."""
 
     capacity: int
     grid: Grid | None
+    images: tuple[tuple[int, ...], ...] | None
+    inner: _Shape | None = None
 
 
 class _Observed(NamedTuple):
@@ -122,7 +146,10 @@ class Sampler:
         replicas: int = 1,
         phase: str = "liquid",
     ) -> None:
-        _check_fits(force_field.cutoff, "the cutoff of the potential", system)
+        if force_field.periodic_images:
+            self._check_images(system, force_field)
+        else:
+            _check_fits(force_field.cutoff, "the cutoff of the potential", system)
         _check_fits(r_max, "r_max of the pair counts", system)
         for name, value in (("timestep", timestep), ("stride", stride), ("n_bins", n_bins), ("replicas", replicas)):
             if not value > 0:
@@ -138,7 +165,7 @@ class Sampler:
         self.system, self.force_field, self.thermostat = system, force_field, thermostat
         self.timestep, self.stride, self.n_bins, self.r_max, self.skin = timestep, stride, n_bins, r_max, skin
         self.dtype, self.replicas, self.phase = np.dtype(dtype), replicas, phase
-        self.frames_per_block = max(1, _steps_per_block(system.n_atoms * replicas) // stride)
+        self.frames_per_block = max(1, _steps_per_block(system.n_atoms * replicas, force_field.cost) // stride)
         self._freedom = thermostat.degrees_of_freedom(system.n_atoms)
         self._watch = Watch(system, timestep, stride, phase, self._freedom, thermostat.holds_temperature)
         self._programs: dict[tuple[str, _Shape], Callable[..., Any]] = {}
@@ -195,26 +222,56 @@ class Sampler:
             raise SimulationError(
                 "positions are no longer finite numbers",
                 where=where,
-                fix="remove overlaps, or check that the potential is repulsive at short range",
+                fix="remove overlaps, check that the potential is repulsive at short range, or give a start structure",
             )
         return self._wrapped(relaxed)
 
     def _choose_skin(self, step_length: float) -> float:
         """The skin asked for, or the optimal one.
 
-        In a triclinic cell the minimum image is exact up to r_box only: where that is too short, the list is of all
-        pairs (an infinite skin) and never rebuilt.
+        In a triclinic cell the minimum image is exact up to r_box only: where that is too short and the force field
+        knows no other images, the list is of all pairs (an infinite skin) and never rebuilt.
         """
-        skin = optimal_skin(self.force_field.cutoff, step_length) if self.skin is None else self.skin
-        fits = self.system.orthorhombic or self.force_field.cutoff + skin <= self.system.r_box
+        field = self.force_field
+        dear = field.cutoff if field.inner_cutoff is None else field.inner_cutoff
+        skin = optimal_skin(dear, step_length, field.cost) if self.skin is None else self.skin
+        if field.periodic_images:
+            return min(skin, self.system.r_box)  # atoms of a list of images are followed for half of the skin
+        fits = self.system.orthorhombic or field.cutoff + skin <= self.system.r_box
         return skin if fits else math.inf
 
     def _first_capacity(self, skin: float, margin: float = 1.15) -> int:
-        everyone = max(1, self.system.n_atoms - 1)
+        """Places in the list, before it had to grow."""
         if math.isinf(skin):
-            return everyone
-        reach = self.force_field.cutoff + skin
-        return min(everyone, estimate_capacity(self.system.n_atoms, self.system.volume, reach, margin))
+            return self._everyone(skin)
+        return self._estimate(self.force_field.cutoff, skin, margin)
+
+    def _estimate(self, cutoff: float, skin: float, margin: float = 1.15) -> int:
+        images = self._images(cutoff, skin)
+        copies = 1 if images is None else len(images)
+        n, volume = copies * self.system.n_atoms, copies * self.system.volume
+        return min(max(1, n - 1), estimate_capacity(n, volume, cutoff + skin, margin))
+
+    def _everyone(self, skin: float) -> int:
+        """All candidates that an atom may have as neighbours."""
+        images = self._images(self.force_field.cutoff, skin)
+        return max(1, (1 if images is None else len(images)) * self.system.n_atoms - 1)
+
+    def _images(self, cutoff: float, skin: float) -> tuple[tuple[int, ...], ...] | None:
+        """Explicit images for a list, or None where nearest images are right: up to r_box, and in an orthorhombic cell
+        it is enough when the cutoff ends there."""
+        nearest = self.system.orthorhombic and cutoff <= self.system.r_box
+        if nearest or not self.force_field.periodic_images:
+            return None
+        images = choose_images(self.system.cell, cutoff + skin, self.system.n_atoms)
+        return None if images is None else tuple(tuple(image) for image in images.tolist())
+
+    @staticmethod
+    def _check_images(system: System, field: ForceField) -> None:
+        try:
+            choose_images(system.cell, field.cutoff + SKINS[1], system.n_atoms)
+        except ValueError as error:
+            raise InputError(str(error), fix="repeat the cell along its short vectors") from None
 
     # ---- running
 
@@ -293,11 +350,11 @@ class Sampler:
         for rebuild_at in REBUILD_AT:
             trigger = jnp.asarray(rebuild_at * skin, self.dtype)
             while True:
-                program = self._program(kind, _Shape(capacity, self._grid(capacity, skin)))
+                program = self._program(kind, self._shape(capacity, skin))
                 result, worst, overflow = _call(program, *arguments(), reach, trigger)
                 if not overflow:
                     break
-                capacity = self._larger(capacity, where)
+                capacity = self._larger(capacity, skin, where)
             if math.sqrt(worst) <= skin / 2:
                 return result, capacity
         if np.isfinite(worst):
@@ -308,20 +365,28 @@ class Sampler:
             )
         return result, capacity  # not a number: the caller looks at the result and names the step
 
-    def _larger(self, capacity: int, where: str) -> int:
-        everyone = max(1, self.system.n_atoms - 1)
-        if capacity > 3 * everyone:
+    def _larger(self, capacity: int, skin: float, where: str) -> int:
+        if capacity > 3 * self._everyone(skin):
             # places for all atoms and still too few: it is a cell of the grid that overflows, however large it is made
             raise SimulationError("the atoms have gathered in one part of the box", where=where)
         return math.ceil(CAPACITY_GROWTH * capacity) + 8
 
-    def _grid(self, capacity: int, skin: float) -> Grid | None:
-        """Cells for building the list; where its capacity had to grow, so do the places in each cell."""
-        if math.isinf(skin):
-            return None
+    def _shape(self, capacity: int, skin: float) -> _Shape:
+        """The list with so many places; where these had to grow, so do those in each cell and in the inner list."""
+        field = self.force_field
         growth = max(1.0, capacity / self._first_capacity(skin))
-        reach = self.force_field.cutoff + skin
-        return choose_grid(self.system.cell, reach, self.system.n_atoms, margin=1.5 * growth)
+        inner = None
+        if field.inner_cutoff is not None:
+            places = capacity if math.isinf(skin) else math.ceil(growth * self._estimate(field.inner_cutoff, skin))
+            inner = self._list_shape(places, field.inner_cutoff, skin, growth)
+        return self._list_shape(capacity, field.cutoff, skin, growth)._replace(inner=inner)
+
+    def _list_shape(self, capacity: int, cutoff: float, skin: float, growth: float) -> _Shape:
+        images = self._images(cutoff, skin)
+        grid = None
+        if images is None and not math.isinf(skin):
+            grid = choose_grid(self.system.cell, cutoff + skin, self.system.n_atoms, margin=1.5 * growth)
+        return _Shape(capacity, grid, images)
 
     # ---- helpers on the host
 
@@ -471,9 +536,24 @@ class Sampler:
     ) -> tuple[Callable[[jax.Array], NeighborList], Callable[[Any, _Walk], _Walk]]:
         """The two halves of a step, for all replicas: lists of positions (R, N, 3), and (index, walk) -> walk."""
 
+        def list_of(positions: jax.Array, reach: jax.Array, shape: _Shape) -> NeighborList:
+            return build(
+                positions,
+                cell,
+                reach,
+                capacity=shape.capacity,
+                orthorhombic=self.system.orthorhombic,
+                grid=shape.grid,
+                images=None if shape.images is None else np.array(shape.images),
+            )
+
         def lists_of(positions: jax.Array) -> NeighborList:
-            orthorhombic = self.system.orthorhombic
-            return build(positions, cell, reach, capacity=shape.capacity, orthorhombic=orthorhombic, grid=shape.grid)
+            outer = list_of(positions, reach, shape)
+            if shape.inner is None or self.force_field.inner_cutoff is None:
+                return outer
+            less = self.force_field.cutoff - self.force_field.inner_cutoff
+            inner = list_of(positions, reach - less, shape.inner)
+            return outer._replace(inner=inner, overflow=outer.overflow | inner.overflow)
 
         def rebuilt(positions: jax.Array, old: NeighborList) -> NeighborList:
             new = self._each(lists_of)(positions)
@@ -516,15 +596,17 @@ class Sampler:
         return _Observed(jnp.zeros((*frames, _n_pairs(self.system), self.n_bins), jnp.float32), atoms, atoms, atoms)
 
 
-def optimal_skin(cutoff: float, step_length: float) -> float:
+def optimal_skin(cutoff: float, step_length: float, cost: float = 1.0) -> float:
     """Skin (Å) with the least work per step: (1 + s/cutoff)^3 forces + REBUILD_COST / (steps that the list lasts).
 
     step_length: how far the fastest atom moves in a step, Å; a list lasts REBUILD_AT[0] * s / step_length steps.
-    Between 0.3 and 3 Å. A formula and never a timing, so that a resumed run repeats the same numbers.
+    cost: of the forces, in those of a pair potential. Within `SKINS`. A formula and never a timing, so that a resumed
+    run repeats the same numbers.
     """
-    skins = np.arange(0.3, 3.01, 0.05)
+    least = SKINS[0] if cost <= 1.0 else float(np.clip(10 * step_length, 0.1, SKINS[1]))
+    skins = np.arange(least, SKINS[1] + 0.01, 0.05)
     steps = 1 + REBUILD_AT[0] * skins / max(step_length, 1e-3)
-    return float(skins[np.argmin((1 + skins / cutoff) ** 3 + REBUILD_COST / steps)])
+    return float(skins[np.argmin((1 + skins / cutoff) ** 3 + REBUILD_COST / cost / steps)])
 
 
 def _begin(state: Any, neighbors: NeighborList) -> _Walk:
@@ -557,9 +639,10 @@ def _fastest(temperature: float, system: System, replicas: int) -> float:
     return sigma * math.sqrt(2 * math.log(10 * system.n_atoms * replicas))
 
 
-def _steps_per_block(atoms: int) -> int:
-    """About a second or less of work on two cores: between two looks of the host, two reports of progress."""
-    return int(np.clip(500_000 // atoms, 50, 1000))
+def _steps_per_block(atoms: int, cost: float) -> int:
+    """About a second or less of work on two cores where forces are cheap: between two looks of the host, two reports of
+    progress."""
+    return int(np.clip(500_000 // (atoms * cost), 50 if cost <= 1.0 else 1, 1000))
 
 
 def _check_fits(length: float, name: str, system: System) -> None:

@@ -7,8 +7,8 @@ import pytest
 import vesin
 
 from kernels import neighbors as neighbor_lists
-from kernels.cell import is_orthorhombic
-from kernels.neighbors import Grid, NeighborList, choose_grid, estimate_capacity, needs_rebuild
+from kernels.cell import is_orthorhombic, perpendicular_heights
+from kernels.neighbors import Grid, NeighborList, choose_grid, choose_images, estimate_capacity, needs_rebuild
 from tests.kernels.boxes import CELLS, all_images, random_positions
 
 # compiled, as it is used; one by one, the operations in it take seconds to compile
@@ -191,3 +191,163 @@ def test_wrong_arguments_are_named() -> None:
         make(positions, CELLS["orthorhombic"], 5.0, 0)
     with pytest.raises(ValueError, match="fewer than three"):
         make(positions, CELLS["orthorhombic"], 5.0, 8, Grid((2, 4, 4), 8))
+
+
+# ---- explicit images: cells smaller than twice the cutoff
+
+SMALL = {
+    "cubic": np.diag([3.1, 3.1, 3.1]),
+    "orthorhombic": np.diag([4.0, 9.0, 14.5]),
+    "one short vector": np.array([[2.1, 0.0, 0.0], [1.0, 11.0, 0.0], [0.5, -2.0, 13.0]]),
+    "primitive fcc": np.array([[0.0, 2.7, 2.7], [2.7, 0.0, 2.7], [2.7, 2.7, 0.0]]),
+    "left-handed": np.array([[0.0, 0.0, 6.0], [0.0, 5.5, 1.0], [5.0, 0.3, 0.0]]),
+}
+
+
+def skewed(seed: int) -> np.ndarray:
+    """A random cell with vectors of 2 to 9 Å at angles down to about 25 degrees."""
+    rng = np.random.default_rng(seed)
+    while True:
+        cell = rng.normal(size=(3, 3))
+        cell *= (rng.uniform(2.0, 9.0, 3) / np.linalg.norm(cell, axis=1))[:, None]
+        if perpendicular_heights(cell).min() > 0.8:
+            return cell
+
+
+def with_images(positions: np.ndarray, cell: np.ndarray, cutoff: float, capacity: int) -> NeighborList:
+    with jax.enable_x64(True):
+        images = choose_images(cell, cutoff, len(positions))
+        assert images is not None
+        return build(
+            jnp.asarray(positions), jnp.asarray(cell), cutoff, capacity=capacity, orthorhombic=False, images=images
+        )
+
+
+def vectors_of(neighbors: NeighborList, positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    """(pairs, 5): atom, neighbour, displacement, in lexicographic order; what `displacements` gives for used places."""
+    with jax.enable_x64(True):
+        apart = neighbor_lists.displacements(jnp.asarray(positions), neighbors, jnp.asarray(cell), False)
+    x, y, z = (np.asarray(component) for component in apart)
+    atoms = np.broadcast_to(np.arange(len(positions)), x.shape)
+    used = np.asarray(neighbors.idx) != atoms
+    assert (np.stack([x, y, z])[:, ~used] == 0).all()
+    others = np.asarray(neighbor_lists.atoms_of(neighbors))
+    return in_order(np.column_stack([atoms[used], others[used], x[used], y[used], z[used]]))
+
+
+def in_order(table: np.ndarray) -> np.ndarray:
+    return table[np.lexsort(np.round(table, 6).T[::-1])]
+
+
+def reference_vectors(positions: np.ndarray, cell: np.ndarray, cutoff: float) -> np.ndarray:
+    calculator = vesin.NeighborList(cutoff=cutoff, full_list=True)
+    i, j, vectors = calculator.compute(points=positions, box=cell, periodic=True, quantities="ijD")
+    return in_order(np.column_stack([i, j, -vectors]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "n"), [("cubic", 2), ("orthorhombic", 7), ("one short vector", 7), ("primitive fcc", 1), (0, 1), (1, 7)]
+)
+def test_images_agree_with_vesin(kind: str | int, n: int) -> None:
+    cell = skewed(kind) if isinstance(kind, int) else SMALL[kind]
+    positions = random_positions(n, cell, seed=n)
+    expected = reference_vectors(positions, cell, 6.0)
+    most = int(np.bincount(expected[:, 0].astype(int), minlength=n).max())
+    neighbors = with_images(positions, cell, 6.0, most)
+    assert not neighbors.overflow
+    found = vectors_of(neighbors, positions, cell)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+    assert with_images(positions, cell, 6.0, most - 8).overflow if most > 8 else True
+    images = choose_images(cell, 6.0, n)
+    with jax.enable_x64(True):
+        arguments = (jnp.asarray(positions), jnp.asarray(cell), 6.0)
+        assert neighbor_lists.most_neighbors(*arguments, orthorhombic=False, images=images) == most
+
+
+def test_images_agree_with_ase() -> None:
+    from ase import Atoms
+    from ase.neighborlist import neighbor_list
+
+    cell, cutoff = skewed(11), 7.3
+    positions = random_positions(3, cell, seed=4)
+    i, j, vectors = neighbor_list("ijD", Atoms("Ar3", positions, cell=cell, pbc=True), cutoff)
+    neighbors = with_images(positions, cell, cutoff, 400)
+    expected = in_order(np.column_stack([i, j, -vectors]))
+    np.testing.assert_allclose(vectors_of(neighbors, positions, cell), expected, atol=1e-9)
+
+
+def test_images_in_a_large_box_are_the_nearest() -> None:
+    cell = CELLS["triclinic"]
+    positions = random_positions(60, cell, seed=2)
+    assert choose_images(cell, 9.0, 60) is None
+    explicit = jnp.asarray([[0, 0, 0], *(step for step in np.ndindex(3, 3, 3) if step != (1, 1, 1))]).at[1:].add(-1)
+    with jax.enable_x64(True):
+        arguments = (jnp.asarray(positions), jnp.asarray(cell), 9.0)
+        nearest = build(*arguments, capacity=60, orthorhombic=False)
+        images = build(*arguments, capacity=60, orthorhombic=False, images=explicit)
+        assert neighbor_lists.most_neighbors(*arguments, orthorhombic=False) == max(map(len, sets_of(nearest)))
+    assert [set(column) for column in np.asarray(neighbor_lists.atoms_of(images)).T] == [
+        set(column) for column in np.asarray(nearest.idx).T
+    ]
+    np.testing.assert_allclose(vectors_of(images, positions, cell), vectors_of(nearest, positions, cell), atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["cubic", "left-handed"])
+def test_a_list_of_images_follows_atoms_out_of_the_cell_and_through_wrapping(kind: str) -> None:
+    """Within half of the skin the list holds every pair within the cutoff, wherever the atoms are written down."""
+    cell, cutoff, skin = SMALL[kind], 5.5, 1.0
+    rng = np.random.default_rng(5)
+    positions = random_positions(4, cell, seed=1)
+    positions[0] = 1e-9  # on a corner, where a step decides in which cell it is
+    neighbors = with_images(positions, cell, cutoff + skin, 600)
+    steps = rng.normal(size=positions.shape)
+    moved = positions + 0.499 * skin * steps / np.linalg.norm(steps, axis=1)[:, None]
+    expected = reference_vectors(moved, cell, cutoff)
+    wrapped = (moved @ np.linalg.inv(cell)) % 1.0 @ cell
+    for written in (moved, wrapped, moved + rng.integers(-3, 4, (4, 3)) @ cell):
+        found = vectors_of(neighbors, written, cell)
+        near = np.linalg.norm(found[:, 2:], axis=1) < cutoff
+        np.testing.assert_allclose(in_order(found[near]), expected, atol=1e-8)
+
+
+def test_displacements_to_images_move_with_positions_and_cell() -> None:
+    """The derivative of a sum over displacements along a strain is that of the strained box, listed anew."""
+    cell = skewed(3)
+    positions = random_positions(3, cell, seed=1)
+    with jax.enable_x64(True):
+        neighbors = with_images(positions, cell, 6.0, 300)
+        shear = jnp.asarray(np.random.default_rng(0).normal(size=(3, 3)))
+
+        def energy(amount: jax.Array) -> jax.Array:
+            strain = jnp.eye(3) + amount * shear
+            x, y, z = neighbor_lists.displacements(positions @ strain, neighbors, cell @ strain, False)
+            return jnp.sum(jnp.exp(-(x * x + y * y + z * z) / 4))  # places not used add a constant
+
+        slope = jax.grad(energy)(0.0)
+        step = 1e-4
+        numbers = [energy(jnp.asarray(sign * step)) for sign in (1, -1)]
+        np.testing.assert_allclose(slope, (numbers[0] - numbers[1]) / (2 * step), rtol=1e-6)
+
+
+def test_images_that_are_too_many_are_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"reaches more than 500000 periodic images of 100 atoms: the cell is only 0\.5"
+    ):
+        choose_images(np.diag([0.5, 0.5, 0.5]), 8.0, 100)
+    with pytest.raises(ValueError, match="without a grid"):
+        build(
+            jnp.zeros((2, 3)),
+            jnp.eye(3),
+            1.0,
+            capacity=8,
+            orthorhombic=True,
+            grid=Grid((4, 4, 4), 8),
+            images=np.zeros((1, 3), int),
+        )
+
+
+def test_images_along_periodic_vectors_only() -> None:
+    images = choose_images(np.diag([4.0, 4.0, 40.0]), 6.0, 5, (True, True, False))
+    assert images is not None
+    assert (images[0] == 0).all()
+    assert sorted(map(tuple, images.tolist())) == [(a, b, 0) for a in range(-2, 3) for b in range(-2, 3)]

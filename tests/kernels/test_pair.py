@@ -366,3 +366,26 @@ def test_arguments_that_do_not_belong_together_are_named() -> None:
         pair_forces(positions, neighbors, table, box, (10, 10), True)
     with pytest.raises(ValueError, match="built for 20 atoms, not for 10"):
         pair_forces(positions[:10], neighbors, table, box, (10,), True)
+
+
+def test_a_cell_smaller_than_the_cutoff_is_its_supercell() -> None:
+    """Explicit images of a few atoms give what the minimum image gives for 4 x 4 x 4 copies of them."""
+    cell = np.array([[5.0, 0.0, 0.0], [1.0, 4.8, 0.0], [-1.5, 0.7, 5.2]])
+    small = np.array([[0.1, 0.2, 0.3], [2.9, 2.6, 2.4], [7.4, -2.2, 5.1]])
+    steps = np.stack(np.meshgrid(*[np.arange(4)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    # atom by atom, so that the copies stay sorted by species
+    large = (small[:, None] + steps @ cell).reshape(-1, 3)
+    table = tabulated([1.0, 0.9, 0.8])
+    results = []
+    for positions, box, copies in ((small, cell, 1), (large, 4 * cell, 64)):
+        with jax.enable_x64(True):
+            r, device = jnp.asarray(positions), jnp.asarray(box)
+            images = neighbor_lists.choose_images(box, R_CUT, len(r))
+            assert (images is None) == (copies == 64)
+            neighbors = build(r, device, R_CUT, capacity=80, orthorhombic=False, images=images)
+            assert not neighbors.overflow
+            arguments = (r, neighbors, table, device, (2 * copies, copies), False)
+            results.append([np.asarray(x) for x in (pair_forces(*arguments), *pair_observables(*arguments))])
+    for few, many in zip(*results, strict=True):
+        assert np.abs(few).max() > 1e-3
+        np.testing.assert_allclose(many, np.repeat(few, 64, axis=0), rtol=1e-9, atol=1e-12)

@@ -17,7 +17,6 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import e3nn_jax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -380,6 +379,8 @@ def _head(architecture: Architecture, head: str | None, origin: str) -> int:
 
 def _couplings(layer: Layer) -> Couplings:
     """Wigner 3j tensors of unit norm, as in e3nn, times the factors of the paths."""
+    import e3nn_jax  # takes two seconds, which studies without MACE need not wait for
+
     tensors = []
     for (l1, l2, l3), factor in zip(layer.paths, layer.path_factors, strict=True):
         if (l1 + l2 + l3) % 2:

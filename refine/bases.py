@@ -1,0 +1,135 @@
+"""What `[model] base` may name: how each kind of base model is read and what the sampler evaluates for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refine.config.models import Model
+from refine.errors import InputError
+from refine.potentials.classical import BASES as CLASSICAL_BASES
+from refine.potentials.classical import base_potential
+from refine.potentials.forcefield import PairForceField
+from refine.potentials.mace.architecture import Checkpoint
+from refine.potentials.mace.catalogue import find
+from refine.potentials.mace.checkpoint import load
+from refine.potentials.mace.forcefield import MaceForceField, SiteModel
+from refine.potentials.mace.model import Mace
+from refine.potentials.pair import PairPotential
+
+if TYPE_CHECKING:
+    from refine.sampling.dynamics import CorrectedForceField
+    from refine.sampling.structures import System
+
+Array = NDArray[np.float64]
+
+
+class Base(Protocol):
+    """A kind of base model; `potential` is whatever `read` makes."""
+
+    def read(self, model: Model, species: tuple[str, ...], pairs: tuple[tuple[str, str], ...], cutoff: float) -> Any:
+        """The potential that a study asks for; cutoff: Å, of its correction. InputError where there is none."""
+
+    def force_field(
+        self, potential: Any, correction_cutoff: float, system: System, precision: str
+    ) -> CorrectedForceField:
+        """What the sampler evaluates."""
+
+    def pair_energies(self, potential: Any, r: Array) -> Array | None:
+        """(pairs, n) eV at distances r (n,) Å, or None where the potential is no sum of pair functions."""
+
+    def identity(self, potential: Any) -> str:
+        """What tells it from others that the study file would describe alike."""
+
+
+class ClassicalBase:
+    """Sums of pair functions."""
+
+    def read(
+        self, model: Model, species: tuple[str, ...], pairs: tuple[tuple[str, str], ...], cutoff: float
+    ) -> PairPotential:
+        return base_potential(model.base, species, pairs, model.parameters, model.r_cut or cutoff)
+
+    def force_field(
+        self, potential: PairPotential, correction_cutoff: float, system: System, precision: str
+    ) -> PairForceField:
+        return PairForceField(
+            potential, correction_cutoff, system.n_per_species, orthorhombic=system.orthorhombic, precision=precision
+        )
+
+    def pair_energies(self, potential: PairPotential, r: Array) -> Array:
+        return potential.energy(r)
+
+    def identity(self, potential: PairPotential) -> str:
+        return ""  # the parameters are in the study file
+
+
+@dataclass(frozen=True)
+class MacePotential:
+    """A MACE model as a study asks for it."""
+
+    path: Path
+    checkpoint: Checkpoint
+    head: str | None
+    backend: str
+
+
+class MaceBase:
+    """A MACE model from a file, read once for all states."""
+
+    def read(
+        self, model: Model, species: tuple[str, ...], pairs: tuple[tuple[str, str], ...], cutoff: float
+    ) -> MacePotential:
+        path = model.model_path or find(model.name or "")
+        checkpoint = load(path)
+        # refuses species and heads that the model does not know
+        Mace(checkpoint, species, (1,) * len(species), head=model.head, plain=True)
+        return MacePotential(path, checkpoint, model.head, model.backend)
+
+    def force_field(
+        self, potential: MacePotential, correction_cutoff: float, system: System, precision: str
+    ) -> CorrectedForceField:
+        model = BACKENDS[potential.backend](potential, system, precision)
+        return MaceForceField(model, correction_cutoff, orthorhombic=system.orthorhombic)
+
+    def pair_energies(self, potential: MacePotential, r: Array) -> None:
+        return None
+
+    def identity(self, potential: MacePotential) -> str:
+        return potential.checkpoint.sha256
+
+
+def _refine(potential: MacePotential, system: System, precision: str) -> SiteModel:
+    return Mace(potential.checkpoint, system.species, system.n_per_species, head=potential.head, precision=precision)
+
+
+def _mace_jax(potential: MacePotential, system: System, precision: str) -> SiteModel:
+    from refine.potentials.mace.second_opinion import MaceJax
+
+    return MaceJax(
+        potential.checkpoint,
+        potential.path,
+        system.species,
+        system.n_per_species,
+        head=potential.head,
+        precision=precision,
+    )
+
+
+BACKENDS: dict[str, Callable[[MacePotential, System, str], SiteModel]] = {"refine": _refine, "mace-jax": _mace_jax}
+"""What `[model] backend` may name."""
+
+BASES: dict[str, Base] = {**dict.fromkeys(CLASSICAL_BASES, ClassicalBase()), "mace": MaceBase()}
+"""What `[model] base` may name."""
+
+
+def base_of(name: str) -> Base:
+    """The kind of base that `[model] base` names."""
+    if name not in BASES:
+        raise InputError(f"unknown base '{name}'", where="[model] base", fix=f"known: {', '.join(BASES)}")
+    return BASES[name]

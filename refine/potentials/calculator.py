@@ -1,0 +1,250 @@
+"""MACE, with or without a pair correction, as an ASE calculator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ase.calculators.calculator import Calculator as AseCalculator
+from ase.calculators.calculator import all_changes
+from ase.data import chemical_symbols
+from ase.geometry import complete_cell
+from numpy.typing import NDArray
+
+from kernels.neighbors import build, choose_images, images_within, most_neighbors
+from refine.errors import InputError, SimulationError
+from refine.potentials.mace.architecture import Checkpoint
+from refine.potentials.mace.catalogue import resolve
+from refine.potentials.mace.checkpoint import load
+from refine.potentials.mace.forcefield import edges
+from refine.potentials.mace.model import Mace
+from refine.potentials.pair import PairCorrection
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+Array = NDArray[np.float64]
+
+SPARE = 1.05
+"""Places in a list over the neighbours of the first structure, so that the next one finds room."""
+
+KEPT = 8
+"""Compositions whose compiled programs are kept."""
+
+VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+
+
+class Calculator(AseCalculator):
+    """Energy, forces and stress of a MACE model for ASE.
+
+        atoms.calc = refine.Calculator("medium-mpa-0")
+
+    Any cell, also one smaller than the cutoff, periodic along any of its vectors; without periodic vectors, a molecule.
+    Stress is dE/dstrain over the volume, positive under tension, in the order xx yy zz yz xz xy, and is there where the
+    atoms have a volume. Energies hold the isolated atoms E0, which are added in float64.
+
+    Programs are compiled for a composition, not for an order of atoms or a cell; `compilations` counts them.
+
+    Args:
+        model: a model file, the name of a published model, or a Checkpoint.
+        dtype: "float64" or "float32"; positions and sums are always float64.
+        head: of a model with several.
+        correction: pair potential on top.
+
+    Raises:
+        InputError: no such model, an unknown head or dtype. `calculate` also for a species that the model or the
+            correction does not know, and for a cell that cannot be used; SimulationError for an energy that is not
+            finite.
+    """
+
+    implemented_properties: list[str] = ["energy", "free_energy", "energies", "forces", "stress"]  # noqa: RUF012
+
+    def __init__(
+        self,
+        model: str | Path | Checkpoint,
+        dtype: str = "float64",
+        head: str | None = None,
+        correction: PairCorrection | None = None,
+    ) -> None:
+        super().__init__()
+        self.checkpoint = model if isinstance(model, Checkpoint) else load(resolve(str(model)))
+        self.dtype, self.head, self.correction = dtype, head, correction
+        self.compilations = 0
+        known = chemical_symbols[self.checkpoint.architecture.species[0]]
+        Mace(self.checkpoint, (known,), (1,), head=head, precision=dtype, plain=True)  # refuses a wrong head or dtype
+        self._systems: dict[tuple[tuple[str, ...], tuple[int, ...]], _System] = {}
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = tuple(all_changes),
+    ) -> None:
+        """All properties at once, into `results`; see `ase.calculators.calculator.Calculator`."""
+        super().calculate(atoms, properties, system_changes)
+        atoms = self.atoms
+        if atoms is None or len(atoms) == 0:
+            raise InputError("there are no atoms to calculate")
+        order = np.argsort(atoms.numbers, kind="stable")
+        symbols = [atoms.symbols[i] for i in order]
+        species = tuple(dict.fromkeys(symbols))
+        system = self._system(species, tuple(symbols.count(symbol) for symbol in species))
+        positions = np.asarray(atoms.positions[order], np.float64)
+        if not (np.isfinite(positions).all() and np.isfinite(atoms.cell.array).all()):
+            raise InputError("a coordinate or lattice vector is not a finite number")
+
+        sites, forces, strain = system.mace(positions, atoms.cell.array, atoms.pbc)
+        if self.correction is not None:
+            more = system.pairs(self.correction, positions, atoms.cell.array, atoms.pbc)
+            sites, forces, strain = sites + more[0], forces + more[1], strain + more[2]
+        if not (np.isfinite(sites).all() and np.isfinite(forces).all()):
+            raise SimulationError("the energy is not a finite number", fix="look for atoms on one spot")
+        back = np.argsort(order)
+        energy = float(sites.sum())
+        self.results = {"energy": energy, "free_energy": energy, "energies": sites[back], "forces": forces[back]}
+        if atoms.cell.rank == 3:
+            stress = (strain + strain.T) / (2 * atoms.get_volume())
+            self.results["stress"] = np.array([stress[pair] for pair in VOIGT])
+
+    def _system(self, species: tuple[str, ...], n_per_species: tuple[int, ...]) -> _System:
+        key = (species, n_per_species)
+        system = self._systems.pop(key, None)
+        if system is None:
+            model = Mace(self.checkpoint, species, n_per_species, head=self.head, precision=self.dtype)
+            system = _System(model, self._compiled)
+        self._systems[key] = system  # the newest last
+        if len(self._systems) > KEPT:
+            del self._systems[next(iter(self._systems))]
+        return system
+
+    def _compiled(self) -> None:
+        self.compilations += 1
+
+
+class _System:
+    """One composition: its model and its programs. Atoms come sorted by species."""
+
+    def __init__(self, model: Mace, compiled: Any) -> None:
+        self.model = model
+        self._numbers = np.repeat(np.arange(len(model.species)), model.n_per_species)
+        self._near, self._far = _Edges(compiled), _Edges(compiled)
+
+        def evaluate(params: Any, vectors: jax.Array, senders: jax.Array) -> tuple[jax.Array, jax.Array]:
+            compiled()  # Python runs while tracing only
+            return model.energies_and_gradients(params, vectors, senders)
+
+        self._evaluate = jax.jit(evaluate)
+
+    def mace(self, positions: Array, cell: Array, periodic: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
+        """Energies (N,) with E0, forces (N, 3), dE/dstrain (3, 3)."""
+        vectors, senders = self._near(positions, cell, periodic, self.model.cutoff)
+        with jax.enable_x64(self.model.precision == "float64"):
+            arguments = (vectors.astype(self.model.precision), senders)
+            sites, gradients = jax.device_get(self._evaluate(self.model.params, *arguments))
+        return (
+            sites.astype(np.float64) + self.model.isolated[self._numbers],
+            *_forces_and_strain(vectors, senders, gradients.astype(np.float64)),
+        )
+
+    def pairs(
+        self, correction: PairCorrection, positions: Array, cell: Array, periodic: NDArray[np.bool_]
+    ) -> tuple[Array, Array, Array]:
+        """The correction's energies (N,), half of each pair's to either atom, forces (N, 3), dE/dstrain (3, 3)."""
+        vectors, senders = self._far(positions, cell, periodic, correction.cutoff)
+        r = np.linalg.norm(vectors, axis=2)
+        rows = self._rows(correction)[self._numbers[:, None], self._numbers[senders]]
+        energies, slopes = np.zeros_like(r), np.zeros_like(r)
+        for row in range(len(correction.pairs)):
+            chosen = (rows == row) & (r < correction.cutoff)
+            energies[chosen] = correction.energy(r[chosen])[row]
+            slopes[chosen] = correction.derivative(r[chosen])[row]
+        gradients = (slopes / (2 * np.maximum(r, 1e-12)))[..., None] * vectors
+        return energies.sum(axis=1) / 2, *_forces_and_strain(vectors, senders, gradients)
+
+    def _rows(self, correction: PairCorrection) -> NDArray[np.int64]:
+        """Row of the correction for each pair of this composition's species."""
+        rows = {frozenset(pair): row for row, pair in enumerate(correction.pairs)}
+        species = self.model.species
+        for a in species:
+            for b in species:
+                if frozenset((a, b)) not in rows:
+                    raise InputError(
+                        f"the correction has no pair {a}-{b}", fix="leave the correction out, or refine it"
+                    )
+        return np.array([[rows[frozenset((a, b))] for b in species] for a in species])
+
+
+class _Edges:
+    """Neighbours as vectors, with places and images that grow when they must, so that little is compiled again."""
+
+    def __init__(self, compiled: Any) -> None:
+        self._capacity = 1
+        self._reach: NDArray[np.int64] | None = None
+
+        def count(positions: jax.Array, cell: jax.Array, cutoff: jax.Array, images: Any) -> jax.Array:
+            compiled()
+            return most_neighbors(positions, cell, cutoff, orthorhombic=False, images=images)
+
+        def find(positions: jax.Array, cell: jax.Array, cutoff: Any, images: Any, capacity: int) -> Any:
+            compiled()
+            neighbors = build(positions, cell, cutoff, capacity=capacity, orthorhombic=False, images=images)
+            return edges(positions, neighbors, cell, False, cutoff)
+
+        self._count, self._find = jax.jit(count), jax.jit(find, static_argnames="capacity")
+
+    def __call__(
+        self, positions: Array, cell: Array, periodic: NDArray[np.bool_], cutoff: float
+    ) -> tuple[Array, NDArray[np.int32]]:
+        """Vectors (N, K, 3) float64 and senders (N, K), see `refine.potentials.mace.forcefield.edges`."""
+        positions, cell = _in_vacuum(positions, cell, periodic, cutoff)
+        images = self._images(cell, cutoff, len(positions), periodic)
+        with jax.enable_x64(True):
+            arguments = (jnp.asarray(positions), jnp.asarray(cell), jnp.asarray(cutoff), images)
+            most = int(self._count(*arguments))
+            if most > self._capacity:
+                self._capacity = int(np.ceil(SPARE * most))
+            vectors, senders = jax.device_get(self._find(*arguments, capacity=self._capacity))
+        return vectors, senders
+
+    def _images(self, cell: Array, cutoff: float, n: int, periodic: NDArray[np.bool_]) -> Array | None:
+        a, b, c = periodic.tolist()
+        try:
+            images = choose_images(cell, cutoff, n, (a, b, c))
+        except ValueError as error:
+            raise InputError(str(error), fix="repeat the cell along its short vectors") from None
+        if images is not None:
+            reach = images.max(axis=0)
+            self._reach = reach if self._reach is None else np.maximum(self._reach, reach)
+        if self._reach is None:
+            return None
+        return images_within(np.where(periodic, self._reach, 0).tolist()).astype(np.float64)
+
+
+def _in_vacuum(positions: Array, cell: Array, periodic: NDArray[np.bool_], cutoff: float) -> tuple[Array, Array]:
+    """Positions and a cell that is periodic along all vectors and the same system: instead of each vector that is not
+    periodic, one perpendicular to all others and so long that no image is within the cutoff."""
+    for k in np.flatnonzero(periodic):
+        if not cell[k].any():
+            raise InputError(f"the atoms are periodic along vector {'abc'[k]} of the cell, which is zero")
+    filled = np.array(complete_cell(np.where(periodic[:, None], cell, 0.0)))
+    if abs(np.linalg.det(filled)) < 1e-6:
+        raise InputError("the lattice vectors are not independent")
+    positions = np.array(positions)
+    for k in np.flatnonzero(~periodic):
+        direction = filled[k] / np.linalg.norm(filled[k])
+        height = positions @ direction
+        filled[k] = direction * (np.ptp(height) + 2 * cutoff + 1.0)
+        positions += direction * (cutoff - height.min())
+    return positions, filled
+
+
+def _forces_and_strain(vectors: Array, senders: NDArray[np.int32], gradients: Array) -> tuple[Array, Array]:
+    """Forces (N, 3) and dE/dstrain (3, 3), not symmetrised, from the energy's derivative by the vectors."""
+    forces = -gradients.sum(axis=1)
+    for axis in range(3):
+        forces[:, axis] += np.bincount(senders.ravel(), gradients[..., axis].ravel(), minlength=len(forces))
+    return forces, np.einsum("nka,nkb->ab", vectors, gradients)
