@@ -178,8 +178,8 @@ class Model(Table):
     head: Line | None = Field(None, description="Head of a MACE model. Required if it has several.")
     backend: Literal["refine", "mace-jax"] = Field(
         "refine",
-        description="What evaluates a MACE model. `mace-jax` is slower, must be installed, and has torch load the file: "
-        "that runs whatever is in it.",
+        description="What evaluates a MACE model. `mace-jax` must be installed and is slower; it has torch load "
+        "the file, which runs whatever is in it.",
     )
 
     @property

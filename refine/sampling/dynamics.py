@@ -42,11 +42,23 @@ REBUILD_COST = 4.0
 skin."""
 
 SKINS = (0.3, 3.0)
-"""Range of the skin, Å. Where forces are dear and a list is cheap, it starts at ten steps of the fastest atom."""
+"""Range of the skin, Å. Where forces are dear and a list is cheap, it starts at six steps of the fastest atom."""
 
 REBUILD_AT = (0.4, 0.2, 0.0)
 """Displacements, in skins, at which the list is rebuilt. Half of the skin is the limit, and the check comes a step
-before the force; the second and third serve blocks in which an atom was faster than that."""
+before the force; the second and third serve blocks in which an atom was faster than that. Dear forces begin with the
+second."""
+
+
+class _Room(NamedTuple):
+    """Places in a new list over the mean number of neighbours: of a liquid, and of a packing, which is less even."""
+
+    liquid: float
+    packing: float
+
+
+ROOM, TIGHT_ROOM = _Room(1.15, 1.5), _Room(1.05, 1.2)
+"""Where forces are cheap, and where an empty place costs more than compiling once more after an overflow."""
 
 CAPACITY_GROWTH = 1.15
 """Factor by which a list that overflowed grows: every place costs as much as a neighbour, at every step."""
@@ -166,6 +178,9 @@ class Sampler:
         self.timestep, self.stride, self.n_bins, self.r_max, self.skin = timestep, stride, n_bins, r_max, skin
         self.dtype, self.replicas, self.phase = np.dtype(dtype), replicas, phase
         self.frames_per_block = max(1, _steps_per_block(system.n_atoms * replicas, force_field.cost) // stride)
+        dear = force_field.cost > 1.0
+        self._room = TIGHT_ROOM if dear else ROOM
+        self._rebuild_at: tuple[float, ...] = REBUILD_AT[1:] if dear else REBUILD_AT
         self._freedom = thermostat.degrees_of_freedom(system.n_atoms)
         self._watch = Watch(system, timestep, stride, phase, self._freedom, thermostat.holds_temperature)
         self._programs: dict[tuple[str, _Shape], Callable[..., Any]] = {}
@@ -213,7 +228,7 @@ class Sampler:
         """
         positions = self._wrapped(self._per_replica(positions))
         skin = self._choose_skin(MINIMISER_MOVE)
-        capacity = self._first_capacity(skin, margin=1.5)  # a packing is less even than a liquid
+        capacity = self._first_capacity(skin, packing=True)
         where = "relaxation of the start structure"
         with self._precision():
             fixed = (self._as_device(params), jnp.asarray(self.system.cell, self.dtype))
@@ -240,13 +255,13 @@ class Sampler:
         fits = self.system.orthorhombic or field.cutoff + skin <= self.system.r_box
         return skin if fits else math.inf
 
-    def _first_capacity(self, skin: float, margin: float = 1.15) -> int:
+    def _first_capacity(self, skin: float, *, packing: bool = False) -> int:
         """Places in the list, before it had to grow."""
         if math.isinf(skin):
             return self._everyone(skin)
-        return self._estimate(self.force_field.cutoff, skin, margin)
+        return self._estimate(self.force_field.cutoff, skin, self._room.packing if packing else self._room.liquid)
 
-    def _estimate(self, cutoff: float, skin: float, margin: float = 1.15) -> int:
+    def _estimate(self, cutoff: float, skin: float, margin: float) -> int:
         images = self._images(cutoff, skin)
         copies = 1 if images is None else len(images)
         n, volume = copies * self.system.n_atoms, copies * self.system.volume
@@ -347,7 +362,7 @@ class Sampler:
         arguments() makes fresh device arrays each time: the program may overwrite them.
         """
         reach = jnp.asarray(self.force_field.cutoff + skin, self.dtype)
-        for rebuild_at in REBUILD_AT:
+        for rebuild_at in self._rebuild_at:
             trigger = jnp.asarray(rebuild_at * skin, self.dtype)
             while True:
                 program = self._program(kind, self._shape(capacity, skin))
@@ -377,7 +392,11 @@ class Sampler:
         growth = max(1.0, capacity / self._first_capacity(skin))
         inner = None
         if field.inner_cutoff is not None:
-            places = capacity if math.isinf(skin) else math.ceil(growth * self._estimate(field.inner_cutoff, skin))
+            places = (
+                capacity
+                if math.isinf(skin)
+                else math.ceil(growth * self._estimate(field.inner_cutoff, skin, self._room.liquid))
+            )
             inner = self._list_shape(places, field.inner_cutoff, skin, growth)
         return self._list_shape(capacity, field.cutoff, skin, growth)._replace(inner=inner)
 
@@ -603,7 +622,7 @@ def optimal_skin(cutoff: float, step_length: float, cost: float = 1.0) -> float:
     cost: of the forces, in those of a pair potential. Within `SKINS`. A formula and never a timing, so that a resumed
     run repeats the same numbers.
     """
-    least = SKINS[0] if cost <= 1.0 else float(np.clip(10 * step_length, 0.1, SKINS[1]))
+    least = SKINS[0] if cost <= 1.0 else float(np.clip(6 * step_length, 0.1, SKINS[1]))
     skins = np.arange(least, SKINS[1] + 0.01, 0.05)
     steps = 1 + REBUILD_AT[0] * skins / max(step_length, 1e-3)
     return float(skins[np.argmin((1 + skins / cutoff) ** 3 + REBUILD_COST / cost / steps)])

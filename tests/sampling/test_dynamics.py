@@ -180,6 +180,8 @@ def test_skin_is_a_formula() -> None:
     assert optimal_skin(8.5, 0.03) == optimal_skin(8.5, 0.03)
     assert 0.3 <= optimal_skin(8.5, 0.003) <= optimal_skin(8.5, 0.03) <= optimal_skin(8.5, 0.3) <= 3.0
     assert 0.3 <= optimal_skin(8.5, 0.0) < 0.5
+    # where forces are dear the list is thin, and still outlasts a step of three times the fastest atom
+    assert [optimal_skin(6.0, step, cost=1000.0) for step in (0.001, 0.03)] == pytest.approx([0.1, 0.18])
 
 
 # ---- failures

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +129,6 @@ class Truth:
     found: dict[str, list[list[Arrays]]]
 
 
-@cache
 def truth(file: Path) -> Truth:
     checkpoint = read_torch(file.with_suffix(".model"))
     with np.load(file) as arrays:
@@ -167,6 +165,13 @@ def compare(file: Path, precision: str, plain: bool) -> dict[str, float]:
                     worst[key], float(np.max(np.abs(ours[key] - theirs[key])) / np.max(np.abs(theirs[key])))
                 )
     return worst
+
+
+@pytest.fixture(autouse=True)
+def forget_programs() -> Iterator[None]:
+    """Each test compiles a program of its own; all of them together are a gigabyte."""
+    yield
+    jax.clear_caches()
 
 
 def assert_near(worst: dict[str, float], energy: float, force: float) -> None:
