@@ -12,8 +12,9 @@ all, goldens. For each, FOLDER gets
                 the derivative of the energy by a symmetric strain over the volume; and the same as float32.BOX.energy
                 ... by mace-torch in float32.
 
-Float64 of a file of float32 means the file's numbers in exact arithmetic: `Module.double()` alone leaves Wigner 3j
-symbols, which no weight of the file depends on, rounded to float32 (1e-8 relative); here they are made anew.
+Float64 of a file of float32 means the file's numbers in exact arithmetic. `Module.double()` alone leaves e3nn's Wigner
+3j symbols rounded to float32 (3e-9 of the forces), so they are made anew; and with torch's default precision left at
+float32, mace-torch rounds ZBL's charges (4e-9), so that is float64, too.
 --check: every block of weights that takes part at all must move the atoms' energies by THRESHOLD when it is zeroed.
 """
 
