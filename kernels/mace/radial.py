@@ -37,7 +37,7 @@ def bessel(r: jax.Array, wave_numbers: jax.Array, prefactor: float) -> jax.Array
 
 
 def agnesi(r: jax.Array, r0: jax.Array, a: float, p: float, q: float) -> jax.Array:
-    """1 / (1 + a u^q / (1 + u^(q-p))), u = r / r0: dimensionless, 1 at r = 0, falling as u^-p... for large r."""
+    """1 / (1 + a u^q / (1 + u^(q-p))), u = r / r0, dimensionless: 1 - a u^p for small u, 1 / (1 + a u^q) for large."""
     u = r / r0
     return 1 / (1 + a * u**q / (1 + u ** (q - p)))
 

@@ -118,7 +118,8 @@ class Architecture:
         max_ell: highest l of the spherical harmonics (e3nn's real ones: component normalised, y the polar axis).
         bessel_prefactor: of sin(k r)/r.
         envelope_power: p of the polynomial envelope.
-        envelope_on_weights: the envelope multiplies the radial network's output instead of its input.
+        envelope_on_weights: the envelope multiplies the outputs of the radial network and of the density function
+            instead of their input.
         agnesi, zbl: None where the model has none.
         scale, shift: (H,); energy of an atom = E0 + scale (ZBL + readouts) + shift. Models without them have 1 and 0.
         layers: interactions in order.

@@ -14,7 +14,7 @@ float32 sum. Add `Mace.isolated` on the host, in float64.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -154,13 +154,7 @@ class Mace:
         self, params: Any, vectors: jax.Array, senders: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         """Site energies (N,) eV, and the derivative of their sum by the vectors, (N, K, 3) eV/Å."""
-
-        def total(vectors: jax.Array) -> tuple[jax.Array, jax.Array]:
-            sites = self.site_energies(params, vectors, senders)
-            return jnp.sum(sites), sites
-
-        (_, sites), gradient = jax.value_and_grad(total, has_aux=True)(vectors)
-        return sites, gradient
+        return with_gradients(self.site_energies, params, vectors, senders)
 
     # ---- parameters of the species at hand
 
@@ -353,6 +347,22 @@ class Mace:
     @staticmethod
     def _chunk(on_cpu: int) -> int:
         return on_cpu if jax.default_backend() == "cpu" else ACCELERATOR_CHUNK
+
+
+def with_gradients(
+    site_energies: Callable[[Any, jax.Array, jax.Array], jax.Array],
+    params: Any,
+    vectors: jax.Array,
+    senders: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """Site energies (N,) of a function like `Mace.site_energies`, and their sum's derivative by the vectors."""
+
+    def total(vectors: jax.Array) -> tuple[jax.Array, jax.Array]:
+        sites = site_energies(params, vectors, senders)
+        return jnp.sum(sites), sites
+
+    (_, sites), gradient = jax.value_and_grad(total, has_aux=True)(vectors)
+    return sites, gradient
 
 
 def _rows(architecture: Architecture, species: Sequence[str], origin: str) -> NDArray[np.int64]:

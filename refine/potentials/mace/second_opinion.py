@@ -24,7 +24,7 @@ from refine.errors import InputError
 from refine.potentials.mace.architecture import Checkpoint
 from refine.potentials.mace.checkpoint import load
 from refine.potentials.mace.forcefield import SiteModel, edges, forces_of
-from refine.potentials.mace.model import Mace
+from refine.potentials.mace.model import Mace, with_gradients
 
 BOXES, ATOMS = 3, 12
 """Random boxes that are compared, and atoms in each."""
@@ -96,13 +96,7 @@ class MaceJax:
         self, params: Any, vectors: jax.Array, senders: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         """As `Mace.energies_and_gradients`."""
-
-        def total(vectors: jax.Array) -> tuple[jax.Array, jax.Array]:
-            sites = self.site_energies(params, vectors, senders)
-            return jnp.sum(sites), sites
-
-        (_, sites), gradient = jax.value_and_grad(total, has_aux=True)(vectors)
-        return sites, gradient
+        return with_gradients(self.site_energies, params, vectors, senders)
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,13 @@ def test_agnesi_at_contact() -> None:
     np.testing.assert_allclose(radial.agnesi(jnp.asarray(1.4), 1.4, 1.0805, 4.5791, 0.9183), 1 / (1 + 1.0805 / 2))
 
 
+def test_agnesi_near_and_far() -> None:
+    a, p, q = 1.0805, 4.5791, 0.9183
+    near, far = jnp.asarray(0.02), jnp.asarray(500.0)
+    np.testing.assert_allclose(1 - radial.agnesi(near, 1.0, a, p, q), a * near**p, rtol=1e-5)
+    np.testing.assert_allclose(radial.agnesi(far, 1.0, a, p, q), 1 / (1 + a * far**q), rtol=1e-8)
+
+
 def test_zbl_is_a_screened_coulomb_energy() -> None:
     c = (0.1818, 0.5099, 0.2802, 0.02817)
     r, length = 0.9, 0.12

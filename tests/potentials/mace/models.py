@@ -44,7 +44,8 @@ def random_checkpoint(
 
     arrays["energies"] = rng.uniform(-3000.0, -10.0, (len(heads), z))
     arrays["bessel"] = np.pi * np.arange(1, basis + 1) / r_max
-    arrays["covalent_radii"] = covalent_radii[numbers]
+    if agnesi or zbl:
+        arrays["covalent_radii"] = covalent_radii[numbers]
     normal("embedding", z, c, fan_in=1)
     made = []
     for t in range(layers):
