@@ -21,6 +21,7 @@ from refine.potentials.mace.checkpoint import load
 from refine.potentials.mace.forcefield import MaceForceField, SiteModel
 from refine.potentials.mace.model import Mace
 from refine.potentials.pair import PairPotential
+from refine.potentials.parameters import ClassicalParameters
 
 if TYPE_CHECKING:
     from refine.sampling.dynamics import CorrectedForceField
@@ -46,6 +47,9 @@ class Base(Protocol):
     def identity(self, potential: Any) -> str:
         """What tells it from others that the study file would describe alike."""
 
+    def parameters(self, potential: Any, names: tuple[str, ...], edges: Array) -> ClassicalParameters:
+        """Parameters of its own that a rule may change; edges: of the pair counts, Å. InputError where it has none."""
+
 
 class ClassicalBase:
     """Sums of pair functions."""
@@ -67,6 +71,9 @@ class ClassicalBase:
 
     def identity(self, potential: PairPotential) -> str:
         return ""  # the parameters are in the study file
+
+    def parameters(self, potential: PairPotential, names: tuple[str, ...], edges: Array) -> ClassicalParameters:
+        return ClassicalParameters(potential, names, edges)
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,13 @@ class MaceBase:
 
     def identity(self, potential: MacePotential) -> str:
         return potential.checkpoint.sha256
+
+    def parameters(self, potential: MacePotential, names: tuple[str, ...], edges: Array) -> ClassicalParameters:
+        raise InputError(
+            f"a MACE model has no parameter '{names[0]}' to refine; its weights stay as they are",
+            where="[refinement] parameters",
+            fix='use parameters = ["correction"]',
+        )
 
 
 def _refine(potential: MacePotential, system: System, precision: str) -> SiteModel:

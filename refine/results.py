@@ -10,6 +10,7 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refine.derived import Propagation, coordination_numbers, first_minima
 from refine.files import make_folder, write_text
 from refine.potentials.pair import PairCorrection
+from refine.refinement.nuisance import Nuisance, best
 from refine.refinement.posterior import band
 from refine.refinement.problem import Sample
 from refine.refinement.statistics import BLOCKS
@@ -47,8 +50,17 @@ class Outcome:
     message: str
     iterations: list[dict[str, Any]]
     covariance: Array | None
+    determination: dict[str, Any] | None
     seconds: float
     digest: str
+
+    @cached_property
+    def propagations(self) -> list[Propagation]:
+        """Of every state, at the final correction."""
+        return [
+            Propagation.build(self.study.problem, self.samples, self.final, s, self.covariance)
+            for s in range(len(self.study.systems))
+        ]
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,7 @@ class Result:
         iterations: the iteration table.
         correction: the refined pair correction.
         covariance: posterior covariance of `correction.theta`, eV^2; None for rules without one.
+        determination: what the data determine (`refine.refinement.identifiability`); None likewise.
         out: folder of the output.
         report_path: the report.
     """
@@ -73,6 +86,7 @@ class Result:
     iterations: list[dict[str, Any]]
     correction: PairCorrection
     covariance: Array | None
+    determination: dict[str, Any] | None
     out: Path
     report_path: Path
 
@@ -84,10 +98,13 @@ def write_outcome(outcome: Outcome, folder: Path) -> Result:
     table = _result(outcome)
     for name in ("curves", "g_r"):
         make_folder(folder / name)
-    for data in outcome.study.datasets:
-        write_text(folder / "curves" / f"{data.name}.csv", _curve_table(outcome, data))
     for s, state in enumerate(outcome.study.config.states):
-        write_text(folder / "g_r" / f"{state.name}.csv", _g_table(outcome, s))
+        propagation = outcome.propagations[s]
+        write_text(folder / "g_r" / f"{state.name}.csv", _g_table(outcome, s, propagation))
+        for data in outcome.study.datasets:
+            if data.state == s:
+                free = _nuisance(outcome, data, _fitted(outcome))
+                write_text(folder / "curves" / f"{data.name}.csv", _curve_table(outcome, data, propagation, free))
     write_text(folder / "result.json", json.dumps(_plain(table), indent=1, allow_nan=False) + "\n")
     report = write_report(folder)
     return Result(
@@ -98,6 +115,7 @@ def write_outcome(outcome: Outcome, folder: Path) -> Result:
         table["iterations"],
         outcome.samples[outcome.final].correction,
         outcome.covariance,
+        outcome.determination,
         folder,
         report,
     )
@@ -108,8 +126,8 @@ def _result(outcome: Outcome) -> dict[str, Any]:
     last = outcome.iterations[-1]
     ones = {t.name: 1.0 for t in study.problem.targets}
     factors: dict[str, float] = last.get("noise_factors", ones)
-    scales: dict[str, float] = last.get("scales", ones)
-    scores = [_scores(study, sample, factors, scales) for sample in samples]
+    fitted = _fitted(outcome)
+    scores = [_scores(study, sample, factors, fitted) for sample in samples]
     iterations = [row | score for row, score in zip(outcome.iterations, scores, strict=True)]
     final = scores[outcome.final]
     return {
@@ -120,38 +138,64 @@ def _result(outcome: Outcome) -> dict[str, Any]:
         "final": final,
         "iterations": iterations,
         "correction": _correction_table(outcome),
-        "data": [_data_entry(study, data, factors, scales) for data in study.datasets],
+        "yields_potential": getattr(study.rule, "yields_potential", True),
+        "parameters": _parameters(outcome),
+        "determination": outcome.determination,
+        "coordination": [row for s in range(len(study.config.states)) for row in _coordination(outcome, s)],
+        "data": [_data_entry(study, data, factors, _nuisance(outcome, data, fitted)) for data in study.datasets],
         "states": [_state_entry(outcome, s) for s in range(len(study.config.states))],
         "seconds": outcome.seconds,
         "provenance": _provenance(outcome),
     }
 
 
-def _scores(study: Study, sample: Sample, factors: dict[str, float], scales: dict[str, float]) -> dict[str, Any]:
+def _parameters(outcome: Outcome) -> dict[str, Any] | None:
+    """Refined parameters of the base by name and pair, before and after; None where they were not refined."""
+    final = outcome.samples[outcome.final].parameters
+    if final is None:
+        return None
+    described = outcome.study.parameters[0]
+    names = [f"{name} {'-'.join(pair)}" for name in described.names for pair in outcome.study.pairs]
+    return {n: {"initial": a, "final": b} for n, a, b in zip(names, described.start, final, strict=True)}
+
+
+def _fitted(outcome: Outcome) -> dict[str, Nuisance]:
+    """Scales and backgrounds that the rule fitted together with the potential; empty for rules that do not."""
+    last = outcome.iterations[-1]
+    return {
+        name: Nuisance(scale, last["backgrounds"][name], last["scales_stderr"][name], last["backgrounds_stderr"][name])
+        for name, scale in last.get("scales", {}).items()
+    }
+
+
+def _scores(study: Study, sample: Sample, factors: dict[str, float], fitted: dict[str, Nuisance]) -> dict[str, Any]:
     """R_chi with its standard error and chi^2 of every data set for one sample."""
     r_chi, error, chi2, points = {}, {}, {}, {}
     for data in study.datasets:
         frames = sample.frames[data.state]
         counts = frames.counts.mean(axis=0, dtype=np.float64)
-        scale = scales.get(data.name) or _best_scale(data, counts)
-        r_chi[data.name] = data.measurement.r_chi(counts, scale)
-        error[data.name] = _jackknife(frames.counts, lambda c, d=data, s=scale: d.measurement.r_chi(c, s))  # type: ignore[misc]
-        fit = data.fit
+        fit, target = data.fit, study.targets[data.name]
+        free = fitted.get(data.name) or best(target, target.predict(counts))
+        r_chi[data.name] = data.measurement.r_chi(counts, free.scale, free.background)
+        error[data.name] = _jackknife(
+            frames.counts,
+            lambda c, d=data, n=free: d.measurement.r_chi(c, n.scale, n.background),  # type: ignore[misc]
+        )
         points[data.name] = len(fit.values)
         known = fit.sigma_known or data.name in factors
-        residual = fit.values - (fit.operator.baseline + scale * (fit.operator.predict(counts) - fit.operator.baseline))
+        residual = target.y - free.apply(target, target.predict(counts))
         factor = 1.0 if fit.sigma_known else factors.get(data.name, 1.0)
         chi2[data.name] = chi_squared(residual, fit.covariance * factor**2) if known else None
     return {"r_chi": r_chi, "r_chi_stderr": error, "chi2": chi2, "points": points}
 
 
-def _best_scale(data: DataSet, counts: Array) -> float:
-    """Least-squares scale of the model's D(r) for a curve that is only compared; one unless `free_scale`."""
-    if not data.free_scale:
-        return 1.0
-    measurement = data.measurement
-    model = measurement.total.predict(counts) - measurement.total.baseline
-    return float((measurement.total_values - measurement.total.baseline) @ model / (model @ model))
+def _nuisance(outcome: Outcome, data: DataSet, fitted: dict[str, Nuisance]) -> Nuisance:
+    """Scale and background of a data set in the final state: as fitted with the potential, or the best ones."""
+    if data.name in fitted:
+        return fitted[data.name]
+    target = outcome.study.targets[data.name]
+    frames = outcome.samples[outcome.final].frames[data.state]
+    return best(target, target.predict(frames.counts.mean(axis=0, dtype=np.float64)))
 
 
 def _jackknife(counts: NDArray[np.float32], statistic: Any) -> float:
@@ -164,8 +208,19 @@ def _jackknife(counts: NDArray[np.float32], statistic: Any) -> float:
 
 
 def _correction_table(outcome: Outcome) -> list[dict[str, Any]]:
+    """phi(r) of every corrected pair; where it depends on temperature, once for each state."""
     study, sample = outcome.study, outcome.samples[outcome.final]
-    correction = sample.correction
+    if sample.correction.slope is None:
+        return _correction_at(outcome, sample.correction, None)
+    rows = []
+    for state in study.config.states:
+        for row in _correction_at(outcome, sample.correction.at(state.temperature), state.temperature):
+            rows.append(row | {"state": state.name, "temperature": state.temperature})
+    return rows
+
+
+def _correction_at(outcome: Outcome, correction: PairCorrection, temperature: float | None) -> list[dict[str, Any]]:
+    study, sample = outcome.study, outcome.samples[outcome.final]
     basis = correction.basis
     g = [frames.pair_distribution() for frames in sample.frames]
     table = []
@@ -175,7 +230,9 @@ def _correction_table(outcome: Outcome) -> list[dict[str, Any]]:
         low = float(centres[sampled[0]]) if sampled is not None and len(sampled) else float(correction.core[p])
         start = max(basis.r_min, math.floor(min(low, correction.core[p]) / PHI_STEP) * PHI_STEP - 0.2)
         r = start + PHI_STEP * np.arange(round((basis.r_cut - start) / PHI_STEP) + 1)
-        errors = None if outcome.covariance is None else band(correction, outcome.covariance, r)[index]
+        errors = None
+        if outcome.covariance is not None:
+            errors = band(sample.correction, outcome.covariance, r, temperature)[index]
         base = study.base_energies(r)
         table.append(
             {
@@ -193,7 +250,33 @@ def _correction_table(outcome: Outcome) -> list[dict[str, Any]]:
     return table
 
 
-def _data_entry(study: Study, data: DataSet, factors: dict[str, float], scales: dict[str, float]) -> dict[str, Any]:
+def _coordination(outcome: Outcome, s: int) -> list[dict[str, Any]]:
+    """Coordination numbers of one state up to the first minima of the final g(r), before and after."""
+    study = outcome.study
+    radii = first_minima(outcome.samples[outcome.final].frames[s])
+    first = outcome.samples[0]
+    before = Propagation(first.frames[s], np.zeros((0, 0)), None)
+    rows = (
+        coordination_numbers(study.species, study.pairs, propagation, radii)
+        for propagation in (before, outcome.propagations[s])
+    )
+    return [
+        {
+            "state": study.config.states[s].name,
+            "centre": new.centre,
+            "other": new.other,
+            "radius": new.radius,
+            "initial": old.number,
+            "initial_stderr": old.sampling_stderr,
+            "final": new.number,
+            "final_stderr": math.hypot(new.sampling_stderr, new.posterior_stderr),
+            "posterior_stderr": new.posterior_stderr,
+        }
+        for old, new in zip(*rows, strict=True)
+    ]
+
+
+def _data_entry(study: Study, data: DataSet, factors: dict[str, float], free: Nuisance) -> dict[str, Any]:
     from refine.data.readers import check_curve
 
     config = next(d for d in study.config.data if d.name == data.name)
@@ -219,7 +302,10 @@ def _data_entry(study: Study, data: DataSet, factors: dict[str, float], scales: 
         "points": len(fit.values),
         "sigma_source": source,
         "sigma_mean": sigma,
-        "scale": scales.get(data.name, 1.0),
+        "scale": free.scale,
+        "scale_stderr": free.scale_stderr if config.free_scale else None,
+        "background": free.background if config.free_background else None,
+        "background_stderr": free.background_stderr if config.free_background else None,
         "fit": fit.words if data.role == "fit" else None,
         "score_r": [float(data.measurement.r[0]), float(data.measurement.r[-1])],
         "source": Path(curve.source).name,
@@ -258,28 +344,40 @@ def _provenance(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _curve_table(outcome: Outcome, data: DataSet) -> str:
+def _curve_table(outcome: Outcome, data: DataSet, propagation: Propagation, free: Nuisance) -> str:
+    """Measured and modelled curve; the final one with its standard error, posterior and sampling together."""
     measurement = data.measurement
+    shown = measurement.shown
     counts = [outcome.samples[k].frames[data.state].counts.mean(axis=0, dtype=np.float64) for k in (0, outcome.final)]
-    initial, final = (measurement.shown.predict(c) for c in counts)
+    initial, final = (
+        shown.baseline
+        + free.scale * (shown.predict(c) - shown.baseline)
+        + free.background * measurement.shown_background
+        for c in counts
+    )
     sigma = measurement.shown_sigma
     columns = [
-        measurement.shown.x,
+        shown.x,
         measurement.shown_values,
         sigma if sigma is not None else np.full(len(initial), np.nan),
         initial,
         final,
         measurement.shown_in_box,
+        free.scale * np.hypot(*propagation.errors(shown.matrix)),
     ]
-    return _csv(["x", "measured", "sigma", "initial", "final", "measured_box"], columns)
+    return _csv(["x", "measured", "sigma", "initial", "final", "measured_box", "final_stderr"], columns)
 
 
-def _g_table(outcome: Outcome, s: int) -> str:
-    header, columns = ["r"], [outcome.study.boxes[s].centres]
+def _g_table(outcome: Outcome, s: int, propagation: Propagation) -> str:
+    """Partial g(r); the final ones with their standard errors, posterior and sampling together."""
+    box = outcome.study.boxes[s]
+    header, columns = ["r"], [box.centres]
     g = [outcome.samples[k].frames[s].pair_distribution() for k in (0, outcome.final)]
+    per_count = np.divide(1.0, box.ideal_counts, out=np.zeros_like(box.ideal_counts), where=box.ideal_counts > 0.0)
+    error = np.hypot(*propagation.errors_of_counts()).reshape(per_count.shape) * per_count
     for p, (a, b) in enumerate(outcome.study.pairs):
-        header += [f"{a}-{b} initial", f"{a}-{b} final"]
-        columns += [g[0][p], g[1][p]]
+        header += [f"{a}-{b} initial", f"{a}-{b} final", f"{a}-{b} final stderr"]
+        columns += [g[0][p], g[1][p], error[p]]
     return _csv(header, columns)
 
 

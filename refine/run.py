@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +21,15 @@ from refine.errors import CheckpointError
 from refine.files import make_folder, write_text
 from refine.potentials.pair import PairCorrection
 from refine.progress import Progress
-from refine.refinement.problem import Sample
+from refine.refinement.problem import Sample, TrajectoryRule
+from refine.refinement.rmc import RMC
 from refine.results import Outcome, Result, write_outcome
 from refine.sampling.frames import Frames, concatenate
 
 if TYPE_CHECKING:
+    from refine.sampling.adjoint import Adjoint
     from refine.sampling.dynamics import MDState
+    from refine.sampling.reverse_monte_carlo import ReverseMonteCarlo
     from refine.study import Study
 
 Array = NDArray[np.float64]
@@ -59,6 +63,8 @@ class Run:
             "seconds": 0.0,
         }
         self.current: list[dict[str, np.ndarray]] = []
+        self.movers: list[ReverseMonteCarlo] | None = None
+        self.adjoints: list[Adjoint] | None = None
         self.saved = time.monotonic()
         self.started = time.monotonic()
         if resume:
@@ -90,8 +96,10 @@ class Run:
         self.started = now
         samples = [
             {
-                "coefficients": sample.correction.coefficients,
+                "coefficients": _terms(sample.correction),
                 "core": sample.correction.core,
+                "parameters": np.zeros(0) if sample.parameters is None else sample.parameters,
+                "gradients": {f"{s:04d}": windows for s, windows in enumerate(sample.gradients)},
                 "frames": {f"{s:04d}": frames.to_arrays() for s, frames in enumerate(sample.frames)},
                 "dynamics": {f"{s:04d}": state.to_arrays() for s, state in enumerate(ends)},
             }
@@ -107,13 +115,15 @@ class Run:
         self.record, self.current = loaded.record, loaded.current
         for stored in loaded.samples:
             frames = [Frames.from_arrays(stored["frames"][s]) for s in sorted(stored["frames"])]
-            self.samples.append(Sample(self._correction(stored), tuple(frames)))
+            parameters = stored["parameters"] if len(stored["parameters"]) else None
+            gradients = [stored["gradients"][s] for s in sorted(stored.get("gradients", ()))]
+            self.samples.append(Sample(self._correction(stored), tuple(frames), parameters, tuple(gradients)))
             self.ends.append([MDState.from_arrays(stored["dynamics"][s]) for s in sorted(stored["dynamics"])])
 
     def _correction(self, stored: dict[str, Any]) -> PairCorrection:
         correction = self.study.initial_correction()
-        theta = np.asarray(stored["coefficients"], float)[list(correction.active)].ravel()
-        return correction.with_theta(theta).with_core(stored["core"])
+        terms = np.asarray(stored["coefficients"], float)
+        return correction.with_theta(terms[:, list(correction.active)].ravel()).with_core(stored["core"])
 
     # -- the loop ------------------------------------------------------------------------------------------------------
 
@@ -138,7 +148,8 @@ class Run:
         self.progress.stage("equilibrating", len(self.samplers))
         for s in range(len(self.current), len(self.samplers)):
             field, sampler = self.samplers[s]
-            params, temperature = field.params(correction), self.study.problem.temperatures[s]
+            temperature = self.study.problem.temperatures[s]
+            params = self.study.force_field_params(field, s, correction)
             seed = config.seed + 7919 * s
             if sampler.system.positions is None:
                 state = melt(sampler, params, temperature, seed, config.equilibration)
@@ -161,21 +172,24 @@ class Run:
         from refine.sampling.dynamics import MDState
 
         config = self.study.config.sampling
-        correction = self._correction(self.record["next"])
+        following = self.record["next"]
+        correction, parameters = self._correction(following), following.get("parameters")
+        parameters = None if parameters is None else np.array(parameters)
         number = len(self.samples)
         per_replica = max(4, int(np.ceil(config.frames * self.record["frames_factor"] / config.replicas)))
-        settle = self._frames_in(config.reequilibration) if number else 0
+        settle = self._settling(per_replica) if number else 0
         began = time.monotonic()
         self.progress.stage(
             f"sampling {number}" if number else "sampling the base model", len(self.samplers) * (settle + per_replica)
         )
         frames, ends = [], []
-        for s, (field, sampler) in enumerate(self.samplers):
+        for s in range(len(self.samplers)):
             arrays = self.current[s]
             state = MDState.from_arrays(_below(arrays, "dynamics") if "done" in arrays else arrays)
             done = int(arrays["done"]) if "done" in arrays else 0
             parts = [Frames.from_arrays(_below(arrays, "frames"))] if done > settle else []
-            params, temperature = field.params(correction), self.study.problem.temperatures[s]
+            sampler, params, state = self._engine(s, state, correction, parameters)
+            temperature = self.study.problem.temperatures[s]
             self.progress.advance(done)
             while done < settle + per_replica:
                 observe = done >= settle
@@ -190,13 +204,58 @@ class Run:
             frames.append(_in_order(parts))
             ends.append(state)
             self._keep(s, state, parts, done, write=len(self.samplers) > 1)
-        self.samples.append(Sample(correction, tuple(frames)))
+        sample = Sample(correction, tuple(frames), parameters)
+        if isinstance(self.study.rule, TrajectoryRule):
+            sample, ends = self._differentiated(self.study.rule, sample, ends)
+        self.samples.append(sample)
         self.ends.append(ends)
         self.current = []
         self._advance(
             "update",
             seconds_sampling=self.record.get("seconds_sampling", 0.0) + time.monotonic() - began,
         )
+
+    def _settling(self, frames: int) -> int:
+        """Frames before those that count, after a change: picoseconds of dynamics, or a quarter of as many moves."""
+        moving = isinstance(self.study.rule, RMC)
+        return frames // 4 if moving else self._frames_in(self.study.config.sampling.reequilibration)
+
+    def _engine(
+        self, s: int, state: MDState, correction: PairCorrection, parameters: Array | None
+    ) -> tuple[Any, Any, MDState]:
+        """What makes frames of a state, its parameters, and the state as it takes it: dynamics, or moves after them."""
+        field, sampler = self.samplers[s]
+        rule = self.study.rule
+        if not (isinstance(rule, RMC) and self.samples):
+            return sampler, self.study.force_field_params(field, s, correction, parameters), state
+        if self.movers is None:
+            self.movers = self.study.movers(rule)
+        if len(self.samples) == 1 and "step_length" not in state.thermostat:
+            seed = self.study.config.sampling.seed + 7919 * s
+            state = self.movers[s].start(state.positions, self.study.problem.temperatures[s], seed)
+        return self.movers[s], rule.nuisances(self.study.problem, s, self.samples[-1].frames[s]), state
+
+    def _differentiated(
+        self, rule: TrajectoryRule, sample: Sample, ends: list[MDState]
+    ) -> tuple[Sample, list[MDState]]:
+        """The sample with gradients of windows that start one after the other behind it, and where that ended."""
+        from refine.sampling.adjoint import starts_along
+
+        if self.adjoints is None:
+            self.adjoints = self.study.adjoints(rule.steps, self.study.config.refinement.clip)
+        apart = max(1, rule.steps // (2 * self.study.config.sampling.stride))
+        cotangents, gradients, after = rule.cotangents(self.study.problem, sample), [], []
+        self.progress.stage("differentiating", rule.windows * len(self.samplers))
+        for s, (field, sampler) in enumerate(self.samplers):
+            params = self.study.force_field_params(field, s, sample.correction)
+            temperature = self.study.problem.temperatures[s]
+            starts, end = starts_along(sampler, ends[s], params, temperature, rule.windows, apart)
+            windows = self.adjoints[s].gradients(
+                starts, sample.correction, cotangents[s], on_window=lambda _: self.progress.advance(1)
+            )
+            gradients.append(windows.gradients)
+            after.append(end)
+        return replace(sample, gradients=tuple(gradients)), after
 
     def _keep(self, s: int, state: MDState, parts: Sequence[Frames], done: int, *, write: bool = True) -> None:
         """Store where the sample of one state stands."""
@@ -213,8 +272,6 @@ class Run:
         began = time.monotonic()
         update = study.rule.update(self.record["rule"], study.problem, self.samples)
         seconds = time.monotonic() - began
-        diagnostics = dict(update.diagnostics)
-        covariance = diagnostics.pop("covariance", None)
         sample = self.samples[-1]
         row = {
             "iteration": len(self.samples) - 1,
@@ -223,7 +280,7 @@ class Run:
             "frames": int(sum(len(f) for f in sample.frames)),
             "seconds_sampling": self.record.pop("seconds_sampling", 0.0),
             "seconds_solving": seconds,
-            **diagnostics,
+            **update.diagnostics,
         }
         iterations = [*self.record["iterations"], row]
         self.progress.message(self._words(row, update.reason))
@@ -243,7 +300,8 @@ class Run:
                 "message": f"stopped after {updates} updates: {update.reason}"
                 if update.converged
                 else f"stopped at the limit of {updates} updates; raise refinement.iterations to go on",
-                "covariance": None if covariance is None else covariance.tolist(),
+                "covariance": None if update.covariance is None else update.covariance.tolist(),
+                "determination": update.determination,
             }
         core = np.min([_innermost(f) for f in sample.frames], axis=0)
         if len(self.samples) > 1:
@@ -253,7 +311,7 @@ class Run:
             "sample",
             iterations=iterations,
             rule=update.state,
-            next=_stored(update.correction.with_core(core)),
+            next=_stored(update.correction.with_core(core), update.parameters),
             frames_factor=max(update.frames_factor, study.config.sampling.final) if last else update.frames_factor,
         )
 
@@ -272,6 +330,7 @@ class Run:
             message=record["message"],
             iterations=record["iterations"],
             covariance=None if record["covariance"] is None else np.array(record["covariance"]),
+            determination=record["determination"],
             seconds=record["seconds"],
             digest=self.digest,
         )
@@ -279,8 +338,17 @@ class Run:
         return write_outcome(outcome, self.folder)
 
 
-def _stored(correction: PairCorrection) -> dict[str, Any]:
-    return {"coefficients": correction.coefficients.tolist(), "core": correction.core.tolist()}
+def _stored(correction: PairCorrection, parameters: Array | None = None) -> dict[str, Any]:
+    return {
+        "coefficients": _terms(correction).tolist(),
+        "core": correction.core.tolist(),
+        "parameters": None if parameters is None else parameters.tolist(),
+    }
+
+
+def _terms(correction: PairCorrection) -> Array:
+    """Coefficients of all terms, (terms, pairs, size)."""
+    return np.array([c for c in (correction.coefficients, correction.slope) if c is not None])
 
 
 def _below(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -21,6 +21,7 @@ from refine.bases import base_of
 from refine.config import StudyConfig
 from refine.errors import InputError
 from refine.files import exclusive
+from refine.potentials.forcefield import PairForceField
 from refine.potentials.pair import PairCorrection, SplineBasis
 from refine.progress import NullProgress, Progress
 from refine.refinement import make_rule
@@ -32,9 +33,15 @@ from refine.scattering.measurement import Box, Fit, ForwardModel, Measurement
 from refine.units import BOLTZMANN
 
 if TYPE_CHECKING:
+    from refine.refinement.rmc import RMC
+    from refine.sampling.adjoint import Adjoint
+    from refine.sampling.reverse_monte_carlo import ReverseMonteCarlo
     from refine.sampling.dynamics import CorrectedForceField, Sampler
 
 Array = NDArray[np.float64]
+
+BACKGROUND_SHARE = 0.1
+"""Default prior of a free background, as a share of the curve's rms signal."""
 
 WALL_STIFFNESS = 1000.0
 """kT/Å^2 of the wall below the sampled range."""
@@ -47,7 +54,6 @@ class DataSet:
     name: str
     state: int
     role: str
-    free_scale: bool
     measurement: Measurement
     fit: Fit
 
@@ -69,9 +75,17 @@ class Study:
         self.boxes = [self._box(system) for system in self.systems]
         self.pairs = self.boxes[0].pairs
         self.datasets = self._read_data()
-        self.problem = self._problem()
+        self.targets = {data.name: self._target(data) for data in self.datasets}
         self.base_kind = base_of(config.model.base)
         self.base: Any = self.base_kind.read(config.model, self.species, self.pairs, config.correction.r_cut)
+        own = tuple(name for name in config.refinement.parameters if name != "correction")
+        self.parameters = [self.base_kind.parameters(self.base, own, box.edges) for box in self.boxes if own]
+        self.problem = Problem(
+            tuple(self.targets[data.name] for data in self.datasets if data.role == "fit"),
+            tuple(state.temperature for state in config.states),
+            tuple(self.parameters),
+            self.parameters[0].start if own else None,
+        )
         self.rule: Rule = make_rule(config)
         self.rule.check(self.problem, self.initial_correction())
 
@@ -187,37 +201,33 @@ class Study:
             explicit = "score_r" in data.model_fields_set
             measurement = model.measurement(data.score_r if explicit else None)
             fit = model.fit(data.fit_q, data.fit_r, sigma)
-            datasets.append(DataSet(data.name, state, data.role, data.free_scale, measurement, fit))
+            datasets.append(DataSet(data.name, state, data.role, measurement, fit))
         return datasets
 
-    def _problem(self) -> Problem:
-        targets = []
-        for data, config in zip(self.datasets, self.config.data, strict=True):
-            if data.role != "fit":
-                continue
-            curve = data.measurement.curve
-            pair = curve.pair
-            index = None
-            if pair is not None:
-                index = next(i for i, p in enumerate(self.pairs) if set(p) == set(pair) and sorted(p) == sorted(pair))
-            elif len(self.pairs) == 1:
-                index = 0
-            quantity = "T(r)" if curve.in_q_space and config.fit_r is not None else curve.quantity
-            targets.append(
-                Target(
-                    data.name,
-                    data.state,
-                    quantity,
-                    index,
-                    data.fit.values,
-                    data.fit.covariance,
-                    data.fit.sigma_known,
-                    data.fit.operator,
-                    config.weight,
-                    config.free_scale,
-                )
-            )
-        return Problem(tuple(targets), tuple(state.temperature for state in self.config.states))
+    def _target(self, data: DataSet) -> Target:
+        """A data set as an update rule sees it, whether it is fitted or not."""
+        config = next(entry for entry in self.config.data if entry.name == data.name)
+        curve, pair, index = data.measurement.curve, data.measurement.curve.pair, None
+        if pair is not None:
+            index = next(i for i, p in enumerate(self.pairs) if sorted(p) == sorted(pair))
+        elif len(self.pairs) == 1:
+            index = 0
+        fit = data.fit
+        return Target(
+            data.name,
+            data.state,
+            "T(r)" if curve.in_q_space and config.fit_r is not None else curve.quantity,
+            index,
+            fit.values,
+            fit.covariance,
+            fit.sigma_known,
+            fit.operator,
+            config.weight,
+            config.free_scale,
+            config.scale_prior,
+            fit.background if config.free_background else None,
+            config.background_prior or BACKGROUND_SHARE * _rms(fit),
+        )
 
     def initial_correction(self) -> PairCorrection:
         """No correction, on the study's basis."""
@@ -226,12 +236,15 @@ class Study:
         wanted = {tuple(sorted(pair)) for pair in chosen}
         for pair in wanted - {tuple(sorted(p)) for p in self.pairs}:
             raise InputError(f"{'-'.join(pair)} is no pair of the system", where="[correction] pairs")
-        hottest = max(state.temperature for state in self.config.states)
+        temperatures = [state.temperature for state in self.config.states]
+        hottest = max(temperatures)
+        changing = config.temperature == "linear"
         return PairCorrection.zero(
             self.pairs,
             SplineBasis(config.r_min, config.r_cut, config.knots),
             active=tuple(tuple(sorted(p)) in wanted for p in self.pairs),
             stiffness=WALL_STIFFNESS * BOLTZMANN * hottest,
+            temperatures=(float(np.mean(temperatures)), float(np.ptp(temperatures))) if changing else None,
         )
 
     def digest(self) -> str:
@@ -243,6 +256,56 @@ class Study:
     def base_energies(self, r: Array) -> Array | None:
         """Pair functions of the base model, (pairs, n) eV at r (n,) Å; None where it is no sum of such."""
         return self.base_kind.pair_energies(self.base, r)
+
+    def force_field_params(
+        self, field: CorrectedForceField, state: int, correction: PairCorrection, parameters: Array | None = None
+    ) -> Any:
+        """What the force field of a state takes for a correction and parameters of the base (None: its own)."""
+        now = correction.at(self.problem.temperatures[state])
+        if parameters is None:
+            return field.params(now)
+        assert isinstance(field, PairForceField)  # other bases have no parameters to refine
+        return field.params(now, self.parameters[state].at(parameters))
+
+    def adjoints(self, steps: int, clip: float | None) -> list[Adjoint]:
+        """Gradients through windows of `steps` steps in each state; float64 (`refine.sampling.adjoint`)."""
+        from refine.sampling.adjoint import Adjoint
+        from refine.sampling.thermostats import THERMOSTATS
+
+        config = self.config.sampling
+        return [
+            Adjoint(
+                system,
+                self.base_kind.force_field(self.base, self.config.correction.r_cut, system, "float64"),
+                thermostat=THERMOSTATS[config.thermostat](config.time_constant),
+                temperature=state.temperature,
+                timestep=config.timestep,
+                steps=steps,
+                n_bins=len(box.edges) - 1,
+                r_max=box.r_box,
+                clip=clip,
+            )
+            for system, box, state in zip(self.systems, self.boxes, self.config.states, strict=True)
+        ]
+
+    def movers(self, rule: RMC) -> list[ReverseMonteCarlo]:
+        """What moves atoms to fit the data, in each state."""
+        from refine.sampling.reverse_monte_carlo import ReverseMonteCarlo
+
+        config = self.config.sampling
+        return [
+            ReverseMonteCarlo(
+                system,
+                [target for target in self.problem.targets if target.state == s],
+                minimum_distances=rule.distances(self.pairs),
+                stride=self.config.refinement.moves,
+                n_bins=len(box.edges) - 1,
+                r_max=box.r_box,
+                dtype=config.precision,
+                replicas=config.replicas,
+            )
+            for s, (system, box) in enumerate(zip(self.systems, self.boxes, strict=True))
+        ]
 
     def samplers(self) -> list[tuple[CorrectedForceField, Sampler]]:
         """A force field and its sampler for each state; imports the dynamics."""
@@ -267,3 +330,8 @@ class Study:
             )
             samplers.append((field, sampler))
         return samplers
+
+
+def _rms(fit: Fit) -> float:
+    """rms signal of a fitted curve, in its units."""
+    return float(np.sqrt(np.mean((fit.values - fit.operator.baseline) ** 2)))

@@ -262,7 +262,10 @@ def test_override_refused(assignment: str, says: str) -> None:
         ("data.0.isotopes={ Ar = 36.5 }", "isotopes.Ar = 36.5 should be a valid integer"),
         ("data.0.charges={ Ar = 1 }", "charges do not change neutron scattering; remove 'charges'"),
         ("data.0.radiation='xray'", "isotopes do not change x-ray scattering"),
-        ("data.0.sigma=0", 'sigma = 0 should be a positive number or "auto" or "file"'),
+        (
+            "data.0.sigma=0",
+            'sigma = 0 should be a positive number, "auto", or a table of positive numbers by pair or "file"',
+        ),
         ("data.0.weight=0", "weight = 0 should be greater than 0"),
         ("data.0.state='90K'", "[[data]] 'yarnell': state = '90K' is not a state; one of 85K"),
         ("data.0.role='score'", "nothing to fit"),
@@ -280,8 +283,11 @@ def test_override_refused(assignment: str, says: str) -> None:
         ("correction.pairs=[['Ar', 'Ar'], ['Ar', 'Ar']]", "names a pair twice"),
         ("correction.pairs=[['Ar', 'O']]", "[correction] pairs names 'O', which is not in the system (Ar)"),
         ("correction.r_min=9", "[correction] r_min = 9 should be less than r_cut = 8.5"),
-        ("correction.smoothness='smooth'", 'should be a positive number or "auto"'),
-        ("correction.smoothness=inf", 'should be a positive number or "auto"'),
+        (
+            "correction.smoothness='smooth'",
+            'should be a positive number, "auto", or a table of positive numbers by pair',
+        ),
+        ("correction.smoothness=inf", 'should be a positive number, "auto", or a table of positive numbers by pair'),
     ],
 )
 def test_refused_in_one_line(assignment: str, says: str) -> None:

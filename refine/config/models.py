@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from refine.config.explain import input_error, shown
 from refine.config.toml import override, parse_toml, read_text, to_toml
 from refine.config.values import (
+    ByPair,
     Charges,
     Counts,
     FileName,
@@ -32,7 +33,7 @@ from refine.config.values import (
     Radiation,
     Range,
     Sigma,
-    Smoothness,
+    SmoothnessByPair,
     Switch,
     Window,
     refusal,
@@ -141,6 +142,17 @@ class Data(Table):
     )
     weight: Annotated[Number, Field(gt=0)] = Field(1.0, description="Factor on this data set's χ².")
     free_scale: Switch = Field(False, description="Fit an overall scale factor together with the potential.")
+    scale_prior: Annotated[Number, Field(gt=0, le=10)] = Field(
+        0.2, description="Prior standard deviation of a free scale about one."
+    )
+    free_background: Switch = Field(
+        False, description="Fit a flat background together with the potential; Q-space data only."
+    )
+    background_prior: Annotated[Number, Field(gt=0)] | None = Field(
+        None,
+        description="Prior standard deviation of a free background about zero, in units of y. "
+        "Default: a tenth of the rms of the curve's signal.",
+    )
 
     @property
     def path(self) -> Path:
@@ -155,6 +167,8 @@ class Data(Table):
             raise refusal("isotopes do not change x-ray scattering; remove 'isotopes'")
         if self.charges and self.radiation == "neutron":
             raise refusal("charges do not change neutron scattering; remove 'charges'")
+        if self.free_background and self.quantity in ("g(r)", "G(r)", "D(r)", "T(r)", "J(r)"):
+            raise refusal(f"a flat background is one in Q, and {self.quantity} is in r; remove 'free_background'")
         return self
 
 
@@ -213,9 +227,15 @@ class Correction(Table):
     r_cut: Annotated[Number, Field(gt=0, le=50)] = Field(
         8.0, description="Where the correction ends, Å, with zero value and slope; at most half the box."
     )
-    smoothness: Smoothness = Field(
+    temperature: Literal["none", "linear"] = Field(
+        "none",
+        description="`linear`: φ(r; T) = φ₀(r) + (T − T₀) φ₁(r) with T₀ the mean temperature of the states; "
+        "needs fitted data at two temperatures or more.",
+    )
+    smoothness: SmoothnessByPair = Field(
         "auto",
-        description='`"auto"`: by the evidence of the data; a number s: the prior standard deviation of φ is kT/s.',
+        description='`"auto"`: by the evidence of the data, pair by pair; a number s: the prior standard deviation of '
+        "φ is kT/s; a table of numbers by pair, as in `{ Fe-O = 2 }`: those fixed, the others by the evidence.",
     )
     length: Annotated[Number, Field(gt=0, le=10)] = Field(0.5, description="Correlation length of the prior on φ, Å.")
 
@@ -254,10 +274,13 @@ class Sampling(Table):
 
 
 class Refinement(Table):
-    """The rule that changes the correction."""
+    """The rule that changes the correction. A key of another method than the chosen one is refused."""
 
-    method: Literal["gauss-newton", "ibi"] = Field(
-        "gauss-newton", description="`gauss-newton`: any data; `ibi`: iterative Boltzmann inversion of partial g(r)."
+    method: Literal["gauss-newton", "ibi", "difftre", "backprop", "epsr", "rmc"] = Field(
+        "gauss-newton",
+        description="`gauss-newton`: any data, with error bars; `ibi`: iterative Boltzmann inversion of partial g(r); "
+        "`difftre`: gradient of reweighted averages; `backprop`: gradient through the trajectory; `epsr`: empirical "
+        "potential structure refinement, Q-space data; `rmc`: reverse Monte Carlo, no potential comes out.",
     )
     iterations: Annotated[Integer, Field(ge=1, le=1000)] = Field(
         8, description="At most so many updates; the run stops by itself once change is within the sampling noise."
@@ -265,7 +288,77 @@ class Refinement(Table):
     trust_radius: Annotated[Number, Field(gt=0, le=100)] = Field(
         0.3, description="`gauss-newton`: first limit on the rms change of φ over sampled pairs, in kT."
     )
+    pooling: Switch = Field(
+        True, description="`gauss-newton`: reweight the frames of earlier iterations into each update (MBAR)."
+    )
     damping: Annotated[Number, Field(gt=0, le=1)] = Field(1.0, description="`ibi`: share of each update that is made.")
+    pressure: Annotated[Number, Field(ge=-100, le=1000)] | None = Field(
+        None, description="`ibi`: pressure in GPa that the correction is held to. Default: no constraint."
+    )
+    optimiser: Line = Field("adam", description="`difftre`, `backprop`: name of an optimiser of optax.")
+    learning_rate: Annotated[Number, Field(gt=0, le=10)] = Field(
+        0.02, description="`difftre`, `backprop`: its learning rate; in kT for the correction."
+    )
+    inner_steps: Annotated[Integer, Field(ge=1, le=10_000)] = Field(
+        20, description="`difftre`: at most so many steps of the optimiser on one sample."
+    )
+    threshold: Annotated[Number, Field(gt=0, lt=1)] = Field(
+        0.9, description="`difftre`: a new sample is taken below this effective share of the frames."
+    )
+    parameters: Annotated[tuple[Line, ...], Field(min_length=1)] = Field(
+        ("correction",),
+        description="`difftre`: what is fitted: `correction`, parameters of a classical base (`epsilon`, `sigma`), "
+        "or both.",
+    )
+    windows: Annotated[Integer, Field(ge=2, le=4096)] = Field(
+        32, description="`backprop`: windows of the trajectory that are differentiated in each state."
+    )
+    window_steps: Annotated[Integer, Field(ge=1, le=100_000)] = Field(
+        200, description="`backprop`: steps of a window; the gradient's variance grows exponentially with it."
+    )
+    clip: Annotated[Number, Field(gt=0)] | None = Field(
+        None, description="`backprop`: largest norm of a window's gradient, in units of the median. Default: none."
+    )
+    feedback: Annotated[Number, Field(gt=0, le=1)] = Field(
+        0.8, description="`epsr`: share of the difference that enters the empirical potential at each update."
+    )
+    confidence: Annotated[Number, Field(gt=0, le=1)] = Field(
+        0.9, description="`epsr`: weight of the data against the simulated partials when data sets are combined."
+    )
+    cap: Annotated[Number, Field(gt=0, le=1000)] = Field(
+        1.0, description="`epsr`: largest rms of the empirical potential over sampled pairs, in kT."
+    )
+    moves: Annotated[Integer, Field(ge=1, le=1_000_000)] = Field(
+        5, description="`rmc`: attempted moves of every atom between frames."
+    )
+    minimum_distances: ByPair = Field(
+        default_factory=dict, description="`rmc`: closest approach in Å by pair, as in `{ Si-O = 1.4 }`."
+    )
+
+    @model_validator(mode="after")
+    def _keys_of_the_method(self) -> Self:
+        """A key that the method does not have would be ignored."""
+        for methods, keys in METHOD_KEYS.items():
+            for key in keys:
+                if key in self.model_fields_set and self.method not in methods:
+                    default = type(self).model_fields[key].get_default(call_default_factory=True)
+                    if getattr(self, key) != default:
+                        raise refusal(
+                            f"method = {shown(self.method)} takes no {key!r}; {' and '.join(methods)} have it"
+                        )
+        return self
+
+
+METHOD_KEYS = {
+    ("gauss-newton",): ("trust_radius", "pooling"),
+    ("ibi",): ("damping", "pressure"),
+    ("difftre", "backprop"): ("optimiser", "learning_rate"),
+    ("difftre",): ("inner_steps", "threshold", "parameters"),
+    ("backprop",): ("windows", "window_steps", "clip"),
+    ("epsr",): ("feedback", "confidence", "cap"),
+    ("rmc",): ("moves", "minimum_distances"),
+}
+"""Which methods have which keys of [refinement]; the others belong to all."""
 
 
 class StudyConfig(Table):
@@ -347,6 +440,10 @@ class StudyConfig(Table):
                 raise refusal(f"{where} state = {shown(data.state)} is not a state; one of {', '.join(states)}")
         if all(data.role == "score" for data in self.data):
             raise refusal('[[data]] has nothing to fit; give at least one data set role = "fit"')
+        if self.correction.temperature == "linear":
+            fitted = {self.state_of(data).temperature for data in self.data if data.role == "fit"}
+            if len(fitted) < 2:
+                raise refusal('[correction] temperature = "linear" needs fitted data at two temperatures or more')
         return self
 
     @model_validator(mode="after")

@@ -124,6 +124,28 @@ def _number_or_table(value: Any) -> float | dict[str, float]:
     raise refusal("should be a number, or a table of numbers by species or pair")
 
 
+def _by_pair(value: Any) -> dict[str, float]:
+    """A table of positive numbers by pair, "Fe-O"."""
+    if not (isinstance(value, Mapping) and all(_is_finite(number) and number > 0 for number in value.values())):
+        raise refusal("should be a table of positive numbers by pair, as in { Fe-O = 2 }")
+    for name in value:
+        elements = name.split("-")
+        if len(elements) != 2 or not all(element in ELEMENTS for element in elements):
+            raise refusal(f"names {shown(name)}, which is no pair of elements; write Fe-O")
+    return {name: float(number) for name, number in value.items()}
+
+
+def _smoothness(value: Any) -> Any:
+    """A positive number, "auto", or a table of positive numbers by pair."""
+    if isinstance(value, Mapping):
+        return _by_pair(value)
+    if value == "auto":
+        return value
+    if _is_finite(value) and value > 0:
+        return float(value)
+    raise refusal('should be a positive number, "auto", or a table of positive numbers by pair')
+
+
 def some_tables(value: Any) -> Any:
     if not (isinstance(value, list | tuple) and value and all(isinstance(entry, Mapping) for entry in value)):
         raise refusal("should be one table or more, each under its own [[...]] line")
@@ -154,7 +176,12 @@ Parameters = Annotated[
     Kind("`{ name = number }` or `{ name = { A = number, ... } }`, also by pair, `A-B`"),
 ]
 Sigma = Annotated[float | Literal["auto", "file"], _positive_or("auto", "file"), Kind('number, `"auto"` or `"file"`')]
-Smoothness = Annotated[float | Literal["auto"], _positive_or("auto"), Kind('number or `"auto"`')]
+SmoothnessByPair = Annotated[
+    float | Literal["auto"] | dict[str, float],
+    BeforeValidator(_smoothness),
+    Kind('number, `"auto"` or `{ A-B = number, ... }`'),
+]
+ByPair = Annotated[dict[str, float], BeforeValidator(_by_pair), Kind("`{ A-B = number, ... }`")]
 
 Quantity = Literal["S(Q)", "F(Q)", "i(Q)", "Q[S(Q)-1]", "g(r)", "G(r)", "D(r)", "T(r)", "J(r)"]
 Normalisation = Literal["faber-ziman", "keen", "<f^2>"]

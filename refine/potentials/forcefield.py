@@ -49,9 +49,10 @@ class PairForceField:
         self.radii = table_radii(base.inner, self.cutoff, size)
         self.precision = precision
 
-    def params(self, correction: PairCorrection | None) -> PairTable:
-        """The merged table."""
-        energy, derivative = self.base.energy(self.radii), self.base.derivative(self.radii)
+    def params(self, correction: PairCorrection | None, base: PairPotential | None = None) -> PairTable:
+        """The merged table; base: in place of the force field's own, for parameters of it that are refined."""
+        base = self.base if base is None else base
+        energy, derivative = base.energy(self.radii), base.derivative(self.radii)
         if correction is not None:
             energy, derivative = energy + correction.energy(self.radii), derivative + correction.derivative(self.radii)
         if not (np.isfinite(energy).all() and np.isfinite(derivative).all()):

@@ -6,7 +6,10 @@ For one species pair
     B_k(r) = B_k(core) + (r - core) B_k'(core)       r <  core:  value and slope go on in a straight line
     wall(r) = stiffness (core - r)^2 / 2             r <  core
 
-so phi is zero with zero slope and curvature at `r_cut`, is linear in theta for every r, and below the innermost sampled
+and, where it may change with temperature (`PairCorrection.slope`), theta = theta_0 + (T - T_0)/span theta_1: phi_0 and
+phi_1 on one basis.
+
+So phi is zero with zero slope and curvature at `r_cut`, is linear in theta for every r, and below the innermost sampled
 distance (`core`) it ends in a harmonic repulsion that no coefficient can remove: a straight line loses against it, so
 the correction cannot open a hole that atoms fall into. With a stiffness of 1000 kT/Å^2 an attractive slope of 30 kT/Å
 left at the core is turned around within 0.03 Å and gains 0.45 kT at the most.
@@ -105,9 +108,12 @@ class PairCorrection:
         pairs: all species pairs of the system, i <= j.
         active: which of them are corrected; the others have phi = 0 and no wall.
         basis: the splines, the same for every pair.
-        coefficients: theta, (pairs, basis.size), eV; zero for pairs that are not active.
+        coefficients: theta_0, (pairs, basis.size), eV; zero for pairs that are not active.
         core: (pairs,), Å; below it phi is a straight line plus the wall.
         stiffness: of the wall, eV/Å^2.
+        slope: theta_1, (pairs, basis.size), eV: the change of theta when the temperature rises by `span`; None: phi is
+            the same at all temperatures. `energy` and the like are those at `reference`; `at` gives the others.
+        reference, span: T_0 and the unit of (T - T_0), K.
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -116,6 +122,9 @@ class PairCorrection:
     coefficients: Array
     core: Array
     stiffness: float
+    slope: Array | None = None
+    reference: float = 0.0
+    span: float = 1.0
 
     @classmethod
     def zero(
@@ -125,21 +134,47 @@ class PairCorrection:
         *,
         active: tuple[bool, ...] | None = None,
         stiffness: float,
+        temperatures: tuple[float, float] | None = None,
     ) -> PairCorrection:
-        """No correction yet: all coefficients zero, the core at r_min."""
+        """No correction yet: all coefficients zero, the core at r_min.
+
+        temperatures: (T_0, span) of a correction that changes with temperature.
+        """
+        nothing = np.zeros((len(pairs), basis.size))
+        reference, span = temperatures or (0.0, 1.0)
         return cls(
             pairs,
             active if active is not None else (True,) * len(pairs),
             basis,
-            np.zeros((len(pairs), basis.size)),
+            nothing,
             np.full(len(pairs), basis.r_min),
             stiffness,
+            None if temperatures is None else nothing,
+            reference,
+            span,
         )
 
     @property
+    def terms(self) -> int:
+        """1, or 2 where phi changes with temperature."""
+        return 1 if self.slope is None else 2
+
+    @property
     def theta(self) -> Array:
-        """The free parameters: coefficients of the active pairs, (active * size,), eV."""
-        return self.coefficients[list(self.active)].ravel()
+        """The free parameters: coefficients of the active pairs, term after term, (terms * active * size,), eV."""
+        parts = (self.coefficients,) if self.slope is None else (self.coefficients, self.slope)
+        return np.concatenate([part[list(self.active)].ravel() for part in parts])
+
+    def factors(self, temperature: float) -> Array:
+        """(terms,): what each term of theta is multiplied by at a temperature (K), 1 and (T - T_0)/span."""
+        return np.array([1.0, (temperature - self.reference) / self.span][: self.terms])
+
+    def at(self, temperature: float) -> PairCorrection:
+        """phi at a temperature (K), as a correction that no longer depends on it."""
+        if self.slope is None:
+            return self
+        coefficients = self.coefficients + self.factors(temperature)[1] * self.slope
+        return replace(self, coefficients=coefficients, slope=None)
 
     @property
     def active_pairs(self) -> tuple[int, ...]:
@@ -147,10 +182,10 @@ class PairCorrection:
         return tuple(np.flatnonzero(self.active))
 
     def with_theta(self, theta: Array) -> PairCorrection:
-        """The same correction with other free parameters (active * size,), eV."""
-        coefficients = np.zeros_like(self.coefficients)
-        coefficients[list(self.active)] = np.reshape(theta, (-1, self.basis.size))
-        return replace(self, coefficients=coefficients)
+        """The same correction with other free parameters (terms * active * size,), eV."""
+        parts = np.zeros((self.terms, *self.coefficients.shape))
+        parts[:, list(self.active)] = np.reshape(theta, (self.terms, -1, self.basis.size))
+        return replace(self, coefficients=parts[0], slope=None if self.slope is None else parts[1])
 
     def with_core(self, core: ArrayLike) -> PairCorrection:
         """The same coefficients with the wall starting at `core` (pairs,), Å (kept within the splines' range)."""

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 from refine.config import StudyConfig
 from refine.refinement.gauss_newton import GaussNewton
+from refine.refinement.epsr import EPSR
 from refine.refinement.ibi import IBI
 from refine.refinement.problem import Rule
+from refine.refinement.rmc import RMC
 
 RULES: dict[str, Callable[[StudyConfig], Rule]] = {
     "gauss-newton": lambda c: GaussNewton(
@@ -15,9 +17,32 @@ RULES: dict[str, Callable[[StudyConfig], Rule]] = {
         length=c.correction.length,
         smoothness=c.correction.smoothness,
         final_factor=c.sampling.final,
+        pooling=c.refinement.pooling,
     ),
-    "ibi": lambda c: IBI(damping=c.refinement.damping, final_factor=c.sampling.final),
+    "ibi": lambda c: IBI(damping=c.refinement.damping, final_factor=c.sampling.final, pressure=c.refinement.pressure),
+    "backprop": lambda c: _backprop(c),
+    "epsr": lambda c: EPSR(
+        feedback=c.refinement.feedback,
+        confidence=c.refinement.confidence,
+        cap=c.refinement.cap,
+        final_factor=c.sampling.final,
+    ),
+    "rmc": lambda c: RMC(minimum_distances=c.refinement.minimum_distances, final_factor=c.sampling.final),
 }
+
+
+def _backprop(c: StudyConfig) -> Rule:
+    from refine.refinement.backprop import Backprop  # jax and optax, which the other rules do without
+
+    return Backprop(
+        windows=c.refinement.windows,
+        steps=c.refinement.window_steps,
+        clip=c.refinement.clip,
+        optimiser=c.refinement.optimiser,
+        learning_rate=c.refinement.learning_rate,
+        length=c.correction.length,
+        final_factor=c.sampling.final,
+    )
 
 
 def make_rule(config: StudyConfig) -> Rule:

@@ -17,18 +17,22 @@ intensive curves stays good. When not to use it: when the base model is so wrong
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import block_diag
+from scipy.linalg import block_diag, solve_triangular
 
+from refine.errors import InputError
 from refine.potentials.pair import PairCorrection
+from refine.refinement import nuisance
+from refine.refinement.identifiability import Linearised, determination
 from refine.refinement.posterior import NormalEquations, Posterior, SmoothnessPrior, log_evidence, posterior
 from refine.refinement.problem import Problem, Sample, Target, Update
 from refine.refinement.statistics import Pool, Response, pool
+from refine.units import BOLTZMANN
 
 Array = NDArray[np.float64]
 
@@ -37,9 +41,6 @@ AMPLITUDES = 10.0 ** np.arange(-2.0, 1.01, 0.25)
 
 NOISE_FACTORS = 10.0 ** np.arange(0.0, 1.51, 0.125)
 """Factors tried on the estimated sigma of curves that state none: the estimate sees only part of their errors."""
-
-SCALE_PRIOR = 0.2
-"""Prior standard deviation of a free scale about one: what normalisation errors of published data amount to."""
 
 TEMPERING = 0.1
 """Variance of the linear model's error, as a share of the squared misfit that noise does not explain."""
@@ -68,17 +69,41 @@ class GaussNewton:
     Attributes:
         trust_radius: first limit on the step, rms of delta phi over sampled pairs, kT.
         length: correlation length of the prior, Å.
-        smoothness: "auto" (evidence), or the prior's standard deviation of phi is kT/smoothness.
+        smoothness: "auto" (evidence), or the prior's standard deviation of phi is kT/smoothness; by pair ("Fe-O") where
+            it is a table, and by evidence for pairs that are not in it.
         final_factor: length of the confirming samples in units of the ordinary ones.
+        pooling: whether the frames of earlier samples enter, reweighted by MBAR.
     """
 
     trust_radius: float = 0.3
     length: float = 0.5
-    smoothness: float | str = "auto"
+    smoothness: float | str | Mapping[str, float] = "auto"
     final_factor: float = 2.0
+    pooling: bool = True
 
     def check(self, problem: Problem, correction: PairCorrection) -> None:
-        """Any curve and any pairs will do."""
+        """Any curve and any pairs will do; a table of smoothness names corrected pairs."""
+        self._fixed_amplitudes(correction)
+
+    def _fixed_amplitudes(self, correction: PairCorrection) -> Array:
+        """(terms * pairs,) prior amplitudes in kT that the study fixes, NaN for those that the evidence sets."""
+        active = [correction.pairs[p] for p in correction.active_pairs]
+        if self.smoothness == "auto":
+            amplitudes = np.full(len(active), np.nan)
+        elif isinstance(self.smoothness, Mapping):
+            amplitudes = np.full(len(active), np.nan)
+            for name, value in self.smoothness.items():
+                matching = [k for k, pair in enumerate(active) if sorted(pair) == sorted(name.split("-"))]
+                if not matching:
+                    raise InputError(
+                        f"{name} is no corrected pair",
+                        where="[correction] smoothness",
+                        fix=f"one of {', '.join('-'.join(pair) for pair in active)}",
+                    )
+                amplitudes[matching[0]] = 1.0 / value
+        else:
+            amplitudes = np.full(len(active), 1.0 / float(self.smoothness))
+        return np.tile(amplitudes, correction.terms)
 
     def start(self) -> dict[str, Any]:
         """Memory before the first call."""
@@ -90,6 +115,7 @@ class GaussNewton:
             "noise_factors": None,
             "tempering": None,
             "scales": None,
+            "backgrounds": None,
             "amplitudes": None,
         }
 
@@ -113,6 +139,7 @@ class GaussNewton:
             "noise_factors": step.noise_factors,
             "tempering": step.tempering,
             "scales": step.scales,
+            "backgrounds": step.backgrounds,
             "amplitudes": step.amplitudes,
             "previous": {"sample": current, "predicted": [y.tolist() for y in step.predicted]},
         }
@@ -146,9 +173,12 @@ class GaussNewton:
                 "noise_factors": {t.name: f for t, f in zip(problem.targets, step.noise_factors, strict=True)},
                 "scales": {t.name: f for t, f in zip(problem.targets, step.scales, strict=True)},
                 "scales_stderr": {t.name: f for t, f in zip(problem.targets, step.scale_errors, strict=True)},
+                "backgrounds": {t.name: f for t, f in zip(problem.targets, step.backgrounds, strict=True)},
+                "backgrounds_stderr": {t.name: f for t, f in zip(problem.targets, step.background_errors, strict=True)},
                 "determined_directions": step.determined,
-                "covariance": step.covariance,
             },
+            covariance=step.covariance,
+            determination=step.determination,
         )
 
     @staticmethod
@@ -194,14 +224,16 @@ class GaussNewton:
         """Posterior mean and covariance about the current sample, noise and prior strength by evidence."""
         correction = samples[current].correction
         theta = correction.theta
-        ordered = [*samples[:current], *samples[current + 1 :], samples[current]]
+        ordered = (
+            [*samples[:current], *samples[current + 1 :], samples[current]] if self.pooling else [samples[current]]
+        )
         pools = [pool(problem, ordered, s, correction) for s in range(len(problem.temperatures))]
         base = samples[0].frames[0]
         prior = SmoothnessPrior.build(correction, base.centres, base.pair_distribution(), self.length)
         states = _by_state(problem)
         responses = [pools[s].response(targets) for s, targets in states]
         kt = float(np.mean([problem.kt(s) for s in range(len(pools))]))
-        fit = _Fit(problem, states, responses, prior, kt, theta, memory, self.smoothness)
+        fit = _Fit(problem, states, responses, prior, kt, theta, memory, self._fixed_amplitudes(correction))
 
         delta = np.zeros_like(theta)
         shortening = 1.0
@@ -212,26 +244,38 @@ class GaussNewton:
             shortening = min(1.0, float(memory["trust_radius"]) / size) if size > 0.0 else 1.0
             delta = shortening * delta
         full = result.mean[: len(theta)] - theta
-        covariance = result.covariance[: len(theta), : len(theta)]
+        known = fit.covariance()
+        covariance = known.covariance[: len(theta), : len(theta)]
         predicted: list[Array] = [np.empty(0)] * len(problem.targets)
         for (_, targets), response in zip(states, responses, strict=True):
             rows = _Rows.build(targets, fit.memory(), problem)
             curve = rows.model(response.y + response.jacobian @ delta)
             for target, part in zip(targets, rows.split(curve), strict=True):
                 predicted[problem.targets.index(target)] = part
+        scales, backgrounds = fit.nuisances(result.mean)
+        errors = fit.nuisances(np.sqrt(np.diag(known.covariance)), departures=True)
         return _Step(
             correction=correction.with_theta(theta + delta),
             covariance=covariance,
             mahalanobis=float(full @ np.linalg.solve(covariance, full)),
-            determined=result.determined,
+            determined=known.determined,
             size=float(shortening * size),
             effective_sample_size=min(p.effective_sample_size for p in pools),
             amplitudes=fit.amplitudes.tolist(),
             noise_factors=fit.noise_factors.tolist(),
             tempering=fit.tempering,
-            scales=(1.0 + fit.for_scales(result.mean)).tolist(),
-            scale_errors=np.sqrt(fit.for_scales(np.diag(result.covariance))).tolist(),
+            scales=scales,
+            scale_errors=errors[0],
+            backgrounds=backgrounds,
+            background_errors=errors[1],
             predicted=predicted,
+            determination=determination(
+                correction.with_theta(theta + delta),
+                fit.linearised(),
+                fit.prior_root(),
+                covariance,
+                fit.amplitudes * kt,
+            ),
         )
 
 
@@ -239,10 +283,10 @@ def step_size(correction: PairCorrection, delta: Array, pooled: Pool) -> float:
     """rms of delta phi over the sampled pairs within r_cut, kT."""
     edges = pooled.counts[-1].edges
     centres = 0.5 * (edges[1:] + edges[:-1])
-    change = correction.with_theta(delta).binned_basis(edges)
+    change = correction.with_theta(delta).at(pooled.kt / BOLTZMANN)
     counts = pooled.mean_counts()
     pairs = list(correction.active_pairs)
-    dphi = np.einsum("pbk,pk->pb", change, correction.with_theta(delta).coefficients)[pairs]
+    dphi = np.einsum("pbk,pk->pb", change.binned_basis(edges), change.coefficients)[pairs]
     h = counts[pairs] * (centres < correction.basis.r_cut)
     return float(np.sqrt((h * dphi**2).sum() / h.sum()) / pooled.kt)
 
@@ -278,16 +322,20 @@ class _Step:
     tempering: list[float]
     scales: list[float]
     scale_errors: list[float]
+    backgrounds: list[float]
+    background_errors: list[float]
     predicted: list[Array]
+    determination: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """Several targets of one state stacked, at the present scales and noise factors."""
+    """Several targets of one state stacked, at the present scales, backgrounds and noise factors."""
 
     y: Array
     baseline: Array
     scale: Array
+    background: Array
     measured: Array
     lengths: tuple[int, ...]
 
@@ -297,6 +345,7 @@ class _Rows:
         scales = memory["scales"] or [1.0] * len(problem.targets)
         factors = memory["noise_factors"] or [1.0] * len(problem.targets)
         tempering = memory["tempering"] or [0.0] * len(problem.targets)
+        backgrounds = memory["backgrounds"] or [0.0] * len(problem.targets)
         covariances = [
             t.covariance * factors[i] ** 2 / t.weight + tempering[i] * np.eye(len(t.y))
             for i, t in zip(indices, targets, strict=True)
@@ -305,13 +354,19 @@ class _Rows:
             np.concatenate([t.y for t in targets]),
             np.concatenate([t.baseline for t in targets]),
             np.concatenate([np.full(len(t.y), scales[i]) for i, t in zip(indices, targets, strict=True)]),
+            np.concatenate(
+                [
+                    np.zeros(len(t.y)) if t.background is None else backgrounds[i] * t.background
+                    for i, t in zip(indices, targets, strict=True)
+                ]
+            ),
             block_diag(*covariances),
             tuple(len(t.y) for t in targets),
         )
 
     def model(self, y: Array) -> Array:
-        """The model as the instrument would report it, free scales applied."""
-        return self.baseline + self.scale * (y - self.baseline)
+        """The model as the instrument would report it, free scales and backgrounds applied."""
+        return self.baseline + self.scale * (y - self.baseline) + self.background
 
     def residual(self, y: Array) -> Array:
         return self.y - self.model(y)
@@ -335,20 +390,19 @@ class _Fit:
         kt: float,
         theta: Array,
         memory: dict[str, Any],
-        smoothness: float | str,
+        fixed: Array,
     ) -> None:
         self.problem, self.states, self.responses = problem, states, responses
         self.prior, self.kt, self.theta = prior, kt, theta
-        self.fixed_amplitude = smoothness != "auto"
-        pairs, targets = len(prior.correlation), len(problem.targets)
-        start = 1.0 / float(smoothness) if self.fixed_amplitude else 0.3
-        self.amplitudes = np.full(pairs, start)
-        self.fresh = not self.fixed_amplitude and not memory["amplitudes"]
-        if memory["amplitudes"] and not self.fixed_amplitude:
-            self.amplitudes = np.array(memory["amplitudes"])
+        self.open: list[int] = np.flatnonzero(np.isnan(fixed)).tolist()  # amplitudes that the evidence sets
+        targets = len(problem.targets)
+        self.amplitudes = np.where(np.isnan(fixed), 0.3, fixed)
+        self.fresh = bool(len(self.open)) and not memory["amplitudes"]
+        if memory["amplitudes"]:
+            self.amplitudes[self.open] = np.array(memory["amplitudes"])[self.open]
         self.noise_factors = np.array(memory["noise_factors"] or np.ones(targets))
         self.scales = memory["scales"] or [1.0] * targets
-        self.free = [i for i, t in enumerate(problem.targets) if t.free_scale]
+        self.backgrounds = memory["backgrounds"] or [0.0] * targets
         self.unknown = [i for i, t in enumerate(problem.targets) if not t.sigma_known]
         self.tempering = [0.0] * targets
         self.tempering = self._tempering()
@@ -367,18 +421,23 @@ class _Fit:
         return variances
 
     def memory(self) -> dict[str, Any]:
-        """Scales and noise factors in the form `_Rows.build` takes."""
+        """Scales, backgrounds and noise factors in the form `_Rows.build` takes."""
         return {
             "scales": self.scales,
+            "backgrounds": self.backgrounds,
             "noise_factors": self.noise_factors.tolist(),
             "tempering": self.tempering,
         }
 
-    def for_scales(self, values: Array) -> Array:
-        """The scales' part of a vector of all parameters, (targets,); zero for fixed scales."""
-        parts = np.zeros(len(self.problem.targets))
-        parts[self.free] = values[len(self.theta) :]
-        return parts
+    def nuisances(self, values: Array, departures: bool = False) -> tuple[list[float], list[float]]:
+        """Scales and backgrounds of all targets from a vector of all parameters; `departures`: scales less one."""
+        rest, scales, backgrounds = list(values[len(self.theta) :]), [], []
+        for target in self.problem.targets:
+            free = [rest.pop(0) for _ in range(target.free_scale + (target.background is not None))]
+            scale, background = nuisance.values(target, np.array(free))
+            scales.append(scale - 1.0 if departures else scale)
+            backgrounds.append(background)
+        return scales, backgrounds
 
     def maximise_evidence(self, delta: Array) -> Posterior:
         """Climb the evidence over the grids of amplitudes and noise factors, Σ taken for the step delta."""
@@ -386,19 +445,23 @@ class _Fit:
         self.normal = self._normal()
         if self.fresh:  # from nothing: one common amplitude first, then each by itself
             self.fresh = False
-            common = [self._evidence_at(np.full_like(self.amplitudes, a)) for a in AMPLITUDES]
-            self.amplitudes[:] = AMPLITUDES[int(np.argmax(common))]
+            common = [self._evidence_at(self._with_common(a)) for a in AMPLITUDES]
+            self.amplitudes = self._with_common(AMPLITUDES[int(np.argmax(common))])
         best = self._evidence_at(self.amplitudes)
         improved = True
         while improved:
             improved = False
             moves = [(self.noise_factors, self.before[0], i, NOISE_FACTORS) for i in self.unknown]
-            if not self.fixed_amplitude:
-                moves += [(self.amplitudes, self.before[1], p, AMPLITUDES) for p in range(len(self.amplitudes))]
+            moves += [(self.amplitudes, self.before[1], p, AMPLITUDES) for p in self.open]
             for move in moves:
                 climbed = self._climb(*move, best)
                 improved, best = improved or climbed > best, climbed
         return posterior(self.normal, self._root(self.amplitudes))
+
+    def _with_common(self, amplitude: float) -> Array:
+        changed = self.amplitudes.copy()
+        changed[self.open] = amplitude
+        return changed
 
     def _climb(self, values: Array, start: Array, index: int, grid: Array, best: float) -> float:
         """Move one hyperparameter along its grid, near its start, while the evidence grows; the best evidence."""
@@ -424,31 +487,82 @@ class _Fit:
         return log_evidence(self.normal, self._root(amplitudes))
 
     def _root(self, amplitudes: Array) -> Array:
-        """Root of the prior covariance of all parameters: the correction's, then the scales'."""
-        scales = SCALE_PRIOR * np.eye(len(self.free))
-        return np.asarray(block_diag(self.prior.scaled_root(amplitudes * self.kt), scales))
+        """Root of the prior covariance of all parameters: the correction's, then scales and backgrounds."""
+        priors = [nuisance.columns(t, t.y)[1] for t in self.problem.targets]
+        return np.asarray(block_diag(self.prior.scaled_root(amplitudes * self.kt), np.diag(np.concatenate(priors))))
+
+    def prior_root(self) -> Array:
+        """Root of the prior covariance of theta alone."""
+        return self.prior.scaled_root(self.amplitudes * self.kt)
+
+    def _stacked(self, index: int) -> tuple[_Rows, Array, Array, Array]:
+        """Of the state at `index` of `states`: rows, columns of all parameters, their present values, and noise."""
+        (_, targets), response, sampling = self.states[index], self.responses[index], self.sampling[index]
+        rows = _Rows.build(targets, self.memory(), self.problem)
+        blocks, now = [rows.scale[:, None] * response.jacobian], [self.theta]
+        parts = rows.split(response.y)
+        for i, target in enumerate(self.problem.targets):
+            own = next((k for k, t in enumerate(targets) if t is target), None)
+            found, _ = nuisance.columns(target, target.y if own is None else parts[own])
+            column = np.zeros((len(rows.y), found.shape[1]))
+            if own is not None:
+                start = sum(rows.lengths[:own])
+                column[start : start + len(found)] = found
+            blocks.append(column)
+            free = [self.scales[i] - 1.0] * target.free_scale
+            now.append(np.array(free + [self.backgrounds[i]] * (target.background is not None)))
+        noise = rows.measured + rows.scale_covariance(sampling)
+        return rows, np.hstack(blocks), np.concatenate(now), noise
+
+    def _gram_noise(self, index: int, part: slice, noise: Array, size: int) -> Array:
+        """What the noise of the Jacobian adds to the Gram matrix (size, size) of the rows `part` of a state."""
+        response, rows = self.responses[index], self._stacked(index)[0]
+        response = replace(response, jacobian=response.jacobian[part], deviations_y=response.deviations_y[:, part])
+        lower, scale = np.linalg.cholesky(noise), rows.scale[part][:, None]
+        found, k = np.zeros((size, size)), len(self.theta)
+        found[:k, :k] = response.gram_noise(
+            lambda values: solve_triangular(lower, scale * values, lower=True, check_finite=False)
+        )
+        return found
 
     def _normal(self) -> NormalEquations:
-        """The normal equations of all states at the present noise factors; scales are extra columns."""
+        """The normal equations of all states at the present noise factors; scales and backgrounds are extra columns."""
         total: NormalEquations | None = None
-        for (_, targets), response, sampling in zip(self.states, self.responses, self.sampling, strict=True):
-            rows = _Rows.build(targets, self.memory(), self.problem)
-            noise = rows.measured + rows.scale_covariance(sampling)
-            residual = rows.residual(response.y)
-            columns = [rows.scale[:, None] * response.jacobian]
-            linear = columns[0] @ self.theta
-            signal = rows.split(response.y - rows.baseline)
-            for i in self.free:
-                column = [
-                    part if self.problem.targets[i] is t else np.zeros_like(part)
-                    for t, part in zip(targets, signal, strict=True)
-                ]
-                columns.append(np.concatenate(column)[:, None])
-                linear = linear + columns[-1][:, 0] * (self.scales[i] - 1.0)
-            part = NormalEquations.build(np.hstack(columns), residual + linear, noise)
+        for index in range(len(self.states)):
+            rows, columns, now, noise = self._stacked(index)
+            goal = rows.residual(self.responses[index].y) + columns @ now
+            part = NormalEquations.build(columns, goal, noise)
             total = part if total is None else total + part
         assert total is not None
         return total
+
+    def covariance(self) -> Posterior:
+        """The posterior as far as the data determine it: the noise of the Jacobian does not count as information."""
+        root = self._root(self.amplitudes)
+        spread = np.zeros_like(root)
+        for index in range(len(self.states)):
+            spread += self._gram_noise(index, slice(None), self._stacked(index)[3], len(root))
+        return posterior(self.normal.unbiased(spread, root), root)
+
+    def linearised(self) -> list[Linearised]:
+        """Every target by itself, linear in theta, its own scale and background marginalised into its noise."""
+        found: list[Linearised] = []
+        for index, (_, targets) in enumerate(self.states):
+            rows, columns, now, noise = self._stacked(index)
+            residual = rows.residual(self.responses[index].y)
+            starts = np.cumsum([0, *rows.lengths])
+            k = len(self.theta)
+            spread = self._root(self.amplitudes)[k:, k:] ** 2
+            for target, low, high in zip(targets, starts[:-1], starts[1:], strict=True):
+                part = slice(int(low), int(high))
+                own = columns[part, k:]
+                widened = noise[part, part] + own @ spread @ own.T
+                jacobian = columns[part, :k]
+                goal = residual[part] + columns[part] @ now
+                normal = NormalEquations.build(jacobian, goal, widened)
+                normal = normal.unbiased(self._gram_noise(index, part, widened, k), self.prior_root())
+                found.append(Linearised(target, jacobian, goal, widened, normal))
+        return sorted(found, key=lambda one: self.problem.targets.index(one.target))
 
 
 def _nearest(grid: Array, value: float) -> int:

@@ -12,7 +12,7 @@ Source: D. J. C. MacKay, Neural Computation 4, 415 (1992).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -39,15 +39,17 @@ class SmoothnessPrior:
     shell: where atoms are squeezed apart by several kT, a correction of several kT is as likely as one of a part of a
     kT elsewhere. g is the base model's own, so this needs nothing of the base but its sample.
 
+    A correction that changes with temperature has the same prior, with amplitudes of their own, on phi_1.
+
     Attributes:
-        correlation: (pairs, size, size), the above with a = 1, for the active pairs.
+        correlation: (terms * pairs, size, size), the above with a = 1, for the active pairs, term after term.
     """
 
     correlation: Array
 
     @cached_property
     def root(self) -> Array:
-        """Lower Cholesky factor of the prior covariance at amplitude one, (pairs * size, pairs * size)."""
+        """Lower Cholesky factor of the prior covariance at amplitude one, (len(theta), len(theta))."""
         return np.asarray(block_diag(*np.linalg.cholesky(self.correlation)))
 
     @classmethod
@@ -59,10 +61,10 @@ class SmoothnessPrior:
             profile = _profile(r, centres, g[p])
             kernel = np.exp(-((r[:, None] - r) ** 2) / (2.0 * length**2)) + JITTER * np.eye(len(r))
             blocks.append(profile[:, None] * profile * kernel)
-        return cls(np.array(blocks))
+        return cls(np.array(blocks * correction.terms))
 
     def scaled_root(self, amplitude: Array) -> Array:
-        """Lower Cholesky factor of the prior covariance for amplitudes (pairs,) in eV."""
+        """Lower Cholesky factor of the prior covariance for amplitudes (terms * pairs,) in eV."""
         return self.root * np.repeat(amplitude, self.correlation.shape[1])
 
 
@@ -105,6 +107,23 @@ class NormalEquations:
         tw = solve_triangular(lower, target, lower=True)
         return cls(jw.T @ jw, jw.T @ tw, float(tw @ tw), 2.0 * float(np.log(np.diag(lower)).sum()))
 
+    def unbiased(self, gram_noise: Array, root: Array) -> NormalEquations:
+        """With J'Σ^-1 J as it would be if J were known exactly: for covariances, not for steps.
+
+        An estimated J adds its own noise to J'Σ^-1 J, and the data would seem to determine what they cannot see. With
+        e ~ N(J delta, Σ + Var(J) delta^2) the curvature of the likelihood is the Gram matrix less this noise wherever
+        the misfit is noise. (For the mean the larger matrix serves as a ridge that keeps a noisy J from overshooting.)
+        What then has no positive eigenvalue, in parameters of unit prior variance, counts as not determined. Source: W.
+        A. Fuller, Measurement Error Models (Wiley, 1987), section 2.2.
+
+        Args:
+            gram_noise: (k, k), see `statistics.Response.gram_noise`.
+            root: (k, k) of the prior covariance at any amplitude.
+        """
+        values, vectors = np.linalg.eigh(root.T @ (self.gram - gram_noise) @ root)
+        back = solve_triangular(root, vectors, lower=True, trans=1)  # root^-T V
+        return replace(self, gram=(back * np.maximum(values, 0.0)) @ back.T)
+
     def __add__(self, other: NormalEquations) -> NormalEquations:
         """Independent data taken together."""
         return NormalEquations(
@@ -139,12 +158,20 @@ def _whitened(normal: NormalEquations, root: Array) -> tuple[Array, Array]:
     return np.asarray(np.linalg.cholesky(gram + np.eye(len(gram))), dtype=np.float64), root.T @ normal.projection
 
 
-def band(correction: PairCorrection, covariance: Array, r: Array) -> Array:
-    """Standard error of phi(r), eV: (active pairs, n) = sqrt(diag(B C B')), from the covariance of theta."""
-    size = correction.basis.size
+def band(correction: PairCorrection, covariance: Array, r: Array, temperature: float | None = None) -> Array:
+    """Standard error of phi(r), eV: (active pairs, n) = sqrt(diag(B C B')), from the covariance of theta.
+
+    temperature: K, where phi depends on it; default: the reference temperature, where phi is phi_0.
+    """
+    factors = correction.factors(correction.reference if temperature is None else temperature)
+    blocks = marginal(correction, covariance, factors)
     basis = correction.basis_values(r)
-    errors = []
-    for index, p in enumerate(correction.active_pairs):
-        block = covariance[index * size : (index + 1) * size, index * size : (index + 1) * size]
-        errors.append(np.sqrt(np.einsum("nk,kl,nl->n", basis[p], block, basis[p])))
-    return np.array(errors)
+    active = enumerate(correction.active_pairs)
+    return np.array([np.sqrt(np.einsum("nk,kl,nl->n", basis[p], blocks[k], basis[p])) for k, p in active])
+
+
+def marginal(correction: PairCorrection, covariance: Array, factors: Array) -> Array:
+    """Covariance of each pair's coefficients at factors (terms,) of the terms: (active pairs, size, size), eV^2."""
+    terms, pairs, size = len(factors), len(correction.active_pairs), correction.basis.size
+    split = covariance.reshape(terms, pairs, size, terms, pairs, size)
+    return np.einsum("tpkupl,t,u->pkl", split, factors, factors)

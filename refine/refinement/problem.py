@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,11 @@ class Target:
         sigma_known: whether the measurement states its errors.
         operator: from mean counts to the curve, on the same points.
         weight: of the data set in the fit; the covariance is divided by it.
-        free_scale: whether y = baseline + s (model - baseline) with s free.
+        free_scale: whether y = baseline + s (model - baseline) + b background with s free.
+        scale_prior: standard deviation of s about one.
+        background: (n,) response of y to a flat background b of one in the units of the declared quantity; None: none
+            is fitted.
+        background_prior: standard deviation of b about zero.
     """
 
     name: str
@@ -49,6 +53,9 @@ class Target:
     operator: CurveOperator
     weight: float = 1.0
     free_scale: bool = False
+    scale_prior: float = 0.2
+    background: Array | None = None
+    background_prior: float = 0.0
 
     @property
     def x(self) -> Array:
@@ -67,10 +74,30 @@ class Target:
 
 @dataclass(frozen=True)
 class Sample:
-    """Frames of every state, sampled with one correction."""
+    """Frames of every state, sampled with one correction.
+
+    Attributes:
+        correction: what was added to the base model; a state has `correction.at(its temperature)`.
+        frames: of every state.
+        parameters: (k,) of the base model where a rule changes them too, else None.
+        gradients: for every state (windows, len(theta)), derivative of the rule's loss by theta along windows of the
+            trajectory; empty for rules that do not ask for it (`Rule.cotangents`).
+    """
 
     correction: PairCorrection
     frames: tuple[Frames, ...]
+    parameters: Array | None = None
+    gradients: tuple[Array, ...] = ()
+
+
+class BaseEnergy(Protocol):
+    """The base model of one state as a function of its own parameters, for frames that are stored."""
+
+    def energies(self, parameters: Array, frames: Frames) -> Array:
+        """(frames,), eV, up to a constant that does not depend on the parameters."""
+
+    def gradient(self, parameters: Array, frames: Frames, weights: Array) -> Array:
+        """Σ_f weights_f dU_f/d parameters, (k,)."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +107,14 @@ class Problem:
     Attributes:
         targets: what is fitted.
         temperatures: (states,), K.
+        base: for every state, where the base model's own parameters are refined; else empty.
+        parameters: (k,) those parameters at the start; None likewise.
     """
 
     targets: tuple[Target, ...]
     temperatures: tuple[float, ...]
+    base: tuple[BaseEnergy, ...] = ()
+    parameters: Array | None = None
 
     def kt(self, state: int) -> float:
         """Thermal energy of a state, eV."""
@@ -108,6 +139,9 @@ class Update:
         reason: in words, for the user.
         frames_factor: the next sample's length in units of the study's `frames`.
         diagnostics: numbers for the iteration table.
+        covariance: posterior covariance of theta, eV^2; None for rules that know none.
+        determination: what the data determine, JSON values (`refinement.identifiability`); None likewise.
+        parameters: (k,) of the base model, to sample next; None where they stay as they are.
     """
 
     correction: PairCorrection
@@ -118,6 +152,9 @@ class Update:
     reason: str
     frames_factor: float = 1.0
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
+    covariance: Array | None = None
+    determination: dict[str, Any] | None = None
+    parameters: Array | None = None
 
 
 class Rule(Protocol):
@@ -131,3 +168,17 @@ class Rule(Protocol):
 
     def update(self, state: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> Update:
         """The next correction, from all samples so far (the newest last)."""
+
+
+@runtime_checkable
+class TrajectoryRule(Rule, Protocol):
+    """A rule that differentiates through the dynamics: `Sample.gradients` is made for it.
+
+    windows, steps: how many windows of how many steps are taken from each state's sample.
+    """
+
+    windows: int
+    steps: int
+
+    def cotangents(self, problem: Problem, sample: Sample) -> tuple[Array, ...]:
+        """For every state d loss/d<h>, (pairs, bins): what the windows are differentiated for."""

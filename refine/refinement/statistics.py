@@ -7,13 +7,13 @@ For one thermodynamic state, with frames f of weight w_f (MBAR), y_f = A h_f + y
     y(delta)   = <y> + J delta = Σ w_f z_f,  z_f = y_f - beta (y_f - <y>) (N_f - <N>).delta
 
 The covariance of the mean of z is the sampling noise of the linear prediction, that of the Jacobian included:
-Var = g Σ w_f^2 (z_f - <z>)(z_f - <z>)', g the statistical inefficiency from block averages. float64 throughout: the
+Var = g Σ w_f^2 (z_f - <z>)(z_f - <z>)', g the statistical inefficiency. float64 throughout: the
 covariances are differences of large sums.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,44 +22,47 @@ from numpy.typing import NDArray
 from refine.potentials.pair import PairCorrection
 from refine.refinement.problem import Problem, Sample, Target
 from refine.refinement.reweighting import effective_sample_size, mbar_weights
-from refine.sampling.frames import Frames
+from refine.sampling.frames import Frames, correlation_time
 
 Array = NDArray[np.float64]
 
 BLOCKS = 10
-"""Blocks a replica for the statistical inefficiency: the longest blocks whose variance is still known to a third."""
+"""Blocks of a sample for the errors of quantities that are not linear in the counts."""
+
+FEWEST_TIMES = 4.0
+"""Inefficiencies that a run is taken to hold at least: with fewer its error cannot be known."""
 
 
-def coefficient_counts(frames: Sequence[Frames], correction: PairCorrection) -> Array:
-    """N: (all frames, active * knots), dimensionless; the correction's energy is theta . N plus its wall's.
+def coefficient_counts(frames: Sequence[Frames], correction: PairCorrection, temperature: float) -> Array:
+    """N: (all frames, len(theta)), dimensionless; the correction's energy at `temperature` (K) is theta . N plus its
+    wall's.
 
     The frames share their bins.
     """
     basis = correction.binned_basis(frames[0].edges)
     rows = [[f.counts[:, p].astype(float) @ basis[p] for p in correction.active_pairs] for f in frames]
-    return np.concatenate([np.concatenate(row, axis=1) for row in rows])
+    counts = np.concatenate([np.concatenate(row, axis=1) for row in rows])
+    return np.concatenate([factor * counts for factor in correction.factors(temperature)], axis=1)
 
 
 def statistical_inefficiency(values: Array, replica: NDArray[np.integer]) -> Array:
     """How many successive frames are worth one independent frame: (n,), at least 1.
 
-    Variance of block means times block length over variance of frames, every replica cut into `BLOCKS` blocks; each
-    point's value is averaged with the mean over all points, because ten blocks alone leave it uncertain by a half.
+    g = 2 tau / (1 - 2 tau / frames), tau the integrated correlation time (`sampling.frames.correlation_time`) averaged
+    over replicas; the denominator restores the variance that a mean over few correlation times takes out of its own
+    frames. Each point's g is at least halfway to the mean over all points: from one run a single tau is known to a half
+    only, and too small an error is the worse mistake. A run shorter than 8 tau counts as one of 8.
 
     Args:
         values: (frames, n), frames of a replica in order of time.
         replica: (frames,) which replica a frame belongs to.
     """
-    variance = values.var(axis=0)
-    means, lengths = [], []
-    for index in np.unique(replica):
-        for block in np.array_split(values[replica == index], BLOCKS):
-            if len(block):
-                means.append(block.mean(axis=0))
-                lengths.append(len(block))
-    between = np.var(means, axis=0, ddof=1) * np.mean(lengths)
-    ratio = np.divide(between, variance, out=np.ones_like(variance), where=variance > 0.0)
-    return np.maximum(1.0, 0.5 * (ratio + ratio.mean()))
+    series = [values[replica == index] for index in np.unique(replica)]
+    length = float(np.mean([len(s) for s in series]))
+    g = 2.0 * np.mean([correlation_time(s) for s in series if len(s) > 1], axis=0)
+    g = np.minimum(g, length / FEWEST_TIMES)
+    g = g / (1.0 - g / length)
+    return np.maximum(1.0, np.maximum(g, 0.5 * (g + g.mean())))
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Response:
 
     Attributes:
         y: (n,) predicted curves, scale 1, targets one after the other.
-        jacobian: (n, active * knots), curve units per eV.
+        jacobian: (n, len(theta)), curve units per eV.
     """
 
     y: Array
@@ -92,6 +95,22 @@ class Response:
         independent = effective_sample_size(self.weights) / float(self.inefficiency.mean())
         shrinkage = min(1.0, len(self.y) / independent)
         return (1.0 - shrinkage) * covariance + shrinkage * np.diag(np.diag(covariance))
+
+    def gram_noise(self, whiten: Callable[[Array], Array]) -> Array:
+        """What sampling noise adds to J'Σ^-1 J on average: (k, k), k = len(theta).
+
+        J = -beta Σ w_f dy_f dN_f' is a mean of products, so with g the statistical inefficiency
+
+            E[J'Σ^-1 J] - E[J]'Σ^-1 E[J] = beta^2 g Σ w_f^2 (dy_f'Σ^-1 dy_f) dN_f dN_f' - g Σ w_f^2 J'Σ^-1 J
+
+        Args:
+            whiten: (n, frames) curve values to L^-1 of them, Σ = L L'.
+        """
+        squared = np.sum(whiten(self.deviations_y.T) ** 2, axis=0)  # (frames,)
+        g = float(self.inefficiency.mean())
+        scaled = self.deviations_n * (self.weights * np.sqrt(squared))[:, None]
+        jw = whiten(self.jacobian)
+        return g * (self.beta**2 * scaled.T @ scaled - float(np.sum(self.weights**2)) * jw.T @ jw)
 
 
 @dataclass(frozen=True)
@@ -134,7 +153,7 @@ def pool(problem: Problem, samples: Sequence[Sample], state: int, correction: Pa
     cores only differ where next to nothing is sampled.
     """
     frames = tuple(sample.frames[state] for sample in samples)
-    numbers = coefficient_counts(frames, correction)
+    numbers = coefficient_counts(frames, correction, problem.temperatures[state])
     kt = problem.kt(state)
     reduced = np.array([numbers @ sample.correction.theta for sample in samples]) / kt
     sizes = np.array([len(f.counts) for f in frames])

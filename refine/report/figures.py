@@ -121,10 +121,12 @@ def _comparison(k: int, data: DataSet, curve: Comparison, results: Results) -> F
     )
     initial, final = results.summary.initial, results.summary.final
     caption = (
-        f"{words.role(data).capitalize()}, state {data.state}. R_χ {words.misfit(initial.r_chi.get(data.name))} → "
+        f"{words.role(data, results).capitalize()}, state {data.state}. "
+        f"R_χ {words.misfit(initial.r_chi.get(data.name))} → "
         f"{words.misfit(final.r_chi.get(data.name), final.r_chi_stderr.get(data.name))}. "
         f"Lower panel: model − measured{' with the finite range of the box applied (dotted)' if boxed else ''}, "
-        f"on the scale of the final model{f'; grey: one and two σ ({data.sigma_source})' if noisy else ''}."
+        f"on the scale of the final model{f'; grey: one and two σ ({data.sigma_source})' if noisy else ''}"
+        f"{'; red: 95 % band of the model' if np.isfinite(curve.final_stderr).any() else ''}."
     )
     name = _slug(f"curve-{k}", data.name)
     return Figure(name, f"{data.name}: {words.symbol(data)}", caption, 480, {"data": traces, "layout": layout})
@@ -144,10 +146,14 @@ def _differences(curve: Comparison, noisy: bool) -> list[Spec]:
         _band(x, -2 * sigma, 2 * sigma, "±2σ", _NOISE_95, **below),
         _band(x, -sigma, sigma, "±σ", _NOISE_68, **below),
     ]
+    final = curve.final - curve.target
+    known = bool(np.isfinite(curve.final_stderr).any())
+    model = _band(x, final - 1.96 * curve.final_stderr, final + 1.96 * curve.final_stderr, "95 %", _BAND_95, **below)
     return [
         *(bands if noisy else []),
+        *([model] if known else []),
         _initial(x, curve.initial - curve.target, width=1, **below),
-        _final(x, curve.final - curve.target, width=1.5, **below),
+        _final(x, final, width=1.5, **below),
     ]
 
 
@@ -170,6 +176,9 @@ def pair_distributions(k: int, state: str, curves: Sequence[PairDistribution]) -
 def _pair_distribution(name: str, curve: PairDistribution) -> Figure:
     layout = _layout(xaxis=_axis("r (Å)"), yaxis=_axis("g(r)", rangemode="tozero"), showlegend=False)
     traces = [_initial(curve.r, curve.initial), _final(curve.r, curve.final)]
+    if np.isfinite(curve.final_stderr).any():
+        width = 1.96 * curve.final_stderr
+        traces.insert(0, _band(curve.r, curve.final - width, curve.final + width, "95 %", _BAND_95))
     return Figure(name, curve.pair, "", 270, {"data": traces, "layout": _small(layout)})
 
 
@@ -244,7 +253,7 @@ def _phi(k: int, pair: Correction, scale: float, unit: str, frequent: Mask) -> F
         shapes=_unsampled(r, limits),
         showlegend=False,
     )
-    return Figure(_slug(f"phi-{k}", *pair.pair), pair.name, "", 300, {"data": traces, "layout": _small(layout)})
+    return Figure(_slug(f"phi-{k}", *pair.pair), pair.title, "", 300, {"data": traces, "layout": _small(layout)})
 
 
 def _potential(k: int, pair: Correction, scale: float, unit: str) -> Figure:
@@ -261,7 +270,7 @@ def _potential(k: int, pair: Correction, scale: float, unit: str) -> Figure:
         showlegend=False,
     )
     traces = [_initial(r, base), _final(r, base + phi)]
-    return Figure(_slug(f"potential-{k}", *pair.pair), pair.name, "", 300, {"data": traces, "layout": _small(layout)})
+    return Figure(_slug(f"potential-{k}", *pair.pair), pair.title, "", 300, {"data": traces, "layout": _small(layout)})
 
 
 def _view_r(r: Array, limits: tuple[float, float]) -> list[float]:
@@ -281,6 +290,20 @@ def _unsampled(r: Array, limits: tuple[float, float]) -> list[Spec]:
     box = {"type": "rect", "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
     box |= {"fillcolor": _UNSAMPLED, "line": {"width": 0}}
     return [box | {"x0": low, "x1": high} for low, high in spans if high > low]
+
+
+def shares(results: Results) -> Figure | None:
+    """At each r the share of every pair's φ(r) that the data decided; None where no rule computed it."""
+    known = results.summary.determination
+    if known is None or not known.pairs:
+        return None
+    traces = [
+        _line(np.array(pair.r), _array(pair.share), html.escape(pair.name, quote=False), _SERIES[k % len(_SERIES)])
+        for k, pair in enumerate(known.pairs)
+    ]
+    layout = _layout(xaxis=_axis("r (Å)"), yaxis=_axis("share", range=[0, 1.02]))
+    caption = "1 − variance of φ(r) after over before the data: one where the data decide, zero where the prior does."
+    return Figure("shares", "Data or prior", caption, 300, {"data": traces, "layout": layout})
 
 
 def progress(results: Results) -> Figure | None:

@@ -79,6 +79,7 @@ class Correction(_Record):
     stderr: list[Number] | None = None
     base: list[Number] | None = None
     sampled_r: tuple[FiniteFloat, FiniteFloat] | None = None
+    state: str | None = None
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -92,6 +93,72 @@ class Correction(_Record):
     def name(self) -> str:
         """The pair as it is written in tables and figures, Fe–O."""
         return "–".join(self.pair)
+
+    @property
+    def title(self) -> str:
+        """The pair, and the state where the correction depends on temperature."""
+        return self.name if self.state is None else f"{self.name}, {self.state}"
+
+
+class DeterminedData(_Record):
+    """How many directions of the correction a data set determines, alone and beyond all others."""
+
+    name: str
+    points: Count = None
+    alone: Number = None
+    adds: Number = None
+    nyquist: Number = None
+
+
+class DeterminedPair(_Record):
+    """Share of the prior variance of phi(r) that the data removed; term 1 is the change with temperature."""
+
+    pair: tuple[str, str]
+    term: int = 0
+    r: list[FiniteFloat]
+    share: list[Number]
+    decided: list[tuple[FiniteFloat, FiniteFloat]] = []
+    at_limit: tuple[FiniteFloat, FiniteFloat] | None = None
+
+    @property
+    def name(self) -> str:
+        """Fe–O, or what of it."""
+        return "–".join(self.pair) + (", change with temperature" if self.term else "")
+
+
+class Tension(_Record):
+    """How far a data set lies from what another one (None: all others) says of the correction."""
+
+    data: str
+    given: str | None = None
+    chi2: Number = None
+    points: Count = None
+    sigma: Number = None
+
+
+class Determination(_Record):
+    """What the data determine; see `refine.refinement.identifiability`."""
+
+    parameters: Count = None
+    directions: Number = None
+    singular_values: list[FiniteFloat] = []
+    data: list[DeterminedData] = []
+    pairs: list[DeterminedPair] = []
+    tension: list[Tension] = []
+
+
+class Coordination(_Record):
+    """Mean number of `other` around one `centre` within `radius` (Å)."""
+
+    state: str
+    centre: str
+    other: str
+    radius: FiniteFloat
+    initial: Number = None
+    initial_stderr: Number = None
+    final: Number = None
+    final_stderr: Number = None
+    posterior_stderr: Number = None
 
 
 class DataSet(_Record):
@@ -108,6 +175,9 @@ class DataSet(_Record):
     sigma_source: str | None = None
     sigma_mean: Number = None
     scale: Number = None
+    scale_stderr: Number = None
+    background: Number = None
+    background_stderr: Number = None
     fit: str | None = None
     score_r: tuple[FiniteFloat, FiniteFloat] | None = None
     source: str | None = None
@@ -137,6 +207,10 @@ class Summary(_Record):
     final: Scores
     iterations: list[Iteration]
     correction: list[Correction]
+    yields_potential: bool = True
+    notes: list[str] = []
+    determination: Determination | None = None
+    coordination: list[Coordination] = []
     data: list[DataSet] = Field(min_length=1)
     states: list[State] = Field(min_length=1)
     seconds: Number = None
@@ -148,7 +222,8 @@ class Comparison:
     """A file curves/<data name>.csv. All arrays are (points,); x in Å or 1/Å, the others in the unit of the quantity.
 
     ``target`` is the measurement with the finite range of the simulation box applied: what the model is compared with.
-    It is the measurement itself where the file does not say otherwise. ``sigma`` is NaN where it is not known.
+    It is the measurement itself where the file does not say otherwise. ``sigma`` is NaN where it is not known, and so
+    is ``final_stderr``, the standard error of the final model.
     """
 
     x: Array
@@ -157,16 +232,21 @@ class Comparison:
     initial: Array
     final: Array
     target: Array
+    final_stderr: Array
 
 
 @dataclass(frozen=True)
 class PairDistribution:
-    """g(r) of one species pair in one state, all (bins,): r in Å, initial and final dimensionless."""
+    """g(r) of one species pair in one state, all (bins,): r in Å, the others dimensionless.
+
+    ``final_stderr`` is NaN where it is not known.
+    """
 
     pair: str
     r: Array
     initial: Array
     final: Array
+    final_stderr: Array
 
 
 @dataclass(frozen=True)
@@ -261,7 +341,9 @@ def _read_comparison(path: Path) -> Comparison:
     if missing:
         raise InputError(f"no column {', '.join(missing)}", where=str(path), fix=_RERUN)
     return Comparison(
-        **{name: table[name] for name in _CURVE_COLUMNS}, target=table.get("measured_box", table["measured"])
+        **{name: table[name] for name in _CURVE_COLUMNS},
+        target=table.get("measured_box", table["measured"]),
+        final_stderr=table.get("final_stderr", np.full(len(table["x"]), math.nan)),
     )
 
 
@@ -272,6 +354,12 @@ def _read_pair_distributions(path: Path) -> list[PairDistribution]:
     if missing or not pairs:
         raise InputError(f"no column {', '.join(missing) or 'A-B final'}", where=str(path), fix=_RERUN)
     return [
-        PairDistribution(pair.replace("-", "–"), table["r"], table[f"{pair} initial"], table[f"{pair} final"])
+        PairDistribution(
+            pair.replace("-", "–"),
+            table["r"],
+            table[f"{pair} initial"],
+            table[f"{pair} final"],
+            table.get(f"{pair} final stderr", np.full(len(table["r"]), math.nan)),
+        )
         for pair in pairs
     ]

@@ -20,6 +20,7 @@ TITLES = {
     "curves": "Measured curves",
     "structure": "Structure",
     "potential": "Potential",
+    "determined": "What the data determine",
     "iterations": "Iterations",
     "compared": "What was compared with what",
     "reading": "How to read this",
@@ -112,23 +113,27 @@ def warning_box(results: Results) -> str:
 def score_table(results: Results) -> str:
     """R_χ and χ² per point of every data set, before and after."""
     summary = results.summary
-    labels = ["quantity", "role", "points", "R_χ initial", "R_χ final", "χ² per point initial", "χ² per point final"]
+    several = len(summary.states) > 1
+    labels = [*(["state"] if several else []), "quantity", "role", "points"]
+    labels += ["R_χ initial", "R_χ final", "χ² per point initial", "χ² per point final"]
     head = '<th scope="col">data</th>' + "".join(
-        f'<th scope="col"{" class=n" if k > 1 else ""}>{typeset(label)}</th>' for k, label in enumerate(labels)
+        f'<th scope="col"{" class=n" if k > 1 + several else ""}>{typeset(label)}</th>'
+        for k, label in enumerate(labels)
     )
     rows = []
     for data in summary.data:
         points = summary.final.points.get(data.name) or data.points
         cells = [
+            *([data.state] if several else []),
             words.symbol(data),
-            words.role(data),
+            words.role(data, results),
             "–" if points is None else str(points),
             words.misfit(summary.initial.r_chi.get(data.name)),
             words.misfit(summary.final.r_chi.get(data.name), summary.final.r_chi_stderr.get(data.name)),
             words.number(_chi2_per_point(summary.initial, data, points)),
             words.number(_chi2_per_point(summary.final, data, points)),
         ]
-        kinds = ["w", "w", "n", "n", "n after", "n", "n after"]
+        kinds = [*(["w"] if several else []), "w", "w", "n", "n", "n after", "n", "n after"]
         row = "".join(
             f'<td class="{kind}" data-label="{escape(label.replace("R_χ", "Rχ"))}"><span>{escape(cell)}</span></td>'
             for kind, label, cell in zip(kinds, labels, cells, strict=True)
@@ -182,6 +187,62 @@ def potential(results: Results, show: Show) -> str:
             f'<ul class="key">{_KEY_MODEL}{_KEY_UNSAMPLED}</ul>{_grid(show(total, 4), len(total))}'
         )
     return "".join(parts)
+
+
+def determined(results: Results, show: Show) -> str:
+    """Directions, pairs and ranges that the data decide, and the agreement of the data sets."""
+    said = words.determined(results)
+    if not said:
+        return "<p>This method does not say what the data determine.</p>"
+    items = "".join(f"<li>{typeset(text)}</li>" for text in said)
+    figure = figures.shares(results)
+    return f"<ul>{items}</ul>{show([figure], 3) if figure is not None else ''}{_tension_table(results)}"
+
+
+def _tension_table(results: Results) -> str:
+    """Every data set against what each other one says of the correction; nothing for a single one."""
+    known = results.summary.determination
+    if known is None or not known.tension:
+        return ""
+    names = [data.name for data in known.data]
+    givens: list[str | None] = [*names, *([None] if any(one.given is None for one in known.tension) else [])]
+    sigma = {(one.data, one.given): one.sigma for one in known.tension}
+    head = "".join(f'<th scope="col" class="n">{escape(given or "all others")}</th>' for given in givens)
+
+    def cell(name: str, given: str | None) -> str:
+        value = sigma.get((name, given))
+        return f'<td class="n">{"–" if value is None else f"{value:+.1f}".replace("-", "−")}</td>'
+
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name)}</th>{"".join(cell(name, given) for given in givens)}</tr>'
+        for name in names
+    )
+    return (
+        "<h3>Do the data sets agree?</h3><p>How far each data set (row) is from what the one in the column says of the "
+        'correction, in standard deviations of χ².</p><div class="scroll" tabindex="0" role="region" '
+        'aria-label="Agreement of the data sets"><table class="steps"><thead><tr><th scope="col">data</th>'
+        f"{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def coordination(results: Results) -> str:
+    """Coordination numbers before and after, of pairs whose g(r) has a first minimum."""
+    rows = "".join(
+        f'<tr><th scope="row">{escape(one.centre)}–{escape(one.other)}</th><td>{escape(one.state)}</td>'
+        f'<td class="n">{one.radius:.2f}</td><td class="n">{words.with_error(one.initial, one.initial_stderr)}</td>'
+        f'<td class="n">{words.with_error(one.final, one.final_stderr)}</td></tr>'
+        for one in results.summary.coordination
+    )
+    if not rows:
+        return ""
+    return (
+        "<h3>Coordination numbers</h3><p>Neighbours of the second species around one atom of the first, up to the "
+        "first minimum of the final g(r); errors of sampling and, finally, of the potential.</p>"
+        '<div class="scroll" tabindex="0" role="region" aria-label="Coordination numbers"><table class="steps"><thead>'
+        '<tr><th scope="col">pair</th><th scope="col">state</th><th scope="col" class="n">up to (Å)</th>'
+        f'<th scope="col" class="n">initial</th><th scope="col" class="n">final</th></tr></thead><tbody>{rows}</tbody>'
+        "</table></div>"
+    )
 
 
 def progress(results: Results, show: Show) -> str:
@@ -239,25 +300,30 @@ def _total(values: Iterable[float | None]) -> float | None:
 
 def comparison_cards(results: Results) -> str:
     """What was compared with what, data set by data set."""
-    return f'<div class="cards">{"".join(_compared_one(data) for data in results.summary.data)}</div>'
+    return f'<div class="cards">{"".join(_compared_one(data, results) for data in results.summary.data)}</div>'
 
 
-def _compared_one(data: DataSet) -> str:
+def _compared_one(data: DataSet, results: Results) -> str:
     sigma = data.sigma_source or "not known"
     if data.sigma_mean is not None:
         sigma += f", mean {words.number(data.sigma_mean)} {words.unit(data)}"
     entries = {
         "compared": data.compared,
         "curve": words.declaration(data),
-        "role": f"{words.role(data)}, state {data.state}",
+        "role": f"{words.role(data, results)}, state {data.state}",
         "fit range": data.fit,
         "R_χ over": words.span(data.score_r) if data.score_r else None,
         "σ": sigma,
-        "scale": None if data.scale is None else f"{data.scale:.4f}",
+        "scale": None if data.scale is None else _free(data.scale, data.scale_stderr),
+        "background": None if data.background is None else _free(data.background, data.background_stderr),
         "source": data.source,
     }
     known = {key: value for key, value in entries.items() if value}
     return f'<div class="card"><h3>{escape(data.name)}</h3>{definitions(known)}</div>'
+
+
+def _free(value: float, stderr: float | None) -> str:
+    return words.with_error(value, stderr) if stderr else f"{value:.4f}"
 
 
 def state_cards(results: Results) -> str:

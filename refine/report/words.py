@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -95,9 +96,77 @@ def ordinate(data: DataSet) -> str:
     return f"{symbol(data)} ({unit(data)})" if unit(data) else symbol(data)
 
 
-def role(data: DataSet) -> str:
-    """Whether the curve was fitted, for a reader."""
+def role(data: DataSet, results: Results) -> str:
+    """Whether the curve was fitted, for a reader; of a state without any fitted curve it is a prediction."""
+    fitted_states = {other.state for other in results.summary.data if other.role == "fit"}
+    if data.role != "fit" and data.state not in fitted_states:
+        return "predicted"
     return _ROLES.get(data.role, data.role)
+
+
+def ranges(limits: Iterable[tuple[float, float]], unit_name: str = "Å") -> str:
+    """Several ranges, 2.1–4.2 and 5.0–6.3 Å."""
+    return " and ".join(f"{low:.1f}–{high:.1f}" for low, high in limits) + f" {unit_name}"
+
+
+def with_error(value: float | None, stderr: float | None) -> str:
+    """A number rounded to two digits of its standard error: 4.07 ± 0.12."""
+    if value is None or not stderr or not math.isfinite(stderr):
+        return number(value)
+    decimals = max(0, 1 - math.floor(math.log10(stderr)))
+    return f"{value:.{decimals}f} ± {stderr:.{decimals}f}"
+
+
+CONTRADICTION = 3.0
+"""Standard deviations from which data sets are said to contradict each other."""
+
+
+def determined(results: Results) -> list[str]:
+    """What the data determine, in sentences; empty where the rule does not know."""
+    known = results.summary.determination
+    if known is None:
+        return []
+    above = sum(value > 1.0 for value in known.singular_values)
+    found = [
+        f"The data determine {number(known.directions)} of the {known.parameters} coefficients' directions; "
+        f"{above} singular values of the whitened Jacobian exceed one."
+    ]
+    for data in known.data:
+        text = f"{data.name}: {number(data.alone)} directions by itself"
+        if len(known.data) > 1:
+            text += f", {number(data.adds)} more than all others together"
+        found.append(f"{text}; Nyquist's count for its Q range and the correction's r range is {number(data.nyquist)}.")
+    for pair in known.pairs:
+        if pair.decided:
+            found.append(f"{pair.name}: the data decide over {ranges(pair.decided)}, the prior elsewhere.")
+        else:
+            found.append(f"{pair.name}: the data cannot see this pair; its correction is the prior's.")
+    return found
+
+
+def contradictions(results: Results) -> list[str]:
+    """Data sets that do not fit together, who contradicts whom."""
+    known = results.summary.determination
+    found = []
+    for one in known.tension if known is not None else []:
+        if one.sigma is not None and one.sigma > CONTRADICTION:
+            other = "all other data sets together" if one.given is None else one.given
+            found.append(
+                f"{one.data} contradicts {other}: predicted from there it is off by {one.sigma:.1f} σ "
+                f"(χ² {number(one.chi2)} on {one.points} points)."
+            )
+    return found
+
+
+def limits(results: Results) -> list[str]:
+    """Corrections that the prior holds back."""
+    known = results.summary.determination
+    return [
+        f"{pair.name}: φ at {pair.at_limit[0]:.2f} Å is {pair.at_limit[1]:.1f} prior standard deviations from zero; "
+        "the prior holds it back, so the base model or the data may be wrong there."
+        for pair in (known.pairs if known is not None else [])
+        if pair.at_limit is not None
+    ]
 
 
 def declaration(data: DataSet) -> str:
@@ -183,4 +252,7 @@ def warnings(results: Results) -> list[str]:
         before, after = _before_and_after(data, results)
         if before is not None and after is not None and after > before:
             found.append(f"{data.name}: R_χ rose from {misfit(before)} to {misfit(after)}.")
+    if not summary.yields_potential:
+        found.append("The method moves atoms to fit the data; no potential comes out, only structures.")
+    found += contradictions(results) + limits(results) + summary.notes
     return found

@@ -51,6 +51,8 @@ class Measurement:
         r: (m,) Å, points of R_chi.
         total: operator giving T(r), Faber-Ziman normalised, on r.
         total_values: (m,) measured T(r).
+        shown_background, total_background: what a flat background of one in the units of the declared quantity adds to
+            the measurement in these places, (n,) and (m,); zero for curves in r.
     """
 
     curve: Curve
@@ -61,11 +63,13 @@ class Measurement:
     r: Array
     total: CurveOperator
     total_values: Array
+    shown_background: Array
+    total_background: Array
 
-    def r_chi(self, counts: Array, scale: float = 1.0) -> float:
-        """R_chi of T(r) for mean counts (pairs, bins); scale multiplies the model's D(r)."""
+    def r_chi(self, counts: Array, scale: float = 1.0, background: float = 0.0) -> float:
+        """R_chi of T(r) for mean counts (pairs, bins); scale multiplies the model's D(r), background is in Q."""
         model = self.total.baseline + scale * (self.total.predict(counts) - self.total.baseline)
-        return r_chi(self.total_values, model)
+        return r_chi(self.total_values, model + background * self.total_background)
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ class Fit:
         covariance: (n, n); up to a factor if not `sigma_known`.
         sigma_known: whether the errors come with the measurement.
         words: the fitted range, for the report.
+        background: (n,) what a flat background of one in the units of the declared quantity adds to the values; None
+            for curves in r.
     """
 
     operator: CurveOperator
@@ -85,6 +91,7 @@ class Fit:
     covariance: Array
     sigma_known: bool
     words: str
+    background: Array | None = None
 
 
 class ForwardModel:
@@ -312,12 +319,33 @@ class ForwardModel:
             tail = self._q_factor(q) * self._tail(q)
             shown = replace(shown, constant=shown.constant + tail)
             in_box = self._q_baseline(q) + self._q_factor(q) * (back @ measured) + tail
-            return Measurement(self.curve, shown, self.curve.y, in_box, self.curve.sigma, r, total, total_values)
+            flat = self._data_with_images() @ self._unit()
+            return Measurement(
+                self.curve,
+                shown,
+                self.curve.y,
+                in_box,
+                self.curve.sigma,
+                r,
+                total,
+                total_values,
+                self._q_factor(q) * (back @ flat),
+                q_to_r_matrix(q, r, self.curve.window) @ flat,
+            )
         curve = self.curve.cropped(0.0, box.r_box)
         scale, offset, k = self._r_declared(curve.x)
         shown = self._r_operator(curve.x, k, scale, offset)
         return Measurement(
-            self.curve, shown, curve.y, curve.y, curve.sigma, r, self._declared_total(r), self._measured_total(r)
+            self.curve,
+            shown,
+            curve.y,
+            curve.y,
+            curve.sigma,
+            r,
+            self._declared_total(r),
+            self._measured_total(r),
+            np.zeros(len(curve.x)),
+            np.zeros(len(r)),
         )
 
     def _declared_total(self, r: Array) -> CurveOperator:
@@ -397,14 +425,13 @@ class ForwardModel:
         operator, back = self._q_operator(points)
         values = baseline + factor * (back @ self._measured_distinct())
         raw = self._raw_sigma(sigma)
+        through = factor[:, None] * (back @ self._data_with_images()) * self._unit()
         if raw is None:
             covariance = np.diag((factor * self._estimated_sigma()) ** 2)
         else:
-            unit = np.divide(raw, self._q_factor(q), out=np.zeros_like(raw), where=self._q_factor(q) != 0.0)
-            through = factor[:, None] * (back @ self._data_with_images()) * unit
-            covariance = _regular(through @ through.T)
+            covariance = _regular((through * raw**2) @ through.T)
         words = f"{self.curve.quantity}, Q = {low:g} to {high:g} 1/Å, {len(points)} points"
-        return Fit(operator, values, covariance, raw is not None, words)
+        return Fit(operator, values, covariance, raw is not None, words, through.sum(axis=1))
 
     def _fit_r_of_q(self, limits: tuple[float, float], sigma: float | None) -> Fit:
         """T(r) from Q-space data through its Q range and window, points at pi/Q_max."""
@@ -413,14 +440,15 @@ class ForwardModel:
         to_r = q_to_r_matrix(self.curve.x, r, self.curve.window)
         operator = self._r_operator(r, np.ones_like(self.factor), np.ones(len(r)), uniform)
         values = to_r @ self._measured_distinct() + uniform
-        raw, factor = self._raw_sigma(sigma), self._q_factor(self.curve.x)
+        raw, unit = self._raw_sigma(sigma), self._unit()
         if raw is None:
-            unit = np.full(len(factor), self._estimated_sigma() * math.sqrt(self._nyquist_q() / self._spacing()))
+            error = np.full(len(unit), self._estimated_sigma() * math.sqrt(self._nyquist_q() / self._spacing()))
         else:
-            unit = np.divide(raw, factor, out=np.zeros_like(raw), where=factor != 0.0)
-        through = (to_r @ self._data_with_images()) * unit
+            error = unit * raw
+        from_distinct = to_r @ self._data_with_images()
+        through = from_distinct * error
         words = f"T(r), r = {limits[0]:g} to {limits[1]:g} Å, {len(r)} points"
-        return Fit(operator, values, _regular(through @ through.T), raw is not None, words)
+        return Fit(operator, values, _regular(through @ through.T), raw is not None, words, from_distinct @ unit)
 
     def _fit_r(self, limits: tuple[float, float], sigma: float | None) -> Fit:
         """The declared r-space quantity, points at pi/Q_max; 0.1 Å apart or as measured where Q_max is not known."""
@@ -462,6 +490,11 @@ class ForwardModel:
             return None
         positive = self.curve.sigma[self.curve.sigma > 0.0]
         return np.where(self.curve.sigma > 0.0, self.curve.sigma, np.median(positive))
+
+    def _unit(self) -> Array:
+        """(nq,) what one unit of the declared quantity is in S(Q) - 1; zero where it carries no information on it."""
+        factor = self._q_factor(self.curve.x)
+        return np.divide(1.0, factor, out=np.zeros_like(factor), where=factor != 0.0)
 
     def _nyquist_q(self) -> float:
         return math.pi / (self.box.r_box - 0.5 * min(TAPER, 0.25 * self.box.r_box))
@@ -513,6 +546,7 @@ def _joined(parts: list[Fit]) -> Fit:
         covariance,
         all(p.sigma_known for p in parts),
         "; ".join(p.words for p in parts),
+        np.concatenate([p.background for p in parts if p.background is not None]),  # both are of one curve in Q
     )
 
 

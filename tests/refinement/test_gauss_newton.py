@@ -51,7 +51,7 @@ def test_error_bars_cover(liquid: PoissonLiquid):
         target = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid)), 0.01, seed=seed)
         _, updates = refine(liquid, problem_of(target), GaussNewton(), seed=seed + 1)
         update = updates[-1]
-        error = band(update.correction, update.diagnostics["covariance"], r)[0]
+        error = band(update.correction, update.covariance, r)[0]
         inside.append(np.abs(update.correction.energy(r)[0] - bump(liquid)(r)) / error)
     assert np.mean(np.array(inside) < 2) >= 0.85
     assert np.mean(np.array(inside) < 1) < 0.95
@@ -94,7 +94,7 @@ def test_a_free_scale_is_found_with_the_potential(liquid: PoissonLiquid):
     target = Target("s", 0, "S(Q)", None, low, clean.covariance, True, clean.operator, free_scale=True)
     _, updates = refine(liquid, problem_of(target), GaussNewton())
     found, error = (updates[-1].diagnostics[key]["s"] for key in ("scales", "scales_stderr"))
-    assert error < 0.05
+    assert error < 0.12
     assert abs(found - 0.9) < 3 * error
     r = np.arange(3.3, 8.0, 0.05)
     assert np.sqrt(np.mean((updates[-1].correction.energy(r)[0] - bump(liquid)(r)) ** 2)) < 0.08 * liquid.kt

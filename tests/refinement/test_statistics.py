@@ -5,7 +5,7 @@ import pytest
 
 from refine.refinement.statistics import coefficient_counts, pool, statistical_inefficiency
 
-from .conftest import PoissonLiquid, problem_of
+from .conftest import TEMPERATURE, PoissonLiquid, problem_of
 
 
 def test_jacobian_is_the_derivative_of_the_mean_within_its_noise(liquid: PoissonLiquid):
@@ -45,7 +45,7 @@ def test_coefficient_counts_are_sums_over_pairs():
     liquid = PoissonLiquid(species=("A", "B"), n=100)
     correction = liquid.basis(8)
     frames = liquid.sample(correction, 3, 0).frames[0]
-    n = coefficient_counts([frames], correction)
+    n = coefficient_counts([frames], correction, TEMPERATURE)
     basis = correction.binned_basis(frames.edges)
     by_hand = [[(frames.counts[f, p] @ basis[p])[k] for p in range(3) for k in range(8)] for f in range(3)]
     np.testing.assert_allclose(n, by_hand, rtol=1e-12)

@@ -1,0 +1,92 @@
+"""The parameters of a classical base model as one vector, and its energy as their function.
+
+A sum of pair functions needs no positions: U(p) = Σ_bins h u(r; p), u averaged over each bin with weight r^2, to the
+width of a bin as the correction's own energy. What follows from it (`refinement.difftre`) are differences of U between
+two p near each other, in which the error of the binning cancels to first order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refine.errors import InputError
+from refine.potentials.pair import PairPotential
+
+Array = NDArray[np.float64]
+
+DIFFERENCE = 1e-5
+"""Relative step of the central differences: their error is 1e-10 of u, and rounding adds 1e-11."""
+
+
+@dataclass(frozen=True)
+class ClassicalParameters:
+    """Chosen parameters of a classical potential: arrays (pairs,) of its dataclass, one after the other.
+
+    Attributes:
+        potential: with the parameters of the start.
+        names: of the fields that are varied, such as "epsilon" and "sigma".
+        edges: (bins + 1,) of the pair counts, Å.
+    """
+
+    potential: PairPotential
+    names: tuple[str, ...]
+    edges: Array
+
+    def __post_init__(self) -> None:
+        known = [f.name for f in fields(self._record) if np.shape(getattr(self.potential, f.name)) == self._shape]
+        for name in self.names:
+            if name not in known:
+                raise InputError(
+                    f"the base has no parameter '{name}'",
+                    where="[refinement] parameters",
+                    fix=f"use correction, {', '.join(known)}",
+                )
+
+    @property
+    def _record(self) -> Any:
+        return self.potential
+
+    @property
+    def _shape(self) -> tuple[int]:
+        return (len(self.potential.pairs),)
+
+    @property
+    def start(self) -> Array:
+        """(names * pairs,) of the potential, in its units."""
+        return np.concatenate([np.asarray(getattr(self.potential, name), float) for name in self.names])
+
+    def at(self, parameters: Array) -> PairPotential:
+        """The potential with other parameters (names * pairs,)."""
+        if not np.all(np.isfinite(parameters)):
+            raise InputError("a parameter of the base is no longer a number", where="[refinement] learning_rate")
+        split = np.split(np.asarray(parameters, float), len(self.names))
+        return replace(self._record, **dict(zip(self.names, split, strict=True)))
+
+    def binned(self, parameters: Array) -> Array:
+        """u averaged over the bins, (pairs, bins), eV; below the potential's inner end its value there."""
+        nodes, weights = np.polynomial.legendre.leggauss(5)
+        low, high = self.edges[:-1, None], self.edges[1:, None]
+        r = 0.5 * (low + high) + 0.5 * (high - low) * nodes
+        w = weights * r**2
+        potential = self.at(parameters)
+        u = potential.energy(np.maximum(r.ravel(), self.potential.inner)).reshape(-1, *r.shape)
+        return np.einsum("pbq,bq->pb", u, w / w.sum(axis=1, keepdims=True))
+
+    def energies(self, parameters: Array, frames: Any) -> Array:
+        """Σ_bins h u of every frame, (frames,) eV; frames: a `refine.sampling.frames.Frames`."""
+        return np.einsum("fpb,pb->f", frames.counts, self.binned(parameters), optimize=True)
+
+    def gradient(self, parameters: Array, frames: Any, weights: Array) -> Array:
+        """Σ_f weights_f dU_f/d parameters, (names * pairs,), by central differences of u."""
+        counts = np.tensordot(np.asarray(weights, float), frames.counts, axes=1)
+        found = np.zeros(len(parameters))
+        for k, value in enumerate(parameters):
+            step = np.zeros(len(parameters))
+            step[k] = DIFFERENCE * max(abs(value), 1e-12)
+            change = self.binned(parameters + step) - self.binned(parameters - step)
+            found[k] = float((counts * change).sum()) / (2.0 * step[k])
+        return found

@@ -1,0 +1,70 @@
+"""Free scale and flat background of a curve: what a measurement's normalisation leaves open, in closed form.
+
+    y = baseline + s (model - baseline) + b background,   s ~ N(1, scale_prior^2),  b ~ N(0, background_prior^2)
+
+Both enter linearly, so for a given model their posterior mean is one small linear solve. A Gauss-Newton step has them
+as extra columns of its Jacobian (`columns`); rules without one ask for the best values (`best`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from refine.refinement.problem import Target
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Nuisance:
+    """Scale s (one if it is not free) and background b (zero likewise), in the units of the declared quantity."""
+
+    scale: float = 1.0
+    background: float = 0.0
+    scale_stderr: float = 0.0
+    background_stderr: float = 0.0
+
+    def apply(self, target: Target, y: Array) -> Array:
+        """The model (..., n) as the instrument would report it."""
+        model = target.baseline + self.scale * (y - target.baseline)
+        return model if target.background is None else model + self.background * target.background
+
+
+def columns(target: Target, y: Array) -> tuple[Array, Array]:
+    """d y/d s and d y/d b for those that are free, (n, 0 to 2), and the standard deviations of their priors."""
+    found, priors = [], []
+    if target.free_scale:
+        found.append(y - target.baseline)
+        priors.append(target.scale_prior)
+    if target.background is not None:
+        found.append(target.background)
+        priors.append(target.background_prior)
+    return np.array(found).reshape(len(found), len(y)).T, np.array(priors)
+
+
+def values(target: Target, free: Array) -> tuple[float, float]:
+    """(s, b) from what `columns` leaves free, given as departures from one and zero."""
+    rest = list(free)
+    scale = 1.0 + float(rest.pop(0)) if target.free_scale else 1.0
+    return scale, float(rest.pop(0)) if target.background is not None else 0.0
+
+
+def best(target: Target, y: Array, covariance: Array | None = None) -> Nuisance:
+    """The most probable scale and background of a model y (n,), at scale 1 and background 0.
+
+    covariance: (n, n) of the misfit; default: the measurement's.
+    """
+    design, priors = columns(target, y)
+    if not len(priors):
+        return Nuisance()
+    noise = target.covariance / target.weight if covariance is None else covariance
+    weighted = cho_solve(cho_factor(noise), design)
+    inverse = np.linalg.inv(design.T @ weighted + np.diag(priors**-2.0))
+    scale, background = values(target, inverse @ (weighted.T @ (target.y - y)))
+    # as `values`, but of standard errors, which are departures already
+    scale_stderr, background_stderr = values(target, np.sqrt(np.diag(inverse)))
+    return Nuisance(scale, background, scale_stderr - 1.0 if target.free_scale else 0.0, background_stderr)
