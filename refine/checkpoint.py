@@ -34,7 +34,8 @@ class Checkpoint:
     Attributes:
         digest: of the study and its data.
         record: JSON values only.
-        samples: of each finished sample "coefficients", "core", "parameters", and per state the arrays of "frames" and "dynamics", and "gradients".
+        samples: of each finished sample "coefficients", "core", "parameters", and per state the arrays of "frames",
+            "dynamics" and "gradients".
         current: per state, of the unfinished sample.
     """
 

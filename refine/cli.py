@@ -108,6 +108,91 @@ def run(
 
 
 @app.command()
+def diagnose(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study file (TOML).")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for diagnosis.json.  [default: runs/<name of the study's folder>]", show_default=False
+        ),
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(help="Frames of each state.  [default: the study's]", show_default=False)
+    ] = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As in refine run.")] = None,
+) -> None:
+    """Take the base model's misfit apart: temperature, density, scale, resolution, pair potential; no fit."""
+    from rich.console import Console
+
+    from refine.config import StudyConfig
+    from refine.terminal import terminal_progress
+
+    config = StudyConfig.from_toml(study, changes or ())
+    with terminal_progress(Console(highlight=False, stderr=True)) as progress:
+        progress.stage("loading jax", 1)
+        from refine import diagnose as diagnosis
+        from refine.study import Study
+
+        engine = Study(config)
+        folder = engine.default_out() if out is None else out
+        found = diagnosis.diagnose(engine, out=folder, frames=frames, progress=progress)
+    typer.echo(found.table())
+    for sentence in found.words():
+        typer.echo(f"- {sentence}")
+    typer.echo(f"numbers: {folder / 'diagnosis.json'}")
+
+
+@app.command()
+def sensitivity(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study file (TOML).")],
+    of: Annotated[
+        str,
+        typer.Option(
+            help="A point of a curve, a peak, or R_chi of a data set: 'xray:S(Q)@2.0', 'xray:S(Q):height@1.5..2.5', "
+            "'xray:S(Q):position@1.5..2.5', 'xray:R_chi'."
+        ),
+    ],
+    parameter: Annotated[
+        str, typer.Option(help="A coefficient of the correction, 'Fe-O@2.1', or of a classical base, 'sigma:Ar'.")
+    ],
+    frames: Annotated[int, typer.Option(help="Frames for averages; finite differences take as many twice.")] = 1000,
+    windows: Annotated[int, typer.Option(help="Windows that are differentiated.")] = 64,
+    steps: Annotated[int, typer.Option(help="Steps of a window.")] = 200,
+    delta: Annotated[
+        float | None, typer.Option(help="Displacement of the parameter, eV or its own unit.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As in refine run.")] = None,
+) -> None:
+    """The derivative of a curve, peak or R_chi by a parameter, in three ways that must agree."""
+    import json
+
+    from rich.console import Console
+
+    from refine.config import StudyConfig
+    from refine.terminal import terminal_progress
+
+    config = StudyConfig.from_toml(study, changes or ())
+    with terminal_progress(Console(highlight=False, stderr=True)) as progress:
+        progress.stage("loading jax", 1)
+        from refine import sensitivity as derivatives
+        from refine.study import Study
+
+        asked = derivatives.parse_quantity(of), derivatives.parse_parameter(parameter)
+        found = derivatives.sensitivity(
+            Study(config),
+            of=asked[0],
+            parameter=asked[1],
+            frames=frames,
+            windows=windows,
+            steps=steps,
+            delta=delta,
+            progress=progress,
+        )
+    typer.echo(json.dumps(found.to_json(), indent=1) if as_json else found.table())
+
+
+@app.command()
 def report(out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a run.")]) -> None:
     """Make the report of a finished run anew."""
     from refine.report import write_report

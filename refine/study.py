@@ -35,8 +35,8 @@ from refine.units import BOLTZMANN
 if TYPE_CHECKING:
     from refine.refinement.rmc import RMC
     from refine.sampling.adjoint import Adjoint
-    from refine.sampling.reverse_monte_carlo import ReverseMonteCarlo
     from refine.sampling.dynamics import CorrectedForceField, Sampler
+    from refine.sampling.reverse_monte_carlo import ReverseMonteCarlo
 
 Array = NDArray[np.float64]
 

@@ -135,6 +135,8 @@ QUICK = (
     "--help",
     "run --help",
     "report --help",
+    "diagnose --help",
+    "sensitivity --help",
     "models --help",
     "models list",
     "models list --json",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from refine.config import StudyConfig
-from refine.refinement.gauss_newton import GaussNewton
 from refine.refinement.epsr import EPSR
+from refine.refinement.gauss_newton import GaussNewton
 from refine.refinement.ibi import IBI
 from refine.refinement.problem import Rule
 from refine.refinement.rmc import RMC

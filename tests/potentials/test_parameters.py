@@ -50,5 +50,5 @@ def test_gradient_is_the_derivative():
 
 
 def test_unknown_parameter():
-    with pytest.raises(InputError, match="no parameter 'charge'.*epsilon, sigma"):
+    with pytest.raises(InputError, match=r"no parameter 'charge'.*epsilon, sigma"):
         ClassicalParameters(potential(), ("charge",), EDGES)
