@@ -12,7 +12,7 @@ TORCH_PYTHON ?= $(TORCH_BIN)/python
 TORCH_INSTALLED := $(if $(filter $(TORCH_BIN)/python,$(TORCH_PYTHON)),.venv-torch/.installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test parity lint bench reference constraints
+.PHONY: help venv run test calibration parity lint bench reference constraints
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -30,7 +30,10 @@ run: $(INSTALLED)  ## Refine liquid argon against its measured S(Q) and write ru
 	$(BIN)/refine run experiments/argon/study.toml --out runs/argon --overwrite $(ARGS)
 
 test: $(INSTALLED)  ## Run the tests, one file at a time on every core
-	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not calibration" $(ARGS)
+
+calibration: $(INSTALLED)  ## Check that error bars cover what they say: 40 refinements, 15 to 30 minutes
+	$(BIN)/python -m pytest -s -m calibration tests/statistical/test_calibration.py $(ARGS)
 
 # Without LLVM's optimisation, half of the time; make test compares the goldens with it.
 parity: $(INSTALLED) $(TORCH_INSTALLED)  ## Compare MACE with mace-torch: every option, and the published architectures

@@ -20,6 +20,7 @@ RULES: dict[str, Callable[[StudyConfig], Rule]] = {
         pooling=c.refinement.pooling,
     ),
     "ibi": lambda c: IBI(damping=c.refinement.damping, final_factor=c.sampling.final, pressure=c.refinement.pressure),
+    "difftre": lambda c: _difftre(c),
     "backprop": lambda c: _backprop(c),
     "epsr": lambda c: EPSR(
         feedback=c.refinement.feedback,
@@ -31,8 +32,23 @@ RULES: dict[str, Callable[[StudyConfig], Rule]] = {
 }
 
 
+def _difftre(c: StudyConfig) -> Rule:
+    from refine.refinement.difftre import DiffTRe  # jax and optax, which the first rules do without
+
+    names = c.refinement.parameters
+    parts = (*(["correction"] if "correction" in names else []), *(["base"] if set(names) - {"correction"} else []))
+    return DiffTRe(
+        optimiser=c.refinement.optimiser,
+        learning_rate=c.refinement.learning_rate,
+        threshold=c.refinement.threshold,
+        inner_steps=c.refinement.inner_steps,
+        final_factor=c.sampling.final,
+        parameters=parts,
+    )
+
+
 def _backprop(c: StudyConfig) -> Rule:
-    from refine.refinement.backprop import Backprop  # jax and optax, which the other rules do without
+    from refine.refinement.backprop import Backprop
 
     return Backprop(
         windows=c.refinement.windows,

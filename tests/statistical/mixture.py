@@ -57,8 +57,8 @@ def random_correction(seed: int, amplitude: float = 0.1) -> PairCorrection:
 class Laboratory:
     """Makes measurements; one compiled sampler for all of them. atoms: of each species."""
 
-    atoms: int = 500
-    frames: int = 400
+    atoms: int = 343
+    frames: int = 300
 
     @cached_property
     def sampler(self):
