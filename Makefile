@@ -32,7 +32,7 @@ run: $(INSTALLED)  ## Refine liquid argon against its measured S(Q) and write ru
 test: $(INSTALLED)  ## Run the tests, one file at a time on every core
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not calibration" $(ARGS)
 
-calibration: $(INSTALLED)  ## Check that error bars cover what they say: 40 refinements, 15 to 30 minutes
+calibration: $(INSTALLED)  ## Check that error bars cover what they say: 40 refinements
 	$(BIN)/python -m pytest -s -m calibration tests/statistical/test_calibration.py $(ARGS)
 
 # Without LLVM's optimisation, half of the time; make test compares the goldens with it.

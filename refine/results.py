@@ -35,6 +35,12 @@ Array = NDArray[np.float64]
 PHI_STEP = 0.02
 """Å between the points of the correction's table."""
 
+HIGH_NOISE = 3.0
+"""Factor on estimated errors from which the report doubts them."""
+
+FEWEST_FRAMES = 20
+"""Effective frames below which averages are not trusted: their covariances have no digits left."""
+
 PACKAGES = ("jax", "jaxlib", "jax-md", "numpy", "scipy", "xraylib", "periodictable", "ase")
 """Whose versions are written down."""
 
@@ -140,6 +146,7 @@ def _result(outcome: Outcome) -> dict[str, Any]:
         "correction": _correction_table(outcome),
         "yields_potential": getattr(study.rule, "yields_potential", True),
         "parameters": _parameters(outcome),
+        "notes": _notes(outcome, factors),
         "determination": outcome.determination,
         "coordination": [row for s in range(len(study.config.states)) for row in _coordination(outcome, s)],
         "data": [_data_entry(study, data, factors, _nuisance(outcome, data, fitted)) for data in study.datasets],
@@ -147,6 +154,24 @@ def _result(outcome: Outcome) -> dict[str, Any]:
         "seconds": outcome.seconds,
         "provenance": _provenance(outcome),
     }
+
+
+def _notes(outcome: Outcome, factors: dict[str, float]) -> list[str]:
+    """What a reader must know before trusting the result, beyond what the other tables say."""
+    last, found = outcome.iterations[-1], []
+    for name, factor in factors.items():
+        if factor > HIGH_NOISE:
+            found.append(
+                f"{name}: what is left of the misfit is {factor:.1f} times the estimated errors; the estimate is too "
+                "low, or no pair correction to this base describes the data."
+            )
+    size = last.get("effective_sample_size")
+    if size is not None and size < FEWEST_FRAMES:
+        found.append(f"The last update rests on {size:.0f} effective frames: too few to trust; sample more frames.")
+    step, radius = last.get("step_kT"), last.get("trust_radius")
+    if outcome.status != "converged" and radius is not None and step is not None and step > 0.95 * radius:
+        found.append(f"The last step was still held back by the trust radius, {radius:.2g} kT; raise iterations.")
+    return found
 
 
 def _parameters(outcome: Outcome) -> dict[str, Any] | None:

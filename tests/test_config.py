@@ -389,6 +389,120 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         StudyConfig.from_toml(tmp_path)
 
 
+# --- Keys that depend on one another ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quantity", ["g(r)", "G(r)", "D(r)", "T(r)", "J(r)"])
+def test_a_free_background_is_one_in_q(quantity: str) -> None:
+    overrides = (f"data.0.quantity='{quantity}'", "data.0.free_background=true")
+    assert f"a flat background is one in Q, and {quantity} is in r; remove 'free_background'" in line_for(
+        EXAMPLE, *overrides
+    )
+    assert not parse(EXAMPLE, overrides[0]).data[0].free_background
+
+
+@pytest.mark.parametrize("quantity", ["S(Q)", "F(Q)", "i(Q)", "Q[S(Q)-1]"])
+def test_q_space_data_may_have_a_free_background(quantity: str) -> None:
+    study = parse(EXAMPLE, f"data.0.quantity='{quantity}'", "data.0.free_background=true")
+    assert study.data[0].free_background
+    assert study.data[0].background_prior is None
+    assert parse(EXAMPLE, "data.0.background_prior=0.01").data[0].background_prior == 0.01
+    assert "background_prior = 0 should be greater than 0" in line_for(EXAMPLE, "data.0.background_prior=0")
+
+
+def test_smoothness_by_pair() -> None:
+    study = parse(MINIMAL, "correction.smoothness={ O-Fe = 2, O-O = 0.5 }")
+    assert study.correction.smoothness == {"O-Fe": 2.0, "O-O": 0.5}
+    assert StudyConfig.parse(tree(study.to_toml())) == study
+
+
+@pytest.mark.parametrize("key", ["correction.smoothness", "refinement.minimum_distances"])
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ("{ Fe = 2 }", "names 'Fe', which is no pair of elements; write Fe-O"),
+        ("{ Fe-Oo = 2 }", "names 'Fe-Oo', which is no pair of elements"),
+        ("{ Fe-O-O = 2 }", "names 'Fe-O-O', which is no pair of elements"),
+        ('{ "" = 2 }', "names '', which is no pair of elements"),
+        ("{ Fe-O = 0 }", "should be a table of positive numbers by pair, as in { Fe-O = 2 }"),
+        ("{ Fe-O = -1.5 }", "should be a table of positive numbers by pair"),
+        ("{ Fe-O = inf }", "should be a table of positive numbers by pair"),
+        ("{ Fe-O = true }", "should be a table of positive numbers by pair"),
+        ("{ Fe-O = 'auto' }", "should be a table of positive numbers by pair"),
+    ],
+)
+def test_tables_by_pair_are_refused(key: str, table: str, says: str) -> None:
+    line = line_for(MINIMAL, "refinement.method='rmc'", f"{key}={table}")
+    assert says in line
+    assert f"[{key.split('.')[0]}] {key.split('.')[1]}" in line
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "methods"),
+    [
+        ("trust_radius", 0.1, {"gauss-newton"}),
+        ("pooling", False, {"gauss-newton"}),
+        ("damping", 0.5, {"ibi"}),
+        ("pressure", 0.1, {"ibi"}),
+        ("optimiser", "sgd", {"difftre", "backprop"}),
+        ("learning_rate", 0.1, {"difftre", "backprop"}),
+        ("inner_steps", 5, {"difftre"}),
+        ("threshold", 0.5, {"difftre"}),
+        ("parameters", ["epsilon", "sigma"], {"difftre"}),
+        ("windows", 8, {"backprop"}),
+        ("window_steps", 50, {"backprop"}),
+        ("clip", 3.0, {"backprop"}),
+        ("feedback", 0.5, {"epsr"}),
+        ("confidence", 0.5, {"epsr"}),
+        ("cap", 2.0, {"epsr"}),
+        ("moves", 2, {"rmc"}),
+        ("minimum_distances", {"Ar-Ar": 2.8}, {"rmc"}),
+    ],
+)
+def test_a_key_of_another_method_is_refused(key: str, value: Any, methods: set[str]) -> None:
+    """Accepted by the methods that have it, refused by all others in a line that names them."""
+    for method in get_args(Refinement.model_fields["method"].annotation):
+        nested = tree() | {"refinement": {"method": method, key: value}}
+        line = _refusal(StudyConfig.parse, nested)
+        if method in methods:
+            assert line == ""
+            kept = getattr(StudyConfig.parse(nested).refinement, key)
+            assert (list(kept) if isinstance(kept, tuple) else kept) == value
+        else:
+            assert f"[refinement] method = '{method}' takes no '{key}'" in line
+            assert all(name in line for name in methods)
+
+
+def test_a_key_of_another_method_at_its_default_changes_nothing() -> None:
+    assert parse(EXAMPLE, "refinement.damping=1.0").refinement.method == "gauss-newton"
+
+
+def test_every_key_of_a_method_is_in_the_table_of_methods() -> None:
+    """A new key of [refinement] is in METHOD_KEYS or belongs to all methods."""
+    from refine.config.models import METHOD_KEYS
+
+    listed = [key for keys in METHOD_KEYS.values() for key in keys]
+    assert len(listed) == len(set(listed))
+    assert set(Refinement.model_fields) - set(listed) == {"method", "iterations"}
+
+
+def _two_states(second: str, temperature: float, role: str = "fit") -> dict[str, Any]:
+    """Two states at 85 K and `temperature`; the second data set belongs to the state `second`."""
+    nested = tree() | {"correction": {"temperature": "linear"}}
+    nested["states"] = [{"name": "85K", "temperature": 85}, {"name": "other", "temperature": temperature}]
+    nested["data"].append(nested["data"][0] | {"name": "second", "state": second, "role": role})
+    return nested
+
+
+def test_a_correction_that_changes_with_temperature_needs_two_fitted_temperatures() -> None:
+    says = '[correction] temperature = "linear" needs fitted data at two temperatures or more'
+    assert says in line_for(EXAMPLE, "correction.temperature='linear'")
+    assert StudyConfig.parse(_two_states("other", 145)).correction.temperature == "linear"
+    for nested in (_two_states("85K", 145), _two_states("other", 85), _two_states("other", 145, "score")):
+        assert says in _refusal(StudyConfig.parse, nested)
+    assert "temperature = 'cubic' should be 'none' or 'linear'" in line_for(EXAMPLE, "correction.temperature='cubic'")
+
+
 # --- Whatever the file says, a study or one line ----------------------------------------------------------------------
 
 VALUES = st.recursive(

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,10 @@ from refine.diagnose import Diagnosis, diagnose, examine
 from refine.errors import InputError
 from refine.potentials.classical import LennardJones
 from refine.potentials.forcefield import PairForceField
+from refine.sampling.dynamics import MDState, Sampler
 from refine.sampling.frames import Frames
+from refine.sampling.structures import make_system, melt
+from refine.sampling.thermostats import Langevin
 from refine.scattering.measurement import ForwardModel
 from refine.scattering.operator import Box, CurveOperator
 from refine.study import Study
@@ -29,12 +34,9 @@ CUTOFF = 8.0
 Q = np.arange(0.05, 12.0, 0.04)
 
 
-def liquid(temperature: float, seed: int, frames: int, rho: float = RHO) -> tuple[Frames, Box]:
-    """Lennard-Jones argon, cut at 8 Å."""
-    from refine.sampling.dynamics import Sampler
-    from refine.sampling.structures import make_system, melt
-    from refine.sampling.thermostats import Langevin
-
+@cache
+def sampler_of(rho: float) -> tuple[Sampler, Any]:
+    """Of Lennard-Jones argon, cut at 8 Å, at a density, and its parameters: compiled once for all runs there."""
     system = make_system({"Ar": ATOMS}, np.eye(3) * (ATOMS / rho) ** (1 / 3))
     bins = int(system.r_box / 0.05)
     base = LennardJones.from_parameters(("Ar",), (("Ar", "Ar"),), LJ, CUTOFF)
@@ -42,9 +44,24 @@ def liquid(temperature: float, seed: int, frames: int, rho: float = RHO) -> tupl
     sampler = Sampler(
         system, field, thermostat=Langevin(0.5), timestep=8.0, stride=25, n_bins=bins, r_max=bins * 0.05, replicas=4
     )
-    state = melt(sampler, field.params(None), temperature, seed=seed, picoseconds=8.0)
-    _, sampled = sampler.run(state, field.params(None), temperature, frames // 4)
-    return sampled, Box(("Ar",), (ATOMS,), system.volume, 0.05 * np.arange(bins + 1))
+    return sampler, field.params(None)
+
+
+def liquid(temperature: float, seed: int, frames: int, rho: float = RHO) -> tuple[Frames, Box]:
+    """A run at a temperature, from the molten liquid of the middle density with its positions scaled."""
+    sampler, params = sampler_of(rho)
+    start = molten().positions * (RHO / rho) ** (1 / 3)
+    state = sampler.start(start, temperature, seed)
+    state, _ = sampler.run(state, params, temperature, 40, observe=False)  # 8 ps
+    _, sampled = sampler.run(state, params, temperature, frames // 4)
+    volume, bins = sampler.system.volume, sampler.n_bins
+    return sampled, Box(("Ar",), (ATOMS,), volume, 0.05 * np.arange(bins + 1))
+
+
+@cache
+def molten() -> MDState:
+    sampler, params = sampler_of(RHO)
+    return melt(sampler, params, TEMPERATURE + SHIFT, seed=100, picoseconds=8.0)
 
 
 def write_measurement(folder: Path, frames: Frames, box: Box, name: str = "sq.csv", errors: bool = True) -> None:

@@ -133,7 +133,7 @@ def test_outputs_and_resuming_at_any_moment_bit_for_bit(folder, monkeypatch):
     header = (folder / "whole" / "curves" / "sq.csv").read_text().splitlines()[0]
     assert header.split(",")[:5] == ["x", "measured", "sigma", "initial", "final"]
     header = (folder / "whole" / "g_r" / "85K.csv").read_text().splitlines()[0]
-    assert header == "r,Ar-Ar initial,Ar-Ar final"
+    assert header == "r,Ar-Ar initial,Ar-Ar final,Ar-Ar final stderr"
     assert (folder / "whole" / "report.html").stat().st_size > 100_000
 
     # a finished run resumed does nothing but write its outputs again

@@ -218,8 +218,10 @@ class Events:
         pass
 
 
-def test_a_small_study(study):
+def test_a_small_study(study, monkeypatch):
     """All parts together: numbers, costs, JSON and a table; agreement is tested in tests/statistical."""
+    # most of the time is LLVM's
+    monkeypatch.setattr("refine.sampling.adjoint.CPU_OPTIONS", {"xla_backend_optimization_level": 0})
     events = Events()
     found = sensitivity(
         study,

@@ -343,10 +343,12 @@ class Refinement(Table):
                 if key in self.model_fields_set and self.method not in methods:
                     default = type(self).model_fields[key].get_default(call_default_factory=True)
                     if getattr(self, key) != default:
-                        raise refusal(
-                            f"method = {shown(self.method)} takes no {key!r}; {' and '.join(methods)} have it"
-                        )
+                        raise refusal(f"method = {shown(self.method)} takes no {key!r}; {_who_has(methods)} it")
         return self
+
+
+def _who_has(methods: Sequence[str]) -> str:
+    return f"{' and '.join(methods)} {'has' if len(methods) == 1 else 'have'}"
 
 
 METHOD_KEYS = {
@@ -440,6 +442,9 @@ class StudyConfig(Table):
                 raise refusal(f"{where} state = {shown(data.state)} is not a state; one of {', '.join(states)}")
         if all(data.role == "score" for data in self.data):
             raise refusal('[[data]] has nothing to fit; give at least one data set role = "fit"')
+        if self.correction.smoothness != "auto" and self.refinement.method != "gauss-newton":
+            method = shown(self.refinement.method)
+            raise refusal(f"[correction] smoothness is a prior, and method = {method} has none; gauss-newton has it")
         if self.correction.temperature == "linear":
             fitted = {self.state_of(data).temperature for data in self.data if data.role == "fit"}
             if len(fitted) < 2:

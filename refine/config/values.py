@@ -132,6 +132,8 @@ def _by_pair(value: Any) -> dict[str, float]:
         elements = name.split("-")
         if len(elements) != 2 or not all(element in ELEMENTS for element in elements):
             raise refusal(f"names {shown(name)}, which is no pair of elements; write Fe-O")
+    if len({frozenset(name.split("-")) for name in value}) < len(value):
+        raise refusal("names a pair twice")
     return {name: float(number) for name, number in value.items()}
 
 

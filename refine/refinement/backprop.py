@@ -23,21 +23,17 @@ arXiv:2111.05803 (2021). The checkpointing is A. Griewank and A. Walther's, see 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from refine.errors import InputError
 from refine.potentials.pair import PairCorrection
-from refine.refinement import nuisance
+from refine.refinement import nuisance, optimisers
 from refine.refinement.posterior import SmoothnessPrior
 from refine.refinement.problem import Problem, Sample, Update
 
@@ -78,14 +74,7 @@ class Backprop:
 
     def check(self, problem: Problem, correction: PairCorrection) -> None:
         """Any curve will do; the optimiser must exist, and the windows be enough for an error."""
-        try:
-            self._step(None, np.zeros(1), np.zeros(1))
-        except TypeError:  # optax asks for the loss itself in this way
-            raise InputError(
-                f"'{self.optimiser}' needs more than a gradient",
-                where="[refinement] optimiser",
-                fix="use adam, sgd, rmsprop, adabelief, ...",
-            ) from None
+        optimisers.make(self.optimiser, self.learning_rate)
         if self.windows < FEWEST_WINDOWS:
             raise InputError(
                 f"{self.windows} windows",
@@ -150,7 +139,9 @@ class Backprop:
         long_enough = memory["frames_factor"] >= self.final_factor
         if settled:
             memory["frames_factor"] = self.final_factor
-        change, memory["optimiser"] = self._step(memory["optimiser"], x, gradient)
+        # x is in units of the prior's amplitude
+        optimiser = optimisers.make(self.optimiser, self.learning_rate / self.amplitude)
+        change, memory["optimiser"] = optimisers.step(optimiser, memory["optimiser"], x, gradient)
         correction = sample.correction.with_theta(root @ (x + change))
         chi2 = sum(self._loss(problem, frames.counts, s)[0] for s, frames in enumerate(sample.frames))
         return Update(
@@ -195,30 +186,3 @@ class Backprop:
         terms = (correction.theta - sample.correction.theta).reshape(correction.terms, len(active), -1)
         dphi = np.einsum("pbk,pk->pb", correction.binned_basis(frames.edges)[active], terms[0])
         return float(np.sqrt((counts * dphi**2).sum() / counts.sum()))
-
-    # -- optax --------------------------------------------------------------------------------------------------------
-
-    def _transformation(self) -> optax.GradientTransformation:
-        factory = getattr(optax, self.optimiser, None)
-        takes = inspect.isfunction(factory) and "learning_rate" in inspect.signature(factory).parameters
-        if not takes or factory is None:
-            raise InputError(
-                f"optax has no optimiser '{self.optimiser}' that is made from a learning rate",
-                where="[refinement] optimiser",
-                fix="use adam, sgd, rmsprop, adabelief, ...",
-            )
-        # x is in units of the prior's amplitude
-        transformation: optax.GradientTransformation = factory(learning_rate=self.learning_rate / self.amplitude)
-        return transformation
-
-    def _step(self, stored: list[Any] | None, x: Array, gradient: Array) -> tuple[Array, list[Any]]:
-        """The optimiser's change of x, and its memory as lists: the leaves of its state, in their order."""
-        optimiser = self._transformation()
-        with jax.enable_x64(True):
-            fresh, tree = jax.tree.flatten(optimiser.init(jnp.asarray(x)))
-            leaves = fresh
-            if stored is not None:
-                leaves = [jnp.asarray(old, new.dtype) for old, new in zip(stored, fresh, strict=True)]
-            before = jax.tree.unflatten(tree, leaves)
-            change, after = optimiser.update(jnp.asarray(gradient), before, jnp.asarray(x))
-            return np.asarray(change, float), [np.asarray(leaf).tolist() for leaf in jax.tree.leaves(after)]

@@ -10,7 +10,8 @@ automatic differentiation; dU_f/d theta = N_f for the correction, and the base m
 `BaseEnergy`. Scale and background are constants in it: at their optimum their own change adds nothing to first order.
 At p = p0 this is the fluctuation formula. An optimiser of optax takes steps on one sample until the effective sample
 size, 1/Σ w^2, is below `threshold` of the frames; then the liquid is sampled again. Source: S. Thaler and J. Zavadlav,
-Nat. Commun. 12, 6884 (2021). As published there is no prior.
+Nat. Commun. 12, 6884 (2021). Two things are assumed and were not checked in the paper: that the step which goes below
+the threshold is kept, and that 0.9 is its usual value. No prior is added to the loss.
 
 Parameters are moved in units that the learning rate is meant for: theta in kT, a base parameter in its own size at the
 start.
@@ -38,13 +39,16 @@ from scipy.special import softmax
 from refine.errors import InputError
 from refine.potentials.pair import PairCorrection
 from refine.refinement import optimisers
-from refine.refinement.ibi import misfit, rms_in_kt
+from refine.refinement.convergence import misfit, rms_in_kt
 from refine.refinement.nuisance import best
 from refine.refinement.problem import Problem, Sample, Target, Update
 from refine.refinement.reweighting import effective_sample_size
 from refine.refinement.statistics import coefficient_counts
 
 Array = NDArray[np.float64]
+
+FEWEST_SHARE = 0.05
+"""Effective share of the frames below which their averages cannot be trusted."""
 
 QUIET = 2
 """Times in a row that chi^2 must not have changed beyond its sampling error."""
@@ -218,7 +222,9 @@ class DiffTRe:
     def update(self, state: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> Update:
         """Steps of the optimiser on the newest sample; converged when chi^2 no longer changes beyond its error twice.
 
-        As published, the step that takes the effective share below the threshold is kept, and is the last.
+        The step that takes the effective share below the threshold is kept, and is the last. One that would leave less
+        than `FEWEST_SHARE` of the frames is halved until it does not, because averages of so few say nothing about the
+        liquid there; the optimiser's memory is that of the whole step.
         """
         memory, sample = dict(state), samples[-1]
         loss = Loss.of(problem, sample, self.moves_base)
@@ -226,7 +232,7 @@ class DiffTRe:
         optimiser = optimisers.make(self.optimiser, self.learning_rate)
         theta, parameters = sample.correction.theta, _sampled(problem, sample)
         losses: list[float] = []
-        share = 1.0
+        share, untrusted, halvings = 1.0, 1.0, 0
         while len(losses) < self.inner_steps and share >= self.threshold:
             value, *slopes = loss.gradient(theta, parameters)
             losses.append(value)
@@ -234,8 +240,13 @@ class DiffTRe:
             change, memory["optimiser"] = optimisers.step(
                 optimiser, memory["optimiser"], x, self._joined(*slopes) * scale
             )
+            wished = share = loss.share(*self._parted((x + change) * scale, theta, parameters))
+            # share >= threshold where the step begins, so halving ends
+            while share < min(FEWEST_SHARE, self.threshold):
+                change, halvings = change / 2, halvings + 1
+                share = loss.share(*self._parted((x + change) * scale, theta, parameters))
+            untrusted = min(untrusted, wished)
             theta, parameters = self._parted((x + change) * scale, theta, parameters)
-            share = loss.share(theta, parameters)
 
         found = misfit(problem, sample, problem.targets)
         since = found.since(memory["previous"])
@@ -250,6 +261,11 @@ class DiffTRe:
         reason = ""
         if above:
             reason = "chi^2 is above its lowest beyond sampling error: the learning rate may be too large"
+        if halvings:
+            reason = (
+                f"a step of the optimiser left {untrusted:.1%} of the frames, too few to trust, and was halved "
+                f"{'once' if halvings == 1 else f'{halvings} times'}: the learning rate is too large for this box"
+            )
         if settled:
             if not long_enough:
                 memory["lowest"] = None  # chi^2 counts the sampling noise, which the longer samples lower

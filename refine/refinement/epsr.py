@@ -38,7 +38,7 @@ from scipy.special import gammaln
 from refine.data.curve import Q_QUANTITIES
 from refine.errors import InputError
 from refine.potentials.pair import PairCorrection
-from refine.refinement.ibi import misfit, refuse_temperature_dependence, rms_in_kt
+from refine.refinement.convergence import misfit, refuse_temperature_dependence, rms_in_kt
 from refine.refinement.nuisance import best
 from refine.refinement.problem import Problem, Sample, Target, Update
 from refine.sampling.frames import Frames

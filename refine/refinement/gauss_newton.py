@@ -9,6 +9,8 @@ One update, from samples alone:
    noise, says that a linear model is not to be trusted better than to a third of the present misfit, and is gone at the
    solution;
 4. strength of the prior, one amplitude per species pair, and the noise of curves that state none: maximum evidence;
+   the covariance that is reported is averaged over the amplitudes that the evidence leaves possible, and the sampling
+   noise of the Jacobian does not count as information in it;
 5. step to the posterior mean, shortened to the trust radius.
 
 Not steered by effective sample size: that falls exponentially with the number of atoms, while the linear response of
@@ -38,6 +40,13 @@ Array = NDArray[np.float64]
 
 AMPLITUDES = 10.0 ** np.arange(-2.0, 1.01, 0.25)
 """Prior amplitudes tried, kT."""
+
+AMPLITUDE_PRIOR = 0.2, 0.5
+"""Prior on an amplitude: median in kT and width in decades. A base model worth correcting is off by tenths of kT; where
+the data say little, the evidence alone would let an amplitude, and the error bars with it, collapse to nothing."""
+
+DRAWS = 400
+"""Evaluations of the evidence for each amplitude that the evidence sets, in the average over amplitudes."""
 
 NOISE_FACTORS = 10.0 ** np.arange(0.0, 1.51, 0.125)
 """Factors tried on the estimated sigma of curves that state none: the estimate sees only part of their errors."""
@@ -244,8 +253,10 @@ class GaussNewton:
             shortening = min(1.0, float(memory["trust_radius"]) / size) if size > 0.0 else 1.0
             delta = shortening * delta
         full = result.mean[: len(theta)] - theta
-        known = fit.covariance()
-        covariance = known.covariance[: len(theta), : len(theta)]
+        unbiased = fit.without_noise()
+        known = posterior(unbiased, fit.root())
+        everything = fit.averaged_covariance(unbiased, result.mean)
+        covariance = everything[: len(theta), : len(theta)]
         predicted: list[Array] = [np.empty(0)] * len(problem.targets)
         for (_, targets), response in zip(states, responses, strict=True):
             rows = _Rows.build(targets, fit.memory(), problem)
@@ -253,11 +264,11 @@ class GaussNewton:
             for target, part in zip(targets, rows.split(curve), strict=True):
                 predicted[problem.targets.index(target)] = part
         scales, backgrounds = fit.nuisances(result.mean)
-        errors = fit.nuisances(np.sqrt(np.diag(known.covariance)), departures=True)
+        errors = fit.nuisances(np.sqrt(np.diag(everything)), departures=True)
         return _Step(
             correction=correction.with_theta(theta + delta),
             covariance=covariance,
-            mahalanobis=float(full @ np.linalg.solve(covariance, full)),
+            mahalanobis=float(full @ np.linalg.solve(fit.statistical_covariance(), full)),
             determined=known.determined,
             size=float(shortening * size),
             effective_sample_size=min(p.effective_sample_size for p in pools),
@@ -273,7 +284,7 @@ class GaussNewton:
                 correction.with_theta(theta + delta),
                 fit.linearised(),
                 fit.prior_root(),
-                covariance,
+                known.covariance[: len(theta), : len(theta)],
                 fit.amplitudes * kt,
             ),
         )
@@ -484,7 +495,21 @@ class _Fit:
         return best
 
     def _evidence_at(self, amplitudes: Array) -> float:
-        return log_evidence(self.normal, self._root(amplitudes))
+        return self._log_prior(amplitudes) + log_evidence(self.normal, self._root(amplitudes))
+
+    def _log_prior(self, amplitudes: Array) -> float:
+        median, decades = AMPLITUDE_PRIOR
+        off = np.log10(amplitudes[self.open] / median) / decades
+        return -0.5 * float(off @ off)
+
+    def _scales_of(self, amplitudes: Array) -> Array:
+        """Diagonal matrix that makes the root at these amplitudes of the one at amplitude one."""
+        size = self.prior.correlation.shape[1]
+        return np.diag(np.concatenate([np.repeat(amplitudes, size), np.ones(len(self.normal.gram) - len(self.theta))]))
+
+    def root(self) -> Array:
+        """Root of the prior covariance of all parameters at the present amplitudes."""
+        return self._root(self.amplitudes)
 
     def _root(self, amplitudes: Array) -> Array:
         """Root of the prior covariance of all parameters: the correction's, then scales and backgrounds."""
@@ -536,13 +561,47 @@ class _Fit:
         assert total is not None
         return total
 
-    def covariance(self) -> Posterior:
-        """The posterior as far as the data determine it: the noise of the Jacobian does not count as information."""
+    def without_noise(self) -> NormalEquations:
+        """The normal equations for covariances: the noise of the Jacobian does not count as information."""
         root = self._root(self.amplitudes)
         spread = np.zeros_like(root)
         for index in range(len(self.states)):
             spread += self._gram_noise(index, slice(None), self._stacked(index)[3], len(root))
-        return posterior(self.normal.unbiased(spread, root), root)
+        return self.normal.unbiased(spread, root)
+
+    def statistical_covariance(self) -> Array:
+        """Of theta, from noise alone: what a step is compared with, however little the linear model is trusted yet."""
+        tempering, normal = self.tempering, self.normal
+        self.tempering = [0.0] * len(tempering)
+        self.normal = self._normal()
+        found = posterior(self.without_noise(), self.root()).covariance
+        self.tempering, self.normal = tempering, normal
+        return found[: len(self.theta), : len(self.theta)]
+
+    def averaged_covariance(self, unbiased: NormalEquations, mean: Array) -> Array:
+        """Covariance about `mean` of all parameters when the amplitudes are as uncertain as the evidence leaves them.
+
+        Gibbs sampling on the grid of amplitudes, always with the same random numbers: every kept draw a adds its own
+        covariance and the square of (its mean - `mean`).
+        """
+        amplitudes, rng = self.amplitudes.copy(), np.random.default_rng(0)
+        unit = self.normal.in_units_of(self._root(np.ones_like(amplitudes)))
+        total, kept = np.zeros_like(unbiased.gram), 0
+        sweeps = max(2, DRAWS // len(AMPLITUDES)) if self.open else 1
+        for sweep in range(sweeps):
+            for p in self.open:
+                tried = np.repeat(amplitudes[None], len(AMPLITUDES), axis=0)
+                tried[:, p] = AMPLITUDES
+                evidence = np.array([self._log_prior(a) + log_evidence(unit, self._scales_of(a)) for a in tried])
+                chances = np.exp(evidence - evidence.max())
+                amplitudes = tried[rng.choice(len(AMPLITUDES), p=chances / chances.sum())]
+            if 5 * sweep < sweeps and sweeps > 1:  # forget the start
+                continue
+            root = self._root(amplitudes)
+            shift = posterior(self.normal, root).mean - mean
+            total += posterior(unbiased, root).covariance + np.outer(shift, shift)
+            kept += 1
+        return total / kept
 
     def linearised(self) -> list[Linearised]:
         """Every target by itself, linear in theta, its own scale and background marginalised into its noise."""

@@ -107,6 +107,10 @@ class NormalEquations:
         tw = solve_triangular(lower, target, lower=True)
         return cls(jw.T @ jw, jw.T @ tw, float(tw @ tw), 2.0 * float(np.log(np.diag(lower)).sum()))
 
+    def in_units_of(self, root: Array) -> NormalEquations:
+        """For parameters x with theta = root x."""
+        return replace(self, gram=root.T @ self.gram @ root, projection=root.T @ self.projection)
+
     def unbiased(self, gram_noise: Array, root: Array) -> NormalEquations:
         """With J'Σ^-1 J as it would be if J were known exactly: for covariances, not for steps.
 

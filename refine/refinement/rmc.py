@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from refine.errors import InputError
 from refine.potentials.pair import PairCorrection
-from refine.refinement.ibi import misfit, refuse_temperature_dependence
+from refine.refinement.convergence import misfit, refuse_temperature_dependence
 from refine.refinement.nuisance import best
 from refine.refinement.problem import Problem, Sample, Update
 from refine.sampling.frames import Frames

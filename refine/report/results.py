@@ -209,6 +209,7 @@ class Summary(_Record):
     correction: list[Correction]
     yields_potential: bool = True
     notes: list[str] = []
+    parameters: dict[str, dict[str, Number]] | None = None
     determination: Determination | None = None
     coordination: list[Coordination] = []
     data: list[DataSet] = Field(min_length=1)

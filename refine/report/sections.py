@@ -176,7 +176,10 @@ def potential(results: Results, show: Show) -> str:
     about += " The vertical scale covers the radii where g(r) > 0.2."
     about += "" if banded else " No error band was computed."
     shown = figures.corrections(results)
+    refined = (results.summary.parameters or {}).items()
+    changes = {k: f"{words.number(v.get('initial'), 5)} → {words.number(v.get('final'), 5)}" for k, v in refined}
     parts = [
+        *([f"<h3>Parameters of the base model</h3>{definitions(changes)}"] if changes else []),
         f"<h3>The correction φ(r)</h3><p>{typeset(about)}</p>",
         f'<ul class="key"><li><i></i>φ(r)</li>{band}{_KEY_UNSAMPLED}</ul>{_grid(show(shown, 4), len(shown))}',
     ]

@@ -117,6 +117,10 @@ def with_error(value: float | None, stderr: float | None) -> str:
     return f"{value:.{decimals}f} ± {stderr:.{decimals}f}"
 
 
+def _count(value: int | None) -> str:
+    return "–" if value is None else str(value)
+
+
 CONTRADICTION = 3.0
 """Standard deviations from which data sets are said to contradict each other."""
 
@@ -128,7 +132,7 @@ def determined(results: Results) -> list[str]:
         return []
     above = sum(value > 1.0 for value in known.singular_values)
     found = [
-        f"The data determine {number(known.directions)} of the {known.parameters} coefficients' directions; "
+        f"The data determine {number(known.directions)} of the {_count(known.parameters)} coefficients' directions; "
         f"{above} singular values of the whitened Jacobian exceed one."
     ]
     for data in known.data:
@@ -153,7 +157,7 @@ def contradictions(results: Results) -> list[str]:
             other = "all other data sets together" if one.given is None else one.given
             found.append(
                 f"{one.data} contradicts {other}: predicted from there it is off by {one.sigma:.1f} σ "
-                f"(χ² {number(one.chi2)} on {one.points} points)."
+                f"(χ² {number(one.chi2)} on {_count(one.points)} points)."
             )
     return found
 

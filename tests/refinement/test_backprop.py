@@ -129,26 +129,15 @@ def test_a_gradient_that_one_window_carries_is_not_trusted(liquid):
         assert "carried by" in update.reason
 
 
-@pytest.mark.parametrize("name", ["adam", "sgd", "rmsprop", "adabelief"])
-def test_the_optimiser_goes_on_from_its_memory(liquid, name):
-    """Two steps with the memory through JSON are optax's own two steps."""
-    import jax
-    import jax.numpy as jnp
-    import optax
-
-    rule = Backprop(optimiser=name, learning_rate=0.1, amplitude=0.5)
-    x, gradients = np.linspace(-1, 1, 5), np.random.default_rng(0).normal(size=(2, 5))
-    stored, mine = None, x
-    for g in gradients:
-        change, stored = rule._step(stored, mine, g)
-        stored, mine = json.loads(json.dumps(stored)), mine + change
-    with jax.enable_x64(True):
-        optimiser, theirs = getattr(optax, name)(0.2), jnp.asarray(x)
-        state = optimiser.init(theirs)
-        for g in gradients:
-            change, state = optimiser.update(jnp.asarray(g), state, theirs)
-            theirs = optax.apply_updates(theirs, change)
-    np.testing.assert_allclose(mine, theirs, rtol=1e-12)
+def test_the_first_step_of_adam_is_the_learning_rate(liquid):
+    """In every coordinate x of theta = amplitude kT R x, whatever the gradient: learning_rate/amplitude."""
+    problem, correction = problem_of(target_of(liquid)), liquid.basis(12)
+    rule = Backprop(learning_rate=0.1, amplitude=0.5)
+    gradients = np.random.default_rng(0).normal(size=(8, 12))
+    sample = Sample(correction, liquid.sample(correction, 20, 1).frames, gradients=(gradients,))
+    update = rule.update(rule.start(), problem, [sample])
+    root = 0.5 * liquid.kt * rule._prior(sample).root
+    np.testing.assert_allclose(np.abs(np.linalg.solve(root, update.correction.theta)), 0.2, rtol=1e-4)
 
 
 def test_refusals(liquid):

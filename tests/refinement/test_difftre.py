@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from refine.errors import InputError
-from refine.refinement.difftre import DiffTRe, Loss
+from refine.refinement.difftre import FEWEST_SHARE, DiffTRe, Loss
 from refine.refinement.nuisance import best
 from refine.refinement.problem import Problem
 from refine.refinement.statistics import pool
@@ -105,6 +105,21 @@ def test_a_sample_is_left_at_the_threshold(liquid):
     shorter = replace(rule, inner_steps=steps - 1).update(rule.start(), problem, [sample])
     assert loss.share(shorter.correction.theta, np.zeros(0)) >= 0.9
     assert replace(rule, inner_steps=2).update(rule.start(), problem, [sample]).diagnostics["inner_steps"] == 2
+
+
+def test_a_step_that_leaves_too_few_frames_is_halved(liquid):
+    """In words, until 5 % of the frames count; adam's first step is the learning rate in every coefficient."""
+    problem, sample = problem_of(hidden(liquid)), liquid.sample(liquid.basis(), 400, 1)
+    rule = DiffTRe(learning_rate=0.05, inner_steps=1)
+    update = rule.update(rule.start(), problem, [sample])
+    loss, theta = Loss.of(problem, sample), update.correction.theta
+    halvings = np.log2(0.05 * liquid.kt / np.abs(theta))
+    assert halvings.min() > 0.9
+    np.testing.assert_allclose(halvings, round(halvings[0]), atol=1e-3)
+    assert loss.share(theta, np.zeros(0)) >= FEWEST_SHARE > loss.share(2 * theta, np.zeros(0))
+    assert f"halved {'once' if round(halvings[0]) == 1 else f'{round(halvings[0])} times'}" in update.reason
+    assert f"{loss.share(theta * 2 ** round(halvings[0]), np.zeros(0)):.1%} of the frames, too few" in update.reason
+    assert "halved" not in replace(rule, learning_rate=0.0005).update(rule.start(), problem, [sample]).reason
 
 
 def run(liquid, problem, rule, updates, frames=300, resumed=True):

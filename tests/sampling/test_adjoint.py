@@ -12,6 +12,7 @@ from refine.errors import InputError
 from refine.potentials.classical import LennardJones
 from refine.potentials.forcefield import PairForceField
 from refine.potentials.pair import PairCorrection, SplineBasis
+from refine.sampling import adjoint as module
 from refine.sampling.adjoint import Adjoint, LinearParams, fit_growth, starts_along
 from refine.sampling.dynamics import Sampler
 from refine.sampling.structures import make_system
@@ -20,15 +21,26 @@ from refine.sampling.thermostats import Langevin, NoseHoover, VelocityVerlet
 R_CUT, BINS, R_MAX, TEMPERATURE = 5.5, 60, 6.0, 95.0
 
 
+@pytest.fixture(autouse=True)
+def quick_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs of windows without LLVM's optimisation: compiling is nearly all of the time here."""
+    monkeypatch.setattr(module, "CPU_OPTIONS", {"xla_backend_optimization_level": 0})
+
+
 def mixture_field(system: Any, precision: str = "float64") -> PairForceField:
     pairs = (("Ar", "Ar"), ("Ar", "Kr"), ("Kr", "Kr"))
     base = LennardJones(pairs, np.array([0.0103, 0.0120, 0.0141]), np.array([3.40, 3.50, 3.60]), R_CUT)
     return PairForceField(base, R_CUT, system.n_per_species, orthorhombic=True, precision=precision)
 
 
+STRIDE, STEPS = 8, 64
+"""A window of STEPS has blocks of STRIDE steps; the sampler, made once, has frames as far apart."""
+
+
 @pytest.fixture(scope="module")
-def mixture() -> tuple[Any, Any, Any]:
-    """32 argon and 32 krypton atoms after 1 ps from a lattice: system, start, and a correction of two of the pairs."""
+def mixture_and_sampler() -> tuple[Any, Any, Any, Sampler]:
+    """32 argon and 32 krypton atoms after 1 ps from a lattice: system, start, a correction of two of the pairs, and
+    the sampler."""
     lattice = np.stack(np.meshgrid(*[np.arange(4)] * 3, indexing="ij"), -1).reshape(-1, 3) * 3.75
     lattice = lattice[np.random.default_rng(0).permutation(64)]
     system = make_system({"Ar": 32, "Kr": 32}, np.eye(3) * 15.0, lattice)
@@ -40,12 +52,22 @@ def mixture() -> tuple[Any, Any, Any]:
     correction = zero.with_theta(0.002 * np.random.default_rng(1).normal(size=len(zero.theta)))
     field = mixture_field(system)
     sampler = Sampler(
-        system, field, thermostat=Langevin(0.5), timestep=5.0, stride=20, n_bins=BINS, r_max=R_MAX, dtype="float64"
+        system, field, thermostat=Langevin(0.5), timestep=5.0, stride=STRIDE, n_bins=BINS, r_max=R_MAX, dtype="float64"
     )
     params = field.params(correction.at(TEMPERATURE))
     state = sampler.start(lattice, TEMPERATURE, seed=3)
-    state, _ = sampler.run(state, params, TEMPERATURE, 10, observe=False)
-    return system, state, correction
+    state, _ = sampler.run(state, params, TEMPERATURE, 25, observe=False)
+    return system, state, correction, sampler
+
+
+@pytest.fixture(scope="module")
+def mixture(mixture_and_sampler: Any) -> Any:
+    return mixture_and_sampler[:3]
+
+
+@pytest.fixture(scope="module")
+def sampler(mixture_and_sampler: Any) -> Any:
+    return mixture_and_sampler[3]
 
 
 def adjoint_of(system: Any, steps: int, thermostat: Any = None, **settings: Any) -> Adjoint:
@@ -76,25 +98,18 @@ def smooth_count(positions: np.ndarray, cell: np.ndarray, v: np.ndarray) -> floa
 
 @pytest.fixture(scope="module")
 def langevin(mixture: Any) -> Adjoint:
-    return adjoint_of(mixture[0], 60)
+    with pytest.MonkeyPatch.context() as patch:  # the fixture of each test comes too late
+        patch.setattr(module, "CPU_OPTIONS", {"xla_backend_optimization_level": 0})
+        return adjoint_of(mixture[0], STEPS)
 
 
-def test_a_window_is_the_samplers_own_trajectory(mixture: Any, langevin: Adjoint) -> None:
+def test_a_window_is_the_samplers_own_trajectory(mixture: Any, sampler: Any, langevin: Adjoint) -> None:
     system, state, correction = mixture
-    sampler = Sampler(
-        system,
-        mixture_field(system),
-        thermostat=Langevin(0.5),
-        timestep=5.0,
-        stride=langevin.steps,
-        n_bins=BINS,
-        r_max=R_MAX,
-        dtype="float64",
-    )
-    params = sampler.force_field.params(correction.at(TEMPERATURE))  # type: ignore[attr-defined]
-    end, _ = sampler.run(state, params, TEMPERATURE, 1)
+    params = sampler.force_field.params(correction.at(TEMPERATURE))
+    end, _ = sampler.run(state, params, TEMPERATURE, STEPS // STRIDE)
     windows = langevin.gradients([state], correction, weights())
-    assert windows.steps == langevin.steps >= 60
+    assert windows.steps == langevin.steps == STEPS
+    assert langevin.block == STRIDE
     assert windows.values[0] == pytest.approx(smooth_count(end.positions[0], system.cell, weights()), rel=1e-9)
 
 
@@ -116,22 +131,12 @@ def test_the_gradient_is_that_of_the_discrete_steps(mixture: Any, langevin: Adjo
     np.testing.assert_allclose(gradient[12:], correction.factors(TEMPERATURE)[1] * gradient[:12])
 
 
-def test_shorter_windows_need_no_other_program(mixture: Any, langevin: Adjoint) -> None:
+def test_shorter_windows_need_no_other_program(mixture: Any, sampler: Any, langevin: Adjoint) -> None:
     system, state, correction = mixture
     compiled = langevin.compilations
     short = langevin.gradients([state], correction, weights(), steps=1)
     assert short.steps == langevin.block
-    sampler = Sampler(
-        system,
-        mixture_field(system),
-        thermostat=Langevin(0.5),
-        timestep=5.0,
-        stride=langevin.block,
-        n_bins=BINS,
-        r_max=R_MAX,
-        dtype="float64",
-    )
-    params = sampler.force_field.params(correction.at(TEMPERATURE))  # type: ignore[attr-defined]
+    params = sampler.force_field.params(correction.at(TEMPERATURE))
     end, _ = sampler.run(state, params, TEMPERATURE, 1)
     assert short.values[0] == pytest.approx(smooth_count(end.positions[0], system.cell, weights()), rel=1e-9)
     assert np.linalg.norm(short.gradients) < np.linalg.norm(
@@ -173,22 +178,12 @@ def test_memory_grows_like_the_root_of_the_steps(mixture: Any) -> None:
     assert bytes_of[1024] - bytes_of[64] < 8 * states
 
 
-def test_clipping_shortens_the_longest_and_says_how_many(mixture: Any, langevin: Adjoint) -> None:
-    system, state, correction = mixture
-    sampler = Sampler(
-        system,
-        mixture_field(system),
-        thermostat=Langevin(0.5),
-        timestep=5.0,
-        stride=20,
-        n_bins=BINS,
-        r_max=R_MAX,
-        dtype="float64",
-    )
-    params = sampler.force_field.params(correction.at(TEMPERATURE))  # type: ignore[attr-defined]
-    starts, end = starts_along(sampler, state, params, TEMPERATURE, windows=6, frames=2)
+def test_clipping_shortens_the_longest_and_says_how_many(mixture: Any, sampler: Any, langevin: Adjoint) -> None:
+    _, state, correction = mixture
+    params = sampler.force_field.params(correction.at(TEMPERATURE))
+    starts, end = starts_along(sampler, state, params, TEMPERATURE, windows=6, frames=5)
     assert len(starts) == 6
-    assert end.step == state.step + 6 * 2 * 20
+    assert end.step == state.step + 6 * 5 * STRIDE
     free = langevin.gradients(starts, correction, weights())
     norms = np.linalg.norm(free.gradients, axis=1)
     np.testing.assert_allclose(free.norms, norms)
@@ -207,11 +202,11 @@ def test_a_list_that_is_too_small_grows(mixture: Any, langevin: Adjoint) -> None
     """The same numbers after an overflow and after an atom outran a thin skin."""
     system, state, correction = mixture
     expected = langevin.gradients([state], correction, weights())
-    tight = adjoint_of(system, 60)
-    tight._capacity, tight._skin = 8, 0.05
+    tight = adjoint_of(system, STEPS)
+    tight._capacity, tight._skin = 14, 0.05
     found = tight.gradients([state], correction, weights())
     assert tight.compilations > 1
-    assert tight._capacity > 8
+    assert tight._capacity > 14
     assert tight._skin > 0.05
     np.testing.assert_allclose(
         found.gradients, expected.gradients, rtol=1e-6, atol=1e-6 * np.abs(expected.gradients).max()

@@ -1,6 +1,7 @@
 """The forward model on the absolute scale: ideal gas, dimers, a crystal by direct sum, units and ranges."""
 
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -252,3 +253,82 @@ def test_periodic_images_are_taken_off():
     assert shift > 0.005
     left = np.abs(operator.predict(counts) - fit.values)
     assert left.max() < 0.2 * shift
+
+
+FE_O = {"composition": {"Fe": 1, "O": 1}, "number_density": 0.08}
+
+
+@cache
+def flat_cases() -> dict[str, tuple[dict, Box]]:
+    """Curves in Q of every declared kind, a smooth signal each."""
+    q = np.arange(0.3, 14.0, 0.1)
+    signal = 0.4 * np.sin(2.1 * q) * np.exp(-0.1 * q)
+    argon = {"number_density": RHO, "composition": {"Ar": 1.0}, "isotopes": {"Ar": 36}, "radiation": "neutron"}
+    iron = FE_O | {"radiation": "xray"}
+    fe_o = Box(("Fe", "O"), (200, 200), 400 / 0.08, 0.05 * np.arange(160))
+    return {
+        "S(Q)": ({"x": q, "y": 1 + signal, "quantity": "S(Q)"} | argon, argon_box(300, 0.05)),
+        "S(Q), lorch": ({"x": q, "y": 1 + signal, "quantity": "S(Q)", "window": "lorch"} | argon, argon_box(300, 0.05)),
+        "Q[S(Q)-1]": ({"x": q, "y": q * signal, "quantity": "Q[S(Q)-1]"} | argon, argon_box(300, 0.05)),
+        "x-ray F(Q), keen": ({"x": q, "y": 90 * signal, "quantity": "F(Q)", "normalisation": "keen"} | iron, fe_o),
+        "x-ray i(Q), <f^2>": ({"x": q, "y": signal, "quantity": "i(Q)", "normalisation": "<f^2>"} | iron, fe_o),
+    }
+
+
+LEVEL = 0.37
+
+
+@cache
+def flat_model(case: str, background: float) -> ForwardModel:
+    given, box = flat_cases()[case]
+    return ForwardModel(Curve(name="flat", **(given | {"y": given["y"] + background})), box)
+
+
+@pytest.mark.parametrize("case", flat_cases())
+@pytest.mark.parametrize("space", ["q", "r", "both"])
+def test_a_flat_background_adds_its_response_to_the_fitted_values(case, space):
+    """Measured + b against measured: everything that b changes, images of the box included, is in `background`."""
+    limits = (None if space == "r" else (0.8, 13.0), None if space == "q" else (1.5, 6.0))
+    bare, raised = (flat_model(case, b).fit(*limits, 0.01) for b in (0.0, LEVEL))
+    # what the fit compares: the measured values minus a prediction, of which the images follow the measurement
+    shift = (raised.values - raised.operator.constant) - (bare.values - bare.operator.constant)
+    assert bare.background.shape == bare.values.shape
+    scale = np.abs(bare.background).max()
+    np.testing.assert_allclose(shift / scale, LEVEL * bare.background / scale, atol=1e-10)
+    np.testing.assert_allclose(raised.background, bare.background, rtol=1e-12)
+    assert scale > 0.0
+
+
+@pytest.mark.parametrize("case", flat_cases())
+def test_a_flat_background_adds_its_response_to_what_is_shown_and_scored(case):
+    bare, raised = (flat_model(case, b).measurement((2.0, 6.0)) for b in (0.0, LEVEL))
+    total = (raised.total_values - raised.total.constant) - (bare.total_values - bare.total.constant)
+    np.testing.assert_allclose(total, LEVEL * bare.total_background, atol=1e-10)
+    shown = (raised.shown_in_box - raised.shown.constant) - (bare.shown_in_box - bare.shown.constant)
+    np.testing.assert_allclose(shown, LEVEL * bare.shown_background, atol=1e-10)
+
+
+@pytest.mark.parametrize("case", flat_cases())
+def test_r_chi_with_scale_and_background_undoes_them(case):
+    """Data that are scale times the model's signal plus a flat background have the R_chi of clean data."""
+    box, rng = flat_model(case, 0.0).box, np.random.default_rng(4)
+    counts = box.ideal_counts * (1 + 0.05 * rng.normal(size=box.ideal_counts.shape))
+    clean, raised = (flat_model(case, b).measurement((2.0, 6.0)) for b in (0.0, LEVEL))
+    # R_chi itself is relative to the measured T(r), which the background changed
+    scale = np.sum(clean.total_values**2) / np.sum(raised.total_values**2)
+    assert raised.r_chi(counts, 1.0, LEVEL) ** 2 == pytest.approx(scale * clean.r_chi(counts) ** 2, rel=1e-9)
+    baseline = clean.total.baseline
+    model = baseline + 0.9 * (clean.total.predict(counts) - baseline) + LEVEL * clean.total_background
+    assert clean.r_chi(counts, 0.9, LEVEL) == pytest.approx(r_chi(clean.total_values, model), rel=1e-12)
+
+
+def test_curves_in_r_have_no_flat_background():
+    box = argon_box()
+    r = np.arange(2.0, 9.0, 0.05)
+    curve = Curve(x=r, y=1 + 0.1 * np.sin(r), quantity="g(r)", composition={"Ar": 1.0}, number_density=RHO)
+    forward = ForwardModel(curve, box)
+    assert forward.fit(None, (2.5, 8.0), None).background is None
+    measurement = forward.measurement((3.0, 8.0))
+    assert not np.any(measurement.total_background)
+    assert not np.any(measurement.shown_background)
+    assert measurement.r_chi(box.ideal_counts, 1.0, 3.0) == measurement.r_chi(box.ideal_counts)
