@@ -1,10 +1,10 @@
 """Do the error bars mean what they say? 40 recoveries of random smooth corrections from noisy x-ray and neutron S(Q).
 
 Each draws three pair corrections of a binary mixture from the prior (0.1 kT, 0.5 Å), makes both curves with another
-seed in a larger box, adds noise, and refines the base model with 300 atoms. Counted is how often the true phi(r) lies within
-the stated 68 and 95 % bands, over all pairs and r from where atoms meet to 0.5 Å before the cutoff. Points of one fit
-are not independent, so the mean over 40 fits scatters at most as 40 Bernoulli trials do: within two sigma 54 to 82 %
-and 88 to 100 %.
+seed in a larger box, adds noise, and refines the base model with 300 atoms. Counted is how often the true phi(r) lies
+within the stated 68 and 95 % bands, over all pairs and r from where atoms meet to 0.5 Å before the cutoff. Points of
+one fit are not independent, so the mean over 40 fits scatters at most as 40 Bernoulli trials do: within two sigma 54 to
+82 % and 88 to 100 %.
 
     make calibration        about 15 minutes on two quiet cores; COVERAGE=file keeps the numbers of every fit
 """
