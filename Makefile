@@ -12,7 +12,7 @@ TORCH_PYTHON ?= $(TORCH_BIN)/python
 TORCH_INSTALLED := $(if $(filter $(TORCH_BIN)/python,$(TORCH_PYTHON)),.venv-torch/.installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test calibration parity lint bench reference constraints
+.PHONY: help venv run test slow calibration parity lint bench reference constraints
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -30,7 +30,10 @@ run: $(INSTALLED)  ## Refine liquid argon against its measured S(Q) and write ru
 	$(BIN)/refine run experiments/argon/study.toml --out runs/argon --overwrite $(ARGS)
 
 test: $(INSTALLED)  ## Run the tests, one file at a time on every core
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not calibration" $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not calibration" $(ARGS)
+
+slow: $(INSTALLED)  ## Run the tests that take longer than half a minute each
+	$(BIN)/python -m pytest -n auto --dist loadfile -m slow $(ARGS)
 
 calibration: $(INSTALLED)  ## Check that error bars cover what they say: 40 refinements
 	$(BIN)/python -m pytest -s -m calibration tests/statistical/test_calibration.py $(ARGS)

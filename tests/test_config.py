@@ -264,7 +264,7 @@ def test_override_refused(assignment: str, says: str) -> None:
         ("data.0.radiation='xray'", "isotopes do not change x-ray scattering"),
         (
             "data.0.sigma=0",
-            'sigma = 0 should be a positive number, "auto", or a table of positive numbers by pair or "file"',
+            'sigma = 0 should be a positive number or "auto" or "file"',
         ),
         ("data.0.weight=0", "weight = 0 should be greater than 0"),
         ("data.0.state='90K'", "[[data]] 'yarnell': state = '90K' is not a state; one of 85K"),

@@ -218,6 +218,7 @@ class Events:
         pass
 
 
+@pytest.mark.slow
 def test_a_small_study(study, monkeypatch):
     """All parts together: numbers, costs, JSON and a table; agreement is tested in tests/statistical."""
     # most of the time is LLVM's

@@ -39,7 +39,7 @@ from scipy.linalg import block_diag, cho_solve, solve_triangular
 from kernels.shells import ideal_pair_counts
 from refine.data.curve import Curve
 from refine.potentials.pair import PairCorrection
-from refine.refinement.gauss_newton import AMPLITUDES
+from refine.refinement.linearisation import AMPLITUDES
 from refine.refinement.posterior import SmoothnessPrior
 from refine.refinement.problem import Target
 from refine.refinement.statistics import Response, coefficient_counts, statistical_inefficiency

@@ -151,6 +151,7 @@ def test_shorter_windows_need_no_other_program(mixture: Any, sampler: Any, lange
     assert langevin.compilations == compiled
 
 
+@pytest.mark.slow
 def test_constant_energy(mixture: Any) -> None:
     """Velocity Verlet: the derivative by one coefficient against differences."""
     system, state, correction = mixture
@@ -165,6 +166,7 @@ def test_constant_energy(mixture: Any) -> None:
     assert gradient[3] == pytest.approx((ends[0] - ends[1]) / (2 * h), rel=1e-3, abs=1e-3 * np.abs(gradient).max())
 
 
+@pytest.mark.slow
 def test_memory_grows_like_the_root_of_the_steps(mixture: Any) -> None:
     """Sixteen times the steps in less than four times the memory; and nothing near a force's residuals a step."""
     system, state, correction = mixture
@@ -198,6 +200,7 @@ def test_clipping_shortens_the_longest_and_says_how_many(mixture: Any, sampler: 
     np.testing.assert_allclose(np.linalg.norm(clipped.gradients, axis=1), np.minimum(norms, np.median(norms)))
 
 
+@pytest.mark.slow
 def test_a_list_that_is_too_small_grows(mixture: Any, langevin: Adjoint) -> None:
     """The same numbers after an overflow and after an atom outran a thin skin."""
     system, state, correction = mixture
@@ -221,6 +224,7 @@ def test_the_exponent_is_found() -> None:
     assert growth.stderr < 0.1
 
 
+@pytest.mark.slow
 def test_mace_with_its_fast_kernels() -> None:
     """Second derivatives of MACE's energy enter: the gradient against differences of the same ten steps."""
     from refine.potentials.mace.forcefield import MaceForceField

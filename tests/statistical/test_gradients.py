@@ -15,6 +15,9 @@ from refine.sensitivity import parse_parameter, parse_quantity, sensitivity
 from refine.study import Study
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gradients")

@@ -13,6 +13,8 @@ from refine.refinement.posterior import band
 
 from . import mixture
 
+pytestmark = pytest.mark.slow
+
 SEED = 3
 laboratory = mixture.Laboratory()
 

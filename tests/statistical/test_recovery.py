@@ -21,6 +21,8 @@ from refine.scattering.operator import Box
 from refine.study import Study
 from refine.units import BOLTZMANN
 
+pytestmark = pytest.mark.slow
+
 TEMPERATURE, RHO, NOISE = 85.0, 0.02125, 0.004
 KT = BOLTZMANN * TEMPERATURE
 LJ = {"epsilon": 0.010324, "sigma": 3.405}
