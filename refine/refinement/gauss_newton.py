@@ -42,7 +42,7 @@ GROW, SHRINK, REJECT = 0.6, 0.2, -0.3
 
 SHRINK_FACTOR = 0.4
 
-SETTLED = 1.5
+SETTLED = 1.0
 """A step is within its error up to this many posterior variances per determined direction: two successive estimates
 share the measurement's noise but not the sampling's, so their difference is between zero and two."""
 

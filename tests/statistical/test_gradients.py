@@ -14,7 +14,6 @@ from refine.config import StudyConfig
 from refine.sensitivity import parse_parameter, parse_quantity, sensitivity
 from refine.study import Study
 
-
 pytestmark = pytest.mark.slow
 
 
