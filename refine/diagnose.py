@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ from refine.progress import NullProgress, Progress
 from refine.refinement.gauss_newton import GaussNewton
 from refine.refinement.misfit import KINDS, Datum, Ensemble, Misfit, Solution, View, linearise, truncated_curve
 from refine.refinement.statistics import statistical_inefficiency
-from refine.sampling.frames import Frames, concatenate
+from refine.sampling.frames import Frames, by_replica
 from refine.scattering.measurement import ForwardModel
 from refine.scattering.operator import Box, CurveOperator, interpolation
 from refine.scattering.peaks import Peak, first_peak_range, peak
@@ -309,7 +309,7 @@ def diagnose(
 
 def sample_base(study: Study, frames: int, progress: Progress) -> tuple[Frames, ...]:
     """Frames of every state under the base model, started as a run starts."""
-    from refine.sampling.structures import melt
+    from refine.sampling.structures import equilibrate
 
     config, correction = study.config.sampling, study.initial_correction()
     samplers = study.samplers()
@@ -320,13 +320,7 @@ def sample_base(study: Study, frames: int, progress: Progress) -> tuple[Frames, 
         temperature = study.problem.temperatures[s]
         params = field.params(correction.at(temperature))
         seed = config.seed + 7919 * s
-        if sampler.system.positions is None:
-            state = melt(sampler, params, temperature, seed, config.equilibration)
-        else:
-            state = sampler.start(sampler.system.positions, temperature, seed)
-            settling = math.ceil(config.equilibration * 1000.0 / (config.timestep * config.stride))
-            if settling:
-                state, _ = sampler.run(state, params, temperature, settling, observe=False)
+        state = equilibrate(sampler, params, temperature, seed, config.equilibration)
         parts: list[Frames] = []
         done = 0
         while done < per_replica:
@@ -335,15 +329,8 @@ def sample_base(study: Study, frames: int, progress: Progress) -> tuple[Frames, 
             parts.append(piece)
             done += count
             progress.advance(count)
-        sampled.append(_by_replica(concatenate(parts)))
+        sampled.append(by_replica(parts))
     return tuple(sampled)
-
-
-def _by_replica(frames: Frames) -> Frames:
-    """Pieces of all replicas in turn, put replica after replica."""
-    order = np.argsort(frames.replica, kind="stable")
-    names = ("counts", "energy", "virial", "temperature", "replica")
-    return replace(frames, **{name: getattr(frames, name)[order] for name in names})
 
 
 def examine(study: Study, frames: Sequence[Frames]) -> Diagnosis:

@@ -25,6 +25,7 @@ from refine.refinement.nuisance import Nuisance, best
 from refine.refinement.posterior import band
 from refine.refinement.problem import Sample
 from refine.refinement.statistics import BLOCKS
+from refine.sampling.frames import jackknife
 from refine.scattering.metrics import chi_squared
 
 if TYPE_CHECKING:
@@ -202,9 +203,10 @@ def _scores(study: Study, sample: Sample, factors: dict[str, float], fitted: dic
         fit, target = data.fit, study.targets[data.name]
         free = fitted.get(data.name) or best(target, target.predict(counts))
         r_chi[data.name] = data.measurement.r_chi(counts, free.scale, free.background)
-        error[data.name] = _jackknife(
+        error[data.name] = jackknife(
             frames.counts,
             lambda c, d=data, n=free: d.measurement.r_chi(c, n.scale, n.background),  # type: ignore[misc]
+            BLOCKS,
         )
         points[data.name] = len(fit.values)
         known = fit.sigma_known or data.name in factors
@@ -221,15 +223,6 @@ def _nuisance(outcome: Outcome, data: DataSet, fitted: dict[str, Nuisance]) -> N
     target = outcome.study.targets[data.name]
     frames = outcome.samples[outcome.final].frames[data.state]
     return best(target, target.predict(frames.counts.mean(axis=0, dtype=np.float64)))
-
-
-def _jackknife(counts: NDArray[np.float32], statistic: Any) -> float:
-    """Standard error of a statistic of mean counts, leaving out one of `BLOCKS` successive blocks at a time."""
-    blocks = [b.sum(axis=0, dtype=np.float64) for b in np.array_split(counts, BLOCKS)]
-    lengths = [len(b) for b in np.array_split(counts, BLOCKS)]
-    total, n = np.sum(blocks, axis=0), sum(lengths)
-    values = np.array([statistic((total - b) / (n - m)) for b, m in zip(blocks, lengths, strict=True)])
-    return float(np.sqrt((BLOCKS - 1) * np.mean((values - values.mean()) ** 2)))
 
 
 def _correction_table(outcome: Outcome) -> list[dict[str, Any]]:

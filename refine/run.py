@@ -21,10 +21,9 @@ from refine.errors import CheckpointError
 from refine.files import make_folder, write_text
 from refine.potentials.pair import PairCorrection
 from refine.progress import Progress
-from refine.refinement.problem import Sample, TrajectoryRule
-from refine.refinement.rmc import RMC
+from refine.refinement.problem import MovingRule, Sample, TrajectoryRule
 from refine.results import Outcome, Result, write_outcome
-from refine.sampling.frames import Frames, concatenate
+from refine.sampling.frames import Frames, by_replica
 
 if TYPE_CHECKING:
     from refine.sampling.adjoint import Adjoint
@@ -141,7 +140,7 @@ class Run:
 
     def _equilibrate(self) -> None:
         """Start structures of all states at their temperatures under the base model."""
-        from refine.sampling.structures import melt
+        from refine.sampling.structures import equilibrate
 
         config = self.study.config.sampling
         correction = self.study.initial_correction()
@@ -151,13 +150,7 @@ class Run:
             temperature = self.study.problem.temperatures[s]
             params = self.study.force_field_params(field, s, correction)
             seed = config.seed + 7919 * s
-            if sampler.system.positions is None:
-                state = melt(sampler, params, temperature, seed, config.equilibration)
-            else:
-                state = sampler.start(sampler.system.positions, temperature, seed)
-                frames = self._frames_in(config.equilibration)
-                if frames:
-                    state, _ = sampler.run(state, params, temperature, frames, observe=False)
+            state = equilibrate(sampler, params, temperature, seed, config.equilibration)
             self.current.append(state.to_arrays())
             self.progress.advance(1)
             self._save()
@@ -201,7 +194,7 @@ class Run:
                 self.progress.advance(count)
                 if time.monotonic() - self.saved > SAVE_INTERVAL:
                     self._keep(s, state, parts, done)
-            frames.append(_in_order(parts))
+            frames.append(by_replica(parts))
             ends.append(state)
             self._keep(s, state, parts, done, write=len(self.samplers) > 1)
         sample = Sample(correction, tuple(frames), parameters)
@@ -217,7 +210,7 @@ class Run:
 
     def _settling(self, frames: int) -> int:
         """Frames before those that count, after a change: picoseconds of dynamics, or a quarter of as many moves."""
-        moving = isinstance(self.study.rule, RMC)
+        moving = isinstance(self.study.rule, MovingRule)
         return frames // 4 if moving else self._frames_in(self.study.config.sampling.reequilibration)
 
     def _engine(
@@ -226,7 +219,7 @@ class Run:
         """What makes frames of a state, its parameters, and the state as it takes it: dynamics, or moves after them."""
         field, sampler = self.samplers[s]
         rule = self.study.rule
-        if not (isinstance(rule, RMC) and self.samples):
+        if not (isinstance(rule, MovingRule) and self.samples):
             return sampler, self.study.force_field_params(field, s, correction, parameters), state
         if self.movers is None:
             self.movers = self.study.movers(rule)
@@ -261,7 +254,7 @@ class Run:
         """Store where the sample of one state stands."""
         arrays = {f"dynamics.{name}": value for name, value in state.to_arrays().items()}
         if parts:
-            arrays |= {f"frames.{name}": value for name, value in _in_order(parts).to_arrays().items()}
+            arrays |= {f"frames.{name}": value for name, value in by_replica(parts).to_arrays().items()}
         self.current[s] = arrays | {"done": np.asarray(done)}
         if write:
             self._save()
@@ -354,14 +347,6 @@ def _terms(correction: PairCorrection) -> Array:
 def _below(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     """Entries whose name begins with the prefix and a dot, without it."""
     return {name.removeprefix(f"{prefix}."): v for name, v in arrays.items() if name.startswith(f"{prefix}.")}
-
-
-def _in_order(parts: Sequence[Frames]) -> Frames:
-    """Pieces of one trajectory as one, replica after replica."""
-    joined = concatenate(parts)
-    order = np.argsort(joined.replica, kind="stable")
-    fields = {n: getattr(joined, n)[order] for n in ("counts", "energy", "virial", "temperature", "replica")}
-    return Frames(**fields, r_max=joined.r_max, n_per_species=joined.n_per_species, volume=joined.volume)
 
 
 def _innermost(frames: Frames) -> Array:

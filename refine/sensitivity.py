@@ -16,11 +16,9 @@ without one is a spike of a few bins, and single windows scatter with its steepn
 
 from __future__ import annotations
 
-import copy
 import math
 import re
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -29,10 +27,11 @@ from numpy.typing import NDArray
 
 from refine.errors import InputError
 from refine.potentials.forcefield import PairForceField
-from refine.potentials.pair import PairCorrection
+from refine.potentials.pair import PairCorrection, bin_average
 from refine.progress import NullProgress, Progress
-from refine.sampling.frames import Frames, concatenate, standard_error
+from refine.sampling.frames import Frames, by_replica, jackknife, spread, standard_error
 from refine.scattering.measurement import Measurement
+from refine.scattering.peaks import peak
 
 if TYPE_CHECKING:
     from refine.sampling.dynamics import CorrectedForceField, Sampler
@@ -173,8 +172,6 @@ class _Observable:
                     f"{of.curve} of '{of.data}' is known from {x[0]:g} to {x[-1]:g}, not at {limit:g}",
                     fix="choose a point in that range",
                 )
-        if of.limits is not None and np.sum((x >= of.limits[0]) & (x <= of.limits[1])) < 3:
-            raise InputError(f"the range of the peak in '{of}' holds fewer than 3 points", fix="widen it")
 
     def __call__(self, counts: Array) -> tuple[float, Array]:
         """f and df/d<h> (pairs, bins) at mean counts (pairs, bins)."""
@@ -190,29 +187,9 @@ class _Observable:
             by_y = np.array([np.interp(self.of.x, x, row) for row in np.eye(len(x))])
             return float(by_y @ y), (by_y @ self.operator.matrix).reshape(counts.shape)
         assert self.of.limits is not None
-        inside = np.flatnonzero((x >= self.of.limits[0]) & (x <= self.of.limits[1]))
-        top = int(inside[np.argmax(y[inside])])
-        if top in (inside[0], inside[-1]):
-            raise InputError(
-                f"{self.of.curve} of '{self.of.data}' has no maximum between {self.of.limits[0]:g} and "
-                f"{self.of.limits[1]:g}: it is largest at the end of the range",
-                fix="move or widen the range",
-            )
-        around = slice(top - 1, top + 2)
-        height, position, by_height, by_position = parabola(x[around], y[around])
-        value, by_y = (height, by_height) if self.of.kind == "height" else (position, by_position)
-        return value, (by_y @ self.operator.matrix[around]).reshape(counts.shape)
-
-
-def parabola(x: Array, y: Array) -> tuple[float, float, Array, Array]:
-    """Height and position of the vertex through three points, and their derivatives by y (3,)."""
-    # rows: the coefficients of x^2, x, 1 as linear functions of y
-    a, b, c = np.linalg.inv(np.vander(x - x[1], 3))
-    curvature, slope = float(a @ y), float(b @ y)
-    u = -slope / (2.0 * curvature)
-    by_position = -(b * curvature - slope * a) / (2.0 * curvature**2)
-    by_height = a * u**2 + b * u + c  # the vertex moves along a tangent that is level
-    return float(by_height @ y), float(u + x[1]), by_height, by_position
+        found = peak(x, y, *self.of.limits, where=str(self.of))
+        value, by_y = (found.height, found.d_height) if self.of.kind == "height" else (found.position, found.d_position)
+        return value, (by_y @ self.operator.matrix).reshape(counts.shape)
 
 
 # ---- the potential along the parameter -------------------------------------------------------------------------------
@@ -313,22 +290,17 @@ class _BaseParameter:
         return study.base_kind.read(model, study.species, study.pairs, study.config.correction.r_cut)
 
     def number(self, edges: Array) -> Array:
-        nodes, weights = np.polynomial.legendre.leggauss(5)
-        low, high = edges[:-1, None], edges[1:, None]
-        r = 0.5 * (low + high) + 0.5 * (high - low) * nodes
-        w = weights * r**2
-        w /= w.sum(axis=1, keepdims=True)
-        inner = self.study.base.inner
-        safe = np.maximum(r, inner).ravel()
-        change = self._base(self.step).energy(safe) - self._base(-self.step).energy(safe)
-        slope = (change / (2.0 * self.step)).reshape(-1, *r.shape)
-        return np.einsum("pbq,bq->pb", slope, w)
+        up, down, inner = self._base(self.step), self._base(-self.step), self.study.base.inner
+
+        def slope(r: Array) -> Array:
+            outside = np.maximum(r, inner)
+            return (up.energy(outside) - down.energy(outside)) / (2.0 * self.step)
+
+        return bin_average(slope, edges)
 
     def params(self, field: CorrectedForceField, shift: float) -> Any:
         assert isinstance(field, PairForceField)
-        moved = copy.copy(field)  # the nodes of its table stay
-        moved.base = self._base(shift)
-        return moved.params(self.correction)
+        return field.params(self.correction, self._base(shift))
 
 
 # ---- the answer ------------------------------------------------------------------------------------------------------
@@ -460,7 +432,7 @@ def sensitivity(
     sampling = _Sampling(study, sampler, temperature, progress)
 
     base = sampling.run(direction.params(field, 0.0), seed, frames, math.ceil(windows / sampler.replicas), "sampling")
-    value, stderr = _jackknife(base.counts, lambda h: observable(h)[0])
+    value, stderr = _average(base.counts, observable)
     began = time.monotonic()
     number = np.einsum("fpb,pb->f", base.counts, direction.number(base.frames.edges))
     fluctuation = _fluctuation(base.counts, number, observable, beta)
@@ -488,7 +460,7 @@ def sensitivity(
         )
         for sign, own in ((1, SEED_OF_PLUS), (-1, SEED_OF_MINUS))
     ]
-    (high, high_error), (low, low_error) = (_jackknife(end.counts, lambda h: observable(h)[0]) for end in ends)
+    (high, high_error), (low, low_error) = (_average(end.counts, observable) for end in ends)
     differences = Estimate(
         "finite differences",
         (high - low) / (2.0 * delta),
@@ -548,46 +520,24 @@ class _Sampling:
 
     def run(self, params: Any, seed: int, frames: int, parts: int, label: str) -> _Sampled:
         """At least `frames` frames of all replicas, in `parts` parts of equal length."""
-        from refine.sampling.structures import melt
+        from refine.sampling.structures import equilibrate
 
         sampler, began = self.sampler, time.monotonic()
         each = math.ceil(frames / (parts * sampler.replicas))
         self.progress.stage(label, parts)
-        if sampler.system.positions is None:
-            state = melt(sampler, params, self.temperature, seed, self.config.equilibration)
-        else:
-            state = sampler.start(sampler.system.positions, self.temperature, seed)
-            settle = math.ceil(self.config.equilibration * 1000 / (sampler.timestep * sampler.stride))
-            if settle:
-                state, _ = sampler.run(state, params, self.temperature, settle, observe=False)
+        state = equilibrate(sampler, params, self.temperature, seed, self.config.equilibration)
         pieces, starts = [], []
         for _ in range(parts):
             state, piece = sampler.run(state, params, self.temperature, each)
             pieces.append(piece)
             starts.append(state)
             self.progress.advance(1)
-        joined = concatenate(pieces)
-        order = np.argsort(joined.replica, kind="stable")
-        ordered = {n: getattr(joined, n)[order] for n in ("counts", "energy", "virial", "temperature", "replica")}
-        steps = state.step * sampler.replicas
-        return _Sampled(replace(joined, **ordered), starts, steps, time.monotonic() - began)
+        return _Sampled(by_replica(pieces), starts, state.step * sampler.replicas, time.monotonic() - began)
 
 
-def _blocks(n: int) -> list[NDArray[np.intp]]:
-    return np.array_split(np.arange(n), BLOCKS)
-
-
-def _spread(left_out: Sequence[float]) -> float:
-    """Standard error from the values that leave out one block each."""
-    n, values = len(left_out), np.asarray(left_out)
-    return float(np.sqrt((n - 1) / n * np.sum((values - values.mean()) ** 2)))
-
-
-def _jackknife(counts: Array, f: Callable[[Array], float]) -> tuple[float, float]:
+def _average(counts: Array, observable: _Observable) -> tuple[float, float]:
     """f of the mean counts and its error."""
-    total, n = counts.sum(axis=0), len(counts)
-    rest = [f((total - counts[block].sum(axis=0)) / (n - len(block))) for block in _blocks(n)]
-    return f(total / n), _spread(rest)
+    return observable(counts.mean(axis=0))[0], jackknife(counts, lambda h: observable(h)[0], BLOCKS)
 
 
 def _fluctuation(counts: Array, number: Array, observable: _Observable, beta: float) -> tuple[float, float]:
@@ -601,13 +551,13 @@ def _fluctuation(counts: Array, number: Array, observable: _Observable, beta: fl
 
     h, hn, s = counts.sum(axis=0), np.tensordot(number, counts, axes=1), number.sum()
     rest = []
-    for block in _blocks(n):
+    for block in np.array_split(np.arange(n), BLOCKS):
         left = n - len(block)
         without = np.tensordot(number[block], counts[block], axes=1)
         rest.append(
             value((h - counts[block].sum(axis=0)) / left, (hn - without) / left, (s - number[block].sum()) / left)
         )
-    return value(h / n, hn / n, s / n), _spread(rest)
+    return value(h / n, hn / n, s / n), spread(rest)
 
 
 def _window_formula(

@@ -25,7 +25,7 @@ from refine.potentials.forcefield import PairForceField
 from refine.potentials.pair import PairCorrection, SplineBasis
 from refine.progress import NullProgress, Progress
 from refine.refinement import make_rule
-from refine.refinement.problem import Problem, Rule, Target
+from refine.refinement.problem import MovingRule, Problem, Rule, Target
 from refine.results import Result
 from refine.run import Run
 from refine.sampling.structures import System, make_system, read_structure
@@ -33,7 +33,6 @@ from refine.scattering.measurement import Box, Fit, ForwardModel, Measurement
 from refine.units import BOLTZMANN
 
 if TYPE_CHECKING:
-    from refine.refinement.rmc import RMC
     from refine.sampling.adjoint import Adjoint
     from refine.sampling.dynamics import CorrectedForceField, Sampler
     from refine.sampling.reverse_monte_carlo import ReverseMonteCarlo
@@ -288,7 +287,7 @@ class Study:
             for system, box, state in zip(self.systems, self.boxes, self.config.states, strict=True)
         ]
 
-    def movers(self, rule: RMC) -> list[ReverseMonteCarlo]:
+    def movers(self, rule: MovingRule) -> list[ReverseMonteCarlo]:
         """What moves atoms to fit the data, in each state."""
         from refine.sampling.reverse_monte_carlo import ReverseMonteCarlo
 

@@ -11,51 +11,7 @@ import numpy as np
 import pytest
 
 from refine.study import Study
-
-STUDY = """
-title = "A small box"
-[system]
-species = { Ar = 108 }
-number_density = 0.02125
-[[states]]
-name = "85K"
-temperature = 85.0
-[[data]]
-name = "sq"
-file = "sq.csv"
-quantity = "S(Q)"
-radiation = "neutron"
-isotopes = { Ar = 36 }
-fit_q = [0.5, 11.0]
-score_r = [3.0, 7.0]
-[[data]]
-name = "gr"
-file = "gr.csv"
-quantity = "g(r)"
-radiation = "neutron"
-fit_r = [2.5, 7.5]
-score_r = [3.0, 7.0]
-role = "score"
-[model]
-base = "lennard-jones"
-[model.parameters]
-epsilon = 0.0095
-sigma = 3.38
-[correction]
-knots = 16
-r_min = 2.8
-r_cut = 6.5
-[sampling]
-timestep = 5.0
-equilibration = 2.0
-reequilibration = 0.4
-frames = 48
-stride = 8
-final = 1.0
-seed = 3
-[refinement]
-iterations = 2
-"""
+from tests import small_box
 
 METHODS = {
     "ibi": ['refinement.method="ibi"', 'data.0.role="score"', 'data.1.role="fit"'],
@@ -69,19 +25,8 @@ METHODS = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study with a liquid-like S(Q) and g(r) of its own making."""
-    path = tmp_path_factory.mktemp("methods")
-    q = np.arange(0.05, 11.9, 0.03)
-    r = np.arange(0.05, 12.0, 0.05)
-    shells = 2.0 * np.exp(-((r - 3.75) ** 2) / 0.12) + 0.25 * np.exp(-((r - 6.9) ** 2) / 0.7)
-    g = (1 + shells - 0.35 * np.exp(-((r - 5.2) ** 2) / 0.7)) / (1 + np.exp(-(r - 3.35) / 0.07))
-    fine = np.arange(0.005, 12.0, 0.01)
-    h = np.interp(fine, r, g) - 1
-    s = 1 + 4 * np.pi * 0.02125 * 0.01 * (np.sinc(np.outer(q, fine) / np.pi) * fine**2 * h).sum(axis=1)
-    np.savetxt(path / "sq.csv", np.column_stack([q, s]), delimiter=",", header="Q,S", comments="")
-    np.savetxt(path / "gr.csv", np.column_stack([r, g]), delimiter=",", header="r,g", comments="")
-    (path / "study.toml").write_text(STUDY)
-    return path
+    """The small box."""
+    return small_box.write(tmp_path_factory.mktemp("methods")).parent
 
 
 @pytest.fixture(scope="module")

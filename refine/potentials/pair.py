@@ -19,6 +19,7 @@ Everything here is float64 numpy; `forcefield.PairForceField` turns it into devi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -50,6 +51,20 @@ class PairPotential(Protocol):
 
     def derivative(self, r: ArrayLike) -> Array:
         """d(energy)/dr at distances r (n,) Å: (pairs, n), eV/Å."""
+
+
+def bin_average(function: Callable[[Array], Array], edges: Array) -> Array:
+    """Averages over bins with weight r^2, (pairs, bins, ...), of a function of r (n,) Å that answers (pairs, n, ...).
+
+    Five Gauss-Legendre points a bin.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(5)
+    low, high = edges[:-1, None], edges[1:, None]
+    r = 0.5 * (low + high) + 0.5 * (high - low) * nodes
+    w = weights * r**2
+    values = function(r.ravel())
+    values = values.reshape(len(values), *r.shape, *values.shape[2:])
+    return np.einsum("pbq...,bq->pb...", values, w / w.sum(axis=1, keepdims=True))
 
 
 @dataclass(frozen=True)
@@ -204,15 +219,9 @@ class PairCorrection:
     def binned_basis(self, edges: Array) -> Array:
         """d phi/d theta averaged over bins with weight r^2 (uniform density within a bin): (pairs, bins, size).
 
-        With it N_k = Σ_bins h B_k is exact for a g(r) that is flat within each bin. Five Gauss-Legendre points a bin.
+        With it N_k = Σ_bins h B_k is exact for a g(r) that is flat within each bin.
         """
-        nodes, weights = np.polynomial.legendre.leggauss(5)
-        low, high = edges[:-1, None], edges[1:, None]
-        r = 0.5 * (low + high) + 0.5 * (high - low) * nodes
-        w = weights * r**2
-        w /= w.sum(axis=1, keepdims=True)
-        values = self.basis_values(r.ravel()).reshape(len(self.pairs), *r.shape, self.basis.size)
-        return np.einsum("pbqk,bq->pbk", values, w)
+        return bin_average(self.basis_values, edges)
 
     def energy(self, r: ArrayLike) -> Array:
         """phi(r): (pairs, n), eV."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError
-from refine.potentials.pair import PairPotential
+from refine.potentials.pair import PairPotential, bin_average
 
 Array = NDArray[np.float64]
 
@@ -68,13 +68,8 @@ class ClassicalParameters:
 
     def binned(self, parameters: Array) -> Array:
         """u averaged over the bins, (pairs, bins), eV; below the potential's inner end its value there."""
-        nodes, weights = np.polynomial.legendre.leggauss(5)
-        low, high = self.edges[:-1, None], self.edges[1:, None]
-        r = 0.5 * (low + high) + 0.5 * (high - low) * nodes
-        w = weights * r**2
         potential = self.at(parameters)
-        u = potential.energy(np.maximum(r.ravel(), self.potential.inner)).reshape(-1, *r.shape)
-        return np.einsum("pbq,bq->pb", u, w / w.sum(axis=1, keepdims=True))
+        return bin_average(lambda r: potential.energy(np.maximum(r, self.potential.inner)), self.edges)
 
     def energies(self, parameters: Array, frames: Any) -> Array:
         """Σ_bins h u of every frame, (frames,) eV; frames: a `refine.sampling.frames.Frames`."""

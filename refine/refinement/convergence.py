@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +99,19 @@ def rms_in_kt(problem: Problem, sample: Sample, theta: Array) -> Array:
     return np.sqrt(np.divide((counts * phi**2).sum(axis=1), total, out=np.zeros_like(total), where=total > 0.0)) / (
         problem.kt(0)
     )
+
+
+def confirmed(memory: dict[str, Any], settled: bool, final_factor: float) -> tuple[bool, str]:
+    """Whether an iteration has converged, and words for it: when it is settled on a longer sample too, which is asked
+    for otherwise.
+
+    memory: of a rule; its "frames_factor" becomes `final_factor` when settled.
+    """
+    if not settled:
+        return False, ""
+    converged = memory["frames_factor"] >= final_factor
+    memory["frames_factor"] = final_factor
+    return converged, "converged" if converged else "sampling longer to confirm"
 
 
 def refuse_temperature_dependence(correction: PairCorrection, method: str) -> None:

@@ -39,7 +39,7 @@ from scipy.special import softmax
 from refine.errors import InputError
 from refine.potentials.pair import PairCorrection
 from refine.refinement import optimisers
-from refine.refinement.convergence import misfit, rms_in_kt
+from refine.refinement.convergence import confirmed, misfit, rms_in_kt
 from refine.refinement.nuisance import best
 from refine.refinement.problem import Problem, Sample, Target, Update
 from refine.refinement.reweighting import effective_sample_size
@@ -257,7 +257,6 @@ class DiffTRe:
             memory["lowest"] = found.stored
         memory["quiet"] = memory["quiet"] + 1 if since.settled and not above else 0
         settled = memory["quiet"] >= QUIET
-        long_enough = memory["frames_factor"] >= self.final_factor
         reason = ""
         if above:
             reason = "chi^2 is above its lowest beyond sampling error: the learning rate may be too large"
@@ -266,19 +265,17 @@ class DiffTRe:
                 f"a step of the optimiser left {untrusted:.1%} of the frames, too few to trust, and was halved "
                 f"{'once' if halvings == 1 else f'{halvings} times'}: the learning rate is too large for this box"
             )
+        converged, words = confirmed(memory, settled, self.final_factor)
         if settled:
-            if not long_enough:
+            reason = f"{since}, within its sampling error twice; {words}"
+            if not converged:
                 memory["lowest"] = None  # chi^2 counts the sampling noise, which the longer samples lower
-            memory["frames_factor"] = self.final_factor
-            reason = f"{since}, within its sampling error twice; " + (
-                "converged" if long_enough else "sampling longer to confirm"
-            )
         return Update(
             correction=sample.correction.with_theta(theta),
             state=memory,
             accepted=True,
             restart=len(samples) - 1,
-            converged=settled and long_enough,
+            converged=converged,
             reason=reason,
             frames_factor=float(memory["frames_factor"]),
             diagnostics={

@@ -38,7 +38,7 @@ from scipy.special import gammaln
 from refine.data.curve import Q_QUANTITIES
 from refine.errors import InputError
 from refine.potentials.pair import PairCorrection
-from refine.refinement.convergence import misfit, refuse_temperature_dependence, rms_in_kt
+from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence, rms_in_kt
 from refine.refinement.nuisance import best
 from refine.refinement.problem import Problem, Sample, Target, Update
 from refine.sampling.frames import Frames
@@ -160,12 +160,9 @@ class EPSR:
             reason = f"step taken back ({since}); feedback now {memory['feedback']:g}"
         else:
             memory |= {"current": len(samples) - 1, "previous": found.stored}
-        long_enough = memory["frames_factor"] >= self.final_factor
+        converged, words = confirmed(memory, since.settled, self.final_factor)
         if since.settled:
-            memory["frames_factor"] = self.final_factor
-            reason = f"{since}, within its sampling error; " + (
-                "converged" if long_enough else "sampling longer to confirm"
-            )
+            reason = f"{since}, within its sampling error; {words}"
         sample = samples[int(memory["current"])]
         old = sample.correction.theta
         new, capped = self._capped(
@@ -178,7 +175,7 @@ class EPSR:
             state=memory,
             accepted=not since.rose,
             restart=int(memory["current"]),
-            converged=since.settled and long_enough,
+            converged=converged,
             reason=reason,
             frames_factor=float(memory["frames_factor"]),
             diagnostics={

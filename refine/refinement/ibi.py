@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from refine.errors import InputError
 from refine.potentials.pair import PairCorrection
-from refine.refinement.convergence import misfit, refuse_temperature_dependence, rms_in_kt
+from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence, rms_in_kt
 from refine.refinement.nuisance import best
 from refine.refinement.problem import Problem, Sample, Target, Update
 from refine.refinement.statistics import coefficient_counts, statistical_inefficiency
@@ -102,17 +102,15 @@ class IBI:
             if settled and abs(held.pressure - self.pressure) > 2.0 * held.error:
                 settled = False
                 reason += f"the pressure, {held.pressure:.4f} ± {held.error:.4f} GPa, is not yet {self.pressure:g} GPa"
-        long_enough = memory["frames_factor"] >= self.final_factor
-        if settled:
-            memory["frames_factor"] = self.final_factor
-            reason += "converged" if long_enough else "sampling longer to confirm"
+        converged, words = confirmed(memory, settled, self.final_factor)
+        reason += words
         memory["previous"] = found.stored
         return Update(
             correction=correction.with_theta(correction.theta + change),
             state=memory,
             accepted=True,
             restart=len(samples) - 1,
-            converged=settled and long_enough,
+            converged=converged,
             reason=reason,
             frames_factor=float(memory["frames_factor"]),
             diagnostics={

@@ -253,9 +253,10 @@ class Linearisation:
 
     def _gram_noise(self, index: int, part: slice, noise: Array, size: int) -> Array:
         """What the noise of the Jacobian adds to the Gram matrix (size, size) of the rows `part` of a state."""
-        response, rows = self.responses[index], self._stacked(index)[0]
+        response = self.responses[index]
+        scales = Rows.build(self.states[index][1], self.memory(), self.problem).scale
         response = replace(response, jacobian=response.jacobian[part], deviations_y=response.deviations_y[:, part])
-        lower, scale = np.linalg.cholesky(noise), rows.scale[part][:, None]
+        lower, scale = np.linalg.cholesky(noise), scales[part][:, None]
         found, k = np.zeros((size, size)), len(self.theta)
         found[:k, :k] = response.gram_noise(
             lambda values: solve_triangular(lower, scale * values, lower=True, check_finite=False)

@@ -171,6 +171,17 @@ class Rule(Protocol):
 
 
 @runtime_checkable
+class MovingRule(Rule, Protocol):
+    """A rule whose samples, after the first, come from atoms that are moved to fit the data; no dynamics."""
+
+    def distances(self, pairs: Sequence[tuple[str, str]]) -> Array:
+        """(pairs,) Å: how near the atoms of each species pair may come."""
+
+    def nuisances(self, problem: Problem, state: int, frames: Frames | None) -> tuple[Array, Array]:
+        """Scale and background (curves,) of the curves of one state, for the next moves."""
+
+
+@runtime_checkable
 class TrajectoryRule(Rule, Protocol):
     """A rule that differentiates through the dynamics: `Sample.gradients` is made for it.
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from refine.errors import InputError
 from refine.potentials.pair import PairCorrection
-from refine.refinement.convergence import misfit, refuse_temperature_dependence
+from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence
 from refine.refinement.nuisance import best
 from refine.refinement.problem import Problem, Sample, Update
 from refine.sampling.frames import Frames
@@ -92,20 +92,17 @@ class RMC:
         memory = dict(state)
         found = misfit(problem, samples[-1], problem.targets)
         since = found.since(memory["previous"])
-        long_enough = memory["frames_factor"] >= self.final_factor
-        reason = ""
-        if since.settled:
-            memory["frames_factor"] = self.final_factor
-            reason = f"{since}, within its sampling error; " + (
-                "converged (structures, no potential)" if long_enough else "sampling longer to confirm"
-            )
+        converged, words = confirmed(memory, since.settled, self.final_factor)
+        reason = f"{since}, within its sampling error; {words}" if since.settled else ""
+        if converged:
+            reason += " (structures, no potential)"
         memory["previous"] = found.stored
         return Update(
             correction=samples[-1].correction,
             state=memory,
             accepted=True,
             restart=len(samples) - 1,
-            converged=since.settled and long_enough,
+            converged=converged,
             reason=reason,
             frames_factor=float(memory["frames_factor"]),
             diagnostics={

@@ -6,14 +6,16 @@ A frame is reduced to its pair-distance counts and a few energies as soon as it 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import numpy as np
 
 from kernels.shells import ideal_pair_counts
 from refine.units import BOLTZMANN, PRESSURE_UNIT
+
+_PER_FRAME = ("counts", "energy", "virial", "temperature", "replica")
 
 
 @dataclass(frozen=True)
@@ -120,11 +122,33 @@ def concatenate(parts: Sequence[Frames]) -> Frames:
         )
         if not same:
             raise ValueError("frames of different boxes, species or bins cannot be concatenated")
-    joined = {
-        name: np.concatenate([getattr(part, name) for part in parts])
-        for name in ("counts", "energy", "virial", "temperature", "replica")
-    }
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _PER_FRAME}
     return Frames(**joined, r_max=first.r_max, n_per_species=first.n_per_species, volume=first.volume)
+
+
+def by_replica(parts: Sequence[Frames]) -> Frames:
+    """Successive pieces of the same trajectories as one, replica after replica."""
+    joined = concatenate(parts)
+    order = np.argsort(joined.replica, kind="stable")
+    return replace(joined, **{name: getattr(joined, name)[order] for name in _PER_FRAME})
+
+
+def jackknife(counts: np.ndarray, statistic: Callable[[np.ndarray], float], blocks: int) -> float:
+    """Standard error of a statistic of mean counts (frames, ...), one of `blocks` successive blocks left out at a time.
+
+    Blocks should be longer than the correlation time. Source: B. Efron, The Jackknife, the Bootstrap and Other
+    Resampling Plans (SIAM, 1982), chapter 3.
+    """
+    parts = np.array_split(counts, blocks)
+    sums = [part.sum(axis=0, dtype=np.float64) for part in parts]
+    total = np.sum(sums, axis=0)
+    return spread([statistic((total - s) / (len(counts) - len(p))) for s, p in zip(sums, parts, strict=True)])
+
+
+def spread(left_out: Sequence[float]) -> float:
+    """Standard error from the values that leave out one block each."""
+    values = np.asarray(left_out)
+    return float(np.sqrt((len(values) - 1) * np.mean((values - values.mean()) ** 2)))
 
 
 def block_average(x: np.ndarray, blocks: int) -> np.ndarray:

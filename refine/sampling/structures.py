@@ -327,3 +327,18 @@ def melt(
     state, _ = sampler.run(state, params, hot * temperature, frames, observe=False)
     state, _ = sampler.run(state, params, temperature, frames, observe=False)
     return state
+
+
+def equilibrate(sampler: Sampler, params: object, temperature: float, seed: int, picoseconds: float) -> MDState:
+    """How a run and what is compared with it begin: a melt, or the system's own positions after so long a run at
+    `temperature` (K).
+
+    Deterministic in `seed`. Raises what `Sampler.run` raises.
+    """
+    if sampler.system.positions is None:
+        return melt(sampler, params, temperature, seed, picoseconds)
+    state = sampler.start(sampler.system.positions, temperature, seed)
+    frames = math.ceil(picoseconds * 1000 / (sampler.timestep * sampler.stride))
+    if frames:
+        state, _ = sampler.run(state, params, temperature, frames, observe=False)
+    return state

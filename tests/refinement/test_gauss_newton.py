@@ -92,9 +92,9 @@ def test_a_free_scale_is_found_with_the_potential(liquid: PoissonLiquid):
     clean = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid)), 0.01)
     low = clean.baseline + 0.9 * (clean.y - clean.baseline)
     target = Target("s", 0, "S(Q)", None, low, clean.covariance, True, clean.operator, free_scale=True)
-    _, updates = refine(liquid, problem_of(target), GaussNewton())
+    _, updates = refine(liquid, problem_of(target), GaussNewton(), frames=400)
     found, error = (updates[-1].diagnostics[key]["s"] for key in ("scales", "scales_stderr"))
-    assert error < 0.12
+    assert error < 0.05
     assert abs(found - 0.9) < 3 * error
     r = np.arange(3.3, 8.0, 0.05)
     assert np.sqrt(np.mean((updates[-1].correction.energy(r)[0] - bump(liquid)(r)) ** 2)) < 0.08 * liquid.kt

@@ -15,7 +15,7 @@ from . import mixture
 
 pytestmark = pytest.mark.slow
 
-SEED = 3
+SEED, FRAMES = 3, 600
 laboratory = mixture.Laboratory()
 
 
@@ -28,11 +28,11 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def result(folder):
-    return mixture.study(folder, seed=SEED + 1).run(folder / "out")
+    return mixture.study(folder, seed=SEED + 1, sampling={"frames": FRAMES}).run(folder / "out")
 
 
 def test_three_pair_corrections_come_back_within_their_bands(result):
-    """Two thirds of the points within two standard errors, and a smaller error than no correction in sum.
+    """85 % of the points within two standard errors, and a smaller error than no correction in sum.
 
     One fit has about ten independent directions, so its coverage scatters by 10 %; test_calibration averages 40 fits.
     """
@@ -45,9 +45,9 @@ def test_three_pair_corrections_come_back_within_their_bands(result):
         error.append(off)
         size.append(true.energy(r)[p])
     covered = np.concatenate(inside).mean()
-    assert covered > 0.66, f"{covered:.2f} of the points"
+    assert covered > 0.85, f"{covered:.2f} of the points"
     rms, before = (np.sqrt(np.mean(np.concatenate(x) ** 2)) / mixture.KT for x in (error, size))
-    assert rms < 0.9 * before, f"{rms:.3f} kT left of {before:.3f}"
+    assert rms < 0.8 * before, f"{rms:.3f} kT left of {before:.3f}"
 
 
 def test_both_curves_end_at_their_noise(result):
