@@ -20,14 +20,39 @@ from refine.potentials.mace.catalogue import find
 from refine.potentials.mace.checkpoint import load
 from refine.potentials.mace.forcefield import MaceForceField, SiteModel
 from refine.potentials.mace.model import Mace
+from refine.potentials.mace.weights import MaceWeights
 from refine.potentials.pair import PairPotential
 from refine.potentials.parameters import ClassicalParameters
+from refine.refinement.problem import BaseEnergy
 
 if TYPE_CHECKING:
     from refine.sampling.dynamics import CorrectedForceField
     from refine.sampling.structures import System
 
 Array = NDArray[np.float64]
+
+
+class BaseParameters(BaseEnergy, Protocol):
+    """Parameters of a base that a rule may change, as one vector (k,): `ClassicalParameters` and `MaceWeights`.
+
+    start: (k,) their values in the study.
+    stored_positions: whether `energies` needs the positions of frames, and not only pair counts.
+    """
+
+    @property
+    def start(self) -> Array: ...
+
+    @property
+    def stored_positions(self) -> bool: ...
+
+    def at(self, parameters: Array) -> Any:
+        """What the base's force field takes as `base` in `params`."""
+
+    def table(self, parameters: Array) -> dict[str, dict[str, float]]:
+        """What a reader is told of them, by name: `initial`, `final` and, where those say too little, `change`."""
+
+    def write(self, parameters: Array, folder: Path) -> None:
+        """Files that the table cannot stand for."""
 
 
 class Base(Protocol):
@@ -47,7 +72,7 @@ class Base(Protocol):
     def identity(self, potential: Any) -> str:
         """What tells it from others that the study file would describe alike."""
 
-    def parameters(self, potential: Any, names: tuple[str, ...], edges: Array) -> ClassicalParameters:
+    def parameters(self, potential: Any, names: tuple[str, ...], system: System, edges: Array) -> BaseParameters:
         """Parameters of its own that a rule may change; edges: of the pair counts, Å. InputError where it has none."""
 
 
@@ -72,7 +97,9 @@ class ClassicalBase:
     def identity(self, potential: PairPotential) -> str:
         return ""  # the parameters are in the study file
 
-    def parameters(self, potential: PairPotential, names: tuple[str, ...], edges: Array) -> ClassicalParameters:
+    def parameters(
+        self, potential: PairPotential, names: tuple[str, ...], system: System, edges: Array
+    ) -> ClassicalParameters:
         return ClassicalParameters(potential, names, edges)
 
 
@@ -110,12 +137,14 @@ class MaceBase:
     def identity(self, potential: MacePotential) -> str:
         return potential.checkpoint.sha256
 
-    def parameters(self, potential: MacePotential, names: tuple[str, ...], edges: Array) -> ClassicalParameters:
-        raise InputError(
-            f"a MACE model has no parameter '{names[0]}' to refine; its weights stay as they are",
-            where="[refinement] parameters",
-            fix='use parameters = ["correction"]',
-        )
+    def parameters(self, potential: MacePotential, names: tuple[str, ...], system: System, edges: Array) -> MaceWeights:
+        if potential.backend != "refine":
+            raise InputError(
+                f"weights cannot be refined with backend = {potential.backend!r}",
+                where="[model] backend",
+                fix='use backend = "refine"',
+            )
+        return MaceWeights(potential.checkpoint, names, system, head=potential.head)
 
 
 def _refine(potential: MacePotential, system: System, precision: str) -> SiteModel:

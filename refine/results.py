@@ -113,6 +113,9 @@ def write_outcome(outcome: Outcome, folder: Path) -> Result:
                 free = _nuisance(outcome, data, _fitted(outcome))
                 write_text(folder / "curves" / f"{data.name}.csv", _curve_table(outcome, data, propagation, free))
     write_text(folder / "result.json", json.dumps(_plain(table), indent=1, allow_nan=False) + "\n")
+    refined = outcome.samples[outcome.final].parameters
+    if refined is not None:
+        outcome.study.parameters[0].write(refined, folder)
     report = write_report(folder)
     return Result(
         outcome.status,
@@ -176,13 +179,9 @@ def _notes(outcome: Outcome, factors: dict[str, float]) -> list[str]:
 
 
 def _parameters(outcome: Outcome) -> dict[str, Any] | None:
-    """Refined parameters of the base by name and pair, before and after; None where they were not refined."""
+    """Refined parameters of the base by name, before and after; None where they were not refined."""
     final = outcome.samples[outcome.final].parameters
-    if final is None:
-        return None
-    described = outcome.study.parameters[0]
-    names = [f"{name} {'-'.join(pair)}" for name in described.names for pair in outcome.study.pairs]
-    return {n: {"initial": a, "final": b} for n, a, b in zip(names, described.start, final, strict=True)}
+    return None if final is None else outcome.study.parameters[0].table(final)
 
 
 def _fitted(outcome: Outcome) -> dict[str, Nuisance]:

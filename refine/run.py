@@ -39,7 +39,7 @@ CORE_COUNTS = 20
 SAVE_INTERVAL = 5.0
 """Seconds between checkpoints inside a sample. When one is written changes nothing in the run's numbers."""
 
-OUTPUTS = ("run.h5", "result.json", "report.html", "study.toml", "curves", "g_r")
+OUTPUTS = ("run.h5", "result.json", "report.html", "study.toml", "curves", "g_r", "model.safetensors")
 """What a run leaves in its folder, and all that --overwrite removes."""
 
 

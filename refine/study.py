@@ -21,7 +21,6 @@ from refine.bases import base_of
 from refine.config import StudyConfig
 from refine.errors import InputError
 from refine.files import exclusive
-from refine.potentials.forcefield import PairForceField
 from refine.potentials.pair import PairCorrection, SplineBasis
 from refine.progress import NullProgress, Progress
 from refine.refinement import make_rule
@@ -78,7 +77,11 @@ class Study:
         self.base_kind = base_of(config.model.base)
         self.base: Any = self.base_kind.read(config.model, self.species, self.pairs, config.correction.r_cut)
         own = tuple(name for name in config.refinement.parameters if name != "correction")
-        self.parameters = [self.base_kind.parameters(self.base, own, box.edges) for box in self.boxes if own]
+        self.parameters = [
+            self.base_kind.parameters(self.base, own, system, box.edges)
+            for system, box in zip(self.systems, self.boxes, strict=True)
+            if own
+        ]
         self.problem = Problem(
             tuple(self.targets[data.name] for data in self.datasets if data.role == "fit"),
             tuple(state.temperature for state in config.states),
@@ -261,10 +264,7 @@ class Study:
     ) -> Any:
         """What the force field of a state takes for a correction and parameters of the base (None: its own)."""
         now = correction.at(self.problem.temperatures[state])
-        if parameters is None:
-            return field.params(now)
-        assert isinstance(field, PairForceField)  # other bases have no parameters to refine
-        return field.params(now, self.parameters[state].at(parameters))
+        return field.params(now) if parameters is None else field.params(now, self.parameters[state].at(parameters))
 
     def adjoints(self, steps: int, clip: float | None) -> list[Adjoint]:
         """Gradients through windows of `steps` steps in each state; float64 (`refine.sampling.adjoint`)."""
@@ -326,6 +326,7 @@ class Study:
                 dtype=config.precision,
                 replicas=config.replicas,
                 phase=state.phase,
+                positions=any(own.stored_positions for own in self.parameters),
             )
             samplers.append((field, sampler))
         return samplers

@@ -184,3 +184,67 @@ def test_what_a_user_can_get_wrong_is_one_line_before_any_dynamics(
     assert "\n" not in text
     for word in words:
         assert word in text
+
+
+METHODS = {
+    "difftre": ['refinement.method="difftre"'],
+    "ibi": ['refinement.method="ibi"'],
+    "epsr": ['refinement.method="epsr"', 'data.0.role="score"', 'data.1.role="fit"'],
+    "rmc": ['refinement.method="rmc"', "refinement.moves=2"],
+    "backprop": ['refinement.method="backprop"', "refinement.windows=4", "refinement.window_steps=5"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_with_this_base(folder: Path, method: str) -> None:
+    """No rule knows the base: one update, the sample after it, and a report."""
+    study = (folder / "study.toml").read_text()
+    second = study[study.index("[[data]]") : study.index("[model]")]
+    second = second.replace('"gr"', '"sq"').replace("gr.csv", "sq.csv").replace('"g(r)"', '"S(Q)"')
+    second = second.replace("fit_r = [2.5, 5.5]", 'isotopes = { Ar = 36 }\nfit_q = [1.0, 11.0]\nrole = "score"')
+    (folder / "study.toml").write_text(study.replace("[model]", second + "[model]", 1))
+    q = np.arange(0.1, 11.9, 0.1)
+    s = 1.0 + 0.8 * np.cos(3.1 * (q - 2.0)) * np.exp(-0.3 * q)
+    np.savetxt(folder / "sq.csv", np.column_stack([q, s]), delimiter=",", header="Q,S", comments="")
+    Study.from_toml(folder / "study.toml", METHODS[method]).run(folder / "out")
+    result = numbers(folder / "out")
+    assert result["status"] in ("converged", "iterations-exhausted")
+    assert len(result["iterations"]) == 2
+    assert all(0.0 < value < 3.0 for value in result["final"]["r_chi"].values())
+    moved = any(np.any(pair["coefficients"]) for pair in result["correction"])
+    assert moved == (method != "rmc")
+    assert (folder / "out" / "report.html").stat().st_size > 100_000
+
+
+@pytest.mark.slow
+def test_weights_are_refined_and_a_run_resumed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DiffTRe moves the readout alone; the refined model is one that can be read, and predicts what the run sampled."""
+    monkeypatch.setattr("refine.run.SAVE_INTERVAL", 0.0)
+    overrides = [
+        'refinement.method="difftre"',
+        'refinement.parameters=["layers.1.readout"]',
+        "refinement.learning_rate=0.05",
+        "refinement.inner_steps=3",
+    ]
+    make = lambda *more: Study.from_toml(folder / "study.toml", [*overrides, *more])  # noqa: E731
+    study = make()
+    study.run(folder / "whole")
+    result = numbers(folder / "whole")
+    assert set(result["parameters"]) == {"layers.1.readout.0, rms", "layers.1.readout.1, rms"}
+    assert all(0.0 < row["change"] < row["initial"] for row in result["parameters"].values())
+    assert not any(np.any(pair["coefficients"]) for pair in result["correction"])
+    assert "rms of the change" in (folder / "whole" / "report.html").read_text(encoding="utf-8")
+
+    model = folder / "whole" / "model.safetensors"
+    old, new = (bases.load(path).weights for path in (folder / "own.safetensors", model))
+    changed = {name for name in old if not np.array_equal(old[name], new[name])}
+    assert changed == {"layers.1.readout.0", "layers.1.readout.1"}
+
+    for k, event in enumerate((3, 5)):
+        with pytest.raises(Stop):
+            make().run(folder / "parts", resume=k > 0, progress=StopAt(event))
+    make().run(folder / "parts", resume=True)
+    assert numbers(folder / "parts") == result
+    with pytest.raises(InputError, match="no weights 'epsilon'"):
+        Study.from_toml(folder / "study.toml", [overrides[0], 'refinement.parameters=["epsilon"]'])

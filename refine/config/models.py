@@ -308,7 +308,7 @@ class Refinement(Table):
     parameters: Annotated[tuple[Line, ...], Field(min_length=1)] = Field(
         ("correction",),
         description="`difftre`: what is fitted: `correction`, parameters of a classical base (`epsilon`, `sigma`), "
-        "or both.",
+        "those of a MACE base (`weights` for all, or a part by its name, such as `layers.1.readout`), or several.",
     )
     windows: Annotated[Integer, Field(ge=2, le=4096)] = Field(
         32, description="`backprop`: windows of the trajectory that are differentiated in each state."

@@ -8,7 +8,8 @@ two p near each other, in which the error of the binning cancels to first order.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,7 @@ class ClassicalParameters:
     potential: PairPotential
     names: tuple[str, ...]
     edges: Array
+    stored_positions: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         known = [f.name for f in fields(self._record) if np.shape(getattr(self.potential, f.name)) == self._shape]
@@ -58,6 +60,23 @@ class ClassicalParameters:
     def start(self) -> Array:
         """(names * pairs,) of the potential, in its units."""
         return np.concatenate([np.asarray(getattr(self.potential, name), float) for name in self.names])
+
+    @property
+    def units(self) -> Array:
+        """(names * pairs,): sizes of the start; where that is zero, the rms of all."""
+        start = np.abs(self.start)
+        return np.where(start > 0.0, start, float(np.sqrt(np.mean(start**2))) or 1.0)
+
+    def table(self, parameters: Array) -> dict[str, dict[str, float]]:
+        """Of every parameter by name and pair, before and after."""
+        labels = [f"{name} {'-'.join(pair)}" for name in self.names for pair in self.potential.pairs]
+        return {
+            label: {"initial": float(a), "final": float(b)}
+            for label, a, b in zip(labels, self.start, parameters, strict=True)
+        }
+
+    def write(self, parameters: Array, folder: Path) -> None:
+        """Nothing: the table has every number."""
 
     def at(self, parameters: Array) -> PairPotential:
         """The potential with other parameters (names * pairs,)."""

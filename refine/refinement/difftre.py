@@ -13,8 +13,8 @@ size, 1/Σ w^2, is below `threshold` of the frames; then the liquid is sampled a
 Nat. Commun. 12, 6884 (2021). Two things are assumed and were not checked in the paper: that the step which goes below
 the threshold is kept, and that 0.9 is its usual value. No prior is added to the loss.
 
-Parameters are moved in units that the learning rate is meant for: theta in kT, a base parameter in its own size at the
-start.
+Parameters are moved in units that the learning rate is meant for: theta in kT, a parameter of a classical base in its
+own size at the start, a weight of a network in the rms of its array.
 
 When not to use it: for a pair correction alone, whose linear response is at hand: a Gauss-Newton step uses the same
 frames and goes as far as they can tell at once, where a first-order optimiser needs tens of samples. The effective
@@ -290,12 +290,10 @@ class DiffTRe:
         )
 
     def _scale(self, problem: Problem, sample: Sample) -> Array:
-        """Units of what is moved: kT (of the hottest state) for theta, its start for a base parameter, or the rms of
-        all of them for one that starts at zero."""
+        """Units of what is moved: kT (of the hottest state) for theta, the base's own for its parameters."""
         kt = max(problem.kt(s) for s in range(len(problem.temperatures)))
-        start = np.zeros(0) if problem.parameters is None else np.abs(np.asarray(problem.parameters, float))
-        rms = float(np.sqrt(np.mean(start**2))) if start.any() else 1.0
-        return self._joined(np.full(len(sample.correction.theta), kt), np.where(start > 0.0, start, rms))
+        base = problem.base[0].units if problem.base else np.zeros(0)
+        return self._joined(np.full(len(sample.correction.theta), kt), base)
 
     def _joined(self, theta: Array, parameters: Array) -> Array:
         """One vector of all that is moved."""

@@ -91,7 +91,13 @@ class Sample:
 
 
 class BaseEnergy(Protocol):
-    """The base model of one state as a function of its own parameters, for frames that are stored."""
+    """The base model of one state as a function of its own parameters, for frames that are stored.
+
+    units: (k,) a usual size of each parameter: what an optimiser's step is relative to.
+    """
+
+    @property
+    def units(self) -> Array: ...
 
     def energies(self, parameters: Array, frames: Frames) -> Array:
         """(frames,), eV, up to a constant that does not depend on the parameters."""

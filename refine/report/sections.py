@@ -177,7 +177,7 @@ def potential(results: Results, show: Show) -> str:
     about += "" if banded else " No error band was computed."
     shown = figures.corrections(results)
     refined = (results.summary.parameters or {}).items()
-    changes = {k: f"{words.number(v.get('initial'), 5)} → {words.number(v.get('final'), 5)}" for k, v in refined}
+    changes = {k: words.change(v) for k, v in refined}
     parts = [
         *([f"<h3>Parameters of the base model</h3>{definitions(changes)}"] if changes else []),
         f"<h3>The correction φ(r)</h3><p>{typeset(about)}</p>",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from refine.report.results import DataSet, Results
@@ -26,6 +26,12 @@ _POWER_OF_ANGSTROM = {
 _ROLES = {"fit": "fitted", "score": "only scored"}
 _NORMALISATIONS = {"faber-ziman": "Faber–Ziman", "keen": "Keen", "<f^2>": "⟨f²⟩"}
 _RADIATIONS = {"neutron": "neutrons", "xray": "x-rays"}
+
+
+def change(of: Mapping[str, float | None]) -> str:
+    """A refined parameter before and after."""
+    text = f"{number(of.get('initial'), 5)} → {number(of.get('final'), 5)}"
+    return f"{text}, rms of the change {number(of['change'])}" if "change" in of else text
 
 
 def number(value: float | None, digits: int = 3) -> str:

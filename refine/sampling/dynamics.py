@@ -97,8 +97,9 @@ class ForceField(Protocol):
 class CorrectedForceField(ForceField, Protocol):
     """A force field with a correction on top."""
 
-    def params(self, correction: Any) -> Any:
-        """The argument of its functions; correction: a `refine.potentials.pair.PairCorrection`, or None."""
+    def params(self, correction: Any, base: Any = None) -> Any:
+        """The argument of its functions; correction: a `refine.potentials.pair.PairCorrection`, or None; base: in place
+        of the base model's own parameters, whatever these are."""
 
 
 class _Shape(NamedTuple):
@@ -111,12 +112,14 @@ class _Shape(NamedTuple):
 
 
 class _Observed(NamedTuple):
-    """Per frame of a block: counts (F, R, P, bins) and per-atom kinetic energy, energy and virial (F, R, N)."""
+    """Per frame of a block: counts (F, R, P, bins), per-atom kinetic energy, energy and virial (F, R, N), and positions
+    (F, R, N, 3), or None where they are not kept."""
 
     counts: Any
     kinetic: Any
     energy: Any
     virial: Any
+    positions: Any
 
 
 class _Walk(NamedTuple):
@@ -139,6 +142,7 @@ class Sampler:
     skin: Å beyond the cutoff in the neighbour list; None: chosen by `optimal_skin` when a trajectory starts.
     dtype: "float32" or "float64".  replicas: independent trajectories that advance together.
     phase: "liquid" makes a system that does not flow an error; "solid" does not.
+    positions: whether frames keep them.
 
     Raises InputError when the cutoff or r_max does not fit into the box or a number is out of range.
     """
@@ -157,6 +161,7 @@ class Sampler:
         dtype: str = "float32",
         replicas: int = 1,
         phase: str = "liquid",
+        positions: bool = False,
     ) -> None:
         if force_field.periodic_images:
             self._check_images(system, force_field)
@@ -176,7 +181,7 @@ class Sampler:
             raise ValueError("the force field was made for another system")
         self.system, self.force_field, self.thermostat = system, force_field, thermostat
         self.timestep, self.stride, self.n_bins, self.r_max, self.skin = timestep, stride, n_bins, r_max, skin
-        self.dtype, self.replicas, self.phase = np.dtype(dtype), replicas, phase
+        self.dtype, self.replicas, self.phase, self.positions = np.dtype(dtype), replicas, phase, positions
         self.frames_per_block = max(1, _steps_per_block(system.n_atoms * replicas, force_field.cost) // stride)
         dear = force_field.cost > 1.0
         self._room = TIGHT_ROOM if dear else ROOM
@@ -352,7 +357,7 @@ class Sampler:
             displacement=state.displacement + (end - state.positions) if observe else np.zeros(end.shape),
             sampled_steps=state.sampled_steps + steps if observe else 0,
         )
-        return after, _Observed(*(buffer[:count] for buffer in buffers))
+        return after, jax.tree.map(lambda buffer: buffer[:count], buffers)
 
     def _settle(
         self, kind: str, capacity: int, skin: float, arguments: Callable[[], tuple[Any, ...]], *, where: str
@@ -428,7 +433,16 @@ class Sampler:
             r_max=self.r_max,
             n_per_species=self.system.n_per_species,
             volume=self.system.volume,
+            positions=self._kept(blocks),
         )
+
+    def _kept(self, blocks: list[_Observed]) -> np.ndarray | None:
+        """Positions of frames, (frames, N, 3), in their order."""
+        if not self.positions:
+            return None
+        n = self.system.n_atoms
+        kept = [b.positions for b in blocks] or [np.zeros((0, self.replicas, n, 3), self.dtype)]
+        return np.concatenate(kept).swapaxes(0, 1).reshape(-1, n, 3)
 
     def _kinetic_temperature(self, kinetic: np.ndarray) -> np.ndarray:
         """Temperature (K) of kinetic energies (eV) of the whole box."""
@@ -507,7 +521,7 @@ class Sampler:
                     observe, self._each(observation), lambda *_: nothing, walk.state, walk.neighbors
                 )
                 kinetic = jnp.sum(walk.state.momentum**2, axis=2) / (2 * masses)
-                new = _Observed(counts, kinetic, energy, virial)
+                new = _Observed(counts, kinetic, energy, virial, walk.state.position if self.positions else None)
                 return walk, jax.tree.map(lambda buffer, x: buffer.at[index].set(x), buffers, new)
 
             neighbors = lists(positions)
@@ -612,7 +626,9 @@ class Sampler:
     def _buffers(self) -> _Observed:
         frames = (self.frames_per_block, self.replicas)
         atoms = jnp.zeros((*frames, self.system.n_atoms), self.dtype)
-        return _Observed(jnp.zeros((*frames, _n_pairs(self.system), self.n_bins), jnp.float32), atoms, atoms, atoms)
+        counts = jnp.zeros((*frames, _n_pairs(self.system), self.n_bins), jnp.float32)
+        positions = jnp.zeros((*atoms.shape, 3), self.dtype) if self.positions else None
+        return _Observed(counts, atoms, atoms, atoms, positions)
 
 
 def optimal_skin(cutoff: float, step_length: float, cost: float = 1.0) -> float:

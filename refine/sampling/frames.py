@@ -1,6 +1,7 @@
 """Sampled frames: what is kept of a trajectory, and the error of averages over correlated frames.
 
-A frame is reduced to its pair-distance counts and a few energies as soon as it is made; positions are not stored.
+A frame is reduced to its pair-distance counts and a few energies as soon as it is made; positions are kept only where
+a rule needs the base model's energies of stored frames under other parameters.
 """
 
 from __future__ import annotations
@@ -8,14 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from kernels.shells import ideal_pair_counts
 from refine.units import BOLTZMANN, PRESSURE_UNIT
-
-_PER_FRAME = ("counts", "energy", "virial", "temperature", "replica")
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,7 @@ class Frames:
     temperature: (frames,) float64, kinetic temperature, K.
     replica: (frames,) int64, which replica a frame belongs to.
     r_max: Å.  n_per_species: atoms of each species, in order.  volume: Å^3.
+    positions: (frames, N, 3), Å, within the cell or not; None: not kept.
     """
 
     counts: np.ndarray
@@ -40,6 +40,7 @@ class Frames:
     r_max: float
     n_per_species: tuple[int, ...]
     volume: float
+    positions: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         frames, pairs, bins = self.counts.shape
@@ -52,8 +53,17 @@ class Frames:
             if getattr(self, name).shape != (frames,):
                 raise ValueError(f"{name} has shape {getattr(self, name).shape}; there are {frames} frames")
 
+        if self.positions is not None and self.positions.shape != (frames, self.n_atoms, 3):
+            raise ValueError(f"positions have shape {self.positions.shape}; expected {(frames, self.n_atoms, 3)}")
+
     def __len__(self) -> int:
         return len(self.energy)
+
+    @property
+    def per_frame(self) -> tuple[str, ...]:
+        """Names of the arrays that have an entry for every frame."""
+        names = ("counts", "energy", "virial", "temperature", "replica")
+        return names if self.positions is None else (*names, "positions")
 
     @property
     def n_atoms(self) -> int:
@@ -90,12 +100,13 @@ class Frames:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Every field as an array, for a checkpoint."""
-        return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: np.asarray(value) for name, value in values.items() if value is not None}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Self:
         """The inverse of `to_arrays`, bit for bit."""
-        values = {field.name: np.asarray(arrays[field.name]) for field in fields(cls)}
+        values = {field.name: np.asarray(arrays[field.name]) for field in fields(cls) if field.name in arrays}
         return cls(
             counts=values["counts"],
             energy=values["energy"],
@@ -105,6 +116,7 @@ class Frames:
             r_max=float(values["r_max"]),
             n_per_species=tuple(int(n) for n in values["n_per_species"]),
             volume=float(values["volume"]),
+            positions=values.get("positions"),
         )
 
 
@@ -120,17 +132,20 @@ def concatenate(parts: Sequence[Frames]) -> Frames:
             first.volume,
             first.counts.shape[1:],
         )
-        if not same:
+        if not same or (part.positions is None) != (first.positions is None):
             raise ValueError("frames of different boxes, species or bins cannot be concatenated")
-    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _PER_FRAME}
-    return Frames(**joined, r_max=first.r_max, n_per_species=first.n_per_species, volume=first.volume)
+    return _with(first, {n: np.concatenate([getattr(part, n) for part in parts]) for n in first.per_frame})
 
 
 def by_replica(parts: Sequence[Frames]) -> Frames:
     """Successive pieces of the same trajectories as one, replica after replica."""
     joined = concatenate(parts)
     order = np.argsort(joined.replica, kind="stable")
-    return replace(joined, **{name: getattr(joined, name)[order] for name in _PER_FRAME})
+    return _with(joined, {name: getattr(joined, name)[order] for name in joined.per_frame})
+
+
+def _with(frames: Frames, arrays: dict[str, Any]) -> Frames:
+    return replace(frames, **arrays)
 
 
 def jackknife(counts: np.ndarray, statistic: Callable[[np.ndarray], float], blocks: int) -> float:

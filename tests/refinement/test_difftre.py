@@ -27,7 +27,8 @@ def hidden(liquid: PoissonLiquid, sigma: float = 0.002, **curve):
 class Shape:
     """A base energy p_0 Σ h exp(-(r - 4.6)^2/0.5) + p_1^2 Σ h exp(-(r - 6)^2), known exactly."""
 
-    def __init__(self, liquid: PoissonLiquid):
+    def __init__(self, liquid: PoissonLiquid, units=(1.0, 1.0)):
+        self.units = np.array(units)
         r = liquid.box.centres
         self.shapes = np.array([np.exp(-((r - 4.6) ** 2) / 0.5), np.exp(-((r - 6.0) ** 2))])
 
@@ -142,13 +143,13 @@ def test_several_optimisers_descend(liquid, name, rate):
 
 def test_base_parameters_are_found(liquid):
     """Samples made with the parameters of the moment; both come within 5 % of what made the data, from 30 and 20 %."""
-    model = Shape(liquid)
     true = np.array([0.1 * liquid.kt, np.sqrt(0.05 * liquid.kt)])
 
     def added(p):
         return lambda r: p[0] * np.exp(-((r - 4.6) ** 2) / 0.5) + p[1] ** 2 * np.exp(-((r - 6.0) ** 2))
 
     start = true * [0.7, 0.8]
+    model = Shape(liquid, start)
     target = liquid.target(liquid.mean_counts(liquid.basis(), added(true)), 0.001)
     problem = Problem((target,), (TEMPERATURE,), (model,), start)
     rule = DiffTRe(learning_rate=0.02, inner_steps=6, parameters=("epsilon", "sigma"))

@@ -6,6 +6,7 @@ digits of a float32 energy and changes no force and no ensemble average. `MaceFo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -37,6 +38,9 @@ class SiteModel(Protocol):
     precision: str
     isolated: NDArray[np.float64]
     params: Any
+
+    def load(self, changed: Mapping[str, Any]) -> Any:
+        """`params` with some arrays of the model changed."""
 
     def energies_and_gradients(
         self, params: Any, vectors: jax.Array, senders: jax.Array
@@ -76,11 +80,11 @@ class MaceForceField:
         """Σ E0 of the atoms, eV, in float64: what the energies leave out."""
         return float(np.dot(self.model.isolated, self.n_per_species))
 
-    def params(self, correction: PairCorrection | None) -> MaceParams:
-        """The weights, which are always the same arrays, and the table of the correction."""
-        return MaceParams(
-            self.model.params, correction_table(self.radii, self.n_per_species, correction, self.precision)
-        )
+    def params(self, correction: PairCorrection | None, base: Mapping[str, Any] | None = None) -> MaceParams:
+        """The weights and the table of the correction; base: arrays in place of the model's own, by name, for weights
+        that are refined."""
+        weights = self.model.params if base is None else self.model.load(base)
+        return MaceParams(weights, correction_table(self.radii, self.n_per_species, correction, self.precision))
 
     def forces(self, params: MaceParams, positions: jax.Array, neighbors: NeighborList, cell: jax.Array) -> jax.Array:
         """(N, 3), eV/Å."""

@@ -86,11 +86,17 @@ class Mace:
         self._head = _head(self.architecture, head, checkpoint.origin)
         self._couplings = [_couplings(layer) for layer in self.architecture.layers]
         self.isolated: NDArray[np.float64] = checkpoint.weights["energies"][self._head, self._rows]
-        params = self.prepare(checkpoint.weights)
+        self._sample_network = jax.jit(self._values_and_slopes, static_argnums=0)
+        self._weights = checkpoint.weights
+        self.params = self.load({})
+
+    def load(self, changed: Mapping[str, Any]) -> Any:
+        """`params` with some arrays of `Checkpoint.weights` changed; a second call compiles nothing."""
+        params = self.prepare({**self._weights, **changed})
         if self.table:
             params = self._tabulated(params)
-        with jax.enable_x64(precision == "float64"):
-            self.params = jax.tree.map(lambda leaf: jnp.asarray(leaf, precision), params)
+        with jax.enable_x64(self.precision == "float64"):
+            return jax.tree.map(lambda leaf: jnp.asarray(leaf, self.precision), params)
 
     def prepare(self, weights: Mapping[str, Any], xp: Any = np) -> dict[str, Any]:
         """The parameters of an evaluation without tables, from `Checkpoint.weights`.
@@ -206,23 +212,28 @@ class Mace:
         contact = params["contact"].ravel()[:, None] if self.architecture.agnesi is not None else None
         rows = 1 if contact is None else len(contact)
 
-        @functools.partial(jax.jit, static_argnums=0)
-        def values_and_slopes(layer: Layer, own: Any, r: jax.Array) -> tuple[jax.Array, jax.Array]:
-            def network(r: jax.Array) -> jax.Array:
-                a, density = self._network(layer, own, *self._features(params["bessel"], r, contact))
-                return a if density is None else jnp.concatenate([a, density[..., None]], axis=-1)
-
-            return jax.jvp(network, (r,), (jnp.ones_like(r),))
-
         layers = []
         r = np.broadcast_to(sampling_points(self.cutoff), (rows, FINEST + 1))
         for layer, own in zip(self.architecture.layers, params["layers"], strict=True):
             kept = {key: value for key, value in own.items() if key not in ("radial", "density")}
             network = {key: value for key, value in own.items() if key not in kept}
             with jax.enable_x64(True):
-                values, slopes = jax.device_get(values_and_slopes(layer, network, jnp.asarray(r)))
+                values, slopes = jax.device_get(
+                    self._sample_network(layer, network, params["bessel"], contact, jnp.asarray(r))
+                )
             layers.append(kept | {"table": tabulate(values, slopes, self.cutoff)})
         return {**params, "layers": layers}
+
+    def _values_and_slopes(
+        self, layer: Layer, own: Any, bessel: jax.Array, contact: Any, r: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """The radial network of a layer, its density last where there is one, and its derivative by r."""
+
+        def network(r: jax.Array) -> jax.Array:
+            a, density = self._network(layer, own, *self._features(bessel, r, contact))
+            return a if density is None else jnp.concatenate([a, density[..., None]], axis=-1)
+
+        return jax.jvp(network, (r,), (jnp.ones_like(r),))
 
     def _prepare_readout(self, layer: Layer, of: Any) -> list[Any]:
         if layer.readout == "linear":

@@ -8,7 +8,7 @@ in it, so only files that are trusted belong here; `refine.potentials.mace.check
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,14 @@ class MaceJax:
             self._graph, state = _converted(path, precision)
             leaves, self._tree = jax.tree.flatten(state)
             self.params = [jnp.asarray(leaf) for leaf in leaves]
+
+    def load(self, changed: Mapping[str, Any]) -> Any:
+        """Other weights are not supported: InputError."""
+        raise InputError(
+            "the weights of a model cannot be refined with this backend",
+            where="[model] backend",
+            fix='use backend = "refine"',
+        )
 
     def site_energies(self, params: Any, vectors: jax.Array, senders: jax.Array) -> jax.Array:
         """As `Mace.site_energies`."""
