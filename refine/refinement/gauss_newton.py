@@ -32,8 +32,7 @@ from refine.refinement.identifiability import determination
 from refine.refinement.linearisation import Linearisation, Rows, by_state
 from refine.refinement.posterior import SmoothnessPrior, posterior
 from refine.refinement.problem import Problem, Sample, Update
-from refine.refinement.statistics import Pool, pool
-from refine.units import BOLTZMANN
+from refine.refinement.statistics import Extrapolation, pool, step_size
 
 Array = NDArray[np.float64]
 
@@ -215,12 +214,13 @@ class GaussNewton:
         ordered = (
             [*samples[:current], *samples[current + 1 :], samples[current]] if self.pooling else [samples[current]]
         )
-        pools = [pool(problem, ordered, s, correction) for s in range(len(problem.temperatures))]
+        newest = samples[current].frames
         base = samples[0].frames[0]
         prior = SmoothnessPrior.build(correction, base.centres, base.pair_distribution(), self.length)
         states = by_state(problem)
-        responses = [pools[s].response(targets) for s, targets in states]
-        kt = float(np.mean([problem.kt(s) for s in range(len(pools))]))
+        responses = [Extrapolation.build(problem, ordered, s, correction).response(targets) for s, targets in states]
+        kts = [problem.kt(s) for s in range(len(newest))]
+        kt = float(np.mean(kts))
         fit = Linearisation(problem, states, responses, prior, kt, theta, memory, self._fixed_amplitudes(correction))
 
         delta = np.zeros_like(theta)
@@ -228,7 +228,7 @@ class GaussNewton:
         for _ in range(4):  # Σ depends on the step and the step on Σ; three rounds settle it to a few per cent
             result = fit.maximise_evidence(delta)
             delta = result.mean[: len(theta)] - theta
-            size = max(step_size(correction, delta, p) for p in pools)
+            size = max(step_size(correction, delta, f, k) for f, k in zip(newest, kts, strict=True))
             shortening = min(1.0, float(memory["trust_radius"]) / size) if size > 0.0 else 1.0
             delta = shortening * delta
         full = result.mean[: len(theta)] - theta
@@ -250,7 +250,7 @@ class GaussNewton:
             mahalanobis=float(full @ np.linalg.solve(fit.statistical_covariance(), full)),
             determined=known.determined,
             size=float(shortening * size),
-            effective_sample_size=min(p.effective_sample_size for p in pools),
+            effective_sample_size=min(r.effective_sample_size for r in responses),
             amplitudes=fit.amplitudes.tolist(),
             noise_factors=fit.noise_factors.tolist(),
             tempering=fit.tempering,
@@ -267,18 +267,6 @@ class GaussNewton:
                 fit.amplitudes * kt,
             ),
         )
-
-
-def step_size(correction: PairCorrection, delta: Array, pooled: Pool) -> float:
-    """rms of delta phi over the sampled pairs within r_cut, kT."""
-    edges = pooled.counts[-1].edges
-    centres = 0.5 * (edges[1:] + edges[:-1])
-    change = correction.with_theta(delta).at(pooled.kt / BOLTZMANN)
-    counts = pooled.mean_counts()
-    pairs = list(correction.active_pairs)
-    dphi = np.einsum("pbk,pk->pb", change.binned_basis(edges), change.coefficients)[pairs]
-    h = counts[pairs] * (centres < correction.basis.r_cut)
-    return float(np.sqrt((h * dphi**2).sum() / h.sum()) / pooled.kt)
 
 
 @dataclass(frozen=True)
