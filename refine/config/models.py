@@ -288,9 +288,7 @@ class Refinement(Table):
     trust_radius: Annotated[Number, Field(gt=0, le=100)] = Field(
         0.3, description="`gauss-newton`: first limit on the rms change of φ over sampled pairs, in kT."
     )
-    pooling: Switch = Field(
-        True, description="`gauss-newton`: reweight the frames of earlier iterations into each update (MBAR)."
-    )
+    pooling: Switch = Field(True, description="`gauss-newton`: use the frames of earlier iterations in each update.")
     damping: Annotated[Number, Field(gt=0, le=1)] = Field(1.0, description="`ibi`: share of each update that is made.")
     pressure: Annotated[Number, Field(ge=-100, le=1000)] | None = Field(
         None, description="`ibi`: pressure in GPa that the correction is held to. Default: no constraint."

@@ -3,7 +3,8 @@
 One update, from samples alone:
 
 1. judge the previous step by its gain: actual over predicted decrease of chi^2, with the sampling error of the former;
-2. linearise about the newest accepted sample: y(theta + delta) = <y> + J delta, frames of all samples pooled by MBAR;
+2. linearise about the newest accepted sample: y(theta + delta) = <y> + J delta, all samples carried there
+   (`extrapolation`);
 3. noise Σ = Σ_measured + Var(<y> + J delta) + Σ_linear: the Jacobian is itself an estimate, and without its noise the
    prior is chosen too weak and ripples at the knot spacing appear; Σ_linear, a tenth of the mean squared misfit beyond
    noise, says that a linear model is not to be trusted better than to a third of the present misfit, and is gone at the
@@ -28,11 +29,12 @@ from numpy.typing import NDArray
 
 from refine.errors import InputError
 from refine.potentials.pair import PairCorrection
+from refine.refinement.extrapolation import Extrapolation, step_size
 from refine.refinement.identifiability import determination
 from refine.refinement.linearisation import Linearisation, Rows, by_state
 from refine.refinement.posterior import SmoothnessPrior, posterior
 from refine.refinement.problem import Problem, Sample, Update
-from refine.refinement.statistics import Extrapolation, pool, step_size
+from refine.refinement.statistics import pool
 
 Array = NDArray[np.float64]
 
@@ -59,7 +61,7 @@ class GaussNewton:
         smoothness: "auto" (evidence), or the prior's standard deviation of phi is kT/smoothness; by pair ("Fe-O") where
             it is a table, and by evidence for pairs that are not in it.
         final_factor: length of the confirming samples in units of the ordinary ones.
-        pooling: whether the frames of earlier samples enter, reweighted by MBAR.
+        pooling: whether earlier samples enter (`extrapolation`).
     """
 
     trust_radius: float = 0.3

@@ -23,18 +23,11 @@ from refine.potentials.pair import PairCorrection
 from refine.refinement.problem import Problem, Sample, Target
 from refine.refinement.reweighting import effective_sample_size, mbar_weights
 from refine.sampling.frames import Frames, correlation_time
-from refine.units import BOLTZMANN
 
 Array = NDArray[np.float64]
 
 BLOCKS = 10
 """Blocks of a sample for the errors of quantities that are not linear in the counts."""
-
-NONLINEAR = 0.1
-"""Squared share of a linear change that is not linear: a linear model is trusted to a third of what it predicts."""
-
-LINEAR = 0.3
-"""Size of a change of phi, rms over sampled pairs in kT, at which half of the weight of a Jacobian is gone."""
 
 FEWEST_TIMES = 4.0
 """Inefficiencies that a run is taken to hold at least: with fewer its error cannot be known."""
@@ -203,89 +196,3 @@ def pool(problem: Problem, samples: Sequence[Sample], state: int, correction: Pa
     sizes = np.array([len(f.counts) for f in frames])
     weights = mbar_weights(reduced, sizes, numbers @ correction.theta / kt)
     return Pool(frames, numbers, weights, kt)
-
-
-@dataclass(frozen=True)
-class Extrapolation:
-    """Frames of several samples of one state; the mean curves of each are carried to one correction by linear response.
-
-    With theta_i of sample i, <y>_i its mean curves and d_i = theta - theta_i
-
-        y(theta) = Σ_i a_i (<y>_i + J d_i),   J = Σ_i b_i J_i,   J_i = -beta Cov_i(y, N)
-
-    Reweighting the same frames is exact, but the effective number that it leaves falls exponentially with the number of
-    atoms: in a box of a few hundred only the newest sample counts. Means of curves depend on theta almost linearly. What
-    is not linear is taken to be a share of |J d_i|^2, in the space of the curves, that grows with the square of the way
-    in kT up to `NONLINEAR`. a_i are those of the least variance of y(theta), the noise of <y>_i and of J and that
-    together; b_i fall with the way in kT.
-
-    Attributes:
-        frames: of each sample, the one at the correction last.
-        numbers: N, (all frames, len(theta)).
-        ways: d_i, (samples, len(theta)), eV.
-        sizes: (samples,), rms of d_i in kT over sampled pairs.
-        kt: eV.
-    """
-
-    frames: tuple[Frames, ...]
-    numbers: Array
-    ways: Array
-    sizes: Array
-    kt: float
-
-    @classmethod
-    def build(
-        cls, problem: Problem, samples: Sequence[Sample], state: int, correction: PairCorrection
-    ) -> Extrapolation:
-        """samples: the one that was sampled with the correction last."""
-        frames = tuple(sample.frames[state] for sample in samples)
-        numbers = coefficient_counts(frames, correction, problem.temperatures[state])
-        kt = problem.kt(state)
-        ways = np.array([correction.theta - sample.correction.theta for sample in samples])
-        sizes = np.array([step_size(correction, way, frames[-1], kt) for way in ways])
-        return cls(frames, numbers, ways, sizes, kt)
-
-    def response(self, targets: Sequence[Target]) -> Response:
-        """Prediction and Jacobian of targets of this state, one after the other in one vector."""
-        lengths = [len(f) for f in self.frames]
-        ends = np.cumsum(lengths)
-        parts = tuple(slice(int(end - n), int(end)) for end, n in zip(ends, lengths, strict=True))
-        y = np.concatenate([np.hstack([t.predict(f.counts) for t in targets]) for f in self.frames])
-        means = np.array([y[part].mean(axis=0) for part in parts])
-        dy = np.concatenate([y[part] - mean for part, mean in zip(parts, means, strict=True)])
-        dn = np.concatenate([self.numbers[part] - self.numbers[part].mean(axis=0) for part in parts])
-        beta = 1.0 / self.kt
-        slopes = np.array(lengths) / (1.0 + (self.sizes / LINEAR) ** 2)
-        slopes /= slopes.sum()
-        slope_weights = np.repeat(slopes / lengths, lengths)
-        jacobian = -beta * (dy * slope_weights[:, None]).T @ dn
-
-        own = [statistical_inefficiency(y[part], f.replica) for part, f in zip(parts, self.frames, strict=True)]
-        inefficiency = np.average(own, axis=0, weights=lengths)
-        noise = np.array(
-            [inefficiency * (dy[part] ** 2).mean(axis=0) / n for part, n in zip(parts, lengths, strict=True)]
-        )
-        bent = NONLINEAR * np.minimum(1.0, (self.sizes / LINEAR) ** 2)[:, None] * (self.ways @ jacobian.T) ** 2
-        scale = noise[-1] + np.concatenate([np.diag(t.covariance) / t.weight for t in targets])
-        # of J d_i, for each pair of samples, beside what each sample has for itself
-        along = dn @ self.ways.T * slope_weights[:, None]
-        of_slope = beta**2 * along.T @ (along * (dy**2 @ (inefficiency / scale) / len(scale))[:, None])
-        errors = of_slope + np.diag(((noise + bent) / scale).mean(axis=1))
-        shares = np.maximum(np.linalg.solve(errors, np.ones(len(lengths))), 0.0)
-        shares /= shares.sum()
-        displacement = shares @ self.ways
-        carried = Carried(slope_weights, displacement, parts, shares**2 @ bent)
-        weights = np.repeat(shares / lengths, lengths)
-        return Response(
-            shares @ means + jacobian @ displacement, jacobian, beta, weights, dy, dn, inefficiency, carried
-        )
-
-
-def step_size(correction: PairCorrection, delta: Array, frames: Frames, kt: float) -> float:
-    """rms of delta phi over the sampled pairs within r_cut, kT."""
-    centres = frames.centres
-    change = correction.with_theta(delta).at(kt / BOLTZMANN)
-    pairs = list(correction.active_pairs)
-    dphi = np.einsum("pbk,pk->pb", change.binned_basis(frames.edges), change.coefficients)[pairs]
-    h = frames.counts.mean(axis=0, dtype=np.float64)[pairs] * (centres < correction.basis.r_cut)
-    return float(np.sqrt((h * dphi**2).sum() / h.sum()) / kt)

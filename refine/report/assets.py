@@ -154,7 +154,7 @@ sampling noise and the smoothness prior. Where the band is as wide as φ itself,
 no pair was seen and φ only continues.</dd>
 <dt>gain</dt><dd>actual over predicted decrease of χ²; near 1 the linear model of a step was right. A step that made
 things worse is rejected: the potential and the configuration go back.</dd>
-<dt>effective sample</dt><dd>frames that still count after reweighting to the next potential. It is shown as
-information; the length of a step is steered by the gain.</dd>
+<dt>effective sample</dt><dd>frames, of all samples, that the averages of an update rest on, unequal weights counted.
+It is shown as information; the length of a step is steered by the gain.</dd>
 </dl>
 """

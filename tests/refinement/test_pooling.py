@@ -7,7 +7,8 @@ alone give its mean curves and its Jacobian the error that all give together.
 import numpy as np
 import pytest
 
-from refine.refinement.statistics import Extrapolation, pool
+from refine.refinement.extrapolation import Extrapolation
+from refine.refinement.statistics import pool
 
 from .conftest import PoissonLiquid, problem_of
 
