@@ -9,9 +9,9 @@ One update, from samples alone:
    prior is chosen too weak and ripples at the knot spacing appear; Σ_linear, a tenth of the mean squared misfit beyond
    noise, says that a linear model is not to be trusted better than to a third of the present misfit, and is gone at the
    solution;
-4. strength of the prior, one amplitude per species pair, and the noise of curves that state none: maximum evidence;
-   the covariance that is reported is averaged over the amplitudes that the evidence leaves possible, and the sampling
-   noise of the Jacobian does not count as information in it;
+4. noise of curves that state none: maximum evidence; strength of the prior, one amplitude per species pair: evidence;
+   mean and covariance are averaged over the amplitudes that the evidence leaves possible, and the sampling noise of
+   the Jacobian does not count as information in the covariance;
 5. step to the posterior mean, shortened to the trust radius.
 
 Not steered by effective sample size: that falls exponentially with the number of atoms, while the linear response of
@@ -226,18 +226,15 @@ class GaussNewton:
         fit = Linearisation(problem, states, responses, prior, kt, theta, memory, self._fixed_amplitudes(correction))
 
         delta = np.zeros_like(theta)
-        shortening = 1.0
         for _ in range(4):  # Σ depends on the step and the step on Σ; three rounds settle it to a few per cent
-            result = fit.maximise_evidence(delta)
-            delta = result.mean[: len(theta)] - theta
-            size = max(step_size(correction, delta, f, k) for f, k in zip(newest, kts, strict=True))
+            fit.maximise_evidence(delta)
+            result = fit.averaged()
+            full = result.mean[: len(theta)] - theta
+            size = max(step_size(correction, full, f, k) for f, k in zip(newest, kts, strict=True))
             shortening = min(1.0, float(memory["trust_radius"]) / size) if size > 0.0 else 1.0
-            delta = shortening * delta
-        full = result.mean[: len(theta)] - theta
-        unbiased = fit.without_noise()
-        known = posterior(unbiased, fit.root())
-        everything = fit.averaged_covariance(unbiased, result.mean)
-        covariance = everything[: len(theta), : len(theta)]
+            delta = shortening * full
+        known = posterior(fit.without_noise(), fit.root())
+        covariance = result.covariance[: len(theta), : len(theta)]
         predicted: list[Array] = [np.empty(0)] * len(problem.targets)
         for (_, targets), response in zip(states, responses, strict=True):
             rows = Rows.build(targets, fit.memory(), problem)
@@ -245,7 +242,7 @@ class GaussNewton:
             for target, part in zip(targets, rows.split(curve), strict=True):
                 predicted[problem.targets.index(target)] = part
         scales, backgrounds = fit.nuisances(result.mean)
-        errors = fit.nuisances(np.sqrt(np.diag(everything)), departures=True)
+        errors = fit.nuisances(np.sqrt(np.diag(result.covariance)), departures=True)
         return _Step(
             correction=correction.with_theta(theta + delta),
             covariance=covariance,

@@ -102,7 +102,7 @@ class Rows:
 
 
 class Linearisation:
-    """Evidence over prior amplitudes and noise factors, and the posterior at its maximum."""
+    """Evidence over prior amplitudes and noise factors, and the posterior that follows."""
 
     def __init__(
         self,
@@ -162,7 +162,7 @@ class Linearisation:
             backgrounds.append(background)
         return scales, backgrounds
 
-    def maximise_evidence(self, delta: Array) -> Posterior:
+    def maximise_evidence(self, delta: Array) -> None:
         """Climb the evidence over the grids of amplitudes and noise factors, Σ taken for the step delta."""
         self.sampling = [r.noise(delta) for r in self.responses]
         self.normal = self._normal()
@@ -179,7 +179,6 @@ class Linearisation:
             for move in moves:
                 climbed = self._climb(*move, best)
                 improved, best = improved or climbed > best, climbed
-        return posterior(self.normal, self._root(self.amplitudes))
 
     def _with_common(self, amplitude: float) -> Array:
         changed = self.amplitudes.copy()
@@ -291,15 +290,18 @@ class Linearisation:
         self.tempering, self.normal = tempering, normal
         return found[: len(self.theta), : len(self.theta)]
 
-    def averaged_covariance(self, unbiased: NormalEquations, mean: Array) -> Array:
-        """Covariance about `mean` of all parameters when the amplitudes are as uncertain as the evidence leaves them.
+    def averaged(self) -> Posterior:
+        """Mean and covariance of all parameters when the amplitudes are as uncertain as the evidence leaves them.
 
-        Gibbs sampling on the grid of amplitudes, always with the same random numbers: every kept draw a adds its own
-        covariance and the square of (its mean - `mean`).
+        The most probable amplitude alone is too small where the data say little, and the mean at it stays too near to
+        the base model. Gibbs sampling on the grid of amplitudes, always with the same random numbers; the covariance is
+        the mean of those of the kept draws and the covariance of their means.
         """
         amplitudes, rng = self.amplitudes.copy(), np.random.default_rng(0)
+        unbiased = self.without_noise()
         unit = self.normal.in_units_of(self._root(np.ones_like(amplitudes)))
-        total, kept = np.zeros_like(unbiased.gram), 0
+        means: list[Array] = []
+        covariance, determined = np.zeros_like(unbiased.gram), 0.0
         sweeps = max(2, DRAWS // len(AMPLITUDES)) if self.open else 1
         for sweep in range(sweeps):
             for p in self.open:
@@ -311,10 +313,12 @@ class Linearisation:
             if 5 * sweep < sweeps and sweeps > 1:  # forget the start
                 continue
             root = self._root(amplitudes)
-            shift = posterior(self.normal, root).mean - mean
-            total += posterior(unbiased, root).covariance + np.outer(shift, shift)
-            kept += 1
-        return total / kept
+            known = posterior(unbiased, root)
+            means.append(posterior(self.normal, root).mean)
+            covariance, determined = covariance + known.covariance, determined + known.determined
+        kept, mean = len(means), np.mean(means, axis=0)
+        off = np.array(means) - mean
+        return Posterior(mean, (covariance + off.T @ off) / kept, determined / kept)
 
     def linearised(self) -> list[Linearised]:
         """Every target by itself, linear in theta, its own scale and background marginalised into its noise."""

@@ -1,7 +1,7 @@
-"""A binary mixture refined against x-ray and neutron S(Q) together comes back.
+"""Binary mixtures refined against x-ray and neutron S(Q) together come back.
 
-The hidden corrections are draws of 0.1 kT; the measurement comes from 686 atoms, another seed, and has noise of 0.02 on
-every point; the fit uses 300 atoms. Fixed seeds; the bands are those of 68 and 95 %.
+Three hidden corrections, draws of 0.1 kT; the measurements come from 686 atoms, another seed, and have noise of 0.02 on
+every point; the fits use 300 atoms. Fixed seeds; the bands are those of 68 and 95 %.
 """
 
 from __future__ import annotations
@@ -15,39 +15,44 @@ from . import mixture
 
 pytestmark = pytest.mark.slow
 
-SEED, FRAMES = 3, 600
+SEEDS, FRAMES = (3, 4, 5), 600
 laboratory = mixture.Laboratory()
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("mixture")
-    laboratory.measure(path, mixture.random_correction(SEED), 1000 + SEED)
-    return path
+def results(tmp_path_factory):
+    found = {}
+    for seed in SEEDS:
+        folder = tmp_path_factory.mktemp(f"mixture{seed}")
+        laboratory.measure(folder, mixture.random_correction(seed), 1000 + seed)
+        found[seed] = mixture.study(folder, seed=seed + 1, sampling={"frames": FRAMES}).run(folder / "out")
+    return found
 
 
-@pytest.fixture(scope="module")
-def result(folder):
-    return mixture.study(folder, seed=SEED + 1, sampling={"frames": FRAMES}).run(folder / "out")
+@pytest.fixture(params=SEEDS)
+def result(results, request):
+    return results[request.param]
 
 
-def test_three_pair_corrections_come_back_within_their_bands(result):
-    """85 % of the points within two standard errors, and a smaller error than no correction in sum.
+def test_three_pair_corrections_come_back_within_their_bands(results):
+    """85 % of the points of three fits within two standard errors, and three quarters of the error before them, in sum.
 
-    One fit has about ten independent directions, so its coverage scatters by 10 %; test_calibration averages 40 fits.
+    A fit has about ten independent directions, so its own coverage scatters by 12 % and that of three by 7 %: 95 % less
+    one and a half of these. test_calibration takes 40 fits.
     """
-    true = mixture.random_correction(SEED)
     inside, error, size = [], [], []
-    for p, start in enumerate((3.3, 3.4, 3.5)):
-        r = np.arange(start, mixture.R_CUT - 0.5, 0.1)
-        off = result.correction.energy(r)[p] - true.energy(r)[p]
-        inside.append(np.abs(off) < 1.96 * band(result.correction, result.covariance, r)[p])
-        error.append(off)
-        size.append(true.energy(r)[p])
+    for seed, result in results.items():
+        true = mixture.random_correction(seed)
+        for p, start in enumerate((3.3, 3.4, 3.5)):
+            r = np.arange(start, mixture.R_CUT - 0.5, 0.1)
+            off = result.correction.energy(r)[p] - true.energy(r)[p]
+            inside.append(np.abs(off) < 1.96 * band(result.correction, result.covariance, r)[p])
+            error.append(off)
+            size.append(true.energy(r)[p])
     covered = np.concatenate(inside).mean()
     assert covered > 0.85, f"{covered:.2f} of the points"
     rms, before = (np.sqrt(np.mean(np.concatenate(x) ** 2)) / mixture.KT for x in (error, size))
-    assert rms < 0.8 * before, f"{rms:.3f} kT left of {before:.3f}"
+    assert rms < 0.75 * before, f"{rms:.3f} kT left of {before:.3f}"
 
 
 def test_both_curves_end_at_their_noise(result):
