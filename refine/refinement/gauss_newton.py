@@ -225,14 +225,20 @@ class GaussNewton:
         kt = float(np.mean(kts))
         fit = Linearisation(problem, states, responses, prior, kt, theta, memory, self._fixed_amplitudes(correction))
 
+        def step_to(mean: Array) -> tuple[Array, float]:
+            """The way there and its size in kT, before it is shortened to the trust radius."""
+            way = mean[: len(theta)] - theta
+            return way, max(step_size(correction, way, f, k) for f, k in zip(newest, kts, strict=True))
+
+        radius = float(memory["trust_radius"])
         delta = np.zeros_like(theta)
         for _ in range(4):  # Σ depends on the step and the step on Σ; three rounds settle it to a few per cent
-            fit.maximise_evidence(delta)
-            result = fit.averaged()
-            full = result.mean[: len(theta)] - theta
-            size = max(step_size(correction, full, f, k) for f, k in zip(newest, kts, strict=True))
-            shortening = min(1.0, float(memory["trust_radius"]) / size) if size > 0.0 else 1.0
-            delta = shortening * full
+            full, size = step_to(fit.maximise_evidence(delta).mean)
+            delta = full * min(1.0, radius / max(size, 1e-12))
+        result = fit.averaged()
+        full, size = step_to(result.mean)
+        shortening = min(1.0, radius / max(size, 1e-12))
+        delta = shortening * full
         known = posterior(fit.without_noise(), fit.root())
         covariance = result.covariance[: len(theta), : len(theta)]
         predicted: list[Array] = [np.empty(0)] * len(problem.targets)

@@ -162,8 +162,8 @@ class Linearisation:
             backgrounds.append(background)
         return scales, backgrounds
 
-    def maximise_evidence(self, delta: Array) -> None:
-        """Climb the evidence over the grids of amplitudes and noise factors, Σ taken for the step delta."""
+    def maximise_evidence(self, delta: Array) -> Posterior:
+        """The posterior where the evidence is largest on the grids of amplitudes and noise factors; Σ is the step's."""
         self.sampling = [r.noise(delta) for r in self.responses]
         self.normal = self._normal()
         if self.fresh:  # from nothing: one common amplitude first, then each by itself
@@ -179,6 +179,7 @@ class Linearisation:
             for move in moves:
                 climbed = self._climb(*move, best)
                 improved, best = improved or climbed > best, climbed
+        return posterior(self.normal, self._root(self.amplitudes))
 
     def _with_common(self, amplitude: float) -> Array:
         changed = self.amplitudes.copy()
