@@ -6,7 +6,7 @@ within the stated 68 and 95 % bands, over all pairs and r from where atoms meet 
 one fit are not independent, so the mean over 40 fits scatters at most as 40 Bernoulli trials do: within two sigma 54 to
 82 % and 88 to 100 %.
 
-    make calibration        about 15 minutes on two quiet cores; COVERAGE=file keeps the numbers of every fit
+    make calibration        about half an hour on two cores; COVERAGE=file keeps the numbers of every fit
 """
 
 from __future__ import annotations

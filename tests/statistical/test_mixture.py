@@ -37,8 +37,8 @@ def result(results, request):
 def test_three_pair_corrections_come_back_within_their_bands(results):
     """85 % of the points of three fits within two standard errors, and three quarters of the error before them, in sum.
 
-    A fit has about ten independent directions, so its own coverage scatters by 12 % and that of three by 7 %: 95 % less
-    one and a half of these. test_calibration takes 40 fits.
+    The coverage of one fit scatters by 7 % (the 40 of test_calibration), that of three by 4 %: 95 % less two and a half
+    of these.
     """
     inside, error, size = [], [], []
     for seed, result in results.items():
