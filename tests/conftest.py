@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,3 +48,17 @@ class PairModel:
 def pair_model() -> Callable[..., PairModel]:
     """pair_model(system, cutoff) -> PairModel."""
     return lambda system, cutoff: PairModel(system.n_per_species, system.orthorhombic, cutoff)
+
+
+@pytest.fixture(scope="module")
+def quick_compilation() -> Iterator[None]:
+    """Programs without most of XLA's optimisation: half of the time where compiling is most of it.
+
+    For modules that test how parts work together. What the optimised programs compute is tested where those parts are:
+    kernels, tests/potentials/mace/test_model.py and test_parity.py, and everything that is statistical.
+    """
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

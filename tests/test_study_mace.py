@@ -18,6 +18,8 @@ from refine.sampling.dynamics import Sampler
 from refine.study import Study
 from tests.potentials.mace.models import random_checkpoint
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 STUDY = """
 title = "Argon by a small MACE model"
 [system]

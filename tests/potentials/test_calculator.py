@@ -17,6 +17,8 @@ from refine.potentials.mace.neutral import write_neutral
 from refine.potentials.pair import PairCorrection, SplineBasis
 from tests.potentials.mace.models import random_checkpoint
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 MODEL = random_checkpoint(3, agnesi=True)
 SKEWED = np.array([[3.9, 0.0, 0.0], [-1.7, 4.4, 0.0], [1.2, 0.9, 5.1]])
 """Å; an atom has neighbours in 124 images of this cell."""

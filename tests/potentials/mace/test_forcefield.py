@@ -24,6 +24,8 @@ from refine.sampling.thermostats import Langevin, VelocityVerlet
 from refine.units import BOLTZMANN
 from tests.potentials.mace.models import random_checkpoint
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 MODEL = random_checkpoint(3, scale=2.0)
 SPECIES, COUNTS = ("O", "Fe"), (5, 4)
 PAIRS = (("O", "O"), ("O", "Fe"), ("Fe", "Fe"))

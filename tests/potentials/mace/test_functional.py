@@ -14,6 +14,8 @@ from refine.errors import InputError
 from refine.potentials.mace.functional import mace
 from tests.potentials.mace.models import random_checkpoint
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 MODEL = random_checkpoint(3, scale=2.0)
 SPECIES = ["Fe", "O", "O", "Fe", "O"]
 BOX = np.array([[6.5, 0.0, 0.0], [-2.4, 5.6, 0.0], [1.3, 1.8, 6.1]])

@@ -17,6 +17,8 @@ from refine.potentials.mace.neutral import write_neutral
 from refine.potentials.mace.second_opinion import MaceJax, compare
 from tests.potentials.mace.models import random_checkpoint
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 MODEL = random_checkpoint(4, channels=2, max_ell=1, heads=("one", "two"))
 
 

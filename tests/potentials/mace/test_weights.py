@@ -18,6 +18,8 @@ from refine.sampling.frames import Frames
 from refine.sampling.structures import System, make_system, packed_positions
 from tests.potentials.mace.models import random_checkpoint
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 CHECKPOINT = random_checkpoint(7, channels=2, max_ell=1, l_hidden=1, r_max=4.0)
 CELLS = {
     "cubic": np.eye(3) * 9.0,
