@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,11 @@ from numpy.typing import NDArray
 from refine.config.models import Model
 from refine.errors import InputError
 from refine.potentials.classical import BASES as CLASSICAL_BASES
-from refine.potentials.classical import base_potential
+from refine.potentials.classical import PairForm, base_potential
+from refine.potentials.classical.by_pair import ByPair
+from refine.potentials.classical.many_body import COST as MANY_BODY_COST
+from refine.potentials.classical.many_body import MANY_BODY, ManyBody, ManyBodySites, many_body
+from refine.potentials.dispersion import D3, DispersionForceField, check_species
 from refine.potentials.forcefield import PairForceField
 from refine.potentials.mace.architecture import Checkpoint
 from refine.potentials.mace.catalogue import find
@@ -21,7 +26,6 @@ from refine.potentials.mace.checkpoint import load
 from refine.potentials.mace.forcefield import MaceForceField, SiteModel
 from refine.potentials.mace.model import Mace
 from refine.potentials.mace.weights import MaceWeights
-from refine.potentials.pair import PairPotential
 from refine.potentials.parameters import ClassicalParameters
 from refine.refinement.problem import BaseEnergy
 
@@ -30,6 +34,9 @@ if TYPE_CHECKING:
     from refine.sampling.structures import System
 
 Array = NDArray[np.float64]
+
+NODES, NODES_REACH = 4096, 9.0
+"""Nodes of a pair table up to so many Å; beyond, more, so that they are as close on the walls of the atoms."""
 
 
 class BaseParameters(BaseEnergy, Protocol):
@@ -77,30 +84,102 @@ class Base(Protocol):
 
 
 class ClassicalBase:
-    """Sums of pair functions."""
+    """Sums of pair functions, with the reciprocal part of an Ewald sum where there are charges."""
 
     def read(
         self, model: Model, species: tuple[str, ...], pairs: tuple[tuple[str, str], ...], cutoff: float
-    ) -> PairPotential:
-        return base_potential(model.base, species, pairs, model.parameters, model.r_cut or cutoff)
-
-    def force_field(
-        self, potential: PairPotential, correction_cutoff: float, system: System, precision: str
-    ) -> PairForceField:
-        return PairForceField(
-            potential, correction_cutoff, system.n_per_species, orthorhombic=system.orthorhombic, precision=precision
+    ) -> PairForm:
+        return base_potential(
+            model.base,
+            species,
+            pairs,
+            model.parameters,
+            model.r_cut or cutoff,
+            truncation=model.truncation,
+            charges=model.charges,
+            ions=model.ions,
+            coulomb=model.coulomb,
+            damping=model.damping,
+            pair_forms=model.pairs,
         )
 
-    def pair_energies(self, potential: PairPotential, r: Array) -> Array:
-        return potential.energy(r)
+    def force_field(
+        self, potential: PairForm, correction_cutoff: float, system: System, precision: str
+    ) -> PairForceField:
+        charged = potential.coulomb
+        ewald = own = None
+        if charged is not None:
+            charged.check_neutral(system.n_per_species)
+            if charged.method == "ewald":
+                ewald = charged.reciprocal(system.n_per_species, system.cell)
+            else:
+                own = charged.own()
+        if potential.truncation == "none" and correction_cutoff > potential.cutoff:
+            raise InputError(
+                f'truncation = "none" leaves a step at {potential.cutoff:g} Å, inside the correction',
+                where="[model]",
+                fix=f"set r_cut to {correction_cutoff:g}, that of the correction, or more",
+            )
+        return PairForceField(
+            potential,
+            correction_cutoff,
+            system.n_per_species,
+            orthorhombic=system.orthorhombic,
+            size=NODES * math.ceil((max(potential.cutoff, correction_cutoff) / NODES_REACH) ** 2),
+            precision=precision,
+            ewald=ewald,
+            own_energy=own,
+        )
 
-    def identity(self, potential: PairPotential) -> str:
-        return ""  # the parameters are in the study file
+    def pair_energies(self, potential: PairForm, r: Array) -> Array:
+        return potential.interaction(r)
+
+    def identity(self, potential: PairForm) -> str:
+        return ""  # the parameters are in the study file, or in this version of refine
 
     def parameters(
-        self, potential: PairPotential, names: tuple[str, ...], system: System, edges: Array
+        self, potential: PairForm, names: tuple[str, ...], system: System, edges: Array
     ) -> ClassicalParameters:
+        if isinstance(potential, ByPair):
+            raise InputError(
+                'parameters of base = "by-pair" cannot be refined',
+                where="[refinement] parameters",
+                fix='use one form for all pairs, or parameters = ["correction"]',
+            )
         return ClassicalParameters(potential, names, edges)
+
+
+class ManyBodyBase:
+    """Stillinger-Weber and Tersoff."""
+
+    def read(
+        self, model: Model, species: tuple[str, ...], pairs: tuple[tuple[str, str], ...], cutoff: float
+    ) -> ManyBody:
+        for key in ("r_cut", "charges", "ions", "coulomb", "damping", "pairs"):
+            if getattr(model, key):
+                raise InputError(f"{model.base} takes no {key}", where=f"[model] {key}", fix="remove it")
+        return many_body(model.base, species, model.parameters)
+
+    def force_field(
+        self, potential: ManyBody, correction_cutoff: float, system: System, precision: str
+    ) -> CorrectedForceField:
+        sites = ManyBodySites(potential, system.species, system.n_per_species, precision)
+        return MaceForceField(sites, correction_cutoff, orthorhombic=system.orthorhombic, cost=MANY_BODY_COST)
+
+    def pair_energies(self, potential: ManyBody, r: Array) -> None:
+        return None
+
+    def identity(self, potential: ManyBody) -> str:
+        return ""
+
+    def parameters(
+        self, potential: ManyBody, names: tuple[str, ...], system: System, edges: Array
+    ) -> ClassicalParameters:
+        raise InputError(
+            f"parameters of {potential.name} cannot be refined",
+            where="[refinement] parameters",
+            fix='only those of pair forms can; use parameters = ["correction"]',
+        )
 
 
 @dataclass(frozen=True)
@@ -167,12 +246,42 @@ def _mace_jax(potential: MacePotential, system: System, precision: str) -> SiteM
 BACKENDS: dict[str, Callable[[MacePotential, System, str], SiteModel]] = {"refine": _refine, "mace-jax": _mace_jax}
 """What `[model] backend` may name."""
 
-BASES: dict[str, Base] = {**dict.fromkeys(CLASSICAL_BASES, ClassicalBase()), "mace": MaceBase()}
+BASES: dict[str, Base] = {
+    **dict.fromkeys(CLASSICAL_BASES, ClassicalBase()),
+    **dict.fromkeys(MANY_BODY, ManyBodyBase()),
+    "mace": MaceBase(),
+}
 """What `[model] base` may name."""
 
 
-def base_of(name: str) -> Base:
-    """The kind of base that `[model] base` names."""
+@dataclass(frozen=True)
+class Dispersed:
+    """Another kind of base with D3(BJ) dispersion on top of whatever it evaluates."""
+
+    kind: Base
+
+    def read(self, model: Model, species: tuple[str, ...], pairs: tuple[tuple[str, str], ...], cutoff: float) -> Any:
+        check_species(species)
+        return self.kind.read(model, species, pairs, cutoff)
+
+    def force_field(
+        self, potential: Any, correction_cutoff: float, system: System, precision: str
+    ) -> CorrectedForceField:
+        base = self.kind.force_field(potential, correction_cutoff, system, precision)
+        return DispersionForceField(base, D3(system.species, system.n_per_species), system.cell)
+
+    def pair_energies(self, potential: Any, r: Array) -> None:
+        return None  # C6 depends on the surroundings
+
+    def identity(self, potential: Any) -> str:
+        return self.kind.identity(potential)  # the study file says that there is dispersion
+
+    def parameters(self, potential: Any, names: tuple[str, ...], system: System, edges: Array) -> BaseParameters:
+        return self.kind.parameters(potential, names, system, edges)
+
+
+def base_of(name: str, dispersion: str = "none") -> Base:
+    """The kind of base that `[model] base` and `dispersion` name."""
     if name not in BASES:
         raise InputError(f"unknown base '{name}'", where="[model] base", fix=f"known: {', '.join(BASES)}")
-    return BASES[name]
+    return BASES[name] if dispersion == "none" else Dispersed(BASES[name])

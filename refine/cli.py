@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 import refine
+from refine.curves_cli import convert, forward
 from refine.errors import RefineError
 from refine.models_cli import models
 
@@ -39,6 +40,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(models, name="models")
+app.command()(forward)
+app.command()(convert)
 
 
 def main() -> None:
@@ -108,6 +111,44 @@ def run(
 
 
 @app.command()
+def prepare(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study file (TOML).")],
+    out: Annotated[Path, typer.Option(help="The structure file to write, .extxyz.")],
+    state: Annotated[
+        str | None, typer.Option(help="State of the study.  [default: the only one]", show_default=False)
+    ] = None,
+    repeat: Annotated[str, typer.Option("--replicate", metavar="A,B,C", help="Copies along the cell's vectors.")] = (
+        "1,1,1"
+    ),
+    settle: Annotated[
+        float | None,
+        typer.Option(min=0, help="Time in ps after replication.  [default: the equilibration]", show_default=False),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed.  [default: the study's]", show_default=False)] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As in refine run.")] = None,
+) -> None:
+    """Make a start structure under the base model: pack, melt and cool, replicate, equilibrate, write."""
+    from rich.console import Console
+
+    from refine.config import StudyConfig
+    from refine.terminal import terminal_progress
+
+    config = StudyConfig.from_toml(study, changes or ())
+    with terminal_progress(Console(highlight=False, stderr=True)) as progress:
+        progress.stage("loading jax", 1)
+        from refine import prepare as preparation
+
+        repeats = preparation.parse_repeats(repeat)
+        preparation.check_target(out, overwrite)
+        made = preparation.prepare(config, state=state, repeats=repeats, seed=seed, settle=settle, progress=progress)
+        made.write(out)
+    for line in made.words():
+        typer.echo(line)
+    typer.echo(f"structure: {out}")
+
+
+@app.command()
 def diagnose(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study file (TOML).")],
     out: Annotated[
@@ -140,6 +181,47 @@ def diagnose(
     for sentence in found.words():
         typer.echo(f"- {sentence}")
     typer.echo(f"numbers: {folder / 'diagnosis.json'}")
+
+
+@app.command()
+def compare(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study file (TOML).")],
+    models: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--models",
+            metavar="FILE",
+            help="A file with a [model] table. Repeatable.  [default: the study's]",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the results.  [default: runs/<name of the study's folder>]", show_default=False),
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(help="Frames of each state.  [default: the study's]", show_default=False)
+    ] = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As in refine run.")] = None,
+) -> None:
+    """Sample several base models, no fit, and rank them against the measurement."""
+    from rich.console import Console
+
+    from refine.config import StudyConfig
+    from refine.terminal import terminal_progress
+
+    config = StudyConfig.from_toml(study, changes or ())
+    with terminal_progress(Console(highlight=False, stderr=True)) as progress:
+        progress.stage("loading jax", 1)
+        from refine import compare as comparison
+        from refine.study import Study
+
+        folder = Study(config).default_out() if out is None else out
+        found = comparison.compare(config, models, out=folder, frames=frames, progress=progress)
+    typer.echo(found.table())
+    typer.echo(f"page: {folder / 'compare.html'}")
+    if found.failed:
+        raise typer.Exit(INPUT_ERROR)
 
 
 @app.command()
@@ -198,6 +280,25 @@ def report(out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a 
     from refine.report import write_report
 
     typer.echo(f"report: {write_report(out)}")
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a finished run.")],
+    to: Annotated[str, typer.Option(help="lammps, ase, openmm or csv.")],
+    folder: Annotated[
+        Path | None, typer.Option(help="Folder for the files.  [default: OUT/export-<to>]", show_default=False)
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="K; for a correction that changes with temperature.", show_default=False),
+    ] = None,
+) -> None:
+    """Write the refined correction for another program."""
+    from refine.export import export as write
+
+    for path in write(out, to, folder, temperature):
+        typer.echo(path)
 
 
 @app.command()

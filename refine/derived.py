@@ -67,7 +67,9 @@ class Propagation:
         return self._errors(values, None if self.covariance is None else self.response)
 
     def _errors(self, values: Array, slope: Array | None) -> tuple[Array, Array]:
-        """values (frames, n), slope (n, len(theta))."""
+        """values (frames, n), slope (n, len(theta)); one frame has no sampling error to tell: NaN."""
+        if len(values) == 1:
+            return np.zeros(values.shape[1]), np.full(values.shape[1], np.nan)
         inefficiency = statistical_inefficiency(values, self.frames.replica)
         sampling = np.sqrt(values.var(axis=0) * inefficiency / len(values))
         if slope is None or self.covariance is None:

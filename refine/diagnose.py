@@ -33,7 +33,8 @@ from refine.scattering.transforms import q_to_r_matrix
 from refine.units import BOLTZMANN
 
 if TYPE_CHECKING:
-    from refine.study import DataSet, Study
+    from refine.datasets import DataSet
+    from refine.study import Study
 
 Array = NDArray[np.float64]
 
@@ -307,12 +308,13 @@ def diagnose(
     return found
 
 
-def sample_base(study: Study, frames: int, progress: Progress) -> tuple[Frames, ...]:
-    """Frames of every state under the base model, started as a run starts."""
+def sample_base(study: Study, frames: int, progress: Progress, *, positions: bool = False) -> tuple[Frames, ...]:
+    """Frames of every state under the base model, started as a run starts. positions: whether they keep them."""
     from refine.sampling.structures import equilibrate
 
     config, correction = study.config.sampling, study.initial_correction()
-    samplers = study.samplers()
+    stages = study.stages_at_volume()
+    samplers = study.samplers(positions=positions)
     per_replica = max(4, math.ceil(frames / config.replicas))
     progress.stage("sampling the base model", len(samplers) * per_replica)
     sampled = []
@@ -320,7 +322,7 @@ def sample_base(study: Study, frames: int, progress: Progress) -> tuple[Frames, 
         temperature = study.problem.temperatures[s]
         params = field.params(correction.at(temperature))
         seed = config.seed + 7919 * s
-        state = equilibrate(sampler, params, temperature, seed, config.equilibration)
+        state = equilibrate(sampler, params, temperature, seed, config.equilibration, stages)
         parts: list[Frames] = []
         done = 0
         while done < per_replica:

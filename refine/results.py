@@ -29,7 +29,8 @@ from refine.sampling.frames import jackknife
 from refine.scattering.metrics import chi_squared
 
 if TYPE_CHECKING:
-    from refine.study import DataSet, Study
+    from refine.datasets import DataSet, Prediction
+    from refine.study import Study
 
 Array = NDArray[np.float64]
 
@@ -112,7 +113,11 @@ def write_outcome(outcome: Outcome, folder: Path) -> Result:
             if data.state == s:
                 free = _nuisance(outcome, data, _fitted(outcome))
                 write_text(folder / "curves" / f"{data.name}.csv", _curve_table(outcome, data, propagation, free))
-    write_text(folder / "result.json", json.dumps(_plain(table), indent=1, allow_nan=False) + "\n")
+        for prediction in outcome.study.predictions:
+            if prediction.state == s:
+                table_text = _prediction_table(outcome, prediction, propagation)
+                write_text(folder / "curves" / f"{prediction.name}.csv", table_text)
+    write_text(folder / "result.json", json.dumps(plain(table), indent=1, allow_nan=False) + "\n")
     refined = outcome.samples[outcome.final].parameters
     if refined is not None:
         outcome.study.parameters[0].write(refined, folder)
@@ -153,6 +158,7 @@ def _result(outcome: Outcome) -> dict[str, Any]:
         "notes": _notes(outcome, factors),
         "determination": outcome.determination,
         "coordination": [row for s in range(len(study.config.states)) for row in _coordination(outcome, s)],
+        "predictions": [_prediction_entry(study, prediction) for prediction in study.predictions],
         "data": [_data_entry(study, data, factors, _nuisance(outcome, data, fitted)) for data in study.datasets],
         "states": [_state_entry(outcome, s) for s in range(len(study.config.states))],
         "seconds": outcome.seconds,
@@ -261,6 +267,7 @@ def _correction_at(outcome: Outcome, correction: PairCorrection, temperature: fl
                 "knots": basis.knots,
                 "coefficients": correction.coefficients[p],
                 "core": float(correction.core[p]),
+                "stiffness": correction.stiffness,
                 "sampled_r": [low, basis.r_cut],
             }
         )
@@ -333,6 +340,20 @@ def _data_entry(study: Study, data: DataSet, factors: dict[str, float], free: Nu
     }
 
 
+def _prediction_entry(study: Study, prediction: Prediction) -> dict[str, Any]:
+    curve = prediction.measurement.curve
+    return {
+        "name": prediction.name,
+        "quantity": curve.quantity,
+        "normalisation": curve.normalisation,
+        "radiation": curve.radiation or "partial",
+        "pair": curve.pair,
+        "state": study.config.states[prediction.state].name,
+        "q_range": [curve.q_min, curve.q_max],
+        "window": curve.window,
+    }
+
+
 def _state_entry(outcome: Outcome, s: int) -> dict[str, Any]:
     study, frames = outcome.study, outcome.samples[outcome.final].frames[s]
     system, state = study.systems[s], study.config.states[s]
@@ -344,6 +365,7 @@ def _state_entry(outcome: Outcome, s: int) -> dict[str, Any]:
         "atoms": dict(zip(system.species, system.n_per_species, strict=True)),
         "cell": system.cell,
         "pressure_GPa": float(frames.pressure().mean()),
+        "schedule": [stage.to_json() for stage in study.stages],
         "frames": len(frames),
     }
 
@@ -382,7 +404,16 @@ def _curve_table(outcome: Outcome, data: DataSet, propagation: Propagation, free
         measurement.shown_in_box,
         free.scale * np.hypot(*propagation.errors(shown.matrix)),
     ]
-    return _csv(["x", "measured", "sigma", "initial", "final", "measured_box", "final_stderr"], columns)
+    return csv_text(["x", "measured", "sigma", "initial", "final", "measured_box", "final_stderr"], columns)
+
+
+def _prediction_table(outcome: Outcome, prediction: Prediction, propagation: Propagation) -> str:
+    """Predicted curve before and after; the final one with its standard error, posterior and sampling together."""
+    shown = prediction.measurement.shown
+    counts = [outcome.samples[k].frames[prediction.state].counts for k in (0, outcome.final)]
+    initial, final = (shown.predict(c.mean(axis=0, dtype=np.float64)) for c in counts)
+    error = np.hypot(*propagation.errors(shown.matrix))
+    return csv_text(["x", "initial", "final", "final_stderr"], [shown.x, initial, final, error])
 
 
 def _g_table(outcome: Outcome, s: int, propagation: Propagation) -> str:
@@ -395,10 +426,10 @@ def _g_table(outcome: Outcome, s: int, propagation: Propagation) -> str:
     for p, (a, b) in enumerate(outcome.study.pairs):
         header += [f"{a}-{b} initial", f"{a}-{b} final", f"{a}-{b} final stderr"]
         columns += [g[0][p], g[1][p], error[p]]
-    return _csv(header, columns)
+    return csv_text(header, columns)
 
 
-def _csv(header: Sequence[str], columns: Sequence[Array]) -> str:
+def csv_text(header: Sequence[str], columns: Sequence[Array]) -> str:
     """Comma-separated text; what is not known is an empty field."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -408,16 +439,16 @@ def _csv(header: Sequence[str], columns: Sequence[Array]) -> str:
     return stream.getvalue()
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON values: arrays as lists, what is not finite as null."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return plain(value.item())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

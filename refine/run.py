@@ -21,11 +21,13 @@ from refine.errors import CheckpointError
 from refine.files import make_folder, write_text
 from refine.potentials.pair import PairCorrection
 from refine.progress import Progress
+from refine.refinement.nuisance import best
 from refine.refinement.problem import MovingRule, Sample, TrajectoryRule
 from refine.results import Outcome, Result, write_outcome
 from refine.sampling.frames import Frames, by_replica
 
 if TYPE_CHECKING:
+    from refine.datasets import DataSet
     from refine.sampling.adjoint import Adjoint
     from refine.sampling.dynamics import MDState
     from refine.sampling.reverse_monte_carlo import ReverseMonteCarlo
@@ -143,14 +145,16 @@ class Run:
         from refine.sampling.structures import equilibrate
 
         config = self.study.config.sampling
-        correction = self.study.initial_correction()
+        correction, stages = self.study.initial_correction(), self.study.stages_at_volume()
+        for stage in stages:
+            self.progress.message(f"schedule: {stage.words()}")
         self.progress.stage("equilibrating", len(self.samplers))
         for s in range(len(self.current), len(self.samplers)):
             field, sampler = self.samplers[s]
             temperature = self.study.problem.temperatures[s]
             params = self.study.force_field_params(field, s, correction)
             seed = config.seed + 7919 * s
-            state = equilibrate(sampler, params, temperature, seed, config.equilibration)
+            state = equilibrate(sampler, params, temperature, seed, config.equilibration, stages)
             self.current.append(state.to_arrays())
             self.progress.advance(1)
             self._save()
@@ -310,8 +314,14 @@ class Run:
 
     def _words(self, row: dict[str, Any], reason: str) -> str:
         counts = [f.counts.mean(axis=0, dtype=np.float64) for f in self.samples[-1].frames]
-        scores = ", ".join(f"{d.name} {d.measurement.r_chi(counts[d.state]):.4f}" for d in self.study.datasets)
+        scores = ", ".join(f"{d.name} {self._r_chi(d, counts[d.state]):.4f}" for d in self.study.datasets)
         return f"iteration {row['iteration']}: R_chi {scores}" + (f"; {reason}" if reason else "")
+
+    def _r_chi(self, data: DataSet, counts: Array) -> float:
+        """As the report has it, at the best scale and background where they are free; what a rule fitted is close."""
+        target = self.study.targets[data.name]
+        free = best(target, target.predict(counts))
+        return data.measurement.r_chi(counts, free.scale, free.background)
 
     def _report(self) -> Result:
         record = self.record

@@ -34,9 +34,10 @@ from refine.scattering.measurement import Measurement
 from refine.scattering.peaks import peak
 
 if TYPE_CHECKING:
+    from refine.datasets import DataSet
     from refine.sampling.dynamics import CorrectedForceField, Sampler
     from refine.sampling.state import MDState
-    from refine.study import DataSet, Study
+    from refine.study import Study
 
 Array = NDArray[np.float64]
 
@@ -255,13 +256,13 @@ class _BaseParameter:
             raise InputError(
                 f"base '{study.config.model.base}' has no parameter '{parameter.name}'",
                 where="[model]",
-                fix='only classical bases have; ask for a coefficient like "Ar-Ar@3.8"',
+                fix='only classical bases without dispersion have; ask for a coefficient like "Ar-Ar@3.8"',
             )
         if parameter.name not in given:
             raise InputError(
                 f"'{parameter.name}' is no parameter of the base",
                 where="[model.parameters]",
-                fix=f"one of {', '.join(given)}",
+                fix=f"one of {', '.join(given)}" if given else "write it there, with the value that the base has",
             )
         entry = given[parameter.name]
         if isinstance(entry, int | float):
@@ -515,7 +516,7 @@ class _Sampling:
     """Equilibrates and samples as a run does."""
 
     def __init__(self, study: Study, sampler: Sampler, temperature: float, progress: Progress) -> None:
-        self.config, self.sampler = study.config.sampling, sampler
+        self.config, self.sampler, self.stages = study.config.sampling, sampler, study.stages_at_volume()
         self.temperature, self.progress = temperature, progress
 
     def run(self, params: Any, seed: int, frames: int, parts: int, label: str) -> _Sampled:
@@ -525,7 +526,7 @@ class _Sampling:
         sampler, began = self.sampler, time.monotonic()
         each = math.ceil(frames / (parts * sampler.replicas))
         self.progress.stage(label, parts)
-        state = equilibrate(sampler, params, self.temperature, seed, self.config.equilibration)
+        state = equilibrate(sampler, params, self.temperature, seed, self.config.equilibration, self.stages)
         pieces, starts = [], []
         for _ in range(parts):
             state, piece = sampler.run(state, params, self.temperature, each)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +18,19 @@ from numpy.typing import NDArray
 
 from refine.bases import base_of
 from refine.config import StudyConfig
+from refine.datasets import read_datasets, read_predictions, target_of
 from refine.errors import InputError
 from refine.files import exclusive
 from refine.potentials.pair import PairCorrection, SplineBasis
 from refine.progress import NullProgress, Progress
 from refine.refinement import make_rule
-from refine.refinement.problem import MovingRule, Problem, Rule, Target
+from refine.refinement.problem import MovingRule, Problem, Rule
 from refine.results import Result
 from refine.run import Run
-from refine.sampling.structures import System, make_system, read_structure
-from refine.scattering.measurement import Box, Fit, ForwardModel, Measurement
+from refine.sampling.schedule import Stage
+from refine.sampling.structures import System
+from refine.scattering.measurement import Box
+from refine.systems import read_systems, stages_of
 from refine.units import BOLTZMANN
 
 if TYPE_CHECKING:
@@ -38,22 +40,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-BACKGROUND_SHARE = 0.1
-"""Default prior of a free background, as a share of the curve's rms signal."""
-
 WALL_STIFFNESS = 1000.0
 """kT/Å^2 of the wall below the sampled range."""
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """One [[data]] entry bound to its state's box."""
-
-    name: str
-    state: int
-    role: str
-    measurement: Measurement
-    fit: Fit
 
 
 class Study:
@@ -68,13 +56,15 @@ class Study:
 
     def __init__(self, config: StudyConfig) -> None:
         self.config = config
-        self.systems = self._read_systems()
+        self.stages = stages_of(config)
+        self.systems = read_systems(config)
         self.species = self.systems[0].species
         self.boxes = [self._box(system) for system in self.systems]
         self.pairs = self.boxes[0].pairs
-        self.datasets = self._read_data()
-        self.targets = {data.name: self._target(data) for data in self.datasets}
-        self.base_kind = base_of(config.model.base)
+        self.datasets = read_datasets(config, self.boxes)
+        self.predictions = read_predictions(config, self.boxes)
+        self.targets = {data.name: target_of(config, self.pairs, data) for data in self.datasets}
+        self.base_kind = base_of(config.model.base, config.model.dispersion)
         self.base: Any = self.base_kind.read(config.model, self.species, self.pairs, config.correction.r_cut)
         own = tuple(name for name in config.refinement.parameters if name != "correction")
         self.parameters = [
@@ -116,9 +106,22 @@ class Study:
             RefineError: what the user can mend; the last good checkpoint stays.
         """
         folder = Path(out) if out is not None else self.default_out()
+        self.stages_at_volume()
+        if not self.problem.targets:
+            raise InputError("there is nothing to fit", where="[[data]]", fix='give at least one data set role = "fit"')
         with exclusive(folder):
             run = Run(self, folder, resume=resume, overwrite=overwrite, progress=progress or NullProgress())
             return run.finish()
+
+    def stages_at_volume(self) -> tuple[Stage, ...]:
+        """The schedule of a start at the density that the study declares; InputError where a stage has a pressure."""
+        if any(stage.pressure is not None for stage in self.stages):
+            raise InputError(
+                "a stage with a pressure changes the density that the state declares",
+                where="[[schedule]] pressure",
+                fix="make the start structure with refine prepare and give it as [system] structure, without schedule",
+            )
+        return self.stages
 
     def default_out(self) -> Path:
         """runs/<name of the study's folder>."""
@@ -126,29 +129,6 @@ class Study:
         return Path("runs") / (name or "study")
 
     # -- construction --------------------------------------------------------------------------------------------------
-
-    def _read_systems(self) -> list[System]:
-        """One system per state, all with the same species in the same order."""
-        config, systems = self.config, []
-        order: tuple[str, ...] | None = None
-        for state in config.states:
-            density, path = config.number_density_of(state), config.structure_of(state)
-            if path is not None:
-                system = read_structure(path, density, species=order)
-            else:
-                assert config.system.species is not None  # the config refuses a study without
-                assert density is not None
-                edge = (sum(config.system.species.values()) / density) ** (1 / 3)
-                system = make_system(dict(config.system.species), np.eye(3) * edge)
-            if order is not None and system.species != order:
-                raise InputError(
-                    f"state '{state.name}' holds {', '.join(system.species)}, the first state {', '.join(order)}",
-                    where="[[states]]",
-                    fix="give all states the same elements",
-                )
-            order = system.species
-            systems.append(system)
-        return systems
 
     def _box(self, system: System) -> Box:
         width = self.config.sampling.bin_width
@@ -167,68 +147,6 @@ class Study:
             system.volume,
             width * np.arange(bins + 1, dtype=np.float64),
             system.cell,
-        )
-
-    def _read_data(self) -> list[DataSet]:
-        from refine.data.readers import read_curve
-
-        names = [state.name for state in self.config.states]
-        datasets = []
-        for data in self.config.data:
-            state = names.index(self.config.state_of(data).name)
-            box = self.boxes[state]
-            curve = read_curve(
-                data.path,
-                quantity=data.quantity,
-                normalisation=data.normalisation,
-                radiation=data.radiation,
-                number_density=box.number_density,
-                composition=dict(zip(box.species, box.fractions.tolist(), strict=True)),
-                isotopes=data.isotopes,
-                charges=data.charges,
-                pair=data.pair,
-                window=data.window,
-                q_range=data.q_range,
-                name=data.name,
-                check=False,  # the report says what check_curve doubts
-            )
-            sigma = data.sigma if isinstance(data.sigma, int | float) else None
-            if data.sigma == "file" and curve.sigma is None:
-                raise InputError(
-                    'sigma = "file" and the file has no third column',
-                    where=f"[[data]] {data.name}",
-                    fix='use sigma = "auto" or a number',
-                )
-            model = ForwardModel(curve, box)
-            explicit = "score_r" in data.model_fields_set
-            measurement = model.measurement(data.score_r if explicit else None)
-            fit = model.fit(data.fit_q, data.fit_r, sigma)
-            datasets.append(DataSet(data.name, state, data.role, measurement, fit))
-        return datasets
-
-    def _target(self, data: DataSet) -> Target:
-        """A data set as an update rule sees it, whether it is fitted or not."""
-        config = next(entry for entry in self.config.data if entry.name == data.name)
-        curve, pair, index = data.measurement.curve, data.measurement.curve.pair, None
-        if pair is not None:
-            index = next(i for i, p in enumerate(self.pairs) if sorted(p) == sorted(pair))
-        elif len(self.pairs) == 1:
-            index = 0
-        fit = data.fit
-        return Target(
-            data.name,
-            data.state,
-            "T(r)" if curve.in_q_space and config.fit_r is not None else curve.quantity,
-            index,
-            fit.values,
-            fit.covariance,
-            fit.sigma_known,
-            fit.operator,
-            config.weight,
-            config.free_scale,
-            config.scale_prior,
-            fit.background if config.free_background else None,
-            config.background_prior or BACKGROUND_SHARE * _rms(fit),
         )
 
     def initial_correction(self) -> PairCorrection:
@@ -306,8 +224,8 @@ class Study:
             for s, (system, box) in enumerate(zip(self.systems, self.boxes, strict=True))
         ]
 
-    def samplers(self) -> list[tuple[CorrectedForceField, Sampler]]:
-        """A force field and its sampler for each state; imports the dynamics."""
+    def samplers(self, *, positions: bool = False) -> list[tuple[CorrectedForceField, Sampler]]:
+        """A force field and its sampler for each state; imports the dynamics. positions: whether frames keep them."""
         from refine.sampling.dynamics import Sampler
         from refine.sampling.thermostats import THERMOSTATS
 
@@ -326,12 +244,7 @@ class Study:
                 dtype=config.precision,
                 replicas=config.replicas,
                 phase=state.phase,
-                positions=any(own.stored_positions for own in self.parameters),
+                positions=positions or any(own.stored_positions for own in self.parameters),
             )
             samplers.append((field, sampler))
         return samplers
-
-
-def _rms(fit: Fit) -> float:
-    """rms signal of a fitted curve, in its units."""
-    return float(np.sqrt(np.mean((fit.values - fit.operator.baseline) ** 2)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from refine.config import Data, Model, Refinement, Sampling, StudyConfig, reference_markdown
 from refine.config.toml import MAX_LINE, MAX_STUDY_BYTES, override
-from refine.config.values import ELEMENTS
+from refine.config.values import ELEMENTS, atoms_of
 from refine.errors import InputError
 
 EXAMPLE = """
@@ -157,6 +158,91 @@ def test_a_state_may_have_its_own_density_and_structure() -> None:
     assert study.structure_of(study.states[0]) is None
 
 
+FORMULA = MINIMAL.replace("species = { Fe = 50, O = 50 }", 'formula = "Fe2O3"\nunits = 20')
+
+
+def test_a_composition_by_formula_and_mass_density() -> None:
+    study = parse(FORMULA.replace("number_density = 0.0737", "mass_density = 4.35"))
+    assert study.system.counts == {"Fe": 40, "O": 60}
+    state = study.states[0]
+    assert (study.number_density_of(state), study.mass_density_of(state)) == (None, 4.35)
+    assert StudyConfig.parse(tree(study.to_toml())) == study
+    # a state's own density takes the place of the system's, whichever of the two it is
+    nested = tree(FORMULA)
+    nested["states"][0]["mass_density"] = 4.1
+    study = StudyConfig.parse(nested)
+    assert (study.number_density_of(study.states[0]), study.mass_density_of(study.states[0])) == (None, 4.1)
+
+
+@pytest.mark.parametrize(
+    ("formula", "atoms"),
+    [("SiO2", {"Si": 1, "O": 2}), ("Ca(NO3)2", {"Ca": 1, "N": 2, "O": 6}), ("((H2O)2Na)3", {"H": 12, "O": 6, "Na": 3})],
+)
+def test_formulas(formula: str, atoms: dict[str, int]) -> None:
+    assert atoms_of(formula) == atoms
+
+
+@pytest.mark.parametrize(
+    "formula", ["", "sio2", "Si(O", "SiO)", "()2", "Si O2", "Si0", "SiO²", "Si0.5", "(" * 20 + "O" + ")" * 20, "O99999"]
+)
+def test_what_is_no_formula(formula: str) -> None:
+    assert "should be a formula of elements" in line_for(FORMULA, f"system.formula={formula!r}")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("system.formula='XO2'", "is not a chemical element"),
+        ("system.species={ Fe = 3 }", "exactly one of 'species', 'formula' and 'structure'"),
+        ("system.mass_density=4.0", "one of 'number_density' and 'mass_density', not both"),
+        ("states.0={ name = 'a', temperature = 1, number_density = 0.1, mass_density = 4 }", "not both"),
+        ("system.units=0", "units = 0 should be"),
+        ("system.structure_species=['Fe']", "no 'structure' that 'structure_species'"),
+        ("correction.pairs=[['Si', 'O']]", "names 'Si', which is not in the system (Fe, O)"),
+    ],
+)
+def test_formula_and_density_refused(change: str, says: str) -> None:
+    assert says in line_for(FORMULA, change)
+    assert "both of 'formula' and 'units'" in line_for(FORMULA.replace("units = 20", ""))
+
+
+SCHEDULE = """
+[[schedule]]
+temperature = 4000
+picoseconds = 20
+[[schedule]]
+temperature = 4000
+to = 300
+picoseconds = 50.0
+pressure = 0.0
+timestep = 0.5
+"""
+
+
+def test_a_schedule() -> None:
+    study = parse(MINIMAL + SCHEDULE)
+    flat, ramp = study.schedule
+    assert (flat.temperature, flat.to, flat.picoseconds, flat.timestep, flat.pressure) == (4000, None, 20, None, None)
+    assert (ramp.to, ramp.pressure, ramp.timestep) == (300, 0.0, 0.5)
+    assert StudyConfig.parse(tree(study.to_toml())) == study
+    assert parse(MINIMAL).schedule == parse(MINIMAL, "schedule=[]").schedule == ()
+    assert parse(MINIMAL + SCHEDULE, "schedule.1.to=400").schedule[1].to == 400
+    assert study.digest(data=False) != parse(MINIMAL).digest(data=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("schedule.0.picoseconds=0", "[[schedule]] number 1: picoseconds = 0"),
+        ("schedule.1.until=3", "[[schedule]] number 2: unknown key 'until'"),
+        ("schedule=3", "[[schedule]]"),
+        ("schedule={ temperature = 3 }", "should be one table or more"),
+    ],
+)
+def test_schedule_refused(change: str, says: str) -> None:
+    assert says in line_for(MINIMAL + SCHEDULE, change)
+
+
 def test_parameters_by_species_or_pair() -> None:
     study = parse(MINIMAL, "model.parameters={ A = { Fe-O = 1000, O-O = 9.5 }, r_scale = 1 }")
     assert study.model.parameters == {"A": {"Fe-O": 1000.0, "O-O": 9.5}, "r_scale": 1.0}
@@ -268,12 +354,12 @@ def test_override_refused(assignment: str, says: str) -> None:
         ),
         ("data.0.weight=0", "weight = 0 should be greater than 0"),
         ("data.0.state='90K'", "[[data]] 'yarnell': state = '90K' is not a state; one of 85K"),
-        ("data.0.role='score'", "nothing to fit"),
+        ("data.0.role='predict'", "role = \"predict\" takes no 'file'; there is no measurement"),
         ("system.species={ ar = 3 }", "species.ar is not a chemical element; did you mean 'Ar'?"),
         ("system.species={ Ar = 0 }", "species.Ar = 0 should be greater than or equal to 1"),
         ("system.species={ Ar = 1 }", "[system] should have at least two atoms"),
         ("system.species={}", "species = {} "),
-        ("system.structure='a.xyz'", "[system] should have exactly one of 'species' and 'structure'"),
+        ("system.structure='a.xyz'", "[system] should have exactly one of 'species', 'formula' and 'structure'"),
         ("system.number_density=21.25", "number_density = 21.25 should be less than or equal to 1; Atoms per Å³"),
         ("states.0.temperature=0", "[[states]] '85K': temperature = 0 should be greater than 0"),
         ("states.0.phase='gas'", "phase = 'gas' should be 'liquid' or 'solid'"),
@@ -408,6 +494,32 @@ def test_q_space_data_may_have_a_free_background(quantity: str) -> None:
     assert study.data[0].background_prior is None
     assert parse(EXAMPLE, "data.0.background_prior=0.01").data[0].background_prior == 0.01
     assert "background_prior = 0 should be greater than 0" in line_for(EXAMPLE, "data.0.background_prior=0")
+
+
+PREDICTED = {"name": "ours", "role": "predict", "quantity": "S(Q)", "radiation": "neutron", "q_range": [0.5, 20.0]}
+
+
+def test_a_prediction_needs_no_file() -> None:
+    study = StudyConfig.parse(tree() | {"data": [*tree()["data"], PREDICTED]})
+    assert (study.data[1].role, study.data[1].file) == ("predict", None)
+    assert StudyConfig.parse(tomllib.loads(study.to_toml())).data == study.data
+    assert len(study.digest(data=False)) == 64
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"file": "a.csv"}, "takes no 'file'"),
+        ({"free_scale": True}, "takes no 'free_scale'"),
+        ({"fit_q": [1.0, 2.0]}, "takes no 'fit_q'"),
+        ({"q_range": None}, "S(Q) is predicted over a range of Q; give q_range"),
+        ({"role": "score"}, "missing key 'file'; or role = \"predict\""),
+    ],
+)
+def test_predictions_refused(change: dict[str, Any], says: str) -> None:
+    changed = {key: value for key, value in (PREDICTED | change).items() if value is not None}
+    with pytest.raises(InputError, match=re.escape(says)):
+        StudyConfig.parse(tree() | {"data": [*tree()["data"], changed]})
 
 
 def test_smoothness_by_pair() -> None:
@@ -656,6 +768,14 @@ def test_digest_follows_the_model_file(tmp_path: Path) -> None:
         ({"base": "mace", "name": "small", "r_cut": 6.0}, "base = 'mace' takes no 'r_cut'"),
         ({"base": "lennard-jones", "path": "a.model"}, "base = 'lennard-jones' takes no 'path'; only \"mace\" has it"),
         ({"base": "lennard-jones", "backend": "mace-jax"}, "takes no 'backend'"),
+        ({"base": "mace", "name": "small", "charges": {"Fe": 1.2}}, "takes no 'charges'"),
+        ({"base": "by-pair", "pairs": {"Fe-X": {"form": "morse"}}}, "names 'Fe-X', which is no pair of elements"),
+        ({"base": "by-pair", "pairs": {"Fe-O": {"D": 1.0}}}, 'has no form for Fe-O; write { form = "morse", ... }'),
+        (
+            {"base": "by-pair", "pairs": {"Fe-O": {"form": "morse", "D": "1"}}},
+            "a parameter of Fe-O that is not a number",
+        ),
+        ({"base": "by-pair", "pairs": 1.0}, "should be tables by pair"),
         ({"base": "lennard-jones", "head": "default"}, "takes no 'head'"),
         ({"base": "mace", "name": "small", "backend": "torch"}, "[model] backend = 'torch' should be"),
     ],

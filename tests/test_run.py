@@ -16,6 +16,8 @@ from refine import checkpoint, files
 from refine.config import StudyConfig
 from refine.errors import CheckpointError, InputError
 from refine.files import exclusive
+from refine.progress import NullProgress
+from refine.run import Run
 from refine.study import Study
 from tests import small_box
 
@@ -57,6 +59,48 @@ class StopAt:
 
     def message(self, text: str) -> None:
         self._event()
+
+
+SCHEDULE = """
+[[schedule]]
+temperature = 180.0
+picoseconds = 1.0
+[[schedule]]
+temperature = 180.0
+to = 85.0
+picoseconds = 2.0
+timestep = 2.5
+"""
+
+
+@pytest.mark.slow
+def test_a_schedule_makes_the_start_and_is_the_same_after_an_interruption(folder):
+    """A start that was stopped begins again from its seed; the schedule is told, and replaces the melt."""
+    study = folder / "study.toml"
+    plain = _started(study, folder / "plain")
+    study.write_text(study.read_text() + SCHEDULE)
+    engine = Study.from_toml(study)
+    assert [stage.rate for stage in engine.stages] == [0.0, -47.5]
+    whole = _started(study, folder / "whole")
+    with pytest.raises(Stop):
+        engine.run(folder / "parts", progress=StopAt(3))
+    parts = _started(study, folder / "parts", resume=True)
+    for name, value in whole.items():
+        np.testing.assert_array_equal(parts[name], value)
+    # 1 ps in steps of 5 fs, 2 ps in steps of 2.5 fs, and the equilibration of 2 ps, in whole frames of 8 steps
+    assert int(whole["step"]) == 8 * (25 + 100 + 50)
+    assert np.abs(whole["positions"] - plain["positions"]).max() > 1
+
+
+def _started(study: Path, out: Path, *, resume: bool = False) -> dict:
+    """The state behind the equilibration, where a run is stopped."""
+    engine = Study.from_toml(study)
+    out.mkdir(exist_ok=True)
+    run = Run(engine, out, resume=resume, overwrite=False, progress=NullProgress())
+    if not run.current:
+        run.samplers = engine.samplers()
+        run._equilibrate()
+    return run.current[0]
 
 
 def test_outputs_and_resuming_at_any_moment_bit_for_bit(folder, monkeypatch):
@@ -111,6 +155,7 @@ Study.from_toml(sys.argv[1]).run(sys.argv[2], resume=sys.argv[4] == "resume", pr
 """
 
 
+@pytest.mark.slow
 def test_kill_9_and_resume_in_new_processes(folder):
     study = folder / "study.toml"
 
@@ -240,6 +285,8 @@ def test_the_base_model_is_never_evaluated_while_solving(folder):
 
     class Counting:
         pairs, cutoff, inner = study.base.pairs, study.base.cutoff, study.base.inner
+        coulomb, truncation = study.base.coulomb, study.base.truncation
+        interaction = study.base.interaction
         energy = staticmethod(lambda r, base=study.base: calls.append("energy") or base.energy(r))
         derivative = staticmethod(lambda r, base=study.base: calls.append("derivative") or base.derivative(r))
 
@@ -262,3 +309,19 @@ def test_the_base_model_is_never_evaluated_while_solving(folder):
     assert calls
     assert during == [0] * len(during)
     assert len(during) >= 2
+
+
+def test_progress_tells_the_scores_of_the_report(folder):
+    """Also of a curve that is not fitted and whose scale is free."""
+
+    heard: list[str] = []
+
+    class Listener(NullProgress):
+        def message(self, text: str) -> None:
+            heard.append(text)
+
+    study = Study.from_toml(folder / "study.toml", ["data.gr.free_scale=true", "refinement.iterations=1"])
+    result = study.run(folder / "out", progress=Listener())
+    scores = result.iterations[0]["r_chi"]
+    words = f"iteration 0: R_chi sq {scores['sq']:.4f}, gr {scores['gr']:.4f}"
+    assert any(text.startswith(words) for text in heard), heard

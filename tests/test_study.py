@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from refine.datasets import BACKGROUND_SHARE
 from refine.errors import InputError
-from refine.study import BACKGROUND_SHARE, Study
+from refine.study import Study
 
 STUDY = """
 [system]

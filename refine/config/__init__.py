@@ -3,7 +3,7 @@
 Unknown keys are refused, and everything that is wrong with a study file becomes one `refine.errors.InputError`.
 """
 
-from refine.config.models import Correction, Data, Model, Refinement, Sampling, State, StudyConfig, System
+from refine.config.models import Correction, Data, Model, Refinement, Sampling, Stage, State, StudyConfig, System
 from refine.config.reference import reference_markdown
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Model",
     "Refinement",
     "Sampling",
+    "Stage",
     "State",
     "StudyConfig",
     "System",

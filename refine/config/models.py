@@ -20,22 +20,30 @@ from refine.config.values import (
     Charges,
     Counts,
     FileName,
+    Formula,
     Integer,
+    Ions,
     Isotopes,
+    Kind,
     Line,
     Name,
     Normalisation,
     Number,
     Pair,
+    PairForms,
     Pairs,
     Parameters,
     Quantity,
     Radiation,
     Range,
+    RealCharges,
     Sigma,
     SmoothnessByPair,
+    Species,
     Switch,
     Window,
+    any_tables,
+    atoms_of,
     refusal,
     some_tables,
 )
@@ -58,15 +66,29 @@ class System(Table):
     """What is simulated: a composition that is packed at random, or a start structure."""
 
     species: Counts | None = Field(
-        None, description="Atoms of each element in the box. Give either this or `structure`."
+        None, description="Atoms of each element in the box. Give either this, `formula` or `structure`."
+    )
+    formula: Formula | None = Field(
+        None, description="Formula unit, such as `SiO2` or `Ca(NO3)2`; with `units`, in place of `species`."
+    )
+    units: Annotated[Integer, Field(ge=1, le=1_000_000)] | None = Field(
+        None, description="Formula units in the box. Required with `formula`."
     )
     structure: FileName | None = Field(
         None,
         description="Start structure with a periodic cell (extended XYZ and whatever ASE reads). "
         "Where forces are dear, as with MACE, it saves melting a random packing.",
     )
+    structure_species: Species | None = Field(
+        None,
+        description='Elements of the atom types 1, 2, ... of a LAMMPS data file, as in `["Si", "O"]`. '
+        "Default: those that its labels or masses say.",
+    )
     number_density: Annotated[Number, Field(gt=0, le=1)] | None = Field(
-        None, description="Atoms per Å³. Required with `species` unless every state has its own."
+        None, description="Atoms per Å³. A composition needs this or `mass_density` unless every state has its own."
+    )
+    mass_density: Annotated[Number, Field(gt=0, le=100)] | None = Field(
+        None, description="Density in g/cm³, in place of `number_density`; with standard atomic weights."
     )
 
     @property
@@ -74,13 +96,30 @@ class System(Table):
         """Where `structure` is."""
         return self._resolve(self.structure)
 
+    @property
+    def counts(self) -> dict[str, int] | None:
+        """Atoms of each element that `species`, or `formula` and `units`, ask for; None with a structure."""
+        if self.formula is not None and self.units is not None:
+            return {name: n * self.units for name, n in atoms_of(self.formula).items()}
+        return self.species
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.species is None) == (self.structure is None):
-            raise refusal("should have exactly one of 'species' and 'structure'")
-        if self.species is not None and sum(self.species.values()) < 2:
-            raise refusal("should have at least two atoms")
+        if sum(given is not None for given in (self.species, self.formula, self.structure)) != 1:
+            raise refusal("should have exactly one of 'species', 'formula' and 'structure'")
+        if (self.formula is None) != (self.units is None):
+            raise refusal("should have both of 'formula' and 'units', or none of them")
+        if self.structure is None and self.structure_species is not None:
+            raise refusal("has no 'structure' that 'structure_species' could belong to")
+        if self.counts is not None and not 2 <= sum(self.counts.values()) <= 10_000_000:
+            raise refusal("should have at least two atoms, and at most ten million")
+        _one_density(self)
         return self
+
+
+def _one_density(table: System | State) -> None:
+    if table.number_density is not None and table.mass_density is not None:
+        raise refusal("should have one of 'number_density' and 'mass_density', not both")
 
 
 class State(Table):
@@ -89,11 +128,19 @@ class State(Table):
     name: Name = Field(description="Name of the state; data sets refer to it.")
     temperature: Annotated[Number, Field(gt=0, le=50_000)] = Field(description="Temperature in K.")
     number_density: Annotated[Number, Field(gt=0, le=1)] | None = Field(
-        None, description="Atoms per Å³ in this state. Default: that of the system."
+        None, description="Atoms per Å³ in this state. Default: the density of the system."
+    )
+    mass_density: Annotated[Number, Field(gt=0, le=100)] | None = Field(
+        None, description="Density in g/cm³ in this state, in place of `number_density`."
     )
     structure: FileName | None = Field(None, description="Start structure of this state. Default: that of the system.")
     phase: Literal["liquid", "solid"] = Field(
         "liquid", description="A liquid that stops flowing ends the run with an error; a solid may."
+    )
+    viscosity: Annotated[Number, Field(gt=0, le=1e12)] | None = Field(
+        None,
+        description="Shear viscosity in mPa s, with which `refine compare` corrects diffusion coefficients for the "
+        "finite box. Default: no correction.",
     )
 
     @property
@@ -101,13 +148,38 @@ class State(Table):
         """Where `structure` is."""
         return self._resolve(self.structure)
 
+    @model_validator(mode="after")
+    def _density(self) -> Self:
+        _one_density(self)
+        return self
+
+
+class Stage(Table):
+    """A stage of the schedule that makes start structures in place of the default melt; equilibration follows."""
+
+    temperature: Annotated[Number, Field(gt=0, le=50_000)] = Field(
+        description="Temperature in K, at its beginning where there is `to`."
+    )
+    to: Annotated[Number, Field(gt=0, le=50_000)] | None = Field(
+        None, description="Temperature in K at its end. Default: a constant temperature."
+    )
+    picoseconds: Annotated[Number, Field(gt=0, le=1_000_000)] = Field(description="Its length in ps.")
+    timestep: Annotated[Number, Field(gt=0, le=20)] | None = Field(
+        None, description="Time step in fs. Default: that of the sampling."
+    )
+    pressure: Annotated[Number, Field(ge=-100, le=1000)] | None = Field(
+        None, description="Pressure in GPa; the volume follows. Only in `refine prepare`. Default: a constant volume."
+    )
+
 
 class Data(Table):
     """A measured curve and what to do with it."""
 
     name: Name = Field(description="Name of the data set in the report and of its file in the output.")
-    file: FileName = Field(
-        description="Columns x, y[, sigma] in Å and 1/Å, or a .sq .gr .fq .int01 .mint01 file; relative to the study."
+    file: FileName | None = Field(
+        None,
+        description="Columns x, y[, sigma] in Å and 1/Å, or a .sq .gr .fq .int01 .mint01 file; relative to the study. "
+        'Required unless the role is "predict".',
     )
     quantity: Quantity = Field(description="What the y column is.")
     normalisation: Normalisation = Field(
@@ -127,9 +199,15 @@ class Data(Table):
         default_factory=dict, description="Ions whose form factors are used, x-rays only. Default: neutral atoms."
     )
     state: Line | None = Field(None, description="State in which it was measured. Required if there are several.")
-    role: Literal["fit", "score"] = Field("fit", description="`score`: compared and reported, never fitted.")
+    role: Literal["fit", "score", "predict"] = Field(
+        "fit",
+        description="`score`: compared and reported, never fitted. `predict`: nothing was measured, or it is not at "
+        "hand; the model's curve is written, of a measurement over `q_range`.",
+    )
     fit_q: Range | None = Field(None, description="Fitted range of Q in 1/Å. Default: all of the data.")
-    fit_r: Range | None = Field(None, description="Fitted range of r in Å. Default: all that the box supports.")
+    fit_r: Range | None = Field(
+        None, description="Fitted range of r in Å. Default: all that the data and the box have."
+    )
     score_r: Range = Field((1.0, 10.0), description="Range in Å over which R_chi of T(r) is taken, cut to the box.")
     q_range: Range | None = Field(
         None, description="Q range in 1/Å of the measurement, or of the transform behind r-space data."
@@ -156,8 +234,23 @@ class Data(Table):
 
     @property
     def path(self) -> Path:
-        """Where `file` is."""
+        """Where `file` is; ValueError for a prediction."""
+        if self.file is None:
+            raise ValueError(f"{self.name} is a prediction")
         return self._folder / self.file
+
+    @model_validator(mode="after")
+    def _measured_or_predicted(self) -> Self:
+        if self.role != "predict":
+            if self.file is None:
+                raise refusal("missing key 'file'; or role = \"predict\", for a curve that was not measured")
+            return self
+        for key in ("file", "fit_q", "fit_r", "sigma", "weight", "free_scale", "free_background"):
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise refusal(f'role = "predict" takes no {key!r}; there is no measurement')
+        if self.q_range is None and self.quantity not in ("g(r)", "G(r)", "D(r)", "T(r)", "J(r)"):
+            raise refusal(f"{self.quantity} is predicted over a range of Q; give q_range")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -175,13 +268,43 @@ class Data(Table):
 class Model(Table):
     """The base potential, which the correction is added to: a classical one with parameters, or a MACE model."""
 
-    base: Line = Field(description="Name of the base potential: `lennard-jones`, or `mace`.")
+    base: Line = Field(
+        description="Name of the base potential. Forms with [model.parameters]: `lennard-jones`, `born-mayer`, "
+        "`buckingham`, `buckingham-patched`, `buckingham-r24`, `morse`; `by-pair` with [model.pairs]. Published sets: "
+        "`pedone-2006`, `guillot-sator-2007`, `bks`, `bks-1990`; without numbers: `rossano-2000`, `yang-2016`, "
+        "`seo-tsukihashi-2005`, `belashchenko-1996`. Silicon: `stillinger-weber`, `tersoff`. Or `mace`."
+    )
     parameters: Parameters = Field(
         default_factory=dict,
-        description="Parameters of a classical base in eV and Å, each a number or a table by species or pair.",
+        description="Parameters of a classical base in eV and Å, each a number or a table by pair, "
+        "for `lennard-jones` also by species: epsilon, sigma; A, rho, C, D; D, a, r0, C.",
     )
     r_cut: Annotated[Number, Field(gt=0, le=50)] | None = Field(
         None, description="Cutoff of a classical base in Å. Default: that of the correction."
+    )
+    truncation: Literal["switch", "none"] = Field(
+        "switch",
+        description="`switch`: a classical base goes to zero smoothly over the last 0.5 Å; `none`: it is cut off.",
+    )
+    charges: RealCharges = Field(
+        default_factory=dict,
+        description="Charges of a classical base in e, for all elements or none; in place of those of a named set.",
+    )
+    ions: Ions = Field(
+        default_factory=dict,
+        description='Which ion of a named set an element is, as in `{ Fe = "Fe2+" }`. Required where it has several.',
+    )
+    coulomb: Literal["ewald", "dsf", "none"] | None = Field(
+        None,
+        description="How charges are summed: exactly (`ewald`), by the damped shifted force, or not at all. "
+        "Default: `ewald`, and what a named set was made with.",
+    )
+    damping: Annotated[Number, Field(gt=0, le=5)] | None = Field(
+        None, description="Damping of the damped shifted force in 1/Å. Default: 0.25."
+    )
+    pairs: PairForms = Field(
+        default_factory=dict,
+        description='With `by-pair`, a form and its parameters for each pair: `{ Fe-O = { form = "morse", D = 1 } }`.',
     )
     path: FileName | None = Field(
         None, description="File of a MACE model, relative to the study. With `mace` give either this or `name`."
@@ -195,6 +318,11 @@ class Model(Table):
         description="What evaluates a MACE model. `mace-jax` must be installed and is slower; it has torch load "
         "the file, which runs whatever is in it.",
     )
+    dispersion: Literal["none", "d3-bj"] = Field(
+        "none",
+        description="`d3-bj`: Grimme's D3 with Becke-Johnson damping, as fitted to PBE, on top of the base; within "
+        "40 bohr as for MACE-MP-0+D3, no three-body term, up to Pu.",
+    )
 
     @property
     def model_path(self) -> Path | None:
@@ -204,7 +332,9 @@ class Model(Table):
     @model_validator(mode="after")
     def _keys_of_the_base(self) -> Self:
         """A key that the base does not have would be ignored."""
-        classical = {"parameters": bool(self.parameters), "r_cut": self.r_cut is not None}
+        classical = {key: bool(getattr(self, key)) for key in ("parameters", "charges", "ions", "pairs")}
+        classical |= {key: getattr(self, key) is not None for key in ("r_cut", "coulomb", "damping")}
+        classical["truncation"] = self.truncation != "switch"
         mace = {key: getattr(self, key) is not None for key in ("path", "name", "head")}
         mace["backend"] = self.backend != "refine"
         for key, given in (classical if self.base == "mace" else mace).items():
@@ -214,6 +344,38 @@ class Model(Table):
         if self.base == "mace" and (self.path is None) == (self.name is None):
             raise refusal("should have exactly one of 'path' and 'name' with base = \"mace\"")
         return self
+
+
+class ModelFile(Table):
+    """A file of `refine compare --models`: a base model under a label. Paths in it are relative to it."""
+
+    label: Name = Field(description="Name of the model in tables and of its files. Default: the name of the file.")
+    model: Model
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Self:
+        """Read a model file; InputError where it cannot be read or is not valid."""
+        path = Path(path)
+        tree = {"label": path.stem, **parse_toml(read_text(path), str(path))}
+        try:
+            found = cls.model_validate(tree)
+        except ValidationError as error:
+            raise input_error(error, tree, str(path), cls) from None
+        found.model._folder = path.parent
+        return found
+
+
+class Compare(Table):
+    """What `refine compare` samples besides the study's own base model."""
+
+    models: Annotated[tuple[FileName, ...], Kind("list of paths")] = Field(
+        (), description="Files with a [model] table and, optionally, a `label`; relative to the study."
+    )
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Where `models` are."""
+        return tuple(self._folder / file for file in self.models)
 
 
 class Correction(Table):
@@ -367,11 +529,13 @@ class StudyConfig(Table):
     title: Line = Field("Untitled study", max_length=300, description="Headline of the report.")
     system: System
     states: Annotated[tuple[State, ...], BeforeValidator(some_tables)]
+    schedule: Annotated[tuple[Stage, ...], BeforeValidator(any_tables)] = ()
     data: Annotated[tuple[Data, ...], BeforeValidator(some_tables)]
     model: Model
     correction: Correction = Correction()
     sampling: Sampling = Sampling()
     refinement: Refinement = Refinement()
+    compare: Compare = Compare()
 
     _source_path: Path | None = PrivateAttr(default=None)
 
@@ -422,7 +586,7 @@ class StudyConfig(Table):
         except ValidationError as error:
             raise input_error(error, tree, source, cls) from None
         study._source_path = source_path
-        tables: tuple[Table, ...] = (study, study.system, study.model, *study.states, *study.data)
+        tables: tuple[Table, ...] = (study, study.system, study.model, study.compare, *study.states, *study.data)
         for table in tables:
             table._folder = folder
         return study
@@ -438,8 +602,6 @@ class StudyConfig(Table):
                 raise refusal(f"{where} missing key 'state'; one of {', '.join(states)}")
             if data.state is not None and data.state not in states:
                 raise refusal(f"{where} state = {shown(data.state)} is not a state; one of {', '.join(states)}")
-        if all(data.role == "score" for data in self.data):
-            raise refusal('[[data]] has nothing to fit; give at least one data set role = "fit"')
         if self.correction.smoothness != "auto" and self.refinement.method != "gauss-newton":
             method = shown(self.refinement.method)
             raise refusal(f"[correction] smoothness is a prior, and method = {method} has none; gauss-newton has it")
@@ -452,14 +614,16 @@ class StudyConfig(Table):
     @model_validator(mode="after")
     def _states_have_a_density(self) -> Self:
         for state in self.states:
-            if self.structure_of(state) is None and self.number_density_of(state) is None:
+            declared = (self.number_density_of(state), self.mass_density_of(state))
+            if self.structure_of(state) is None and declared == (None, None):
                 raise refusal(f"missing key 'number_density' in [system] or in [[states]] {state.name!r}")
         return self
 
     @model_validator(mode="after")
     def _elements_are_in_the_system(self) -> Self:
         """Where the composition is known from the file alone, nothing may name another element."""
-        if self.system.species is None:
+        counts = self.system.counts
+        if counts is None:
             return self
         named: list[tuple[str, tuple[str, ...]]] = []
         named += [(f"[[data]] {data.name!r}: pair", data.pair or ()) for data in self.data]
@@ -469,8 +633,8 @@ class StudyConfig(Table):
             named += [("[correction] pairs", pair) for pair in self.correction.pairs]
         for where, elements in named:
             for element in elements:
-                if element not in self.system.species:
-                    known = ", ".join(self.system.species)
+                if element not in counts:
+                    known = ", ".join(counts)
                     raise refusal(f"{where} names {element!r}, which is not in the system ({known})")
         return self
 
@@ -479,24 +643,35 @@ class StudyConfig(Table):
         return next(state for state in self.states if data.state in (None, state.name))
 
     def number_density_of(self, state: State) -> float | None:
-        """Declared number density of a state in atoms/Å^3; None where its structure decides alone."""
-        return self.system.number_density if state.number_density is None else state.number_density
+        """Number density of a state in atoms/Å^3 where it is declared as such."""
+        own = state.number_density is not None or state.mass_density is not None
+        return state.number_density if own else self.system.number_density
+
+    def mass_density_of(self, state: State) -> float | None:
+        """Density of a state in g/cm^3 where it is declared as such."""
+        own = state.number_density is not None or state.mass_density is not None
+        return state.mass_density if own else self.system.mass_density
 
     def structure_of(self, state: State) -> Path | None:
         """Start structure of a state; None where it is packed at random from the composition."""
         return state.structure_path or self.system.structure_path
 
-    def digest(self) -> str:
+    def digest(self, *, data: bool = True) -> str:
         """SHA-256 (hex) of the settings and of the bytes of every data, structure and model file.
 
         Two studies with one digest are the same run; where the files lie makes no difference.
 
+        Args:
+            data: False to leave the data files out, where nothing depends on them.
+
         Raises:
             InputError: a file cannot be read.
         """
-        total = hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode())
+        settings = self.model_dump(mode="json", exclude={"compare"})  # which a run does not read
+        total = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         structures = (self.structure_of(state) for state in self.states)
-        for path in (*(data.path for data in self.data), *filter(None, (*structures, self.model.model_path))):
+        curves = [entry.path for entry in self.data if entry.file is not None] if data else []
+        for path in (*curves, *filter(None, (*structures, self.model.model_path))):
             try:
                 total.update(hashlib.sha256(path.read_bytes()).digest())
             except OSError as error:

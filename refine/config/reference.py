@@ -32,7 +32,8 @@ def reference_markdown() -> str:
     ]
     for name, (model, is_array) in tables(StudyConfig).items():
         header = f"[[{name}]]" if is_array else f"[{name}]"
-        repeat = " One table each, at least one." if is_array else ""
+        fewest = " at least one" if StudyConfig.model_fields[name].is_required() else " or none"
+        repeat = f" One table each,{fewest}." if is_array else ""
         parts += ["", f"## `{header}`", "", (model.__doc__ or "").strip() + repeat, ""]
         parts += _key_table(model.model_fields)
     return "\n".join(parts) + "\n"

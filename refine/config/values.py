@@ -124,6 +124,21 @@ def _number_or_table(value: Any) -> float | dict[str, float]:
     raise refusal("should be a number, or a table of numbers by species or pair")
 
 
+def _forms(value: Any) -> dict[str, dict[str, float | str]]:
+    """Tables by pair, "Fe-O", of a form and numbers."""
+    if not isinstance(value, Mapping):
+        raise refusal('should be tables by pair, as in { Fe-O = { form = "morse", ... } }')
+    for name, table in value.items():
+        elements = name.split("-")
+        if len(elements) != 2 or not all(element in ELEMENTS for element in elements):
+            raise refusal(f"names {shown(name)}, which is no pair of elements; write Fe-O")
+        if not (isinstance(table, Mapping) and isinstance(table.get("form"), str)):
+            raise refusal(f'has no form for {name}; write {{ form = "morse", ... }}')
+        if not all(_is_finite(number) for key, number in table.items() if key != "form"):
+            raise refusal(f"has a parameter of {name} that is not a number")
+    return {name: {key: x if key == "form" else float(x) for key, x in table.items()} for name, table in value.items()}
+
+
 def _by_pair(value: Any) -> dict[str, float]:
     """A table of positive numbers by pair, "Fe-O"."""
     if not (isinstance(value, Mapping) and all(_is_finite(number) and number > 0 for number in value.values())):
@@ -146,6 +161,49 @@ def _smoothness(value: Any) -> Any:
     if _is_finite(value) and value > 0:
         return float(value)
     raise refusal('should be a positive number, "auto", or a table of positive numbers by pair')
+
+
+def any_tables(value: Any) -> Any:
+    """Tables, or none at all."""
+    return () if isinstance(value, list | tuple) and not value else some_tables(value)
+
+
+MAX_NESTING = 8
+"""Parentheses within parentheses of a formula."""
+
+
+def atoms_of(formula: str) -> dict[str, int]:
+    """Atoms of each element in a formula unit: elements, whole numbers and parentheses, as in "Ca(NO3)2".
+
+    Raises:
+        PydanticCustomError: it is no such formula.
+    """
+    groups: list[dict[str, int]] = [{}]
+    end = 0
+    for token in re.finditer(r"([A-Z][a-z]?|\))([0-9]{0,4})|\(", formula, re.ASCII):
+        if token.start() != end:
+            break
+        end = token.end()
+        if token[0] == "(":
+            groups.append({})
+            continue
+        number = int(token[2] or 1)
+        if number == 0 or len(groups) > MAX_NESTING or (token[1] == ")" and len(groups) == 1):
+            raise refusal(NO_FORMULA)
+        inner = groups.pop() if token[1] == ")" else {_known_element(token[1]): 1}
+        for element, n in inner.items():
+            groups[-1][element] = groups[-1].get(element, 0) + n * number
+    if end != len(formula) or len(groups) != 1 or not groups[0] or sum(groups[0].values()) > 1_000_000:
+        raise refusal(NO_FORMULA)
+    return groups[0]
+
+
+NO_FORMULA = "should be a formula of elements and whole numbers, as in SiO2 or Ca(NO3)2"
+
+
+def _formula(text: str) -> str:
+    atoms_of(text)
+    return text
 
 
 def some_tables(value: Any) -> Any:
@@ -171,8 +229,15 @@ Pairs = Annotated[
 Counts = Annotated[
     dict[Element, Annotated[Integer, Field(ge=1, le=1_000_000)]], Field(min_length=1), Kind("`{ element = count }`")
 ]
+Formula = Annotated[str, Field(max_length=100), AfterValidator(_formula), Kind("formula")]
+Species = Annotated[tuple[Element, ...], Field(min_length=1, max_length=100), Kind("list of elements")]
 Isotopes = Annotated[dict[Element, Annotated[Integer, Field(ge=1, le=300)]], Kind("`{ element = mass number }`")]
 Charges = Annotated[dict[Element, Annotated[Integer, Field(ge=-8, le=8)]], Kind("`{ element = charge }`")]
+RealCharges = Annotated[dict[Element, Annotated[Number, Field(ge=-8, le=8)]], Kind("`{ element = charge }`")]
+Ions = Annotated[dict[Element, Line], Kind('`{ element = "ion" }`')]
+PairForms = Annotated[
+    dict[str, dict[str, float | str]], BeforeValidator(_forms), Kind('`{ A-B = { form = "name", ... }, ... }`')
+]
 Parameters = Annotated[
     dict[str, Annotated[float | dict[str, float], BeforeValidator(_number_or_table)]],
     Kind("`{ name = number }` or `{ name = { A = number, ... } }`, also by pair, `A-B`"),

@@ -1,4 +1,4 @@
-"""MACE, with or without a pair correction, as an ASE calculator."""
+"""MACE, with or without a pair correction and dispersion, as an ASE calculator."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from kernels.neighbors import build, choose_images, images_within, most_neighbors
 from refine.errors import InputError, SimulationError
+from refine.potentials.dispersion import BOHR, CUTOFF, D3, half_images
 from refine.potentials.mace.architecture import Checkpoint
 from refine.potentials.mace.catalogue import resolve
 from refine.potentials.mace.checkpoint import load
@@ -34,6 +35,9 @@ SPARE = 1.05
 
 KEPT = 8
 """Compositions whose compiled programs are kept."""
+
+OUT_OF_REACH = 1000.0
+"""Lattice vectors to an image that stands for none."""
 
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
@@ -54,10 +58,11 @@ class Calculator(AseCalculator):
         dtype: "float64" or "float32"; positions and sums are always float64.
         head: of a model with several.
         correction: pair potential on top.
+        dispersion: "none", or "d3-bj" (`refine.potentials.dispersion`, in float64) on top.
 
     Raises:
-        InputError: no such model, an unknown head or dtype. `calculate` also for a species that the model or the
-            correction does not know, and for a cell that cannot be used; SimulationError for an energy that is not
+        InputError: no such model, an unknown head, dtype or dispersion. `calculate` also for a species that a part of
+            the model does not know, and for a cell that cannot be used; SimulationError for an energy that is not
             finite.
     """
 
@@ -69,10 +74,13 @@ class Calculator(AseCalculator):
         dtype: str = "float64",
         head: str | None = None,
         correction: PairCorrection | None = None,
+        dispersion: str = "none",
     ) -> None:
         super().__init__()
+        if dispersion not in ("none", "d3-bj"):
+            raise InputError(f"dispersion is {dispersion!r}", fix="use 'none' or 'd3-bj'")
         self.checkpoint = model if isinstance(model, Checkpoint) else load(resolve(str(model)))
-        self.dtype, self.head, self.correction = dtype, head, correction
+        self.dtype, self.head, self.correction, self.dispersion = dtype, head, correction, dispersion
         self.compilations = 0
         known = chemical_symbols[self.checkpoint.architecture.species[0]]
         Mace(self.checkpoint, (known,), (1,), head=head, precision=dtype, plain=True)  # refuses a wrong head or dtype
@@ -100,6 +108,9 @@ class Calculator(AseCalculator):
         sites, forces, strain = system.mace(positions, atoms.cell.array, atoms.pbc)
         if self.correction is not None:
             more = system.pairs(self.correction, positions, atoms.cell.array, atoms.pbc)
+            sites, forces, strain = sites + more[0], forces + more[1], strain + more[2]
+        if self.dispersion != "none":
+            more = system.dispersion(positions, atoms.cell.array, atoms.pbc)
             sites, forces, strain = sites + more[0], forces + more[1], strain + more[2]
         if not (np.isfinite(sites).all() and np.isfinite(forces).all()):
             raise SimulationError("the energy is not a finite number", fix="look for atoms on one spot")
@@ -129,7 +140,7 @@ class _System:
     """One composition: its model and its programs. Atoms come sorted by species."""
 
     def __init__(self, model: Mace, compiled: Any) -> None:
-        self.model = model
+        self.model, self._compiled = model, compiled
         self._numbers = np.repeat(np.arange(len(model.species)), model.n_per_species)
         self._near, self._far = _Edges(compiled), _Edges(compiled)
 
@@ -138,6 +149,8 @@ class _System:
             return model.energies_and_gradients(params, vectors, senders)
 
         self._evaluate = jax.jit(evaluate)
+        self._disperse: Any = None
+        self._images = 1
 
     def mace(self, positions: Array, cell: Array, periodic: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
         """Energies (N,) with E0, forces (N, 3), dE/dstrain (3, 3)."""
@@ -164,6 +177,28 @@ class _System:
             slopes[chosen] = correction.derivative(r[chosen])[row]
         gradients = (slopes / (2 * np.maximum(r, 1e-12)))[..., None] * vectors
         return energies.sum(axis=1) / 2, *_forces_and_strain(vectors, senders, gradients)
+
+    def dispersion(self, positions: Array, cell: Array, periodic: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
+        """D3's energies (N,), forces (N, 3) and dE/dstrain (3, 3), in float64."""
+        if self._disperse is None:
+            self._disperse = self._dispersion()
+        positions, cell = _in_vacuum(positions, cell, periodic, CUTOFF * BOHR)
+        images = half_images(cell, CUTOFF * BOHR)
+        if len(images) > self._images:
+            self._images = int(np.ceil(SPARE * len(images)))
+        images = np.pad(images, ((0, self._images - len(images)), (0, 0)), constant_values=OUT_OF_REACH)
+        with jax.enable_x64(True):
+            energies, forces, strain = jax.device_get(self._disperse(positions, cell, images))
+        return energies, forces, strain
+
+    def _dispersion(self) -> Any:
+        d3 = D3(self.model.species, self.model.n_per_species)
+
+        def disperse(*arguments: jax.Array) -> tuple[jax.Array, ...]:
+            self._compiled()
+            return d3.energies(*arguments), d3.forces(*arguments), d3.strain(*arguments)
+
+        return jax.jit(disperse)
 
     def _rows(self, correction: PairCorrection) -> NDArray[np.int64]:
         """Row of the correction for each pair of this composition's species."""

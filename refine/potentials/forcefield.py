@@ -7,8 +7,10 @@ take as an argument, so that a changed correction changes numbers and compiles n
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from kernels.ewald import EwaldSum
 from kernels.neighbors import NeighborList
 from kernels.pair import PairTable, pair_forces, pair_observables, pair_table, table_radii
 from refine.errors import InputError
@@ -16,7 +18,8 @@ from refine.potentials.pair import PairCorrection, PairPotential
 
 
 class PairForceField:
-    """A pair potential and the correction, merged into one table per species pair.
+    """A pair potential and the correction, merged into one table per species pair, and what of charges is no pair
+    function.
 
     Merging makes the correction free of cost: one lookup serves both.
 
@@ -27,6 +30,8 @@ class PairForceField:
         orthorhombic: whether the cell is diagonal.
         size: nodes of the table, uniform in r^2.
         precision: "float32" or "float64", of the table.
+        ewald: the reciprocal part of an Ewald sum of the atoms, whose pair part `base` has; None: there is none.
+        own_energy: (species,) eV, a constant for each atom that is no part of the pairs.
     """
 
     inner_cutoff: float | None = None
@@ -42,12 +47,15 @@ class PairForceField:
         orthorhombic: bool,
         size: int = 4096,
         precision: str = "float32",
+        ewald: EwaldSum | None = None,
+        own_energy: np.ndarray | None = None,
     ) -> None:
         self.base = base
         self.cutoff = max(base.cutoff, correction_cutoff)
         self.n_per_species, self.orthorhombic = n_per_species, orthorhombic
         self.radii = table_radii(base.inner, self.cutoff, size)
-        self.precision = precision
+        self.precision, self.ewald = precision, ewald
+        self._own = None if own_energy is None else np.repeat(own_energy, n_per_species)
 
     def params(self, correction: PairCorrection | None, base: PairPotential | None = None) -> PairTable:
         """The merged table; base: in place of the force field's own, for parameters of it that are refined."""
@@ -57,14 +65,22 @@ class PairForceField:
             energy, derivative = energy + correction.energy(self.radii), derivative + correction.derivative(self.radii)
         if not (np.isfinite(energy).all() and np.isfinite(derivative).all()):
             raise InputError("the base potential is not finite over its whole range", where="[model.parameters]")
-        return pair_table(energy, derivative, float(self.radii[0]), self.cutoff, dtype=self.precision)
+        try:
+            return pair_table(energy, derivative, float(self.radii[0]), self.cutoff, dtype=self.precision)
+        except ValueError as error:
+            raise InputError(f"a pair function cannot be tabulated: {error}", where="[model]") from None
 
     def forces(self, params: PairTable, positions: jax.Array, neighbors: NeighborList, cell: jax.Array) -> jax.Array:
         """(N, 3), eV/Å."""
-        return pair_forces(positions, neighbors, params, cell, self.n_per_species, self.orthorhombic)
+        forces = pair_forces(positions, neighbors, params, cell, self.n_per_species, self.orthorhombic)
+        return forces if self.ewald is None else forces + self.ewald.forces(positions, cell)
 
     def observables(
         self, params: PairTable, positions: jax.Array, neighbors: NeighborList, cell: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         """Energy (N,) and virial (N,) of each atom, eV."""
-        return pair_observables(positions, neighbors, params, cell, self.n_per_species, self.orthorhombic)
+        energy, virial = pair_observables(positions, neighbors, params, cell, self.n_per_species, self.orthorhombic)
+        if self.ewald is not None:
+            for more in (self.ewald.observables(positions, cell), self.ewald.self_energy(cell)):
+                energy, virial = energy + more[0], virial + more[1]
+        return energy if self._own is None else energy + jnp.asarray(self._own, energy.dtype), virial

@@ -68,12 +68,20 @@ class ClassicalParameters:
         return np.where(start > 0.0, start, float(np.sqrt(np.mean(start**2))) or 1.0)
 
     def table(self, parameters: Array) -> dict[str, dict[str, float]]:
-        """Of every parameter by name and pair, before and after."""
+        """Of every parameter that may change, by name and pair, before and after."""
         labels = [f"{name} {'-'.join(pair)}" for name in self.names for pair in self.potential.pairs]
         return {
             label: {"initial": float(a), "final": float(b)}
-            for label, a, b in zip(labels, self.start, parameters, strict=True)
+            for label, a, b, moves in zip(labels, self.start, parameters, self._moves, strict=True)
+            if moves
         }
+
+    @property
+    def _moves(self) -> NDArray[np.bool_]:
+        """(names * pairs,): not those of a pair that has no such interaction (a classical form knows), which would be
+        given one that nobody asked for."""
+        each = getattr(self.potential, "interacting", np.ones(self._shape, bool))
+        return np.tile(each, len(self.names))
 
     def write(self, parameters: Array, folder: Path) -> None:
         """Nothing: the table has every number."""
@@ -97,10 +105,11 @@ class ClassicalParameters:
     def gradient(self, parameters: Array, frames: Any, weights: Array) -> Array:
         """Σ_f weights_f dU_f/d parameters, (names * pairs,), by central differences of u."""
         counts = np.tensordot(np.asarray(weights, float), frames.counts, axes=1)
-        found = np.zeros(len(parameters))
-        for k, value in enumerate(parameters):
+        found, least = np.zeros(len(parameters)), 1e-3 * self.units  # of one that is zero
+        for k in np.flatnonzero(self._moves):
+            value = float(parameters[k])
             step = np.zeros(len(parameters))
-            step[k] = DIFFERENCE * max(abs(value), 1e-12)
+            step[k] = DIFFERENCE * max(abs(value), least[k])
             change = self.binned(parameters + step) - self.binned(parameters - step)
             found[k] = float((counts * change).sum()) / (2.0 * step[k])
         return found

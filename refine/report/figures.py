@@ -27,7 +27,7 @@ FINAL = "#d9480f"
 _BAND_68, _BAND_95 = "rgba(217,72,15,0.28)", "rgba(217,72,15,0.13)"
 _NOISE_68, _NOISE_95 = "rgba(27,31,36,0.14)", "rgba(27,31,36,0.07)"
 _GRID, _LINE, _UNSAMPLED = "#eceff3", "#8a949e", "rgba(120,130,140,0.12)"
-_SERIES = ("#1c6ea4", "#b5651d", "#2b8a3e", "#8e44ad", "#c2255c", "#0b7285", "#7c6f00", "#5c5f66")
+SERIES = ("#1c6ea4", "#b5651d", "#2b8a3e", "#8e44ad", "#c2255c", "#0b7285", "#7c6f00", "#5c5f66")
 
 # Above this many points a measured curve is drawn as a line: thousands of markers hide each other and slow the page.
 _MAX_MARKERS = 1200
@@ -49,7 +49,7 @@ def _numbers(values: Array) -> list[float | None]:
     return [float(f"{v:.6g}") if np.isfinite(v) else None for v in values]
 
 
-def _axis(title: str, **extra: Any) -> Spec:
+def plot_axis(title: str, **extra: Any) -> Spec:
     return {
         "title": {"text": html.escape(title, quote=False), "standoff": 8},
         "gridcolor": _GRID,
@@ -64,7 +64,7 @@ def _axis(title: str, **extra: Any) -> Spec:
     }
 
 
-def _layout(**extra: Any) -> Spec:
+def plot_layout(**extra: Any) -> Spec:
     return {
         "font": {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif", "size": 13},
         "margin": {"l": 60, "r": 12, "t": 34, "b": 46},
@@ -76,17 +76,17 @@ def _layout(**extra: Any) -> Spec:
     }
 
 
-def _line(x: Array, y: Array, name: str, colour: str, dash: str = "solid", width: float = 2, **extra: Any) -> Spec:
+def plot_line(x: Array, y: Array, name: str, colour: str, dash: str = "solid", width: float = 2, **extra: Any) -> Spec:
     line = {"color": colour, "dash": dash, "width": width}
     return {"type": "scatter", "mode": "lines", "x": _numbers(x), "y": _numbers(y), "name": name, "line": line, **extra}
 
 
 def _initial(x: Array, y: Array, **extra: Any) -> Spec:
-    return _line(x, y, "initial", INITIAL, dash="dash", legendgroup="initial", **extra)
+    return plot_line(x, y, "initial", INITIAL, dash="dash", legendgroup="initial", **extra)
 
 
 def _final(x: Array, y: Array, **extra: Any) -> Spec:
-    return _line(x, y, "final", FINAL, legendgroup="final", **extra)
+    return plot_line(x, y, "final", FINAL, legendgroup="final", **extra)
 
 
 def _band(x: Array, low: Array, high: Array, name: str, colour: str, **extra: Any) -> Spec:
@@ -97,7 +97,7 @@ def _band(x: Array, low: Array, high: Array, name: str, colour: str, **extra: An
     return {**shape, **outline, "name": name, "hoverinfo": "skip", **extra}
 
 
-def _slug(prefix: str, *names: str) -> str:
+def slug(prefix: str, *names: str) -> str:
     """An identifier that is also a file name for "download plot"."""
     return "-".join([prefix, *(re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") for name in names)])
 
@@ -111,13 +111,13 @@ def _comparison(k: int, data: DataSet, curve: Comparison, results: Results) -> F
     boxed, noisy = _differs(curve.target, curve.measured), bool(np.isfinite(curve.sigma).any())
     traces = [_measured(curve)]
     if boxed:
-        traces.append(_line(curve.x, curve.target, "measured, range of the box", MEASURED, dash="dot", width=1))
+        traces.append(plot_line(curve.x, curve.target, "measured, range of the box", MEASURED, dash="dot", width=1))
     traces += [_initial(curve.x, curve.initial), _final(curve.x, curve.final), *_differences(curve, noisy)]
     difference = {"zeroline": True, "zerolinecolor": _LINE, "nticks": 5, "range": _difference_range(curve)}
-    layout = _layout(
-        xaxis=_axis(words.abscissa(data), anchor="y2"),
-        yaxis=_axis(words.ordinate(data), domain=[0.36, 1]),
-        yaxis2=_axis("difference", domain=[0, 0.29], **difference),
+    layout = plot_layout(
+        xaxis=plot_axis(words.abscissa(data), anchor="y2"),
+        yaxis=plot_axis(words.ordinate(data), domain=[0.36, 1]),
+        yaxis2=plot_axis("difference", domain=[0, 0.29], **difference),
     )
     initial, final = results.summary.initial, results.summary.final
     caption = (
@@ -128,12 +128,12 @@ def _comparison(k: int, data: DataSet, curve: Comparison, results: Results) -> F
         f"on the scale of the final model{f'; grey: one and two σ ({data.sigma_source})' if noisy else ''}"
         f"{'; red: 95 % band of the model' if np.isfinite(curve.final_stderr).any() else ''}."
     )
-    name = _slug(f"curve-{k}", data.name)
+    name = slug(f"curve-{k}", data.name)
     return Figure(name, f"{data.name}: {words.symbol(data)}", caption, 480, {"data": traces, "layout": layout})
 
 
 def _measured(curve: Comparison) -> Spec:
-    line = _line(curve.x, curve.measured, "measured", MEASURED, width=1.4)
+    line = plot_line(curve.x, curve.measured, "measured", MEASURED, width=1.4)
     if len(curve.x) > _MAX_MARKERS:
         return line
     return line | {"mode": "markers", "marker": {"color": MEASURED, "size": 4}}
@@ -170,11 +170,11 @@ def _differs(a: Array, b: Array) -> bool:
 
 def pair_distributions(k: int, state: str, curves: Sequence[PairDistribution]) -> list[Figure]:
     """One small figure per species pair of the k-th state: g(r) before and after."""
-    return [_pair_distribution(_slug(f"g-{k}-{j}", state, curve.pair), curve) for j, curve in enumerate(curves)]
+    return [_pair_distribution(slug(f"g-{k}-{j}", state, curve.pair), curve) for j, curve in enumerate(curves)]
 
 
 def _pair_distribution(name: str, curve: PairDistribution) -> Figure:
-    layout = _layout(xaxis=_axis("r (Å)"), yaxis=_axis("g(r)", rangemode="tozero"), showlegend=False)
+    layout = plot_layout(xaxis=plot_axis("r (Å)"), yaxis=plot_axis("g(r)", rangemode="tozero"), showlegend=False)
     traces = [_initial(curve.r, curve.initial), _final(curve.r, curve.final)]
     if np.isfinite(curve.final_stderr).any():
         width = 1.96 * curve.final_stderr
@@ -247,13 +247,13 @@ def _phi(k: int, pair: Correction, scale: float, unit: str, frequent: Mask) -> F
     traces.append(_final(r, phi))
     width = np.nan_to_num(1.96 * stderr)
     shown = np.r_[(phi - width)[frequent], (phi + width)[frequent], 0.0]
-    layout = _layout(
-        xaxis=_axis("r (Å)", range=_view_r(r, limits)),
-        yaxis=_axis(f"φ(r) ({unit})", range=_padded(shown), zeroline=True, zerolinecolor=_LINE),
+    layout = plot_layout(
+        xaxis=plot_axis("r (Å)", range=_view_r(r, limits)),
+        yaxis=plot_axis(f"φ(r) ({unit})", range=_padded(shown), zeroline=True, zerolinecolor=_LINE),
         shapes=_unsampled(r, limits),
         showlegend=False,
     )
-    return Figure(_slug(f"phi-{k}", *pair.pair), pair.title, "", 300, {"data": traces, "layout": _small(layout)})
+    return Figure(slug(f"phi-{k}", *pair.pair), pair.title, "", 300, {"data": traces, "layout": _small(layout)})
 
 
 def _potential(k: int, pair: Correction, scale: float, unit: str) -> Figure:
@@ -263,14 +263,14 @@ def _potential(k: int, pair: Correction, scale: float, unit: str) -> Figure:
     lowest, highest = np.nanmin(shown), np.nanmax(shown)
     # The wall would flatten the well: show no more than twice its depth above zero.
     top = min(highest, -2 * lowest) if lowest < 0 else highest
-    layout = _layout(
-        xaxis=_axis("r (Å)", range=_view_r(r, limits)),
-        yaxis=_axis(f"pair energy ({unit})", range=_padded([lowest, top]), zeroline=True, zerolinecolor=_LINE),
+    layout = plot_layout(
+        xaxis=plot_axis("r (Å)", range=_view_r(r, limits)),
+        yaxis=plot_axis(f"pair energy ({unit})", range=_padded([lowest, top]), zeroline=True, zerolinecolor=_LINE),
         shapes=_unsampled(r, limits),
         showlegend=False,
     )
     traces = [_initial(r, base), _final(r, base + phi)]
-    return Figure(_slug(f"potential-{k}", *pair.pair), pair.title, "", 300, {"data": traces, "layout": _small(layout)})
+    return Figure(slug(f"potential-{k}", *pair.pair), pair.title, "", 300, {"data": traces, "layout": _small(layout)})
 
 
 def _view_r(r: Array, limits: tuple[float, float]) -> list[float]:
@@ -298,10 +298,10 @@ def shares(results: Results) -> Figure | None:
     if known is None or not known.pairs:
         return None
     traces = [
-        _line(np.array(pair.r), _array(pair.share), html.escape(pair.name, quote=False), _SERIES[k % len(_SERIES)])
+        plot_line(np.array(pair.r), _array(pair.share), html.escape(pair.name, quote=False), SERIES[k % len(SERIES)])
         for k, pair in enumerate(known.pairs)
     ]
-    layout = _layout(xaxis=_axis("r (Å)"), yaxis=_axis("share", range=[0, 1.02]))
+    layout = plot_layout(xaxis=plot_axis("r (Å)"), yaxis=plot_axis("share", range=[0, 1.02]))
     caption = "1 − variance of φ(r) after over before the data: one where the data decide, zero where the prior does."
     return Figure("shares", "Data or prior", caption, 300, {"data": traces, "layout": layout})
 
@@ -316,23 +316,23 @@ def progress(results: Results) -> Figure | None:
         if not np.isfinite(values).any():
             continue
         kept = np.array([step.accepted for step in steps] + [True])
-        colour = FINAL if len(summary.data) == 1 else _SERIES[k % len(_SERIES)]
+        colour = FINAL if len(summary.data) == 1 else SERIES[k % len(SERIES)]
         dash = "solid" if data.role == "fit" else "dot"
         x = np.arange(last + 1.0)
         group = {"legendgroup": data.name, "name": html.escape(_shorten(data.name), quote=False)}
-        line = _line(x[kept], values[kept], "", colour, dash=dash) | group
+        line = plot_line(x[kept], values[kept], "", colour, dash=dash) | group
         traces.append(line | {"mode": "lines+markers", "marker": {"size": 7, "color": colour}})
         if not kept.all():
             marker = {"symbol": "x-thin", "size": 9, "line": {"width": 2, "color": colour}}
             rejected = {"mode": "markers", "marker": marker, "showlegend": False}
-            traces.append(_line(x[~kept], values[~kept], "", colour) | group | rejected)
+            traces.append(plot_line(x[~kept], values[~kept], "", colour) | group | rejected)
     if not traces:
         return None
     labelled = range(0, last, 1 + last // 9)
     ticks = {"tickvals": [*labelled, last], "ticktext": [*(str(steps[k].iteration) for k in labelled), "final"]}
-    layout = _layout(
-        xaxis=_axis("iteration", range=[-0.3, last + 0.3], **ticks),
-        yaxis=_axis("", type="log", dtick="D2", exponentformat="none", tickformat="~g"),
+    layout = plot_layout(
+        xaxis=plot_axis("iteration", range=[-0.3, last + 0.3], **ticks),
+        yaxis=plot_axis("", type="log", dtick="D2", exponentformat="none", tickformat="~g"),
         hovermode="closest",
     )
     layout["yaxis"]["title"]["text"] = "R<sub>χ</sub> of T(r)"

@@ -71,7 +71,7 @@ def render(results: Results) -> str:
             sections.section("provenance", sections.definitions(sections.flat(results.summary.provenance))),
         ]
     )
-    return _document(results.summary.title or "Refinement", body, drawn)
+    return document(results.summary.title or "Refinement", body, drawn)
 
 
 @cache
@@ -85,7 +85,7 @@ def _digest(script: bytes) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'"
 
 
-def _document(title: str, body: str, drawn: Sequence[Figure]) -> str:
+def document(title: str, body: str, drawn: Sequence[Figure]) -> str:
     """The frame: policy, style, body, the specifications of the figures, and the scripts that draw them."""
     plotly, plotly_digest = _plotly()
     policy = (

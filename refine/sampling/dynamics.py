@@ -13,6 +13,7 @@ nothing is tuned by timing.
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Callable
@@ -189,12 +190,46 @@ class Sampler:
         self._freedom = thermostat.degrees_of_freedom(system.n_atoms)
         self._watch = Watch(system, timestep, stride, phase, self._freedom, thermostat.holds_temperature)
         self._programs: dict[tuple[str, _Shape], Callable[..., Any]] = {}
-        self._compilations = 0
+        self._traces: list[str] = []
 
     @property
     def compilations(self) -> int:
         """Programs compiled so far: one for dynamics, one for minimisation, one more each time the list had to grow."""
-        return self._compilations
+        return len(self._traces)
+
+    # ---- the same atoms otherwise
+
+    def changed(self, *, cell: np.ndarray | None = None, timestep: float | None = None) -> Sampler:
+        """A sampler of the same atoms in another cell of the same shape ((3, 3) Å), or with another timestep (fs).
+
+        Compiled programs are shared with the other cell, which is an argument of them; another timestep compiles.
+        Raises InputError when the cutoff or r_max does not fit into the cell.
+        """
+        other = copy.copy(self) if cell is None else self._resized(cell)
+        _check_fits(other.r_max, "r_max of the pair counts", other.system)
+        if timestep is not None and timestep != self.timestep:
+            if not timestep > 0:
+                raise InputError(f"timestep is {timestep}; it must be above zero")
+            other.timestep, other._programs = timestep, {}
+            other._watch = replace(other._watch, timestep=timestep)
+        return other
+
+    def _resized(self, cell: np.ndarray) -> Sampler:
+        other = copy.copy(self)
+        other.system = replace(self.system, cell=np.asarray(cell, np.float64), positions=None)
+        if other.system.orthorhombic != self.system.orthorhombic:
+            raise ValueError("another cell must be orthorhombic where this one is, and only there")
+        if self.force_field.periodic_images:
+            self._check_images(other.system, self.force_field)
+        else:
+            _check_fits(self.force_field.cutoff, "the cutoff of the potential", other.system)
+        other._watch = replace(self._watch, system=other.system)
+        return other
+
+    def retuned(self, state: MDState, temperature: float) -> MDState:
+        """The state with the neighbour list that a trajectory at `temperature` (K) begins with."""
+        skin = self._choose_skin(_fastest(temperature, self.system, self.replicas) * self.timestep / TIME_UNIT)
+        return replace(state, skin=skin, capacity=self._first_capacity(skin))
 
     # ---- starting
 
@@ -360,17 +395,25 @@ class Sampler:
         return after, jax.tree.map(lambda buffer: buffer[:count], buffers)
 
     def _settle(
-        self, kind: str, capacity: int, skin: float, arguments: Callable[[], tuple[Any, ...]], *, where: str
+        self,
+        kind: str,
+        capacity: int,
+        skin: float,
+        arguments: Callable[[], tuple[Any, ...]],
+        *,
+        where: str,
+        make: Callable[[_Shape], Callable[..., Any]] | None = None,
     ) -> tuple[Any, int]:
         """Run a program until its list was large enough and never outrun: its result as numpy, and the capacity.
 
         arguments() makes fresh device arrays each time: the program may overwrite them.
+        make: for a kind of program that is not the sampler's own.
         """
         reach = jnp.asarray(self.force_field.cutoff + skin, self.dtype)
         for rebuild_at in self._rebuild_at:
             trigger = jnp.asarray(rebuild_at * skin, self.dtype)
             while True:
-                program = self._program(kind, self._shape(capacity, skin))
+                program = self._program(kind, self._shape(capacity, skin), make)
                 result, worst, overflow = _call(program, *arguments(), reach, trigger)
                 if not overflow:
                     break
@@ -472,10 +515,12 @@ class Sampler:
 
     # ---- compiled programs
 
-    def _program(self, kind: str, shape: _Shape) -> Callable[..., Any]:
+    def _program(
+        self, kind: str, shape: _Shape, make: Callable[[_Shape], Callable[..., Any]] | None = None
+    ) -> Callable[..., Any]:
         key = (kind, shape)
         if key not in self._programs:
-            make = {"dynamics": self._dynamics, "minimise": self._minimisation}[kind]
+            make = make or {"dynamics": self._dynamics, "minimise": self._minimisation}[kind]
             self._programs[key] = jax.jit(make(shape), donate_argnums=0)
         return self._programs[key]
 
@@ -495,7 +540,7 @@ class Sampler:
             reach: jax.Array,
             trigger: jax.Array,
         ) -> tuple[Any, jax.Array, jax.Array]:
-            self._compilations += 1  # Python runs while tracing only
+            self._traces.append("dynamics")  # Python runs while tracing only
             positions, momenta, variables = carried
             keywords = {"params": params, "cell": cell, "kT": kT}
 
@@ -543,7 +588,7 @@ class Sampler:
         def program(
             positions: jax.Array, params: Any, cell: jax.Array, reach: jax.Array, trigger: jax.Array
         ) -> tuple[jax.Array, jax.Array, jax.Array]:
-            self._compilations += 1  # Python runs while tracing only
+            self._traces.append("minimise")  # Python runs while tracing only
 
             def begin(r: jax.Array, neighbors: NeighborList) -> Any:
                 return init(r, neighbors=neighbors, params=params, cell=cell)

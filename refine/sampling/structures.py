@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from refine.errors import InputError, SimulationError
+from refine.units import MASS_DENSITY_UNIT
 
 if TYPE_CHECKING:
     from ase import Atoms
 
     from refine.sampling.dynamics import Sampler
+    from refine.sampling.schedule import Stage
     from refine.sampling.state import MDState
 
 DENSITY_TOLERANCE = 0.005
@@ -38,7 +42,8 @@ STRUCTURE_FORMATS = (
 """ASE formats that are plain text; binary and pickled ones are refused, because reading them can run code."""
 
 _MAX_FILE = 200_000_000
-_OVERLAP = 0.5  # Å; no two atoms of any real structure come this close
+_MASS_TOLERANCE = 0.05  # amu; 40.0 could be argon or calcium
+OVERLAP = 0.5  # Å; no two atoms of any real structure come this close
 
 
 @dataclass(frozen=True)
@@ -201,19 +206,55 @@ def close_pairs(positions: np.ndarray, cell: np.ndarray, distance: float) -> tup
     return i[kept], j[kept], (everywhere[pairs[:, 0]] - everywhere[pairs[:, 1]])[kept]
 
 
+def number_density_from_mass(counts: dict[str, int], mass_density: float) -> float:
+    """Atoms/Å^3 of a composition with a density in g/cm^3, with standard atomic weights."""
+    from ase.data import atomic_masses, atomic_numbers
+
+    mass = sum(n * atomic_masses[atomic_numbers[name]] for name, n in counts.items()) / sum(counts.values())
+    return float(mass_density / (MASS_DENSITY_UNIT * mass))
+
+
+def replicate(system: System, repeats: tuple[int, int, int]) -> System:
+    """A larger cell of (a, b, c) copies along its three vectors; atoms stay sorted by species.
+
+    Raises ValueError for a system without positions, and for repeats below 1.
+    """
+    if system.positions is None:
+        raise ValueError("a system without positions cannot be repeated")
+    if min(repeats) < 1:
+        raise ValueError(f"repeats are whole numbers from 1 on; got {repeats}")
+    copies = math.prod(repeats)
+    shifts = np.array(list(itertools.product(*map(range, repeats)))) @ system.cell
+    first = np.cumsum([0, *system.n_per_species])
+    blocks = [system.positions[a:b][None] + shifts[:, None] for a, b in itertools.pairwise(first)]
+    return System(
+        system.species,
+        tuple(n * copies for n in system.n_per_species),
+        np.asarray(repeats)[:, None] * system.cell,
+        np.concatenate([np.tile(system.masses[a:b], copies) for a, b in itertools.pairwise(first)]),
+        np.concatenate([block.reshape(-1, 3) for block in blocks]),
+    )
+
+
 def read_structure(
-    path: str | Path, number_density: float | None = None, species: tuple[str, ...] | None = None
+    path: str | Path,
+    number_density: float | None = None,
+    species: tuple[str, ...] | None = None,
+    *,
+    mass_density: float | None = None,
+    types: tuple[str, ...] | None = None,
 ) -> System:
     """Read a periodic structure with ASE (the last frame of a file that holds several) and sort its atoms by species.
 
-    number_density: atoms/Å^3; when given it must agree with the file to 0.5 %.
+    number_density: atoms/Å^3; when given it must agree with the file to 0.5 %.  mass_density: the same in g/cm^3.
+    types: elements of the atom types 1, 2, ... of a LAMMPS data file; None: what its labels or masses say.
     species: the order of the elements; None: the order in which they first appear.
     Raises InputError for a file that is missing, empty, too large, not one of `STRUCTURE_FORMATS` or not readable,
-    for one without a cell or not periodic in all three directions, for coinciding atoms, and for a density or species
-    that disagree.
+    for one without a cell or not periodic in all three directions, for coinciding atoms, and for types, a density or
+    species that disagree.
     """
     path = Path(path)
-    atoms = _read_atoms(path)
+    atoms = _read_atoms(path, types)
     where = str(path)
     if abs(np.linalg.det(atoms.cell.array)) < 1e-6:
         raise InputError("the structure has no cell", where=where, fix='give all three vectors (extxyz: Lattice="...")')
@@ -235,21 +276,23 @@ def read_structure(
     if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
         raise InputError("a coordinate or lattice vector is not a finite number", where=where)
     system = make_system(counts, cell, positions, where=where)
+    if mass_density is not None:
+        number_density = number_density_from_mass(counts, mass_density)
     if number_density is not None and abs(system.number_density / number_density - 1) > DENSITY_TOLERANCE:
         raise InputError(
             f"the structure has {system.number_density:.5f} atoms/Å^3, the study says {number_density:.5f}",
             where=where,
-            fix="correct number_density or rescale the structure",
+            fix="correct the density or rescale the structure",
         )
-    overlapping = len(close_pairs(positions, cell, _OVERLAP)[0])
+    overlapping = len(close_pairs(positions, cell, OVERLAP)[0])
     if overlapping:
         raise InputError(
-            f"{overlapping} pairs of atoms are closer than {_OVERLAP} Å", where=where, fix="remove duplicates"
+            f"{overlapping} pairs of atoms are closer than {OVERLAP} Å", where=where, fix="remove duplicates"
         )
     return system
 
 
-def _read_atoms(path: Path) -> Atoms:
+def _read_atoms(path: Path, types: tuple[str, ...] | None) -> Atoms:
     import ase.io
     from ase.io import ParseError
     from ase.io.formats import UnknownFileTypeError, filetype
@@ -265,22 +308,76 @@ def _read_atoms(path: Path) -> Atoms:
     if path.suffix in (".gz", ".bz2", ".xz"):
         raise InputError("a compressed structure file", where=where, fix="decompress it")
     try:
-        kind = filetype(str(path))
-    except (UnknownFileTypeError, *_UNREADABLE):
+        kind = "lammps-data" if _is_lammps_data(path) else filetype(str(path))
+    except (UnknownFileTypeError, *UNREADABLE):
         raise InputError("not a known structure format", where=where, fix=fix) from None
     if kind not in STRUCTURE_FORMATS:
         raise InputError(f"structure files of format {kind!r} are not read", where=where, fix=fix)
+    options = _types(path, types) if kind == "lammps-data" else {}
+    if types is not None and not options:
+        raise InputError(
+            f"structure_species are those of a LAMMPS data file, and this is {kind!r}", where=where, fix="remove them"
+        )
     try:
-        atoms = cast("Atoms", ase.io.read(path, index=-1, format=kind))
-    except (ParseError, *_UNREADABLE) as error:
+        atoms = cast("Atoms", ase.io.read(path, index=-1, format=kind, **options))
+    except (ParseError, *UNREADABLE) as error:
         raise InputError(f"not readable as {kind}: {type(error).__name__} {error}", where=where, fix=fix) from None
     if len(atoms) == 0:
         raise InputError("the structure has no atoms", where=where)
+    if kind == "lammps-data":
+        _check_types(atoms, types, where)
     return atoms
 
 
+def _is_lammps_data(path: Path) -> bool:
+    """By its header; ASE knows such a file by the name alone, and there are many."""
+    with path.open("rb") as stream:
+        return re.search(rb"^[ \t]*[0-9]+[ \t]+atom[ \t]+types\b", stream.read(4096), re.MULTILINE) is not None
+
+
+def _types(path: Path, types: tuple[str, ...] | None) -> dict[str, Any]:
+    """What ASE is told of the atom types of a LAMMPS data file. Left alone it takes type 1 for hydrogen, 2 for helium,
+    and so on, and makes arrays of any size that the header names."""
+    from ase.data import atomic_numbers
+
+    text = path.read_text(encoding="utf-8", errors="replace")
+    header = re.search(r"^[ \t]*([0-9]+)[ \t]+atoms\b", text, re.MULTILINE)
+    if header is not None and (len(header[1]) > 9 or int(header[1]) > len(text) // 8):
+        raise InputError(f"the header speaks of {header[1][:20]} atoms, and the file is shorter", where=str(path))
+    if types is not None:
+        unknown = [name for name in types if atomic_numbers.get(name, 0) == 0]
+        if unknown:
+            raise InputError(f"unknown element {unknown[0]!r}", where=str(path), fix="use symbols of elements")
+        return {"Z_of_type": {number: atomic_numbers[name] for number, name in enumerate(types, 1)}}
+    if not re.search(r"^[ \t]*(Masses|Atom\s+Type\s+Labels)\b", text, re.MULTILINE):
+        raise InputError(
+            "the file has atom types and neither masses nor labels",
+            where=str(path),
+            fix='name the elements of types 1, 2, ..., as in structure_species = ["Si", "O"]',
+        )
+    return {}
+
+
+def _check_types(atoms: Atoms, types: tuple[str, ...] | None, where: str) -> None:
+    """The elements that ASE took must be those that were named, or have the masses of the file."""
+    from ase.data import atomic_masses
+
+    present = int(atoms.arrays["type"].max())
+    if types is not None:
+        if present != len(types):
+            raise InputError(f"the file has atom types to {present}, {len(types)} species are given", where=where)
+        return
+    off = np.abs(atoms.get_masses() - atomic_masses[atoms.numbers])
+    if atoms.has("masses") and off.max() > _MASS_TOLERANCE:
+        raise InputError(
+            f"a mass of {atoms.get_masses()[off.argmax()]:g} is that of no element",
+            where=where,
+            fix='name the elements of types 1, 2, ..., as in structure_species = ["Si", "O"]',
+        )
+
+
 # what ASE's parsers are seen to raise on broken text
-_UNREADABLE = (
+UNREADABLE = (
     OSError,
     ValueError,
     LookupError,
@@ -288,6 +385,7 @@ _UNREADABLE = (
     AttributeError,
     ArithmeticError,
     AssertionError,
+    MemoryError,
     RuntimeError,
     StopIteration,
     SyntaxError,
@@ -316,28 +414,51 @@ def melt(
     has its own packing. With positions given in the system, they are the start of every replica and are still melted.
     Deterministic in `seed`. Raises what `Sampler.run` raises.
     """
-    system = sampler.system
-    seeds = range(seed, seed + sampler.replicas)
-    if system.positions is None:
-        positions = np.stack([packed_positions(system, one) for one in seeds])
-    else:
-        positions = np.stack([system.positions for _ in seeds])
-    state = sampler.start(sampler.minimise(positions, params), temperature, seed)
+    state = sampler.start(sampler.minimise(starts(sampler, seed), params), temperature, seed)
     frames = max(1, math.ceil(picoseconds * 1000 / 2 / (sampler.timestep * sampler.stride)))
     state, _ = sampler.run(state, params, hot * temperature, frames, observe=False)
     state, _ = sampler.run(state, params, temperature, frames, observe=False)
     return state
 
 
-def equilibrate(sampler: Sampler, params: object, temperature: float, seed: int, picoseconds: float) -> MDState:
+def begin(sampler: Sampler, params: object, temperature: float, seed: int) -> MDState:
+    """First state of a trajectory at `temperature` (K): relaxed packings, or the system's own positions as they are."""
+    positions = starts(sampler, seed)
+    if sampler.system.positions is None:
+        positions = sampler.minimise(positions, params)
+    return sampler.start(positions, temperature, seed)
+
+
+def starts(sampler: Sampler, seed: int) -> np.ndarray:
+    """Where replicas begin, (R, N, 3) Å: each in a packing of its own, or all with the system's own positions."""
+    system, seeds = sampler.system, range(seed, seed + sampler.replicas)
+    if system.positions is None:
+        return np.stack([packed_positions(system, one) for one in seeds])
+    return np.stack([system.positions for _ in seeds])
+
+
+def equilibrate(
+    sampler: Sampler,
+    params: object,
+    temperature: float,
+    seed: int,
+    picoseconds: float,
+    stages: Sequence[Stage] = (),
+) -> MDState:
     """How a run and what is compared with it begin: a melt, or the system's own positions after so long a run at
-    `temperature` (K).
+    `temperature` (K). With stages, each at constant volume, they come first and replace the melt.
 
     Deterministic in `seed`. Raises what `Sampler.run` raises.
     """
-    if sampler.system.positions is None:
+    if stages:
+        from refine.sampling.schedule import follow
+
+        state = follow(sampler, params, begin(sampler, params, stages[0].temperature, seed), stages, seed).state
+        state = sampler.retuned(state, temperature)
+    elif sampler.system.positions is None:
         return melt(sampler, params, temperature, seed, picoseconds)
-    state = sampler.start(sampler.system.positions, temperature, seed)
+    else:
+        state = begin(sampler, params, temperature, seed)
     frames = math.ceil(picoseconds * 1000 / (sampler.timestep * sampler.stride))
     if frames:
         state, _ = sampler.run(state, params, temperature, frames, observe=False)

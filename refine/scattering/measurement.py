@@ -401,7 +401,8 @@ class ForwardModel:
                     where=self.where,
                     fix="use fit_r",
                 )
-            parts.append(self._fit_r(fit_r or (float(self.curve.x[0]), self.box.r_box), sigma))
+            reach = min(self.box.r_box, float(self.curve.x[-1]))
+            parts.append(self._fit_r(fit_r or (float(self.curve.x[0]), reach), sigma))
         return parts[0] if len(parts) == 1 else _joined(parts)
 
     def _fit_q(self, limits: tuple[float, float], sigma: float | None) -> Fit:

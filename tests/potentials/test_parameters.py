@@ -1,10 +1,12 @@
 """Energies and derivatives of a classical base by its own parameters, from counts, against atoms one by one."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from refine.errors import InputError
-from refine.potentials.classical import LennardJones
+from refine.potentials.classical import LennardJones, base_potential
 from refine.potentials.parameters import ClassicalParameters
 from refine.sampling.frames import Frames
 
@@ -52,3 +54,25 @@ def test_gradient_is_the_derivative():
 def test_unknown_parameter():
     with pytest.raises(InputError, match=r"no parameter 'charge'.*epsilon, sigma"):
         ClassicalParameters(potential(), ("charge",), EDGES)
+
+
+def test_parameters_of_a_set_and_pairs_that_have_none():
+    """Pedone's cations repel by charge alone: nothing of Si-Si may move, and the charges drop out of differences."""
+    pairs = (("Si", "Si"), ("Si", "O"), ("O", "O"))
+    base = base_potential("pedone-2006", ("Si", "O"), pairs, {}, 7.0)
+    edges = np.linspace(0.0, 7.0, 141)
+    parameters = ClassicalParameters(base, ("D", "r0"), edges)
+    assert sorted(parameters.table(parameters.start)) == ["D O-O", "D Si-O", "r0 O-O", "r0 Si-O"]
+    counts = np.random.default_rng(0).random((2, 3, 140)) * (edges[1:] > 1.5)
+    frames = SimpleNamespace(counts=counts)
+    gradient = parameters.gradient(parameters.start, frames, np.array([1.0, 0.0]))
+    assert gradient[0] == gradient[3] == 0.0
+    for k in (1, 2, 4, 5):
+        step = np.zeros(6)
+        step[k] = 1e-4 * parameters.start[k]
+        rise = parameters.energies(parameters.start + step, frames) - parameters.energies(
+            parameters.start - step, frames
+        )
+        assert gradient[k] == pytest.approx(rise[0] / (2 * step[k]), rel=1e-5)
+    with pytest.raises(InputError, match=r"no parameter 'charges'.*D, a, r0, C"):
+        ClassicalParameters(base, ("charges",), edges)

@@ -18,10 +18,12 @@ from refine.sampling.structures import (
     System,
     close_pairs,
     make_system,
+    number_density_from_mass,
     packed_positions,
     random_packing,
     read_structure,
     relax,
+    replicate,
 )
 
 TRICLINIC = np.array([[10.0, 0.0, 0.0], [3.0, 9.0, 0.0], [-2.0, 2.5, 8.0]])
@@ -128,6 +130,44 @@ def test_a_density_in_other_units_is_refused() -> None:
         random_packing({"Ar": 10}, 21.25, seed=1)
 
 
+def test_mass_density_by_standard_atomic_weights() -> None:
+    # Avogadro's number times 2.2 g/cm^3 over the molar mass of SiO2, 60.083 g/mol
+    assert number_density_from_mass({"Si": 200, "O": 400}, 2.2) == pytest.approx(
+        3 * 2.2 * 0.602214076 / 60.083, rel=1e-5
+    )
+
+
+# ---- larger cells
+
+
+def test_a_repeated_cell_has_the_pairs_of_the_small_one() -> None:
+    rng = np.random.default_rng(0)
+    small = make_system({"Fe": 3, "O": 4}, TRICLINIC, rng.random((7, 3)) @ TRICLINIC)
+    large = replicate(small, (2, 1, 3))
+    assert (large.species, large.n_per_species) == (("Fe", "O"), (18, 24))
+    assert large.number_density == pytest.approx(small.number_density)
+    np.testing.assert_array_equal(large.cell, [2 * TRICLINIC[0], TRICLINIC[1], 3 * TRICLINIC[2]])
+    np.testing.assert_array_equal(large.masses, np.repeat([small.masses[0], small.masses[-1]], [18, 24]))
+
+    def distances(system: System, first: int, second: int) -> np.ndarray:
+        """Between the atoms of two species, within 4.5 Å, per atom of the first."""
+        kind = np.repeat([0, 1], system.n_per_species)
+        i, j, separation = close_pairs(system.positions, system.cell, 4.5)
+        chosen = (np.minimum(kind[i], kind[j]) == first) & (np.maximum(kind[i], kind[j]) == second)
+        return np.sort(np.linalg.norm(separation[chosen], axis=1))
+
+    for pair in ((0, 0), (0, 1), (1, 1)):
+        few, many = distances(small, *pair), distances(large, *pair)
+        np.testing.assert_allclose(many, np.repeat(few, 6), atol=1e-9)
+
+
+def test_what_cannot_be_repeated() -> None:
+    with pytest.raises(ValueError, match="without positions"):
+        replicate(make_system({"Ar": 2}, TRICLINIC), (2, 2, 2))
+    with pytest.raises(ValueError, match="from 1 on"):
+        replicate(make_system({"Ar": 1}, TRICLINIC, np.zeros((1, 3))), (2, 0, 2))
+
+
 # ---- files
 
 
@@ -170,6 +210,63 @@ def test_missing_files_and_other_species_are_refused(tmp_path: Path) -> None:
         read_structure(tmp_path / "absent.extxyz")
     with pytest.raises(InputError, match="the structure holds O, Fe, the study Fe, Si"):
         read_structure(write(tmp_path / "a.extxyz", OXIDE), species=("Fe", "Si"))
+
+
+def lammps(masses: str = "", types: str = "1 2", atoms: int = 4) -> str:
+    """A data file of two types, with charges, its corner away from the origin."""
+    a, b = types.split()
+    return (
+        f"a melt\n\n{atoms} atoms\n2 atom types\n-3.0 3.0 xlo xhi\n0.0 6.0 ylo yhi\n0.0 6.0 zlo zhi\n{masses}\n"
+        f"Atoms # charge\n\n2 {b} -1.2 0 0 0\n1 {a} 2.4 3 3 3\n3 {b} -1.2 2 2 0 0 0 1\n4 {a} 2.4 0 3 0\n"
+    )
+
+
+MASSES = "\nMasses\n\n1 28.0855\n2 15.9994\n"
+SILICA_POSITIONS = np.array([[3, 3, 3], [0, 3, 0], [0, 0, 0], [2, 2, 6]])
+
+
+@pytest.mark.parametrize(
+    ("masses", "types"), [("", ("Si", "O")), (MASSES, None), ("\nMasses\n\n1 1.0\n2 1.0\n", ("Si", "O"))]
+)
+def test_lammps_data_with_types(tmp_path: Path, masses: str, types: tuple[str, ...] | None) -> None:
+    path = write(tmp_path / "silica.lmp", lammps(masses))
+    system = read_structure(path, species=("Si", "O"), types=types)
+    assert (system.species, system.n_per_species) == (("Si", "O"), (2, 2))
+    difference = (system.positions - SILICA_POSITIONS) / 6
+    np.testing.assert_allclose(difference - np.round(difference), 0, atol=1e-9)
+    np.testing.assert_allclose(system.masses[[0, 3]], [28.085, 15.999], atol=0.001)
+
+
+def test_lammps_data_with_labels(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.lammps-data", lammps("\nAtom Type Labels\n\n1 Si\n2 O\n"))
+    assert read_structure(path).composition == {"Si": 0.5, "O": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("text", "types", "message"),
+    [
+        (lammps(), None, "neither masses nor labels; name the elements"),
+        (lammps("\nMasses\n\n1 30\n2 15.9994\n"), None, "a mass of 30 is that of no element"),
+        (lammps(), ("Si", "O", "H"), "atom types to 2, 3 species are given"),
+        (lammps(), ("Si",), "not readable as lammps-data: KeyError"),
+        (lammps(), ("Si", "Xx"), "unknown element 'Xx'"),
+        (lammps(atoms=10**9), ("Si", "O"), "speaks of 1000000000 atoms"),
+        (lammps(atoms=10**30), ("Si", "O"), "speaks of 10000000000000000000 atoms"),
+        (OXIDE, ("Si", "O"), "and this is 'extxyz'"),
+    ],
+)
+def test_types_that_do_not_fit(tmp_path: Path, text: str, types: tuple[str, ...] | None, message: str) -> None:
+    path = write(tmp_path / ("a.extxyz" if text == OXIDE else "a.lammps-data"), text)
+    with pytest.raises(InputError, match=message):
+        read_structure(path, types=types)
+
+
+def test_a_mass_density_that_disagrees_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.extxyz", OXIDE)
+    grams = (2 * 55.845 + 2 * 15.999) * 1.66053907 / 216
+    read_structure(path, mass_density=grams)
+    with pytest.raises(InputError, match="the study says"):
+        read_structure(path, mass_density=1.01 * grams)
 
 
 class _Bomb:

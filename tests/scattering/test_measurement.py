@@ -191,6 +191,14 @@ def test_ranges_that_cannot_be_are_refused(fit_q, fit_r, message):
         ForwardModel(s_of_q(), argon_box()).fit(fit_q, fit_r, None)
 
 
+def test_a_curve_in_r_that_ends_inside_the_box_is_fitted_to_its_end():
+    r = np.arange(0.5, 9.01, 0.02)
+    curve = Curve(x=r, y=np.ones_like(r), quantity="g(r)", number_density=RHO, composition={"Ar": 1.0}, name="test")
+    assert argon_box().r_box > 14.0
+    x = ForwardModel(curve, argon_box()).fit(None, None, 0.01).operator.x
+    assert x[-1] == pytest.approx(9.0, abs=0.11)
+
+
 def test_score_range_beyond_the_box_is_refused():
     with pytest.raises(InputError, match="score_r"):
         ForwardModel(s_of_q(), argon_box()).measurement((3.0, 20.0))

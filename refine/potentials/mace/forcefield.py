@@ -30,7 +30,8 @@ TABLE_SIZE = 4096
 
 
 class SiteModel(Protocol):
-    """What evaluates a MACE model: `Mace`, or `refine.potentials.mace.second_opinion.MaceJax`; see `Mace`."""
+    """What evaluates a MACE model: `Mace`, or `refine.potentials.mace.second_opinion.MaceJax`; see `Mace`. Any other
+    sum of energies of atoms that depend on the vectors to their neighbours does as well: `ManyBodySites`."""
 
     cutoff: float
     species: tuple[str, ...]
@@ -63,13 +64,13 @@ class MaceForceField:
         correction_cutoff: Å, largest r_cut that a correction will have. Beyond the model's own cutoff it gets a list of
             its own, so that MACE never sees the atoms between the two.
         orthorhombic: whether the cell is diagonal.
+        cost: of the forces on an atom, in those of a pair potential.
     """
 
     periodic_images = True
-    cost = COST
 
-    def __init__(self, model: SiteModel, correction_cutoff: float, *, orthorhombic: bool) -> None:
-        self.model = model
+    def __init__(self, model: SiteModel, correction_cutoff: float, *, orthorhombic: bool, cost: float = COST) -> None:
+        self.model, self.cost = model, cost
         self.cutoff = max(model.cutoff, correction_cutoff)
         self.inner_cutoff = model.cutoff if model.cutoff < self.cutoff else None
         self.n_per_species, self.orthorhombic, self.precision = model.n_per_species, orthorhombic, model.precision

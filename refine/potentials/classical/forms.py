@@ -1,0 +1,462 @@
+"""Pair functions of classical base potentials, each with its parameters for all pairs of species.
+
+A form is a frozen dataclass whose arrays (pairs,) are what `refine.potentials.parameters.ClassicalParameters` may
+refine. All add up the same way:
+
+    u(r) = short(r) * switch(r) + Coulomb pair function
+
+with truncation "switch": the short-range part is multiplied by 1 - x^2 (3 - 2x) over the last 0.5 Å before the cutoff,
+x the fraction of the way, so that energy and force are continuous; "none": it ends at the cutoff as it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from refine.errors import InputError
+from refine.potentials.classical.coulomb import Coulomb
+from refine.potentials.pair import Array
+
+SWITCH_WIDTH = 0.5
+"""Å over which a truncated pair function is brought to zero with zero slope."""
+
+WALL = 100.0
+"""eV: a pair function that is tabulated from here on (`PairForm.inner`) has room for whatever atoms do."""
+
+CLOSEST = 0.1
+"""Å; pair functions are looked at from here on."""
+
+Truncation = Literal["switch", "none"]
+Pairs = tuple[tuple[str, str], ...]
+
+
+class PairForm:
+    """Base of the forms, which have the attributes below and their own `short`.
+
+    Attributes:
+        pairs: species pairs i <= j.
+        cutoff: Å.
+        truncation: see the module.
+        coulomb: of the charges, or None.
+    """
+
+    name: ClassVar[str]
+    scales: ClassVar[dict[str, str]]
+    """Parameters that a pair without the interaction has zero of, with their units."""
+    lengths: ClassVar[dict[str, str]]
+    """The others, above zero, with their units."""
+    optional: ClassVar[tuple[str, ...]] = ()
+    """Scales that are zero where they are not given."""
+
+    pairs: Pairs
+    cutoff: float
+    truncation: Truncation
+    coulomb: Coulomb | None
+
+    @classmethod
+    def from_parameters(
+        cls,
+        species: tuple[str, ...],
+        pairs: Pairs,
+        parameters: Mapping[str, Any],
+        cutoff: float,
+        *,
+        truncation: Truncation = "switch",
+        coulomb: Coulomb | None = None,
+    ) -> Self:
+        """From the study's [model.parameters]: each a number for all pairs, or a table by "A-B".
+
+        A pair that is in none of the tables interacts through its charges alone, which must repel. InputError for
+        anything missing, unknown or out of range.
+        """
+        raise NotImplementedError
+
+    def short(self, r: Array) -> tuple[Array, Array]:
+        """The short-range part without end, and its derivative, (pairs, n)."""
+        raise NotImplementedError
+
+    def energy(self, r: ArrayLike) -> Array:
+        """Pair energies (pairs, n), eV, at r (n,) Å: what is tabulated, without the reciprocal part of an Ewald sum."""
+        return self._tabulated(np.asarray(r, float))[0]
+
+    def derivative(self, r: ArrayLike) -> Array:
+        """d(energy)/dr (pairs, n), eV/Å, at r (n,) Å."""
+        return self._tabulated(np.asarray(r, float))[1]
+
+    def interaction(self, r: ArrayLike) -> Array:
+        """Energies (pairs, n), eV, of two atoms alone at r (n,) Å: with q_i q_j / r in full where an Ewald sum is."""
+        r = np.asarray(r, float)
+        if self.coulomb is None or self.coulomb.method != "ewald":
+            return self.energy(r)
+        return self._ended(r)[0] + self.coulomb.bare(r)[0]
+
+    @property
+    def inner(self) -> float:
+        """Å, where the table of these functions begins: the shortest distance at which a pair that has a short-range
+        part is 100 eV up its wall.
+
+        A pair function that falls inside a barrier (a Buckingham) is tabulated to 0.7 of the barrier's distance, into
+        the hole: atoms that go over it gain tens of eV, which the sampler sees as a run-away and reports. It is not
+        hidden.
+        """
+        r = np.arange(CLOSEST, self.cutoff, 0.005)
+        u, slope = self._whole(r)
+        first = []
+        for row in np.flatnonzero(self.interacting):
+            above = np.flatnonzero(u[row] >= WALL)
+            barrier = _barrier(slope[row])
+            if len(above) and not (barrier is not None and above[-1] < barrier):
+                first.append(r[above[-1]])
+            elif barrier is not None:
+                first.append(0.7 * r[barrier])
+        return max(min(first, default=0.5), 0.3)
+
+    @property
+    def interacting(self) -> NDArray[np.bool_]:
+        """(pairs,) whether there is any short-range part; the other parameters of a pair without one mean nothing."""
+        return np.any([getattr(self, name) != 0.0 for name in self.scales], axis=0)
+
+    def _whole(self, r: Array) -> tuple[Array, Array]:
+        """Short range and q_i q_j / r, without end."""
+        u, slope = self.short(r)
+        if self.coulomb is not None:
+            more = self.coulomb.bare(r)
+            u, slope = u + more[0], slope + more[1]
+        return u, slope
+
+    def _tabulated(self, r: Array) -> tuple[Array, Array]:
+        u, slope = self._ended(r)
+        if self.coulomb is not None:
+            more = self.coulomb.pair(r)
+            u, slope = u + more[0], slope + more[1]
+        return u, slope
+
+    def _ended(self, r: Array) -> tuple[Array, Array]:
+        u, slope = self.short(r)
+        if self.truncation == "none":
+            # the last node of a table lies on the cutoff, to rounding
+            inside = r <= self.cutoff * (1.0 + 1e-12)
+            return np.where(inside, u, 0.0), np.where(inside, slope, 0.0)
+        x = np.clip((r - self.cutoff + SWITCH_WIDTH) / SWITCH_WIDTH, 0.0, 1.0)
+        s, ds = 1.0 - x**2 * (3.0 - 2.0 * x), -6.0 * x * (1.0 - x) / SWITCH_WIDTH
+        return u * s, slope * s + u * ds
+
+
+@dataclass(frozen=True)
+class LennardJones(PairForm):
+    """4 epsilon [(sigma/r)^12 - (sigma/r)^6]. J. E. Lennard-Jones, Proc. R. Soc. A 106, 463 (1924).
+
+    Attributes:
+        epsilon, sigma: (pairs,), eV and Å.
+    """
+
+    pairs: Pairs
+    epsilon: Array
+    sigma: Array
+    cutoff: float
+    truncation: Truncation = "switch"
+    coulomb: Coulomb | None = None
+    name: ClassVar[str] = "lennard-jones"
+    scales: ClassVar[dict[str, str]] = {"epsilon": "eV"}
+    lengths: ClassVar[dict[str, str]] = {"sigma": "Å"}
+
+    @classmethod
+    def from_parameters(cls, species, pairs, parameters, cutoff, *, truncation="switch", coulomb=None):  # type: ignore[no-untyped-def]
+        """From the study's [model.parameters]: `epsilon` and `sigma`, each a number or a table by species or "A-B".
+
+        Unlike pairs that are not given combine by Lorentz (sigma, arithmetic mean) and Berthelot (epsilon, geometric
+        mean).
+        """
+        _refuse_unknown(cls, parameters)
+        epsilon = _mixed(parameters, "epsilon", species, pairs, lambda a, b: float(np.sqrt(a * b)))
+        sigma = _mixed(parameters, "sigma", species, pairs, lambda a, b: 0.5 * (a + b))
+        return cls(pairs, epsilon, sigma, cutoff, truncation, coulomb)
+
+    @property
+    def inner(self) -> float:
+        """Half the smallest sigma, Å: 16128 epsilon up the wall."""
+        return 0.5 * float(self.sigma.min())
+
+    def short(self, r: Array) -> tuple[Array, Array]:
+        s6 = (self.sigma[:, None] / r) ** 6
+        epsilon = self.epsilon[:, None]
+        return 4.0 * epsilon * (s6**2 - s6), -24.0 * epsilon * (2.0 * s6**2 - s6) / r
+
+
+class _ByPair(PairForm):
+    """A form whose parameters are given pair by pair; its dataclass has them between `pairs` and `cutoff`."""
+
+    @classmethod
+    def from_parameters(cls, species, pairs, parameters, cutoff, *, truncation="switch", coulomb=None):  # type: ignore[no-untyped-def]
+        _refuse_unknown(cls, parameters)
+        given = {name: _pairwise(parameters, name, pairs) for name in (*cls.scales, *cls.lengths)}
+        values = {name: np.zeros(len(pairs)) if name in cls.scales else np.ones(len(pairs)) for name in given}
+        for row, (a, b) in enumerate(pairs):
+            scales = {name: given[name].get(row) for name in cls.scales}
+            if not any(scales.values()):
+                if not (coulomb is not None and coulomb.products[row] > 0.0):
+                    raise InputError(
+                        f"{a}-{b} has no {' and no '.join(cls.scales)}: nothing keeps the two apart",
+                        where="[model.parameters]",
+                        fix=f'give {", ".join(given)} for "{a}-{b}"',
+                    )
+                continue  # charges of one sign, which repel
+            for name in given:
+                value = given[name].get(row)
+                if value is None and name not in cls.optional:
+                    raise InputError(f"no value for {a}-{b}", where=f"[model.parameters] {name}", fix=f'give "{a}-{b}"')
+                if value == 0.0 and name in cls.lengths:
+                    raise InputError(f"{a}-{b} = 0 is not above zero", where=f"[model.parameters] {name}")
+                values[name][row] = 0.0 if value is None else value
+        return cls(pairs=pairs, **values, cutoff=cutoff, truncation=truncation, coulomb=coulomb)  # type: ignore[call-arg]
+
+
+@dataclass(frozen=True)
+class BornMayer(_ByPair):
+    """A exp(-r/rho). M. Born and J. E. Mayer, Z. Phys. 75, 1 (1932).
+
+    Attributes:
+        A, rho: (pairs,), eV and Å.
+    """
+
+    pairs: Pairs
+    A: Array
+    rho: Array
+    cutoff: float
+    truncation: Truncation = "switch"
+    coulomb: Coulomb | None = None
+    name: ClassVar[str] = "born-mayer"
+    scales: ClassVar[dict[str, str]] = {"A": "eV"}
+    lengths: ClassVar[dict[str, str]] = {"rho": "Å"}
+
+    def short(self, r: Array) -> tuple[Array, Array]:
+        wall = self.A[:, None] * np.exp(-r / self.rho[:, None])
+        return wall, -wall / self.rho[:, None]
+
+
+@dataclass(frozen=True)
+class Buckingham(_ByPair):
+    """A exp(-r/rho) - C/r^6. R. A. Buckingham, Proc. R. Soc. A 168, 264 (1938).
+
+    It falls without end inside a barrier. Atoms that are driven over it (a random packing, a hot melt) end a run with
+    an error that says so; `BuckinghamPatched` has no such hole.
+
+    Attributes:
+        A, rho, C: (pairs,), eV, Å and eV Å^6.
+    """
+
+    pairs: Pairs
+    A: Array
+    rho: Array
+    C: Array
+    cutoff: float
+    truncation: Truncation = "switch"
+    coulomb: Coulomb | None = None
+    name: ClassVar[str] = "buckingham"
+    scales: ClassVar[dict[str, str]] = {"A": "eV", "C": "eV Å^6"}
+    lengths: ClassVar[dict[str, str]] = {"rho": "Å"}
+    optional: ClassVar[tuple[str, ...]] = ("C",)
+
+    def short(self, r: Array) -> tuple[Array, Array]:
+        wall, well = self.A[:, None] * np.exp(-r / self.rho[:, None]), self.C[:, None] / r**6
+        return wall - well, -wall / self.rho[:, None] + 6.0 * well / r
+
+
+@dataclass(frozen=True)
+class BuckinghamPatched(Buckingham):
+    """A Buckingham with a harmonic repulsion inside its barrier.
+
+    With w(r) = A exp(-r/rho) - C/r^6 + q_i q_j/r and its innermost maximum at b,
+
+        w(r) = w(b) + |w''(b)| (b - r)^2 / 2      r < b
+
+    and the short-range part there is this less q_i q_j / r. So nothing changes outside of b; energy and force are
+    continuous; the force, which a Buckingham turns into an attraction inside of b, is its mirror image, a repulsion at
+    all distances whatever the charges are; and there is no parameter. A harmonic repulsion in this place is that of
+    K. Vollmayr, W. Kob and K. Binder, Phys. Rev. B 54, 15808 (1996). A pair without a maximum has no patch.
+    """
+
+    name: ClassVar[str] = "buckingham-patched"
+
+    @cached_property
+    def _patches(self) -> list[tuple[int, float, float, float]]:
+        """Row, b, w(b), |w''(b)| of each pair that has a barrier."""
+        r = np.arange(CLOSEST, self.cutoff, 0.005)
+        slopes = self._plain(r)[1]
+        patches = []
+        for row in np.flatnonzero(self.interacting):
+            at = _barrier(slopes[row])
+            if at is None:
+                if slopes[row, 0] <= 0.0:
+                    continue  # repulsive down to nothing
+                raise InputError(
+                    f"{'-'.join(self.pairs[row])} attracts at all distances: there is no barrier to patch",
+                    where="[model.parameters]",
+                    fix="give it a larger A",
+                )
+            low, high = r[at - 1], r[at]
+            for _ in range(60):
+                middle = 0.5 * (low + high)
+                low, high = (middle, high) if self._plain(np.array([middle]))[1][row, 0] > 0.0 else (low, middle)
+            step = 1e-4
+            ends = self._plain(np.array([high - step, high + step]))[1][row]
+            patches.append(
+                (int(row), high, float(self._plain(np.array([high]))[0][row, 0]), abs(ends[1] - ends[0]) / (2 * step))
+            )
+        return patches
+
+    def _plain(self, r: Array) -> tuple[Array, Array]:
+        """Without the patch, with q_i q_j / r."""
+        u, slope = super().short(r)
+        if self.coulomb is not None:
+            more = self.coulomb.bare(r)
+            u, slope = u + more[0], slope + more[1]
+        return u, slope
+
+    def short(self, r: Array) -> tuple[Array, Array]:
+        u, slope = super().short(r)
+        bare = (np.zeros_like(u),) * 2 if self.coulomb is None else self.coulomb.bare(r)
+        for row, b, top, stiffness in self._patches:
+            inside, depth = r < b, b - r
+            u[row] = np.where(inside, top + 0.5 * stiffness * depth**2 - bare[0][row], u[row])
+            slope[row] = np.where(inside, -stiffness * depth - bare[1][row], slope[row])
+        return u, slope
+
+
+@dataclass(frozen=True)
+class BuckinghamR24(_ByPair):
+    """A exp(-r/rho) - C/r^6 + D/r^24: a Buckingham whose core is closed by a steep repulsion. A. Carré, S. Ispas,
+    J. Horbach and W. Kob, Comput. Mater. Sci. 124, 323 (2016).
+
+    Attributes:
+        A, rho, C, D: (pairs,), eV, Å, eV Å^6 and eV Å^24.
+    """
+
+    pairs: Pairs
+    A: Array
+    rho: Array
+    C: Array
+    D: Array
+    cutoff: float
+    truncation: Truncation = "switch"
+    coulomb: Coulomb | None = None
+    name: ClassVar[str] = "buckingham-r24"
+    scales: ClassVar[dict[str, str]] = {"A": "eV", "C": "eV Å^6", "D": "eV Å^24"}
+    lengths: ClassVar[dict[str, str]] = {"rho": "Å"}
+
+    def short(self, r: Array) -> tuple[Array, Array]:
+        wall, well = self.A[:, None] * np.exp(-r / self.rho[:, None]), self.C[:, None] / r**6
+        core = self.D[:, None] / r**24
+        return wall - well + core, -wall / self.rho[:, None] + (6.0 * well - 24.0 * core) / r
+
+
+@dataclass(frozen=True)
+class Morse(_ByPair):
+    """D {[1 - exp(-a (r - r0))]^2 - 1} + C/r^12. P. M. Morse, Phys. Rev. 34, 57 (1929); with the repulsion that keeps
+    ions apart at high temperature, A. Pedone et al., J. Phys. Chem. B 110, 11780 (2006).
+
+    Attributes:
+        D, a, r0, C: (pairs,), eV, 1/Å, Å and eV Å^12.
+    """
+
+    pairs: Pairs
+    D: Array
+    a: Array
+    r0: Array
+    C: Array
+    cutoff: float
+    truncation: Truncation = "switch"
+    coulomb: Coulomb | None = None
+    name: ClassVar[str] = "morse"
+    scales: ClassVar[dict[str, str]] = {"D": "eV", "C": "eV Å^12"}
+    lengths: ClassVar[dict[str, str]] = {"a": "1/Å", "r0": "Å"}
+    optional: ClassVar[tuple[str, ...]] = ("C",)
+
+    def short(self, r: Array) -> tuple[Array, Array]:
+        depth, a = self.D[:, None], self.a[:, None]
+        e = np.exp(-a * (r - self.r0[:, None]))
+        core = self.C[:, None] / r**12
+        return depth * ((1.0 - e) ** 2 - 1.0) + core, 2.0 * depth * a * e * (1.0 - e) - 12.0 * core / r
+
+
+FORMS: dict[str, type[PairForm]] = {
+    form.name: form for form in (LennardJones, BornMayer, Buckingham, BuckinghamPatched, BuckinghamR24, Morse)
+}
+"""Forms by the name that a study has for them."""
+
+
+def _barrier(slope: Array) -> int | None:
+    """Where a function that rises from the first of its points on falls for the first time; None: it does neither."""
+    if slope[0] <= 0.0:
+        return None
+    falling = np.flatnonzero(slope < 0.0)
+    return int(falling[0]) if len(falling) else None
+
+
+def _refuse_unknown(form: type[PairForm], parameters: Mapping[str, Any]) -> None:
+    known = {**form.scales, **form.lengths}
+    for name in sorted(set(parameters) - set(known)):
+        raise InputError(
+            f"{form.name} has no parameter '{name}'",
+            where="[model.parameters]",
+            fix="it takes " + " and ".join(f"{key} ({unit})" for key, unit in known.items()),
+        )
+
+
+def _pairwise(parameters: Mapping[str, Any], key: str, pairs: Pairs) -> dict[int, float]:
+    """Numbers by row of `pairs` from a number or a table by "A-B"; those above zero, or zero where that may be."""
+    given = parameters.get(key, {})
+    if isinstance(given, int | float):
+        given = {f"{a}-{b}": given for a, b in pairs}
+    where = f"[model.parameters] {key}"
+    rows = {name: row for row, (a, b) in enumerate(pairs) for name in (f"{a}-{b}", f"{b}-{a}")}
+    found: dict[int, float] = {}
+    for name, value in given.items():
+        if name not in rows:
+            known = ", ".join(f"{a}-{b}" for a, b in pairs)
+            raise InputError(f"'{name}' is no pair of the system", where=where, fix=f"the pairs are {known}")
+        if not (np.isfinite(value) and value >= 0.0):
+            raise InputError(f"{name} = {value} is not a number above zero", where=where)
+        if rows[name] in found:
+            raise InputError(f"'{name}' is given twice", where=where)
+        found[rows[name]] = float(value)
+    return found
+
+
+def _mixed(
+    parameters: Mapping[str, Any],
+    key: str,
+    species: tuple[str, ...],
+    pairs: Pairs,
+    combine: Callable[[float, float], float],
+) -> Array:
+    """One number for each pair from a number, a table by species, or a table by "A-B"."""
+    where = f"[model.parameters] {key}"
+    if key not in parameters:
+        raise InputError("is missing", where=where, fix=f"give {key} as a number or a table by species")
+    given = parameters[key]
+    if isinstance(given, int | float):
+        given = {element: given for element in species}
+    known = set(species) | {f"{a}-{b}" for a, b in pairs} | {f"{b}-{a}" for a, b in pairs}
+    for name, value in given.items():
+        if name not in known:
+            raise InputError(f"'{name}' is no species or pair of the system", where=where)
+        if not (np.isfinite(value) and value > 0.0):
+            raise InputError(f"{name} = {value} is not a positive number", where=where)
+    values = []
+    for a, b in pairs:
+        if f"{a}-{b}" in given or f"{b}-{a}" in given:
+            values.append(float(given.get(f"{a}-{b}", given.get(f"{b}-{a}"))))
+        elif a in given and b in given:
+            values.append(float(combine(given[a], given[b])))
+        else:
+            raise InputError(
+                f"no value for {a}-{b}", where=where, fix=f'give "{a}-{b}", or one for {a} and one for {b}'
+            )
+    return np.array(values)

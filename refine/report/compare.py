@@ -1,0 +1,121 @@
+"""The page of `refine compare`: a ranking, D(r) of each model against the measurement, and what else was found."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from refine.report.figures import MEASURED, SERIES, Figure, plot_axis, plot_layout, plot_line, slug
+from refine.report.page import document
+from refine.report.ranking import Ranking, Row, value_words
+from refine.report.sections import escape, figure_html
+
+OFFSET = 1.1
+"""Of successive models, in units of the range of the measured curve."""
+
+
+def render(found: Ranking) -> str:
+    """The whole page as text."""
+    names = (*found.data, *found.predicted)
+    figures = [_figure(k, n, found) for k, n in enumerate(names) if any(n in row.curves for row in found.rows)]
+    body = [f"<h1>{escape(found.title)}</h1><p>Models compared, nothing fitted.</p>", _scores(found)]
+    body += [figure_html(figure, 2) for figure in figures]
+    body += [_peaks(found), _coordination(found), _diffusion(found), _notes(found)]
+    return document(found.title, "<main>" + "".join(body) + "</main>", figures)
+
+
+def _figure(k: int, name: str, found: Ranking) -> Figure:
+    """The models one above the other, the best at the top, each on the measured curve where there is one."""
+    rows = [row for row in found.rows if name in row.curves]
+    first = rows[0].curves[name]
+    step = OFFSET * float(np.ptp(first.model if first.measured is None else first.measured))
+    traces = []
+    for i, row in enumerate(rows):
+        curve, shift = row.curves[name], (len(rows) - 1 - i) * step
+        label = escape(row.label)
+        if curve.measured is not None:
+            measured = plot_line(curve.r, curve.measured + shift, "measured", MEASURED, width=1.2)
+            dots = {"mode": "markers", "marker": {"color": MEASURED, "size": 3.5}, "legendgroup": "measured"}
+            traces.append(measured | dots | {"showlegend": i == 0})
+            label += f", R<sub>χ</sub> = {value_words(*row.r_chi[name])}"
+        traces.append(plot_line(curve.r, curve.model + shift, label, SERIES[i % len(SERIES)]))
+    layout = plot_layout(
+        xaxis=plot_axis("r (Å)"), yaxis=plot_axis("D(r), offset (Å⁻²)"), margin={"l": 60, "r": 12, "t": 60, "b": 46}
+    )
+    caption = f"Curves are shifted by {step:.2g} Å⁻² each."
+    if name in found.predicted:
+        title, caption = f"{name}: D(r), prediction", "Prediction: there is no measured curve. " + caption
+    else:
+        title, caption = f"{name}: D(r)", "Dots: measured, repeated under each model. " + caption
+    height = 260 + 140 * len(rows)
+    return Figure(slug(f"compare-{k}", name), title, caption, height, {"data": traces, "layout": layout})
+
+
+def _table(title: str, head: list[str], rows: list[list[str]]) -> str:
+    def line(cells: list[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    if not rows:
+        return ""
+    body = "".join(line(row, "td") for row in rows)
+    return f"<h2>{escape(title)}</h2><table><thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table>"
+
+
+def _scores(found: Ranking) -> str:
+    if not found.data:
+        return "<p><strong>Prediction.</strong> The study has no measured curve: nothing is scored or ranked.</p>"
+
+    def cells(row: Row) -> list[str]:
+        if row.failure is not None:
+            return [row.label, *["–"] * len(found.data), f"failed: {row.failure}"]
+        return [row.label, *(value_words(*row.r_chi[name]) for name in found.data), ""]
+
+    scales = [[row.label, name, value_words(*scale)] for row in found.rows for name, scale in row.scales.items()]
+    return _table("R_χ", ["model", *found.data, ""], [cells(row) for row in found.rows]) + _table(
+        "Free scales, which R_χ is taken with", ["model", "data", "scale of the model's signal"], scales
+    )
+
+
+def _peaks(found: Ranking) -> str:
+    head = ["model", "data", "position (Å)", "measured", "height", "measured"]
+    rows = [
+        [
+            row.label,
+            name,
+            value_words(p.position, p.position_stderr),
+            _number(p.measured_position),
+            value_words(p.height, p.height_stderr),
+            _number(p.measured_height),
+        ]
+        for row in found.rows
+        for name, p in row.peaks.items()
+    ]
+    return _table("First peak of T(r)/(4πρ₀r)", head, rows)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _coordination(found: Ranking) -> str:
+    rows = []
+    for row in found.rows:
+        for state, numbers in row.coordination.items():
+            for n in numbers:
+                atoms, number = f"{n['other']} around {n['centre']}", value_words(n["number"], n["stderr"])
+                rows.append([row.label, state, atoms, f"{n['radius']:.2f}", number])
+    return _table("Coordination numbers", ["model", "state", "atoms", "within (Å)", "number"], rows)
+
+
+def _diffusion(found: Ranking) -> str:
+    rows = [
+        [row.label, state, d["species"], value_words(d["value"], d["stderr"]), d["finite_size"]]
+        for row in found.rows
+        for state, numbers in row.diffusion.items()
+        for d in numbers
+    ]
+    return _table("Diffusion coefficients", ["model", "state", "species", "D (10⁻⁹ m²/s)", "finite box"], rows)
+
+
+def _notes(found: Ranking) -> str:
+    notes = "".join(f"<li>{escape(row.label)}: {escape(note)}</li>" for row in found.rows for note in row.notes)
+    return f"<h2>Notes</h2><ul>{notes}</ul>" if notes else ""

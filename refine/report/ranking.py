@@ -1,0 +1,104 @@
+"""What `refine compare` found, as its page and its tables read it."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """D(r) of one data set on the points of R_chi: T(r) - 4 pi rho0 r, Faber-Ziman normalised; r in Å, (n,) each.
+
+    measured: None for a prediction.
+    """
+
+    r: Array
+    measured: Array | None
+    model: Array
+    stderr: Array
+
+
+@dataclass(frozen=True)
+class FirstPeak:
+    """Of T(r)/(4 pi rho0 r): positions in Å; what was measured is None for a prediction."""
+
+    position: float
+    position_stderr: float
+    height: float
+    height_stderr: float
+    measured_position: float | None
+    measured_height: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model.
+
+    Attributes:
+        label: its name.
+        failure: why it could not be sampled; None where it was.
+        r_chi: {data set: (value, standard error)}.
+        scales: {data set: (value, standard error)} where the study leaves the scale free; in r_chi, peaks and curves.
+        peaks: {data set: its first peak}.
+        coordination: {state: numbers within the first minimum of the model's own g(r)}.
+        diffusion: {state: D of each species in 1e-9 m^2/s}.
+        notes: what could not be said, in words.
+        curves: {data set: D(r)}.
+    """
+
+    label: str
+    failure: str | None = None
+    r_chi: dict[str, tuple[float, float]] = field(default_factory=dict)
+    scales: dict[str, tuple[float, float]] = field(default_factory=dict)
+    peaks: dict[str, FirstPeak] = field(default_factory=dict)
+    coordination: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    diffusion: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    curves: dict[str, Curve] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What `refine compare` found: rows sorted by the mean R_chi of the data sets, models that failed last.
+
+    data: names of the measured curves.  predicted: of the curves that nothing is compared with.
+    """
+
+    title: str
+    data: tuple[str, ...]
+    predicted: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def failed(self) -> tuple[Row, ...]:
+        """Models that could not be sampled."""
+        return tuple(row for row in self.rows if row.failure is not None)
+
+    def to_json(self) -> str:
+        """Everything but the curves, which are tables of their own."""
+        rows = [{k: v for k, v in asdict(row).items() if k != "curves"} for row in self.rows]
+        table = {"title": self.title, "data": self.data, "predicted": self.predicted, "models": rows}
+        return json.dumps(table, indent=1, ensure_ascii=False) + "\n"
+
+    def table(self) -> str:
+        """Plain text for a terminal."""
+        lines = []
+        for row in self.rows:
+            scores = ", ".join(f"{name} {value_words(*score)}" for name, score in row.r_chi.items())
+            words = f"R_chi {scores}" if scores else "predicted, nothing to compare with"
+            lines.append(f"{row.label}: " + (words if row.failure is None else f"failed: {row.failure}"))
+        return "\n".join(lines)
+
+
+def value_words(value: float, error: float) -> str:
+    """Value and error, to two digits of the error."""
+    decimals = max(0, 1 - math.floor(math.log10(error))) if error > 0.0 and math.isfinite(error) else 4
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}"

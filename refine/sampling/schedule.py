@@ -1,0 +1,173 @@
+"""Temperature schedules: a start structure is melted, cooled and, where asked, brought to the density of a pressure.
+
+A ramp is a staircase of at least `PIECES` short runs at constant temperature; temperature is an argument of the
+compiled program, so a ramp compiles nothing. Frames are not judged on the way: what freezes while it is cooled down is
+meant to. numpy only; the barostat is imported where a stage has a pressure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from refine.errors import InputError
+
+if TYPE_CHECKING:
+    from refine.sampling.barostat import Volumes
+    from refine.sampling.dynamics import Sampler
+    from refine.sampling.state import MDState
+
+PIECES = 100
+"""Fewest steps of the staircase, as far as there are frames for them."""
+
+MEASURED = 0.5
+"""Last share of a stage at constant pressure whose density is reported; before, the moves are tuned."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage: constant temperature, or a linear ramp.
+
+    temperature: K, at the beginning.  picoseconds: length.  to: K at the end; None: constant.
+    timestep: fs; None: the sampler's.  pressure: GPa; None: constant volume.
+    """
+
+    temperature: float
+    picoseconds: float
+    to: float | None = None
+    timestep: float | None = None
+    pressure: float | None = None
+
+    @property
+    def end(self) -> float:
+        """Temperature at the end, K."""
+        return self.temperature if self.to is None else self.to
+
+    @property
+    def rate(self) -> float:
+        """Heating rate, K/ps; negative on cooling."""
+        return (self.end - self.temperature) / self.picoseconds
+
+    def words(self) -> str:
+        """The stage in words."""
+        at = "" if self.pressure is None else f" at {self.pressure:g} GPa"
+        if self.rate == 0:
+            return f"{self.temperature:g} K for {self.picoseconds:g} ps{at}"
+        return f"{self.temperature:g} to {self.end:g} K in {self.picoseconds:g} ps ({self.rate:+.4g} K/ps){at}"
+
+    def to_json(self) -> dict[str, Any]:
+        """What a result keeps of it."""
+        return {
+            "temperature": self.temperature,
+            "to": self.end,
+            "picoseconds": self.picoseconds,
+            "rate_K_per_ps": self.rate,
+            "pressure_GPa": self.pressure,
+        }
+
+
+@dataclass(frozen=True)
+class Followed:
+    """Where a schedule ended.
+
+    state: with the list of the hottest stage; see `Sampler.retuned`.
+    sampler: in the cell at the end, with the timestep it came with.  volumes: for each stage, what the volume did in
+    its measured part; None at constant volume. The cell after a stage at constant temperature and pressure has the mean
+    volume of that part.
+    """
+
+    sampler: Sampler
+    state: MDState
+    volumes: tuple[Volumes | None, ...]
+
+
+def hottest(stages: Sequence[Stage]) -> float:
+    """The highest temperature of a schedule, K."""
+    return max(max(stage.temperature, stage.end) for stage in stages)
+
+
+def follow(
+    sampler: Sampler,
+    params: Any,
+    state: MDState,
+    stages: Sequence[Stage],
+    seed: int,
+    on_stage: Callable[[int], None] | None = None,
+) -> Followed:
+    """Take a state through the stages one after the other.
+
+    state: at the temperature of the first stage.  seed: of the moves of the volume.
+    on_stage: called after each stage with its number from 0.
+    Deterministic in the state and the seed. Raises what `Sampler.run` and `ConstantPressure.run` raise, and InputError
+    when a stage with a pressure meets several replicas.
+    """
+    others: dict[float, Sampler] = {sampler.timestep: sampler}
+    volumes: list[Volumes | None] = []
+    cell, before = sampler.system.cell, math.nan
+    for number, stage in enumerate(stages):
+        timestep = sampler.timestep if stage.timestep is None else stage.timestep
+        if timestep not in others:
+            others[timestep] = sampler.changed(timestep=timestep)
+        now = others[timestep].changed(cell=cell)
+        if timestep != before:
+            # one list for the whole schedule: another one at every temperature would compile again
+            state, before = now.retuned(state, hottest(stages)), timestep
+        if stage.pressure is None:
+            state = _at_volume(now, params, state, stage)
+            volumes.append(None)
+        else:
+            state, cell, seen = _at_pressure(now, params, state, stage, seed + number)
+            volumes.append(seen)
+        if on_stage is not None:
+            on_stage(number)
+    return Followed(sampler.changed(cell=cell), state, tuple(volumes))
+
+
+def _at_volume(sampler: Sampler, params: Any, state: MDState, stage: Stage) -> MDState:
+    frames = math.ceil(stage.picoseconds * 1000 / (sampler.timestep * sampler.stride))
+    for temperature, count in staircase(stage, frames, sampler.frames_per_block):
+        state, _ = sampler.run(state, params, temperature, count, observe=False)
+    return state
+
+
+def _at_pressure(
+    sampler: Sampler, params: Any, state: MDState, stage: Stage, seed: int
+) -> tuple[MDState, np.ndarray, Volumes]:
+    from refine.sampling.barostat import ConstantPressure, joined
+
+    if sampler.replicas > 1:
+        raise InputError("a stage with a pressure has one box", where="[[schedule]] pressure", fix="use one replica")
+    assert stage.pressure is not None
+    barostat = ConstantPressure(sampler, stage.pressure, seed)
+    cell, moves = sampler.system.cell, barostat.moves_in(stage.picoseconds)
+    measured: list[Volumes] = []
+    done = 0
+    for temperature, count in staircase(stage, moves, barostat.moves_per_block):
+        tune = done < (1 - MEASURED) * moves
+        state, cell, seen = barostat.run(state, cell, params, temperature, count, tune=tune)
+        done += count
+        if not tune or done == moves:
+            measured.append(seen)
+    seen = joined(measured)
+    if stage.rate == 0:
+        # the volume of one moment is no density: go on with the mean
+        factor = float(seen.volume.mean() / abs(np.linalg.det(cell))) ** (1 / 3)
+        state, cell = replace(state, positions=(state.positions * factor).astype(sampler.dtype)), cell * factor
+    return state, cell, seen
+
+
+def staircase(stage: Stage, total: int, most: int) -> list[tuple[float, int]]:
+    """Temperature (K) and length of the pieces that `total` frames or moves of a stage are done in.
+
+    Pieces have at most `most`; on a ramp there are `PIECES` or more, as far as `total` goes, each at the temperature
+    of its middle, so that their mean is that of the ramp.
+    """
+    pieces = max(math.ceil(total / most), 1 if stage.rate == 0 else min(total, PIECES))
+    bounds = np.linspace(0, total, pieces + 1).round().astype(int)
+    middles = (bounds[1:] + bounds[:-1]) / (2 * total)
+    temperatures = stage.temperature + (stage.end - stage.temperature) * middles
+    return [(float(t), int(n)) for t, n in zip(temperatures, np.diff(bounds), strict=True)]

@@ -1,0 +1,122 @@
+"""Named sets: numbers that are known of them, what they refuse, and the templates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize_scalar
+
+from refine.errors import InputError
+from refine.potentials.classical import PairForm, base_potential
+from refine.potentials.classical.coulomb import Coulomb
+from refine.potentials.classical.sets import SETS
+from refine.sampling.structures import make_system
+from tests.potentials.classical.direct import direct
+
+FEO, FEO_PAIRS = ("Fe", "O"), (("Fe", "Fe"), ("Fe", "O"), ("O", "O"))
+SIO2, SIO2_PAIRS = ("O", "Si"), (("O", "O"), ("O", "Si"), ("Si", "Si"))
+ROCK_SALT = np.array([[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]]) / 2
+TEMPLATES = [name for name, one in SETS.items() if one.empty]
+
+
+def iron_oxide(name: str, cutoff: float, ion: str = "Fe2+", **more: object) -> PairForm:
+    return base_potential(name, FEO, FEO_PAIRS, {}, cutoff, truncation="none", ions={"Fe": ion}, **more)
+
+
+@pytest.mark.parametrize(
+    ("name", "cutoff", "a0", "energy"),
+    [
+        ("pedone-2006", 15.0, 4.2986, -16.5703),
+        ("pedone-2006", 5.5, 4.3097, -16.5272),
+        ("guillot-sator-2007", 12.0, 4.3737, -9.7252),
+    ],
+)
+def test_rock_salt(name: str, cutoff: float, a0: float, energy: float) -> None:
+    """Lattice constant (Å) and energy of a formula unit (eV) at 0 K, potentials cut off and not shifted."""
+    potential = iron_oxide(name, cutoff)
+    charges = dict(zip(FEO, potential.coulomb.charges, strict=True))
+    exact = Coulomb.of(FEO, FEO_PAIRS, charges, cutoff, "ewald", tolerance=1e-10)
+    potential = replace(potential, coulomb=exact)
+
+    def per_unit(a: float) -> float:
+        return direct(potential, make_system({"Fe": 4, "O": 4}, a * np.eye(3), a * ROCK_SALT))[0] / 4
+
+    # near the minimum, where no shell of neighbours crosses the cutoff
+    found = minimize_scalar(per_unit, bounds=(a0 - 0.01, a0 + 0.01), method="bounded", options={"xatol": 1e-5})
+    assert found.x == pytest.approx(a0, abs=1e-4)
+    assert found.fun == pytest.approx(energy, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "r0", "energy"), [("pedone-2006", 1.727, -10.528), ("guillot-sator-2007", 1.868, -6.184)]
+)
+def test_isolated_pair(name: str, r0: float, energy: float) -> None:
+    """The minimum of two ions Fe2+ and O alone."""
+    potential = iron_oxide(name, 12.0)
+    found = minimize_scalar(lambda r: potential.interaction([r])[1, 0], bounds=(1.3, 3.0), method="bounded")
+    assert found.x == pytest.approx(r0, abs=1e-3)
+    assert found.fun == pytest.approx(energy, abs=1e-3)
+
+
+def test_bks_is_that_of_jax_md() -> None:
+    """Pair functions to 1e-6, in float64; its energies are in kcal/mol."""
+    import jax
+    from jax_md import energy
+
+    cutoff, r = 8.0, np.linspace(1.2, 7.9, 50)
+    own = base_potential("bks", SIO2, SIO2_PAIRS, {}, cutoff, truncation="none").energy(r)
+    numbers = dict(energy.BKS_SILICA_DICT)
+    alpha = numbers.pop("coulomb_alpha")
+    with jax.enable_x64(True):
+        for row, (i, j) in enumerate([(1, 1), (0, 1), (0, 0)]):
+            theirs = energy.bks(
+                r, coulomb_alpha=alpha, cutoff=cutoff, **{key: table[i][j] for key, table in numbers.items()}
+            )
+            np.testing.assert_allclose(own[row], np.asarray(theirs) / 23.060548, rtol=1e-6, atol=1e-6)
+
+
+def test_an_ambiguous_ion_is_asked_for() -> None:
+    with pytest.raises(InputError, match=r'ions = \{ Fe = "Fe2\+" \}'):
+        base_potential("pedone-2006", FEO, FEO_PAIRS, {}, 8.0)
+    with pytest.raises(InputError, match=r"Fe may be Fe2\+ or Fe3\+"):
+        base_potential("pedone-2006", FEO, FEO_PAIRS, {}, 8.0, ions={"Fe": "Fe4+"})
+    with pytest.raises(InputError, match="has no Ca"):
+        base_potential("pedone-2006", ("Ca", "O"), (("Ca", "Ca"), ("Ca", "O"), ("O", "O")), {}, 8.0)
+
+
+def test_a_charged_box_is_refused_with_charges_that_mend_it() -> None:
+    counts = (49, 51)
+    with pytest.raises(InputError, match=r"charge of -2\.4 e.*charges = \{ Fe = 1\.24898, O = -1\.2 \}") as refusal:
+        iron_oxide("pedone-2006", 8.0).coulomb.check_neutral(counts)
+    assert "\n" not in str(refusal.value)
+    iron_oxide("pedone-2006", 8.0, charges={"Fe": 1.24898, "O": -1.2}).coulomb.check_neutral(counts)
+    # three digits are enough: a background takes the thousandth of a charge that is left
+    iron_oxide("pedone-2006", 8.0, charges={"Fe": 1.249, "O": -1.2}).coulomb.check_neutral(counts)
+
+
+def test_a_parameter_of_a_set_can_be_replaced() -> None:
+    potential = base_potential("bks-1990", SIO2, SIO2_PAIRS, {"C": {"Si-O": 100.0}}, 8.0)
+    np.testing.assert_allclose(potential.C, [175.0, 100.0, 0.0])
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_templates_refuse_until_they_are_filled_in(name: str) -> None:
+    with pytest.raises(InputError, match=f"{name} comes without numbers.*charges of Fe, O") as refusal:
+        base_potential(name, FEO, FEO_PAIRS, {}, 8.0)
+    assert "A (eV), " in str(refusal.value)
+    assert "rho (Å)" in str(refusal.value)
+    numbers = {"A": {"Fe-O": 1000.0, "O-O": 2000.0}, "rho": 0.3, "C": {"Fe-O": 0.0, "O-O": 20.0}}
+    if SETS[name].form == "born-mayer":
+        del numbers["C"]
+    potential = base_potential(name, FEO, FEO_PAIRS, numbers, 8.0, charges={"Fe": 1.0, "O": -1.0})
+    assert np.isfinite(potential.energy([2.0])).all()
+
+
+def test_named_sets_are_on_the_reference_page() -> None:
+    from refine.bases import BASES
+    from refine.config.models import Model
+
+    described = Model.model_fields["base"].description or ""
+    assert all(f"`{name}`" in described for name in BASES)

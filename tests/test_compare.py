@@ -1,0 +1,135 @@
+"""Three models against one measurement: a ranking, a page, tables, and a row for the model that cannot be sampled."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from refine.cli import app
+from refine.compare import compare
+from refine.config import StudyConfig
+from refine.errors import InputError
+from refine.study import Study
+from tests import small_box
+
+LJ = '[model]\nbase = "lennard-jones"\n[model.parameters]\nepsilon = {}\nsigma = {}\n'
+
+
+def model(folder, name, text):
+    path = folder / f"{name}.toml"
+    path.write_text(text)
+    return path
+
+
+PREDICTED = """
+[[data]]
+name = "xrays"
+quantity = "D(r)"
+radiation = "xray"
+role = "predict"
+q_range = [0.05, 11.9]
+score_r = [3.0, 7.0]
+"""
+
+
+def predicting(folder):
+    """The small study and, after its measured curves, one that nobody measured; [compare] names a model of its own."""
+    study = small_box.write(folder)
+    model(folder, "wrong", 'label = "small"\n' + LJ.format(0.0095, 3.1))
+    text = study.read_text().replace("[model]\n", PREDICTED + "[model]\n", 1)
+    study.write_text(text + '[compare]\nmodels = ["wrong.toml"]\n')
+    return study
+
+
+def columns(path):
+    rows = list(csv.DictReader(path.open()))
+    return {key: np.array([float(row[key] or "nan") for row in rows]) for key in rows[0]}
+
+
+def test_a_prediction_beside_a_measured_curve(tmp_path):
+    """D(r) of one element is the same for x-rays and neutrons: what is predicted is what the scored S(Q) gives, but for
+    the periodic images, which only a measurement knows (0.01 of D)."""
+    found = compare(StudyConfig.from_toml(predicting(tmp_path)), out=tmp_path / "out")
+    assert {row.label for row in found.rows} == {"lennard-jones", "small"}
+    assert (found.data, found.predicted) == (("sq", "gr"), ("xrays",))
+    seen = columns(tmp_path / "out" / "compare" / "small" / "sq.csv")
+    predicted = columns(tmp_path / "out" / "compare" / "small" / "xrays.csv")
+    np.testing.assert_array_equal(predicted["r_angstrom"], seen["r_angstrom"])
+    np.testing.assert_allclose(predicted["model_D"], seen["model_D"], atol=0.02 * np.ptp(seen["model_D"]))
+    assert np.isnan(predicted["measured_D"]).all()
+    peak = found.rows[0].peaks["xrays"]
+    assert peak.measured_position is None
+    assert peak.position == pytest.approx(found.rows[0].peaks["sq"].position, abs=0.02)
+    page = (tmp_path / "out" / "compare.html").read_text()
+    assert "xrays: D(r), prediction" in page
+
+
+def test_with_nothing_measured_all_is_prediction(tmp_path):
+    study = predicting(tmp_path)
+    head, _, tail = study.read_text().partition("[[data]]")
+    study.write_text(head + PREDICTED + tail[tail.index("[model]") :])
+    found = compare(StudyConfig.from_toml(study), [], out=tmp_path / "out", frames=16)
+    assert found.table() == "lennard-jones: predicted, nothing to compare with"
+    assert "no measured curve" in (tmp_path / "out" / "compare.html").read_text()
+    with pytest.raises(InputError, match="nothing to fit"):
+        Study.from_toml(study).run(tmp_path / "run")
+
+
+def test_models_are_ranked_and_one_that_fails_is_a_row_that_says_so(tmp_path):
+    study = small_box.write(tmp_path)
+    wrong = model(tmp_path, "small", LJ.format(0.0095, 3.1))
+    unknown = model(tmp_path, "unknown", '[model]\nbase = "nonesuch"\n')
+    out = tmp_path / "out"
+    words = ["compare", str(study), "--models", str(wrong), "--models", str(unknown), "--out", str(out)]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2, result.output
+    found = json.loads((out / "compare.json").read_text())
+    assert [row["label"] for row in found["models"]] == ["lennard-jones", "small", "unknown"]
+    best, second, failed = found["models"]
+    for name in ("sq", "gr"):
+        difference = second["r_chi"][name][0] - best["r_chi"][name][0]
+        assert difference > 5 * max(best["r_chi"][name][1], second["r_chi"][name][1])
+    assert "nonesuch" in failed["failure"]
+    assert best["coordination"]["85K"][0]["number"] == pytest.approx(12.5, abs=1.5)
+    assert best["diffusion"]["85K"][0]["value"] > 0.0
+    assert "not corrected" in best["diffusion"]["85K"][0]["finite_size"]
+    rows = list(csv.DictReader((out / "compare" / "small" / "gr.csv").open()))
+    assert float(rows[0]["r_angstrom"]) >= 3.0
+    page = (out / "compare.html").read_text()
+    assert "nonesuch" in page
+    assert "small, R" in page
+
+
+def test_two_models_of_one_label_are_refused(tmp_path):
+    study = small_box.write(tmp_path)
+    twin = model(tmp_path, "a", 'label = "lennard-jones"\n' + LJ.format(0.01, 3.4))
+    with pytest.raises(InputError, match="two models are called"):
+        compare(StudyConfig.from_toml(study), [twin])
+
+
+def test_a_file_without_a_model_is_refused_before_anything_runs(tmp_path):
+    study = small_box.write(tmp_path)
+    with pytest.raises(InputError, match="model"):
+        compare(StudyConfig.from_toml(study), [model(tmp_path, "empty", 'label = "x"\n')])
+
+
+def test_a_free_scale_is_solved_for_before_the_score_is_taken(tmp_path):
+    study = small_box.write(tmp_path)
+    r, g = np.loadtxt(tmp_path / "gr.csv", delimiter=",", skiprows=1).T
+    np.savetxt(tmp_path / "low.csv", np.stack([r, 1 + 0.8 * (g - 1)], axis=1), delimiter=",", header="r,g")
+    entry = study.read_text().split("[[data]]")[2].split("[model]")[0].replace('"gr"', '"{}"').replace("gr.csv", "{}")
+    free = "free_scale = true\nscale_prior = 10.0\n"
+    text = study.read_text().replace(
+        "[model]",
+        "".join(f"[[data]]{entry.format(*f)}{free}" for f in (("as", "gr.csv"), ("low", "low.csv"))) + "[model]",
+    )
+    study.write_text(text)
+    (row,) = compare(StudyConfig.from_toml(study), []).rows
+    assert set(row.scales) == {"as", "low"}
+    assert row.scales["low"][0] == pytest.approx(0.8 * row.scales["as"][0], rel=1e-3)
+    assert row.r_chi["as"][0] < row.r_chi["gr"][0]
+    level = 4 * np.pi * 0.02125 * row.curves["gr"].r
+    ratio = row.curves["low"].model / row.curves["gr"].model
+    assert ratio[np.abs(row.curves["gr"].model) > 0.1 * level] == pytest.approx(row.scales["low"][0], rel=1e-6)

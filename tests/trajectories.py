@@ -1,0 +1,100 @@
+"""The same frames in the formats of other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import ase
+import ase.io
+import numpy as np
+
+from refine.sampling.structures import make_system, packed_positions
+
+CELL = np.array([[11.0, 0.0, 0.0], [2.5, 10.0, 0.0], [-1.5, 2.0, 12.0]])
+"""Triclinic, as LAMMPS has it: lower triangular."""
+
+
+def frames(number: int = 5, species: dict[str, int] | None = None, cell: np.ndarray = CELL) -> list[ase.Atoms]:
+    """Packings of three elements, mixed in their order."""
+    species = {"Si": 14, "O": 29, "Na": 7} if species is None else species
+    system = make_system(species, cell)
+    symbols = np.repeat(list(species), list(species.values()))
+    order = np.random.default_rng(7).permutation(len(symbols))
+    return [
+        ase.Atoms(symbols[order], positions=packed_positions(system, seed)[order], cell=cell, pbc=True)
+        for seed in range(number)
+    ]
+
+
+def write_extxyz(path: Path, images: Sequence[ase.Atoms]) -> Path:
+    ase.io.write(path, images, format="extxyz")
+    return path
+
+
+def write_xdatcar(path: Path, images: Sequence[ase.Atoms]) -> Path:
+    """Eleven digits, where ASE writes eight."""
+    symbols = np.array(images[0].get_chemical_symbols())
+    kinds = list(dict.fromkeys(symbols))
+    lines, last = [], None
+    for number, atoms in enumerate(images, start=1):
+        if last is None or not np.array_equal(last, atoms.cell.array):
+            last = atoms.cell.array
+            lines += ["frames", "1.0", *(" ".join(f"{x:.12f}" for x in row) for row in last)]
+            lines += [" ".join(kinds), " ".join(str((symbols == kind).sum()) for kind in kinds)]
+        lines.append(f"Direct configuration= {number:5d}")
+        scaled = atoms.get_scaled_positions(wrap=False)
+        lines += [" ".join(f"{x:.11f}" for x in row) for kind in kinds for row in scaled[symbols == kind]]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def write_dump(
+    path: Path,
+    images: Sequence[ase.Atoms],
+    types: Sequence[str] = ("Si", "O", "Na"),
+    *,
+    ends: str = "\n",
+    elements: bool = False,
+) -> Path:
+    """A LAMMPS text dump; atoms in another order in every frame, as LAMMPS leaves them."""
+    rng, lines = np.random.default_rng(3), []
+    for step, atoms in enumerate(images):
+        (ax, _, _), (bx, by, _), (cx, cy, cz) = atoms.cell.array
+        low, high = (f(0.0, bx, cx, bx + cx) for f in (min, max))
+        bounds = [(low, ax + high, bx), (min(0.0, cy), by + max(0.0, cy), cx), (0.0, cz, cy)]
+        lines += ["ITEM: TIMESTEP", str(1000 * step), "ITEM: NUMBER OF ATOMS", str(len(atoms))]
+        lines += ["ITEM: BOX BOUNDS xy xz yz pp pp pp", *(" ".join(f"{x:.12g}" for x in row) for row in bounds)]
+        lines.append("ITEM: ATOMS id type x y z" + (" element" if elements else ""))
+        for i in rng.permutation(len(atoms)):
+            symbol = atoms.symbols[i]
+            row = [str(i + 1), str(types.index(symbol) + 1), *(f"{x:.11g}" for x in atoms.positions[i])]
+            lines.append(" ".join([*row, *([symbol] if elements else [])]))
+    path.write_bytes((ends.join(lines) + ends).encode())
+    return path
+
+
+def write_vasprun(path: Path, images: Sequence[ase.Atoms]) -> Path:
+    """The parts of a vasprun.xml that ASE asks for."""
+
+    def rows(name: str, values: np.ndarray) -> str:
+        inner = "".join(f"<v>{' '.join(f'{x:.11f}' for x in row)}</v>" for row in values)
+        return f'<varray name="{name}">{inner}</varray>'
+
+    def structure(atoms: ase.Atoms, name: str = "") -> str:
+        crystal = f"<crystal>{rows('basis', atoms.cell.array)}</crystal>"
+        positions = rows("positions", atoms.get_scaled_positions(wrap=False))
+        return f"<structure{name}>{crystal}{positions}</structure>"
+
+    energy = '<energy><i name="e_fr_energy">0.0</i><i name="e_0_energy">0.0</i></energy>'
+    atoms = "".join(f"<rc><c>{symbol}</c><c>1</c></rc>" for symbol in images[0].get_chemical_symbols())
+    steps = (f"<calculation><scstep>{energy}</scstep>{structure(a)}{energy}</calculation>" for a in images)
+    points = rows("kpointlist", np.zeros((1, 3))) + rows("weights", np.ones((1, 1)))
+    path.write_text(
+        f'<?xml version="1.0"?><modeling><kpoints>{points}</kpoints>'
+        f'<atominfo><array name="atoms"><set>{atoms}</set></array></atominfo>'
+        + structure(images[0], ' name="initialpos"')
+        + "".join(steps)
+        + "</modeling>"
+    )
+    return path
