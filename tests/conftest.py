@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
+
+COMPILED = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Programs that several tests of a process, or a command that a test starts, compile alike are compiled once."""
+    if hasattr(config, "workerinput") or not getattr(config.option, "numprocesses", None):
+        config.stash[COMPILED] = tempfile.TemporaryDirectory(prefix="refine-tests-")
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = config.stash[COMPILED].name
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if COMPILED in config.stash:
+        config.stash[COMPILED].cleanup()
 
 
 @dataclass(frozen=True)

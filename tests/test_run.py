@@ -17,6 +17,7 @@ from refine.config import StudyConfig
 from refine.errors import CheckpointError, InputError
 from refine.files import exclusive
 from refine.progress import NullProgress
+from refine.report.results import read_results
 from refine.run import Run
 from refine.study import Study
 from tests import small_box
@@ -311,8 +312,18 @@ def test_the_base_model_is_never_evaluated_while_solving(folder):
     assert len(during) >= 2
 
 
+PREDICTED = """
+[[data]]
+name = "ours"
+role = "predict"
+quantity = "F(Q)"
+radiation = "xray"
+q_range = [0.8, 11.0]
+"""
+
+
 def test_progress_tells_the_scores_of_the_report(folder):
-    """Also of a curve that is not fitted and whose scale is free."""
+    """Also of a curve that is not fitted and whose scale is free; a curve without a measurement is drawn beside it."""
 
     heard: list[str] = []
 
@@ -320,8 +331,14 @@ def test_progress_tells_the_scores_of_the_report(folder):
         def message(self, text: str) -> None:
             heard.append(text)
 
+    text = (folder / "study.toml").read_text()
+    (folder / "study.toml").write_text(text + PREDICTED)
     study = Study.from_toml(folder / "study.toml", ["data.gr.free_scale=true", "refinement.iterations=1"])
     result = study.run(folder / "out", progress=Listener())
     scores = result.iterations[0]["r_chi"]
     words = f"iteration 0: R_chi sq {scores['sq']:.4f}, gr {scores['gr']:.4f}"
     assert any(text.startswith(words) for text in heard), heard
+    report = read_results(folder / "out")
+    assert [one.name for one in report.summary.predictions] == ["ours"]
+    assert (report.predicted["ours"].final_stderr > 0.0).all()
+    assert "ours: F(Q), prediction" in result.report_path.read_text(encoding="utf-8")

@@ -16,7 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.report import words
-from refine.report.results import Array, Comparison, Correction, DataSet, PairDistribution, Results
+from refine.report.results import (
+    Array,
+    Comparison,
+    Correction,
+    DataSet,
+    PairDistribution,
+    Predicted,
+    PredictedCurve,
+    Results,
+)
 
 Spec = dict[str, Any]
 Mask = NDArray[np.bool_]
@@ -130,6 +139,27 @@ def _comparison(k: int, data: DataSet, curve: Comparison, results: Results) -> F
     )
     name = slug(f"curve-{k}", data.name)
     return Figure(name, f"{data.name}: {words.symbol(data)}", caption, 480, {"data": traces, "layout": layout})
+
+
+def predictions(results: Results) -> list[Figure]:
+    """One figure per curve that nobody measured: before and after."""
+    listed = results.summary.predictions
+    return [_prediction(k, one, results.predicted[one.name]) for k, one in enumerate(listed)]
+
+
+def _prediction(k: int, one: Predicted, curve: PredictedCurve) -> Figure:
+    traces = [_initial(curve.x, curve.initial), _final(curve.x, curve.final)]
+    banded = bool(np.isfinite(curve.final_stderr).any())
+    if banded:
+        width = 1.96 * curve.final_stderr
+        traces.insert(0, _band(curve.x, curve.final - width, curve.final + width, "95 %", _BAND_95))
+    caption = (
+        f"Prediction: there is no measured curve. State {one.state}, seen through a Q range of "
+        f"{words.span(one.q_range, '1/Å')}, window {one.window}{'; red: 95 % band of the model' if banded else ''}."
+    )
+    layout = plot_layout(xaxis=plot_axis(words.abscissa(one)), yaxis=plot_axis(words.ordinate(one)))
+    title = f"{one.name}: {words.symbol(one)}, prediction"
+    return Figure(slug(f"predicted-{k}", one.name), title, caption, 360, {"data": traces, "layout": layout})
 
 
 def _measured(curve: Comparison) -> Spec:

@@ -60,7 +60,7 @@ def render(results: Results) -> str:
             sections.header(results),
             sections.warning_box(results),
             sections.score_table(results),
-            sections.section("curves", show(figures.comparisons(results), 3)),
+            sections.section("curves", show(figures.comparisons(results) + figures.predictions(results), 3)),
             sections.section("structure", sections.structure(results, show) + sections.coordination(results)),
             sections.section("potential", sections.potential(results, show)),
             sections.section("determined", sections.determined(results, show)),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -161,16 +162,28 @@ class Coordination(_Record):
     posterior_stderr: Number = None
 
 
-class DataSet(_Record):
-    """A measured curve as it was declared and treated."""
+class Declared(_Record):
+    """A curve as it was declared."""
 
     name: str
     quantity: str
     normalisation: str
     radiation: str | None = None
     pair: tuple[str, str] | None = None
-    role: str
     state: str
+
+
+class Predicted(Declared):
+    """A curve that nobody measured, as an experiment with this Q range (1/Å) and window would."""
+
+    q_range: tuple[FiniteFloat, FiniteFloat]
+    window: str
+
+
+class DataSet(Declared):
+    """A measured curve as it was declared and treated."""
+
+    role: str
     points: Count = None
     sigma_source: str | None = None
     sigma_mean: Number = None
@@ -213,6 +226,7 @@ class Summary(_Record):
     determination: Determination | None = None
     coordination: list[Coordination] = []
     data: list[DataSet] = Field(min_length=1)
+    predictions: list[Predicted] = []
     states: list[State] = Field(min_length=1)
     seconds: Number = None
     provenance: dict[str, Any] = {}
@@ -237,6 +251,19 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class PredictedCurve:
+    """A file curves/<name>.csv of a prediction, all (points,): x in Å or 1/Å, the others in the unit of the quantity.
+
+    ``final_stderr`` is NaN where it is not known.
+    """
+
+    x: Array
+    initial: Array
+    final: Array
+    final_stderr: Array
+
+
+@dataclass(frozen=True)
 class PairDistribution:
     """g(r) of one species pair in one state, all (bins,): r in Å, the others dimensionless.
 
@@ -252,10 +279,11 @@ class PairDistribution:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything a report shows. ``curves`` goes by data name, ``g_r`` by the name of the state."""
+    """Everything a report shows. ``curves`` and ``predicted`` go by data name, ``g_r`` by the name of the state."""
 
     summary: Summary
     curves: dict[str, Comparison]
+    predicted: dict[str, PredictedCurve]
     g_r: dict[str, list[PairDistribution]]
     study: str
 
@@ -275,6 +303,7 @@ def read_results(out_dir: Path) -> Results:
     return Results(
         summary=summary,
         curves={data.name: _read_comparison(_inside(out_dir, "curves", data.name)) for data in summary.data},
+        predicted={one.name: _read_predicted(_inside(out_dir, "curves", one.name)) for one in summary.predictions},
         g_r={state.name: _read_pair_distributions(_inside(out_dir, "g_r", state.name)) for state in summary.states},
         study=_read_text(out_dir / "study.toml"),
     )
@@ -336,16 +365,27 @@ def _read_table(path: Path) -> dict[str, Array]:
     return {column: table[:, k] for k, column in enumerate(header)}
 
 
-def _read_comparison(path: Path) -> Comparison:
+def _read_columns(path: Path, columns: Sequence[str]) -> dict[str, Array]:
+    """A table that has at least these columns."""
     table = _read_table(path)
-    missing = [column for column in _CURVE_COLUMNS if column not in table]
+    missing = [column for column in columns if column not in table]
     if missing:
         raise InputError(f"no column {', '.join(missing)}", where=str(path), fix=_RERUN)
+    return table
+
+
+def _read_comparison(path: Path) -> Comparison:
+    table = _read_columns(path, _CURVE_COLUMNS)
     return Comparison(
         **{name: table[name] for name in _CURVE_COLUMNS},
         target=table.get("measured_box", table["measured"]),
         final_stderr=table.get("final_stderr", np.full(len(table["x"]), math.nan)),
     )
+
+
+def _read_predicted(path: Path) -> PredictedCurve:
+    table = _read_columns(path, ("x", "initial", "final", "final_stderr"))
+    return PredictedCurve(table["x"], table["initial"], table["final"], table["final_stderr"])
 
 
 def _read_pair_distributions(path: Path) -> list[PairDistribution]:

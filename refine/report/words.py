@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from refine.report.results import DataSet, Results
+from refine.report.results import DataSet, Declared, Results
 
 _SUPERSCRIPT = {-3: "⁻³", -2: "⁻²", -1: "⁻¹", 0: ""}
 
@@ -68,23 +68,23 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 60:.0f}\u00a0min" if seconds < 7200 else f"{seconds / 3600:.1f}\u00a0h"
 
 
-def is_q_space(data: DataSet) -> bool:
+def is_q_space(data: Declared) -> bool:
     """Whether the curve runs over Q."""
     return "(Q)" in data.quantity
 
 
-def abscissa(data: DataSet) -> str:
+def abscissa(data: Declared) -> str:
     """The label of the horizontal axis with its unit."""
     return "Q (Å⁻¹)" if is_q_space(data) else "r (Å)"
 
 
-def symbol(data: DataSet) -> str:
+def symbol(data: Declared) -> str:
     """The quantity as it is typeset, with the pair of a partial: S(Q), Q[S(Q) − 1], g(r) of Si–O."""
     text = data.quantity.replace("-", " − ")
     return text if data.pair is None else f"{text} of {'–'.join(data.pair)}"
 
 
-def unit(data: DataSet) -> str:
+def unit(data: Declared) -> str:
     """The unit of the ordinate; empty where it is dimensionless.
 
     Keen's normalisation keeps Σ c c b b: barn per steradian and atom for neutrons, electron units for x-rays. His G(r)
@@ -97,7 +97,7 @@ def unit(data: DataSet) -> str:
     return " ".join(part for part in (scattering, length) if part)
 
 
-def ordinate(data: DataSet) -> str:
+def ordinate(data: Declared) -> str:
     """The label of the vertical axis with its unit."""
     return f"{symbol(data)} ({unit(data)})" if unit(data) else symbol(data)
 
@@ -179,7 +179,7 @@ def limits(results: Results) -> list[str]:
     ]
 
 
-def declaration(data: DataSet) -> str:
+def declaration(data: Declared) -> str:
     """What the curve was declared to be: D(r) (barn/sr Å⁻²), normalisation Keen, neutrons."""
     parts = [ordinate(data), f"normalisation {_NORMALISATIONS.get(data.normalisation, data.normalisation)}"]
     if data.radiation:

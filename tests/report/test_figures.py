@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,5 +107,18 @@ def test_dense_curves_become_lines_and_large_corrections_ev(make_run: Any) -> No
     assert figures.comparisons(results)[0].spec["data"][0]["mode"] == "lines"
     pair = results.summary.correction[0]
     large = pair.model_copy(update={"phi": [50 * v for v in pair.phi]})
-    results = Results(results.summary.model_copy(update={"correction": [large]}), results.curves, results.g_r, "")
+    results = replace(results, summary=results.summary.model_copy(update={"correction": [large]}))
     assert figures.corrections(results)[0].spec["layout"]["yaxis"]["title"]["text"] == "φ(r) (eV)"
+
+
+def test_a_prediction_is_drawn_and_called_one(make_run: Any) -> None:
+    entry = {"name": "ours", "quantity": "D(r)", "normalisation": "keen", "radiation": "xray", "state": "85K"}
+    out = make_run(predictions=[entry | {"q_range": [0.0, 20.0], "window": "lorch"}])
+    (out / "curves" / "ours.csv").write_text("x,initial,final,final_stderr\n1,0,1,0.1\n2,1,3,0.2\n")
+    (figure,) = figures.predictions(read_results(out))
+    go.Figure(figure.spec)
+    band, initial, final = figure.spec["data"]
+    assert (initial["y"], final["y"]) == ([0, 1], [1, 3])
+    np.testing.assert_allclose(band["y"], [1.196, 3.392, 2.608, 0.804], rtol=1e-5)
+    assert figure.title == "ours: D(r), prediction"
+    assert "Prediction: there is no measured curve. State 85K, seen through a Q range of 0 to 20 1/Å" in figure.caption
