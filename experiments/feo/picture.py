@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.report.ranking import value_words
+from refine.scattering.metrics import r_chi
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -34,13 +35,15 @@ def curve(out: Path, label: str, name: str) -> Array:
     return np.genfromtxt(out / "compare" / label / f"{name}.csv", delimiter=",", names=True)
 
 
-def neighbours(partial: Array, distance: float) -> float:
-    """O around Fe within a distance (Å): of D(r) of the partial, which is 4 pi rho0 r (g - 1).
+def slope(partial: Array) -> float:
+    """4 pi rho0, from D(r) = 4 pi rho0 r (g - 1) of a partial below the closest approach, where g = 0."""
+    return -float(partial["model_D"][0] / partial["r_angstrom"][0])
 
-    rho0 is where g = 0, below the closest approach. The integral is that of the straight lines between the points.
-    """
-    r, d = partial["r_angstrom"], partial["model_D"]
-    shells = r * (d - r * d[0] / r[0])  # 4 pi rho0 r^2 g
+
+def neighbours(partial: Array, distance: float) -> float:
+    """O around Fe within a distance (Å): the integral of 4 pi rho0 c r^2 g, linear between the points."""
+    r = partial["r_angstrom"]
+    shells = r * (partial["model_D"] + slope(partial) * r)
     end = np.interp(distance, r, shells)
     inside = r < distance
     return OXYGEN * float(np.trapezoid(np.append(shells[inside], end), np.append(r[inside], distance)))
@@ -71,14 +74,17 @@ def main(out: Path, picture: Path) -> None:
     if not ran:
         raise SystemExit("no model ran: nothing to draw")
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.6), constrained_layout=True)
-    measured = curve(out, ran[0], "xray")
+    first, level = curve(out, ran[0], "xray"), slope(curve(out, ran[0], "Fe-O"))
     if "xray" in found["data"]:
-        left.plot(measured["r_angstrom"], measured["measured_D"], ".", color="black", markersize=3, label="measured")
+        left.plot(first["r_angstrom"], first["measured_D"], ".", color="black", markersize=3, label="measured")
     for label in ran:
         total, partial = curve(out, label, "xray"), curve(out, label, "Fe-O")
-        r, d = partial["r_angstrom"], partial["model_D"]
+        r = partial["r_angstrom"]
         left.plot(total["r_angstrom"], total["model_D"], linewidth=1.1, label=label)
-        right.plot(r, 1.0 - d * r[0] / (d[0] * r), linewidth=1.1, label=label)
+        right.plot(r, 1.0 + partial["model_D"] / (slope(partial) * r), linewidth=1.1, label=label)
+    for label in ran[1:]:
+        totals = [each["model_D"] + level * each["r_angstrom"] for each in (first, curve(out, label, "xray"))]
+        print(f"R_chi of {label} against {ran[0]}: {r_chi(*totals):.4f}")
     title = "x-rays" if "xray" in found["data"] else "x-rays: prediction, no measurement"
     left.set(xlabel="r (Å)", ylabel="D(r) (Å⁻²)", xlim=(1.0, 10.0), title=title)
     right.set(xlabel="r (Å)", ylabel="g(r) of Fe-O", xlim=(1.0, 10.0), title="the partial: prediction")
