@@ -62,7 +62,9 @@ def _table(title: str, head: list[str], rows: list[list[str]]) -> str:
 
 def _scores(found: Ranking) -> str:
     if not found.data:
-        return "<p><strong>Prediction.</strong> The study has no measured curve: nothing is scored or ranked.</p>"
+        words = "<p><strong>Prediction.</strong> The study has no measured curve: nothing is scored or ranked.</p>"
+        failed = [[row.label, str(row.failure)] for row in found.failed]
+        return words + _table("Models that failed", ["model", "why"], failed)
 
     def cells(row: Row) -> list[str]:
         if row.failure is not None:
