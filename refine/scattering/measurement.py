@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from refine.data.curve import Curve
 from refine.data.weights import amplitudes, distinct_factor, pair_weights
 from refine.errors import ConversionError, InputError
+from refine.scattering import noise
 from refine.scattering.metrics import r_chi
 from refine.scattering.operator import TAPER, Box, CurveOperator, interpolation, pair_index
 from refine.scattering.transforms import extrapolate_low_q, q_to_r_matrix, r_to_q_matrix
@@ -504,34 +505,34 @@ class ForwardModel:
         return float(np.median(np.diff(self.curve.x)))
 
     def _estimated_sigma(self) -> float:
-        """Error of S(Q) - 1 at the fitted points from the ripple of T(r) where no atoms can be.
+        """Error of S(Q) - 1 at the fitted points from the ripple of T(r) where no atoms can be (`noise`).
 
         White noise sigma on points dq apart gives D(r) the variance (2/pi)^2 dq sigma^2 ∫ Q^2 sin^2(Qr) dQ; the fitted
         points, pi/r_eff apart, average pi/(r_eff dq) measured ones. A rule may scale it by the evidence.
         """
         q, rho = self.curve.x, self.box.number_density
         r = np.arange(0.05, self.box.r_box, 0.05)
-        t = q_to_r_matrix(q, r, "none") @ self._measured_distinct() + 4.0 * math.pi * rho * r
-        ripple = _rms_below_onset(r, t)
+        d = q_to_r_matrix(q, r, "none") @ self._measured_distinct()
+        _, ripple = noise.ripple(r, d, 4.0 * math.pi * rho, (float(q[0]), float(q[-1])))
         power = float(q[-1] ** 3 - q[0] ** 3) / 6.0
-        sigma = ripple * math.pi / 2.0 / math.sqrt(power * self._nyquist_q())
-        return max(sigma, 1e-3 * float(np.sqrt(np.mean(self._measured_distinct() ** 2))))
+        sigma = _rms(ripple) * math.pi / 2.0 / math.sqrt(power * self._nyquist_q())
+        return max(sigma, 1e-3 * _rms(self._measured_distinct()))
 
     def _estimated_r_sigma(self) -> float:
         """Error of an r-space curve: the ripple below its onset, at least half a per cent of its rms signal."""
         curve = self.curve
-        scale, offset, _ = self._r_declared(curve.x)
-        signal = curve.y - offset
-        uniform = 4.0 * math.pi * self.box.number_density * curve.x * self.factor[0]
-        ripple = _rms_below_onset(curve.x, signal + scale * uniform)
-        return max(ripple, 5e-3 * float(np.sqrt(np.mean(signal**2))))
+        r = curve.x[curve.x > 0.0]
+        scale, offset, _ = self._r_declared(r)
+        signal = curve.y[curve.x > 0.0] - offset
+        slope = 4.0 * math.pi * self.box.number_density * float(self.factor[0])
+        seen = None if curve.q_max is None else (curve.q_min or 0.0, curve.q_max)
+        quiet, ripple = noise.ripple(r, signal / scale, slope, seen, curve.window)
+        return max(_rms(self._r_declared(quiet)[0] * ripple), 5e-3 * _rms(signal))
 
 
-def _rms_below_onset(r: Array, t: Array) -> float:
-    """rms of a curve that vanishes where no atoms are, between 0.3 and 0.75 of the distance where it first rises."""
-    onset = r[int(np.argmax(t > 0.3 * t.max()))]
-    quiet = (r > 0.3 * onset) & (r < 0.75 * onset)
-    return float(np.sqrt(np.mean(t[quiet] ** 2))) if quiet.any() else 0.0
+def _rms(values: Array) -> float:
+    """Root mean square, zero of nothing."""
+    return float(np.sqrt(np.mean(values**2))) if len(values) else 0.0
 
 
 def _joined(parts: list[Fit]) -> Fit:
