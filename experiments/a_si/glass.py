@@ -1,9 +1,10 @@
 """Structure and R_chi of one amorphous solid, melted and quenched anew: the rows of the tables in README.md.
 
-    python experiments/a_si/glass.py experiments/a_si/study.toml [--model FILE] [--correction RUN] [--seed N] [--set K=V]
+    python experiments/a_si/glass.py experiments/a_si/study.toml [--model FILE] [--correction RUN] [--seed N] [--out CSV]
 
 --model: a file with a [model] table, in place of that of the study. --correction: the folder of a finished run, whose
-correction acts from the melt on. --seed: of packing and momenta; another seed is another solid. --set: as in refine run.
+correction acts from the melt on. --seed: of packing and momenta; another seed is another solid. --out: a table of T(r), for
+picture.py.
 
 The solid is sampled at the temperature of the measurement, and once more at the effective temperature at which the bonds
 of classical atoms vibrate as far as those of quantum atoms do at the measured one (`effective_temperature`).
@@ -49,7 +50,7 @@ BOND = 2.85
 FIRST, SECOND = (2.0, BOND), (3.3, 4.2)
 """Å, where the first two peaks of T(r) lie."""
 
-FINE = np.arange(1.0, 6.0, 0.01)
+FINE = np.arange(100, 901) / 100.0
 """Å, points of T(r) for peaks."""
 
 BLOCKS = 10
@@ -171,11 +172,11 @@ def main() -> None:
     parser.add_argument("--model", type=Path)
     parser.add_argument("--correction", type=Path)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
 
     began = time.monotonic()
-    config = StudyConfig.from_toml(asked.study, [*asked.set, f"sampling.seed={asked.seed}"])
+    config = StudyConfig.from_toml(asked.study, [f"sampling.seed={asked.seed}"])
     if asked.model is not None:
         config = config.model_copy(update={"model": ModelFile.from_toml(asked.model).model})
     study = Study(config)
@@ -192,15 +193,19 @@ def main() -> None:
     assert frames.positions is not None
     hot, quantum, classical = effective_temperature(study, correction, frames.positions[-1].astype(float), kelvin)
     print(f"  bonds vibrate by {quantum:.4f} Å (classical {classical:.4f} Å at {kelvin:g} K): as classical at {hot:.0f} K")
-    for now in (kelvin, hot):
+    columns = {"r": FINE, "measured": total(study, data.measurement.shown_values)}
+    for name, now in (("cold", kelvin), ("effective", hot)):
         if now == hot:
             state, _ = sampler.run(sampler.retuned(state, hot), params, hot, config.sampling.frames, observe=False)
             state, frames = sampler.run(state, params, hot, config.sampling.frames)
-        mean = frames.counts.mean(axis=0, dtype=np.float64)
-        rows = {**from_curve(study, data.measurement.shown.predict(mean)), **from_positions(sampler.system, frames)}
+        model = data.measurement.shown.predict(frames.counts.mean(axis=0, dtype=np.float64))
+        columns[name] = total(study, model)
+        rows = {**from_curve(study, model), **from_positions(sampler.system, frames)}
         print(f"  at {now:.0f} K: R_chi {score(data, frames)}, pressure {frames.pressure().mean():.2f} GPa")
-        for name, value in rows.items():
-            print(f"    {name:16s} {value:.4f}")
+        for row, value in rows.items():
+            print(f"    {row:16s} {value:.4f}")
+    if asked.out is not None:
+        np.savetxt(asked.out, np.stack(list(columns.values()), 1), "%.5g", ",", header=",".join(columns), comments="")
     print(f"  {time.monotonic() - began:.0f} s", flush=True)
 
 
