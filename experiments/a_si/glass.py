@@ -1,18 +1,19 @@
 """Structure and R_chi of one amorphous solid, melted and quenched anew: the rows of the tables in README.md.
 
-    python experiments/a_si/glass.py experiments/a_si/study.toml [--model FILE] [--correction RUN] [--seed N] [--out CSV]
+    python experiments/a_si/glass.py experiments/a_si/study.toml
+        [--model FILE] [--correction RUN] [--seed N] [--out CSV]
 
 --model: a file with a [model] table, in place of that of the study. --correction: the folder of a finished run, whose
-correction acts from the melt on. --seed: of packing and momenta; another seed is another solid. --out: a table of T(r), for
-picture.py.
+correction acts from the melt on. --seed: of packing and momenta; another seed is another solid. --out: a table of T(r)
+for picture.py.
 
-The solid is sampled at the temperature of the measurement, and once more at the effective temperature at which the bonds
-of classical atoms vibrate as far as those of quantum atoms do at the measured one (`effective_temperature`).
+The solid is sampled at the temperature of the study, and once more at the effective temperature: there the bonds of
+classical atoms vibrate as far as those of quantum atoms do at the temperature of the study (`effective_temperature`).
 
-From the x-ray curve, model and measurement alike through the Q range and the window of the study, on a grid of 0.01 Å:
+From the x-ray curve, model and measurement alike through the Q range and the window of the study, in steps of 0.01 Å:
     r1, r2: maxima of T(r);  height: of the first;  n = ∫ r T(r) dr over the first peak.
-From the frames: neighbours within 2.85 Å, the share of atoms with 3, 4 and 5 of them, the mean and standard deviation of
-the angle between bonds.
+From the frames: neighbours within 2.85 Å, the share of atoms with 3, 4 and 5 of them, and the mean and standard
+deviation of the angle between bonds.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def from_curve(study: Study, structure_factor: Array) -> dict[str, float]:
     """Positions (Å), height (1/Å^2) and number of neighbours from an S(Q)."""
     t = total(study, structure_factor)
     first, second = (peak(FINE, t, *limits) for limits in (FIRST, SECOND))
-    inside = (FINE > FIRST[0] - 1e-9) & (FINE < FIRST[1] + 1e-9)
+    inside = slice(*np.searchsorted(FINE, FIRST))
     n = float(np.trapezoid((FINE * t)[inside], FINE[inside]))
     return {"r1": first.position, "height": first.height, "n": n, "r2": second.position}
 
@@ -105,9 +106,10 @@ def effective_temperature(
 ) -> tuple[float, float, float]:
     """The classical temperature, K, whose mean square change of bond lengths is the quantum one at `kelvin`.
 
-    Of the harmonic solid at the nearest minimum, with modes e_q of squared frequency ω_q^2 (eigenvectors and eigenvalues
-    of the mass-weighted Hessian), the mean over bonds of <(n · (u_i - u_j))^2> is Σ_q a_q^2 b_q, with
-    a_q^2 = <[n · (e_qi - e_qj)]^2> / m and b_q = ħ coth(ħω_q / 2kT) / 2ω_q for quantum and kT / ω_q^2 for classical atoms.
+    Of the harmonic solid at the nearest minimum, with modes e_q of squared frequency ω_q^2 (eigenvectors and
+    eigenvalues of the mass-weighted Hessian), the mean over bonds of <(n · (u_i - u_j))^2> is Σ_q a_q b_q, where a_q is
+    the mean of [n · (e_qi - e_qj)]^2 / m, and b_q = ħ coth(ħω_q / 2kT) / 2ω_q for quantum, kT / ω_q^2 for classical
+    atoms. The zero-point limit, with one frequency alone, is ħω / 2k.
 
     positions: (N, 3) Å, a frame of the cold solid.
     Returns it, and the root mean square, Å, along a bond: quantum and classical at `kelvin`.
@@ -175,7 +177,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
 
-    began = time.monotonic()
     config = StudyConfig.from_toml(asked.study, [f"sampling.seed={asked.seed}"])
     if asked.model is not None:
         config = config.model_copy(update={"model": ModelFile.from_toml(asked.model).model})
@@ -192,7 +193,9 @@ def main() -> None:
     state, frames = sampler.run(state, params, kelvin, config.sampling.frames)
     assert frames.positions is not None
     hot, quantum, classical = effective_temperature(study, correction, frames.positions[-1].astype(float), kelvin)
-    print(f"  bonds vibrate by {quantum:.4f} Å (classical {classical:.4f} Å at {kelvin:g} K): as classical at {hot:.0f} K")
+    print(
+        f"  bonds vibrate by {quantum:.4f} Å (classical {classical:.4f} Å at {kelvin:g} K): as classical at {hot:.0f} K"
+    )
     columns = {"r": FINE, "measured": total(study, data.measurement.shown_values)}
     for name, now in (("cold", kelvin), ("effective", hot)):
         if now == hot:
@@ -206,7 +209,7 @@ def main() -> None:
             print(f"    {row:16s} {value:.4f}")
     if asked.out is not None:
         np.savetxt(asked.out, np.stack(list(columns.values()), 1), "%.5g", ",", header=",".join(columns), comments="")
-    print(f"  {time.monotonic() - began:.0f} s", flush=True)
+    print(f"  {time.process_time():.0f} s of computing", flush=True)
 
 
 if __name__ == "__main__":

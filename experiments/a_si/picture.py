@@ -1,6 +1,6 @@
 """The picture of README.md, from the tables that glass.py leaves. Drawn with matplotlib, which comes with ASE.
 
-    python experiments/a_si/picture.py runs/a_si_sw.csv runs/a_si_tersoff.csv experiments/a_si/a_si.png
+python experiments/a_si/picture.py runs/a_si_sw.csv runs/a_si_tersoff.csv experiments/a_si/a_si.png
 """
 
 from __future__ import annotations
