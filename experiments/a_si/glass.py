@@ -73,7 +73,7 @@ def from_curve(study: Study, structure_factor: Array) -> dict[str, float]:
     """Positions (Å), height (1/Å^2) and number of neighbours from an S(Q)."""
     t = total(study, structure_factor)
     first, second = (peak(FINE, t, *limits) for limits in (FIRST, SECOND))
-    inside = slice(*np.searchsorted(FINE, FIRST))
+    inside = slice(np.searchsorted(FINE, FIRST[0]), np.searchsorted(FINE, FIRST[1], side="right"))
     n = float(np.trapezoid((FINE * t)[inside], FINE[inside]))
     return {"r1": first.position, "height": first.height, "n": n, "r2": second.position}
 
