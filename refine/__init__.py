@@ -1,7 +1,8 @@
 """Refines interatomic potentials against measured x-ray and neutron total scattering.
 
 `Study` runs a study file; `Curve`, `read_curve` and `convert` are for measured curves; `Calculator` is a base model for
-ASE, and `read_calculator` the refined potential of a run. Each is loaded when it is first used, so that ``import refine`` costs nothing.
+ASE, `read_calculator` the refined potential of a run. Each is loaded when it is first used, so that ``import refine``
+costs nothing.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """LAMMPS: tables and potential files, and the lines of an input script that add them up.
 
-A classical base is exported whole. The short-range part of each pair is a table, with the engine's own end at the cutoff
-and its own core, so it does not matter whether LAMMPS has the form; charges are left to LAMMPS' coul/long with an Ewald
-sum of the engine's width, or to coul/dsf, which are the engine's formulas. Stillinger-Weber and Tersoff are potential
-files. A MACE model or D3 needs files or styles that LAMMPS itself does not bring: remarks say which.
+A classical base is exported whole. The short-range part of each pair is a table, with the engine's own end at the
+cutoff and its own core, so it does not matter whether LAMMPS has the form; charges are left to LAMMPS' coul/long with
+an Ewald sum of the engine's width, or to coul/dsf, which is the engine's formula. Stillinger-Weber and Tersoff are
+potential files. A MACE model or D3 needs files or styles that LAMMPS itself does not bring: remarks say which.
 
-LAMMPS makes splines of force and energy at `spline_nodes` equal steps in r^2, so tables agree with what was tabulated
-to 1e-8 where that is smooth. Where the force has a kink (both ends of the switch, the edge of a patched core), the force
-within a step or two (0.002 Å) of it is off by 0.1 of a step times the change of slope.
+LAMMPS makes splines of force and energy at `spline_nodes` equal steps in r^2. Where the force is smooth they agree with
+it to 1e-6 eV/Å. Where its slope jumps (both ends of the switch, the edge of a patched core or of the correction's wall)
+the force within a few steps, of 0.001 to 0.003 Å, is off by at most a tenth of a step times the jump.
 """
 
 from __future__ import annotations
@@ -143,40 +143,39 @@ def _pair_form(exported: Exported, potential: PairForm) -> Part:
     """A table for each pair with a short-range part: what the engine sums without the pair function of charges."""
     types, cutoff = _types(exported), potential.cutoff
     r = np.linspace(cutoff / POINTS, cutoff, POINTS)
-    # and a second point at either end, for the slopes of the force there
+    energy, slope = _without_coulomb(potential, r)
     step = 1e-4 * r[0]
-    at = np.concatenate([r, [r[0] + step, cutoff - step]])
-    energy, slope = potential.continued(at)
-    if potential.coulomb is not None:
-        charged = potential.coulomb.pair(at)
-        energy, slope = energy - charged[0], slope - charged[1]
-    exact = potential.short_range(at)  # without the rounding of a difference
-    outside = at >= potential.inner
-    energy, slope = np.where(outside, exact[0], energy), np.where(outside, exact[1], slope)
-    n = len(r)
-    ends = (slope[:, 0] - slope[:, n]) / step, (slope[:, n + 1] - slope[:, n - 1]) / step
+    near = _without_coulomb(potential, np.array([r[0] + step, cutoff - step]))[1]
+    first, last = (slope[:, 0] - near[:, 0]) / step, (near[:, 1] - slope[:, -1]) / step
     rows = np.flatnonzero(potential.interacting)
     labels = {row: "-".join(potential.pairs[row]) for row in rows}
-    about = f"base {exported.study.model.base!r}, " + (
-        "what is not Coulomb" if potential.coulomb is not None else "all of it"
-    )
-    sections = [
-        _section(labels[row], r, energy[row, :n], -slope[row, :n], (ends[0][row], ends[1][row])) for row in rows
-    ]
-    coefficients = [
-        f"pair_coeff {_type_pair(types, potential.pairs[row])} table 1 {BASE} {labels[row]}" for row in rows
-    ]
-    own = Part(
-        (f"table spline {spline_nodes(cutoff)}",),
-        coefficients=tuple(coefficients),
-        files={BASE: _table(exported, about, sections)},
-    )
-    if potential.coulomb is None:
-        return own
-    more = _coulomb(potential.coulomb, types)
+    part = "what is not Coulomb" if potential.coulomb is not None else "all of it"
+    sections = [_section(labels[row], r, energy[row], -slope[row], (first[row], last[row])) for row in rows]
+    charged = Part() if potential.coulomb is None else _coulomb(potential.coulomb, types)
     return Part(
-        own.styles + more.styles, more.before, own.coefficients + more.coefficients, more.after, own.files
+        (f"table spline {spline_nodes(cutoff)}", *charged.styles),
+        charged.before,
+        (
+            *(f"pair_coeff {_type_pair(types, potential.pairs[row])} table 1 {BASE} {labels[row]}" for row in rows),
+            *charged.coefficients,
+        ),
+        charged.after,
+        {BASE: _table(exported, f"base {exported.study.model.base!r}, {part}", sections)},
     )
+
+
+def _without_coulomb(potential: PairForm, r: Array) -> tuple[Array, Array]:
+    """What the engine sums, less the pair function of charges: energy and derivative, (pairs, n). From the inner end of
+    the potential on it is the short-range part; below, the engine has no charges."""
+    energy, slope = potential.short_range(r)
+    below = r < potential.inner
+    if below.any():
+        parts = potential.continued(r[below])
+        if potential.coulomb is not None:
+            charged = potential.coulomb.pair(r[below])
+            parts = parts[0] - charged[0], parts[1] - charged[1]
+        energy[:, below], slope[:, below] = parts
+    return energy, slope
 
 
 def _coulomb(charged: Coulomb, types: dict[str, int]) -> Part:
@@ -203,7 +202,11 @@ def _many_body(exported: Exported, potential: ManyBody) -> Part:
     (symbol,) = exported.species
     name = f"base.{style}"
     source = f"# UNITS: metal  CONTRIBUTOR: refine {refine.__version__}\n# {potential.name}, for {symbol}\n"
-    return Part((style,), coefficients=(f"pair_coeff * * {style} {name} {symbol}",), files={name: source + text(potential, symbol)})
+    return Part(
+        (style,),
+        coefficients=(f"pair_coeff * * {style} {name} {symbol}",),
+        files={name: source + text(potential, symbol)},
+    )
 
 
 def _stillinger_weber(p: StillingerWeber, symbol: str) -> str:

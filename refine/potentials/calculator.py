@@ -59,8 +59,9 @@ class Calculator(AseCalculator):
         atoms.calc = refine.Calculator("medium-mpa-0")
 
     Any cell, also one smaller than the cutoff, periodic along any of its vectors; without periodic vectors, a molecule.
-    An Ewald sum needs all three periodic, and keeps its wave vectors until the cell has changed by `STRETCH`. Stress is dE/dstrain over the volume, positive under tension, in the order xx yy zz yz xz xy, and is there where the
-    atoms have a volume. Energies hold the isolated atoms E0 of a MACE model, which are added in float64.
+    An Ewald sum needs all three periodic, and keeps its wave vectors until the cell has changed by `STRETCH`. Stress is
+    dE/dstrain over the volume, positive under tension, in the order xx yy zz yz xz xy, and is there where the atoms
+    have a volume. Energies hold the isolated atoms E0 of a MACE model, which are added in float64.
 
     Programs are compiled for a composition, not for an order of atoms or a cell; `compilations` counts them.
 

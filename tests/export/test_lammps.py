@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +11,10 @@ from ase import Atoms
 from ase.geometry import get_distances
 
 from refine import read_calculator
-from refine.export import export
+from refine.export import export, read_correction
+from refine.export.lammps import spline_nodes
 from refine.potentials.pair import PairCorrection
-from refine.sampling.structures import System
+from refine.sampling.structures import System, make_system
 from tests.export.runs import correction, pairs_of, rows, run_folder
 from tests.lammps_reference import energy_and_forces
 from tests.potentials.classical.direct import CELLS, random_box
@@ -22,7 +22,7 @@ from tests.potentials.classical.direct import CELLS, random_box
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 SILICA = {"Si": 40, "O": 80}
-SLAG = {"Fe": 26, "Si": 26, "O": 78}
+SLAG = {"Fe": 24, "Si": 24, "O": 72}
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Case:
 CASES = {
     "lennard-jones": Case(
         {"Ar": 60, "Kr": 60},
-        'base = "lennard-jones"\nparameters = { epsilon = { Ar = 0.0103, Kr = 0.014 }, sigma = { Ar = 3.4, Kr = 3.65 } }',
+        'base = "lennard-jones"\n'
+        "parameters = { epsilon = { Ar = 0.0103, Kr = 0.014 }, sigma = { Ar = 3.4, Kr = 3.65 } }",
         "triclinic",
         2.2,
     ),
@@ -70,7 +71,7 @@ CASES = {
         'base = "morse"\nparameters = { D = 0.08, a = 1.8, r0 = 2.6, C = 2.0 }\n'
         'charges = { Fe = 1.2, O = -1.2 }\ncoulomb = "none"',
     ),
-    "bks": Case(SILICA, 'base = "bks"\nr_cut = 7.0', apart=1.3),
+    "bks": Case(SILICA, 'base = "bks"\nr_cut = 7.0'),
     "bks-1990": Case(SILICA, 'base = "bks-1990"', "triclinic"),
     "pedone-2006, three elements": Case(SLAG, 'base = "pedone-2006"\nions = { Fe = "Fe2+" }\nr_cut = 7.5', "triclinic"),
     "guillot-sator-2007": Case(
@@ -103,10 +104,19 @@ def in_lammps(folder: Path, system: System, monkeypatch: pytest.MonkeyPatch) -> 
     return energy_and_forces(system.cell, types, system.positions, ["neighbor 0.5 bin", "include potential.in"])
 
 
-def in_the_engine(folder: Path, system: System) -> tuple[float, np.ndarray]:
+def in_the_engine(folder: Path, system: System) -> tuple[np.ndarray, np.ndarray]:
+    """Energies of the atoms and forces."""
     symbols = [s for s, n in zip(system.species, system.n_per_species, strict=True) for _ in range(n)]
     atoms = Atoms(symbols, system.positions, cell=system.cell, pbc=True, calculator=read_calculator(folder))
-    return atoms.get_potential_energy(), atoms.get_forces()
+    return atoms.get_potential_energies(), atoms.get_forces()
+
+
+def agree(folder: Path, system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To 1e-6 of the energies of the atoms (which cancel where there are charges) and of the rms force."""
+    energies, forces = in_the_engine(folder, system)
+    energy, theirs = in_lammps(folder, system, monkeypatch)
+    assert abs(energies.sum() - energy) < 1e-6 * np.abs(energies).sum()
+    np.testing.assert_allclose(forces, theirs, rtol=0, atol=1e-6 * np.sqrt(np.mean(forces**2)))
 
 
 def walled(system: System, seed: int = 4) -> PairCorrection:
@@ -128,9 +138,48 @@ def walled(system: System, seed: int = 4) -> PairCorrection:
 def test_energy_and_forces(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case = CASES[name]
     system = random_box(case.counts, CELLS[case.cell], case.apart)
+    agree(run_folder(tmp_path, case.counts, case.model, rows(walled(system))), system, monkeypatch)
+
+
+def test_refined_parameters_of_the_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The final ones of result.json are those that both have."""
+    case = CASES["lennard-jones"]
+    system = random_box(case.counts, CELLS[case.cell], case.apart)
+    table = {
+        "epsilon Ar-Kr": {"initial": 0.012, "final": 0.02},
+        "sigma Ar-Kr": {"initial": 3.525, "final": 3.4},
+        "sigma Kr-Kr": {"initial": 3.65, "final": 3.5},
+    }
     run_folder(tmp_path, case.counts, case.model, rows(walled(system)))
-    energy, forces = in_the_engine(tmp_path, system)
-    theirs = in_lammps(tmp_path, system, monkeypatch)
-    print(name, energy, theirs[0]/energy-1, np.abs(forces-theirs[1]).max()/np.sqrt(np.mean(forces**2)), np.sqrt(np.mean(forces**2)))
-    assert energy == pytest.approx(theirs[0], rel=1e-6)
-    np.testing.assert_allclose(forces, theirs[1], rtol=0, atol=1e-6 * np.sqrt(np.mean(forces**2)))
+    before = in_the_engine(tmp_path, system)[0].sum()
+    run_folder(tmp_path, case.counts, case.model, rows(walled(system)), parameters=table)
+    agree(tmp_path, system, monkeypatch)
+    base = read_correction(tmp_path).base()
+    np.testing.assert_array_equal(base.epsilon, [0.0103, 0.02, 0.014])
+    np.testing.assert_array_equal(base.sigma, [3.4, 3.4, 3.5])
+    assert abs(in_the_engine(tmp_path, system)[0].sum() - before) > 1.0
+
+
+PATCHED = 'base = "buckingham-patched"\nparameters = { A = 1388.773, rho = 0.3623, C = 175.0 }'
+
+
+def test_the_edge_of_a_wall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dimers from deep in a patched core to the end of the correction: the force to 1e-6 eV/Å, and within 0.03 Å of an
+    edge, where its slope jumps, to a tenth of a step of the splines times the jump."""
+    barrier = 1.503707  # Å, of the Buckingham; there its second derivative changes sign, 114.46 eV/Å^2
+    edges = np.array([1.5, barrier, 5.5, 6.0])  # and of the correction's wall, of the switch
+    r = np.unique(np.concatenate([np.linspace(0.7, 5.99, 300), np.linspace(1.49, 1.515, 101)]))
+    counts = {"O": 2 * len(r)}
+    run_folder(tmp_path, counts, PATCHED, rows(correction(counts)))
+    exported = read_correction(tmp_path)
+    positions = np.zeros((len(r), 2, 3))
+    positions[:, 1, 0] = r
+    positions += 20.0 * np.arange(len(r))[:, None, None] * np.array([1.0, 0.0, 0.0])
+    cell = np.diag([20.0 * len(r), 20.0, 20.0])
+    _, theirs = in_lammps(tmp_path, make_system(counts, cell, positions.reshape(-1, 3)), monkeypatch)
+    exact = -exported.base().derivative(r)[0] - exported.correction.derivative(r)[0]
+    off = np.abs(theirs[1::2, 0] - exact)
+    near = np.abs(r[:, None] - edges).min(axis=1) < 0.03
+    assert off[~near].max() < 1e-6
+    step = 6.0**2 / spline_nodes(6.0) / (2 * barrier)
+    assert off.max() < 0.1 * step * (2 * 114.46 + 170.0)
