@@ -191,6 +191,7 @@ def _coulomb(charged: Coulomb, types: dict[str, int]) -> Part:
         ("pair_coeff * * coul/long",),
         (
             "pair_modify pair coul/long table 0",
+            "# pppm instead of ewald is faster for many atoms",
             f"kspace_style ewald {EWALD_ACCURACY:g}",
             f"kspace_modify gewald {charged.alpha!r}",
         ),
