@@ -3,8 +3,9 @@
     refine export OUT --to lammps
 
 Every format holds phi(r) of each corrected pair at `POINTS` equal steps from r_cut/POINTS to r_cut, wall below the
-sampled range included. For LAMMPS the base is written as well, as far as it has it; for the others it stays behind, and
-`read_calculator` gives the whole potential to ASE. Read are result.json and study.toml of the run's folder.
+sampled range included. LAMMPS gets a classical base as well; in the other formats the base is the reader's, and
+`read_calculator` gives base and correction to ASE. Read are result.json and study.toml of the run's folder, and the
+file of a MACE model.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 A classical base is exported whole. The short-range part of each pair is a table, with the engine's own end at the
 cutoff and its own core, so it does not matter whether LAMMPS has the form; charges are left to LAMMPS' coul/long with
 an Ewald sum of the engine's width, or to coul/dsf, which is the engine's formula. Stillinger-Weber and Tersoff are
-potential files. A MACE model or D3 needs files or styles that LAMMPS itself does not bring: remarks say which.
+potential files, and D3 is LAMMPS' own. A MACE model needs a file and a style that LAMMPS does not bring: remarks say
+which.
 
 LAMMPS makes splines of force and energy at `spline_nodes` equal steps in r^2. Where the force is smooth they agree with
 it to 1e-6 eV/Å. Where its slope jumps (both ends of the switch, the edge of a patched core or of the correction's wall)
@@ -22,9 +23,11 @@ from numpy.typing import NDArray
 
 import refine
 from refine.export.read import POINTS, Exported
+from refine.potentials.classical import BASES as CLASSICAL_BASES
 from refine.potentials.classical import PairForm
 from refine.potentials.classical.coulomb import Coulomb
 from refine.potentials.classical.many_body import ManyBody, StillingerWeber, Tersoff
+from refine.potentials.dispersion import BOHR, CUTOFF
 from refine.potentials.mace.weights import MODEL_FILE
 
 Array = NDArray[np.float64]
@@ -38,31 +41,9 @@ EWALD_ACCURACY = 1e-6
 """Of LAMMPS' Ewald sum: rms error of a force, in that of two elementary charges an Å apart."""
 
 
-def lammps_files(exported: Exported) -> dict[str, str]:
-    """`potential.in` with the lines of an input script, and the files that it names: `correction.table`, and of the
-    base `base.table` or a potential file."""
-    correction = exported.correction
-    about = f"pair correction refined against total scattering, on top of base {exported.study.model.base!r}"
-    r = exported.radii
-    energy, slope = correction.energy(r), correction.derivative(r)
-    sections = [
-        # slope of the force at both ends: of the wall, and none at the cutoff
-        _section(f"{a}-{b}", r, energy[p], -slope[p], (-correction.stiffness, 0.0))
-        for p, (a, b) in exported.pairs
-    ]
-    base = _base(exported)
-    texts = {
-        SCRIPT: _script(exported, base),
-        CORRECTION: _table(exported, f"{about}; useless without it", sections),
-        **base.files,
-    }
-    # LAMMPS wants ASCII
-    return {name: text.encode("ascii", "replace").decode("ascii") for name, text in texts.items()}
-
-
 @dataclass(frozen=True)
 class Part:
-    """What a base adds to an input script.
+    """What a part of the potential adds to an input script.
 
     Attributes:
         styles: of pair_style hybrid/overlay.
@@ -78,29 +59,68 @@ class Part:
     files: dict[str, str] = field(default_factory=dict)
 
 
+def lammps_files(exported: Exported) -> dict[str, str]:
+    """`potential.in` with the lines of an input script, and the files that it names: `correction.table`, and of the
+    base `base.table` or a potential file."""
+    correction, dispersion = _correction(exported), _dispersion(exported)
+    base = _base(exported, [*dispersion.styles, *correction.styles])
+    parts = [base, dispersion, correction]
+    texts = {SCRIPT: _script(exported, parts)}
+    for part in reversed(parts):
+        texts |= part.files
+    # LAMMPS wants ASCII
+    return {name: text.encode("ascii", "replace").decode("ascii") for name, text in texts.items()}
+
+
 def spline_nodes(cutoff: float) -> int:
     """Of the splines that LAMMPS makes of a table up to a cutoff (Å)."""
     return POINTS * math.ceil((cutoff / NODES_REACH) ** 2)
 
 
-def _script(exported: Exported, base: Part) -> str:
-    own = f"table spline {spline_nodes(exported.correction.cutoff)}"
-    # LAMMPS tells two of one style apart by a number
-    name = "table 2" if any(style.startswith("table") for style in base.styles) else "table"
-    types = _types(exported)
+def _script(exported: Exported, parts: list[Part]) -> str:
+    before = [line for part in parts for line in part.before]
+    charged = "; atom_style charge" if any(line.startswith("set ") for line in before) else ""
     lines = [
         f"# {exported.study.title}: base {exported.study.model.base!r} and its correction",
-        "# include it when box and atoms are there; units metal"
-        + ("; atom_style charge" if any(line.startswith("set ") for line in base.before) else ""),
-        f"# types: {', '.join(f'{k} {s}' for s, k in types.items())}",
-        *_dispersion(exported),
-        *base.before,
-        f"pair_style hybrid/overlay {' '.join([*base.styles, own])}",
-        *base.coefficients,
-        *(f"pair_coeff {_type_pair(types, pair)} {name} {CORRECTION} {'-'.join(pair)}" for _, pair in exported.pairs),
-        *base.after,
+        f"# include it when box and atoms are there; units metal{charged}",
+        f"# types: {', '.join(f'{k} {s}' for s, k in _types(exported).items())}",
+        *before,
+        f"pair_style hybrid/overlay {' '.join(style for part in parts for style in part.styles)}",
+        *(line for part in parts for line in part.coefficients),
+        *(line for part in parts for line in part.after),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _correction(exported: Exported) -> Part:
+    r, correction, types = exported.radii, exported.correction, _types(exported)
+    energy, slope = correction.energy(r), correction.derivative(r)
+    sections = [
+        # slope of the force at both ends: of the wall, and none at the cutoff
+        _section(f"{a}-{b}", r, energy[p], -slope[p], (-correction.stiffness, 0.0))
+        for p, (a, b) in exported.pairs
+    ]
+    about = f"pair correction refined against total scattering, on top of base {exported.study.model.base!r}"
+    # LAMMPS tells a style from another one of its name by a number
+    name = "table 2" if exported.study.model.base in CLASSICAL_BASES else "table"
+    return Part(
+        (f"table spline {spline_nodes(correction.cutoff)}",),
+        coefficients=tuple(
+            f"pair_coeff {_type_pair(types, pair)} {name} {CORRECTION} {'-'.join(pair)}" for _, pair in exported.pairs
+        ),
+        files={CORRECTION: _table(exported, f"{about}; useless without it", sections)},
+    )
+
+
+def _dispersion(exported: Exported) -> Part:
+    if exported.study.model.dispersion == "none":
+        return Part()
+    reach = f"{CUTOFF * BOHR:.12g}"  # of energies, and of coordination numbers
+    return Part(
+        (f"dispersion/d3 bj pbe {reach} {reach}",),
+        ("# dispersion/d3 is in LAMMPS since 2025, package EXTRA-PAIR",),
+        (f"pair_coeff * * dispersion/d3 {' '.join(exported.species)}",),
+    )
 
 
 def _types(exported: Exported) -> dict[str, int]:
@@ -130,13 +150,12 @@ def _section(label: str, r: Array, energy: Array, force: Array, slopes: tuple[fl
 # ---- bases
 
 
-def _base(exported: Exported) -> Part:
+def _base(exported: Exported, beside: list[str]) -> Part:
+    """beside: the styles of what comes on top."""
     if exported.study.model.base == "mace":
-        return _mace(exported)
+        return _mace(exported, beside)
     potential = exported.base()
-    if isinstance(potential, PairForm):
-        return _pair_form(exported, potential)
-    return _many_body(exported, potential)
+    return _pair_form(exported, potential) if isinstance(potential, PairForm) else _many_body(exported, potential)
 
 
 def _pair_form(exported: Exported, potential: PairForm) -> Part:
@@ -233,27 +252,17 @@ def _joined(numbers: Iterable[float]) -> str:
     return " ".join(repr(float(number)) for number in numbers)
 
 
-def _mace(exported: Exported) -> Part:
-    model, elements = exported.study.model, " ".join(exported.species)
-    own = f"table spline {spline_nodes(exported.correction.cutoff)}"
+def _mace(exported: Exported, beside: list[str]) -> Part:
+    model, elements, others = exported.study.model, " ".join(exported.species), " ".join(beside)
     remarks = [
         f"# The base is the MACE model {model.name or model.path}. Make a LAMMPS model of its file with MACE's own",
         "# create_lammps_model.py, and complete the two lines below, in a LAMMPS that has pair_style mace:",
-        f"#   pair_style hybrid/overlay mace no_domain_decomposition {own}",
+        f"#   pair_style hybrid/overlay mace no_domain_decomposition {others}",
         f"#   pair_coeff * * mace MODEL-lammps.pt {elements}",
         "# or, with --format=mliap and a LAMMPS that has ML-IAP:",
-        f"#   pair_style hybrid/overlay mliap unified MODEL-mliap_lammps.pt 0 {own}",
+        f"#   pair_style hybrid/overlay mliap unified MODEL-mliap_lammps.pt 0 {others}",
         f"#   pair_coeff * * mliap {elements}",
     ]
     if exported.parameters is not None:
         remarks.append(f"# Its weights were refined: they are in {MODEL_FILE} beside result.json, not in that file.")
     return Part(before=tuple(remarks))
-
-
-def _dispersion(exported: Exported) -> list[str]:
-    if exported.study.model.dispersion == "none":
-        return []
-    return [
-        "# The base has D3(BJ) dispersion (PBE, 40 bohr = 21.167 Angstrom for energies and coordination numbers): "
-        "add LAMMPS' own style for it where your LAMMPS has one."
-    ]

@@ -170,7 +170,8 @@ def test_mace_lines_are_remarks(tmp_path: Path) -> None:
     assert [path.name for path in written] == ["potential.in", "correction.table"]
     text = written[0].read_text()
     assert "#   pair_coeff * * mace MODEL-lammps.pt O Fe" in text
-    assert "D3(BJ)" in text
+    assert "pair_style hybrid/overlay dispersion/d3 bj pbe 21.1670884361 21.1670884361 table spline 5000\n" in text
+    assert "mace no_domain_decomposition dispersion/d3 bj" in text
     assert "\npair_coeff 1 2 table correction.table O-Fe\n" in text
     assert "refined" not in text
     run(tmp_path, model='base = "mace"\nname = "medium-mpa-0"', parameters={"readout, rms": {"final": 1.0}})

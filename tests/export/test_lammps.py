@@ -85,6 +85,11 @@ CASES = {
         'O-O = { form = "morse", D = 0.042395, a = 1.379316, r0 = 3.618701 }\n'
         'Fe-Fe = { form = "lennard-jones", epsilon = 0.02, sigma = 2.3 }',
     ),
+    "dispersion": Case(
+        {"Fe": 16, "O": 16},
+        'base = "lennard-jones"\nparameters = { epsilon = 0.02, sigma = 2.0 }\ndispersion = "d3-bj"',
+        "triclinic",
+    ),
     "stillinger-weber": Case({"Si": 120}, 'base = "stillinger-weber"', "triclinic", 2.0),
     "stillinger-weber, of another element": Case(
         {"Ge": 120},
