@@ -4,8 +4,8 @@
 
 Every format holds phi(r) of each corrected pair at `POINTS` equal steps from r_cut/POINTS to r_cut, wall below the
 sampled range included. LAMMPS gets a classical base as well; in the other formats the base is the reader's, and
-`read_calculator` gives base and correction to ASE. Read are result.json and study.toml of the run's folder, and the
-file of a MACE model.
+`read_calculator` gives base and correction to ASE. Read are result.json and study.toml of the run's folder; for
+`read_calculator` also the file of a MACE model.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FORMATS: dict[str, Callable[[Exported], dict[str, str]]] = {
 
 
 def export(folder: str | Path, to: str, out: str | Path | None = None, temperature: float | None = None) -> list[Path]:
-    """Write the correction of the run in `folder` for another program; the files that were written.
+    """Write the run in `folder` for another program; the files that were written.
 
     Args:
         folder: of the run.
@@ -43,11 +43,11 @@ def export(folder: str | Path, to: str, out: str | Path | None = None, temperatu
     """
     if to not in FORMATS:
         raise InputError(f"unknown format '{to}'", where="--to", fix=f"one of {', '.join(FORMATS)}")
-    exported = read_correction(folder, temperature)
+    files = FORMATS[to](read_correction(folder, temperature))
     target = Path(folder) / f"export-{to}" if out is None else Path(out)
     make_folder(target)
     written = []
-    for name, text in FORMATS[to](exported).items():
+    for name, text in files.items():
         write_text(target / name, text)
         written.append(target / name)
     return written

@@ -66,10 +66,10 @@ class Exported:
 
     def base(self) -> Any:
         """The base potential: what its kind in `refine.bases` reads, with the final numbers of parameters that were
-        refined. Of a MACE model these are weights, which are in a file of the run's folder and not in this."""
+        refined. Not for MACE, whose refined weights are a file of the run's folder."""
         model = self.study.model
         potential = base_of(model.base).read(model, self.species, self.correction.pairs, self.correction.cutoff)
-        if self.parameters is None or model.base == "mace":
+        if self.parameters is None:
             return potential
         try:
             return refined(potential, self.parameters)

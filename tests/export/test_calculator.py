@@ -34,6 +34,18 @@ def test_a_mace_model_with_all_that_is_on_top(tmp_path: Path) -> None:
         np.testing.assert_allclose(found.correction.energy(r), phi.energy(r), atol=1e-12)
 
 
+def test_a_mace_model_that_is_elsewhere(tmp_path: Path) -> None:
+    """A study names its file from its own folder, which is not that of the run."""
+    write_neutral(random_checkpoint(3), tmp_path / "my.safetensors")
+    out = tmp_path / "out"
+    out.mkdir()
+    run_folder(out, COUNTS, 'base = "mace"\npath = "my.safetensors"', rows(correction(COUNTS)))
+    with pytest.raises(InputError, match="no such file, as seen from the run"):
+        refine.read_calculator(out)
+    found = refine.read_calculator(out, model=tmp_path / "my.safetensors")
+    assert found.model.sha256 == load(tmp_path / "my.safetensors").sha256
+
+
 def test_a_correction_that_changes_with_temperature(tmp_path: Path) -> None:
     slope = np.random.default_rng(9).normal(scale=0.05, size=(3, 14))
     phi = replace(correction(COUNTS), slope=slope, reference=1900.0, span=200.0)
