@@ -1,7 +1,8 @@
 """Refines interatomic potentials against measured x-ray and neutron total scattering.
 
-`Study` runs a study file; `Curve`, `read_curve` and `convert` are for measured curves; `Calculator` is a MACE model for
-ASE. Each is loaded when it is first used, so that ``import refine`` costs nothing.
+`Study` runs a study file; `Curve`, `read_curve` and `convert` are for measured curves; `Calculator` is a base model for
+ASE, `read_calculator` the refined potential of a run. Each is loaded when it is first used, so that ``import refine``
+costs nothing.
 """
 
 from __future__ import annotations
@@ -12,18 +13,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from refine.data.curve import Curve
     from refine.data.readers import read_curve
+    from refine.export.calculator import read_calculator
     from refine.potentials.calculator import Calculator
     from refine.scattering.convert import convert
     from refine.study import Study
 
 __version__ = "0.1.0"
-__all__ = ["Calculator", "Curve", "Study", "__version__", "convert", "read_curve"]
+__all__ = ["Calculator", "Curve", "Study", "__version__", "convert", "read_calculator", "read_curve"]
 
 _HOMES = {
     "Calculator": "refine.potentials.calculator",
     "Curve": "refine.data.curve",
     "Study": "refine.study",
     "convert": "refine.scattering.convert",
+    "read_calculator": "refine.export.calculator",
     "read_curve": "refine.data.readers",
 }
 

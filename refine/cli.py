@@ -294,7 +294,7 @@ def export(
         typer.Option(help="K; for a correction that changes with temperature.", show_default=False),
     ] = None,
 ) -> None:
-    """Write the refined correction for another program."""
+    """Write the refined potential for another program: base and correction for LAMMPS, else the correction."""
     from refine.export import export as write
 
     for path in write(out, to, folder, temperature):

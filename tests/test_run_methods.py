@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from refine.export import read_correction
 from refine.study import Study
 from tests import small_box
 
@@ -129,7 +130,10 @@ def test_a_correction_comes_out(finished, method):
 
 def test_parameters_of_the_base_come_out(finished):
     """Both parameters moved, by a few learning rates at most, and the correction stayed zero."""
-    result = result_of(finished("difftre-base"))
+    out = finished("difftre-base")
+    result = result_of(out)
+    exported = read_correction(out).base()
+    assert exported.sigma[0] == result["parameters"]["sigma Ar-Ar"]["final"]
     assert set(result["parameters"]) == {"epsilon Ar-Ar", "sigma Ar-Ar"}
     for name, start in (("epsilon Ar-Ar", 0.0095), ("sigma Ar-Ar", 3.38)):
         assert result["parameters"][name]["initial"] == pytest.approx(start)

@@ -1,8 +1,10 @@
-"""MACE, with or without a pair correction and dispersion, as an ASE calculator."""
+"""A base model, with or without a pair correction and dispersion, as an ASE calculator."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +17,17 @@ from ase.data import chemical_symbols
 from ase.geometry import complete_cell
 from numpy.typing import NDArray
 
+from kernels.ewald import EwaldSum
 from kernels.neighbors import build, choose_images, images_within, most_neighbors
 from refine.errors import InputError, SimulationError
+from refine.potentials.classical.coulomb import Coulomb
+from refine.potentials.classical.forms import PairForm
+from refine.potentials.classical.many_body import ManyBody, ManyBodySites
 from refine.potentials.dispersion import BOHR, CUTOFF, D3, half_images
 from refine.potentials.mace.architecture import Checkpoint
 from refine.potentials.mace.catalogue import resolve
 from refine.potentials.mace.checkpoint import load
-from refine.potentials.mace.forcefield import edges
+from refine.potentials.mace.forcefield import SiteModel, edges
 from refine.potentials.mace.model import Mace
 from refine.potentials.pair import PairCorrection
 
@@ -29,12 +35,17 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 Array = NDArray[np.float64]
+Part = Callable[[Array, Array, NDArray[np.bool_]], tuple[Array, Array, Array]]
+"""See `_System`."""
 
 SPARE = 1.05
 """Places in a list over the neighbours of the first structure, so that the next one finds room."""
 
 KEPT = 8
 """Compositions whose compiled programs are kept."""
+
+STRETCH = 0.01
+"""Change of a cell, in parts of it, from which an Ewald sum takes wave vectors of its own."""
 
 OUT_OF_REACH = 1000.0
 """Lattice vectors to an image that stands for none."""
@@ -43,34 +54,36 @@ VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
 class Calculator(AseCalculator):
-    """Energy, forces and stress of a MACE model for ASE.
+    """Energy, forces and stress of a base model for ASE.
 
         atoms.calc = refine.Calculator("medium-mpa-0")
 
     Any cell, also one smaller than the cutoff, periodic along any of its vectors; without periodic vectors, a molecule.
-    Stress is dE/dstrain over the volume, positive under tension, in the order xx yy zz yz xz xy, and is there where the
-    atoms have a volume. Energies hold the isolated atoms E0, which are added in float64.
+    An Ewald sum needs all three periodic, and keeps its wave vectors until the cell has changed by `STRETCH`. Stress is
+    dE/dstrain over the volume, positive under tension, in the order xx yy zz yz xz xy, and is there where the atoms
+    have a volume. Energies hold the isolated atoms E0 of a MACE model, which are added in float64.
 
     Programs are compiled for a composition, not for an order of atoms or a cell; `compilations` counts them.
 
     Args:
-        model: a model file, the name of a published model, or a Checkpoint.
-        dtype: "float64" or "float32"; positions and sums are always float64.
+        model: a MACE model file, the name of a published one, or a Checkpoint; or a classical potential, of
+            `refine.potentials.classical.base_potential` or `many_body.many_body`.
+        dtype: "float64" or "float32" of a MACE or many-body model; positions, sums and all else are always float64.
         head: of a model with several.
         correction: pair potential on top.
         dispersion: "none", or "d3-bj" (`refine.potentials.dispersion`, in float64) on top.
 
     Raises:
         InputError: no such model, an unknown head, dtype or dispersion. `calculate` also for a species that a part of
-            the model does not know, and for a cell that cannot be used; SimulationError for an energy that is not
-            finite.
+            the model does not know, for charges that do not add up to zero, and for a cell that cannot be used;
+            SimulationError for an energy that is not finite.
     """
 
     implemented_properties: list[str] = ["energy", "free_energy", "energies", "forces", "stress"]  # noqa: RUF012
 
     def __init__(
         self,
-        model: str | Path | Checkpoint,
+        model: str | Path | Checkpoint | PairForm | ManyBody,
         dtype: str = "float64",
         head: str | None = None,
         correction: PairCorrection | None = None,
@@ -79,11 +92,16 @@ class Calculator(AseCalculator):
         super().__init__()
         if dispersion not in ("none", "d3-bj"):
             raise InputError(f"dispersion is {dispersion!r}", fix="use 'none' or 'd3-bj'")
-        self.checkpoint = model if isinstance(model, Checkpoint) else load(resolve(str(model)))
+        if dtype not in ("float64", "float32"):
+            raise InputError(f"dtype is {dtype!r}", fix="use 'float64' or 'float32'")
+        self.model = load(resolve(str(model))) if isinstance(model, str | Path) else model
         self.dtype, self.head, self.correction, self.dispersion = dtype, head, correction, dispersion
         self.compilations = 0
-        known = chemical_symbols[self.checkpoint.architecture.species[0]]
-        Mace(self.checkpoint, (known,), (1,), head=head, precision=dtype, plain=True)  # refuses a wrong head or dtype
+        if isinstance(self.model, Checkpoint):
+            known = chemical_symbols[self.model.architecture.species[0]]
+            Mace(self.model, (known,), (1,), head=head, precision=dtype, plain=True)  # refuses a wrong head
+        elif head is not None:
+            raise InputError(f"a classical potential has no head {head!r}", fix="leave it out")
         self._systems: dict[tuple[tuple[str, ...], tuple[int, ...]], _System] = {}
 
     def calculate(
@@ -105,12 +123,9 @@ class Calculator(AseCalculator):
         if not (np.isfinite(positions).all() and np.isfinite(atoms.cell.array).all()):
             raise InputError("a coordinate or lattice vector is not a finite number")
 
-        sites, forces, strain = system.mace(positions, atoms.cell.array, atoms.pbc)
-        if self.correction is not None:
-            more = system.pairs(self.correction, positions, atoms.cell.array, atoms.pbc)
-            sites, forces, strain = sites + more[0], forces + more[1], strain + more[2]
-        if self.dispersion != "none":
-            more = system.dispersion(positions, atoms.cell.array, atoms.pbc)
+        sites, forces, strain = np.zeros(len(order)), np.zeros((len(order), 3)), np.zeros((3, 3))
+        for part in self._parts(system):
+            more = part(positions, atoms.cell.array, atoms.pbc)
             sites, forces, strain = sites + more[0], forces + more[1], strain + more[2]
         if not (np.isfinite(sites).all() and np.isfinite(forces).all()):
             raise SimulationError("the energy is not a finite number", fix="look for atoms on one spot")
@@ -121,65 +136,130 @@ class Calculator(AseCalculator):
             stress = (strain + strain.T) / (2 * atoms.get_volume())
             self.results["stress"] = np.array([stress[pair] for pair in VOIGT])
 
+    def _parts(self, system: _System) -> list[Part]:
+        """What adds up to the energy."""
+        parts: list[Part] = []
+        if isinstance(self.model, PairForm):
+            parts.append(partial(system.pairs, self.model))
+            if self.model.coulomb is not None:
+                parts.append(partial(system.charges, self.model.coulomb))
+        else:
+            parts.append(system.sites)
+        if self.correction is not None:
+            parts.append(partial(system.pairs, self.correction))
+        if self.dispersion != "none":
+            parts.append(system.dispersion)
+        return parts
+
     def _system(self, species: tuple[str, ...], n_per_species: tuple[int, ...]) -> _System:
         key = (species, n_per_species)
         system = self._systems.pop(key, None)
         if system is None:
-            model = Mace(self.checkpoint, species, n_per_species, head=self.head, precision=self.dtype)
-            system = _System(model, self._compiled)
+            system = _System(species, n_per_species, self._sites(species, n_per_species), self._compiled)
         self._systems[key] = system  # the newest last
         if len(self._systems) > KEPT:
             del self._systems[next(iter(self._systems))]
         return system
+
+    def _sites(self, species: tuple[str, ...], n_per_species: tuple[int, ...]) -> SiteModel | None:
+        """What has energies of atoms among their neighbours; None: the model is a sum of pair functions."""
+        if isinstance(self.model, PairForm):
+            return None
+        if isinstance(self.model, Checkpoint):
+            return Mace(self.model, species, n_per_species, head=self.head, precision=self.dtype)
+        if len(species) > 1:
+            raise InputError(f"{self.model.name} is for one element, and the atoms are {', '.join(species)}")
+        return ManyBodySites(self.model, species, n_per_species, self.dtype)
 
     def _compiled(self) -> None:
         self.compilations += 1
 
 
 class _System:
-    """One composition: its model and its programs. Atoms come sorted by species."""
+    """One composition: its programs. Atoms come sorted by species.
 
-    def __init__(self, model: Mace, compiled: Any) -> None:
-        self.model, self._compiled = model, compiled
-        self._numbers = np.repeat(np.arange(len(model.species)), model.n_per_species)
+    Its parts have one signature: positions (N, 3), cell (3, 3), which of its vectors are periodic (3,) -> energies of
+    the atoms (N,), forces (N, 3), dE/dstrain (3, 3); all in eV and Å.
+    """
+
+    def __init__(
+        self, species: tuple[str, ...], n_per_species: tuple[int, ...], model: SiteModel | None, compiled: Any
+    ) -> None:
+        self.species, self.n_per_species = species, n_per_species
+        self._model, self._compiled = model, compiled
+        self._numbers = np.repeat(np.arange(len(species)), n_per_species)
         self._near, self._far = _Edges(compiled), _Edges(compiled)
 
         def evaluate(params: Any, vectors: jax.Array, senders: jax.Array) -> tuple[jax.Array, jax.Array]:
+            assert model is not None
             compiled()  # Python runs while tracing only
             return model.energies_and_gradients(params, vectors, senders)
 
         self._evaluate = jax.jit(evaluate)
         self._disperse: Any = None
         self._images = 1
+        self._ewald: tuple[Array, Any] | None = None
 
-    def mace(self, positions: Array, cell: Array, periodic: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
-        """Energies (N,) with E0, forces (N, 3), dE/dstrain (3, 3)."""
-        vectors, senders = self._near(positions, cell, periodic, self.model.cutoff)
-        with jax.enable_x64(self.model.precision == "float64"):
-            arguments = (vectors.astype(self.model.precision), senders)
-            sites, gradients = jax.device_get(self._evaluate(self.model.params, *arguments))
+    def sites(self, positions: Array, cell: Array, periodic: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
+        """Of the site model, with E0."""
+        assert self._model is not None
+        vectors, senders = self._near(positions, cell, periodic, self._model.cutoff)
+        with jax.enable_x64(self._model.precision == "float64"):
+            arguments = (vectors.astype(self._model.precision), senders)
+            sites, gradients = jax.device_get(self._evaluate(self._model.params, *arguments))
         return (
-            sites.astype(np.float64) + self.model.isolated[self._numbers],
+            sites.astype(np.float64) + self._model.isolated[self._numbers],
             *_forces_and_strain(vectors, senders, gradients.astype(np.float64)),
         )
 
     def pairs(
-        self, correction: PairCorrection, positions: Array, cell: Array, periodic: NDArray[np.bool_]
+        self, potential: PairCorrection | PairForm, positions: Array, cell: Array, periodic: NDArray[np.bool_]
     ) -> tuple[Array, Array, Array]:
-        """The correction's energies (N,), half of each pair's to either atom, forces (N, 3), dE/dstrain (3, 3)."""
-        vectors, senders = self._far(positions, cell, periodic, correction.cutoff)
+        """Of a sum of pair functions, half of each pair's energy to either atom."""
+        vectors, senders = self._far(positions, cell, periodic, potential.cutoff)
         r = np.linalg.norm(vectors, axis=2)
-        rows = self._rows(correction)[self._numbers[:, None], self._numbers[senders]]
+        rows = self._rows(potential)[self._numbers[:, None], self._numbers[senders]]
         energies, slopes = np.zeros_like(r), np.zeros_like(r)
-        for row in range(len(correction.pairs)):
-            chosen = (rows == row) & (r < correction.cutoff)
-            energies[chosen] = correction.energy(r[chosen])[row]
-            slopes[chosen] = correction.derivative(r[chosen])[row]
+        for row in range(len(potential.pairs)):
+            chosen = (rows == row) & (r < potential.cutoff)
+            energy, slope = potential.continued(r[chosen])
+            energies[chosen], slopes[chosen] = energy[row], slope[row]
         gradients = (slopes / (2 * np.maximum(r, 1e-12)))[..., None] * vectors
         return energies.sum(axis=1) / 2, *_forces_and_strain(vectors, senders, gradients)
 
+    def charges(
+        self, coulomb: Coulomb, positions: Array, cell: Array, periodic: NDArray[np.bool_]
+    ) -> tuple[Array, Array, Array]:
+        """What of charges is no pair function."""
+        known = dict(zip(coulomb.species, coulomb.charges, strict=True))
+        own = replace(coulomb, species=self.species, charges=np.array([known[symbol] for symbol in self.species]))
+        if own.method == "dsf":
+            return own.own()[self._numbers], np.zeros_like(positions), np.zeros((3, 3))
+        if not periodic.all():
+            raise InputError("an Ewald sum needs a cell that is periodic along all vectors")
+        own.check_neutral(self.n_per_species)
+        if self._ewald is None or np.abs(np.linalg.solve(self._ewald[0], cell) - np.eye(3)).max() > STRETCH:
+            self._ewald = cell.copy(), self._reciprocal(own.reciprocal(self.n_per_species, cell))
+        with jax.enable_x64(True):
+            sites, forces, strain = jax.device_get(self._ewald[1](positions, cell))
+        return sites, forces, strain
+
+    def _reciprocal(self, ewald: EwaldSum) -> Any:
+        def energy(strain: jax.Array, positions: jax.Array, cell: jax.Array) -> tuple[jax.Array, jax.Array]:
+            stretched = jnp.eye(3) + strain
+            positions, cell = positions @ stretched, cell @ stretched
+            sites = ewald.observables(positions, cell)[0] + ewald.self_energy(cell)[0]
+            return jnp.sum(sites), sites
+
+        def evaluate(positions: jax.Array, cell: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+            self._compiled()
+            strain, sites = jax.grad(energy, has_aux=True)(jnp.zeros((3, 3)), positions, cell)
+            return sites, ewald.forces(positions, cell), strain
+
+        return jax.jit(evaluate)
+
     def dispersion(self, positions: Array, cell: Array, periodic: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
-        """D3's energies (N,), forces (N, 3) and dE/dstrain (3, 3), in float64."""
+        """Of D3, in float64."""
         if self._disperse is None:
             self._disperse = self._dispersion()
         positions, cell = _in_vacuum(positions, cell, periodic, CUTOFF * BOHR)
@@ -192,7 +272,7 @@ class _System:
         return energies, forces, strain
 
     def _dispersion(self) -> Any:
-        d3 = D3(self.model.species, self.model.n_per_species)
+        d3 = D3(self.species, self.n_per_species)
 
         def disperse(*arguments: jax.Array) -> tuple[jax.Array, ...]:
             self._compiled()
@@ -200,17 +280,15 @@ class _System:
 
         return jax.jit(disperse)
 
-    def _rows(self, correction: PairCorrection) -> NDArray[np.int64]:
-        """Row of the correction for each pair of this composition's species."""
-        rows = {frozenset(pair): row for row, pair in enumerate(correction.pairs)}
-        species = self.model.species
-        for a in species:
-            for b in species:
+    def _rows(self, potential: PairCorrection | PairForm) -> NDArray[np.int64]:
+        """Row of the pair functions for each pair of this composition's species."""
+        rows = {frozenset(pair): row for row, pair in enumerate(potential.pairs)}
+        for a in self.species:
+            for b in self.species:
                 if frozenset((a, b)) not in rows:
-                    raise InputError(
-                        f"the correction has no pair {a}-{b}", fix="leave the correction out, or refine it"
-                    )
-        return np.array([[rows[frozenset((a, b))] for b in species] for a in species])
+                    name = "correction" if isinstance(potential, PairCorrection) else "base"
+                    raise InputError(f"the {name} has no pair {a}-{b}", fix="calculate atoms that it was made for")
+        return np.array([[rows[frozenset((a, b))] for b in self.species] for a in self.species])
 
 
 class _Edges:

@@ -233,6 +233,10 @@ class PairCorrection:
         slopes = np.array([self.basis.derivatives(np.maximum(r, core)) for core in self.core])
         return np.einsum("pnk,pk->pn", slopes, self.coefficients) + self._wall(r)[1]
 
+    def continued(self, r: ArrayLike) -> tuple[Array, Array]:
+        """`energy` and `derivative`: phi is finite everywhere."""
+        return self.energy(r), self.derivative(r)
+
     def _wall(self, r: ArrayLike) -> tuple[Array, Array]:
         depth = np.maximum(self.core[:, None] - np.asarray(r, float), 0.0) * np.array(self.active)[:, None]
         return 0.5 * self.stiffness * depth**2, -self.stiffness * depth

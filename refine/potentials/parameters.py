@@ -7,6 +7,7 @@ two p near each other, in which the error of the binning cancels to first order.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -69,7 +70,7 @@ class ClassicalParameters:
 
     def table(self, parameters: Array) -> dict[str, dict[str, float]]:
         """Of every parameter that may change, by name and pair, before and after."""
-        labels = [f"{name} {'-'.join(pair)}" for name in self.names for pair in self.potential.pairs]
+        labels = [_label(name, pair) for name in self.names for pair in self.potential.pairs]
         return {
             label: {"initial": float(a), "final": float(b)}
             for label, a, b, moves in zip(labels, self.start, parameters, self._moves, strict=True)
@@ -113,3 +114,21 @@ class ClassicalParameters:
             change = self.binned(parameters + step) - self.binned(parameters - step)
             found[k] = float((counts * change).sum()) / (2.0 * step[k])
         return found
+
+
+def refined(potential: Any, table: Mapping[str, Mapping[str, float]]) -> Any:
+    """A classical potential with the final numbers of a `ClassicalParameters.table`; ValueError where they are of
+    another one."""
+    names = sorted({label.partition(" ")[0] for label in table})
+    arrays = {name: np.array(getattr(potential, name, None), float) for name in names}
+    rows = {_label(name, pair): (name, row) for name in names for row, pair in enumerate(potential.pairs)}
+    for label, numbers in table.items():
+        name, row = rows[label]
+        arrays[name][row] = numbers["final"]
+    if not all(np.isfinite(array).all() and array.shape == (len(potential.pairs),) for array in arrays.values()):
+        raise ValueError("parameters that are none of the base")
+    return replace(potential, **arrays)
+
+
+def _label(name: str, pair: tuple[str, str]) -> str:
+    return f"{name} {'-'.join(pair)}"

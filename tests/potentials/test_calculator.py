@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from ase import Atoms
@@ -12,14 +14,22 @@ from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_s
 from scipy.spatial.transform import Rotation
 
 import refine
+from kernels.neighbors import build
+from kernels.pair import pair_table, table_radii
+from refine.bases import ClassicalBase
 from refine.errors import InputError, RefineError, SimulationError
+from refine.potentials.classical import base_potential
+from refine.potentials.classical.many_body import many_body
 from refine.potentials.mace.neutral import write_neutral
 from refine.potentials.pair import PairCorrection, SplineBasis
+from refine.sampling.structures import make_system
+from tests.potentials.classical.direct import CELLS, direct, random_box
 from tests.potentials.mace.models import random_checkpoint
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 MODEL = random_checkpoint(3, agnesi=True)
+PAIRS = (("Fe", "Fe"), ("Fe", "O"), ("O", "O"))
 SKEWED = np.array([[3.9, 0.0, 0.0], [-1.7, 4.4, 0.0], [1.2, 0.9, 5.1]])
 """Å; an atom has neighbours in 124 images of this cell."""
 
@@ -31,8 +41,7 @@ def oxide(pbc: bool | tuple[bool, bool, bool] = True) -> Atoms:
 
 
 def corrected() -> PairCorrection:
-    pairs = (("Fe", "Fe"), ("Fe", "O"), ("O", "O"))
-    zero = PairCorrection.zero(pairs, SplineBasis(1.5, 6.5, 10), stiffness=50.0)
+    zero = PairCorrection.zero(PAIRS, SplineBasis(1.5, 6.5, 10), stiffness=50.0)
     theta = np.random.default_rng(0).normal(scale=0.05, size=30)
     return zero.with_theta(theta).with_core([2.0, 1.6, 2.1])
 
@@ -200,6 +209,100 @@ def test_a_file_and_a_correction_with_a_head(tmp_path: Path) -> None:
         refine.Calculator(path, head="mp")
 
 
+IONS = {"charges": {"Fe": 1.2, "O": -0.8}}
+MORSE = {"D": 0.08, "a": 1.8, "r0": 2.6, "C": 2.0}
+CLASSICAL = {
+    "ewald": base_potential("morse", ("Fe", "O"), PAIRS, MORSE, 6.2, **IONS),
+    "dsf": base_potential("morse", ("Fe", "O"), PAIRS, MORSE, 6.2, coulomb="dsf", **IONS),
+    "lennard-jones": base_potential("lennard-jones", ("Fe", "O"), PAIRS, {"epsilon": 0.02, "sigma": 2.0}, 6.2),
+    "tersoff": many_body("tersoff", ("Si",), {}),
+}
+
+
+def some(name: str) -> Atoms:
+    """Five atoms of the elements that a potential knows, in a cell smaller than its cutoff."""
+    return Atoms("Si5", oxide().positions, cell=SKEWED, pbc=True) if name == "tersoff" else oxide()
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_forces_and_stress_of_classical_potentials(name: str) -> None:
+    atoms = some(name)
+    atoms.calc = refine.Calculator(CLASSICAL[name])
+    forces, stress = atoms.get_forces(), atoms.get_stress()
+    assert np.abs(forces).max() > 0.1
+    np.testing.assert_allclose(forces, calculate_numerical_forces(atoms, eps=1e-4), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(stress, calculate_numerical_stress(atoms, eps=1e-5), rtol=1e-6, atol=1e-7)
+    assert atoms.get_potential_energies().sum() == pytest.approx(atoms.get_potential_energy(), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["ewald", "dsf", "lennard-jones"])
+def test_the_sum_over_pairs_by_its_definition(name: str) -> None:
+    """Atoms out of order; in the cell, and in one so different that an Ewald sum takes other wave vectors."""
+    calculator, atoms = refine.Calculator(CLASSICAL[name]), oxide()
+    for scale in (1.0, 1.004, 1.3):
+        atoms.set_cell(scale * SKEWED, scale_atoms=True)
+        order = np.argsort(atoms.numbers, kind="stable")[::-1]  # iron comes first
+        system = make_system({"Fe": 2, "O": 3}, atoms.cell.array, atoms.get_positions(wrap=True)[order])
+        energy, forces, virial = direct(CLASSICAL[name], system)
+        found = everything(atoms, calculator)
+        assert found["energy"] == pytest.approx(energy, abs=1e-5)  # what an Ewald sum leaves out
+        np.testing.assert_allclose(found["forces"][order], forces, atol=1e-5)
+        assert -3.0 * found["stress"][:3].mean() * atoms.get_volume() == pytest.approx(virial, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["ewald", "dsf", "lennard-jones"])
+def test_it_is_what_the_sampler_has(name: str) -> None:
+    """Whose pair functions are tables, good to 1e-4 of the largest force, with a correction in them."""
+    counts = {"Fe": 20, "O": 30}
+    system = random_box(counts, CELLS["triclinic"], 1.9)
+    field = ClassicalBase().force_field(CLASSICAL[name], 6.5, system, "float64")
+
+    @jax.jit
+    def both(at: jax.Array, cell: jax.Array) -> tuple[jax.Array, jax.Array]:
+        neighbors = build(at, cell, 6.6, capacity=48, orthorhombic=False)
+        params = field.params(corrected())
+        return field.observables(params, at, neighbors, cell)[0], field.forces(params, at, neighbors, cell)
+
+    with jax.enable_x64(True):
+        energies, forces = map(np.asarray, both(jnp.asarray(system.positions), jnp.asarray(system.cell)))
+    atoms = Atoms("Fe20O30", system.positions, cell=system.cell, pbc=True)
+    found = everything(atoms, refine.Calculator(CLASSICAL[name], correction=corrected()))
+    np.testing.assert_allclose(found["energies"], energies, atol=1e-4 * np.abs(energies).max())
+    np.testing.assert_allclose(found["forces"], forces, atol=1e-4 * np.abs(forces).max())
+
+
+def test_below_the_inner_end_of_a_potential_as_in_the_sampler() -> None:
+    """Ions that a Morse function with C / r^12 keeps apart, at a tenth of its inner end and beyond."""
+    potential = CLASSICAL["ewald"]
+    radii = table_radii(potential.inner, potential.cutoff, 400_000)
+    table = pair_table(potential.energy(radii), potential.derivative(radii), radii[0], potential.cutoff, np.float64)
+    r = potential.inner * np.linspace(0.1, 1.2, 12)
+    place = (r**2 * float(table.inverse_spacing)) + float(table.offset)
+    piece = place.astype(int)
+    g = np.asarray(table.value)[:, piece] + (place - piece) * np.asarray(table.slope)[:, piece]
+    energy, derivative = potential.continued(r)
+    np.testing.assert_allclose(derivative, -g * r, rtol=1e-3)
+    middle, step = r + 1e-3, 1e-5
+    difference = (potential.continued(middle + step)[0] - potential.continued(middle - step)[0]) / (2 * step)
+    np.testing.assert_allclose(potential.continued(middle)[1], difference, rtol=1e-5)
+    assert np.all(np.diff(energy) < 0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "atoms", "words"),
+    [
+        ("tersoff", oxide(), "tersoff is for one element"),
+        ("lennard-jones", Atoms("H"), "the base has no pair H-H"),
+        ("ewald", oxide(pbc=False), "periodic along all vectors"),
+        ("ewald", Atoms("FeO", [[0, 0, 0], [0, 0, 2]], cell=[9, 9, 9], pbc=True), "the box has a charge of"),
+    ],
+)
+def test_what_a_classical_potential_cannot_do_is_one_line(name: str, atoms: Atoms, words: str) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        everything(atoms, refine.Calculator(CLASSICAL[name]))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("atoms", "words"),
     [
@@ -222,6 +325,8 @@ def test_what_cannot_be_calculated_is_one_line(calculator: refine.Calculator, at
 def test_arguments_that_cannot_be_used(with_correction: refine.Calculator) -> None:
     with pytest.raises(InputError, match="no pair H-H"):
         everything(molecule("H2O"), with_correction)
+    with pytest.raises(InputError, match="no head 'mp'"):
+        refine.Calculator(CLASSICAL["tersoff"], head="mp")
     with pytest.raises(InputError, match="float16"):
         refine.Calculator(MODEL, dtype="float16")
     with pytest.raises(InputError, match="no such file, and no published model"):

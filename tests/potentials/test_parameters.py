@@ -7,7 +7,7 @@ import pytest
 
 from refine.errors import InputError
 from refine.potentials.classical import LennardJones, base_potential
-from refine.potentials.parameters import ClassicalParameters
+from refine.potentials.parameters import ClassicalParameters, refined
 from refine.sampling.frames import Frames
 
 PAIRS = (("Ar", "Ar"), ("Ar", "Kr"), ("Kr", "Kr"))
@@ -49,6 +49,14 @@ def test_gradient_is_the_derivative():
         step[k] = 1e-4 * parameters.start[k]
         up, down = (weights @ parameters.energies(parameters.start + s * step, frames) for s in (1, -1))
         np.testing.assert_allclose(found[k], (up - down) / (2 * step[k]), rtol=1e-4)
+
+
+def test_a_table_is_read_back():
+    parameters = ClassicalParameters(potential(), ("sigma",), EDGES)
+    now = 1.1 * parameters.start
+    found = refined(potential(), parameters.table(now))
+    np.testing.assert_array_equal(found.sigma, now)
+    np.testing.assert_array_equal(found.epsilon, potential().epsilon)
 
 
 def test_unknown_parameter():

@@ -94,7 +94,39 @@ class PairForm:
         r = np.asarray(r, float)
         if self.coulomb is None or self.coulomb.method != "ewald":
             return self.energy(r)
-        return self._ended(r)[0] + self.coulomb.bare(r)[0]
+        return self.short_range(r)[0] + self.coulomb.bare(r)[0]
+
+    def short_range(self, r: ArrayLike) -> tuple[Array, Array]:
+        """Without Coulomb, and with the end that `truncation` gives it: energy and derivative, (pairs, n)."""
+        r = np.asarray(r, float)
+        u, slope = self.short(r)
+        if self.truncation == "none":
+            # the last node of a table lies on the cutoff, to rounding
+            inside = r <= self.cutoff * (1.0 + 1e-12)
+            return np.where(inside, u, 0.0), np.where(inside, slope, 0.0)
+        x = np.clip((r - self.cutoff + SWITCH_WIDTH) / SWITCH_WIDTH, 0.0, 1.0)
+        s, ds = 1.0 - x**2 * (3.0 - 2.0 * x), -6.0 * x * (1.0 - x) / SWITCH_WIDTH
+        return u * s, slope * s + u * ds
+
+    def continued(self, r: ArrayLike) -> tuple[Array, Array]:
+        """`energy` and `derivative`, below `inner` as the sampler has them: finite, and as repulsive as they are there.
+
+        From `inner` inwards g = -u'/r goes on in a straight line in r^2, or stays as it is where that line would fall
+        (`kernels.pair`, whose line is that of its first interval).
+        """
+        r = np.asarray(r, float)
+        u, slope = self._tabulated(np.maximum(r, self.inner))
+        below = r < self.inner
+        if below.any():
+            s, step = self.inner**2, 1e-6 * self.inner**2
+            near = np.sqrt([s, s + step])
+            energy, derivative = self._tabulated(near)
+            g = -derivative / near
+            start, rise = g[:, :1], np.maximum(g[:, :1] - g[:, 1:], 0.0) / step
+            depth = s - r[below] ** 2
+            u[:, below] = energy[:, :1] + start * depth / 2.0 + rise * depth**2 / 4.0
+            slope[:, below] = -(start + rise * depth) * r[below]
+        return u, slope
 
     @property
     def inner(self) -> float:
@@ -131,21 +163,11 @@ class PairForm:
         return u, slope
 
     def _tabulated(self, r: Array) -> tuple[Array, Array]:
-        u, slope = self._ended(r)
+        u, slope = self.short_range(r)
         if self.coulomb is not None:
             more = self.coulomb.pair(r)
             u, slope = u + more[0], slope + more[1]
         return u, slope
-
-    def _ended(self, r: Array) -> tuple[Array, Array]:
-        u, slope = self.short(r)
-        if self.truncation == "none":
-            # the last node of a table lies on the cutoff, to rounding
-            inside = r <= self.cutoff * (1.0 + 1e-12)
-            return np.where(inside, u, 0.0), np.where(inside, slope, 0.0)
-        x = np.clip((r - self.cutoff + SWITCH_WIDTH) / SWITCH_WIDTH, 0.0, 1.0)
-        s, ds = 1.0 - x**2 * (3.0 - 2.0 * x), -6.0 * x * (1.0 - x) / SWITCH_WIDTH
-        return u * s, slope * s + u * ds
 
 
 @dataclass(frozen=True)

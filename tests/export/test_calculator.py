@@ -1,0 +1,62 @@
+"""The potential of a finished run in ASE: base, refined parameters, dispersion and correction of that run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import refine
+from refine.errors import InputError
+from refine.potentials.mace.checkpoint import load
+from refine.potentials.mace.neutral import write_neutral
+from refine.potentials.mace.weights import MODEL_FILE
+from tests.export.runs import correction, rows, run_folder
+from tests.potentials.mace.models import random_checkpoint
+
+COUNTS = {"Fe": 2, "O": 3}
+
+
+def test_a_mace_model_with_all_that_is_on_top(tmp_path: Path) -> None:
+    """From the file that the study names, and from that of refined weights."""
+    files = {"my.safetensors": random_checkpoint(3), MODEL_FILE: random_checkpoint(8)}
+    for name, model in files.items():
+        write_neutral(model, tmp_path / name)
+    phi, r = correction(COUNTS), np.linspace(0.5, 6.0, 20)
+    for name, parameters in (("my.safetensors", None), (MODEL_FILE, {"readout, rms": {"final": 2.0}})):
+        model = 'base = "mace"\npath = "my.safetensors"\ndispersion = "d3-bj"'
+        run_folder(tmp_path, COUNTS, model, rows(phi), parameters=parameters)
+        found = refine.read_calculator(tmp_path, dtype="float32")
+        assert found.model.sha256 == load(tmp_path / name).sha256
+        assert (found.dtype, found.dispersion) == ("float32", "d3-bj")
+        np.testing.assert_allclose(found.correction.energy(r), phi.energy(r), atol=1e-12)
+
+
+def test_a_mace_model_that_is_elsewhere(tmp_path: Path) -> None:
+    """A study names its file from its own folder, which is not that of the run."""
+    write_neutral(random_checkpoint(3), tmp_path / "my.safetensors")
+    out = tmp_path / "out"
+    out.mkdir()
+    run_folder(out, COUNTS, 'base = "mace"\npath = "my.safetensors"', rows(correction(COUNTS)))
+    with pytest.raises(InputError, match="no such file, as seen from the run"):
+        refine.read_calculator(out)
+    found = refine.read_calculator(out, model=tmp_path / "my.safetensors")
+    assert found.model.sha256 == load(tmp_path / "my.safetensors").sha256
+
+
+def test_a_correction_that_changes_with_temperature(tmp_path: Path) -> None:
+    slope = np.random.default_rng(9).normal(scale=0.05, size=(3, 14))
+    phi = replace(correction(COUNTS), slope=slope, reference=1900.0, span=200.0)
+    table = [
+        row
+        for name, kelvin in (("cold", 1800.0), ("hot", 2000.0))
+        for row in rows(phi.at(kelvin), state=name, temperature=kelvin)
+    ]
+    run_folder(tmp_path, COUNTS, 'base = "lennard-jones"\nparameters = { epsilon = 0.01, sigma = 2.0 }', table)
+    found = refine.read_calculator(tmp_path, 1850.0)
+    r = np.linspace(0.5, 6.0, 20)
+    np.testing.assert_allclose(found.correction.energy(r), phi.at(1850.0).energy(r), atol=1e-12)
+    with pytest.raises(InputError, match="changes with temperature"):
+        refine.read_calculator(tmp_path)
