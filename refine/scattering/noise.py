@@ -65,4 +65,6 @@ def ripple(
     left = np.interp(points, r, d) - seen @ (sampled_r_to_q_matrix(empty, q) @ (-slope * empty))
     # sampled_r_to_q_matrix counts the first point for more than its step; its value is free, so that is no matter
     best = np.linalg.lstsq(through, left, rcond=SMALLEST)[0]
-    return r[quiet], np.interp(r[quiet], points, left - through @ best)
+    rest = np.interp(r[quiet], points, left - through @ best)
+    # A curve that was set to zero where no atoms are has less ripple than its Q range would leave.
+    return r[quiet], min(rest, total[quiet], key=np.linalg.norm)
