@@ -20,6 +20,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[COMPILED] = tempfile.TemporaryDirectory(prefix="refine-tests-")
         os.environ["JAX_COMPILATION_CACHE_DIR"] = config.stash[COMPILED].name
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+        # XLA takes two tuning hints of its own for features that the processor lacks, and says so of every program.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

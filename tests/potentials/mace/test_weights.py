@@ -55,7 +55,7 @@ def test_energies_are_those_of_the_calculator(kind: str) -> None:
     frames, weights = frames_of(system), MaceWeights(CHECKPOINT, ("weights",), system)
     atoms = [Atoms("O8Fe5", positions=r, cell=system.cell, pbc=True) for r in frames.positions]
     calculator = Calculator(CHECKPOINT)
-    isolated = calculator._system(("O", "Fe"), (8, 5)).model.isolated @ [8, 5]
+    isolated = Mace(CHECKPOINT, system.species, system.n_per_species).isolated @ system.n_per_species
     expected = [calculator.get_potential_energy(one) - isolated for one in atoms]
     np.testing.assert_allclose(weights.energies(weights.start, frames), expected, atol=1e-9)
 
