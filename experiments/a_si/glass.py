@@ -37,6 +37,7 @@ from refine.config.models import ModelFile
 from refine.datasets import DataSet
 from refine.export import read_correction
 from refine.potentials.pair import PairCorrection
+from refine.sampling.bonds import bond_angles, coordination_numbers
 from refine.sampling.frames import Frames, jackknife
 from refine.sampling.structures import System, close_pairs, equilibrate
 from refine.scattering.peaks import peak
@@ -78,27 +79,18 @@ def from_curve(study: Study, structure_factor: Array) -> dict[str, float]:
     return {"r1": first.position, "height": first.height, "n": n, "r2": second.position}
 
 
-def bonds(system: System, positions: Array) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
-    """Both ends of each bond (bonds,) and the unit vectors from the second to the first (bonds, 3)."""
-    i, j, apart = close_pairs(positions, system.cell, BOND)
-    return i, j, apart / np.linalg.norm(apart, axis=1)[:, None]
-
-
 def from_positions(system: System, frames: Frames) -> dict[str, float]:
     """Mean number of neighbours, shares of atoms with 3, 4 and 5, and mean and standard deviation of the angle, °."""
     assert frames.positions is not None
     numbers, angles = [], []
     for positions in frames.positions[::10]:
-        i, j, unit = bonds(system, positions.astype(float))
-        centre, bond = np.concatenate([i, j]), np.concatenate([-unit, unit])
-        numbers.append(np.bincount(centre, minlength=system.n_atoms))
-        for atom in range(system.n_atoms):
-            own = bond[centre == atom]
-            a, b = np.triu_indices(len(own), 1)
-            angles.extend(np.degrees(np.arccos(np.clip((own[a] * own[b]).sum(axis=1), -1.0, 1.0))))
+        structure = (positions, system.cell, ["Si"] * system.n_atoms, "Si", "Si", BOND)
+        numbers.append(coordination_numbers(*structure))
+        angles.append(bond_angles(*structure))
+    every = np.concatenate(angles)
     shares = {f"share with {n}": float(np.mean(np.concatenate(numbers) == n)) for n in (3, 4, 5)}
     found = {"within 2.85 Å": float(np.mean(numbers)), **shares}
-    return {**found, "angle": float(np.mean(angles)), "its deviation": float(np.std(angles))}
+    return {**found, "angle": float(np.mean(every)), "its deviation": float(np.std(every))}
 
 
 def effective_temperature(
@@ -153,7 +145,8 @@ def effective_temperature(
     squares, modes = squares[3:], modes[:, 3:].reshape(-1, 3, len(squares) - 3)  # less the three translations
     if squares[0] <= 0.0:
         raise SystemExit("the frame has not come down to a minimum: no harmonic vibrations")
-    i, j, unit = bonds(system, relaxed.reshape(-1, 3))
+    i, j, apart = close_pairs(relaxed.reshape(-1, 3), system.cell, BOND)
+    unit = apart / np.linalg.norm(apart, axis=1)[:, None]
     share = (np.einsum("bk,bkq->bq", unit, modes[i] - modes[j]) ** 2).mean(axis=0) / mass
     frequency = np.sqrt(squares)
     quantum = float(share @ (HBAR / (2.0 * frequency) / np.tanh(HBAR * frequency / (2.0 * BOLTZMANN * kelvin))))

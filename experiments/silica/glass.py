@@ -26,8 +26,9 @@ from refine.data.weights import amplitudes
 from refine.datasets import DataSet
 from refine.export import read_correction
 from refine.refinement.nuisance import best
+from refine.sampling.bonds import bond_angles, coordination_numbers
 from refine.sampling.frames import Frames, jackknife
-from refine.sampling.structures import System, close_pairs, equilibrate
+from refine.sampling.structures import System, equilibrate
 from refine.scattering.peaks import peak
 
 Array = NDArray[np.float64]
@@ -59,21 +60,15 @@ def from_curve(study: Study, r: Array, t: Array) -> dict[str, float]:
 def from_positions(system: System, frames: Frames) -> dict[str, tuple[float, float]]:
     """Neighbours of Si, and angles (degrees): mean and standard deviation over atoms and frames."""
     assert frames.positions is not None
-    symbols = np.repeat(system.species, system.n_per_species)
-    numbers, angles = [], {"Si": [], "O": []}
+    symbols = [name for name, n in zip(system.species, system.n_per_species, strict=True) for _ in range(n)]
+    found: dict[str, list[Array]] = {"O within 2.2 Å of Si": [], "O-Si-O": [], "Si-O-Si": []}
     for positions in frames.positions[::10]:
-        i, j, apart = close_pairs(positions.astype(float), system.cell, BOND)
-        unlike = symbols[i] != symbols[j]
-        centre = np.concatenate([i[unlike], j[unlike]])
-        bond = np.concatenate([-apart[unlike], apart[unlike]])
-        bond /= np.linalg.norm(bond, axis=1)[:, None]
-        numbers.append(np.bincount(centre, minlength=len(symbols))[symbols == "Si"])
-        for atom in range(len(symbols)):
-            own = bond[centre == atom]
-            a, b = np.triu_indices(len(own), 1)
-            angles[symbols[atom]].extend(np.degrees(np.arccos(np.clip((own[a] * own[b]).sum(axis=1), -1.0, 1.0))))
-    found = {"O within 2.2 Å of Si": numbers, "O-Si-O": angles["Si"], "Si-O-Si": angles["O"]}
-    return {name: (float(np.mean(values)), float(np.std(values))) for name, values in found.items()}
+        structure = (positions, system.cell, symbols)
+        found["O within 2.2 Å of Si"].append(coordination_numbers(*structure, "Si", "O", BOND))
+        found["O-Si-O"].append(bond_angles(*structure, "Si", "O", BOND))
+        found["Si-O-Si"].append(bond_angles(*structure, "O", "Si", BOND))
+    together = {name: np.concatenate(values) for name, values in found.items()}
+    return {name: (float(np.mean(values)), float(np.std(values))) for name, values in together.items()}
 
 
 def score(study: Study, data: DataSet, frames: Frames) -> str:
