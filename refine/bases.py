@@ -18,6 +18,7 @@ from refine.potentials.classical import PairForm, base_potential
 from refine.potentials.classical.by_pair import ByPair
 from refine.potentials.classical.many_body import COST as MANY_BODY_COST
 from refine.potentials.classical.many_body import MANY_BODY, ManyBody, ManyBodySites, many_body
+from refine.potentials.classical.sets import SETS
 from refine.potentials.dispersion import D3, DispersionForceField, check_species
 from refine.potentials.forcefield import PairForceField
 from refine.potentials.mace.architecture import Checkpoint
@@ -89,12 +90,13 @@ class ClassicalBase:
     def read(
         self, model: Model, species: tuple[str, ...], pairs: tuple[tuple[str, str], ...], cutoff: float
     ) -> PairForm:
+        own = SETS[model.base].cutoff if model.base in SETS else None
         return base_potential(
             model.base,
             species,
             pairs,
             model.parameters,
-            model.r_cut or cutoff,
+            model.r_cut or own or cutoff,
             truncation=model.truncation,
             charges=model.charges,
             ions=model.ions,
@@ -158,6 +160,8 @@ class ManyBodyBase:
         for key in ("r_cut", "charges", "ions", "coulomb", "damping", "pairs"):
             if getattr(model, key):
                 raise InputError(f"{model.base} takes no {key}", where=f"[model] {key}", fix="remove it")
+        if model.truncation != "switch":
+            raise InputError(f"{model.base} ends by itself", where="[model] truncation", fix="remove it")
         return many_body(model.base, species, model.parameters)
 
     def force_field(

@@ -98,7 +98,7 @@ def run(
         from refine.study import Study
 
         engine = Study(config)
-        folder = engine.default_out() if out is None else out
+        folder = config.default_out() if out is None else out
         progress.message(f"{config.title}: results go to {folder}")
         try:
             result = engine.run(folder, resume=resume, overwrite=overwrite, progress=progress)
@@ -175,7 +175,7 @@ def diagnose(
         from refine.study import Study
 
         engine = Study(config)
-        folder = engine.default_out() if out is None else out
+        folder = config.default_out() if out is None else out
         found = diagnosis.diagnose(engine, out=folder, frames=frames, progress=progress)
     typer.echo(found.table())
     for sentence in found.words():
@@ -214,9 +214,8 @@ def compare(
     with terminal_progress(Console(highlight=False, stderr=True)) as progress:
         progress.stage("loading jax", 1)
         from refine import compare as comparison
-        from refine.study import Study
 
-        folder = Study(config).default_out() if out is None else out
+        folder = config.default_out() if out is None else out
         found = comparison.compare(config, models, out=folder, frames=frames, progress=progress)
     typer.echo(found.table())
     typer.echo(f"page: {folder / 'compare.html'}")

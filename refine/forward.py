@@ -341,8 +341,8 @@ def forward(
 
 def default_out(config: StudyConfig, trajectory: Path) -> Path:
     """runs/<name of the study's folder>-<name of the trajectory>."""
-    study = config.folder.resolve().name if config.source_path else "study"
-    return Path("runs") / f"{study or 'study'}-{trajectory.stem or trajectory.name}"
+    study = config.default_out()
+    return study.with_name(f"{study.name}-{trajectory.stem or trajectory.name}")
 
 
 def _of_state(config: StudyConfig, name: str | None) -> StudyConfig:

@@ -199,7 +199,7 @@ class _Samplers:
     """
 
     def __init__(self, config: StudyConfig, species: tuple[str, ...]) -> None:
-        self.settings, self.base = config.sampling, base_of(config.model.base)
+        self.settings, self.base = config.sampling, base_of(config.model.base, config.model.dispersion)
         pairs = tuple(itertools.combinations_with_replacement(species, 2))
         self.potential = self.base.read(config.model, species, pairs, config.correction.r_cut)
 

@@ -105,7 +105,7 @@ class Study:
         Raises:
             RefineError: what the user can mend; the last good checkpoint stays.
         """
-        folder = Path(out) if out is not None else self.default_out()
+        folder = Path(out) if out is not None else self.config.default_out()
         self.stages_at_volume()
         if not self.problem.targets:
             raise InputError("there is nothing to fit", where="[[data]]", fix='give at least one data set role = "fit"')
@@ -122,11 +122,6 @@ class Study:
                 fix="make the start structure with refine prepare and give it as [system] structure, without schedule",
             )
         return self.stages
-
-    def default_out(self) -> Path:
-        """runs/<name of the study's folder>."""
-        name = self.config.folder.resolve().name if self.config.source_path else "study"
-        return Path("runs") / (name or "study")
 
     # -- construction --------------------------------------------------------------------------------------------------
 

@@ -58,9 +58,6 @@ class FakeStudy:
     def __init__(self, config: StudyConfig) -> None:
         self.config = config
 
-    def default_out(self) -> Path:
-        return Path("runs/default")
-
     def run(self, out: Path, *, resume: bool, overwrite: bool, progress: Progress) -> FakeResult:
         self.calls.append((self.config, out, resume, overwrite))
         progress.stage("sampling", 10)
@@ -105,10 +102,11 @@ def test_run(engine: type[FakeStudy], study: str) -> None:
     assert lines[-1] == "report: somewhere/report.html"
 
 
-def test_default_folder_is_the_engine_s(engine: type[FakeStudy], study: str) -> None:
+def test_default_folder_is_named_after_the_study_s(engine: type[FakeStudy], study: str) -> None:
     result = call("run", study)
-    assert engine.calls[0][1] == Path("runs/default")
-    assert "results go to runs/default" in result.stdout
+    folder = Path("runs") / Path(study).resolve().parent.name
+    assert engine.calls[0][1] == folder
+    assert f"results go to {folder}" in " ".join(result.stdout.split())
 
 
 @pytest.mark.parametrize(("option", "expected"), [("--resume", (True, False)), ("--overwrite", (False, True))])

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,6 +101,23 @@ def test_models_are_ranked_and_one_that_fails_is_a_row_that_says_so(tmp_path):
     page = (out / "compare.html").read_text()
     assert "nonesuch" in page
     assert "small, R" in page
+
+
+def test_a_model_of_the_study_that_fails_is_a_row_too(tmp_path, monkeypatch):
+    """Also where the output folder is not given, and so follows from the study."""
+    monkeypatch.chdir(tmp_path)
+    study = small_box.write(tmp_path)
+    text = study.read_text()
+    start, end = text.index("[model]"), text.index("[correction]")
+    study.write_text(text[:start] + '[model]\nbase = "yang-2016"\n' + text[end:])
+    fine = model(tmp_path, "fine", text[start:end])
+    words = ["compare", str(study), "--models", str(fine), "--frames", "12"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2, result.output
+    found = json.loads((Path("runs") / tmp_path.name / "compare.json").read_text())
+    rows = {row["label"]: row.get("failure") for row in found["models"]}
+    assert "without numbers" in rows["yang-2016"]
+    assert not rows["fine"]
 
 
 def test_two_models_of_one_label_are_refused(tmp_path):

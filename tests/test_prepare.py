@@ -8,13 +8,16 @@ from typing import Any
 import ase.io
 import numpy as np
 import pytest
+from ase.build import bulk
 from typer.testing import CliRunner
 
+from refine.bases import base_of
 from refine.cli import app
 from refine.config import StudyConfig
 from refine.errors import InputError
-from refine.prepare import check_target, parse_repeats, prepare
-from refine.sampling.structures import close_pairs, read_structure
+from refine.potentials.calculator import Calculator
+from refine.prepare import _Samplers, check_target, parse_repeats, prepare
+from refine.sampling.structures import close_pairs, make_system, read_structure
 from refine.study import Study
 
 STUDY = """
@@ -104,6 +107,22 @@ def test_a_structure_is_made_by_the_command_and_read_by_a_study(study: Path) -> 
     refused = call(*words)
     assert refused.exit_code == 2
     assert "the file exists; use --overwrite" in refused.output
+
+
+def test_dispersion_acts(study: Path) -> None:
+    """The energy of a crystal at 1 K, with and without: the difference is D3's."""
+    config = StudyConfig.from_toml(study, ['model.dispersion="d3-bj"'])
+    atoms = bulk("Ar", "fcc", 5.3, cubic=True).repeat(3)
+    system = make_system({"Ar": len(atoms)}, atoms.cell.array, atoms.positions)
+    energies = []
+    for chosen in (config, StudyConfig.from_toml(study)):
+        sampler, params = _Samplers(chosen, ("Ar",))(system)
+        _, frames = sampler.run(sampler.start(atoms.positions, 1.0, 1), params, 1.0, 1)
+        energies.append(frames.energy[0])
+    lj = base_of("lennard-jones").read(config.model, ("Ar",), (("Ar", "Ar"),), 6.0)
+    expected = [Calculator(lj, dispersion=kind).get_potential_energy(atoms) for kind in ("d3-bj", "none")]
+    assert energies[0] - energies[1] == pytest.approx(expected[0] - expected[1], rel=1e-3)
+    assert expected[0] - expected[1] < -0.5
 
 
 def test_the_default_is_a_melt_and_a_file_the_next_start(tmp_path: Path) -> None:

@@ -76,7 +76,8 @@ class System(Table):
     )
     structure: FileName | None = Field(
         None,
-        description="Start structure with a periodic cell (extended XYZ and whatever ASE reads). "
+        description="Start structure with a periodic cell, in one of ASE's text formats: extended XYZ, CIF, POSCAR, "
+        "LAMMPS data, XSF, PDB, gro, gen, res, aims. Binary ones are refused: reading them can run code. "
         "Where forces are dear, as with MACE, it saves melting a random packing.",
     )
     structure_species: Species | None = Field(
@@ -280,7 +281,7 @@ class Model(Table):
         "for `lennard-jones` also by species: epsilon, sigma; A, rho, C, D; D, a, r0, C.",
     )
     r_cut: Annotated[Number, Field(gt=0, le=50)] | None = Field(
-        None, description="Cutoff of a classical base in Å. Default: that of the correction."
+        None, description="Cutoff of a classical base in Å. Default: that of the correction; 8 Å for `bks`."
     )
     truncation: Literal["switch", "none"] = Field(
         "switch",
@@ -548,6 +549,11 @@ class StudyConfig(Table):
     def folder(self) -> Path:
         """The folder that the study's paths are relative to."""
         return self._folder
+
+    def default_out(self) -> Path:
+        """Where results go that are asked for without a folder: runs/<name of the study's folder>."""
+        name = self.folder.resolve().name if self.source_path else "study"
+        return Path("runs") / (name or "study")
 
     @classmethod
     def from_toml(cls, path: str | Path, overrides: Iterable[str] = ()) -> Self:

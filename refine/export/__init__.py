@@ -15,7 +15,7 @@ from pathlib import Path
 
 from refine.errors import InputError
 from refine.export.calculator import read_calculator
-from refine.export.columns import csv_files
+from refine.export.columns import columns_files
 from refine.export.lammps import lammps_files
 from refine.export.read import POINTS, Exported, read_correction
 from refine.export.scripts import ase_files, openmm_files
@@ -27,7 +27,7 @@ FORMATS: dict[str, Callable[[Exported], dict[str, str]]] = {
     "lammps": lammps_files,
     "ase": ase_files,
     "openmm": openmm_files,
-    "csv": csv_files,
+    "csv": columns_files,
 }
 """What `--to` may name: each gives the texts of files by their names."""
 

@@ -7,6 +7,11 @@ import math
 from refine.export.read import Exported
 
 
+def columns_files(exported: Exported) -> dict[str, str]:
+    """The columns, and what they belong to."""
+    return csv_files(exported) | {"about.txt": f"{exported.about}\nr in Å, phi and its standard error in eV.\n"}
+
+
 def csv_files(exported: Exported) -> dict[str, str]:
     """One file a pair, `A-B.csv`: r (Å), phi (eV), dphi_dr (eV/Å), stderr of phi (eV; empty: not known)."""
     r = exported.radii

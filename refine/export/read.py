@@ -54,6 +54,16 @@ class Exported:
     parameters: Mapping[str, Mapping[str, float]] | None
 
     @property
+    def about(self) -> str:
+        """What the correction was fitted for, on one line: it is useless on top of anything else."""
+        model, words = self.study.model, f"base {self.study.model.base!r}"
+        if model.dispersion != "none":
+            words += f" with {model.dispersion} dispersion"
+        if own := [name for name in self.study.refinement.parameters if name != "correction"]:
+            words += f" with the refined {', '.join(own)} of the run's folder"
+        return f"{self.study.title}: pair correction on top of {words}; useless without it."
+
+    @property
     def radii(self) -> Array:
         """(POINTS,) Å."""
         cutoff = self.correction.cutoff

@@ -19,9 +19,8 @@ def openmm_files(exported: Exported) -> dict[str, str]:
 
 
 def _script(template: str, exported: Exported) -> str:
-    head = f"{exported.study.title}: pair correction on top of base {exported.study.model.base!r}; useless without it."
     pairs = [list(pair) for _, pair in exported.pairs]
-    return template.replace("@TITLE@", json.dumps(head)).replace("@PAIRS@", json.dumps(pairs))
+    return template.replace("@TITLE@", json.dumps(exported.about)).replace("@PAIRS@", json.dumps(pairs))
 
 
 ASE = '''"""ASE calculator of a refined pair correction; add it to the base with ase.calculators.mixing.SumCalculator.

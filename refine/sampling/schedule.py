@@ -144,20 +144,27 @@ def _at_pressure(
     assert stage.pressure is not None
     barostat = ConstantPressure(sampler, stage.pressure, seed)
     cell, moves = sampler.system.cell, barostat.moves_in(stage.picoseconds)
+    tuned = int((1 - MEASURED) * moves)
     measured: list[Volumes] = []
     done = 0
-    for temperature, count in staircase(stage, moves, barostat.moves_per_block):
-        tune = done < (1 - MEASURED) * moves
-        state, cell, seen = barostat.run(state, cell, params, temperature, count, tune=tune)
-        done += count
-        if not tune or done == moves:
+    for temperature, count in _with_a_cut_at(tuned, stage, moves, barostat.moves_per_block):
+        state, cell, seen = barostat.run(state, cell, params, temperature, count, tune=done < tuned)
+        if done >= tuned:
             measured.append(seen)
+        done += count
     seen = joined(measured)
     if stage.rate == 0:
         # the volume of one moment is no density: go on with the mean
         factor = float(seen.volume.mean() / abs(np.linalg.det(cell))) ** (1 / 3)
         state, cell = replace(state, positions=(state.positions * factor).astype(sampler.dtype)), cell * factor
     return state, cell, seen
+
+
+def _with_a_cut_at(cut: int, stage: Stage, total: int, most: int) -> list[tuple[float, int]]:
+    """The staircase; at a constant temperature, where pieces may be long, one of them ends at `cut`."""
+    if stage.rate != 0 or not 0 < cut < total:
+        return staircase(stage, total, most)
+    return [*staircase(stage, cut, most), *staircase(stage, total - cut, most)]
 
 
 def staircase(stage: Stage, total: int, most: int) -> list[tuple[float, int]]:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -390,12 +390,6 @@ UNREADABLE = (
     StopIteration,
     SyntaxError,
 )
-
-
-class Melt(Protocol):
-    """How a trajectory begins: anything that makes an equilibrated state of a sampler."""
-
-    def __call__(self, sampler: Sampler, params: object, temperature: float, seed: int) -> MDState: ...
 
 
 def melt(

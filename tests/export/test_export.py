@@ -64,8 +64,9 @@ def direct(atoms: Atoms, function: Any) -> tuple[float, np.ndarray]:
 def test_columns(tmp_path: Path) -> None:
     phi = two_of_three()
     written = export(run(tmp_path), "csv")
-    assert [path.name for path in written] == ["O-Fe.csv", "Fe-Fe.csv"]
-    for row, path in zip((1, 2), written, strict=True):
+    assert [path.name for path in written] == ["O-Fe.csv", "Fe-Fe.csv", "about.txt"]
+    assert "on top of base" in written[2].read_text()
+    for row, path in zip((1, 2), written[:2], strict=True):
         table = list(csv.DictReader(path.read_text().splitlines()))
         assert len(table) == POINTS
         r = np.array([float(line["r"]) for line in table])

@@ -61,6 +61,7 @@ def test_a_stage_may_have_a_timestep_and_a_pressure(liquid: Any, make_sampler: A
     assert followed.state.step == liquid.state.step + 20 * 10 + 32 * 25
     none, seen = followed.volumes
     assert none is None
+    assert len(seen.volume) == 16  # the second half, though all 32 moves fit into one block
     assert followed.sampler.system.volume == pytest.approx(seen.volume.mean(), rel=1e-6)
     assert (followed.state.positions.max(axis=(0, 1)) < 1.001 * np.diag(followed.sampler.system.cell)).all()
     several = make_sampler(liquid.sampler.system, replicas=2)

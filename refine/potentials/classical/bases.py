@@ -73,6 +73,8 @@ def _coulomb(
     method: Method | Literal["none"] | None,
     damping: float | None,
 ) -> Coulomb | None:
+    if damping is not None and not (charges and method == "dsf"):
+        raise InputError('only charges with coulomb = "dsf" have one', where="[model] damping")
     if not charges:
         if method in ("ewald", "dsf"):
             raise InputError(f'coulomb = "{method}" needs charges', where="[model] charges", fix="give one by species")
@@ -80,8 +82,6 @@ def _coulomb(
     missing = [element for element in species if element not in charges]
     if missing:
         raise InputError(f"no charge for {', '.join(missing)}", where="[model] charges", fix="give one, or 0")
-    if damping is not None and method != "dsf":
-        raise InputError('only coulomb = "dsf" has one', where="[model] damping")
     if method == "none":
         return None
     return Coulomb.of(species, pairs, charges, cutoff, method or "ewald", damping=damping)

@@ -30,6 +30,7 @@ class NamedSet:
         charges: by ion, "Fe2+", or by element where there is one ion of it; empty: to be filled in by the user.
         parameters: of the form, by pair of ions; pairs that are not here have Coulomb only.
         coulomb, damping: how the authors, or the program that the numbers are from, sum the charges; 1/Å.
+        cutoff: Å, of a damped shifted sum, whose forces depend on it at every distance; the user's takes its place.
     """
 
     form: str
@@ -38,6 +39,7 @@ class NamedSet:
     parameters: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     coulomb: Method = "ewald"
     damping: float | None = None
+    cutoff: float | None = None
 
     @property
     def empty(self) -> bool:
@@ -83,6 +85,7 @@ SETS: dict[str, NamedSet] = {
         },
         "dsf",
         0.25,
+        8.0,
     ),
     "bks-1990": NamedSet(
         "buckingham-patched",
@@ -98,11 +101,11 @@ SETS: dict[str, NamedSet] = {
         "buckingham-patched",
         "S. Rossano, A. Ramos and J.-M. Delaye, J. Non-Cryst. Solids 273, 48 (2000): Born-Mayer-Huggins",
     ),
-    "yang-2016": NamedSet("buckingham-patched", "Yang (2016): Born-Mayer-Huggins"),
+    "yang-2016": NamedSet("buckingham-patched", "Yang (2016), journal not known here: Born-Mayer-Huggins"),
     "seo-tsukihashi-2005": NamedSet(
         "buckingham-patched", "W.-G. Seo and F. Tsukihashi, Mater. Trans. 46, 1240 (2005): Born-Mayer-Huggins"
     ),
-    "belashchenko-1996": NamedSet("born-mayer", "D. K. Belashchenko (1996): Born-Mayer"),
+    "belashchenko-1996": NamedSet("born-mayer", "D. K. Belashchenko (1996), journal not known here: Born-Mayer"),
 }
 """Sets by the name that a study has for them. The four without numbers are those of the molten-FeO comparison; their
 sources are cited as far as they are known, and their form is the usual one of the authors: compare both with the paper
@@ -137,6 +140,8 @@ def filled(
     chosen = SETS[name]
     form = FORMS[chosen.form]
     if chosen.empty:
+        if ions:
+            raise InputError(f"{name} has no ions", where="[model] ions", fix="give charges instead")
         return Filled(
             chosen.form, *_from_the_user(name, chosen, species, charges, parameters), chosen.coulomb, chosen.damping
         )

@@ -126,6 +126,7 @@ def test_bad_numbers_of_pairs_are_named(parameters, words):
         ({"coulomb": "ewald"}, "needs charges"),
         ({"ions": {"Si": "Si4+"}}, "has no ions"),
         ({"damping": 0.2, "charges": {"Si": 2.4, "O": -1.2}}, "damping"),
+        ({"damping": 0.2}, "damping"),
         ({"pair_forms": {"Si-O": {"form": "morse"}}}, "one form for all pairs"),
     ],
 )

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
+from refine.bases import BASES, base_of
+from refine.config import Model
 from refine.errors import InputError
 from refine.potentials.classical import PairForm, base_potential
 from refine.potentials.classical.coulomb import Coulomb
@@ -112,11 +114,23 @@ def test_templates_refuse_until_they_are_filled_in(name: str) -> None:
         del numbers["C"]
     potential = base_potential(name, FEO, FEO_PAIRS, numbers, 8.0, charges={"Fe": 1.0, "O": -1.0})
     assert np.isfinite(potential.energy([2.0])).all()
+    with pytest.raises(InputError, match="has no ions"):
+        base_potential(name, FEO, FEO_PAIRS, numbers, 8.0, charges={"Fe": 1.0, "O": -1.0}, ions={"Fe": "Fe2+"})
+
+
+def test_a_damped_sum_has_the_cutoff_of_its_set() -> None:
+    """Its forces depend on the cutoff at every distance, so that of a correction must not become it by itself."""
+    read = base_of("bks").read
+    assert read(Model(base="bks"), SIO2, SIO2_PAIRS, 7.0).cutoff == 8.0
+    assert read(Model(base="bks", r_cut=7.5), SIO2, SIO2_PAIRS, 7.0).cutoff == 7.5
+    assert read(Model(base="bks-1990"), SIO2, SIO2_PAIRS, 7.0).cutoff == 7.0
+
+
+def test_a_many_body_potential_ends_by_itself() -> None:
+    with pytest.raises(InputError, match="truncation"):
+        base_of("tersoff").read(Model(base="tersoff", truncation="none"), ("Si",), (("Si", "Si"),), 7.0)
 
 
 def test_named_sets_are_on_the_reference_page() -> None:
-    from refine.bases import BASES
-    from refine.config.models import Model
-
     described = Model.model_fields["base"].description or ""
     assert all(f"`{name}`" in described for name in BASES)
