@@ -1,6 +1,6 @@
 # Everything starts from a bare clone: each target makes .venv and installs what it needs first.
 #   PYTHON  the interpreter that .venv is made with (3.11 or newer)
-#   ARGS    handed on to `refine run` (make run) or pytest (make test, make parity)
+#   ARGS    handed on to `refine run` (make run, make run-mace) or pytest (make test, make parity)
 #   TORCH_PYTHON  an interpreter with torch, mace-torch and cuequivariance, instead of .venv-torch made by make parity
 
 PYTHON ?= python3
@@ -12,10 +12,10 @@ TORCH_PYTHON ?= $(TORCH_BIN)/python
 TORCH_INSTALLED := $(if $(filter $(TORCH_BIN)/python,$(TORCH_PYTHON)),.venv-torch/.installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test slow calibration parity lint bench reference constraints
+.PHONY: help venv run run-mace test slow calibration parity lint bench reference constraints
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 venv: $(INSTALLED)  ## Make .venv with everything that running, testing and benchmarks need
 
@@ -28,6 +28,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 run: $(INSTALLED)  ## Refine liquid argon against its measured S(Q) and write runs/argon/report.html
 	$(BIN)/refine run experiments/argon/study.toml --out runs/argon --overwrite $(ARGS)
+
+run-mace: $(INSTALLED)  ## Refine a MACE model of silica against neutrons and write runs/silica_mace/report.html
+	$(BIN)/refine run experiments/silica_mace/study.toml --out runs/silica_mace --overwrite $(ARGS)
 
 test: $(INSTALLED)  ## Run the tests, one file at a time on every core
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not calibration" $(ARGS)

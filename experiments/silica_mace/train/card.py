@@ -1,0 +1,132 @@
+"""Numbers of the model card: errors by phase, and how dynamics with the model hold.
+
+    python card.py errors MODEL test.extxyz       # against the labels of frames that training did not see
+    python card.py stability MODEL GLASS          # 100 ps at 300 K and at 4000 K, and energy without a thermostat
+
+MODEL is the shipped file, GLASS a structure of it (glass-1.extxyz). quartz.py has the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+from ase.io import read
+from numpy.typing import NDArray
+
+import refine
+from refine import Study
+from refine.sampling.dynamics import Sampler
+from refine.sampling.frames import Frames
+from refine.sampling.structures import System, begin, close_pairs
+from refine.sampling.thermostats import VelocityVerlet
+from refine.units import BOLTZMANN
+
+BOND = 2.2
+"""Å."""
+
+PICOSECONDS = 100.0
+FREE = 20.0
+"""ps without a thermostat."""
+
+FREE_TIMESTEP = 1.0
+"""fs."""
+
+
+def errors(model: Path, labelled: Path) -> None:
+    """Root mean square over frames (energy per atom) and over components of forces, with those of the labels beside."""
+    rows: dict[str, list[tuple[float, NDArray[np.float64], NDArray[np.float64], float]]] = {}
+    calculator = refine.Calculator(str(model))
+    for atoms in read(labelled, ":"):
+        atoms.calc = calculator
+        off = (atoms.get_potential_energy() - atoms.info["REF_energy"]) / len(atoms)
+        labels = atoms.arrays["REF_forces"]
+        stress = np.sqrt(np.mean((atoms.get_stress() - atoms.info["REF_stress"]) ** 2))
+        rows.setdefault(atoms.info["phase"], []).append((off, atoms.get_forces() - labels, labels, stress))
+    rows["all"] = [row for own in list(rows.values()) for row in own]
+    print("| phase | frames | energy, meV/atom | forces, meV/Å | of forces, meV/Å | stress, GPa |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for phase, own in rows.items():
+        energy = 1e3 * np.sqrt(np.mean([row[0] ** 2 for row in own]))
+        off, whole = (1e3 * np.sqrt(np.mean(np.concatenate([row[k] for row in own]) ** 2)) for k in (1, 2))
+        stress = 160.21766 * np.sqrt(np.mean([row[3] ** 2 for row in own]))
+        print(f"| {phase} | {len(own)} | {energy:.1f} | {off:.0f} | {whole:.0f} | {stress:.2f} |")
+
+
+def neighbours(system: System, frames: Frames) -> str:
+    """O around Si, and the shortest distances, over all frames."""
+    assert frames.positions is not None
+    symbols = np.repeat(system.species, system.n_per_species)
+    shares, shortest = np.zeros(9), dict.fromkeys(("Si-O", "O-O", "Si-Si"), np.inf)
+    for positions in frames.positions:
+        i, j, apart = close_pairs(positions.astype(float), system.cell, 3.5)
+        r = np.linalg.norm(apart, axis=1)
+        for pair in shortest:
+            a, b = pair.split("-")
+            own = ((symbols[i] == a) & (symbols[j] == b)) | ((symbols[i] == b) & (symbols[j] == a))
+            shortest[pair] = min(shortest[pair], float(r[own].min(initial=np.inf)))
+        bonded = (symbols[i] != symbols[j]) & (r < BOND)
+        numbers = np.bincount(np.concatenate([i[bonded], j[bonded]]), minlength=len(symbols))[symbols == "Si"]
+        shares += np.bincount(numbers, minlength=9)[:9]
+    shares /= shares.sum()
+    held = ", ".join(f"{100 * share:.1f} % of {k}" for k, share in enumerate(shares) if share > 5e-4)
+    least = ", ".join(f"{pair} {value:.2f}" for pair, value in shortest.items())
+    return f"Si with O within {BOND} Å: {held}; shortest distances, Å: {least}"
+
+
+def stability(model: Path, glass: Path) -> None:
+    """Raises SimulationError where the dynamics do not hold."""
+    study = Path(__file__).parents[1] / "study.toml"
+    overrides = [f"model.path='{model.resolve()}'", f"system.structure='{glass.resolve()}'"]
+    for kelvin, phase, timestep in ((300.0, "solid", 2.0), (4000.0, "liquid", 1.0)):
+        stride = round(500 / timestep)
+        own = [f"states.0.temperature={kelvin}", f"states.0.phase='{phase}'"]
+        own += [f"sampling.timestep={timestep}", f"sampling.stride={stride}"]
+        ((field, sampler),) = (made := Study.from_toml(study, [*overrides, *own])).samplers(positions=True)
+        params = field.params(made.initial_correction())
+        began = time.monotonic()
+        _, frames = sampler.run(begin(sampler, params, kelvin, 1), params, kelvin, round(PICOSECONDS / 0.5))
+        taken = (time.monotonic() - began) / (1e3 * PICOSECONDS / timestep)
+        late = slice(len(frames) // 5, None)
+        pressure = frames.pressure()[late]
+        print(
+            f"{kelvin:.0f} K, {PICOSECONDS:.0f} ps of {timestep:g} fs, {frames.n_atoms} atoms, {1e3 * taken:.1f} ms a "
+            f"step: T {frames.temperature[late].mean():.0f} K, pressure {pressure.mean():.2f} GPa; "
+            f"{neighbours(sampler.system, frames)}",
+            flush=True,
+        )
+        if phase == "solid":
+            assert frames.positions is not None
+            free = Sampler(
+                sampler.system,
+                field,
+                thermostat=VelocityVerlet(),
+                timestep=FREE_TIMESTEP,
+                stride=round(500 / FREE_TIMESTEP),
+                n_bins=10,
+                r_max=sampler.r_max,
+                dtype="float32",
+                phase="solid",
+            )
+            _, frames = free.run(free.start(frames.positions[-1], kelvin, 2), params, kelvin, round(FREE / 0.5))
+            kinetic = 1.5 * (frames.n_atoms - 1) * BOLTZMANN * frames.temperature
+            total = (frames.energy + kinetic) / frames.n_atoms
+            ps = 0.5 * np.arange(1, len(frames) + 1)
+            slope = np.polyfit(ps, total, 1)[0]
+            print(f"no thermostat, {FREE:.0f} ps: drift {1e6 * slope:+.2f} µeV per atom and ps", flush=True)
+
+
+def main() -> None:
+    """One of the two."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("errors", "stability"))
+    parser.add_argument("model", type=Path)
+    parser.add_argument("file", type=Path)
+    asked = parser.parse_args()
+    (errors if asked.what == "errors" else stability)(asked.model, asked.file)
+
+
+if __name__ == "__main__":
+    main()

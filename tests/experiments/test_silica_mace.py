@@ -1,0 +1,58 @@
+"""The small MACE model that ships, against mace-torch's own evaluation of it, and the study that it is made for."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.io import read
+
+from refine import Calculator, Study
+from refine.potentials.mace.checkpoint import load
+from refine.sampling.bonds import coordination_numbers
+
+FOLDER = Path(__file__).parents[2] / "experiments" / "silica_mace"
+MODEL = FOLDER / "silica-mace.safetensors"
+LARGEST = 2_000_000
+"""Bytes of a model that a repository can hold."""
+
+
+@cache
+def study() -> Study:
+    return Study.from_toml(FOLDER / "study.toml")
+
+
+def test_the_model_is_small():
+    assert MODEL.stat().st_size < LARGEST
+    assert set(load(MODEL).architecture.species) == {8, 14}
+
+
+@pytest.mark.parametrize(("dtype", "energy", "force"), [("float64", 1e-9, 1e-8), ("float32", 2e-6, 2e-5)])
+def test_the_model_is_the_one_that_was_trained(dtype: str, energy: float, force: float):
+    """Energies, relative, and forces, of the largest force, of held-out frames; mace-torch's are in float64."""
+    calculator = Calculator(str(MODEL), dtype=dtype)
+    phases = set()
+    for atoms in read(FOLDER / "reference.extxyz", ":"):
+        phases.add(atoms.info["phase"])
+        expected = atoms.arrays["mace_forces"]
+        atoms.calc = calculator
+        assert atoms.get_potential_energy() == pytest.approx(atoms.info["mace_energy"], rel=energy)
+        assert np.abs(atoms.get_forces() - expected).max() < force * np.abs(expected).max()
+    assert phases == {"liquid", "glass", "compressed", "crystal", "collision"}
+
+
+def test_neutrons_alone_are_fitted():
+    assert [data.name for data in study().datasets if data.role == "fit"] == ["neutron"]
+    assert {data.name for data in study().datasets} == {"neutron", "neutron_tr", "nimrod", "xray"}
+    assert study().config.model.model_path == MODEL
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_glasses_are_networks(number: int):
+    """192 atoms at the measured density; cooled in 84 ps, a few per cent may have other neighbours."""
+    atoms = read(FOLDER / f"glass-{number}.extxyz")
+    assert len(atoms) == 192
+    assert len(atoms) / atoms.get_volume() == pytest.approx(0.0662, rel=1e-4)
+    structure = (atoms.positions, atoms.cell.array, atoms.get_chemical_symbols())
+    assert np.mean(coordination_numbers(*structure, "Si", "O", 2.2) == 4) > 0.9
+    assert np.mean(coordination_numbers(*structure, "O", "Si", 2.2) == 2) > 0.9
