@@ -60,7 +60,7 @@ def from_curve(study: Study, r: Array, t: Array) -> dict[str, float]:
 def from_positions(system: System, frames: Frames) -> dict[str, tuple[float, float]]:
     """Neighbours of Si, and angles (degrees): mean and standard deviation over atoms and frames."""
     assert frames.positions is not None
-    symbols = [name for name, n in zip(system.species, system.n_per_species, strict=True) for _ in range(n)]
+    symbols = np.repeat(system.species, system.n_per_species)
     found: dict[str, list[Array]] = {"O within 2.2 Å of Si": [], "O-Si-O": [], "Si-O-Si": []}
     for positions in frames.positions[::10]:
         structure = (positions, system.cell, symbols)

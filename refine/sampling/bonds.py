@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from refine.sampling.structures import close_pairs
 
 Array = NDArray[np.float64]
+Symbols = Sequence[str] | NDArray[np.str_]
 
 
 def bonds(
-    positions: Array, cell: Array, symbols: Sequence[str], centre: str, neighbour: str, reach: float
+    positions: Array, cell: Array, symbols: Symbols, centre: str, neighbour: str, reach: float
 ) -> tuple[NDArray[np.int64], Array]:
     """Bonds of every atom of one element with atoms of another or the same one; images are atoms of their own.
 
@@ -28,16 +29,14 @@ def bonds(
 
 
 def coordination_numbers(
-    positions: Array, cell: Array, symbols: Sequence[str], centre: str, neighbour: str, reach: float
+    positions: Array, cell: Array, symbols: Symbols, centre: str, neighbour: str, reach: float
 ) -> NDArray[np.int64]:
     """Bonds of each atom of the element at the centre (its atoms,); see `bonds`."""
     centres, _ = bonds(positions, cell, symbols, centre, neighbour, reach)
     return np.bincount(centres, minlength=len(symbols))[np.asarray(symbols) == centre]
 
 
-def bond_angles(
-    positions: Array, cell: Array, symbols: Sequence[str], centre: str, neighbour: str, reach: float
-) -> Array:
+def bond_angles(positions: Array, cell: Array, symbols: Symbols, centre: str, neighbour: str, reach: float) -> Array:
     """Angles neighbour-centre-neighbour in degrees, one for each two bonds of an atom (angles,); see `bonds`."""
     centres, vectors = bonds(positions, cell, symbols, centre, neighbour, reach)
     unit = vectors / np.linalg.norm(vectors, axis=1)[:, None]

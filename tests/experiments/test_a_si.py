@@ -5,7 +5,6 @@ Measured: bonds of 2.351 Å, 3.88 neighbours by those who measured it (K. Laazir
 """
 
 from functools import cache
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
@@ -17,6 +16,7 @@ from refine.bases import base_of
 from refine.config.models import ModelFile
 from refine.data.checks import check_curve
 from refine.data.readers import read_table
+from tests.experiments.scripts import script
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "a_si"
 
@@ -28,13 +28,7 @@ def silicon() -> Study:
 
 @cache
 def glass() -> ModuleType:
-    """The script of the folder, as a module."""
-    spec = spec_from_file_location("a_si_glass", FOLDER / "glass.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script(FOLDER / "glass.py")
 
 
 def test_the_table_is_read_as_declared():

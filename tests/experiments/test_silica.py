@@ -4,9 +4,7 @@ The slow test compares with the measured neutrons on the absolute scale, from a 
 """
 
 from functools import cache
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -16,6 +14,7 @@ from refine.bases import base_of
 from refine.config.models import ModelFile
 from refine.data.checks import check_curve
 from refine.data.readers import read_table
+from tests.experiments.scripts import script
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "silica"
 
@@ -23,16 +22,6 @@ FOLDER = Path(__file__).parents[2] / "experiments" / "silica"
 @cache
 def silica() -> Study:
     return Study.from_toml(FOLDER / "study.toml")
-
-
-def script(name: str) -> ModuleType:
-    """A script of the folder, as a module."""
-    spec = spec_from_file_location(name, FOLDER / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_tables_are_read_as_declared():
@@ -65,7 +54,7 @@ def test_a_quick_glass_has_the_bonds_that_neutrons_see():
     """
     from refine.sampling.structures import equilibrate
 
-    glass = script("glass")
+    glass = script(FOLDER / "glass.py")
     study = Study.from_toml(
         FOLDER / "study.toml",
         [

@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 
 import refine
 from refine import Study
+from refine.sampling.bonds import bonds, coordination_numbers
 from refine.sampling.dynamics import Sampler
 from refine.sampling.frames import Frames
-from refine.sampling.structures import System, begin, close_pairs
+from refine.sampling.structures import System, begin
 from refine.sampling.thermostats import VelocityVerlet
 from refine.units import BOLTZMANN
 
-BOND = 2.2
-"""Å."""
+BOND, SEEN = 2.2, 3.5
+"""Å: of a Si-O bond, and within which the shortest distances are sought."""
 
 PICOSECONDS = 100.0
 FREE = 20.0
@@ -59,20 +60,17 @@ def neighbours(system: System, frames: Frames) -> str:
     """O around Si, and the shortest distances, over all frames."""
     assert frames.positions is not None
     symbols = np.repeat(system.species, system.n_per_species)
-    shares, shortest = np.zeros(9), dict.fromkeys(("Si-O", "O-O", "Si-Si"), np.inf)
+    numbers = []
+    shortest = {("Si", "O"): np.inf, ("O", "O"): np.inf, ("Si", "Si"): np.inf}
     for positions in frames.positions:
-        i, j, apart = close_pairs(positions.astype(float), system.cell, 3.5)
-        r = np.linalg.norm(apart, axis=1)
-        for pair in shortest:
-            a, b = pair.split("-")
-            own = ((symbols[i] == a) & (symbols[j] == b)) | ((symbols[i] == b) & (symbols[j] == a))
-            shortest[pair] = min(shortest[pair], float(r[own].min(initial=np.inf)))
-        bonded = (symbols[i] != symbols[j]) & (r < BOND)
-        numbers = np.bincount(np.concatenate([i[bonded], j[bonded]]), minlength=len(symbols))[symbols == "Si"]
-        shares += np.bincount(numbers, minlength=9)[:9]
-    shares /= shares.sum()
-    held = ", ".join(f"{100 * share:.1f} % of {k}" for k, share in enumerate(shares) if share > 5e-4)
-    least = ", ".join(f"{pair} {value:.2f}" for pair, value in shortest.items())
+        numbers.append(coordination_numbers(positions, system.cell, symbols, "Si", "O", BOND))
+        for centre, other in shortest:
+            _, vectors = bonds(positions, system.cell, symbols, centre, other, SEEN)
+            nearest = np.linalg.norm(vectors, axis=1).min(initial=np.inf)
+            shortest[centre, other] = min(shortest[centre, other], float(nearest))
+    every = np.concatenate(numbers)
+    held = ", ".join(f"{100 * np.mean(every == k):.1f} % of {k}" for k in np.unique(every))
+    least = ", ".join(f"{'-'.join(pair)} {value:.2f}" for pair, value in shortest.items())
     return f"Si with O within {BOND} Å: {held}; shortest distances, Å: {least}"
 
 
