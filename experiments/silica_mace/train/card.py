@@ -3,7 +3,7 @@
     python card.py errors MODEL test.extxyz       # against the labels of frames that training did not see
     python card.py stability MODEL GLASS          # 100 ps at 300 K and at 4000 K, and energy without a thermostat
 
-MODEL is the shipped file, GLASS a structure of it (glass-1.extxyz). quartz.py has the rest.
+MODEL is the shipped file, GLASS a structure of it (glass-2.extxyz). quartz.py has the rest.
 """
 
 from __future__ import annotations
