@@ -528,7 +528,7 @@ def test_smoothness_by_pair() -> None:
     assert StudyConfig.parse(tree(study.to_toml())) == study
 
 
-@pytest.mark.parametrize("key", ["correction.smoothness", "refinement.minimum_distances"])
+@pytest.mark.parametrize("key", ["correction.smoothness", "correction.walls", "refinement.minimum_distances"])
 @pytest.mark.parametrize(
     ("table", "says"),
     [

@@ -127,6 +127,8 @@ def test_parameters_of_the_base_are_refined_when_they_are_named(make):
     ("overrides", "says"),
     [
         (["correction.smoothness={ Ar-Kr = 2 }"], ["Ar-Kr is no corrected pair", "[correction] smoothness", "Ar-Ar"]),
+        (["correction.walls={ Ar-Kr = 3 }"], ["Ar-Kr is no corrected pair", "[correction] walls", "Ar-Ar"]),
+        (["correction.walls={ Ar-Ar = 1 }"], ["the wall of Ar-Ar at 1", "r_min"]),
         (
             ["refinement.method='rmc'", "refinement.minimum_distances={ Ar-Kr = 2 }"],
             ["Ar-Kr is no pair of the system", "Ar-Ar"],
@@ -155,6 +157,7 @@ def test_the_digest_follows_the_new_keys(make):
         "data.0.free_background=true",
         "correction.temperature='linear'",
         "correction.smoothness={ Ar-Ar = 2 }",
+        "correction.walls={ Ar-Ar = 3 }",
         "refinement.method='rmc'",
     ):
         assert make(override).digest() != plain

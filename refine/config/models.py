@@ -401,11 +401,21 @@ class Correction(Table):
         "φ is kT/s; a table of numbers by pair, as in `{ Fe-O = 2 }`: those fixed, the others by the evidence.",
     )
     length: Annotated[Number, Field(gt=0, le=10)] = Field(0.5, description="Correlation length of the prior on φ, Å.")
+    walls: ByPair = Field(
+        default_factory=dict,
+        description="Distance in Å by pair, as in `{ O-O = 2.3 }`: the wall begins there or beyond, even where atoms "
+        "were sampled closer. Keeps a step from drawing atoms where the base model has none.",
+    )
 
     @model_validator(mode="after")
     def _room_for_knots(self) -> Self:
         if self.r_min >= self.r_cut:
             raise refusal(f"r_min = {self.r_min:g} should be less than r_cut = {self.r_cut:g}")
+        for name, r in self.walls.items():
+            if not self.r_min <= r < self.r_cut:
+                raise refusal(
+                    f"the wall of {name} at {r:g} should lie from r_min = {self.r_min:g} to r_cut = {self.r_cut:g}"
+                )
         return self
 
 
