@@ -75,7 +75,6 @@ def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
             name=data.name,
             check=False,  # the report says what check_curve doubts
         )
-        sigma = data.sigma if isinstance(data.sigma, int | float) else None
         if data.sigma == "file" and curve.sigma is None:
             raise InputError(
                 'sigma = "file" and the file has no third column',
@@ -85,9 +84,18 @@ def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
         model = ForwardModel(curve, box)
         explicit = "score_r" in data.model_fields_set
         measurement = model.measurement(data.score_r if explicit else None)
-        fit = model.fit(data.fit_q, data.fit_r, sigma)
+        fit = model.fit(data.fit_q, data.fit_r, stated_sigma(data, curve.x))
         datasets.append(DataSet(data.name, state, data.role, measurement, fit))
     return datasets
+
+
+def stated_sigma(data: Data, x: Array) -> Array | None:
+    """Standard errors that the study itself states, at x (n,), in units of y; None where it leaves them to the file."""
+    if isinstance(data.sigma, str):
+        return None
+    if isinstance(data.sigma, tuple):
+        return np.interp(x, *np.transpose(data.sigma))
+    return np.full(len(x), data.sigma)
 
 
 def read_predictions(config: StudyConfig, boxes: Sequence[Box]) -> list[Prediction]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from refine.datasets import stated_sigma
 from refine.errors import InputError
 from refine.files import make_folder, write_text
 from refine.potentials.pair import PairCorrection
@@ -361,8 +362,7 @@ def examine(study: Study, frames: Sequence[Frames]) -> Diagnosis:
     clear = misfit.significance > CLEAR
     compared, warnings = [], []
     for d in fitted:
-        stated = entries[d.name].sigma
-        given = np.full(len(d.measurement.curve.x), stated) if isinstance(stated, int | float) else None
+        given = stated_sigma(entries[d.name], d.measurement.curve.x)
         for label, unit, view, measured, sigma in _views(d, study.boxes[d.state], given):
             try:
                 compared.append(

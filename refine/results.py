@@ -305,7 +305,7 @@ def _data_entry(study: Study, data: DataSet, factors: dict[str, float], free: Nu
 
     config = next(d for d in study.config.data if d.name == data.name)
     curve, fit = data.measurement.curve, data.fit
-    if isinstance(config.sigma, int | float):
+    if not isinstance(config.sigma, str):
         source = "given"
     elif fit.sigma_known:
         source = "file"

@@ -303,7 +303,6 @@ class Run:
         core = np.min([_innermost(f) for f in sample.frames], axis=0)
         if len(self.samples) > 1:
             core = np.minimum(core, sample.correction.core)
-        core = np.maximum(core, study.walls)
         self.current = [state.to_arrays() for state in self.ends[update.restart]]
         self._advance(
             "sample",

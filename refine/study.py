@@ -80,7 +80,6 @@ class Study:
         )
         self.rule: Rule = make_rule(config)
         self.rule.check(self.problem, self.initial_correction())
-        self.walls = self._walls()
 
     @classmethod
     def from_toml(cls, path: str | Path, overrides: Iterable[str] = ()) -> Study:
@@ -162,22 +161,6 @@ class Study:
             stiffness=WALL_STIFFNESS * BOLTZMANN * hottest,
             temperatures=(float(np.mean(temperatures)), float(np.ptp(temperatures))) if changing else None,
         )
-
-    def _walls(self) -> Array:
-        """(pairs,) Å, the least distances at which the walls begin: r_min where the study says nothing of a pair."""
-        correction = self.initial_correction()
-        found = np.full(len(self.pairs), self.config.correction.r_min)
-        corrected = {frozenset(self.pairs[p]): p for p in correction.active_pairs}
-        for name, r in self.config.correction.walls.items():
-            pair = frozenset(name.split("-"))
-            if pair not in corrected:
-                raise InputError(
-                    f"{name} is no corrected pair",
-                    where="[correction] walls",
-                    fix=f"one of {', '.join('-'.join(self.pairs[p]) for p in corrected.values())}",
-                )
-            found[corrected[pair]] = r
-        return found
 
     def digest(self) -> str:
         """SHA-256 (hex) of what the run follows from: `StudyConfig.digest`, and the model that a name stands for."""

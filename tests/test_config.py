@@ -348,10 +348,16 @@ def test_override_refused(assignment: str, says: str) -> None:
         ("data.0.isotopes={ Ar = 36.5 }", "isotopes.Ar = 36.5 should be a valid integer"),
         ("data.0.charges={ Ar = 1 }", "charges do not change neutron scattering; remove 'charges'"),
         ("data.0.radiation='xray'", "isotopes do not change x-ray scattering"),
-        (
-            "data.0.sigma=0",
-            'sigma = 0 should be a positive number or "auto" or "file"',
-        ),
+        ("data.0.sigma=0", 'sigma = 0 should be a positive number, "auto", "file", or points, as in [[1, 0.02], '),
+        ("data.0.sigma='none'", "sigma = 'none' should be a positive number"),
+        ("data.0.sigma={ Ar = 1 }", "should be a positive number"),
+        ("data.0.sigma=[[1, 0.02]]", "should have 2 to 100 points [x, number]"),
+        ("data.0.sigma=[1, 0.02]", "should have points of two numbers, [x, number]"),
+        ("data.0.sigma=[[1, 0.02], [2, true]]", "should have points of two numbers, [x, number]"),
+        ("data.0.sigma=[[1, 0.02], [2, inf]]", "should have points of two numbers, [x, number]"),
+        ("data.0.sigma=[[1, 0.02], [2, 0]]", "should have points of x >= 0 and a positive number"),
+        ("data.0.sigma=[[-1, 0.02], [2, 0.01]]", "should have points of x >= 0 and a positive number"),
+        ("data.0.sigma=[[1, 0.02], [1, 0.01]]", "should have its points in order of x"),
         ("data.0.weight=0", "weight = 0 should be greater than 0"),
         ("data.0.state='90K'", "[[data]] 'yarnell': state = '90K' is not a state; one of 85K"),
         ("data.0.role='predict'", "role = \"predict\" takes no 'file'; there is no measurement"),
@@ -522,13 +528,19 @@ def test_predictions_refused(change: dict[str, Any], says: str) -> None:
         StudyConfig.parse(tree() | {"data": [*tree()["data"], changed]})
 
 
+def test_errors_in_points() -> None:
+    study = parse(MINIMAL, "data.0.sigma=[[1, 0.02], [20, 0.001]]")
+    assert study.data[0].sigma == ((1.0, 0.02), (20.0, 0.001))
+    assert StudyConfig.parse(tree(study.to_toml())) == study
+
+
 def test_smoothness_by_pair() -> None:
     study = parse(MINIMAL, "correction.smoothness={ O-Fe = 2, O-O = 0.5 }")
     assert study.correction.smoothness == {"O-Fe": 2.0, "O-O": 0.5}
     assert StudyConfig.parse(tree(study.to_toml())) == study
 
 
-@pytest.mark.parametrize("key", ["correction.smoothness", "correction.walls", "refinement.minimum_distances"])
+@pytest.mark.parametrize("key", ["correction.smoothness", "refinement.minimum_distances"])
 @pytest.mark.parametrize(
     ("table", "says"),
     [

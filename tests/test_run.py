@@ -342,14 +342,3 @@ def test_progress_tells_the_scores_of_the_report(folder):
     assert [one.name for one in report.summary.predictions] == ["ours"]
     assert (report.predicted["ours"].final_stderr > 0.0).all()
     assert "ours: F(Q), prediction" in result.report_path.read_text(encoding="utf-8")
-
-
-def test_a_wall_stays_where_the_study_put_it(folder):
-    """Argon comes closer than 3.5 Å; without the key the wall follows it."""
-    cores = []
-    for name, override in (("free", []), ("walled", ["correction.walls={ Ar-Ar = 3.5 }"])):
-        study = Study.from_toml(folder / "study.toml", ["refinement.iterations=1", *override])
-        (core,) = study.run(folder / name, progress=NullProgress()).correction.core
-        cores.append(core)
-    assert cores[0] < 3.4
-    assert cores[1] == 3.5

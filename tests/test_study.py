@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refine.datasets import BACKGROUND_SHARE
+from refine.datasets import BACKGROUND_SHARE, stated_sigma
 from refine.errors import InputError
 from refine.study import Study
 
@@ -77,6 +77,23 @@ def test_a_target_has_no_background_unless_it_is_free(make):
     assert given.background_prior == 0.02
 
 
+def test_errors_in_points_are_straight_lines_between_them(make):
+    """On the measured points, and to 4 % on those of the fit, which take in some of their neighbours."""
+    constant, falling = (
+        make(f"data.0.sigma={sigma}").targets["cold-sq"] for sigma in ("0.01", "[[2, 0.04], [8, 0.01]]")
+    )
+    entry = make("data.0.sigma=[[2, 0.04], [8, 0.01]]").config.data[0]
+    np.testing.assert_allclose(
+        stated_sigma(entry, np.array([1.0, 2.0, 5.0, 8.0, 9.0])), [0.04, 0.04, 0.025, 0.01, 0.01]
+    )
+    errors = np.sqrt(np.diag(falling.covariance) / np.diag(constant.covariance))
+    q = make().datasets[0].fit.operator.x
+    inside = (q > 1.5) & (q < 10.5)
+    np.testing.assert_allclose(errors[inside], np.interp(q[inside], [2.0, 8.0], [4.0, 1.0]), rtol=0.04)
+    assert errors[q > 9.0][0] == pytest.approx(1.0, abs=0.01)
+    assert falling.sigma_known
+
+
 def test_a_correction_is_the_same_at_all_temperatures_by_default(make):
     correction = make().initial_correction()
     assert correction.terms == 1
@@ -127,8 +144,6 @@ def test_parameters_of_the_base_are_refined_when_they_are_named(make):
     ("overrides", "says"),
     [
         (["correction.smoothness={ Ar-Kr = 2 }"], ["Ar-Kr is no corrected pair", "[correction] smoothness", "Ar-Ar"]),
-        (["correction.walls={ Ar-Kr = 3 }"], ["Ar-Kr is no corrected pair", "[correction] walls", "Ar-Ar"]),
-        (["correction.walls={ Ar-Ar = 1 }"], ["the wall of Ar-Ar at 1", "r_min"]),
         (
             ["refinement.method='rmc'", "refinement.minimum_distances={ Ar-Kr = 2 }"],
             ["Ar-Kr is no pair of the system", "Ar-Ar"],
@@ -155,9 +170,9 @@ def test_the_digest_follows_the_new_keys(make):
     plain = make().digest()
     for override in (
         "data.0.free_background=true",
+        "data.0.sigma=[[1, 0.02], [10, 0.01]]",
         "correction.temperature='linear'",
         "correction.smoothness={ Ar-Ar = 2 }",
-        "correction.walls={ Ar-Ar = 3 }",
         "refinement.method='rmc'",
     ):
         assert make(override).digest() != plain

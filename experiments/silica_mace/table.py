@@ -9,6 +9,9 @@ of the glasses.
 
 r(Si-O), r(O-O), height and n(Si-O) are of T(r) through the window of the measurement, for the measurement too; angles
 and the number of neighbours are of the atoms (experiments/silica/glass.py).
+
+Below the table, the directions that each run determined, and what the fitted curve of one glass of the model alone
+differs by from another, beside the `sigma` of the study: root mean squares over bands of Q.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import argparse
 import json
 import sys
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +32,10 @@ from refine.refinement.nuisance import best
 from refine.sampling.structures import equilibrate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "silica"))
-from glass import from_curve, from_positions  # experiments are scripts in folders, no package
+from glass import Array, from_curve, from_positions  # experiments are scripts in folders, no package
+
+BANDS = (1.0, 2.0, 4.0, 8.0, 16.0, 40.0)
+"""1/Å, between which the spread of the glasses is averaged."""
 
 
 def study_of(run: Path) -> Study:
@@ -37,8 +44,8 @@ def study_of(run: Path) -> Study:
     return Study.from_toml(Path(__file__).parent / "study.toml", [f"system.structure={json.dumps(glass)}"])
 
 
-def found(study: Study, correction: PairCorrection) -> dict[str, float]:
-    """Everything in the table, of one sample."""
+def found(study: Study, correction: PairCorrection) -> tuple[dict[str, float], Array]:
+    """Everything in the table, of one sample, and the fitted curve."""
     ((field, sampler),) = study.samplers(positions=True)
     config, kelvin = study.config, study.config.states[0].temperature
     params = field.params(correction)
@@ -53,13 +60,25 @@ def found(study: Study, correction: PairCorrection) -> dict[str, float]:
     rows |= from_curve(study, shown.shown.x, shown.shown.predict(counts))
     for name, (mean, deviation) in from_positions(sampler.system, frames).items():
         rows |= {name: mean, f"{name}, deviation": deviation}
-    return rows | {"pressure, GPa": float(frames.pressure().mean())}
+    return rows | {"pressure, GPa": float(frames.pressure().mean())}, study.targets["neutron"].predict(counts)
 
 
 def written(values: list[float]) -> str:
     """Mean ± standard error."""
     error = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
     return f"{np.mean(values):.4f} ± {error:.4f}"
+
+
+def spread(study: Study, curves: list[Array]) -> str:
+    """Standard deviation of glasses, and that which the study states, of the points of the fit."""
+    fit = next(data.fit for data in study.datasets if data.name == "neutron")
+    of_glasses, stated = np.var(curves, axis=0, ddof=1), np.diag(fit.covariance)
+    cells = []
+    for low, high in pairwise(BANDS):
+        inside = (fit.operator.x >= low) & (fit.operator.x < high)
+        both = (f"{np.sqrt(np.mean(variance[inside])):.4f}" for variance in (of_glasses, stated))
+        cells.append(f"| {low:.0f} to {high:.0f} 1/Å | {' | '.join(both)} |")
+    return "\n".join(["| Q | between glasses, barn/sr | sigma |", "| --- | --- | --- |", *cells])
 
 
 def main() -> None:
@@ -71,10 +90,13 @@ def main() -> None:
     studies = [study_of(run) for run in asked.runs]
     corrections = [read_correction(run).correction for run in asked.runs]
     columns: dict[str, list[dict[str, float]]] = {"before": [], "after": [], "that of another glass": []}
+    curves: list[Array] = []
     for k, study in enumerate(studies):
         others = corrections[(k + 1) % len(corrections)]
         for column, correction in zip(columns, (study.initial_correction(), corrections[k], others), strict=True):
-            columns[column].append(found(study, correction))
+            rows, curve = found(study, correction)
+            columns[column].append(rows)
+            curves += [curve] if column == "before" else []
             print(f"{asked.runs[k]}, {column}", file=sys.stderr, flush=True)
     shown = next(data.measurement for data in studies[0].datasets if data.name == "neutron_tr")
     measured = from_curve(studies[0], shown.shown.x, shown.shown_values)
@@ -85,6 +107,8 @@ def main() -> None:
     for run in asked.runs:
         determination = json.loads((run / "result.json").read_text())["determination"]
         print(f"{run}: {determination['directions']:.1f} directions determined")
+    if len(curves) > 1:
+        print(spread(studies[0], curves))
 
 
 if __name__ == "__main__":

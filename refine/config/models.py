@@ -216,8 +216,8 @@ class Data(Table):
     window: Window = Field("none", description="Window of the transform to r, applied to model and measurement alike.")
     sigma: Sigma = Field(
         "auto",
-        description='Standard deviation of y: a number, `"file"` for the third column, '
-        '`"auto"` for the column where there is one and an estimate elsewhere.',
+        description="Standard deviation of y: a number, points `[x, number]` with straight lines between them, "
+        '`"file"` for the third column, `"auto"` for the column where there is one and an estimate elsewhere.',
     )
     weight: Annotated[Number, Field(gt=0)] = Field(1.0, description="Factor on this data set's χ².")
     free_scale: Switch = Field(False, description="Fit an overall scale factor together with the potential.")
@@ -401,21 +401,11 @@ class Correction(Table):
         "φ is kT/s; a table of numbers by pair, as in `{ Fe-O = 2 }`: those fixed, the others by the evidence.",
     )
     length: Annotated[Number, Field(gt=0, le=10)] = Field(0.5, description="Correlation length of the prior on φ, Å.")
-    walls: ByPair = Field(
-        default_factory=dict,
-        description="Distance in Å by pair, as in `{ O-O = 2.3 }`: the wall begins there or beyond, even where atoms "
-        "were sampled closer. Keeps a step from drawing atoms where the base model has none.",
-    )
 
     @model_validator(mode="after")
     def _room_for_knots(self) -> Self:
         if self.r_min >= self.r_cut:
             raise refusal(f"r_min = {self.r_min:g} should be less than r_cut = {self.r_cut:g}")
-        for name, r in self.walls.items():
-            if not self.r_min <= r < self.r_cut:
-                raise refusal(
-                    f"the wall of {name} at {r:g} should lie from r_min = {self.r_min:g} to r_cut = {self.r_cut:g}"
-                )
         return self
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 import sys
 from collections.abc import Mapping
@@ -102,17 +103,28 @@ def _all_or_pairs(value: Any) -> Any:
     return pairs
 
 
-def _positive_or(*words: str) -> BeforeValidator:
-    """A positive finite number, or one of some words."""
+MAX_POINTS = 100
+"""Of a line of straight pieces that a study gives."""
 
-    def check(value: Any) -> Any:
-        if isinstance(value, str) and value in words:
-            return value
-        if _is_finite(value) and value > 0:
-            return float(value)
-        raise refusal("should be a positive number or " + " or ".join(f'"{word}"' for word in words))
 
-    return BeforeValidator(check)
+def _sigma(value: Any) -> Any:
+    """A positive number, "auto", "file", or points (x, number) in order of x."""
+    if isinstance(value, str) and value in ("auto", "file"):
+        return value
+    if _is_finite(value) and value > 0:
+        return float(value)
+    if not isinstance(value, list | tuple):
+        raise refusal('should be a positive number, "auto", "file", or points, as in [[1, 0.02], [20, 0.001]]')
+    if not 2 <= len(value) <= MAX_POINTS:
+        raise refusal(f"should have 2 to {MAX_POINTS} points [x, number]")
+    for point in value:
+        if not (isinstance(point, list | tuple) and len(point) == 2 and all(map(_is_finite, point))):
+            raise refusal("should have points of two numbers, [x, number]")
+        if not (point[0] >= 0 and point[1] > 0):
+            raise refusal("should have points of x >= 0 and a positive number")
+    if any(after[0] <= before[0] for before, after in itertools.pairwise(value)):
+        raise refusal("should have its points in order of x")
+    return tuple((float(x), float(number)) for x, number in value)
 
 
 def _number_or_table(value: Any) -> float | dict[str, float]:
@@ -242,7 +254,11 @@ Parameters = Annotated[
     dict[str, Annotated[float | dict[str, float], BeforeValidator(_number_or_table)]],
     Kind("`{ name = number }` or `{ name = { A = number, ... } }`, also by pair, `A-B`"),
 ]
-Sigma = Annotated[float | Literal["auto", "file"], _positive_or("auto", "file"), Kind('number, `"auto"` or `"file"`')]
+Sigma = Annotated[
+    float | Literal["auto", "file"] | tuple[tuple[float, float], ...],
+    BeforeValidator(_sigma),
+    Kind('number, `[[x, number], ...]`, `"auto"` or `"file"`'),
+]
 SmoothnessByPair = Annotated[
     float | Literal["auto"] | dict[str, float],
     BeforeValidator(_smoothness),

@@ -115,9 +115,13 @@ def ranges(limits: Iterable[tuple[float, float]], unit_name: str = "Å") -> str:
     return " and ".join(f"{low:.1f}–{high:.1f}" for low, high in limits) + f" {unit_name}"
 
 
+EXACT = 1e-5
+"""A standard error below this part of the number is none for a reader: a network at 300 K breaks no bond."""
+
+
 def with_error(value: float | None, stderr: float | None) -> str:
-    """A number rounded to two digits of its standard error: 4.07 ± 0.12."""
-    if value is None or not stderr or not math.isfinite(stderr):
+    """A number rounded to two digits of its standard error, 4.07 ± 0.12; without it where it is below `EXACT`."""
+    if value is None or not stderr or not math.isfinite(stderr) or stderr < EXACT * abs(value):
         return number(value)
     decimals = max(0, 1 - math.floor(math.log10(stderr)))
     return f"{value:.{decimals}f} ± {stderr:.{decimals}f}"

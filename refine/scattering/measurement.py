@@ -380,12 +380,14 @@ class ForwardModel:
             )
         return low + R_CHI_STEP * np.arange(math.floor((high - low) / R_CHI_STEP + 1e-9) + 1, dtype=np.float64)
 
-    def fit(self, fit_q: tuple[float, float] | None, fit_r: tuple[float, float] | None, sigma: float | None) -> Fit:
+    def fit(
+        self, fit_q: tuple[float, float] | None, fit_r: tuple[float, float] | None, sigma: float | Array | None
+    ) -> Fit:
         """The fitted points in Q, in r, or both (then one after the other, treated as independent).
 
         Args:
             fit_q, fit_r: ranges, 1/Å and Å; at least one (None, None: the whole measured range).
-            sigma: one standard error for every point, in place of the file's.
+            sigma: one standard error for every measured point, or theirs (n,), in place of the file's.
         """
         parts = []
         if self.curve.in_q_space:
@@ -406,7 +408,7 @@ class ForwardModel:
             parts.append(self._fit_r(fit_r or (float(self.curve.x[0]), reach), sigma))
         return parts[0] if len(parts) == 1 else _joined(parts)
 
-    def _fit_q(self, limits: tuple[float, float], sigma: float | None) -> Fit:
+    def _fit_q(self, limits: tuple[float, float], sigma: float | Array | None) -> Fit:
         """Points k pi / r_eff within the limits, r_eff the middle of the taper.
 
         Below 2 pi / r_box a box of fixed composition says little about S(Q) (its longest wave is 2 r_box), so there are
@@ -435,7 +437,7 @@ class ForwardModel:
         words = f"{self.curve.quantity}, Q = {low:g} to {high:g} 1/Å, {len(points)} points"
         return Fit(operator, values, covariance, raw is not None, words, through.sum(axis=1))
 
-    def _fit_r_of_q(self, limits: tuple[float, float], sigma: float | None) -> Fit:
+    def _fit_r_of_q(self, limits: tuple[float, float], sigma: float | Array | None) -> Fit:
         """T(r) from Q-space data through its Q range and window, points at pi/Q_max."""
         r = self._r_points(limits, float(self.curve.x[-1]))
         uniform = 4.0 * math.pi * self.box.number_density * r
@@ -452,7 +454,7 @@ class ForwardModel:
         words = f"T(r), r = {limits[0]:g} to {limits[1]:g} Å, {len(r)} points"
         return Fit(operator, values, _regular(through @ through.T), raw is not None, words, from_distinct @ unit)
 
-    def _fit_r(self, limits: tuple[float, float], sigma: float | None) -> Fit:
+    def _fit_r(self, limits: tuple[float, float], sigma: float | Array | None) -> Fit:
         """The declared r-space quantity, points at pi/Q_max; 0.1 Å apart or as measured where Q_max is not known."""
         curve = self.curve
         spacing_q = curve.q_max or math.pi / max(0.1, float(np.median(np.diff(curve.x))))
@@ -484,10 +486,10 @@ class ForwardModel:
 
     # -- errors of the measurement -------------------------------------------------------------------------------------
 
-    def _raw_sigma(self, sigma: float | None) -> Array | None:
+    def _raw_sigma(self, sigma: float | Array | None) -> Array | None:
         """Standard errors on the measured points: the given one, the file's (zeros become the median), or None."""
         if sigma is not None:
-            return np.full(len(self.curve.x), sigma)
+            return np.broadcast_to(np.asarray(sigma, float), self.curve.x.shape)
         if self.curve.sigma is None or not np.any(self.curve.sigma > 0.0):
             return None
         positive = self.curve.sigma[self.curve.sigma > 0.0]

@@ -60,6 +60,13 @@ def test_numbers() -> None:
     ]
 
 
+def test_an_error_gives_its_number_the_digits() -> None:
+    assert words.with_error(4.0712, 0.123) == "4.07 ± 0.12"
+    assert words.with_error(4.0, 7.6e-12) == "4.00"
+    assert words.with_error(4.0, None) == "4.00"
+    assert words.with_error(-3.1e-5, 2.2e-6) == "-0.0000310 ± 0.0000022"
+
+
 def test_headline_of_a_converged_run(make_run: Any) -> None:
     said = words.headline(read_results(make_run()))
     assert said.result == "R_χ of T(r) over 3 to 12 Å fell from 0.126 to 0.0112."
