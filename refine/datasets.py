@@ -75,27 +75,36 @@ def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
             name=data.name,
             check=False,  # the report says what check_curve doubts
         )
-        if data.sigma == "file" and curve.sigma is None:
-            raise InputError(
-                'sigma = "file" and the file has no third column',
-                where=f"[[data]] {data.name}",
-                fix='use sigma = "auto" or a number',
-            )
+        curve = replace(curve, sigma=_errors(data, curve))
         model = ForwardModel(curve, box)
         explicit = "score_r" in data.model_fields_set
         measurement = model.measurement(data.score_r if explicit else None)
-        fit = model.fit(data.fit_q, data.fit_r, stated_sigma(data, curve.x))
+        fit = model.fit(data.fit_q, data.fit_r)
         datasets.append(DataSet(data.name, state, data.role, measurement, fit))
     return datasets
 
 
-def stated_sigma(data: Data, x: Array) -> Array | None:
-    """Standard errors that the study itself states, at x (n,), in units of y; None where it leaves them to the file."""
+def _errors(data: Data, curve: Curve) -> Array | None:
+    """Standard errors (n,) of the measured points: what the study states of them, else the file's, if any."""
+    where = f"[[data]] {data.name}"
+    if data.sigma == "file" and curve.sigma is None:
+        raise InputError(
+            'sigma = "file" and the file has no third column',
+            where=where,
+            fix='use sigma = "auto", a number or points',
+        )
     if isinstance(data.sigma, str):
-        return None
-    if isinstance(data.sigma, tuple):
-        return np.interp(x, *np.transpose(data.sigma))
-    return np.full(len(x), data.sigma)
+        return curve.sigma
+    if isinstance(data.sigma, float):
+        return np.full(len(curve.x), data.sigma)
+    x, errors = np.transpose(data.sigma)
+    if x[-1] < curve.x[0] or x[0] > curve.x[-1]:
+        raise InputError(
+            f"the points of sigma lie from {x[0]:g} to {x[-1]:g}, and the curve from {curve.x[0]:g} to {curve.x[-1]:g}",
+            where=where,
+            fix="give them in the units of the curve's x, 1/Å or Å",
+        )
+    return np.interp(curve.x, x, errors)
 
 
 def read_predictions(config: StudyConfig, boxes: Sequence[Box]) -> list[Prediction]:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from refine.datasets import stated_sigma
 from refine.errors import InputError
 from refine.files import make_folder, write_text
 from refine.potentials.pair import PairCorrection
@@ -362,8 +361,7 @@ def examine(study: Study, frames: Sequence[Frames]) -> Diagnosis:
     clear = misfit.significance > CLEAR
     compared, warnings = [], []
     for d in fitted:
-        given = stated_sigma(entries[d.name], d.measurement.curve.x)
-        for label, unit, view, measured, sigma in _views(d, study.boxes[d.state], given):
+        for label, unit, view, measured, sigma in _views(d, study.boxes[d.state]):
             try:
                 compared.append(
                     _compare(d, label, unit, view, measured, sigma, ensembles[d.state], names[d.state], correction)
@@ -447,15 +445,14 @@ def _shown_unit(kind: str) -> tuple[float, str]:
 # -- peaks -------------------------------------------------------------------------------------------------------------
 
 
-def _views(data: DataSet, box: Box, stated: Array | None) -> Iterator[tuple[str, str, View, Array, Array | None]]:
+def _views(data: DataSet, box: Box) -> Iterator[tuple[str, str, View, Array, Array | None]]:
     """Curves whose first peak is compared: label, unit of x, view, measured values, and the root of their covariance.
 
     In r: T(r)/(4 pi rho0 r), which is g(r) as the measurement's Q range shows it. In Q, of Q-space data: the declared
-    quantity within the box. Errors are those of the study (`stated`), else the file's; of r-space data other than g(r)
-    they are left out.
+    quantity within the box. Errors of r-space data other than g(r) are left out.
     """
     measurement, curve = data.measurement, data.measurement.curve
-    sigma = curve.sigma if stated is None else stated
+    sigma = curve.sigma
     limits = (float(measurement.r[0]), float(measurement.r[-1]))
 
     def as_g(operator: CurveOperator, density: float) -> CurveOperator:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from refine.config import Data, Model, Refinement, Sampling, StudyConfig, reference_markdown
 from refine.config.toml import MAX_LINE, MAX_STUDY_BYTES, override
-from refine.config.values import ELEMENTS, atoms_of
+from refine.config.values import ELEMENTS, MAX_POINTS, atoms_of
 from refine.errors import InputError
 
 EXAMPLE = """
@@ -351,7 +351,7 @@ def test_override_refused(assignment: str, says: str) -> None:
         ("data.0.sigma=0", 'sigma = 0 should be a positive number, "auto", "file", or points, as in [[1, 0.02], '),
         ("data.0.sigma='none'", "sigma = 'none' should be a positive number"),
         ("data.0.sigma={ Ar = 1 }", "should be a positive number"),
-        ("data.0.sigma=[[1, 0.02]]", "should have 2 to 100 points [x, number]"),
+        ("data.0.sigma=[[1, 0.02]]", "should have 2 to 20 points [x, number]"),
         ("data.0.sigma=[1, 0.02]", "should have points of two numbers, [x, number]"),
         ("data.0.sigma=[[1, 0.02], [2, true]]", "should have points of two numbers, [x, number]"),
         ("data.0.sigma=[[1, 0.02], [2, inf]]", "should have points of two numbers, [x, number]"),
@@ -532,6 +532,13 @@ def test_errors_in_points() -> None:
     study = parse(MINIMAL, "data.0.sigma=[[1, 0.02], [20, 0.001]]")
     assert study.data[0].sigma == ((1.0, 0.02), (20.0, 0.001))
     assert StudyConfig.parse(tree(study.to_toml())) == study
+
+
+def test_as_many_points_as_a_study_may_have_are_read_back(tmp_path: Path) -> None:
+    points = [[x / 3.0, 0.1 / x] for x in range(1, MAX_POINTS + 1)]
+    study = parse(MINIMAL, f"data.0.sigma={points}")
+    (tmp_path / "study.toml").write_text(study.to_toml(), encoding="utf-8")
+    assert StudyConfig.from_toml(tmp_path / "study.toml").data[0].sigma == study.data[0].sigma
 
 
 def test_smoothness_by_pair() -> None:

@@ -211,7 +211,7 @@ def test_density_by_finite_differences_of_real_runs(folder: Path) -> None:
     box = replace(box, edges=edges)
 
     def rebuild(other: Box) -> tuple:
-        fit = ForwardModel(curve, other).fit((0.6, 11.9), None, None)
+        fit = ForwardModel(curve, other).fit((0.6, 11.9), None)
         return fit.operator, fit.values
 
     ensemble = Ensemble.build(cut(middle), box, TEMPERATURE, study(folder).initial_correction())

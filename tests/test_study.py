@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refine.datasets import BACKGROUND_SHARE, stated_sigma
+from refine.datasets import BACKGROUND_SHARE
 from refine.errors import InputError
 from refine.study import Study
 
@@ -82,10 +82,9 @@ def test_errors_in_points_are_straight_lines_between_them(make):
     constant, falling = (
         make(f"data.0.sigma={sigma}").targets["cold-sq"] for sigma in ("0.01", "[[2, 0.04], [8, 0.01]]")
     )
-    entry = make("data.0.sigma=[[2, 0.04], [8, 0.01]]").config.data[0]
-    np.testing.assert_allclose(
-        stated_sigma(entry, np.array([1.0, 2.0, 5.0, 8.0, 9.0])), [0.04, 0.04, 0.025, 0.01, 0.01]
-    )
+    curve = make("data.0.sigma=[[2, 0.04], [8, 0.01]]").datasets[0].measurement.curve
+    found = np.interp([1.0, 2.0, 5.0, 8.0, 9.0], curve.x, curve.sigma)
+    np.testing.assert_allclose(found, [0.04, 0.04, 0.025, 0.01, 0.01])
     errors = np.sqrt(np.diag(falling.covariance) / np.diag(constant.covariance))
     q = make().datasets[0].fit.operator.x
     inside = (q > 1.5) & (q < 10.5)
@@ -143,6 +142,7 @@ def test_parameters_of_the_base_are_refined_when_they_are_named(make):
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
+        (["data.0.sigma=[[20, 0.1], [90, 0.2]]"], ["the points of sigma lie from 20 to 90", "cold-sq", "1/Å"]),
         (["correction.smoothness={ Ar-Kr = 2 }"], ["Ar-Kr is no corrected pair", "[correction] smoothness", "Ar-Ar"]),
         (
             ["refinement.method='rmc'", "refinement.minimum_distances={ Ar-Kr = 2 }"],

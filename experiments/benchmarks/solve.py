@@ -56,7 +56,7 @@ def main() -> None:
             number_density=DENSITY,
             name=radiation,
         )
-        fit = ForwardModel(curve, box).fit(None, None, None)
+        fit = ForwardModel(curve, box).fit(None, None)
         targets.append(Target(radiation, 0, "S(Q)", None, fit.values, fit.covariance, True, fit.operator))
     problem = Problem(tuple(targets), (300.0,))
 

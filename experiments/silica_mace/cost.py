@@ -1,9 +1,10 @@
 """What a step of a study costs here with its model, and so a run: ask before swapping in a larger model.
 
-    python experiments/silica_mace/cost.py STUDY [--set model.path=my.model] [--steps 36600]
+    python experiments/silica_mace/cost.py STUDY [--set model.path=my.model] [--steps 26000]
 
-Times blocks of frames, neighbour lists and counts included, after a first one in which programs are compiled. --steps:
-of the run; that of this folder takes about as many. Memory is the most that the process has held, all of it.
+STUDY: one that names the model. --set: as of `refine run`; paths are relative to the study. --steps: of the run; that of
+this folder takes about as many. Times blocks of frames of the first state, neighbour lists and counts included, after
+one in which programs are compiled. Memory is the most that the process has held, all of it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from pathlib import Path
 
 from refine import Study
+from refine.errors import RefineError
 from refine.sampling.structures import begin
 
 TURNS = 3
@@ -26,11 +28,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path)
     parser.add_argument("--set", dest="overrides", action="append", default=[])
-    parser.add_argument("--steps", type=int, default=36_600)
+    parser.add_argument("--steps", type=int, default=26_000)
     asked = parser.parse_args()
 
-    study = Study.from_toml(asked.study, asked.overrides)
-    ((field, sampler),) = study.samplers()
+    try:
+        study = Study.from_toml(asked.study, asked.overrides)
+    except RefineError as error:
+        raise SystemExit(f"cost.py: {error}") from None
+    field, sampler = study.samplers()[0]
     params, kelvin = field.params(study.initial_correction()), study.config.states[0].temperature
     frames = sampler.frames_per_block
     state, _ = sampler.run(begin(sampler, params, kelvin, 1), params, kelvin, frames)

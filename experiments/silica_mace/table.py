@@ -2,7 +2,7 @@
 
     python experiments/silica_mace/table.py RUN1 RUN2 RUN3
 
-Finished runs of the study, each with a glass of its own. Every glass is sampled with the model alone, with the
+Finished runs of the study as it stands, each with a glass of its own, two or more. Every glass is sampled with the model alone, with the
 correction that was fitted to it, and with the one that was fitted to the next glass: what of a correction is the
 model's, and what is that of one glass. Numbers are means over the glasses with their standard errors, from the spread
 of the glasses.
@@ -39,9 +39,13 @@ BANDS = (1.0, 2.0, 4.0, 8.0, 16.0, 40.0)
 
 
 def study_of(run: Path) -> Study:
-    """The study of this folder, which knows where its files are, with the glass of a run."""
-    glass = tomllib.loads((run / "study.toml").read_text())["system"]["structure"]
-    return Study.from_toml(Path(__file__).parent / "study.toml", [f"system.structure={json.dumps(glass)}"])
+    """The study of this folder, which knows where its files are, with the glass of a run; SystemExit for other runs."""
+    text = (run / "study.toml").read_text()
+    glass = tomllib.loads(text)["system"]["structure"]
+    study = Study.from_toml(Path(__file__).parent / "study.toml", [f"system.structure={json.dumps(glass)}"])
+    if study.config.to_toml() != text:
+        raise SystemExit(f"{run} is of another study than {Path(__file__).parent / 'study.toml'} is now")
+    return study
 
 
 def found(study: Study, correction: PairCorrection) -> tuple[dict[str, float], Array]:
@@ -86,6 +90,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+")
     asked = parser.parse_args()
+    if len(asked.runs) < 2:
+        parser.error("a spread takes two runs or more")
 
     studies = [study_of(run) for run in asked.runs]
     corrections = [read_correction(run).correction for run in asked.runs]

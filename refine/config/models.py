@@ -216,8 +216,9 @@ class Data(Table):
     window: Window = Field("none", description="Window of the transform to r, applied to model and measurement alike.")
     sigma: Sigma = Field(
         "auto",
-        description="Standard deviation of y: a number, points `[x, number]` with straight lines between them, "
-        '`"file"` for the third column, `"auto"` for the column where there is one and an estimate elsewhere.',
+        description="Standard deviation of each measured y, independent of the others: a number, points `[x, number]` "
+        'with straight lines between them and constant beyond, `"file"` for the third column, `"auto"` for the column '
+        "where there is one and an estimate elsewhere.",
     )
     weight: Annotated[Number, Field(gt=0)] = Field(1.0, description="Factor on this data set's χ².")
     free_scale: Switch = Field(False, description="Fit an overall scale factor together with the potential.")

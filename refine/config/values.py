@@ -103,8 +103,8 @@ def _all_or_pairs(value: Any) -> Any:
     return pairs
 
 
-MAX_POINTS = 100
-"""Of a line of straight pieces that a study gives."""
+MAX_POINTS = 20
+"""Of a line of straight pieces: a study is written out with them on one line of the file."""
 
 
 def _sigma(value: Any) -> Any:

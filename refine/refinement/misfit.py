@@ -120,7 +120,7 @@ class Datum:
         """The fitted points."""
 
         def rebuild(box: Box) -> tuple[CurveOperator, Array]:
-            fit = ForwardModel(self.curve, box).fit(self.fit_q, self.fit_r, None)
+            fit = ForwardModel(self.curve, box).fit(self.fit_q, self.fit_r)
             return fit.operator, fit.values
 
         def truncated(factor: float) -> CurveOperator:
@@ -130,7 +130,7 @@ class Datum:
             return CurveOperator(self.target.x, at @ shown.matrix, at @ shown.constant, at @ shown.baseline)
 
         in_q = self.curve.in_q_space
-        background = ForwardModel(self.curve, self.box).fit(self.fit_q, self.fit_r, None).background if in_q else None
+        background = ForwardModel(self.curve, self.box).fit(self.fit_q, self.fit_r).background if in_q else None
         q_max = None if in_q else self.curve.q_max
         return View(self.target.operator, rebuild, background, truncated if q_max else None, q_max)
 

@@ -309,7 +309,7 @@ def comparison_cards(results: Results) -> str:
 def _compared_one(data: DataSet, results: Results) -> str:
     sigma = data.sigma_source or "not known"
     if data.sigma_mean is not None:
-        sigma += f", mean {words.number(data.sigma_mean)} {words.unit(data)}"
+        sigma += f", rms {words.number(data.sigma_mean)} {words.unit(data)}"
     entries = {
         "compared": data.compared,
         "curve": words.declaration(data),

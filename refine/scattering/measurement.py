@@ -380,23 +380,20 @@ class ForwardModel:
             )
         return low + R_CHI_STEP * np.arange(math.floor((high - low) / R_CHI_STEP + 1e-9) + 1, dtype=np.float64)
 
-    def fit(
-        self, fit_q: tuple[float, float] | None, fit_r: tuple[float, float] | None, sigma: float | Array | None
-    ) -> Fit:
+    def fit(self, fit_q: tuple[float, float] | None, fit_r: tuple[float, float] | None) -> Fit:
         """The fitted points in Q, in r, or both (then one after the other, treated as independent).
 
         Args:
             fit_q, fit_r: ranges, 1/Å and Å; at least one (None, None: the whole measured range).
-            sigma: one standard error for every measured point, or theirs (n,), in place of the file's.
         """
         parts = []
         if self.curve.in_q_space:
             if fit_q is None and fit_r is None:
                 fit_q = (float(self.curve.x[0]), float(self.curve.x[-1]))
             if fit_q is not None:
-                parts.append(self._fit_q(fit_q, sigma))
+                parts.append(self._fit_q(fit_q))
             if fit_r is not None:
-                parts.append(self._fit_r_of_q(fit_r, sigma))
+                parts.append(self._fit_r_of_q(fit_r))
         else:
             if fit_q is not None:
                 raise InputError(
@@ -405,10 +402,10 @@ class ForwardModel:
                     fix="use fit_r",
                 )
             reach = min(self.box.r_box, float(self.curve.x[-1]))
-            parts.append(self._fit_r(fit_r or (float(self.curve.x[0]), reach), sigma))
+            parts.append(self._fit_r(fit_r or (float(self.curve.x[0]), reach)))
         return parts[0] if len(parts) == 1 else _joined(parts)
 
-    def _fit_q(self, limits: tuple[float, float], sigma: float | Array | None) -> Fit:
+    def _fit_q(self, limits: tuple[float, float]) -> Fit:
         """Points k pi / r_eff within the limits, r_eff the middle of the taper.
 
         Below 2 pi / r_box a box of fixed composition says little about S(Q) (its longest wave is 2 r_box), so there are
@@ -428,7 +425,7 @@ class ForwardModel:
         factor, baseline = self._q_factor(points), self._q_baseline(points)
         operator, back = self._q_operator(points)
         values = baseline + factor * (back @ self._measured_distinct())
-        raw = self._raw_sigma(sigma)
+        raw = self._raw_sigma()
         through = factor[:, None] * (back @ self._data_with_images()) * self._unit()
         if raw is None:
             covariance = np.diag((factor * self._estimated_sigma()) ** 2)
@@ -437,14 +434,14 @@ class ForwardModel:
         words = f"{self.curve.quantity}, Q = {low:g} to {high:g} 1/Å, {len(points)} points"
         return Fit(operator, values, covariance, raw is not None, words, through.sum(axis=1))
 
-    def _fit_r_of_q(self, limits: tuple[float, float], sigma: float | Array | None) -> Fit:
+    def _fit_r_of_q(self, limits: tuple[float, float]) -> Fit:
         """T(r) from Q-space data through its Q range and window, points at pi/Q_max."""
         r = self._r_points(limits, float(self.curve.x[-1]))
         uniform = 4.0 * math.pi * self.box.number_density * r
         to_r = q_to_r_matrix(self.curve.x, r, self.curve.window)
         operator = self._r_operator(r, np.ones_like(self.factor), np.ones(len(r)), uniform)
         values = to_r @ self._measured_distinct() + uniform
-        raw, unit = self._raw_sigma(sigma), self._unit()
+        raw, unit = self._raw_sigma(), self._unit()
         if raw is None:
             error = np.full(len(unit), self._estimated_sigma() * math.sqrt(self._nyquist_q() / self._spacing()))
         else:
@@ -454,7 +451,7 @@ class ForwardModel:
         words = f"T(r), r = {limits[0]:g} to {limits[1]:g} Å, {len(r)} points"
         return Fit(operator, values, _regular(through @ through.T), raw is not None, words, from_distinct @ unit)
 
-    def _fit_r(self, limits: tuple[float, float], sigma: float | Array | None) -> Fit:
+    def _fit_r(self, limits: tuple[float, float]) -> Fit:
         """The declared r-space quantity, points at pi/Q_max; 0.1 Å apart or as measured where Q_max is not known."""
         curve = self.curve
         spacing_q = curve.q_max or math.pi / max(0.1, float(np.median(np.diff(curve.x))))
@@ -462,7 +459,7 @@ class ForwardModel:
         scale, offset, k = self._r_declared(r)
         operator = self._r_operator(r, k, scale, offset)
         values = np.interp(r, curve.x, curve.y)
-        given = self._raw_sigma(sigma)
+        given = self._raw_sigma()
         if given is None:
             covariance = np.eye(len(r)) * self._estimated_r_sigma() ** 2
         else:
@@ -486,10 +483,8 @@ class ForwardModel:
 
     # -- errors of the measurement -------------------------------------------------------------------------------------
 
-    def _raw_sigma(self, sigma: float | Array | None) -> Array | None:
-        """Standard errors on the measured points: the given one, the file's (zeros become the median), or None."""
-        if sigma is not None:
-            return np.broadcast_to(np.asarray(sigma, float), self.curve.x.shape)
+    def _raw_sigma(self) -> Array | None:
+        """Standard errors on the measured points, zeros as their median; None where the curve has none."""
         if self.curve.sigma is None or not np.any(self.curve.sigma > 0.0):
             return None
         positive = self.curve.sigma[self.curve.sigma > 0.0]

@@ -73,7 +73,7 @@ class PoissonLiquid:
         )
         noise = sigma * np.random.default_rng(seed).normal(size=len(q))
         measured = Curve(x=q, y=made + noise, sigma=np.full_like(q, sigma), **known, **curve)
-        fit = ForwardModel(measured, box).fit((0.5, 13.5), None, None)
+        fit = ForwardModel(measured, box).fit((0.5, 13.5), None)
         return Target("synthetic", 0, "S(Q)", None, fit.values, fit.covariance, True, fit.operator)
 
 

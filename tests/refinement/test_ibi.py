@@ -30,13 +30,14 @@ def g_target(liquid: PoissonLiquid, pair: int | None = 0) -> Target:
     curve = Curve(
         x=box.centres,
         y=g,
+        sigma=np.full_like(g, 0.01),
         quantity="g(r)",
         composition={"Ar": 1.0},
         number_density=liquid.rho,
         name="g",
         radiation="neutron",
     )
-    fit = ForwardModel(curve, box).fit(None, (2.9, 8.5), 0.01)
+    fit = ForwardModel(curve, box).fit(None, (2.9, 8.5))
     return Target("g", 0, "g(r)", pair, fit.operator.predict(counts), fit.covariance, True, fit.operator)
 
 

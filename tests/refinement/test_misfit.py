@@ -63,7 +63,7 @@ class Case:
 
     def datum(self, curve) -> Datum:
         box = self.liquid.box
-        fit = ForwardModel(curve, box).fit((0.5, 13.5), None, None)
+        fit = ForwardModel(curve, box).fit((0.5, 13.5), None)
         target = Target("synthetic", 0, "S(Q)", None, fit.values, fit.covariance, fit.sigma_known, fit.operator)
         return Datum(target, curve, box, (0.5, 13.5), None)
 
@@ -259,10 +259,10 @@ def test_qmax_column_against_the_truncated_transform():
     counts = box.ideal_counts * g
     x = np.arange(0.02, 11.9, 0.02)
     curve = Curve(
-        x=x, y=np.zeros_like(x), quantity="D(r)", composition={"Ar": 1.0}, number_density=0.0214, q_min=0.0, q_max=9.0,
-        name="d", radiation="neutron",
+        x=x, y=0.0 * x, sigma=0.01 + 0.0 * x, quantity="D(r)", composition={"Ar": 1.0}, number_density=0.0214,
+        q_min=0.0, q_max=9.0, name="d", radiation="neutron",
     )  # fmt: skip
-    fit = ForwardModel(curve, box).fit(None, (2.0, 10.0), 0.01)
+    fit = ForwardModel(curve, box).fit(None, (2.0, 10.0))
     datum = Datum(
         Target("d", 0, "D(r)", None, fit.values, fit.covariance, True, fit.operator), curve, box, None, (2, 10)
     )

@@ -43,7 +43,7 @@ def test_dimers():
     q = np.arange(0.1, 20.0, 0.05)
     curve = s_of_q(1 + np.sinc(q * r0 / math.pi), q)
     forward = ForwardModel(curve, box)
-    fit = forward.fit((0.5, 15.0), None, 0.01)
+    fit = forward.fit((0.5, 15.0), None)
     # the box filter leaves a line at 3.71 Å, far below the taper, as it is up to the cut at Q = 20
     exact = 1 + np.sinc(fit.operator.x * r0 / math.pi)
     predicted = fit.operator.predict(counts)
@@ -118,7 +118,7 @@ def test_measured_and_model_pass_through_the_same_box_filter():
     empty = ForwardModel(s_of_q(np.ones_like(q), q), box)
     made = empty.measurement((3.0, 12.0)).shown.predict(counts)
     forward = ForwardModel(s_of_q(made, q), box)
-    fit = forward.fit((0.5, 20.0), None, 0.01)
+    fit = forward.fit((0.5, 20.0), None)
     np.testing.assert_allclose(fit.values, fit.operator.predict(counts), atol=2e-3)
     measurement = forward.measurement((3.0, 12.0))
     assert measurement.r_chi(counts) < 2e-3
@@ -128,7 +128,7 @@ def test_fit_points_are_at_the_nyquist_spacing_and_whiten_white_noise():
     """Raw noise of 0.01 on points 0.03 apart becomes independent noise of the same information on the fitted points."""
     box = argon_box()
     q = np.arange(0.03, 11.75, 0.03)
-    fit = ForwardModel(s_of_q(sigma=np.full(len(q), 0.01)), box).fit((0.5, 11.5), None, None)
+    fit = ForwardModel(s_of_q(sigma=np.full(len(q), 0.01)), box).fit((0.5, 11.5), None)
     spacing = np.diff(fit.operator.x)
     np.testing.assert_allclose(spacing, math.pi / (box.r_box - 1.5))
     expected = 0.01 * math.sqrt(0.03 / spacing[0])
@@ -188,14 +188,14 @@ def test_partials_and_r_space_curves():
 )
 def test_ranges_that_cannot_be_are_refused(fit_q, fit_r, message):
     with pytest.raises(InputError, match=message):
-        ForwardModel(s_of_q(), argon_box()).fit(fit_q, fit_r, None)
+        ForwardModel(s_of_q(), argon_box()).fit(fit_q, fit_r)
 
 
 def test_a_curve_in_r_that_ends_inside_the_box_is_fitted_to_its_end():
     r = np.arange(0.5, 9.01, 0.02)
     curve = Curve(x=r, y=np.ones_like(r), quantity="g(r)", number_density=RHO, composition={"Ar": 1.0}, name="test")
     assert argon_box().r_box > 14.0
-    x = ForwardModel(curve, argon_box()).fit(None, None, 0.01).operator.x
+    x = ForwardModel(curve, argon_box()).fit(None, None).operator.x
     assert x[-1] == pytest.approx(9.0, abs=0.11)
 
 
@@ -218,7 +218,7 @@ def test_a_closed_box_sees_the_infinite_liquid():
     outside = 1 / (1 - hole / box.volume)  # pairs missing in the hole are elsewhere in the box
     counts = box.ideal_counts * g * outside
     q = np.arange(0.02, 14.0, 0.02)
-    fit = ForwardModel(s_of_q(np.ones_like(q), q), box).fit((0.3, 6.0), None, 0.01)
+    fit = ForwardModel(s_of_q(np.ones_like(q), q), box).fit((0.3, 6.0), None)
     x = fit.operator.x * 2.2
     exact = 1 - RHO * hole * 3 * (np.sin(x) - x * np.cos(x)) / x**3
     np.testing.assert_allclose(fit.operator.predict(counts), exact, atol=4e-3)
@@ -255,7 +255,7 @@ def test_periodic_images_are_taken_off():
     constant = -(4 * np.pi * s**2 * h(s) * 0.01).sum() / box.volume  # a closed box averages to g = 1
     counts = box.ideal_counts * (1 + h(r) + images + constant)
     forward = ForwardModel(s_of_q(infinite, q), box)
-    fit = forward.fit((1.0, 12.0), None, 0.01)
+    fit = forward.fit((1.0, 12.0), None)
     operator, back = forward._q_operator(fit.operator.x)
     shift = np.abs(back @ forward.images_q).max()
     assert shift > 0.005
@@ -297,7 +297,7 @@ def flat_model(case: str, background: float) -> ForwardModel:
 def test_a_flat_background_adds_its_response_to_the_fitted_values(case, space):
     """Measured + b against measured: everything that b changes, images of the box included, is in `background`."""
     limits = (None if space == "r" else (0.8, 13.0), None if space == "q" else (1.5, 6.0))
-    bare, raised = (flat_model(case, b).fit(*limits, 0.01) for b in (0.0, LEVEL))
+    bare, raised = (flat_model(case, b).fit(*limits) for b in (0.0, LEVEL))
     # what the fit compares: the measured values minus a prediction, of which the images follow the measurement
     shift = (raised.values - raised.operator.constant) - (bare.values - bare.operator.constant)
     assert bare.background.shape == bare.values.shape
@@ -335,7 +335,7 @@ def test_curves_in_r_have_no_flat_background():
     r = np.arange(2.0, 9.0, 0.05)
     curve = Curve(x=r, y=1 + 0.1 * np.sin(r), quantity="g(r)", composition={"Ar": 1.0}, number_density=RHO)
     forward = ForwardModel(curve, box)
-    assert forward.fit(None, (2.5, 8.0), None).background is None
+    assert forward.fit(None, (2.5, 8.0)).background is None
     measurement = forward.measurement((3.0, 8.0))
     assert not np.any(measurement.total_background)
     assert not np.any(measurement.shown_background)

@@ -1,9 +1,9 @@
 """Energies, forces and stresses of SevenNet-0, for mace_run_train.
 
-    python label.py frames.extxyz labelled.extxyz
+    python label.py frames.extxyz labelled.extxyz [--every 4]
 
 Runs in an environment of its own (Makefile), for sevenn and mace-torch want different versions of e3nn. A run that was
-interrupted goes on after the last frame that it wrote.
+interrupted goes on after the last frame that it wrote, where what it wrote is of the same frames.
 """
 
 from __future__ import annotations
@@ -12,10 +12,22 @@ import argparse
 import time
 from pathlib import Path
 
-from ase.io import iread, read, write
+import numpy as np
+from ase import Atoms
+from ase.io import read, write
 from sevenn.calculator import SevenNetCalculator
 
 MODEL = "7net-0"
+
+
+def labelled(out: Path, frames: list[Atoms]) -> int:
+    """How many frames are labelled already; SystemExit where the file holds others."""
+    done = read(out, ":", format="extxyz") if out.exists() else []
+    pairs = zip(done, frames, strict=False)
+    same = all(len(a) == len(b) and np.allclose(a.positions, b.positions, atol=1e-6) for a, b in pairs)
+    if not same or len(done) > len(frames):
+        raise SystemExit(f"{out} holds labels of other frames; remove it to label these")
+    return len(done)
 
 
 def main() -> None:
@@ -23,10 +35,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("frames", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--every", type=int, default=1, help="label one frame in so many")
     asked = parser.parse_args()
 
-    frames = read(asked.frames, ":")
-    done = sum(1 for _ in iread(asked.out)) if asked.out.exists() else 0
+    frames = read(asked.frames, f"::{asked.every}")
+    done = labelled(asked.out, frames)
     calculator = SevenNetCalculator(MODEL, device="cpu")
     began = time.monotonic()
     for number, atoms in enumerate(frames[done:], start=done + 1):
