@@ -2,8 +2,8 @@
 
     python experiments/silica_mace/cost.py STUDY [--set model.path=my.model] [--steps 26000]
 
-STUDY: one that names the model. --set: as of `refine run`; paths are relative to the study. --steps: of the run; that of
-this folder takes about as many. Times blocks of frames of the first state, neighbour lists and counts included, after
+STUDY: one that names the model. --set: as of `refine run`; paths are relative to the study. --steps: of the run; that
+of this folder takes about as many. Times blocks of frames of the first state, lists and counts included, after
 one in which programs are compiled. Memory is the most that the process has held, all of it.
 """
 

@@ -2,10 +2,10 @@
 
     python experiments/silica_mace/table.py RUN1 RUN2 RUN3
 
-Finished runs of the study as it stands, each with a glass of its own, two or more. Every glass is sampled with the model alone, with the
-correction that was fitted to it, and with the one that was fitted to the next glass: what of a correction is the
-model's, and what is that of one glass. Numbers are means over the glasses with their standard errors, from the spread
-of the glasses.
+Finished runs of the study as it stands, two or more, each with a glass of its own. Each is sampled with the model
+alone, with the correction that was fitted to it, and with the one that was fitted to the next glass: what of a
+correction is the model's, and what is that of one glass. Numbers are means over the glasses with their standard errors,
+from the spread of the glasses.
 
 r(Si-O), r(O-O), height and n(Si-O) are of T(r) through the window of the measurement, for the measurement too; angles
 and the number of neighbours are of the atoms (experiments/silica/glass.py).
