@@ -518,7 +518,11 @@ def _compare(
     y = view.operator.predict(ensemble.frames.counts)
     mean = y.mean(axis=0)
     # The model's own window: in the measured one its peak may be cut off.
-    top = peak(x, mean, *first_peak_range(x, mean, level, where), f"model's {where}")
+    own = first_peak_range(x, mean, level, where)
+    if own[0] >= window[1] or own[1] <= window[0]:
+        spans = (f"{low:.3g} to {high:.3g} {unit}" for low, high in (window, own))
+        raise InputError("the measured one stands at {}, the model's at {}".format(*spans), where=where)
+    top = peak(x, mean, *own, f"model's {where}")
     columns, _ = ensemble.columns(view)
     height_error, position_error = (_mean_error(y @ d, ensemble.frames) for d in (top.d_height, top.d_position))
     of_data = (None, None) if root is None else tuple(float(np.linalg.norm(d @ root)) for d in _slopes(seen))

@@ -191,6 +191,17 @@ def test_data_in_r_space(folder: Path, hot: tuple[Frames, Box]) -> None:
 
 
 @pytest.mark.slow
+def test_different_peaks_are_not_compared(folder: Path, hot: tuple[Frames, Box]) -> None:
+    """A measurement with a peak before the one that is the model's first: one line says so, no number does."""
+    q, s, sigma = np.loadtxt(folder / "sq.csv", delimiter=",").T
+    before = s + 1.5 * np.exp(-((q - 1.0) ** 2) / (2 * 0.1**2))
+    np.savetxt(folder / "before.csv", np.column_stack([q, before, sigma]), delimiter=",", fmt="%.6f")
+    diagnosis = examine(study(folder, "before.csv"), [hot[0]])
+    (warning,) = (line for line in diagnosis.words() if "S(Q) of argon cannot be compared" in line)
+    assert "the measured one stands at 0." in warning
+    assert "S(Q)" not in {peak.curve for peak in diagnosis.peaks}
+
+
 def test_density_by_finite_differences_of_real_runs(folder: Path) -> None:
     """S(Q) of runs 2 % denser and less dense, each in its own box: their difference is the density column."""
     from refine.refinement.misfit import Ensemble, View
