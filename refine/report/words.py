@@ -49,10 +49,10 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def misfit(value: float | None, stderr: float | None = None) -> str:
-    """R_χ with three decimals (four below 0.1), and its standard error where there is one."""
+    """R_χ with three decimals (four below 0.1, or where the error asks for them), and its standard error if any."""
     if value is None:
         return "–"
-    decimals = 4 if value < 0.1 else 3
+    decimals = 4 if value < 0.1 or (stderr is not None and 0.0 < stderr < 0.001) else 3
     error = "" if stderr is None else f" ± {stderr:.{decimals}f}"
     return f"{value:.{decimals}f}{error}"
 

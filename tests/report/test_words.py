@@ -52,6 +52,7 @@ def test_numbers() -> None:
     assert words.number(3.61e12, 2) == "3.6×10¹²"
     assert words.misfit(0.1184) == "0.118"
     assert words.misfit(0.00912, 0.0008) == "0.0091 ± 0.0008"
+    assert words.misfit(0.10312, 0.0003) == "0.1031 ± 0.0003"
     assert [words.duration(s) for s in (0.31, 71.3, 700, 9000)] == [
         "0.3\u00a0s",
         "71\u00a0s",
