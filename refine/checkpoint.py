@@ -2,7 +2,7 @@
 
     /            attributes: format, digest (of study and data), versions
     /record      JSON text: the loop's position, the rule's memory, the iteration table
-    /samples/K/  coefficients, core, parameters, and frames/S/, dynamics/S/ (the state after them), gradients/S/
+    /samples/K/  coefficients, core, wall, parameters, and frames/S/, dynamics/S/ (the state after them), gradients/S/
     /current/S/  dynamics' state (and the frames so far) of the sample that is being taken
 
 Counts are stored as the smallest unsigned integers that hold them, compressed, with a checksum on every chunk.
@@ -21,7 +21,7 @@ import numpy as np
 from refine.errors import CheckpointError
 from refine.files import replacing
 
-FORMAT = 2
+FORMAT = 3
 """Version of the layout."""
 
 Arrays = dict[str, np.ndarray]
@@ -34,8 +34,8 @@ class Checkpoint:
     Attributes:
         digest: of the study and its data.
         record: JSON values only.
-        samples: of each finished sample "coefficients", "core", "parameters", and per state the arrays of "frames",
-            "dynamics" and "gradients".
+        samples: of each finished sample "coefficients", "core", "wall", "parameters", and per state the arrays of
+            "frames", "dynamics" and "gradients".
         current: per state, of the unfinished sample.
     """
 

@@ -16,8 +16,12 @@ from refine.curves_cli import convert, forward
 from refine.errors import RefineError
 from refine.models_cli import models
 
-INPUT_ERROR, INTERRUPTED = 2, 130
-"""Exit codes: an error that the user can mend; Ctrl-C."""
+INPUT_ERROR, NOT_IMPROVED, EXHAUSTED, INTERRUPTED = 2, 3, 4, 130
+"""Exit codes: an error that the user can mend; a run that finished and improved nothing; one that stopped at the limit
+of its iterations; Ctrl-C."""
+
+STATUS_CODES = {"converged": 0, "not-improved": NOT_IMPROVED, "iterations-exhausted": EXHAUSTED}
+"""Exit code of a finished run by its status."""
 
 
 class _Commands(TyperGroup):
@@ -83,7 +87,11 @@ def run(
         ),
     ] = None,
 ) -> None:
-    """Run a study: sample, compare with the measurement, correct the potential, report."""
+    """Run a study: sample, compare with the measurement, correct the potential, report.
+
+    Exit codes: 0 converged; 4 stopped at the limit of iterations; 3 finished, and nothing improved on the base model; 2
+    an error in the input; 130 interrupted. With 0, 3 and 4 all results are written.
+    """
     from rich.console import Console
 
     from refine.config import StudyConfig
@@ -108,6 +116,7 @@ def run(
     typer.echo(f"{result.status}: {result.message}")
     console.print(r_chi_table(result.initial["r_chi"], result.final["r_chi"]))
     typer.echo(f"report: {result.report_path}")
+    raise typer.Exit(STATUS_CODES[result.status])
 
 
 @app.command()

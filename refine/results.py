@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 from refine.derived import Propagation, coordination_numbers, first_minima
 from refine.files import make_folder, write_text
 from refine.potentials.pair import PairCorrection
+from refine.refinement.convergence import misfit
+from refine.refinement.linearisation import NOISE_FACTORS
 from refine.refinement.nuisance import Nuisance, best
 from refine.refinement.posterior import band
 from refine.refinement.problem import Sample
 from refine.refinement.statistics import BLOCKS
 from refine.sampling.frames import jackknife
-from refine.scattering.metrics import chi_squared
 
 if TYPE_CHECKING:
     from refine.datasets import DataSet, Prediction
@@ -59,6 +60,8 @@ class Outcome:
     iterations: list[dict[str, Any]]
     covariance: Array | None
     determination: dict[str, Any] | None
+    unconfirmed: bool
+    warnings: list[str]
     seconds: float
     digest: str
 
@@ -76,7 +79,7 @@ class Result:
     """What `Study.run` returns.
 
     Attributes:
-        status: "converged" or "iterations-exhausted".
+        status: "converged", "iterations-exhausted", or "not-improved" where the base model is the answer.
         message: why it stopped.
         initial, final: {"r_chi": {data: x}, "chi2": {data: x}, ...}.
         iterations: the iteration table.
@@ -142,7 +145,7 @@ def _result(outcome: Outcome) -> dict[str, Any]:
     ones = {t.name: 1.0 for t in study.problem.targets}
     factors: dict[str, float] = last.get("noise_factors", ones)
     fitted = _fitted(outcome)
-    scores = [_scores(study, sample, factors, fitted) for sample in samples]
+    scores = [_scores(study, sample, fitted) for sample in samples]
     iterations = [row | score for row, score in zip(outcome.iterations, scores, strict=True)]
     final = scores[outcome.final]
     return {
@@ -168,9 +171,20 @@ def _result(outcome: Outcome) -> dict[str, Any]:
 
 def _notes(outcome: Outcome, factors: dict[str, float]) -> list[str]:
     """What a reader must know before trusting the result, beyond what the other tables say."""
-    last, found = outcome.iterations[-1], []
+    last, found = outcome.iterations[-1], list(outcome.warnings)
+    if outcome.unconfirmed:
+        found.append(
+            "The final sample did not come out as the linear response of the one before had said: error bars of the "
+            "potential, what the data determine and contradictions between data sets rest on it and are left out."
+        )
     for name, factor in factors.items():
-        if factor > HIGH_NOISE:
+        if factor >= NOISE_FACTORS[-1]:
+            found.append(
+                f"{name}: what is left of the misfit is more than {factor:.0f} times the errors that were estimated "
+                "before the fit, the largest factor that is tried: state sigma, or look for what is wrong with data or "
+                "model."
+            )
+        elif factor > HIGH_NOISE:
             found.append(
                 f"{name}: what is left of the misfit is {factor:.1f} times the estimated errors; the estimate is too "
                 "low, or no pair correction to this base describes the data."
@@ -199,13 +213,13 @@ def _fitted(outcome: Outcome) -> dict[str, Nuisance]:
     }
 
 
-def _scores(study: Study, sample: Sample, factors: dict[str, float], fitted: dict[str, Nuisance]) -> dict[str, Any]:
-    """R_chi with its standard error and chi^2 of every data set for one sample."""
+def _scores(study: Study, sample: Sample, fitted: dict[str, Nuisance]) -> dict[str, Any]:
+    """R_chi with its standard error and chi^2 (`convergence`, of one data set at weight one) for one sample."""
     r_chi, error, chi2, points = {}, {}, {}, {}
     for data in study.datasets:
         frames = sample.frames[data.state]
         counts = frames.counts.mean(axis=0, dtype=np.float64)
-        fit, target = data.fit, study.targets[data.name]
+        target = study.targets[data.name]
         free = fitted.get(data.name) or best(target, target.predict(counts))
         r_chi[data.name] = data.measurement.r_chi(counts, free.scale, free.background)
         error[data.name] = jackknife(
@@ -213,11 +227,8 @@ def _scores(study: Study, sample: Sample, factors: dict[str, float], fitted: dic
             lambda c, d=data, n=free: d.measurement.r_chi(c, n.scale, n.background),  # type: ignore[misc]
             BLOCKS,
         )
-        points[data.name] = len(fit.values)
-        known = fit.sigma_known or data.name in factors
-        residual = target.y - free.apply(target, target.predict(counts))
-        factor = 1.0 if fit.sigma_known else factors.get(data.name, 1.0)
-        chi2[data.name] = chi_squared(residual, fit.covariance * factor**2) if known else None
+        points[data.name] = len(target.y)
+        chi2[data.name] = misfit(sample, [target]).chi2 / target.weight
     return {"r_chi": r_chi, "r_chi_stderr": error, "chi2": chi2, "points": points}
 
 
@@ -267,6 +278,7 @@ def _correction_at(outcome: Outcome, correction: PairCorrection, temperature: fl
                 "knots": basis.knots,
                 "coefficients": correction.coefficients[p],
                 "core": float(correction.core[p]),
+                "wall": float(correction.wall[p]),
                 "stiffness": correction.stiffness,
                 "sampled_r": [low, basis.r_cut],
             }
@@ -311,8 +323,7 @@ def _data_entry(study: Study, data: DataSet, factors: dict[str, float], free: Nu
         source = "file"
     else:
         source = "estimated"
-    factor = factors.get(data.name, 1.0) if source == "estimated" else 1.0
-    sigma = float(np.sqrt(np.mean(np.diag(fit.covariance)))) * factor
+    sigma = float(np.sqrt(np.mean(np.diag(fit.covariance))))
     role = "fitted" if data.role == "fit" else "compared, not fitted"
     span = f"{data.measurement.r[0]:g} to {data.measurement.r[-1]:.4g} Å"
     reach = f"Q range {curve.q_min:g} to {curve.q_max:g} 1/Å" if curve.q_max is not None else "unlimited Q range"
@@ -326,6 +337,7 @@ def _data_entry(study: Study, data: DataSet, factors: dict[str, float], free: Nu
         "points": len(fit.values),
         "sigma_source": source,
         "sigma_mean": sigma,
+        "noise_factor": factors.get(data.name) if source == "estimated" else None,
         "scale": free.scale,
         "scale_stderr": free.scale_stderr if config.free_scale else None,
         "background": free.background if config.free_background else None,

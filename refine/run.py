@@ -21,8 +21,10 @@ from refine.errors import CheckpointError
 from refine.files import make_folder, write_text
 from refine.potentials.pair import PairCorrection
 from refine.progress import Progress
+from refine.refinement.convergence import misfit
 from refine.refinement.nuisance import best
-from refine.refinement.problem import MovingRule, Sample, TrajectoryRule
+from refine.refinement.problem import MovingRule, Sample, TrajectoryRule, Update
+from refine.refinement.walls import closest, innermost, refuse_r_min, walls
 from refine.results import Outcome, Result, write_outcome
 from refine.sampling.frames import Frames, by_replica
 
@@ -34,9 +36,6 @@ if TYPE_CHECKING:
     from refine.study import Study
 
 Array = NDArray[np.float64]
-
-CORE_COUNTS = 20
-"""Pairs that must have been seen below a distance, in one sample, for it to count as sampled."""
 
 SAVE_INTERVAL = 5.0
 """Seconds between checkpoints inside a sample. When one is written changes nothing in the run's numbers."""
@@ -61,6 +60,8 @@ class Run:
             "restart": None,
             "frames_factor": 1.0,
             "next": None,
+            "parent": None,
+            "warnings": [],
             "seconds": 0.0,
         }
         self.current: list[dict[str, np.ndarray]] = []
@@ -99,6 +100,7 @@ class Run:
             {
                 "coefficients": _terms(sample.correction),
                 "core": sample.correction.core,
+                "wall": sample.correction.wall,
                 "parameters": np.zeros(0) if sample.parameters is None else sample.parameters,
                 "gradients": {f"{s:04d}": windows for s, windows in enumerate(sample.gradients)},
                 "frames": {f"{s:04d}": frames.to_arrays() for s, frames in enumerate(sample.frames)},
@@ -124,7 +126,9 @@ class Run:
     def _correction(self, stored: dict[str, Any]) -> PairCorrection:
         correction = self.study.initial_correction()
         terms = np.asarray(stored["coefficients"], float)
-        return correction.with_theta(terms[:, list(correction.active)].ravel()).with_core(stored["core"])
+        return correction.with_theta(terms[:, list(correction.active)].ravel()).with_core(
+            stored["core"], stored["wall"]
+        )
 
     # -- the loop ------------------------------------------------------------------------------------------------------
 
@@ -142,6 +146,7 @@ class Run:
 
     def _equilibrate(self) -> None:
         """Start structures of all states at their temperatures under the base model."""
+        from refine.sampling.state import MDState
         from refine.sampling.structures import equilibrate
 
         config = self.study.config.sampling
@@ -158,6 +163,12 @@ class Run:
             self.current.append(state.to_arrays())
             self.progress.advance(1)
             self._save()
+        nearest = [
+            closest(positions, system.cell, system.n_per_species, correction.basis.r_min)
+            for arrays, system in zip(self.current, self.study.systems, strict=True)
+            for positions in MDState.from_arrays(arrays).positions
+        ]
+        refuse_r_min(correction, np.min(nearest, axis=0))  # now, and not after a sample
         self._advance("sample", next=_stored(correction))
 
     def _frames_in(self, picoseconds: float) -> int:
@@ -175,6 +186,8 @@ class Run:
         number = len(self.samples)
         per_replica = max(4, int(np.ceil(config.frames * self.record["frames_factor"] / config.replicas)))
         settle = self._settling(per_replica) if number else 0
+        if self.record.get("last"):  # what is found now ends no run, and is said beside its results
+            self.samplers = [(field, sampler.lenient()) for field, sampler in self.samplers]
         began = time.monotonic()
         self.progress.stage(
             f"sampling {number}" if number else "sampling the base model", len(self.samplers) * (settle + per_replica)
@@ -207,6 +220,8 @@ class Run:
         self.samples.append(sample)
         self.ends.append(ends)
         self.current = []
+        states = zip(self.study.config.states, self.samplers, strict=True)
+        self.record["warnings"] = [f"{state.name}: {note}" for state, (_, s) in states for note in s.notes]
         self._advance(
             "update",
             seconds_sampling=self.record.get("seconds_sampling", 0.0) + time.monotonic() - began,
@@ -278,15 +293,12 @@ class Run:
             "seconds_sampling": self.record.pop("seconds_sampling", 0.0),
             "seconds_solving": seconds,
             **update.diagnostics,
+            **self._change(),
         }
         iterations = [*self.record["iterations"], row]
         self.progress.message(self._words(row, update.reason))
         if self.record.get("last"):
-            final = len(self.samples) - 1 if update.accepted else update.restart
-            message = self.record["message"]
-            if not update.accepted:
-                message += "; the last step made it worse and was taken back"
-            self._advance("done", iterations=iterations, final=final, message=message)
+            self._conclude(iterations, update)
             return
         updates = len(self.samples)
         last = update.converged or updates >= study.config.refinement.iterations
@@ -300,17 +312,71 @@ class Run:
                 "covariance": None if update.covariance is None else update.covariance.tolist(),
                 "determination": update.determination,
             }
-        core = np.min([_innermost(f) for f in sample.frames], axis=0)
-        if len(self.samples) > 1:
-            core = np.minimum(core, sample.correction.core)
+        core, wall = self._limits(update)
         self.current = [state.to_arrays() for state in self.ends[update.restart]]
         self._advance(
             "sample",
             iterations=iterations,
             rule=update.state,
-            next=_stored(update.correction.with_core(core), update.parameters),
+            parent=update.restart,
+            next=_stored(update.correction.with_core(core, wall), update.parameters),
             frames_factor=max(update.frames_factor, study.config.sampling.final) if last else update.frames_factor,
         )
+
+    def _change(self) -> dict[str, float | None]:
+        """chi^2 of the newest sample, and how it differs from that of the one whose potential was changed for it."""
+        targets = self.study.problem.targets
+        newest, parent = misfit(self.samples[-1], targets), self.record["parent"]
+        since = newest.since(None if parent is None else misfit(self.samples[parent], targets).stored)
+        return {
+            "chi2_fitted": newest.chi2,
+            "chi2_fitted_stderr": newest.error,
+            "actual_decrease": since.decrease,
+            "actual_decrease_error": since.error,
+        }
+
+    def _limits(self, update: Update) -> tuple[Array, Array]:
+        """Where the next correction goes on as a straight line, and where its wall begins, (pairs,) Å each.
+
+        A sample that was taken back says nothing: its potential may have let atoms in where none belong.
+        """
+        study, before = self.study, self.samples[update.restart].correction
+        if not update.accepted:
+            taken_back = self.samples[-1].correction
+            return taken_back.core, taken_back.wall
+        frames = self.samples[-1].frames
+        nearest, wall = innermost(frames), walls(frames, study.onsets())
+        if len(self.samples) == 1:
+            refuse_r_min(before, nearest)
+            return np.where(np.isfinite(nearest), nearest, before.basis.r_min), wall
+        lowest = np.where(wall > 0.0, np.minimum(wall, before.wall), before.wall)
+        return np.minimum(nearest, before.core), lowest
+
+    def _conclude(self, iterations: list[dict[str, Any]], update: Update) -> None:
+        """The sample that is the answer, and why the run ended.
+
+        That is the newest one, unless another one's chi^2 is lower beyond sampling error; and one whose chi^2 is above
+        that of the base model is none.
+        """
+        found = [(row["chi2_fitted"], row["chi2_fitted_stderr"]) for row in iterations]
+        final, newest = len(found) - 1, found[-1]
+        lowest = int(np.argmin([chi2 for chi2, _ in found]))
+        status, message = self.record["status"], self.record["message"]
+        if not update.accepted or newest[0] - found[lowest][0] > np.hypot(newest[1], found[lowest][1]):
+            final = lowest
+        if found[final][0] > found[0][0]:
+            final = 0
+        if final == 0:
+            status = "not-improved"
+            message = f"no correction describes the data better than the base model, which is the answer; {message}"
+        elif final != len(found) - 1:
+            message += f"; the last sample is worse than iteration {final}, which is the answer"
+        trusted = update.confirmed and final == len(found) - 1
+        changes: dict[str, Any] = {"iterations": iterations, "final": final, "status": status, "message": message}
+        if not trusted:
+            had = self.record["covariance"] is not None
+            changes |= {"covariance": None, "determination": None, "unconfirmed": had}
+        self._advance("done", **changes)
 
     def _words(self, row: dict[str, Any], reason: str) -> str:
         counts = [f.counts.mean(axis=0, dtype=np.float64) for f in self.samples[-1].frames]
@@ -333,6 +399,8 @@ class Run:
             message=record["message"],
             iterations=record["iterations"],
             covariance=None if record["covariance"] is None else np.array(record["covariance"]),
+            unconfirmed=record.get("unconfirmed", False),
+            warnings=record["warnings"],
             determination=record["determination"],
             seconds=record["seconds"],
             digest=self.digest,
@@ -345,6 +413,7 @@ def _stored(correction: PairCorrection, parameters: Array | None = None) -> dict
     return {
         "coefficients": _terms(correction).tolist(),
         "core": correction.core.tolist(),
+        "wall": correction.wall.tolist(),
         "parameters": None if parameters is None else parameters.tolist(),
     }
 
@@ -357,9 +426,3 @@ def _terms(correction: PairCorrection) -> Array:
 def _below(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     """Entries whose name begins with the prefix and a dot, without it."""
     return {name.removeprefix(f"{prefix}."): v for name, v in arrays.items() if name.startswith(f"{prefix}.")}
-
-
-def _innermost(frames: Frames) -> Array:
-    """Smallest sampled distance of every pair, Å (pairs,): `CORE_COUNTS` pairs were seen below it."""
-    below = np.cumsum(frames.counts.sum(axis=0, dtype=np.float64), axis=1)
-    return frames.edges[1:][np.argmax(below >= CORE_COUNTS, axis=1)]

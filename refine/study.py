@@ -25,6 +25,7 @@ from refine.potentials.pair import PairCorrection, SplineBasis
 from refine.progress import NullProgress, Progress
 from refine.refinement import make_rule
 from refine.refinement.problem import MovingRule, Problem, Rule
+from refine.refinement.walls import measured_onset
 from refine.results import Result
 from refine.run import Run
 from refine.sampling.schedule import Stage
@@ -161,6 +162,17 @@ class Study:
             stiffness=WALL_STIFFNESS * BOLTZMANN * hottest,
             temperatures=(float(np.mean(temperatures)), float(np.ptp(temperatures))) if changing else None,
         )
+
+    def onsets(self) -> Array:
+        """(pairs,) Å: where the measured g(r) of each pair begins; inf where none tells."""
+        found = np.full(len(self.pairs), np.inf)
+        for data in self.datasets:
+            pair = self.targets[data.name].pair
+            if pair is not None:
+                r = data.measurement.r
+                g = data.measurement.total_values / (4.0 * np.pi * self.boxes[data.state].number_density * r)
+                found[pair] = min(found[pair], measured_onset(r, g))
+        return found
 
     def digest(self) -> str:
         """SHA-256 (hex) of what the run follows from: `StudyConfig.digest`, and the model that a name stands for."""

@@ -96,8 +96,8 @@ def _correction(exported: Exported) -> Part:
     r, correction, types = exported.radii, exported.correction, _types(exported)
     energy, slope = correction.energy(r), correction.derivative(r)
     sections = [
-        # slope of the force at both ends: of the wall, and none at the cutoff
-        _section(f"{a}-{b}", r, energy[p], -slope[p], (-correction.stiffness, 0.0))
+        # slope of the force at both ends: of the wall where it reaches the first point, and none at the cutoff
+        _section(f"{a}-{b}", r, energy[p], -slope[p], (-correction.stiffness * float(r[0] < correction.wall[p]), 0.0))
         for p, (a, b) in exported.pairs
     ]
     about = f"pair correction refined against total scattering, on top of base {exported.study.model.base!r}"

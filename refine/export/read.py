@@ -183,11 +183,12 @@ def _exported(
     knots = first[0]["knots"]
     basis = SplineBasis(float(knots[0]), float(knots[-1]), len(knots) - 1)
     every = np.zeros((len(pairs), basis.size))
-    core = np.full(len(pairs), basis.r_min)
+    core, wall = np.full(len(pairs), basis.r_min), np.zeros(len(pairs))
     every[order], core[order] = coefficients, [float(row["core"]) for row in first]
+    wall[order] = [float(row["wall"]) for row in first]
     active = tuple(p in order for p in range(len(pairs)))
-    correction = PairCorrection(pairs, active, basis, every, core, float(first[0]["stiffness"]))
-    if not (np.isfinite(every).all() and np.isfinite(core).all()):
+    correction = PairCorrection(pairs, active, basis, every, core, wall, float(first[0]["stiffness"]))
+    if not (np.isfinite(every).all() and np.isfinite(core).all() and np.isfinite(wall).all()):
         raise ValueError("a coefficient is not a finite number")
     errors = tuple(_errors(row) if at_a_state else None for row in chosen)
     return Exported(correction, species, errors, study, folder, parameters)

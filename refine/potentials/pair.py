@@ -1,18 +1,20 @@
-"""The pair correction: a cubic B-spline per species pair, linear in its coefficients, walled below the sampled range.
+"""The pair correction: a cubic B-spline per species pair, linear in its coefficients, walled where no atoms are.
 
 For one species pair
 
-    phi(r) = Σ_k theta_k B_k(r) + wall(r)            r >= core:  B_k a cardinal cubic B-spline, wall = 0
+    phi(r) = Σ_k theta_k B_k(r) + w(r)               r >= core:  B_k a cardinal cubic B-spline
     B_k(r) = B_k(core) + (r - core) B_k'(core)       r <  core:  value and slope go on in a straight line
-    wall(r) = stiffness (core - r)^2 / 2             r <  core
+    w(r) = stiffness (wall - r)^2 / 2                r <  wall:  else 0; wall <= core
 
 and, where it may change with temperature (`PairCorrection.slope`), theta = theta_0 + (T - T_0)/span theta_1: phi_0 and
 phi_1 on one basis.
 
-So phi is zero with zero slope and curvature at `r_cut`, is linear in theta for every r, and below the innermost sampled
-distance (`core`) it ends in a harmonic repulsion that no coefficient can remove: a straight line loses against it, so
-the correction cannot open a hole that atoms fall into. With a stiffness of 1000 kT/Å^2 an attractive slope of 30 kT/Å
-left at the core is turned around within 0.03 Å and gains 0.45 kT at the most.
+So phi is zero with zero slope and curvature at `r_cut` and linear in theta for every r. Below the innermost sampled
+distance (`core`) it goes on as a straight line, and below `wall`, where neither sample nor measurement has atoms
+(`refine.refinement.walls`), it ends in a harmonic repulsion that no coefficient can remove: a straight line loses
+against it, so the correction cannot open a hole that atoms fall into. With a stiffness of 1000 kT/Å^2 an attractive
+slope of 30 kT/Å is turned around within 0.03 Å of the wall. No correction yet (`PairCorrection.zero`) has no wall
+either: with it the base model is sampled, and nothing but that.
 
 Everything here is float64 numpy; `forcefield.PairForceField` turns it into device tables.
 """
@@ -124,7 +126,8 @@ class PairCorrection:
         active: which of them are corrected; the others have phi = 0 and no wall.
         basis: the splines, the same for every pair.
         coefficients: theta_0, (pairs, basis.size), eV; zero for pairs that are not active.
-        core: (pairs,), Å; below it phi is a straight line plus the wall.
+        core: (pairs,), Å; below it phi is a straight line.
+        wall: (pairs,), Å, at most `core`; below it a harmonic repulsion is added. 0: there is none.
         stiffness: of the wall, eV/Å^2.
         slope: theta_1, (pairs, basis.size), eV: the change of theta when the temperature rises by `span`; None: phi is
             the same at all temperatures. `energy` and the like are those at `reference`; `at` gives the others.
@@ -136,6 +139,7 @@ class PairCorrection:
     basis: SplineBasis
     coefficients: Array
     core: Array
+    wall: Array
     stiffness: float
     slope: Array | None = None
     reference: float = 0.0
@@ -151,7 +155,7 @@ class PairCorrection:
         stiffness: float,
         temperatures: tuple[float, float] | None = None,
     ) -> PairCorrection:
-        """No correction yet: all coefficients zero, the core at r_min.
+        """No correction yet: all coefficients zero, the core at r_min, and no wall.
 
         temperatures: (T_0, span) of a correction that changes with temperature.
         """
@@ -163,6 +167,7 @@ class PairCorrection:
             basis,
             nothing,
             np.full(len(pairs), basis.r_min),
+            np.zeros(len(pairs)),
             stiffness,
             None if temperatures is None else nothing,
             reference,
@@ -202,10 +207,13 @@ class PairCorrection:
         parts[:, list(self.active)] = np.reshape(theta, (self.terms, -1, self.basis.size))
         return replace(self, coefficients=parts[0], slope=None if self.slope is None else parts[1])
 
-    def with_core(self, core: ArrayLike) -> PairCorrection:
-        """The same coefficients with the wall starting at `core` (pairs,), Å (kept within the splines' range)."""
+    def with_core(self, core: ArrayLike, wall: ArrayLike | None = None) -> PairCorrection:
+        """The same coefficients with the straight line from `core` (pairs,), Å, inwards (kept within the splines'
+        range), and the wall from `wall` (pairs,), Å, which is no further out; None: from the core."""
         limits = self.basis.r_min, self.basis.r_cut - 2.0 * self.basis.spacing
-        return replace(self, core=np.clip(np.asarray(core, float), *limits))
+        clipped = np.clip(np.asarray(core, float), *limits)
+        start = clipped if wall is None else np.minimum(np.asarray(wall, float), clipped)
+        return replace(self, core=clipped, wall=start)
 
     def basis_values(self, r: ArrayLike) -> Array:
         """d phi/d theta, straight line below the core included: (pairs, n, size), dimensionless."""
@@ -225,20 +233,21 @@ class PairCorrection:
 
     def energy(self, r: ArrayLike) -> Array:
         """phi(r): (pairs, n), eV."""
-        return np.einsum("pnk,pk->pn", self.basis_values(r), self.coefficients) + self._wall(r)[0]
+        return np.einsum("pnk,pk->pn", self.basis_values(r), self.coefficients) + self.repulsion(r)[0]
 
     def derivative(self, r: ArrayLike) -> Array:
         """d phi/dr: (pairs, n), eV/Å."""
         r = np.asarray(r, float)
         slopes = np.array([self.basis.derivatives(np.maximum(r, core)) for core in self.core])
-        return np.einsum("pnk,pk->pn", slopes, self.coefficients) + self._wall(r)[1]
+        return np.einsum("pnk,pk->pn", slopes, self.coefficients) + self.repulsion(r)[1]
 
     def continued(self, r: ArrayLike) -> tuple[Array, Array]:
         """`energy` and `derivative`: phi is finite everywhere."""
         return self.energy(r), self.derivative(r)
 
-    def _wall(self, r: ArrayLike) -> tuple[Array, Array]:
-        depth = np.maximum(self.core[:, None] - np.asarray(r, float), 0.0) * np.array(self.active)[:, None]
+    def repulsion(self, r: ArrayLike) -> tuple[Array, Array]:
+        """Energy of the wall and its derivative by r, (pairs, n) eV and eV/Å; zero for pairs that are not active."""
+        depth = np.maximum(self.wall[:, None] - np.asarray(r, float), 0.0) * np.array(self.active)[:, None]
         return 0.5 * self.stiffness * depth**2, -self.stiffness * depth
 
     @property

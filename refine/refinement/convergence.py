@@ -1,14 +1,19 @@
-"""When an iteration has come to rest: chi^2 of a finite sample with its own error, and the size of a step.
+"""chi^2 of a finite sample, by which samples are compared in every rule and in the report; the size of a step.
 
-chi^2 of a sample scatters because its frames are few, and for as long as a fit lasts its decrease from one sample to
-the next is compared with that scatter and not with a fixed tolerance. For e the misfit, with the sampling covariance N
-of <y> in the weight W = (Σ_measured/weight + N)^-1,
+For e the misfit of the mean curve at its best scale and background, W = (Σ_measured/weight)^-1 with the errors that the
+measurement states or that were estimated before the fit, and N the sampling covariance of the mean curve,
 
-    chi^2 = e' W e,      Var chi^2 = 4 e' W N W e + 2 tr(W N W N),
+    chi^2 = e' W e - tr(W N),      Var chi^2 = 4 e_0' W N W e_0 + 2 tr(W N W N),
 
-the variance of a quadratic form of a normal vector (A. M. Mathai and S. B. Provost, Quadratic Forms in Random
-Variables, Marcel Dekker (1992)). Used by the rules without a trust region: ibi, epsr, rmc and difftre. Gauss-Newton
-judges its steps by what it predicted of them.
+e_0 the misfit of an infinite sample. W is the same for all samples, and what the finite number of frames adds on
+average is taken off: a longer sample of the same potential has the same chi^2 with a smaller error, and two samples may
+be compared whatever their lengths. (A. M. Mathai and S. B. Provost, Quadratic Forms in Random Variables, Marcel Dekker
+(1992), for the mean and variance of a quadratic form of a normal vector.) With L'^-1 the whitened curves of the frames,
+W = L^-1' L^-1, everything follows from their variances; no covariance of many points is estimated from few frames.
+chi^2 of a model that is right is about the number of points; it may come out below zero where the sampling noise is
+larger than the errors of the measurement.
+
+A change of chi^2 is compared with its sampling error, not with a fixed tolerance, for as long as a fit lasts.
 """
 
 from __future__ import annotations
@@ -19,12 +24,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 
 from refine.errors import InputError
 from refine.potentials.pair import PairCorrection
 from refine.refinement.nuisance import best
 from refine.refinement.problem import Problem, Sample, Target
-from refine.refinement.statistics import pool
+from refine.refinement.statistics import statistical_inefficiency
+from refine.sampling.frames import Frames
 
 Array = NDArray[np.float64]
 
@@ -58,7 +65,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Misfit:
-    """chi^2 of curves of one sample, with the variance that its finite number of frames gives it."""
+    """chi^2 of curves of one sample, its sampling noise taken off, and the variance that this noise gives it."""
 
     chi2: float
     variance: float
@@ -74,18 +81,42 @@ class Misfit:
         """For a rule's memory."""
         return {"chi2": self.chi2, "variance": self.variance}
 
+    @property
+    def error(self) -> float:
+        """Standard error of chi^2 from the sampling."""
+        return float(np.sqrt(self.variance))
 
-def misfit(problem: Problem, sample: Sample, targets: Sequence[Target]) -> Misfit:
-    """chi^2 = Σ e' (Σ_measured/weight + Var<y>)^-1 e over targets, at their best scale and background."""
-    chi2 = variance = 0.0
+
+def misfit(sample: Sample, targets: Sequence[Target]) -> Misfit:
+    """chi^2 of a sample for curves of any states, the weights of their data sets included (see the module)."""
+    states = sorted({target.state for target in targets})
+    parts = [_of_state(sample.frames[s], [target for target in targets if target.state == s]) for s in states]
+    return Misfit(sum(part.chi2 for part in parts), sum(part.variance for part in parts))
+
+
+def _of_state(frames: Frames, targets: Sequence[Target]) -> Misfit:
+    """Curves of one sample share its noise: all their points are one vector."""
+    misfits, curves = [], []
     for target in targets:
-        response = pool(problem, [sample], target.state, sample.correction).response([target])
-        free = best(target, response.y)
-        error, noise = target.y - free.apply(target, response.y), free.scale**2 * response.noise()
-        weight = np.linalg.inv(target.covariance / target.weight + noise)
-        chi2 += float(error @ weight @ error)
-        variance += float(4.0 * (weight @ error) @ noise @ (weight @ error) + 2.0 * np.sum((weight @ noise) ** 2))
-    return Misfit(chi2, variance)
+        lower = np.linalg.cholesky(target.covariance / target.weight)
+        y = target.predict(frames.counts)
+        free = best(target, y.mean(axis=0))
+        misfits.append(solve_triangular(lower, target.y - free.apply(target, y.mean(axis=0)), lower=True))
+        curves.append(free.scale * solve_triangular(lower, y.T, lower=True).T)
+    error, whitened = np.concatenate(misfits), np.hstack(curves)
+    deviations = whitened - whitened.mean(axis=0)
+    deviations *= np.sqrt(statistical_inefficiency(whitened, frames.replica)) / len(frames)
+    noise = deviations.T @ deviations  # W^1/2 N W^1/2
+    scatter = float(np.sum(noise**2))
+    # the misfit holds the noise too, which adds 4 tr(NWNW) to the first term on average
+    variance = max(4.0 * float(error @ noise @ error) - 2.0 * scatter, 2.0 * scatter)
+    return Misfit(float(error @ error) - float(np.trace(noise)), variance)
+
+
+def plain_chi2(target: Target, y: Array) -> float:
+    """e' W e of a model curve y (n,) at its best scale and background: of a prediction, whose noise is not known."""
+    error = target.y - best(target, y).apply(target, y)
+    return float(error @ np.linalg.solve(target.covariance / target.weight, error))
 
 
 def rms_in_kt(problem: Problem, sample: Sample, theta: Array) -> Array:

@@ -248,7 +248,7 @@ class DiffTRe:
             untrusted = min(untrusted, wished)
             theta, parameters = self._parted((x + change) * scale, theta, parameters)
 
-        found = misfit(problem, sample, problem.targets)
+        found = misfit(sample, problem.targets)
         since = found.since(memory["previous"])
         memory["previous"] = found.stored
         # too large a learning rate circles the minimum without a significant change from one sample to the next
@@ -268,8 +268,6 @@ class DiffTRe:
         converged, words = confirmed(memory, settled, self.final_factor)
         if settled:
             reason = f"{since}, within its sampling error twice; {words}"
-            if not converged:
-                memory["lowest"] = None  # chi^2 counts the sampling noise, which the longer samples lower
         return Update(
             correction=sample.correction.with_theta(theta),
             state=memory,

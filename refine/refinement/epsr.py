@@ -152,7 +152,7 @@ class EPSR:
         Converged when chi^2 no longer changes beyond its sampling error (`Change.settled`).
         """
         memory = dict(state)
-        found = misfit(problem, samples[-1], problem.targets)
+        found = misfit(samples[-1], problem.targets)
         since = found.since(memory["previous"])
         reason = ""
         if since.rose:

@@ -2,7 +2,8 @@
 
 One update, from samples alone:
 
-1. judge the previous step by its gain: actual over predicted decrease of chi^2, with the sampling error of the former;
+1. judge the previous step by its gain: actual over predicted decrease of chi^2 (`convergence`), with the sampling error
+   of the former;
 2. linearise about the newest accepted sample: y(theta + delta) = <y> + J delta, all samples carried there
    (`extrapolation`);
 3. noise Σ = Σ_measured + Var(<y> + J delta) + Σ_linear: the Jacobian is itself an estimate, and without its noise the
@@ -29,17 +30,22 @@ from numpy.typing import NDArray
 
 from refine.errors import InputError
 from refine.potentials.pair import PairCorrection
+from refine.refinement.convergence import RISE, misfit, plain_chi2
 from refine.refinement.extrapolation import Extrapolation, step_size
 from refine.refinement.identifiability import determination
-from refine.refinement.linearisation import Linearisation, Rows, by_state
+from refine.refinement.linearisation import DECADES, NOISE_FACTORS, NOISE_STEP, Linearisation, by_state
 from refine.refinement.posterior import SmoothnessPrior, posterior
 from refine.refinement.problem import Problem, Sample, Update
-from refine.refinement.statistics import pool
 
 Array = NDArray[np.float64]
 
-GROW, SHRINK, REJECT = 0.6, 0.2, -0.3
-"""Gain above which the trust radius doubles, below which it shrinks, below which the step is taken back."""
+GROW, SHRINK = 0.6, 0.2
+"""Gain above which the trust radius doubles, below which it shrinks. A step that raised chi^2 beyond sampling error is
+taken back."""
+
+UNCONFIRMED = 0.5
+"""A sample confirms the linear prediction when the decrease of chi^2 is off by no more than this share of it, or by no
+more than two sampling errors."""
 
 SHRINK_FACTOR = 0.4
 
@@ -118,7 +124,8 @@ class GaussNewton:
 
         step = self._solve(memory, problem, samples, current)
         within_error = step.mahalanobis <= SETTLED * max(1.0, step.determined)
-        settled = verdict.accepted and (within_error or memory["quiet"] >= 2)
+        open_noise = self._open_noise(problem, memory, step)
+        settled = verdict.accepted and not open_noise and (within_error or memory["quiet"] >= 2)
         long_enough = memory["frames_factor"] >= self.final_factor
         if settled:
             memory["frames_factor"] = self.final_factor
@@ -130,9 +137,13 @@ class GaussNewton:
             "scales": step.scales,
             "backgrounds": step.backgrounds,
             "amplitudes": step.amplitudes,
-            "previous": {"sample": current, "predicted": [y.tolist() for y in step.predicted]},
+            "previous": {
+                "sample": current,
+                "misfit": misfit(samples[current], problem.targets).stored,
+                "decrease": step.predicted_decrease,
+            },
         }
-        reason = verdict.words
+        reason = verdict.words + open_noise
         if settled:
             cause = (
                 f"the step is within its error ({step.mahalanobis:.1f} for {step.determined:.1f} determined directions)"
@@ -146,6 +157,7 @@ class GaussNewton:
             accepted=verdict.accepted,
             restart=current,
             converged=settled and long_enough,
+            confirmed=verdict.confirmed,
             reason=reason,
             frames_factor=float(memory["frames_factor"]),
             diagnostics={
@@ -171,6 +183,20 @@ class GaussNewton:
         )
 
     @staticmethod
+    def _open_noise(problem: Problem, memory: dict[str, Any], step: _Step) -> str:
+        """Words where the errors of a curve that states none are not known yet: the factor on their estimate is at the
+        end of what is tried, or has moved as far as one update may move it. Empty otherwise."""
+        for i, (target, factor) in enumerate(zip(problem.targets, step.noise_factors, strict=True)):
+            if target.sigma_known:
+                continue
+            if factor >= NOISE_FACTORS[-1]:
+                return f"{target.name}: the estimated errors are too small by more than {factor:.0f}"
+            before = memory["noise_factors"][i] if memory["noise_factors"] else factor
+            if abs(np.log10(factor / before)) > DECADES - NOISE_STEP:
+                return f"{target.name}: the factor on the estimated errors still moves, to {factor:.2g}"
+        return ""
+
+    @staticmethod
     def _far(problem: Problem, step: _Step) -> bool:
         """Whether some curve's misfit is still so large that the linear model, not noise, limits the next step."""
         return any(
@@ -182,32 +208,22 @@ class GaussNewton:
         """Compare the newest sample with what the previous step promised."""
         radius = float(memory["trust_radius"])
         if memory["previous"] is None:
-            return _Verdict(True, False, radius, None, None, None, None, "")
-        old, new = samples[int(memory["previous"]["sample"])], samples[-1]
-        predicted, actual, variance = 0.0, 0.0, 0.0
-        for s, targets in by_state(problem):
-            rows = Rows.build(targets, memory, problem)
-            before, after = (pool(problem, [x], s, x.correction).response(targets) for x in (old, new))
-            v0, v1 = (rows.scale_covariance(r.noise()) for r in (before, after))
-            weight = np.linalg.inv(rows.measured + v0 + v1)
-            promise = np.concatenate([memory["previous"]["predicted"][problem.targets.index(t)] for t in targets])
-            e0, e1, promised = rows.residual(before.y), rows.residual(after.y), rows.y - promise
-            predicted += float(e0 @ weight @ e0 - promised @ weight @ promised)
-            actual += float(e0 @ weight @ e0 - e1 @ weight @ e1)
-            for e, v in ((e0, v0), (e1, v1)):
-                wv = weight @ v
-                variance += float(4.0 * (weight @ e) @ v @ (weight @ e) + 2.0 * np.trace(wv @ wv))
-        error = float(np.sqrt(variance))
+            return _Verdict(True, False, False, radius, None, None, None, None, "")
+        change = misfit(samples[-1], problem.targets).since(memory["previous"]["misfit"])
+        assert change.decrease is not None
+        assert change.error is not None
+        predicted, actual, error = float(memory["previous"]["decrease"]), change.decrease, change.error
         gain = actual / predicted if predicted > 0.0 else float(np.sign(actual))
         quiet = abs(actual) <= error
-        if gain < REJECT and actual < -2.0 * error:
+        confirmed = abs(actual - predicted) <= max(RISE * error, UNCONFIRMED * abs(predicted))
+        if change.rose:
             words = f"step taken back (chi^2 rose by {-actual:.0f} ± {error:.0f}); "
-            return _Verdict(False, False, radius * SHRINK_FACTOR, predicted, actual, error, gain, words)
+            return _Verdict(False, False, False, radius * SHRINK_FACTOR, predicted, actual, error, gain, words)
         if gain > GROW:
             radius *= 2.0
         elif gain < SHRINK and not quiet:
             radius *= SHRINK_FACTOR
-        return _Verdict(True, quiet, radius, predicted, actual, error, gain, "")
+        return _Verdict(True, quiet, confirmed, radius, predicted, actual, error, gain, "")
 
     def _solve(self, memory: dict[str, Any], problem: Problem, samples: Sequence[Sample], current: int) -> _Step:
         """Posterior mean and covariance about the current sample, noise and prior strength by evidence."""
@@ -241,12 +257,12 @@ class GaussNewton:
         delta = shortening * full
         known = posterior(fit.without_noise(), fit.root())
         covariance = result.covariance[: len(theta), : len(theta)]
-        predicted: list[Array] = [np.empty(0)] * len(problem.targets)
+        predicted_decrease = 0.0
         for (_, targets), response in zip(states, responses, strict=True):
-            rows = Rows.build(targets, fit.memory(), problem)
-            curve = rows.model(response.y + response.jacobian @ delta)
-            for target, part in zip(targets, rows.split(curve), strict=True):
-                predicted[problem.targets.index(target)] = part
+            ends = np.cumsum([len(target.y) for target in targets])[:-1]
+            before, after = (np.split(y, ends) for y in (response.y, response.y + response.jacobian @ delta))
+            for target, now, then in zip(targets, before, after, strict=True):
+                predicted_decrease += plain_chi2(target, now) - plain_chi2(target, then)
         scales, backgrounds = fit.nuisances(result.mean)
         errors = fit.nuisances(np.sqrt(np.diag(result.covariance)), departures=True)
         return _Step(
@@ -263,7 +279,7 @@ class GaussNewton:
             scale_errors=errors[0],
             backgrounds=backgrounds,
             background_errors=errors[1],
-            predicted=predicted,
+            predicted_decrease=predicted_decrease,
             determination=determination(
                 correction.with_theta(theta + delta),
                 fit.linearised(),
@@ -278,6 +294,7 @@ class GaussNewton:
 class _Verdict:
     accepted: bool
     quiet: bool
+    confirmed: bool
     trust_radius: float
     predicted: float | None
     actual: float | None
@@ -301,5 +318,5 @@ class _Step:
     scale_errors: list[float]
     backgrounds: list[float]
     background_errors: list[float]
-    predicted: list[Array]
+    predicted_decrease: float
     determination: dict[str, Any]

@@ -90,7 +90,7 @@ class IBI:
         targets = [self._targets(problem, correction, p) for p in correction.active_pairs]
         pairs = zip(correction.active_pairs, targets, strict=True)
         change = np.concatenate([self._inversion(problem, sample, p, same_pair) for p, same_pair in pairs])
-        found = misfit(problem, sample, [t for same_pair in targets for t in same_pair])
+        found = misfit(sample, [t for same_pair in targets for t in same_pair])
         since = found.since(memory["previous"])
         settled = since.settled
         reason = f"{since}, within its sampling error; " if settled else ""

@@ -34,7 +34,10 @@ the data say little, the evidence alone would let an amplitude, and the error ba
 DRAWS = 400
 """Evaluations of the evidence for each amplitude that the evidence sets, in the average over amplitudes."""
 
-NOISE_FACTORS = 10.0 ** np.arange(0.0, 1.51, 0.125)
+NOISE_STEP = 0.125
+"""Decades between them."""
+
+NOISE_FACTORS = 10.0 ** np.arange(0.0, 1.51, NOISE_STEP)
 """Factors tried on the estimated sigma of curves that state none: the estimate sees only part of their errors."""
 
 TEMPERING = 0.1

@@ -142,6 +142,8 @@ class Update:
         accepted: False sends configuration and coefficients back to sample `restart`.
         restart: index of the sample whose final configuration the next one starts from.
         converged: no significant change is left.
+        confirmed: whether the newest sample came out as a linear prediction of the rule said; what follows from the
+            linearisation (covariance, determination) is only reported of a sample that did.
         reason: in words, for the user.
         frames_factor: the next sample's length in units of the study's `frames`.
         diagnostics: numbers for the iteration table.
@@ -156,6 +158,7 @@ class Update:
     restart: int
     converged: bool
     reason: str
+    confirmed: bool = False
     frames_factor: float = 1.0
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
     covariance: Array | None = None

@@ -90,7 +90,7 @@ class RMC:
     def update(self, state: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> Update:
         """The correction as it was; converged when chi^2 no longer changes beyond its sampling error."""
         memory = dict(state)
-        found = misfit(problem, samples[-1], problem.targets)
+        found = misfit(samples[-1], problem.targets)
         since = found.since(memory["previous"])
         converged, words = confirmed(memory, since.settled, self.final_factor)
         reason = f"{since}, within its sampling error; {words}" if since.settled else ""

@@ -147,8 +147,13 @@ READING = """
 <dt>R<sub>χ</sub></dt><dd>[Σ (T<sub>exp</sub> − T<sub>model</sub>)² / Σ T<sub>exp</sub>²]<sup>½</sup> of the total
 correlation function T(r) over the range given above. The model passes through the Q range and window of the
 experiment, the experiment through the finite range of the box, so that both have the same truncation.</dd>
-<dt>χ² per point</dt><dd>mean squared difference in units of σ. Near 1 the curve is reproduced to its noise; far
+<dt>χ² per point</dt><dd>mean squared difference in units of σ, the error that the file or the study states or that was
+estimated before the fit. What the finite number of frames adds to it on average is taken off, so that samples of any
+length can be compared; with few frames it may come out below zero. Near 1 the curve is reproduced to its noise; far
 above 1 with a small R<sub>χ</sub>, σ may be too small or the data carry a systematic error.</dd>
+<dt>σ too small by</dt><dd>where no errors are stated, the factor on the estimated σ that makes what is left of the
+misfit plausible. The fit weighs the curve with it; χ² is in units of σ without it, so χ² per point near the square of
+this factor is what the fit takes for noise.</dd>
 <dt>φ(r)</dt><dd>the correction to the pair energy. Its band is the posterior standard error: measured noise,
 sampling noise and the smoothness prior. Where the band is as wide as φ itself, the data say little. On grey ground
 no pair was seen and φ only continues.</dd>

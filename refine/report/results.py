@@ -43,7 +43,10 @@ class _Record(BaseModel):
 
 
 class Scores(_Record):
-    """Misfit of every data set at one potential, by data name. chi2 is the sum over the points, both dimensionless."""
+    """Misfit of every data set at one potential, by data name. chi2 is the sum over the points, both dimensionless.
+
+    Its errors are those that were known before the fit, and what sampling noise adds to it is taken off.
+    """
 
     r_chi: ByName
     chi2: ByName
@@ -62,8 +65,11 @@ class Iteration(_Record):
     effective_sample_size: Number = None
     step_kT: Number = None
     trust_radius: Number = None
+    chi2_fitted: Number = None
+    chi2_fitted_stderr: Number = None
     predicted_decrease: Number = None
     actual_decrease: Number = None
+    actual_decrease_error: Number = None
     gain: Number = None
     prior_amplitude_kT: Number = None
     noise_factor: Number = None
@@ -187,6 +193,7 @@ class DataSet(Declared):
     points: Count = None
     sigma_source: str | None = None
     sigma_mean: Number = None
+    noise_factor: Number = None
     scale: Number = None
     scale_stderr: Number = None
     background: Number = None

@@ -115,7 +115,7 @@ def score_table(results: Results) -> str:
     summary = results.summary
     several = len(summary.states) > 1
     labels = [*(["state"] if several else []), "quantity", "role", "points"]
-    labels += ["R_χ initial", "R_χ final", "χ² per point initial", "χ² per point final"]
+    labels += ["R_χ initial", "R_χ final", "χ² per point initial", "χ² per point final", "σ too small by"]
     head = '<th scope="col">data</th>' + "".join(
         f'<th scope="col"{" class=n" if k > 1 + several else ""}>{typeset(label)}</th>'
         for k, label in enumerate(labels)
@@ -132,14 +132,19 @@ def score_table(results: Results) -> str:
             words.misfit(summary.final.r_chi.get(data.name), summary.final.r_chi_stderr.get(data.name)),
             words.number(_chi2_per_point(summary.initial, data, points)),
             words.number(_chi2_per_point(summary.final, data, points)),
+            words.number(data.noise_factor),
         ]
-        kinds = [*(["w"] if several else []), "w", "w", "n", "n", "n after", "n", "n after"]
+        kinds = [*(["w"] if several else []), "w", "w", "n", "n", "n after", "n", "n after", "n"]
         row = "".join(
             f'<td class="{kind}" data-label="{escape(label.replace("R_χ", "Rχ"))}"><span>{escape(cell)}</span></td>'
             for kind, label, cell in zip(kinds, labels, cells, strict=True)
         )
         rows.append(f'<tr><th scope="row">{escape(data.name)}</th>{row}</tr>')
-    note = "R_χ compares T(r) of model and measurement; χ² compares the curve as it was measured."
+    note = (
+        "R_χ compares T(r) of model and measurement; χ² compares the curve as it was measured, in units of the errors "
+        "that its file or the study states or that were estimated before the fit. The last column is the factor by "
+        "which the fit found estimated errors too small."
+    )
     return (
         f'<table class="scores"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
         f'<p class="note">{typeset(note)}</p>\n'
@@ -264,9 +269,9 @@ def step_table(results: Results) -> str:
         "iteration": lambda s: str(s.iteration),
         "step": lambda s: "kept" if s.accepted else "rejected",
         "R_χ": lambda s: words.misfit(_mean([s.r_chi.get(name) for name in fitted])),
-        "χ²": lambda s: words.number(_total([s.chi2.get(name) for name in fitted]), 4),
+        "χ²": lambda s: words.number(s.chi2_fitted, 4),
         "decrease predicted": lambda s: words.number(s.predicted_decrease),
-        "decrease actual": lambda s: words.number(s.actual_decrease),
+        "decrease actual": lambda s: words.with_error(s.actual_decrease, s.actual_decrease_error),
         "gain": lambda s: words.number(s.gain, 2),
         "rms step (k_BT)": lambda s: words.number(s.step_kT, 2),
         "trust radius (k_BT)": lambda s: words.number(s.trust_radius, 2),
@@ -284,7 +289,10 @@ def step_table(results: Results) -> str:
         return f"<tr{'' if step.accepted else ' class=rejected'}>{cells}</tr>"
 
     rows = "".join(row(step) for step in results.summary.iterations)
-    note = "R_χ is the mean, χ² the sum over the fitted curves; decreases are those of χ²."
+    note = (
+        "R_χ is the mean over the fitted curves, χ² their sum, each times the weight of its data set; a decrease is "
+        "the difference of χ² to the iteration that the step started from, with its sampling error."
+    )
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Iterations"><table class="steps">'
         f'<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div><p class="note">{typeset(note)}</p>'
@@ -294,11 +302,6 @@ def step_table(results: Results) -> str:
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [v for v in values if v is not None]
     return float(np.mean(known)) if known else None
-
-
-def _total(values: Iterable[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return float(np.sum(known)) if known else None
 
 
 def comparison_cards(results: Results) -> str:

@@ -211,12 +211,16 @@ def headline(results: Results) -> Headline:
     fitted = [data for data in summary.data if data.role == "fit"]
     scored = [data for data in summary.data if data.role != "fit"]
     message = summary.message.strip().rstrip(".")
-    if summary.status == "converged":
+    result = _fall(fitted, results)
+    if summary.status == "not-improved":
+        result = "No step improved on the base model: what follows is the base model itself."
+        ending = f"{message[:1].upper()}{message[1:]}."
+    elif summary.status == "converged":
         ending = f"The run stopped by itself: {message}." if message else "The run stopped by itself."
     else:
         reason = f": {message}" if message else ""
         ending = f"The run did not converge ({summary.status.replace('-', ' ')}){reason}."
-    return Headline(result=_fall(fitted, results), scored=_scored(scored, results), ending=ending)
+    return Headline(result=result, scored=_scored(scored, results), ending=ending)
 
 
 def _before_and_after(data: DataSet, results: Results) -> tuple[float | None, float | None]:

@@ -278,11 +278,11 @@ class Adjoint:
     def linear(self, correction: Any) -> LinearParams:
         """The force field's params and their derivative by the coefficients of a `PairCorrection` at the temperature.
 
-        Tables are linear in them, so this is made once for each `core`, by differences.
+        Tables are linear in them, so this is made once for each `core` and `wall`, by differences.
         """
         now = correction.at(self.temperature)
         point = self.force_field.params(now)
-        key = (now.active, now.basis, now.core.tobytes(), now.stiffness)
+        key = (now.active, now.basis, now.core.tobytes(), now.wall.tobytes(), now.stiffness)
         if self._tangents is None or self._tangents[0] != key:
             theta = now.theta
             steps = DIFFERENCE * np.eye(len(theta))

@@ -214,6 +214,17 @@ class Sampler:
             other._watch = replace(other._watch, timestep=timestep)
         return other
 
+    def lenient(self) -> Sampler:
+        """This sampler, but a liquid that does not flow is noted (`notes`), and its trajectory goes on."""
+        other = copy.copy(self)
+        other._watch = replace(self._watch, lenient=True)
+        return other
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a lenient sampler has noted of its present trajectory."""
+        return tuple(self._watch.notes)
+
     def _resized(self, cell: np.ndarray) -> Sampler:
         other = copy.copy(self)
         other.system = replace(self.system, cell=np.asarray(cell, np.float64), positions=None)
@@ -382,6 +393,8 @@ class Sampler:
         (end, momenta, thermostat, buffers), capacity = self._settle(
             "dynamics", state.capacity, state.skin, arguments, where=f"steps {state.step} to {state.step + steps}"
         )
+        # a re-equilibration between two samples interrupts neither of the two
+        counts = observe or state.sampled_steps > 0
         after = replace(
             state,
             positions=self._wrapped(end),
@@ -389,8 +402,8 @@ class Sampler:
             thermostat=thermostat,
             step=state.step + steps,
             capacity=capacity,
-            displacement=state.displacement + (end - state.positions) if observe else np.zeros(end.shape),
-            sampled_steps=state.sampled_steps + steps if observe else 0,
+            displacement=state.displacement + (end - state.positions) if counts else np.zeros(end.shape),
+            sampled_steps=state.sampled_steps + steps if counts else 0,
         )
         return after, jax.tree.map(lambda buffer: buffer[:count], buffers)
 

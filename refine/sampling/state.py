@@ -18,7 +18,7 @@ class MDState:
     thermostat: variables of the thermostat, each (R, ...).  step: steps since the start.
     capacity: places per atom in the neighbour list.  skin: Å; infinite for a list of all pairs.
     displacement: (R, N, 3) Å that the atoms have moved, unwrapped, in the last `sampled_steps` steps, those since the
-        last equilibration. It serves only to tell a frozen system.
+        equilibration, later samples and what lies between them included. It serves only to tell a frozen system.
     """
 
     positions: np.ndarray

@@ -54,6 +54,10 @@ class Watch:
     phase: str
     degrees_of_freedom: int
     thermostatted: bool
+    lenient: bool = False
+    """Whether a liquid that does not flow is only noted: what was sampled of it is worth keeping after a fit."""
+    notes: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+    """What was noted of the present trajectory, each once."""
     _waves: list[tuple[int, np.ndarray]] = field(default_factory=list, init=False, repr=False, compare=False)
     """Step and T (R,) of the last looks at one trajectory; not a part of its state, and begun anew when it goes on in
     another process."""
@@ -114,12 +118,19 @@ class Watch:
         rms = np.sqrt(np.mean(np.sum(relative**2, axis=2), axis=1))
         limit = FROZEN_BELOW * self.system.number_density ** (-1 / 3)
         if rms.min() < limit:
-            raise SimulationError(
+            seen = (
                 f"the system is frozen: its atoms have moved {rms.min():.3f} Å (rms) in {picoseconds:.1f} ps, "
-                f"those of a liquid more than {limit:.3f} Å",
+                f"those of a liquid more than {limit:.3f} Å"
+            )
+            if self.lenient:
+                self.notes[:] = [seen]
+                return
+            raise SimulationError(
+                seen,
                 where=f"step {state.step}, replica {int(rms.argmin())}",
                 fix='raise the temperature, weaken the potential, or declare phase = "solid"',
             )
+        self.notes.clear()
 
     def _whole(self, state: MDState) -> None:
         if self._waves and state.step <= self._waves[-1][0]:

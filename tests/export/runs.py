@@ -59,6 +59,7 @@ def rows(phi: PairCorrection, **more: Any) -> list[dict[str, Any]]:
             "knots": phi.basis.knots.tolist(),
             "coefficients": phi.coefficients[p].tolist(),
             "core": float(phi.core[p]),
+            "wall": float(phi.wall[p]),
             "stiffness": phi.stiffness,
             "sampled_r": [1.8, phi.cutoff],
             **more,

@@ -11,16 +11,16 @@ from refine.refinement.problem import Problem
 from .conftest import PoissonLiquid, problem_of
 
 
-def problem_with_a_bump(liquid: PoissonLiquid) -> Problem:
-    """S(Q) of the liquid with 0.02 kT more at 4.6 Å, sigma = 0.02."""
+def problem_with_a_bump(liquid: PoissonLiquid, sigma: float = 0.02) -> Problem:
+    """S(Q) of the liquid with 0.02 kT more at 4.6 Å."""
     counts = liquid.mean_counts(liquid.basis(), lambda r: 0.02 * np.exp(-((r - 4.6) ** 2) / 0.5) * liquid.kt)
-    return problem_of(liquid.target(counts, 0.02))
+    return problem_of(liquid.target(counts, sigma))
 
 
 def test_the_variance_is_that_of_repeated_samples(liquid: PoissonLiquid):
     """chi^2 of 60 independent samples of 100 frames scatters as it is said to: within 4 sigma of sqrt(2/59)."""
     problem = problem_with_a_bump(liquid)
-    found = [misfit(problem, s, problem.targets) for s in (liquid.sample(liquid.basis(), 100, k) for k in range(60))]
+    found = [misfit(s, problem.targets) for s in (liquid.sample(liquid.basis(), 100, k) for k in range(60))]
     scatter = np.var([f.chi2 for f in found], ddof=1)
     assert abs(scatter / np.mean([f.variance for f in found]) - 1) < 4 * np.sqrt(2 / 59)
 
@@ -31,20 +31,46 @@ def test_chi2_is_that_of_the_exact_mean(liquid: PoissonLiquid):
     (target,) = problem.targets
     error = target.y - target.predict(liquid.mean_counts(liquid.basis()))
     exact = error @ np.linalg.solve(target.covariance, error)
-    found = misfit(problem, liquid.sample(liquid.basis(), 3000, 1), problem.targets)
+    found = misfit(liquid.sample(liquid.basis(), 3000, 1), problem.targets)
     assert abs(found.chi2 - exact) < 4 * np.sqrt(found.variance) + 0.03 * exact
 
 
 def test_a_rise_of_chi2_is_not_convergence(liquid: PoissonLiquid):
     """Two samples of the same potential, their chi^2 put apart by hand: within one error down or two up it settles."""
     problem, sample = problem_with_a_bump(liquid), liquid.sample(liquid.basis(), 100, 0)
-    found = misfit(problem, sample, problem.targets)
+    found = misfit(sample, problem.targets)
     error = np.sqrt(2 * found.variance)
     for fall, settled, rose in ((1.1, False, False), (0.9, True, False), (-1.9, True, False), (-2.1, False, True)):
         since = found.since({"chi2": found.chi2 + fall * error, "variance": found.variance})
         assert (since.settled, since.rose) == (settled, rose)
         assert str(since).startswith("chi^2 fell" if fall > 0 else "chi^2 rose")
     assert not found.since(None).settled
+
+
+@pytest.mark.parametrize("sigma", [0.003, 0.02])
+def test_a_longer_sample_of_the_same_potential_never_looks_worse(liquid: PoissonLiquid, sigma: float):
+    """Twice the frames, 12 of 12 times, and on average chi^2 is that of the exact mean: within 4 standard errors."""
+    problem = problem_with_a_bump(liquid, sigma)
+    (target,) = problem.targets
+    error = target.y - target.predict(liquid.mean_counts(liquid.basis()))
+    exact = error @ np.linalg.solve(target.covariance, error)
+    for frames in (60, 120):
+        chi2 = [
+            misfit(liquid.sample(liquid.basis(), frames, k), problem.targets).chi2 for k in range(frames, frames + 30)
+        ]
+        assert abs(np.mean(chi2) - exact) < 4 * np.std(chi2, ddof=1) / np.sqrt(30)
+    for k in range(12):
+        short, long = (liquid.sample(liquid.basis(), n, 1000 * n + k) for n in (60, 120))
+        since = misfit(long, problem.targets).since(misfit(short, problem.targets).stored)
+        assert not since.rose
+
+
+def test_curves_of_one_sample_share_its_noise(liquid: PoissonLiquid):
+    """The same curve twice is the same chi^2 twice: its variance is four times that of one, not two."""
+    problem, sample = problem_with_a_bump(liquid), liquid.sample(liquid.basis(), 100, 0)
+    one, two = (misfit(sample, problem.targets * n) for n in (1, 2))
+    assert two.chi2 == pytest.approx(2 * one.chi2)
+    assert two.variance == pytest.approx(4 * one.variance)
 
 
 def test_the_size_of_a_step(liquid: PoissonLiquid):

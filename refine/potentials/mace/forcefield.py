@@ -145,7 +145,8 @@ def correction_table(
         energy = derivative = np.zeros((number * (number + 1) // 2, len(radii)))
     else:
         energy, derivative = correction.energy(radii), correction.derivative(radii)
-        # the corner in the force where the wall begins lies between two nodes
-        gap = (radii[1] ** 2 - radii[0] ** 2) / (2 * float(correction.core.min()))
-        tolerance += correction.stiffness * gap**2
+        walls = correction.wall[correction.wall > 0.0]
+        if len(walls):  # the corner in the force where the wall begins lies between two nodes
+            gap = (radii[1] ** 2 - radii[0] ** 2) / (2 * float(walls.min()))
+            tolerance += correction.stiffness * gap**2
     return pair_table(energy, derivative, float(radii[0]), float(radii[-1]), dtype=precision, tolerance=tolerance)

@@ -1,0 +1,121 @@
+"""Where the wall of a correction begins: below every pair of atoms that sample or measurement have, and not before.
+
+The potential of mean force of a pair, W = -ln g in kT, is known as far in as pairs were counted. It is continued in a
+straight line, from the innermost count and with the mean slope of the flank behind it (from g = 1/e), to `FORBIDDEN`
+kT. The flank of a liquid gets steeper inwards, so the line ends further in than the base itself would allow. Where a
+measured partial g(r) begins still further in, the wall is below that. On equilibrium frames of the base model the wall
+is therefore not felt: less than 0.01 kT a frame (tests/refinement/test_walls.py).
+
+A total curve of a mixture says nothing here: which pair its innermost distances belong to is not known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refine.errors import InputError
+from refine.potentials.pair import PairCorrection
+from refine.sampling.frames import Frames
+from refine.sampling.structures import close_pairs
+
+Array = NDArray[np.float64]
+
+FORBIDDEN = 15.0
+"""kT of the potential of mean force at which the wall begins."""
+
+FARTHEST = 0.5
+"""Å; the wall begins at most so much below the innermost pair: a flank of few counts has hardly a slope."""
+
+ONSET = 0.05, 0.5
+"""A measured g(r) begins where, from the flank of its first peak (the second number) inwards, it has fallen to the
+first number or no longer falls: further in there is ripple."""
+
+R_MIN_STEP = 0.05
+"""Å to which a proposed r_min is rounded down."""
+
+
+def innermost(frames: Sequence[Frames]) -> Array:
+    """(pairs,) Å: lower edge of the innermost bin that holds a pair in any frame of any state; inf where none does."""
+    nearest = []
+    for one in frames:
+        seen = one.counts.max(axis=0) > 0.0
+        first = one.edges[:-1][np.argmax(seen, axis=1)]
+        nearest.append(np.where(np.any(seen, axis=1), first, np.inf))
+    return np.min(nearest, axis=0)
+
+
+def walls(frames: Sequence[Frames], onsets: Array) -> Array:
+    """(pairs,) Å: where the wall of each pair begins; 0, none, for a pair that was never seen.
+
+    Args:
+        frames: of every state.
+        onsets: (pairs,) Å, where measured partial g(r) begin (`measured_onset`); inf where there is none.
+    """
+    found = []
+    for one in frames:
+        nearest, g = innermost([one]), one.pair_distribution()
+        found.append([_forbidden(one.centres, g[p], nearest[p]) for p in range(len(g))])
+    lowest = np.minimum(np.min(found, axis=0), np.where(np.isfinite(onsets), onsets, np.inf))
+    return np.where(np.isfinite(lowest), np.maximum(lowest, 0.0), 0.0)
+
+
+def _forbidden(r: Array, g: Array, nearest: float) -> float:
+    """Å where the potential of mean force, continued inwards, reaches `FORBIDDEN`; inf for a pair never seen."""
+    if not math.isfinite(nearest):
+        return math.inf
+    inner = int(np.argmax(g > 0.0))
+    flank = int(np.argmax(g >= min(math.exp(-1.0), float(g.max()))))
+    w_inner, w_flank = -math.log(g[inner]), -math.log(g[flank])
+    way = FARTHEST
+    if flank > inner and w_inner > w_flank:
+        slope = (w_inner - w_flank) / (r[flank] - r[inner])
+        way = min(FARTHEST, max(0.0, FORBIDDEN - w_inner) / slope)
+    return nearest - way
+
+
+def measured_onset(r: Array, g: Array) -> float:
+    """Å where a measured partial g(r) on increasing r begins; inf where it has no first peak."""
+    low, high = ONSET
+    above = np.flatnonzero(g >= high)
+    if not len(above):
+        return math.inf
+    k = int(above[0])
+    while k > 0 and g[k] > low and g[k - 1] < g[k]:
+        k -= 1
+    return float(r[k])
+
+
+def closest(positions: Array, cell: Array, n_per_species: Sequence[int], within: float) -> Array:
+    """(pairs,) Å: shortest distance of every species pair in one configuration, inf beyond `within` (Å).
+
+    positions: (N, 3) Å, sorted by species.  cell: (3, 3) Å, rows are lattice vectors.
+    """
+    i, j, separation = close_pairs(positions, cell, within)
+    species = np.repeat(np.arange(len(n_per_species)), n_per_species)
+    low, high = np.minimum(species[i], species[j]), np.maximum(species[i], species[j])
+    distances = np.full((len(n_per_species),) * 2, np.inf)
+    np.minimum.at(distances, (low, high), np.linalg.norm(separation, axis=1))
+    return distances[np.triu_indices(len(n_per_species))]
+
+
+def refuse_r_min(correction: PairCorrection, nearest: Array) -> None:
+    """InputError for an r_min of the splines above distances that the base model has in its sample.
+
+    There the correction would be a straight line.
+
+    nearest: (pairs,) of `innermost`.
+    """
+    active = [p for p in correction.active_pairs if nearest[p] < correction.basis.r_min]
+    if not active:
+        return
+    crossed = ", ".join(f"{'-'.join(correction.pairs[p])} from {nearest[p]:.2f} Å" for p in active)
+    proposed = R_MIN_STEP * math.floor((float(min(nearest[p] for p in active)) - R_MIN_STEP) / R_MIN_STEP)
+    raise InputError(
+        f"r_min = {correction.basis.r_min:g} Å lies inside the pairs of the base model ({crossed})",
+        where="[correction] r_min",
+        fix=f"use r_min = {max(proposed, 0.0):.2f}",
+    )
