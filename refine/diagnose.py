@@ -22,8 +22,10 @@ from refine.errors import InputError
 from refine.files import make_folder, write_text
 from refine.potentials.pair import PairCorrection
 from refine.progress import NullProgress, Progress
+from refine.refinement.convergence import misfit as sample_misfit
 from refine.refinement.gauss_newton import GaussNewton
 from refine.refinement.misfit import KINDS, Datum, Ensemble, Misfit, Solution, View, linearise, truncated_curve
+from refine.refinement.problem import Sample
 from refine.refinement.statistics import statistical_inefficiency
 from refine.sampling.frames import Frames, by_replica
 from refine.scattering.measurement import ForwardModel
@@ -145,8 +147,11 @@ class Diagnosis:
         data: names of the data sets taken together.
         frames: of each state.
         points: fitted.
-        chi2: of the base model; excess and significance (in standard deviations) beyond noise.
-        chi2_together: with all directions.
+        chi2, chi2_stderr: of the base model as `refine run` has it (`refine.refinement.convergence`): in units of the
+            errors that are stated or estimated, the sampling noise taken off.
+        weighed: the sum of squares that is taken apart, in units of all noise: the sampling's, and estimated errors
+            times their `noise_factors`; excess and significance (in standard deviations) beyond noise.
+        weighed_together: with all directions.
         expected_together: what it would be for noise alone.
         noise_factors: of data that state no errors, {name: factor on the estimated error}.
         best: the kind that explains most per parameter; None where there is no misfit to explain.
@@ -157,9 +162,11 @@ class Diagnosis:
     frames: dict[str, int]
     points: int
     chi2: float
+    chi2_stderr: float
+    weighed: float
     excess: float
     significance: float
-    chi2_together: float
+    weighed_together: float
     expected_together: float
     noise_factors: dict[str, float]
     best: str | None
@@ -200,7 +207,8 @@ class Diagnosis:
                     [NAMES[found.kind] if i == 0 else "", one.member, *values, *(shares if i == 0 else ["", ""])]
                 )
         lines = [
-            f"chi^2 {self.chi2:.0f} on {self.points} points, {self.chi2_together:.0f} with all directions together",
+            f"chi^2 {self.chi2:.0f} ± {self.chi2_stderr:.0f} on {self.points} points; "
+            f"{self.weighed:.0f} in units of all noise, {self.weighed_together:.0f} with all directions together",
             "",
             *_aligned(head, rows),
         ]
@@ -241,14 +249,14 @@ class Diagnosis:
         said = []
         if not self.clear:
             said.append(
-                f"The base model agrees with {subject} within the errors (chi^2 {self.chi2:.0f} for {self.points} "
-                "points): there is no misfit to take apart."
+                f"The base model agrees with {subject} within the errors ({self.weighed:.0f} squares of the noise for "
+                f"{self.points} points): there is no misfit to take apart."
             )
         else:
             said.append(
-                f"chi^2 of {subject} is {self.chi2:.0f} for {self.points} points, {self.significance:.0f} standard "
-                f"deviations beyond noise; all directions together leave {self.chi2_together:.0f} "
-                f"(noise alone: {self.expected_together:.0f})."
+                f"The misfit of {subject} is {self.weighed:.0f} squares of the noise, that of the sampling included, "
+                f"on {self.points} points, {self.significance:.0f} standard deviations beyond noise; all directions "
+                f"together leave {self.weighed_together:.0f} (noise alone: {self.expected_together:.0f})."
             )
             ordered = sorted(self.explanations, key=lambda e: -(e.share or 0.0))
             said += [_sentence(found, subject) for found in ordered]
@@ -258,7 +266,7 @@ class Diagnosis:
         for name, factor in self.noise_factors.items():
             said.append(
                 f"{name} states no errors: they were estimated from its ripple and multiplied by {factor:.2f}, so that "
-                "chi^2 of all directions together is about one per point; what is left cannot judge the model."
+                "all directions together leave about one square a point; what is left cannot judge the model."
             )
         said += [_structure(p) for p in self.peaks]
         return said + list(self.warnings)
@@ -358,6 +366,7 @@ def examine(study: Study, frames: Sequence[Frames]) -> Diagnosis:
     linear = linearise(data, ensembles, names, correction, length)
     misfit, factors = linear.settled()
     full = misfit.solve(misfit.kinds)
+    plain = sample_misfit(Sample(correction, tuple(frames)), [d.target for d in data])
     clear = misfit.significance > CLEAR
     compared, warnings = [], []
     for d in fitted:
@@ -373,10 +382,12 @@ def examine(study: Study, frames: Sequence[Frames]) -> Diagnosis:
         data=tuple(d.target.name for d in linear.data),
         frames={name: len(f) for name, f in zip(names, frames, strict=True)},
         points=len(misfit.residual),
-        chi2=misfit.chi2,
+        chi2=plain.chi2,
+        chi2_stderr=plain.error,
+        weighed=misfit.chi2,
         excess=misfit.excess,
         significance=misfit.significance,
-        chi2_together=full.chi2,
+        weighed_together=full.chi2,
         expected_together=len(misfit.residual) - full.freedom,
         noise_factors={target.name: float(f) for target, f in unknown},
         best=misfit.best() if clear else None,

@@ -54,6 +54,7 @@ class FakeStudy:
 
     calls: list[tuple[StudyConfig, Path, bool, bool]]
     ends_with: BaseException | None
+    ended = "converged"
 
     def __init__(self, config: StudyConfig) -> None:
         self.config = config
@@ -65,7 +66,7 @@ class FakeStudy:
         progress.message("R_chi 0.0098")
         if self.ends_with is not None:
             raise self.ends_with
-        return FakeResult()
+        return FakeResult(self.ended)
 
 
 @pytest.fixture
@@ -100,6 +101,17 @@ def test_run(engine: type[FakeStudy], study: str) -> None:
     assert ["sq", "0.1234", "0.0098"] in [line.split() for line in lines]
     assert ["other", "-", "-"] in [line.split() for line in lines]
     assert lines[-1] == "report: somewhere/report.html"
+
+
+@pytest.mark.parametrize(("status", "code"), [("converged", 0), ("not-improved", 3), ("iterations-exhausted", 4)])
+def test_exit_codes_tell_how_a_run_ended(
+    engine: type[FakeStudy], study: str, monkeypatch: pytest.MonkeyPatch, status: str, code: int
+) -> None:
+    monkeypatch.setattr(engine, "ended", status)
+    assert call("run", study).exit_code == code
+    text = " ".join(call("run", "--help").stdout.split())
+    for said in ("0 converged", "4 stopped at the limit", "3 finished, and nothing improved", "130 interrupted"):
+        assert said in text
 
 
 def test_default_folder_is_named_after_the_study_s(engine: type[FakeStudy], study: str) -> None:

@@ -17,6 +17,7 @@ from refine.config import StudyConfig
 from refine.errors import CheckpointError, InputError
 from refine.files import exclusive
 from refine.progress import NullProgress
+from refine.refinement.problem import Update
 from refine.report.results import read_results
 from refine.run import Run
 from refine.study import Study
@@ -120,7 +121,15 @@ def test_outputs_and_resuming_at_any_moment_bit_for_bit(folder, monkeypatch):
     assert set(result["initial"]["r_chi"]) == {"sq", "gr"}
     assert result["provenance"]["seed"] == 3
     correction = result["correction"][0]
-    assert len(correction["r"]) == len(correction["phi"]) == len(correction["stderr"])
+    assert len(correction["r"]) == len(correction["phi"])
+    assert correction["wall"] < correction["core"]
+    # too short a run for linear response: what rests on it is left out, and the report says so
+    assert (correction["stderr"] is None) == any("linear response" in note for note in result["notes"])
+    shown = [row["chi2_fitted"] for row in result["iterations"]]
+    assert result["iterations"][1]["actual_decrease"] == shown[0] - shown[1]
+    for row in result["iterations"]:
+        assert row["chi2_fitted"] == pytest.approx(row["chi2"]["sq"])
+    assert result["final"]["chi2"]["sq"] == min(shown)
     header = (folder / "whole" / "curves" / "sq.csv").read_text().splitlines()[0]
     assert header.split(",")[:5] == ["x", "measured", "sigma", "initial", "final"]
     header = (folder / "whole" / "g_r" / "85K.csv").read_text().splitlines()[0]
@@ -137,6 +146,30 @@ def test_outputs_and_resuming_at_any_moment_bit_for_bit(folder, monkeypatch):
     with pytest.raises(CheckpointError, match="changed"):
         Study.from_toml(study, ["sampling.seed=4"]).run(folder / "whole", resume=True)
     assert numbers(folder / "whole") == before
+
+
+@pytest.mark.parametrize(
+    ("rows", "accepted", "final", "status"),
+    [
+        ([(90.0, 5.0), (60.0, 5.0), (40.0, 5.0)], True, 2, "converged"),
+        ([(90.0, 5.0), (41.0, 5.0), (44.0, 5.0)], True, 2, "converged"),  # no worse than its error
+        ([(90.0, 5.0), (40.0, 5.0), (60.0, 5.0)], True, 1, "converged"),
+        ([(90.0, 5.0), (40.0, 5.0), (60.0, 50.0)], False, 1, "converged"),  # taken back
+        ([(90.0, 5.0), (120.0, 5.0), (110.0, 5.0)], True, 0, "not-improved"),
+        ([(90.0, 50.0), (91.0, 50.0)], True, 0, "not-improved"),  # within errors, and still no better
+    ],
+)
+def test_the_best_sample_is_the_answer_and_never_one_worse_than_the_base(rows, accepted, final, status):
+    """chi^2 of the samples with its error, whether the last was accepted; the answer, and how the run ended."""
+    run = Run.__new__(Run)
+    run.record = {"status": "converged", "message": "stopped", "covariance": [[1.0]], "determination": {}}
+    run._save = lambda: None
+    iterations = [{"chi2_fitted": chi2, "chi2_fitted_stderr": error} for chi2, error in rows]
+    run._conclude(iterations, Update(None, {}, accepted, 0, True, "", confirmed=True))
+    assert (run.record["final"], run.record["status"]) == (final, status)
+    assert ("base model" in run.record["message"]) == (final == 0)
+    # what rests on the linearisation is that of the last sample
+    assert (run.record["covariance"] is None) == (final != len(rows) - 1)
 
 
 CHILD = """

@@ -34,8 +34,9 @@ ONSET = 0.05, 0.5
 """A measured g(r) begins where, from the flank of its first peak (the second number) inwards, it has fallen to the
 first number or no longer falls: further in there is ripple."""
 
-R_MIN_STEP = 0.05
-"""Å to which a proposed r_min is rounded down."""
+R_MIN_BELOW, R_MIN_STEP = 0.3, 0.1
+"""Å: a proposed r_min is so much below the innermost pair seen so far, and rounded down to a multiple of the step:
+later frames, and a corrected model, come nearer."""
 
 
 def innermost(frames: Sequence[Frames]) -> Array:
@@ -113,9 +114,9 @@ def refuse_r_min(correction: PairCorrection, nearest: Array) -> None:
     if not active:
         return
     crossed = ", ".join(f"{'-'.join(correction.pairs[p])} from {nearest[p]:.2f} Å" for p in active)
-    proposed = R_MIN_STEP * math.floor((float(min(nearest[p] for p in active)) - R_MIN_STEP) / R_MIN_STEP)
+    proposed = R_MIN_STEP * math.floor((float(min(nearest[p] for p in active)) - R_MIN_BELOW) / R_MIN_STEP)
     raise InputError(
         f"r_min = {correction.basis.r_min:g} Å lies inside the pairs of the base model ({crossed})",
         where="[correction] r_min",
-        fix=f"use r_min = {max(proposed, 0.0):.2f}",
+        fix=f"use r_min = {max(proposed, R_MIN_STEP):.1f}",
     )

@@ -193,3 +193,14 @@ def test_a_liquid_that_cavitates(make_sampler: Any, liquid: Any) -> None:
 
     with pytest.raises(SimulationError, match=r"replica 0: the liquid has a hole: about [23]\d% of the box is empty"):
         twelve_picoseconds()
+
+
+def test_a_lenient_watch_notes_what_is_frozen_and_goes_on() -> None:
+    """Until it flows: what is said is said of the trajectory so far."""
+    watch = replace(WATCH, lenient=True)
+    watch.look(state(rms=0.1, sampled_ps=10.0), CALM, 90.0, sampling=True)
+    watch.look(state(rms=0.1, sampled_ps=12.0), CALM, 90.0, sampling=True)
+    assert len(watch.notes) == 1
+    assert "0.100 Å (rms) in 12.0 ps" in watch.notes[0]
+    watch.look(state(rms=5.0, sampled_ps=14.0), CALM, 90.0, sampling=True)
+    assert watch.notes == []
