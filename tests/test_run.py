@@ -14,6 +14,7 @@ import pytest
 
 from refine import checkpoint, files
 from refine.config import StudyConfig
+from refine.diagnose import diagnose
 from refine.errors import CheckpointError, InputError
 from refine.files import exclusive
 from refine.progress import NullProgress
@@ -135,6 +136,10 @@ def test_outputs_and_resuming_at_any_moment_bit_for_bit(folder, monkeypatch):
     header = (folder / "whole" / "g_r" / "85K.csv").read_text().splitlines()[0]
     assert header == "r,Ar-Ar initial,Ar-Ar final,Ar-Ar final stderr"
     assert (folder / "whole" / "report.html").stat().st_size > 100_000
+
+    # refine diagnose says the same of the base model, sampled alike
+    base = diagnose(Study.from_toml(study))
+    assert base.chi2 == pytest.approx(shown[0], abs=base.chi2_stderr)
 
     # a finished run resumed does nothing but write its outputs again
     before = numbers(folder / "whole")

@@ -386,7 +386,10 @@ class Correction(Table):
     pairs: Pairs = Field("all", description="Pairs of elements that are corrected.")
     knots: Annotated[Integer, Field(ge=4, le=512)] = Field(32, description="Coefficients for each pair.")
     r_min: Annotated[Number, Field(gt=0, le=50)] = Field(
-        1.5, description="Where the knots begin, Å; below, and below the sampled range, it is a repulsive wall."
+        1.5,
+        description="Where the knots begin, Å: below every distance at which the base model has pairs, or the run is "
+        "refused with a number to use. Below the innermost pairs φ is a straight line, and where neither the model nor "
+        "a measured partial g(r) has any, a wall.",
     )
     r_cut: Annotated[Number, Field(gt=0, le=50)] = Field(
         8.0, description="Where the correction ends, Å, with zero value and slope; at most half the box."
