@@ -23,6 +23,9 @@ _POWER_OF_ANGSTROM = {
     "J(r)": -1,
 }
 
+UNSEEN = 0.1
+"""A pair of whose correction the data decide less than this share, at every distance, is not seen by them."""
+
 _ROLES = {"fit": "fitted", "score": "only scored"}
 _NORMALISATIONS = {"faber-ziman": "Faber–Ziman", "keen": "Keen", "<f^2>": "⟨f²⟩"}
 _RADIATIONS = {"neutron": "neutrons", "xray": "x-rays"}
@@ -153,8 +156,13 @@ def determined(results: Results) -> list[str]:
     for pair in known.pairs:
         if pair.decided:
             found.append(f"{pair.name}: the data decide over {ranges(pair.decided)}, the prior elsewhere.")
-        else:
+        elif (most := max((share for share in pair.share if share is not None), default=0.0)) < UNSEEN:
             found.append(f"{pair.name}: the data cannot see this pair; its correction is the prior's.")
+        else:
+            found.append(
+                f"{pair.name}: nowhere do the data decide more than {most:.0%} of φ by itself; what they determine are "
+                "combinations of pairs or distances."
+            )
     return found
 
 

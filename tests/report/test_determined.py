@@ -151,6 +151,13 @@ def test_ranges_that_the_data_decide_and_a_pair_they_cannot_see(make_iron: Any) 
     ]
 
 
+def test_a_pair_that_is_seen_in_combinations_only_is_not_called_unseen(make_iron: Any) -> None:
+    """Directions are determined although no φ(r) by itself is: both sentences can be true, "cannot see" cannot."""
+    pair = _pair("Fe", "Fe", []) | {"share": [0.05, 0.42, 0.3]}
+    said = words.determined(read_results(make_iron(determination=DETERMINATION | {"pairs": [pair]})))
+    assert said[-1].startswith("Fe–Fe: nowhere do the data decide more than 42%")
+
+
 def test_a_single_data_set_adds_nothing_to_others(make_iron: Any) -> None:
     alone = DETERMINATION | {"data": DETERMINATION["data"][:1], "tension": []}
     out = make_iron(determination=alone)
