@@ -22,11 +22,11 @@ from refine.errors import InputError, RefineError
 from refine.files import make_folder, write_text
 from refine.progress import NullProgress, Progress
 from refine.refinement.nuisance import Nuisance, best
-from refine.refinement.statistics import statistical_inefficiency
 from refine.report.ranking import Curve, FirstPeak, Ranking, Row
 from refine.results import csv_text
+from refine.sampling.averages import error_of, standard_error
 from refine.sampling.diffusion import diffusion, finite_size_correction
-from refine.sampling.frames import Frames, jackknife
+from refine.sampling.frames import Frames
 from refine.scattering.peaks import Peak, first_peak_range, peak
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-BLOCKS = 10
-"""Left out one at a time for the error of R_chi."""
+FEWEST_FRAMES = 10
+"""Of each state, for errors of averages."""
 
 SI = 10.0
 """Å^2/ps in 1e-9 m^2/s."""
@@ -70,8 +70,8 @@ def compare(
         if labels.count(label) > 1:
             raise InputError(f"two models are called '{label}'", where="--models", fix="give each file a label")
     wanted = config.sampling.frames if frames is None else frames
-    if wanted < BLOCKS:
-        raise InputError(f"{wanted} frames are too few", where="--frames", fix=f"use {BLOCKS} or more")
+    if wanted < FEWEST_FRAMES:
+        raise InputError(f"{wanted} frames are too few", where="--frames", fix=f"use {FEWEST_FRAMES} or more")
     rows = []
     for label, model in entries:
         (progress or NullProgress()).message(f"model {label}")
@@ -130,7 +130,7 @@ def _score(row: Row, data: DataSet, target: Target, frames: Frames) -> Nuisance:
     def r_chi(counts: Array) -> float:
         return data.measurement.r_chi(counts, free.scale, free.background)
 
-    row.r_chi[data.name] = (r_chi(mean), jackknife(frames.counts, r_chi, BLOCKS))
+    row.r_chi[data.name] = (r_chi(mean), error_of(r_chi, frames.counts, frames.replica))
     if target.free_scale:
         row.scales[data.name] = (free.scale, free.scale_stderr)
     return free
@@ -142,8 +142,7 @@ def _curve(row: Row, data: DataSet | Prediction, frames: Frames, density: float,
     level = 4.0 * math.pi * density * measurement.r
     total = measurement.total.predict(frames.counts)
     total = level + free.scale * (total - level) + free.background * measurement.total_background
-    worth = statistical_inefficiency(total, frames.replica)
-    error = np.sqrt(total.var(axis=0) * worth / len(total))
+    error = standard_error(total, frames.replica)
     average, measured = total.mean(axis=0), None if isinstance(data, Prediction) else measurement.total_values
     row.curves[data.name] = Curve(measurement.r, None if measured is None else measured - level, average - level, error)
     try:
@@ -153,7 +152,7 @@ def _curve(row: Row, data: DataSet | Prediction, frames: Frames, density: float,
         row.notes.append(f"No first peak: {problem}.")
         return
     series = (total / level) @ np.stack([top.d_position, top.d_height], axis=1)
-    position, height = np.sqrt(series.var(axis=0) * statistical_inefficiency(series, frames.replica) / len(series))
+    position, height = standard_error(series, frames.replica)
     row.peaks[data.name] = FirstPeak(
         top.position,
         float(position),

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.refinement.problem import Problem, Sample
-from refine.refinement.statistics import pool, statistical_inefficiency
+from refine.refinement.statistics import pool
+from refine.sampling.averages import standard_error
 from refine.sampling.frames import Frames
 
 Array = NDArray[np.float64]
@@ -70,8 +71,7 @@ class Propagation:
         """values (frames, n), slope (n, len(theta)); one frame has no sampling error to tell: NaN."""
         if len(values) == 1:
             return np.zeros(values.shape[1]), np.full(values.shape[1], np.nan)
-        inefficiency = statistical_inefficiency(values, self.frames.replica)
-        sampling = np.sqrt(values.var(axis=0) * inefficiency / len(values))
+        sampling = standard_error(values, self.frames.replica)
         if slope is None or self.covariance is None:
             return np.zeros(values.shape[1]), sampling
         return np.sqrt(np.einsum("nk,kl,nl->n", slope, self.covariance, slope, optimize=True)), sampling

@@ -26,7 +26,7 @@ from refine.refinement.convergence import misfit as sample_misfit
 from refine.refinement.gauss_newton import GaussNewton
 from refine.refinement.misfit import KINDS, Datum, Ensemble, Misfit, Solution, View, linearise, truncated_curve
 from refine.refinement.problem import Sample
-from refine.refinement.statistics import statistical_inefficiency
+from refine.sampling.averages import standard_error
 from refine.sampling.frames import Frames, by_replica
 from refine.scattering.measurement import ForwardModel
 from refine.scattering.operator import Box, CurveOperator, interpolation
@@ -576,8 +576,7 @@ def _slopes(found: Peak) -> tuple[Array, Array]:
 
 def _mean_error(series: Array, frames: Frames) -> float:
     """Standard error of the mean of one number a frame, (frames,)."""
-    worth = statistical_inefficiency(series[:, None], frames.replica)[0]
-    return float(np.sqrt(series.var() * worth / len(series)))
+    return float(standard_error(series, frames.replica))
 
 
 # -- words -------------------------------------------------------------------------------------------------------------

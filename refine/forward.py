@@ -28,9 +28,9 @@ from refine.files import exclusive, make_folder, write_text
 from refine.progress import Progress
 from refine.refinement.nuisance import Nuisance, best
 from refine.refinement.problem import Target
-from refine.refinement.statistics import BLOCKS
 from refine.results import csv_text, plain
-from refine.sampling.frames import Frames, jackknife
+from refine.sampling.averages import error_of
+from refine.sampling.frames import Frames
 from refine.sampling.structures import DENSITY_TOLERANCE
 from refine.sampling.trajectory import CountedTrajectory, count_trajectory
 from refine.scattering.measurement import R_CHI_STEP, ForwardModel
@@ -396,7 +396,7 @@ def _score(config: StudyConfig, data: DataSet, box: Box, frames: Frames) -> Scor
     def r_chi(counts: Array) -> float:
         return measurement.r_chi(counts, free.scale, free.background)
 
-    error = jackknife(frames.counts, r_chi, min(BLOCKS, len(frames))) if len(frames) >= FEWEST_FRAMES else None
+    error = error_of(r_chi, frames.counts, frames.replica) if len(frames) >= FEWEST_FRAMES else None
     chi2 = chi_squared(target.y - free.apply(target, predicted), target.covariance) if target.sigma_known else None
     return Score(data, target, r_chi(mean), error, chi2, free)
 

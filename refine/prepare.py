@@ -20,8 +20,8 @@ from refine.config import State, StudyConfig
 from refine.errors import InputError
 from refine.files import replacing
 from refine.progress import NullProgress, Progress
+from refine.sampling.averages import standard_error
 from refine.sampling.dynamics import MDState, Sampler
-from refine.sampling.frames import standard_error
 from refine.sampling.schedule import Stage, follow
 from refine.sampling.structures import System, begin, equilibrate, replicate
 from refine.sampling.thermostats import THERMOSTATS
@@ -162,8 +162,8 @@ def prepare(
         temperature=temperature,
         stages=stages,
         densities=densities,
-        pressure=(float(pressure.mean()), float(standard_error(pressure))),
-        energy=(float(frames.energy.mean()), float(standard_error(frames.energy))),
+        pressure=(float(pressure.mean()), float(standard_error(pressure, frames.replica))),
+        energy=(float(frames.energy.mean()), float(standard_error(frames.energy, frames.replica))),
         seed=seed,
         digest=digest,
     )

@@ -26,8 +26,7 @@ from refine.refinement.linearisation import NOISE_FACTORS
 from refine.refinement.nuisance import Nuisance, best
 from refine.refinement.posterior import band
 from refine.refinement.problem import Sample
-from refine.refinement.statistics import BLOCKS
-from refine.sampling.frames import jackknife
+from refine.sampling.averages import error_of, standard_error
 
 if TYPE_CHECKING:
     from refine.datasets import DataSet, Prediction
@@ -222,10 +221,10 @@ def _scores(study: Study, sample: Sample, fitted: dict[str, Nuisance]) -> dict[s
         target = study.targets[data.name]
         free = fitted.get(data.name) or best(target, target.predict(counts))
         r_chi[data.name] = data.measurement.r_chi(counts, free.scale, free.background)
-        error[data.name] = jackknife(
-            frames.counts,
+        error[data.name] = error_of(
             lambda c, d=data, n=free: d.measurement.r_chi(c, n.scale, n.background),  # type: ignore[misc]
-            BLOCKS,
+            frames.counts,
+            frames.replica,
         )
         points[data.name] = len(target.y)
         chi2[data.name] = misfit(sample, [target]).chi2 / target.weight
@@ -373,10 +372,12 @@ def _state_entry(outcome: Outcome, s: int) -> dict[str, Any]:
         "name": state.name,
         "temperature": state.temperature,
         "mean_temperature": float(frames.temperature.mean()),
+        "mean_temperature_stderr": float(standard_error(frames.temperature, frames.replica)),
         "number_density": system.number_density,
         "atoms": dict(zip(system.species, system.n_per_species, strict=True)),
         "cell": system.cell,
         "pressure_GPa": float(frames.pressure().mean()),
+        "pressure_GPa_stderr": float(standard_error(frames.pressure(), frames.replica)),
         "schedule": [stage.to_json() for stage in study.stages],
         "frames": len(frames),
     }

@@ -9,7 +9,7 @@ of a classical base, p, at the base model (phi = 0):
 
 A window of finite length estimates -beta v . [Cov(h, N) - Cov(h(t), N(0))] and not yet the first line; the fluctuation
 formula is also given in that form, from the same frames, to tell such a bias from a defect. f is not linear in <h>
-where it is a peak or R_chi: its errors are those of the jackknife over blocks of frames. Backprop
+where it is a peak or R_chi: its errors are those of its jackknife over frames, correlations counted. Backprop
 is of use only where v is smooth in r: for curves in Q and those in r that are seen through a Q range; a point of a g(r)
 without one is a spike of a few bins, and single windows scatter with its steepness.
 """
@@ -29,7 +29,8 @@ from refine.errors import InputError
 from refine.potentials.forcefield import PairForceField
 from refine.potentials.pair import PairCorrection, bin_average
 from refine.progress import NullProgress, Progress
-from refine.sampling.frames import Frames, by_replica, jackknife, spread, standard_error
+from refine.sampling.averages import error_of, standard_error
+from refine.sampling.frames import Frames, by_replica
 from refine.scattering.measurement import Measurement
 from refine.scattering.peaks import peak
 
@@ -41,10 +42,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-BLOCKS = 20
-"""Blocks of frames for the jackknife."""
-
-FEWEST_FRAMES, FEWEST_WINDOWS = 5 * BLOCKS, 4
+FEWEST_FRAMES, FEWEST_WINDOWS = 100, 4
 
 DELTA_KT, DELTA_BASE = 0.3, 0.02
 """Default displacement in finite differences: kT of a coefficient, and share of a parameter of the base."""
@@ -433,10 +431,10 @@ def sensitivity(
     sampling = _Sampling(study, sampler, temperature, progress)
 
     base = sampling.run(direction.params(field, 0.0), seed, frames, math.ceil(windows / sampler.replicas), "sampling")
-    value, stderr = _average(base.counts, observable)
+    value, stderr = _average(base.counts, base.frames.replica, observable)
     began = time.monotonic()
     number = np.einsum("fpb,pb->f", base.counts, direction.number(base.frames.edges))
-    fluctuation = _fluctuation(base.counts, number, observable, beta)
+    fluctuation = _fluctuation(base.counts, base.frames.replica, number, observable, beta)
     solved = time.monotonic() - began
     _, cotangent = observable(base.counts.mean(axis=0))
 
@@ -461,7 +459,7 @@ def sensitivity(
         )
         for sign, own in ((1, SEED_OF_PLUS), (-1, SEED_OF_MINUS))
     ]
-    (high, high_error), (low, low_error) = (_average(end.counts, observable) for end in ends)
+    (high, high_error), (low, low_error) = (_average(end.counts, end.frames.replica, observable) for end in ends)
     differences = Estimate(
         "finite differences",
         (high - low) / (2.0 * delta),
@@ -536,29 +534,25 @@ class _Sampling:
         return _Sampled(by_replica(pieces), starts, state.step * sampler.replicas, time.monotonic() - began)
 
 
-def _average(counts: Array, observable: _Observable) -> tuple[float, float]:
+def _average(counts: Array, replica: NDArray[np.integer], observable: _Observable) -> tuple[float, float]:
     """f of the mean counts and its error."""
-    return observable(counts.mean(axis=0))[0], jackknife(counts, lambda h: observable(h)[0], BLOCKS)
+    return observable(counts.mean(axis=0))[0], error_of(lambda h: observable(h)[0], counts, replica)
 
 
-def _fluctuation(counts: Array, number: Array, observable: _Observable, beta: float) -> tuple[float, float]:
-    """-beta v . Cov(h, N), v taken at the mean of the same frames, and its error by the jackknife."""
-    n = len(counts)
-    number = number - number.mean()
+def _fluctuation(
+    counts: Array, replica: NDArray[np.integer], number: Array, observable: _Observable, beta: float
+) -> tuple[float, float]:
+    """-beta v . Cov(h, N), v taken at the mean of the same frames, and its error."""
+    number = (number - number.mean())[:, None, None]
+    # one array a frame: h, h N and N
+    samples = np.stack([counts, counts * number, np.broadcast_to(number, counts.shape)], axis=1)
 
-    def value(h: Array, hn: Array, mean: float) -> float:
+    def value(means: Array) -> float:
+        h, product, mean = means
         _, v = observable(h)
-        return -beta * float(np.sum(v * (hn - h * mean)))
+        return -beta * float(np.sum(v * (product - h * mean)))
 
-    h, hn, s = counts.sum(axis=0), np.tensordot(number, counts, axes=1), number.sum()
-    rest = []
-    for block in np.array_split(np.arange(n), BLOCKS):
-        left = n - len(block)
-        without = np.tensordot(number[block], counts[block], axes=1)
-        rest.append(
-            value((h - counts[block].sum(axis=0)) / left, (hn - without) / left, (s - number[block].sum()) / left)
-        )
-    return value(h / n, hn / n, s / n), spread(rest)
+    return value(samples.mean(axis=0)), error_of(value, samples, replica)
 
 
 def _window_formula(
@@ -577,5 +571,5 @@ def _window_formula(
             series.append(-beta * (of[:-lag] - of[lag:]) * nf[:-lag])
     if sum(map(len, series)) < FEWEST_FRAMES:
         return None
-    joined = np.concatenate(series)
-    return float(joined.mean()), float(standard_error(joined))
+    joined, owner = np.concatenate(series), np.repeat(np.arange(len(series)), [len(one) for one in series])
+    return float(joined.mean()), float(standard_error(joined, owner))

@@ -16,8 +16,8 @@ from refine.config import StudyConfig
 from refine.derived import Propagation
 from refine.errors import InputError
 from refine.forward import forward
-from refine.refinement.statistics import BLOCKS
-from refine.sampling.frames import Frames, jackknife
+from refine.sampling.averages import error_of
+from refine.sampling.frames import Frames
 from refine.scattering.transforms import r_to_q_matrix
 from refine.study import Study
 from tests import small_box
@@ -84,7 +84,7 @@ def test_the_frames_of_a_run_score_as_in_the_run(folder: Path, sample: Frames, d
     mean = sample.counts.mean(axis=0, dtype=np.float64)
     for score, data in zip(found.scores, study.datasets, strict=True):
         assert score.r_chi == pytest.approx(data.measurement.r_chi(mean), rel=1e-4)
-        error = jackknife(sample.counts, data.measurement.r_chi, BLOCKS)
+        error = error_of(data.measurement.r_chi, sample.counts, sample.replica)
         assert score.r_chi_stderr == pytest.approx(error, rel=1e-2)
         np.testing.assert_allclose(score.target.y, study.targets[data.name].y, rtol=1e-9)
     assert found.counted.system.number_density == pytest.approx(0.02125, rel=1e-6)

@@ -37,8 +37,9 @@ from refine.config.models import ModelFile
 from refine.datasets import DataSet
 from refine.export import read_correction
 from refine.potentials.pair import PairCorrection
+from refine.sampling.averages import error_of
 from refine.sampling.bonds import bond_angles, coordination_numbers
-from refine.sampling.frames import Frames, jackknife
+from refine.sampling.frames import Frames
 from refine.sampling.structures import System, close_pairs, equilibrate
 from refine.scattering.peaks import peak
 from refine.scattering.transforms import q_to_r_matrix
@@ -54,8 +55,6 @@ FIRST, SECOND = (2.0, BOND), (3.3, 4.2)
 
 FINE = np.arange(100, 901) / 100.0
 """Å, points of T(r) for peaks."""
-
-BLOCKS = 10
 
 MARGIN = 0.3
 """Å, by which two atoms of a cold solid may come closer on the way to its minimum."""
@@ -156,7 +155,7 @@ def effective_temperature(
 
 def score(data: DataSet, frames: Frames) -> str:
     """R_chi with its standard error."""
-    error = jackknife(frames.counts, data.measurement.r_chi, BLOCKS)
+    error = error_of(data.measurement.r_chi, frames.counts, frames.replica)
     return f"{data.measurement.r_chi(frames.counts.mean(axis=0, dtype=np.float64)):.4f} ± {error:.4f}"
 
 

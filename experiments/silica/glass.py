@@ -26,8 +26,9 @@ from refine.data.weights import amplitudes
 from refine.datasets import DataSet
 from refine.export import read_correction
 from refine.refinement.nuisance import best
+from refine.sampling.averages import error_of
 from refine.sampling.bonds import bond_angles, coordination_numbers
-from refine.sampling.frames import Frames, jackknife
+from refine.sampling.frames import Frames
 from refine.sampling.structures import System, equilibrate
 from refine.scattering.peaks import peak
 
@@ -38,8 +39,6 @@ BOND = 2.2
 
 FIRST, SECOND = (1.3, 2.0), (2.4, 2.9)
 """Å, where the first two peaks of T(r) lie: Si-O and O-O."""
-
-BLOCKS = 10
 
 
 def from_curve(study: Study, r: Array, t: Array) -> dict[str, float]:
@@ -76,7 +75,7 @@ def score(study: Study, data: DataSet, frames: Frames) -> str:
     target, counts = study.targets[data.name], frames.counts.mean(axis=0, dtype=np.float64)
     free = best(target, target.predict(counts))
     value = data.measurement.r_chi(counts, free.scale)
-    error = jackknife(frames.counts, lambda c: data.measurement.r_chi(c, free.scale), BLOCKS)
+    error = error_of(lambda c: data.measurement.r_chi(c, free.scale), frames.counts, frames.replica)
     return f"{value:.4f} ± {error:.4f}" + (f" (scale {free.scale:.3f})" if target.free_scale else "")
 
 

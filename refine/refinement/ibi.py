@@ -33,7 +33,8 @@ from refine.potentials.pair import PairCorrection
 from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence, rms_in_kt
 from refine.refinement.nuisance import best
 from refine.refinement.problem import Problem, Sample, Target, Update
-from refine.refinement.statistics import coefficient_counts, statistical_inefficiency
+from refine.refinement.statistics import coefficient_counts
+from refine.sampling.averages import standard_error
 from refine.units import PRESSURE_UNIT
 
 Array = NDArray[np.float64]
@@ -202,8 +203,7 @@ def pressure_correction(problem: Problem, sample: Sample, pressure: float) -> He
     response = PRESSURE_UNIT * (float(own_virial) - covariance / kt) / (3.0 * volume)
 
     pressures = PRESSURE_UNIT * (frames.n_atoms * kt + frames.virial / 3.0) / volume
-    inefficiency = float(statistical_inefficiency(pressures[:, None], frames.replica)[0])
-    error = float(np.sqrt(pressures.var() * inefficiency / len(frames)))
+    error = float(standard_error(pressures, frames.replica))
     missing, limit = pressure - float(pressures.mean()), PRESSURE_STEP * kt
     amplitude = np.clip(missing / response, -limit, limit) if response > 0.0 else np.sign(missing) * limit
     return HeldPressure(ramp, float(amplitude), float(pressures.mean()), error, response)

@@ -22,15 +22,10 @@ from numpy.typing import NDArray
 from refine.potentials.pair import PairCorrection
 from refine.refinement.problem import Problem, Sample, Target
 from refine.refinement.reweighting import effective_sample_size, mbar_weights
-from refine.sampling.frames import Frames, correlation_time
+from refine.sampling.averages import inefficiency
+from refine.sampling.frames import Frames
 
 Array = NDArray[np.float64]
-
-BLOCKS = 10
-"""Blocks of a sample for the errors of quantities that are not linear in the counts."""
-
-FEWEST_TIMES = 4.0
-"""Inefficiencies that a run is taken to hold at least: with fewer its error cannot be known."""
 
 
 def coefficient_counts(frames: Sequence[Frames], correction: PairCorrection, temperature: float) -> Array:
@@ -48,21 +43,16 @@ def coefficient_counts(frames: Sequence[Frames], correction: PairCorrection, tem
 def statistical_inefficiency(values: Array, replica: NDArray[np.integer]) -> Array:
     """How many successive frames are worth one independent frame: (n,), at least 1.
 
-    g = 2 tau / (1 - 2 tau / frames), tau the integrated correlation time (`sampling.frames.correlation_time`) averaged
-    over replicas; the denominator restores the variance that a mean over few correlation times takes out of its own
-    frames. Each point's g is at least halfway to the mean over all points: from one run a single tau is known to a half
-    only, and too small an error is the worse mistake. A run shorter than 8 tau counts as one of 8.
+    g of `sampling.averages`, for many points that weigh each other in a fit: each point's g is at least halfway to the
+    mean over all points. From one run a single g is known to a half only, and too small an error is the worse mistake.
 
     Args:
         values: (frames, n), frames of a replica in order of time.
         replica: (frames,) which replica a frame belongs to.
     """
-    series = [values[replica == index] for index in np.unique(replica)]
-    length = float(np.mean([len(s) for s in series]))
-    g = 2.0 * np.mean([correlation_time(s) for s in series if len(s) > 1], axis=0)
-    g = np.minimum(g, length / FEWEST_TIMES)
-    g = g / (1.0 - g / length)
-    return np.maximum(1.0, np.maximum(g, 0.5 * (g + g.mean())))
+    g = inefficiency(values, replica)
+    pooled: Array = np.maximum(g, 0.5 * (g + g.mean()))
+    return pooled
 
 
 @dataclass(frozen=True)

@@ -214,7 +214,9 @@ class State(_Record):
     atoms: int | dict[str, int] | None = None
     cell: tuple[Vector, Vector, Vector] | Vector | None = None
     pressure_GPa: Number = None
+    pressure_GPa_stderr: Number = None
     mean_temperature: Number = None
+    mean_temperature_stderr: Number = None
 
 
 class Summary(_Record):

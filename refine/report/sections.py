@@ -340,7 +340,7 @@ def state_cards(results: Results) -> str:
 def _state(state: State) -> str:
     entries = {"temperature": f"{state.temperature:g} K"}
     if state.mean_temperature is not None:
-        entries["mean of the run"] = f"{state.mean_temperature:.2f} K"
+        entries["mean of the run"] = f"{words.with_error(state.mean_temperature, state.mean_temperature_stderr)} K"
     if state.number_density is not None:
         entries["number density"] = f"{state.number_density:.6g} Å⁻³"
     if state.atoms is not None:
@@ -348,7 +348,7 @@ def _state(state: State) -> str:
     if state.cell is not None:
         entries["cell"] = _cell(state.cell)
     if state.pressure_GPa is not None:
-        entries["pressure"] = f"{words.number(state.pressure_GPa)} GPa"
+        entries["pressure"] = f"{words.with_error(state.pressure_GPa, state.pressure_GPa_stderr)} GPa"
     return f'<div class="card"><h3>State {escape(state.name)}</h3>{definitions(entries)}</div>'
 
 

@@ -38,8 +38,8 @@ import numpy as np
 from kernels.neighbors import NeighborList
 from refine.errors import SimulationError
 from refine.sampling import random_numbers
+from refine.sampling.averages import standard_error
 from refine.sampling.dynamics import Sampler, _begin, _Shape
-from refine.sampling.frames import standard_error
 from refine.sampling.state import MDState
 from refine.units import BOLTZMANN, PRESSURE_UNIT, TIME_UNIT
 

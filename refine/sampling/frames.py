@@ -1,4 +1,4 @@
-"""Sampled frames: what is kept of a trajectory, and the error of averages over correlated frames.
+"""Sampled frames: what is kept of a trajectory.
 
 A frame is reduced to its pair-distance counts and a few energies as soon as it is made; positions are kept only where
 a rule needs the base model's energies of stored frames under other parameters.
@@ -6,8 +6,7 @@ a rule needs the base model's energies of stored frames under other parameters.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -146,73 +145,3 @@ def by_replica(parts: Sequence[Frames]) -> Frames:
 
 def _with(frames: Frames, arrays: dict[str, Any]) -> Frames:
     return replace(frames, **arrays)
-
-
-def jackknife(counts: np.ndarray, statistic: Callable[[np.ndarray], float], blocks: int) -> float:
-    """Standard error of a statistic of mean counts (frames, ...), one of `blocks` successive blocks left out at a time.
-
-    Blocks should be longer than the correlation time. Source: B. Efron, The Jackknife, the Bootstrap and Other
-    Resampling Plans (SIAM, 1982), chapter 3.
-    """
-    parts = np.array_split(counts, blocks)
-    sums = [part.sum(axis=0, dtype=np.float64) for part in parts]
-    total = np.sum(sums, axis=0)
-    return spread([statistic((total - s) / (len(counts) - len(p))) for s, p in zip(sums, parts, strict=True)])
-
-
-def spread(left_out: Sequence[float]) -> float:
-    """Standard error from the values that leave out one block each."""
-    values = np.asarray(left_out)
-    return float(np.sqrt((len(values) - 1) * np.mean((values - values.mean()) ** 2)))
-
-
-def block_average(x: np.ndarray, blocks: int) -> np.ndarray:
-    """Means of `blocks` consecutive blocks of equal length: (frames, ...) -> (blocks, ...) float64.
-
-    Frames that do not fill the blocks are left out at the start, where a run is least equilibrated.
-    """
-    x = np.asarray(x)
-    if not 1 <= blocks <= len(x):
-        raise ValueError(f"cannot make {blocks} blocks of {len(x)} frames")
-    length = len(x) // blocks
-    kept = x[len(x) - blocks * length :]
-    return kept.reshape(blocks, length, *x.shape[1:]).mean(axis=1, dtype=np.float64)
-
-
-def correlation_time(x: np.ndarray) -> np.ndarray:
-    """Integrated correlation time in frames, 1/2 + sum_{t >= 1} rho(t), of each series x (frames, ...) -> (...).
-
-    The sum ends at the first window M >= 5 tau(M) (Sokal, Monte Carlo methods in statistical mechanics, 1997, section
-    3). An average of n frames has the variance var(x) 2 tau / n. Uncorrelated frames and constants give 1/2, which is
-    also the least value returned. An estimate needs about 50 tau frames to be trusted.
-    """
-    x = np.asarray(x, dtype=np.float64)
-    n = len(x)
-    if n < 2:
-        raise ValueError(f"a correlation time needs at least 2 frames; got {n}")
-    deviation = x - x.mean(axis=0)
-    spectrum = np.fft.rfft(deviation, n=2 * n, axis=0)
-    covariance = np.fft.irfft(np.abs(spectrum) ** 2, n=2 * n, axis=0)[:n] / n
-    variance = covariance[0]
-    varies = variance > np.finfo(np.float64).eps ** 2 * np.mean(x * x, axis=0) * n
-    rho = np.divide(covariance, variance, out=np.zeros_like(covariance), where=varies)
-    tau = np.cumsum(rho, axis=0) - 0.5
-    lag = np.arange(n).reshape(-1, *[1] * (x.ndim - 1))
-    window = np.argmax((lag >= 5 * tau) | (lag == n - 1), axis=0)
-    chosen = np.take_along_axis(tau, window[None], axis=0)[0]
-    return np.where(varies, np.maximum(chosen, 0.5), 0.5)
-
-
-def standard_error(x: np.ndarray) -> np.ndarray:
-    """Standard error of the mean over correlated frames: (frames, ...) -> (...).
-
-    From the scatter of block averages whose blocks are at least four times as long as the slowest correlation time
-    among the series (so that they are independent to a tenth), between 4 and 32 of them. With 4 blocks the error
-    itself is uncertain by 40 %: that happens when the run is shorter than 16 correlation times.
-    """
-    x = np.asarray(x, dtype=np.float64)
-    if len(x) < 4:
-        raise ValueError(f"a standard error needs at least 4 frames; got {len(x)}")
-    slowest = float(np.max(correlation_time(x)))
-    blocks = int(np.clip(len(x) // math.ceil(4 * slowest), 4, 32))
-    return block_average(x, blocks).std(axis=0, ddof=1) / math.sqrt(blocks)

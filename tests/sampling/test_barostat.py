@@ -11,9 +11,9 @@ import pytest
 from refine.errors import SimulationError
 from refine.potentials.classical import LennardJones
 from refine.potentials.forcefield import PairForceField
+from refine.sampling.averages import standard_error
 from refine.sampling.barostat import MOVE_EVERY, ConstantPressure, Volumes, joined
 from refine.sampling.dynamics import Sampler
-from refine.sampling.frames import standard_error
 from refine.sampling.structures import make_system, melt, random_packing
 from refine.sampling.thermostats import Langevin, VelocityVerlet
 from refine.units import BOLTZMANN, PRESSURE_UNIT

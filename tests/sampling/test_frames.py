@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from refine.sampling.frames import Frames, block_average, concatenate, correlation_time, standard_error
+from refine.sampling.frames import Frames, concatenate
 from refine.units import BOLTZMANN
 
 
@@ -103,40 +103,3 @@ def test_frames_refuse_arrays_that_do_not_belong_together() -> None:
         make_frames(np.zeros((2, 2, 4)))
     with pytest.raises(ValueError, match="energy"):
         Frames(np.zeros((2, 1, 4)), np.zeros(3), np.zeros(2), np.zeros(2), np.zeros(2), 5.0, (4,), 100.0)
-
-
-def test_block_average_drops_the_first_frames() -> None:
-    np.testing.assert_allclose(block_average(np.arange(7.0), 3), [1.5, 3.5, 5.5])
-    assert block_average(np.zeros((6, 2, 3)), 2).shape == (2, 2, 3)
-    with pytest.raises(ValueError, match="blocks"):
-        block_average(np.arange(3.0), 4)
-
-
-@pytest.mark.parametrize("phi", [0.0, 0.5, 0.9])
-def test_correlation_time_of_an_autoregressive_series(phi: float) -> None:
-    tau = correlation_time(ar1(phi, 20_000, 8, seed=2))
-    exact = 0.5 + phi / (1 - phi)
-    # Sokal's error of one estimate: tau sqrt(2 (2M + 1) / n) with M = 5 tau; 8 series, 4 sigma
-    assert abs(tau.mean() - exact) < 4 * exact * math.sqrt(2 * (10 * exact + 1) / 20_000 / 8)
-
-
-def test_correlation_time_of_a_constant_is_that_of_independent_frames() -> None:
-    assert correlation_time(np.full(50, 3.7)) == 0.5
-    assert correlation_time(np.full((50, 2), 1e8)).shape == (2,)
-    with pytest.raises(ValueError, match="at least 2"):
-        correlation_time(np.zeros(1))
-
-
-@pytest.mark.parametrize("phi", [0.0, 0.8])
-def test_standard_error_is_the_scatter_of_means(phi: float) -> None:
-    x = ar1(phi, 1000, 400, seed=3)
-    error = np.array([standard_error(column) for column in x.T])
-    actual = x.mean(axis=0).std()
-    # the scatter of 400 means is known to 3.5 %, and blocks of 4 tau miss at most a tenth of the variance
-    assert 0.85 < np.sqrt(np.mean(error**2)) / actual < 1.12
-
-
-def test_standard_error_needs_frames() -> None:
-    with pytest.raises(ValueError, match="at least 4"):
-        standard_error(np.zeros(3))
-    assert standard_error(np.zeros((8, 3))).shape == (3,)

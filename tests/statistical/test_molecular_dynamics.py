@@ -18,8 +18,9 @@ from scipy import stats
 
 from refine.potentials.classical import LennardJones
 from refine.potentials.forcefield import PairForceField
+from refine.sampling.averages import inefficiency, standard_error
 from refine.sampling.dynamics import Sampler
-from refine.sampling.frames import Frames, correlation_time, standard_error
+from refine.sampling.frames import Frames
 from refine.sampling.structures import System, make_system, random_packing
 from refine.sampling.thermostats import Langevin, NoseHoover, VelocityVerlet
 from refine.units import BOLTZMANN, PRESSURE_UNIT
@@ -86,7 +87,7 @@ def test_kinetic_energy_fluctuates_canonically(reference_state: tuple[str, Frame
     # the kinetic temperature of a finite timestep is off by O((omega dt)^2): 0.4 % is allowed on top
     assert abs(scaled.mean() - 1) < 4 * float(standard_error(scaled)) + 0.004
     squares = (scaled - scaled.mean()) ** 2 * dof / 2
-    independent = len(scaled) / (2 * float(correlation_time(squares)))
+    independent = len(scaled) / float(inefficiency(squares))
     assert abs(squares.mean() - 1) < 4 * math.sqrt(2 / independent)
     assert math.sqrt(2 / independent) < 0.2
 
