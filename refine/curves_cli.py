@@ -61,6 +61,10 @@ def convert(
         str | None,
         typer.Option(metavar="X,Y[,SIGMA]", help="Columns of the file, counted from 1.", show_default=False),
     ] = None,
+    abscissa: Annotated[
+        str,
+        typer.Option(help="What x is: points, left-edges or centres of bins; auto goes by the file's name."),
+    ] = "auto",
 ) -> None:
     """Convert a curve between S(Q), F(Q), i(Q), Q[S(Q)-1], g(r), G(r), D(r), T(r), J(r) and their normalisations."""
     from refine.data.checks import check_curve
@@ -94,6 +98,7 @@ def convert(
         window=window,
         q_range=None if transform else limits,
         columns=None if columns is None else _whole_numbers("--columns", columns),
+        abscissa=abscissa,
         check=False,
     )
     for doubt in check_curve(measured):

@@ -72,9 +72,17 @@ def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
             pair=data.pair,
             window=data.window,
             q_range=data.q_range,
+            abscissa=data.abscissa,
             name=data.name,
             check=False,  # the report says what check_curve doubts
         )
+        if not curve.in_q_space and curve.pair is None and curve.q_max is None:
+            raise InputError(
+                f"the Q range of the transform behind this {curve.quantity} is not known, and without it the model "
+                "would be compared unbroadened",
+                where=f"[[data]] {data.name}",
+                fix="give q_range = [Q_min, Q_max]",
+            )
         curve = replace(curve, sigma=_errors(data, curve))
         model = ForwardModel(curve, box)
         explicit = "score_r" in data.model_fields_set

@@ -25,6 +25,7 @@ name = "gr"
 file = "gr.csv"
 quantity = "g(r)"
 radiation = "neutron"
+q_range = [0.0, 40.0]
 fit_r = [2.5, 7.5]
 score_r = [3.0, 7.0]
 role = "score"

@@ -176,3 +176,34 @@ def test_the_digest_follows_the_new_keys(make):
         "refinement.method='rmc'",
     ):
         assert make(override).digest() != plain
+
+
+TOTAL = """
+[[data]]
+name = "total"
+file = "dr.csv"
+state = "cold"
+quantity = "D(r)"
+radiation = "neutron"
+role = "score"
+score_r = [3.0, 7.0]
+"""
+
+
+def test_a_total_in_r_needs_the_q_range_behind_it(make: Callable[..., Study], tmp_path: Path) -> None:
+    """Of the study, or of the file's header; a prediction has none to know."""
+    r = 0.05 * np.arange(1, 200)
+    rows = "".join(f"{x} {np.sin(2 * x) * np.exp(-0.3 * x)}\n" for x in r)
+    (tmp_path / "sq.csv").write_text("\n".join(f"{q},1.0" for q in 0.1 * np.arange(1, 119)))
+    study, curve = tmp_path / "study.toml", tmp_path / "dr.csv"
+    study.write_text(STUDY.replace("[model]\n", TOTAL + "[model]\n"))
+    curve.write_text(rows)
+    with pytest.raises(
+        InputError, match=r"\[\[data\]\] total: the Q range .* is not known.*q_range = \[Q_min, Q_max\]"
+    ):
+        Study.from_toml(study)
+    assert Study.from_toml(study, ["data.2.q_range=[0.5, 18.0]"]).datasets[2].measurement.curve.q_max == 18.0
+    curve.write_text("# Qmin=0.5 Qmax=20.0\n" + rows)
+    assert Study.from_toml(study).datasets[2].measurement.curve.q_max == 20.0
+    study.write_text(study.read_text().replace('file = "dr.csv"\n', "").replace('role = "score"', 'role = "predict"'))
+    assert Study.from_toml(study).predictions[0].measurement.curve.q_max is None

@@ -32,7 +32,7 @@ temperature = 85.0
 name = "gr"
 file = "gr.csv"
 quantity = "g(r)"
-radiation = "neutron"
+pair = ["Ar", "Ar"]
 score_r = [3.0, 5.0]
 fit_r = [2.5, 5.5]
 [model]

@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from refine.config.explain import input_error, shown
 from refine.config.toml import override, parse_toml, read_text, to_toml
 from refine.config.values import (
+    Abscissa,
     ByPair,
     Charges,
     Counts,
@@ -211,7 +212,15 @@ class Data(Table):
     )
     score_r: Range = Field((1.0, 10.0), description="Range in Å over which R_chi of T(r) is taken, cut to the box.")
     q_range: Range | None = Field(
-        None, description="Q range in 1/Å of the measurement, or of the transform behind r-space data."
+        None,
+        description="Q range in 1/Å of the measurement, or of the transform behind r-space data; of these a total "
+        "needs it unless the file's header has it.",
+    )
+    abscissa: Abscissa = Field(
+        "auto",
+        description="What the first column of the file is: `points`, or `left-edges` or `centres` of the bins that y "
+        "is averaged over; left edges are shifted to the centres. `auto`: left edges in Gudrun's .mint01 .mdcs01 "
+        ".dcs01 .int01, points elsewhere.",
     )
     window: Window = Field("none", description="Window of the transform to r, applied to model and measurement alike.")
     sigma: Sigma = Field(
@@ -247,7 +256,7 @@ class Data(Table):
             if self.file is None:
                 raise refusal("missing key 'file'; or role = \"predict\", for a curve that was not measured")
             return self
-        for key in ("file", "fit_q", "fit_r", "sigma", "weight", "free_scale", "free_background"):
+        for key in ("file", "fit_q", "fit_r", "sigma", "weight", "free_scale", "free_background", "abscissa"):
             if getattr(self, key) != type(self).model_fields[key].default:
                 raise refusal(f'role = "predict" takes no {key!r}; there is no measurement')
         if self.q_range is None and self.quantity not in ("g(r)", "G(r)", "D(r)", "T(r)", "J(r)"):

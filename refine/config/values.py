@@ -270,3 +270,4 @@ Quantity = Literal["S(Q)", "F(Q)", "i(Q)", "Q[S(Q)-1]", "g(r)", "G(r)", "D(r)", 
 Normalisation = Literal["faber-ziman", "keen", "<f^2>"]
 Radiation = Literal["neutron", "xray"]
 Window = Literal["none", "lorch"]
+Abscissa = Literal["auto", "points", "left-edges", "centres"]

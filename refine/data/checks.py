@@ -41,6 +41,9 @@ _SHORTEST_HYDROGEN_BOND = 0.55
 """Å."""
 _HIGHEST_FIRST_PEAK = 12.0
 """1/Å; a strongest peak of S(Q) beyond would be a distance of half an ångström."""
+USUAL_Q_MAX = 20.0
+"""1/Å, of a transform whose range is not known, to say what that means."""
+
 _LARGEST_NOISE = 0.1
 """A near value with a larger standard error (thin gases, noisy data) says nothing."""
 _NULL_SCATTERING = 0.05
@@ -62,8 +65,25 @@ def check_curve(curve: Curve) -> list[str]:
         _refuse_nanometres(curve)
         warnings = _check_high_q_limit(curve)
     else:
-        warnings = _check_high_r_limit(curve)
+        warnings = _check_high_r_limit(curve) + _unknown_q_range(curve)
     return _doubtful_sigma(curve) + warnings + _check_scale(curve)
+
+
+def _unknown_q_range(curve: Curve) -> list[str]:
+    """Says of a partial without a Q range what that may cost: the curve cut at `USUAL_Q_MAX`, against itself."""
+    if curve.q_max is not None or curve.pair is None or curve.number_density is None:
+        return []
+    r = curve.x
+    total = _canonical(curve) + 4.0 * math.pi * curve.number_density * r
+    d = total - 4.0 * math.pi * curve.number_density * r
+    q = np.linspace(0.0, USUAL_Q_MAX, 400)
+    sines = np.sin(np.outer(q, r))
+    cut = (2.0 / math.pi) * np.trapezoid(sines.T * np.trapezoid(sines * d, r, axis=1), q, axis=1)
+    change = float(np.sqrt(np.mean((cut - d) ** 2) / np.mean(total**2)))
+    return [
+        f"{curve.label}: the Q range of the transform behind it is not known, and the model is compared without one; "
+        f"had it ended at {USUAL_Q_MAX:g} 1/Å, the model would differ by an R_chi of about {change:.3f}: give q_range"
+    ]
 
 
 def _doubtful_sigma(curve: Curve) -> list[str]:

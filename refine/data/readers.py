@@ -3,8 +3,13 @@
 Accepted is any text file of two columns x, y, of three, x, y, sigma, or of four, x, y, sigma_x, sigma_y (the .gr files
 of PDFgetN and PDFgui), separated by blanks, tabs, commas, semicolons or bars: plain columns, CSV, and .sq .fq .gr
 .int01 .mint01 as PDFgetX3, Gudrun and others write them. Comments begin with # ! ; % ' " or //; text above the first
-row of numbers is header; `key = value` and `key: value` there are kept (`Curve.header`). Numbers may have Fortran's D
+row of numbers is header, and so is all above a line `##### start data`, where there is one (PDFgetX2, PDFgetX3,
+PDFgetN, PDFgui, Mantid); `key = value` and `key: value` there are kept (`Curve.header`). Numbers may have Fortran's D
 exponent. Everything else is refused with the number of the line: nothing is skipped, sorted, averaged or guessed.
+
+The first column of Gudrun's files (`LEFT_EDGES`) holds the left edges of bins, which are shifted to their centres:
+Gudrun merges its data into bins and writes their boundaries (A. K. Soper, GudrunN and GudrunX, Rutherford Appleton
+Laboratory technical report RAL-TR-2011-013 (2011)); EPSR's .t01 and .u01 have the centres of the same bins.
 """
 
 from __future__ import annotations
@@ -34,6 +39,12 @@ MAX_HEADER_LINES = 1000
 MAX_HEADER_WIDTH = 400
 MAX_COLUMNS = 64
 
+ABSCISSAE = ("auto", "points", "left-edges", "centres")
+"""What x can be: points; left edges or centres of bins that y is the mean over; "auto" goes by the file's name."""
+
+LEFT_EDGES = (".mint01", ".mdcs01", ".dcs01", ".int01")
+"""Endings of files whose x are left edges of bins: those of GudrunN and GudrunX."""
+
 _COMMENT = ("#", "!", ";", "%", "'", '"', "//")
 _SEPARATOR = re.compile(r"\s*[,;|]\s*|\s+")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?")
@@ -44,6 +55,9 @@ _INVERSE_NANOMETRE = re.compile(r"\bnm[\s$^{(]*[-−–]\s*1|\b1\s*/\s*nm\b|\bpe
 _INVERSE_ANGSTROM = re.compile(r"(?:Å|angstrom|AA|\bA)[\s$^{(]*[-−–]\s*1|1\s*/\s*(?:Å|A\b)|Å⁻¹", re.IGNORECASE)
 _ELSEWHERE = re.compile(r"[\w ]*(?:file|path|wavelength)", re.IGNORECASE)
 _NANOMETRE = re.compile(r"\br\s*[\[(/]\s*nm\b", re.IGNORECASE)
+_START_OF_DATA = re.compile(r"\s*#+\s*start\s+data\s*", re.IGNORECASE)
+_LIMIT = r"(?<![A-Za-z0-9_])q_?{}\s*[=:]\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?)"
+_Q_LIMITS = tuple(re.compile(_LIMIT.format(end), re.IGNORECASE) for end in ("min", "max"))
 _FUNCTION_LABEL = re.compile(r"(?:[SFiITJDG]|g)\w*\([QqRr]\).*")
 
 
@@ -84,6 +98,7 @@ def read_curve(
     window: str = "none",
     q_range: tuple[float, float] | None = None,
     columns: Sequence[int] | None = None,
+    abscissa: str = "auto",
     name: str | None = None,
     check: bool = True,
 ) -> Curve:
@@ -93,8 +108,9 @@ def read_curve(
         path: the file.
         quantity, normalisation, radiation, number_density, composition, isotopes, charges, pair, window: see `Curve`.
         q_range: (q_min, q_max) in 1/Å. A curve in Q is cut to it; of a curve in r it is the range of the transform that
-            made it. Where None, qmin and qmax of the file's header are taken for a curve in r.
+            made it. Where None, Qmin and Qmax of the file's header are taken for a curve in r (`_header_q_range`).
         columns: which columns, counted from 1, are x, y[, sigma]; needed where the file has others beside them.
+        abscissa: what the first column is, one of `ABSCISSAE`; left edges are shifted to the centres of their bins.
         name: what messages and reports call the curve; the file's name when None.
         check: compare the numbers with the declaration (`check_curve`); doubts are issued as `CurveWarning`. With False
             the caller does so.
@@ -109,7 +125,8 @@ def read_curve(
     _refuse_nanometre_header(table, in_q, str(file))
     _refuse_contradicting_header(table, quantity, radiation if pair is None else None, str(file))
     x, y, sigma = _columns(table, columns, file)
-    limits = (None, None) if in_q else (q_range or _header_q_range(table))
+    x = _at_points(x, abscissa, file)
+    limits = (None, None) if in_q else (q_range or _header_q_range(table, str(file)))
     curve = Curve(
         x=x,
         y=y,
@@ -150,9 +167,14 @@ def read_table(path: str | Path) -> Table:
     numbers: list[int] = []
     last_text: tuple[int, list[str]] | None = None
     label_line = ""
-    for number, raw in enumerate(_lines(file), start=1):
+    lines = _lines(file)
+    data_begin = next((k for k, line in enumerate(lines) if _START_OF_DATA.fullmatch(line)), 0)
+    for number, raw in enumerate(lines, start=1):
         line = raw.strip()
         if not line:
+            continue
+        if number <= data_begin:  # tables of a header have rows of numbers too
+            comments.append(line[:MAX_HEADER_WIDTH].lstrip("#!;%'\"/ \t"))
             continue
         at = f"{where}, line {number}"
         if line.startswith(_COMMENT):
@@ -312,6 +334,20 @@ def _columns(table: Table, columns: Sequence[int] | None, file: Path) -> tuple[A
     return picked[0], picked[1], sigma
 
 
+def _at_points(x: Array, abscissa: str, file: Path) -> Array:
+    """Where y is known: x itself, or the centres of the bins whose left edges x are.
+
+    A bin ends where the next one begins; the last one is as wide as the one before.
+    """
+    if abscissa not in ABSCISSAE:
+        raise InputError(f"unknown abscissa {abscissa!r}", where=str(file), fix=f"use one of {', '.join(ABSCISSAE)}")
+    edges = abscissa == "left-edges" or (abscissa == "auto" and file.suffix.lower() in LEFT_EDGES)
+    if not edges or len(x) < 2:
+        return x
+    widths = np.diff(x)
+    return x + 0.5 * np.append(widths, widths[-1])
+
+
 def _default_columns(table: Table, file: Path) -> Sequence[int]:
     width, labels = table.values.shape[1], table.labels
     if width == 2:
@@ -380,11 +416,32 @@ def _is_fq(table: Table, where: str) -> bool:
     return where.lower().endswith(".fq") or bool(table.labels and table.labels[-1].startswith("F"))
 
 
-def _header_q_range(table: Table) -> tuple[float | None, float | None]:
-    """qmin and qmax of the transform, as PDFgetX3 and PDFgui write them."""
+def _header_q_range(table: Table, where: str) -> tuple[float | None, float | None]:
+    """Qmin and Qmax (1/Å) of the transform that made a curve in r, as the header states them, else None.
 
-    def number(key: str) -> float | None:
-        match = _NUMBER.match(table.header.get(key, ""))
-        return float(match[0].translate(str.maketrans("dD", "ee"))) if match else None
+    Written as `qmin = ` and `qmax = ` by PDFgetX3, xPDFsuite, PDFgui and GSAS-II, each on a line of its own; in one
+    line by PDFgetN (`## Damp  Qmin=0.30  Qmax=20.0`), PDFgetX2 (`## S(q)  qmin=1.0  qmax=40.0`) and Mantid's SavePDFGui
+    (`#Comment: neutron, Qmin=0.3, Qmax=20.0`). A range of blending or of an instrument (blendQmax, qmaxinst) is none.
 
-    return number("qmin"), number("qmax")
+    Raises:
+        InputError: there are two ranges that differ.
+    """
+    single: tuple[list[float], list[float]] = ([], [])
+    ranges: list[tuple[float, float]] = []
+    for comment in table.comments:
+        matches = [pattern.search(comment) for pattern in _Q_LIMITS]
+        numbers = [float(match[1].translate(str.maketrans("dD", "ee"))) if match else None for match in matches]
+        if numbers[0] is not None and numbers[1] is not None:
+            ranges.append((numbers[0], numbers[1]))
+        else:
+            for values, number in zip(single, numbers, strict=True):
+                values += [] if number is None else [number]
+    ranges = list(dict.fromkeys(ranges))
+    if not ranges and single[0] and single[1]:
+        ranges = list(dict.fromkeys((low, high) for low in single[0] for high in single[1]))
+    if len(ranges) > 1:
+        stated = " and ".join(f"{low:g} to {high:g}" for low, high in ranges[:3])
+        raise InputError(f"the header names several Q ranges, {stated} 1/Å", where=where, fix="give q_range")
+    if ranges:
+        return ranges[0]
+    return (single[0][0] if single[0] else None), (single[1][0] if single[1] else None)

@@ -180,7 +180,7 @@ def test_null_scattering_mixture_is_not_judged_by_its_scale(liquid: MakeCurve) -
 
 def test_partials_and_xrays(liquid: MakeCurve) -> None:
     partial = liquid("g(r)", "faber-ziman", pair=("Ar", "Ar"), radiation=None)
-    assert check_curve(partial) == []
+    assert check_curve(replace(partial, q_min=0.0, q_max=20.0)) == []
     with pytest.raises(InputError, match=r'declare quantity = "T\(r\)"'):
         check_curve(replace(liquid("T(r)", "faber-ziman", pair=("Ar", "Ar"), radiation=None), quantity="J(r)"))
     xray = liquid("S(Q)", "faber-ziman", radiation="xray", isotopes={})
@@ -190,6 +190,20 @@ def test_partials_and_xrays(liquid: MakeCurve) -> None:
     assert check_curve(electrons) == []
     with pytest.raises(InputError, match='normalisation = "keen"'):
         check_curve(replace(electrons, normalisation="faber-ziman"))
+
+
+def test_a_partial_without_a_q_range_is_told_what_that_may_cost() -> None:
+    """Against the convolution of D(r) with the kernel of the cut, sin(20 x)/(pi x), of a bond 0.05 Å wide."""
+    r, rho = 0.01 * np.arange(1, 1201), 0.05
+    g = 1.0 / (1.0 + np.exp(-(r - 2.5) / 0.1)) + 8.0 * np.exp(-((r - 1.6) ** 2) / (2 * 0.05**2))
+    curve = Curve(x=r, y=g, quantity="g(r)", pair=("O", "Si"), radiation=None, number_density=rho, name="bond")
+    d = 4 * np.pi * rho * r * (g - 1)
+    kernel = (np.sinc(20 * (r[:, None] - r) / np.pi) - np.sinc(20 * (r[:, None] + r) / np.pi)) * 20 / np.pi
+    change = np.sqrt(np.mean((0.01 * kernel @ d - d) ** 2) / np.mean((4 * np.pi * rho * r * g) ** 2))
+    (warning,) = check_curve(curve)
+    assert "Q range of the transform behind it is not known" in warning
+    assert float(warning.split("about ")[1].split(":")[0]) == pytest.approx(change, abs=0.002)
+    assert change > 0.05
 
 
 def test_zero_errors_are_pointed_out(liquid: MakeCurve) -> None:

@@ -144,6 +144,73 @@ def test_gudrun(write: Write) -> None:
     np.testing.assert_allclose(curve.y, np.array(X) / 10)
 
 
+UNEVEN = (0.1, 0.15, 0.25, 0.45, 0.75, 1.15)
+"""1/Å, edges of bins; a file has all but the last."""
+
+
+@pytest.mark.parametrize(
+    ("name", "abscissa", "shifted"),
+    [
+        ("a.mint01", "auto", True),
+        ("a.MDCS01", "auto", True),
+        ("a.dcs01", "auto", True),
+        ("a.int01", "auto", True),
+        ("a.t01", "auto", False),  # EPSR has taken the centres already
+        ("a.u01", "auto", False),
+        ("a.dat", "auto", False),
+        ("a.dat", "left-edges", True),
+        ("a.mint01", "points", False),
+        ("a.mint01", "centres", False),
+    ],
+)
+def test_left_edges_become_centres(write: Write, name: str, abscissa: str, shifted: bool) -> None:
+    """Of bins of any width; the last is taken as wide as the one before, which the file does not say otherwise."""
+    edges = np.array(UNEVEN)
+    rows = "".join(f"{q} {0.01 * k} 0.1\n" for k, q in enumerate(edges[:-1]))
+    curve = read(write(rows, name), quantity="F(Q)", abscissa=abscissa)
+    centres = np.append(0.5 * (edges[1:-1] + edges[:-2]), edges[-2] + 0.5 * (edges[-2] - edges[-3]))
+    np.testing.assert_allclose(curve.x, centres if shifted else edges[:-1])
+    np.testing.assert_allclose(curve.y, 0.01 * np.arange(5))
+
+
+def test_an_unknown_abscissa_is_refused(write: Write) -> None:
+    with pytest.raises(InputError, match=r"unknown abscissa 'edges'.*left-edges"):
+        read(write(ROWS), abscissa="edges")
+
+
+START = "##### start data\n#S 1 - PDF\n#L r G(r) dr dG(r)\n"
+HEADERS = {
+    "PDFgetX3": "version = pdfgetx3-2.1.1\nqmaxinst = 25.0\nqmin = 0.3\nqmax = 20.0\n#### start data\n#L r G(r)\n",
+    "xPDFsuite": "# xPDFsuite Configuration #\n[PDF]\nwavelength = 0.1\nqmin = 0.3\nqmax = 20.0\nqmaxinst = 30\n"
+    + START,
+    "GSAS-II": "[DEFAULT]\n\nversion = GSAS-II-v5000\nmode = neutron\nqmaxinst = 30.0\nqmin = 0.3\nqmax = 20.0\n"
+    + START,
+    "PDFgetN": "##### Banks=2  deltaQ=0.01\nbank angle blendQmin blendQmax (0.0 no info)\n  1  90.0  1.62  29.42\n"
+    "  2 -90.0 1.62 29.42\n## Damp     Qmin=0.30     Qmax=20.0     startDampQ=20.0    QAveMin=0.6\n" + START,
+    "PDFgetX2": "##### Data&Background\ndet#  used  xcol detcol xmin  xmax\n  0    1    0    1   0.0   35.0\n"
+    "## S(q)  qmin=0.300000    qmax=20.000000    qgrid=0.000000\n" + START,
+    "Mantid": "#Comment: neutron, Qmin=0.3, Qmax=20.0, Qdamp=0.0176, Qbroad=0.0191\n" + START,
+}
+
+
+@pytest.mark.parametrize("program", HEADERS)
+def test_the_q_range_of_a_transform_is_in_its_header(write: Write, program: str) -> None:
+    """Numbers of banks and detectors above the start of the data are no data."""
+    curve = read(write(HEADERS[program] + ROWS, "x.gr"), quantity="G(r)", radiation=None, pair=("Ni", "Ni"))
+    assert (curve.q_min, curve.q_max) == (0.3, 20.0)
+    assert len(curve.x) == len(X)
+    curve = read(write(HEADERS[program] + ROWS, "x.gr"), quantity="G(r)", q_range=(1.0, 25.0))
+    assert (curve.q_min, curve.q_max) == (1.0, 25.0)
+
+
+def test_headers_without_or_with_two_q_ranges(write: Write) -> None:
+    plain = read(write("# startQmin=1.0 blendQmax=3.0\n" + ROWS), quantity="G(r)")
+    assert (plain.q_min, plain.q_max) == (None, None)
+    two = "# Qmin=0.3 Qmax=20\n# Qmin=0.3 Qmax=25\n"
+    with pytest.raises(InputError, match=r"several Q ranges, 0.3 to 20 and 0.3 to 25 1/Å.*q_range"):
+        read(write(two + ROWS), quantity="G(r)")
+
+
 def test_four_columns_of_a_gr_file(write: Write) -> None:
     rows = "".join(f"{x} {y} 0.0 0.0{i + 1}\n" for i, (x, y) in enumerate(zip(X, Y, strict=True)))
     curve = read(write("#L r G(r) d_r d_Gr\n" + rows, "ni.gr"), quantity="G(r)")
