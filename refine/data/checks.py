@@ -5,7 +5,10 @@ Some numbers are known of every total or partial pair distribution function, wha
 - far: S(Q) -> 1 and i(Q) -> 0 at high Q, g(r) -> 1 at large r;
 - near: g(r) = 0 below the shortest distance, so that D(r) = -4πρ k r there. "near" is 1 - g(r) averaged over small r,
   for a curve in Q after a transform with the Lorch window: 1 if scale, normalisation and density are right;
-- floor: the coherent intensity is not negative, so that i(Q) >= -<f^2> (in units of <f>^2 where it is normalised).
+- floor: the coherent intensity is not negative, so that i(Q) >= -<f^2> (in units of <f>^2 where it is normalised);
+- self: an intensity that follows <f^2> at high Q has not had the scattering of the single atoms taken off;
+- depths: g(r) >= 0, so that its peaks do not stand between troughs; this tells F(Q) from Q[S(Q)-1], two things that go
+  by the first name.
 
 They are computed for the curve as declared and as the things that it may be mistaken for. Where the declaration fails
 clearly and another one fits, the curve is refused with the other's name; where it merely looks odd, a warning gives the
@@ -17,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +37,28 @@ FITTING = (0.8, 1.25)
 """A near or far value inside is as good as absolute scales get; outside it is doubted."""
 IMPOSSIBLE = (0.5, 2.0)
 """Outside, the declaration is refused if another one fits."""
+
+SELF_FROM, SELF_FALL, SELF_SCATTER, MOST_ATOMS = 8.0, 1.5, 0.12, 60
+"""Self scattering is looked for in curves that reach this Q (1/Å), over whose last half <f^2> falls by this factor; the
+ratio to it scatters, and differs from a number of atoms, by less than this share; and this is the largest molecule."""
+
+LEAST_FLOOR = 0.3
+"""Of -<b^2>: i(Q) of a condensed sample at low Q is at least so low, [1 - S(0)] <b>^2/<b^2>."""
+
+LIGHT_FLOOR = 1.5
+"""Times -<b^2>: data of light hydrogen, whose inelasticity is the largest, stay above."""
+
+TROUGH, TROUGH_SHARE, CLEAN_SHARE = 1.0, 0.2, 0.16
+"""How far g(r) falls below 0, and T(r) as a share of its highest peak, in a reading with a factor of Q too many; and
+how far T(r) may fall in one that is right. Right ones (argon, silica, GeO2, heavy water, amorphous silicon, synthetic
+liquids and networks cut at 0.3 to 1.25 1/Å) have 0.15 and less, wrong ones 0.23 to 0.43."""
+
+SMEARED, RAISED = 0.9, 0.2
+"""In a reading with a factor of Q too few D(r) falls below zero by this share of its highest peak or more, or g(r) does
+not fall to this number anywhere."""
+
+DEPTHS_TO = 8.0
+"""Å."""
 
 _SHORTEST_BOND = 0.9
 """Å; no two atoms are closer, hydrogen aside."""
@@ -62,8 +87,12 @@ def check_curve(curve: Curve) -> list[str]:
         InputError: the numbers contradict the declaration beyond doubt; says which declaration fits.
     """
     if curve.in_q_space:
-        _refuse_nanometres(curve)
+        _refuse_other_abscissa(curve)
+        _refuse_self_scattering(curve)
+        _refuse_square_femtometres(curve)
+        _refuse_missing_deuterium(curve)
         warnings = _check_high_q_limit(curve)
+        _refuse_factor_of_q(curve)
     else:
         warnings = _check_high_r_limit(curve) + _unknown_q_range(curve)
     return _doubtful_sigma(curve) + warnings + _check_scale(curve)
@@ -101,7 +130,8 @@ def _doubtful_sigma(curve: Curve) -> list[str]:
 # --- limits that need neither density nor composition -----------------------------------------------------------------
 
 
-def _refuse_nanometres(curve: Curve) -> None:
+def _refuse_other_abscissa(curve: Curve) -> None:
+    """Q in 1/nm, or an angle in place of Q: no structure of atoms has its strongest peak there."""
     distinct = _canonical(curve)
     smooth = uniform_filter1d(distinct, size=max(1, len(distinct) // 100))
     peak = int(np.argmax(smooth))
@@ -109,10 +139,147 @@ def _refuse_nanometres(curve: Curve) -> None:
     if curve.x[0] < 10.0 and curve.x[peak] > _HIGHEST_FIRST_PEAK and smooth[peak] > 6.0 * noise:
         raise InputError(
             f"the strongest peak lies at Q = {curve.x[peak]:.3g}, which in 1/Å would be a distance of about "
-            f"{2 * math.pi / curve.x[peak]:.2f} Å: Q seems to be in 1/nm",
+            f"{2 * math.pi / curve.x[peak]:.2f} Å: Q seems to be in 1/nm, or to be the angle 2θ in degrees",
             where=curve.label,
-            fix="divide the Q column by 10",
+            fix="divide the Q column by 10 if it is in 1/nm; of an angle give Q = 4π sin(θ)/λ",
         )
+
+
+def _refuse_self_scattering(curve: Curve) -> None:
+    """An intensity that follows <f^2> or <b^2> at high Q still has the scattering of each atom by itself in it."""
+    if curve.pair is not None or curve.radiation is None or not curve.composition:
+        return
+    tail = curve.x >= 0.5 * curve.x[-1]
+    q, y = curve.x[tail], curve.y[tail]
+    if len(q) < 5 or q[-1] < SELF_FROM:
+        return
+    alone = mean_square_amplitude(curve.fractions, _amplitudes(curve, q))
+    if curve.radiation == "neutron":
+        if curve.normalisation != "keen":
+            return  # a constant: S(Q), which tends to one, and an intensity in any unit look alike
+        limit, ripple, amplitude = _settled(curve, 0.7)
+        atoms = limit / (BARN_PER_FM2 * float(alone[0]))
+        follows = math.isfinite(limit) and abs(limit) > 2.0 * max(ripple, 0.03 * amplitude)
+    else:
+        ratio = y / alone
+        atoms = float(ratio.mean())
+        follows = float(ratio.std()) < SELF_SCATTER * abs(atoms) and alone[0] > SELF_FALL * alone[-1]
+    nearest = max(1, round(atoms))
+    if not follows or abs(atoms / nearest - 1.0) > SELF_SCATTER or nearest > MOST_ATOMS:
+        return
+    mean = "<f^2>" if curve.radiation == "xray" else "<b^2>"
+    per = "atom" if nearest == 1 else f"unit of {nearest} atoms, such as a molecule,"
+    times = "" if nearest == 1 else f"{nearest} times "
+    raise InputError(
+        f"at high Q the curve follows {times}{mean} (mean ratio {atoms:.2f} from {q[0]:.3g} 1/Å on): it is the whole "
+        f"intensity, self + distinct scattering, per {per} and not {curve.quantity}, which has the distinct part only",
+        where=curve.label,
+        fix=f"subtract {times}{mean} at each Q"
+        + ("" if nearest == 1 else f", divide by {nearest}")
+        + ', and declare quantity = "F(Q)", normalisation = "keen"',
+    )
+
+
+def _refuse_square_femtometres(curve: Curve) -> None:
+    """i(Q) in fm^2 where barn is declared: 100 times the number, and below the least that is possible, -<b^2>."""
+    if curve.normalisation != "keen" or curve.radiation != "neutron":
+        return
+    floor = _floor_of_q_curve(curve)
+    if floor is None or floor < IMPOSSIBLE[1]:
+        return
+    least = floor / 100.0
+    if not LEAST_FLOOR <= least <= FITTING[1]:
+        return
+    raise InputError(
+        f"{curve.quantity} at low Q is {floor:.0f} times the lowest value possible in barn, and {least:.2f} times that "
+        "in fm^2 (1 barn = 100 fm^2): the curve is in fm^2",
+        where=curve.label,
+        fix="divide the y column (and its errors) by 100",
+    )
+
+
+def _refuse_missing_deuterium(curve: Curve) -> None:
+    """Neutrons of a deuterated sample declared with natural hydrogen."""
+    if curve.radiation != "neutron" or "H" not in curve.species or "H" in curve.isotopes or curve.pair is not None:
+        return
+    if curve.number_density is None or curve.normalisation != "keen":
+        return
+    heavy = replace(curve, isotopes={**curve.isotopes, "H": 2})
+    declared, other = _scale_values(curve), _scale_values(heavy)
+    excess = declared.get("floor", 1.0)
+    if excess > LIGHT_FLOOR and "near" in other and _within(FITTING, other):
+        raise InputError(
+            f"as {curve.quantity} of natural hydrogen i(Q) at low Q is {excess:.1f} times the lowest value possible; "
+            f"with deuterium {_words(heavy, other)}",
+            where=curve.label,
+            fix="declare isotopes = { H = 2 }",
+        )
+
+
+def _refuse_factor_of_q(curve: Curve) -> None:
+    """F(Q) and Q[S(Q)-1] taken for each other: what programs of the PDF community call F(Q) is Q[S(Q)-1].
+
+    A reading with a factor of Q too many makes of every peak of g(r) a peak between two troughs far below zero; one
+    with a factor too few smears them out, and D(r) becomes as negative as it is positive. Both need that all pairs
+    scatter with one sign.
+    """
+    if curve.number_density is None or not _scatters_with_one_sign(curve):
+        return
+    product = curve.quantity == "Q[S(Q)-1]"
+    other = replace(curve, quantity="F(Q)" if product else "Q[S(Q)-1]", y=curve.y - (curve.quantity == "S(Q)"))
+    here, there = _depths(curve), _depths(other)
+    if there.share < -CLEAN_SHARE:
+        return
+    if not product and here.g < -TROUGH and here.share < -TROUGH_SHARE:
+        what = f"g(r) falls to {here.g:.1f}, where nothing below 0 is possible; as Q[S(Q)-1] to {there.g:.2f}"
+    elif product and here.smeared > SMEARED:
+        what = f"D(r) falls below zero by {here.smeared:.2f} of its highest peak; as F(Q) by {there.smeared:.2f} of it"
+    elif product and here.g > RAISED:
+        what = f"g(r) falls nowhere below {here.g:.2f}; as F(Q) it falls to {there.g:.2f}"
+    else:
+        return
+    raise InputError(
+        f"as {curve.quantity} {what}: the columns are {other.quantity}",
+        where=curve.label,
+        fix=f'declare quantity = "{other.quantity}"',
+    )
+
+
+def _scatters_with_one_sign(curve: Curve) -> bool:
+    """Whether no pair's weight is negative: else g(r) of the total may be."""
+    if curve.pair is not None or curve.radiation == "xray":
+        return True
+    return bool(curve.composition) and bool((_amplitudes(curve, curve.x[:1]) > 0.0).all())
+
+
+@dataclass(frozen=True)
+class _Depths:
+    """Beyond the shortest bond: lowest g(r), lowest T(r) as a share of the highest, and -D(r) likewise."""
+
+    g: float
+    share: float
+    smeared: float
+
+
+def _depths(curve: Curve) -> _Depths:
+    """Of a curve in Q.
+
+    With the Lorch window, the mean at high Q taken away, and the first values continued to Q = 0.
+    """
+    assert curve.number_density is not None
+    q, factor = curve.x, curve.distinct_factor(curve.x)
+    distinct = _canonical(curve) / np.where(factor == 0.0, 1.0, factor)
+    distinct = distinct - distinct[_tail(curve, 0.7)].mean()
+    r = np.arange(_forbidden_below(curve), DEPTHS_TO, 0.25 / q[-1] if q[-1] > 5.0 else 0.05)
+    steps = np.gradient(q)
+    steps[[0, -1]] *= 0.5
+    below = np.linspace(0.0, q[0], 20)
+    gap = np.trapezoid(np.sin(np.outer(r, below)) * below, below) * distinct[:3].mean()
+    d = (2.0 / math.pi) * (np.sin(np.outer(r, q)) @ (q * np.sinc(q / q[-1]) * steps * distinct) + gap)
+    uniform = 4.0 * math.pi * curve.number_density * r
+    total = d + uniform
+    smeared = float(-d.min() / d.max()) if d.max() > 0.0 else math.inf
+    return _Depths(float((total / uniform).min()), float(total.min() / total.max()), smeared)
 
 
 def _check_high_q_limit(curve: Curve) -> list[str]:
@@ -135,7 +302,7 @@ def _check_high_q_limit(curve: Curve) -> list[str]:
             fix='declare quantity = "S(Q)" and normalisation = "faber-ziman"',
         )
     if abs(limit - expected) > max(0.5 * ripple, 0.03 * amplitude):
-        return [f"{curve.label}: {seen}, but {expected:g} is expected{_self_scattering_hint(curve, limit)}"]
+        return [f"{curve.label}: {seen}, but {expected:g} is expected"]
     return []
 
 
@@ -172,16 +339,6 @@ def _settled(curve: Curve, start: float) -> tuple[float, float, float]:
     if tail.sum() < 3 or still_in_motion or ripple > 0.3 * amplitude or curve.y[highest] - limit < 3.0 * ripple:
         return math.nan, ripple, amplitude
     return limit, ripple, amplitude
-
-
-def _self_scattering_hint(curve: Curve, limit: float) -> str:
-    """Names <b^2> where i(Q) tends to it: then the self scattering has not been taken away."""
-    if curve.normalisation != "keen" or curve.radiation != "neutron" or not curve.composition:
-        return ""
-    self_scattering = BARN_PER_FM2 * float(mean_square_amplitude(curve.fractions, _amplitudes(curve, curve.x[:1]))[0])
-    if abs(limit / self_scattering - 1.0) > 0.3:
-        return ""
-    return f"; the self scattering, <b^2> = {self_scattering:.3f} barn, seems to be still in it"
 
 
 # --- scale, by what must happen at small and large r ------------------------------------------------------------------

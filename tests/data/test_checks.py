@@ -12,6 +12,7 @@ import pytest
 
 from refine.data.checks import check_curve
 from refine.data.curve import Curve
+from refine.data.weights import amplitudes, mean_square_amplitude
 from refine.errors import InputError
 
 MakeCurve = Callable[..., Curve]
@@ -155,8 +156,107 @@ def test_forgotten_isotopes_are_doubted(liquid: MakeCurve) -> None:
 
 def test_self_scattering_is_recognised(liquid: MakeCurve) -> None:
     curve = liquid("F(Q)", "keen")
-    warnings = check_curve(replace(curve, y=curve.y + K))
-    assert any("F(Q) tends to 6.2" in text and "self scattering" in text for text in warnings)
+    with pytest.raises(InputError, match=r"follows <b\^2> \(mean ratio 1.00 .* self \+ distinct scattering, per atom"):
+        check_curve(replace(curve, y=curve.y + K))
+    assert any("F(Q) tends to 1.2" in text for text in check_curve(replace(curve, y=curve.y + 0.2 * K)))
+
+
+def molecules(radiation: str, quantity: str = "F(Q)", b: dict[str, float] | None = None) -> Curve:
+    """Keen's F(Q) of water-like molecules: an O-H bond of 0.97 Å, H-H of 1.53 Å, beyond 1.9 Å a uniform liquid.
+
+    x-rays with form factors of their own, 8 and 1 electrons times Gaussians; neutrons with b (fm).
+    """
+    q, rho = 0.05 * np.arange(5, 600), 0.1
+    f = {"O": 8.0 * np.exp(-((q / 9.0) ** 2)) + 0.3, "H": np.exp(-((q / 3.5) ** 2)) + 0.02}
+    if radiation == "neutron":
+        f = {name: np.full(len(q), value) for name, value in (b or {}).items()}
+    hole = -4 * np.pi * rho * (np.sin(1.9 * q) - 1.9 * q * np.cos(1.9 * q)) / q**3 * np.exp(-((0.1 * q) ** 2))
+    mean = f["O"] / 3 + 2 * f["H"] / 3
+
+    def bond(r: float, width: float) -> np.ndarray:
+        return np.sinc(q * r / np.pi) * np.exp(-((width * q) ** 2) / 2)
+
+    pairs = 4 / 3 * f["O"] * f["H"] * bond(0.97, 0.07) + 2 / 3 * f["H"] ** 2 * bond(1.53, 0.11)
+    y = (mean**2 * hole + pairs) * (0.01 if radiation == "neutron" else 1.0)
+    known = {"composition": {"O": 1, "H": 2}, "number_density": rho, "radiation": radiation, "name": "water"}
+    return Curve(x=q, y=y, quantity=quantity, normalisation="keen", **known)
+
+
+def test_an_intensity_per_molecule_is_named() -> None:
+    """x-rays: three atoms' self scattering in it, whatever it is declared to be; without, nothing is said of it."""
+    curve = molecules("xray")
+    alone = mean_square_amplitude(curve.fractions, amplitudes("xray", curve.species, curve.x))
+    whole = replace(curve, y=3 * (0.02 * curve.y + alone))
+    for quantity, normalisation in (("F(Q)", "keen"), ("i(Q)", "<f^2>"), ("S(Q)", "faber-ziman")):
+        with pytest.raises(InputError, match=r"3 times <f\^2> .*whole intensity, self \+ distinct .*unit of 3 atoms"):
+            check_curve(replace(whole, quantity=quantity, normalisation=normalisation))
+    assert not any("self" in text for text in check_curve(replace(curve, y=0.02 * curve.y)))
+
+
+def test_deuterium_that_was_not_declared() -> None:
+    """Heavy water as natural water: refused with the isotopes to declare; declared, nothing is said."""
+    heavy = molecules("neutron", b={"O": 5.805, "H": 6.671})
+    with pytest.raises(InputError, match=r"natural hydrogen .* with deuterium .*declare isotopes = \{ H = 2 \}"):
+        check_curve(heavy)
+    assert check_curve(replace(heavy, isotopes={"H": 2})) == []
+    light = molecules("neutron", b={"O": 5.805, "H": -3.739})
+    assert check_curve(light) == []
+
+
+@pytest.mark.parametrize("density", [0.0204, None])
+def test_square_femtometres_for_barn(liquid: MakeCurve, density: float | None) -> None:
+    curve = replace(liquid("F(Q)", "keen"), number_density=density)
+    assert check_curve(curve) == []
+    with pytest.raises(
+        InputError, match=r"times the lowest value possible in barn.*fm\^2.*divide the y column .* by 100"
+    ):
+        check_curve(replace(curve, y=100 * curve.y))
+
+
+def networks() -> dict[str, tuple[np.ndarray, np.ndarray, float]]:
+    """(r, g, density) of a liquid, a network with sharp bonds, and a cold solid, of one element."""
+    r = 0.005 * np.arange(1, 6001)
+
+    def shells(*peaks: tuple[float, float, float]) -> np.ndarray:
+        total = 1.0 / (1.0 + np.exp(-(r - peaks[-1][0]) / 0.15))
+        for at, height, width in peaks:
+            total = total + height * np.exp(-((r - at) ** 2) / (2 * width**2))
+        return total
+
+    return {
+        "liquid": (r, shells((3.7, 1.6, 0.25), (4.2, 0.3, 0.5)), 0.021),
+        "network": (r, shells((1.61, 25.0, 0.05), (2.63, 4.0, 0.09), (3.1, 0.4, 0.2)), 0.066),
+        "cold solid": (r, shells((2.35, 40.0, 0.03), (3.84, 4.0, 0.15), (4.5, 0.3, 0.3)), 0.05),
+    }
+
+
+@pytest.mark.parametrize("name", networks())
+@pytest.mark.parametrize("q_min", [0.3, 0.8, 1.25])
+@pytest.mark.parametrize("q_max", [15.0, 25.0])
+def test_f_and_q_times_s_minus_one_are_told_apart(name: str, q_min: float, q_max: float) -> None:
+    """The right name is never refused, the wrong one always, with the right one in the message."""
+    r, g, rho = networks()[name]
+    q = q_min + 0.02 * np.arange(int((q_max - q_min) / 0.02))
+    distinct = 4 * np.pi * rho * 0.005 * (np.sin(np.outer(q, r)) @ (r * (g - 1))) / q
+    known = {"radiation": "neutron", "composition": {"Ar": 1}, "number_density": rho, "name": name}
+    f, product = (
+        Curve(x=q, y=y, quantity=quantity, **known) for quantity, y in (("F(Q)", distinct), ("Q[S(Q)-1]", q * distinct))
+    )
+    for curve in (f, product):
+        check_curve(curve)
+    with pytest.raises(InputError, match=r"as F\(Q\) g\(r\) falls to -.* as Q\[S\(Q\)-1\]"):
+        check_curve(replace(product, quantity="F(Q)"))
+    if q_min < 1.0:  # with less of the first peak of S(Q) a missing factor of Q shows in sharp bonds only
+        with pytest.raises(InputError, match=r'declare quantity = "F\(Q\)"'):
+            check_curve(replace(f, quantity="Q[S(Q)-1]"))
+
+
+def test_an_angle_is_no_q(liquid: MakeCurve) -> None:
+    """2θ of Mo radiation (0.71 Å) in degrees: the first peak at 2 1/Å is at 13 degrees."""
+    curve = liquid("F(Q)", "faber-ziman").cropped(0.5, 16.0)
+    angle = np.degrees(2 * np.arcsin(curve.x * 0.71 / (4 * np.pi)))
+    with pytest.raises(InputError, match="2θ in degrees"):
+        check_curve(replace(curve, x=angle))
 
 
 @pytest.mark.parametrize("q_max", [1.2, 1.9, 2.2, 2.6, 3.5, 5.0])
