@@ -503,11 +503,11 @@ def _views(data: DataSet, box: Box) -> Iterator[tuple[str, str, View, Array, Arr
 
         def rebuilt_q(other: Box) -> tuple[CurveOperator, Array]:
             made = ForwardModel(curve, other).measurement(limits)
-            return made.shown, made.shown_in_box
+            return made.in_box, made.in_box_values
 
-        view = View(measurement.shown, rebuilt_q, measurement.shown_background)
+        view = View(measurement.in_box, rebuilt_q, measurement.in_box_background)
         root = None if sigma is None else np.diag(sigma)
-        yield curve.quantity, "1/Å", view, measurement.shown_in_box, root
+        yield curve.quantity, "1/Å", view, measurement.in_box_values, root
 
 
 def _compare(
@@ -602,7 +602,7 @@ def _sentence(found: Explanation, subject: str) -> str:
             )
         elif found.kind == "damping" and any(e.alone > 2.0 * e.alone_stderr for e in found.estimates):
             roots = [f"{math.sqrt(max(0.0, e.alone)):.3f} 1/Å ({e.member})" for e in found.estimates]
-            said += f" That is Qdamp = {', '.join(roots)}."
+            said += f" As a Gaussian resolution in Q, exp(-Q_damp² r²/2) on D(r), that is Q_damp = {', '.join(roots)}."
     return said
 
 

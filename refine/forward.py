@@ -33,7 +33,7 @@ from refine.sampling.averages import error_of
 from refine.sampling.frames import Frames
 from refine.sampling.structures import DENSITY_TOLERANCE
 from refine.sampling.trajectory import CountedTrajectory, count_trajectory
-from refine.scattering.measurement import R_CHI_STEP, ForwardModel
+from refine.scattering.measurement import R_CHI_STEP, Cut, ForwardModel
 from refine.scattering.metrics import chi_squared
 from refine.scattering.operator import Box, CurveOperator
 from refine.scattering.transforms import r_to_q_matrix
@@ -209,26 +209,33 @@ class Forward:
         return _propagation(self.frames).errors(matrix)[1] if self._has_errors else np.full(len(matrix), np.nan)
 
     def _curve_table(self, score: Score) -> str:
-        measurement = score.data.measurement
-        shown, sigma = measurement.shown, measurement.shown_sigma
+        """Measured and model as they are, then as they are compared (`Measurement.in_box`)."""
+        measurement, scale = score.data.measurement, abs(score.free.scale)
+        shown, in_box, sigma = measurement.shown, measurement.in_box, measurement.shown_sigma
         columns = [
             shown.x,
             measurement.shown_values,
             np.full(len(shown.x), np.nan) if sigma is None else sigma,
             _seen(shown, self._mean, score.free, measurement.shown_background),
-            measurement.shown_in_box,
-            abs(score.free.scale) * self._errors(shown.matrix),
+            scale * np.hypot(self._errors(shown.matrix), measurement.cut_error(self._mean)),
+            measurement.in_box_values,
+            _seen(in_box, self._mean, score.free, measurement.in_box_background),
+            scale * self._errors(in_box.matrix),
         ]
-        return csv_text(["x", "measured", "sigma", "model", "measured_box", "model_stderr"], columns)
+        header = ["x", "measured", "sigma", "model", "model_stderr", "measured_box", "model_box", "model_box_stderr"]
+        return csv_text(header, columns)
 
     def _prediction_table(self, one: Prediction) -> str:
-        shown = one.measurement.shown
-        return csv_text(
-            ["x", "model", "model_stderr"], [shown.x, shown.predict(self._mean), self._errors(shown.matrix)]
-        )
+        """The standard error is that of sampling and of the cut of g(r) at half the box together."""
+        shown, cut = one.measurement.shown, one.measurement.cut_error(self._mean)
+        columns = [shown.x, shown.predict(self._mean), np.hypot(self._errors(shown.matrix), cut)]
+        return csv_text(["x", "model", "model_stderr"], columns)
 
     def _total_table(self, score: Score) -> str:
-        """D(r) and T(r), Faber-Ziman, through the data set's Q range and window, over all r that both sides know."""
+        """D(r) and T(r), Faber-Ziman, through the data set's Q range and window, over all r that both sides know.
+
+        The measured ones as R_chi takes them, with the periodic images of the box.
+        """
         curve = score.data.measurement.curve
         reach = self.box.r_box if curve.in_q_space else min(self.box.r_box, float(curve.x[-1]))
         whole = ForwardModel(curve, self.box).measurement((R_CHI_STEP, reach))
@@ -258,10 +265,13 @@ class Forward:
         return csv_text(header, columns)
 
     def _s_table(self) -> str:
-        """Faber-Ziman A_ij(Q), and S(Q) with the weights of every data set that is a total."""
+        """Faber-Ziman A_ij(Q), and S(Q) with the weights of every data set that is a total; g = 1 beyond r_box.
+
+        Standard errors of sampling and of that cut.
+        """
         q = self._q_points()
         box, pairs = self.box, self.box.pairs
-        to_q = r_to_q_matrix(box.edges, q, box.number_density) * box.taper
+        to_q = r_to_q_matrix(box.edges, q, box.number_density)
         header, columns = ["Q"], [q]
 
         def add(name: str, weights: Array) -> None:
@@ -269,7 +279,8 @@ class Forward:
             one = np.ones(len(q))
             operator = CurveOperator.from_g(q, weights.T[:, :, None] * to_q[:, None, :], one, one, box)
             header.extend([name, f"{name} stderr"])
-            columns.extend([operator.predict(self._mean), self._errors(operator.matrix)])
+            error = np.hypot(self._errors(operator.matrix), Cut(weights.T, to_q, box).error(self._mean))
+            columns.extend([operator.predict(self._mean), error])
 
         for p, (a, b) in enumerate(pairs):
             add(f"{a}-{b}", np.repeat(np.eye(len(pairs))[p][:, None], len(q), axis=1))

@@ -27,6 +27,7 @@ from refine.refinement.nuisance import Nuisance, best
 from refine.refinement.posterior import band
 from refine.refinement.problem import Sample
 from refine.sampling.averages import error_of, standard_error
+from refine.scattering.operator import CurveOperator
 
 if TYPE_CHECKING:
     from refine.datasets import DataSet, Prediction
@@ -347,7 +348,8 @@ def _data_entry(study: Study, data: DataSet, factors: dict[str, float], free: Nu
         "warnings": check_curve(curve),
         "compared": f"{role}: {fit.words if data.role == 'fit' else curve.quantity}; R_chi of T(r) over {span}, the "
         f"model seen through the experiment's {reach}, window {curve.window}; "
-        f"the box's r range ({study.boxes[data.state].r_box:.2f} Å) applied to the measurement in Q space",
+        f"the measurement as the box would show it: with periodic images, in Q through its r range "
+        f"({study.boxes[data.state].r_box:.2f} Å)",
     }
 
 
@@ -397,36 +399,46 @@ def _provenance(outcome: Outcome) -> dict[str, Any]:
 
 
 def _curve_table(outcome: Outcome, data: DataSet, propagation: Propagation, free: Nuisance) -> str:
-    """Measured and modelled curve; the final one with its standard error, posterior and sampling together."""
+    """Measured and modelled curves, as they are and as they are compared (`Measurement.in_box`).
+
+    Errors of the final ones: posterior and sampling together, and of the curve as it is, that of the cut of g(r).
+    """
     measurement = data.measurement
-    shown = measurement.shown
+    shown, sigma = measurement.shown, measurement.shown_sigma
     counts = [outcome.samples[k].frames[data.state].counts.mean(axis=0, dtype=np.float64) for k in (0, outcome.final)]
-    initial, final = (
-        shown.baseline
-        + free.scale * (shown.predict(c) - shown.baseline)
-        + free.background * measurement.shown_background
-        for c in counts
-    )
-    sigma = measurement.shown_sigma
+
+    def as_reported(operator: CurveOperator, background: Array) -> list[Array]:
+        signals = (operator.predict(c) - operator.baseline for c in counts)
+        return [operator.baseline + free.scale * signal + free.background * background for signal in signals]
+
+    def error(operator: CurveOperator) -> Array:
+        return np.asarray(free.scale * np.hypot(*propagation.errors(operator.matrix)))
+
     columns = [
         shown.x,
         measurement.shown_values,
-        sigma if sigma is not None else np.full(len(initial), np.nan),
-        initial,
-        final,
-        measurement.shown_in_box,
-        free.scale * np.hypot(*propagation.errors(shown.matrix)),
+        sigma if sigma is not None else np.full(len(shown.x), np.nan),
+        *as_reported(shown, measurement.shown_background),
+        np.hypot(error(shown), free.scale * measurement.cut_error(counts[1])),
+        measurement.in_box_values,
+        *as_reported(measurement.in_box, measurement.in_box_background),
+        error(measurement.in_box),
     ]
-    return csv_text(["x", "measured", "sigma", "initial", "final", "measured_box", "final_stderr"], columns)
+    header = ["x", "measured", "sigma", "initial", "final", "final_stderr"]
+    return csv_text([*header, "measured_box", "initial_box", "final_box", "final_box_stderr"], columns)
 
 
 def _prediction_table(outcome: Outcome, prediction: Prediction, propagation: Propagation) -> str:
-    """Predicted curve before and after; the final one with its standard error, posterior and sampling together."""
+    """Predicted curve before and after; the final one with its standard error.
+
+    Of posterior, sampling and the cut of g(r) at half the box together.
+    """
     shown = prediction.measurement.shown
-    counts = [outcome.samples[k].frames[prediction.state].counts for k in (0, outcome.final)]
-    initial, final = (shown.predict(c.mean(axis=0, dtype=np.float64)) for c in counts)
-    error = np.hypot(*propagation.errors(shown.matrix))
-    return csv_text(["x", "initial", "final", "final_stderr"], [shown.x, initial, final, error])
+    frames = [outcome.samples[k].frames[prediction.state] for k in (0, outcome.final)]
+    counts = [f.counts.mean(axis=0, dtype=np.float64) for f in frames]
+    error = np.hypot(np.hypot(*propagation.errors(shown.matrix)), prediction.measurement.cut_error(counts[1]))
+    columns = [shown.x, *(shown.predict(c) for c in counts), error]
+    return csv_text(["x", "initial", "final", "final_stderr"], columns)
 
 
 def _g_table(outcome: Outcome, s: int, propagation: Propagation) -> str:

@@ -194,7 +194,7 @@ def test_data_in_r_space(folder: Path, hot: tuple[Frames, Box]) -> None:
 def test_different_peaks_are_not_compared(folder: Path, hot: tuple[Frames, Box]) -> None:
     """A measurement with a peak before the one that is the model's first: one line says so, no number does."""
     q, s, sigma = np.loadtxt(folder / "sq.csv", delimiter=",").T
-    before = s + 1.5 * np.exp(-((q - 1.0) ** 2) / (2 * 0.1**2))
+    before = s + 2.0 * np.exp(-((q - 0.9) ** 2) / (2 * 0.25**2))  # as wide as half the box can show
     np.savetxt(folder / "before.csv", np.column_stack([q, before, sigma]), delimiter=",", fmt="%.6f")
     diagnosis = examine(study(folder, "before.csv"), [hot[0]])
     (warning,) = (line for line in diagnosis.words() if "S(Q) of argon cannot be compared" in line)

@@ -45,7 +45,7 @@ from refine.refinement.problem import Target
 from refine.refinement.statistics import Response, coefficient_counts, statistical_inefficiency
 from refine.sampling.frames import Frames
 from refine.scattering.measurement import ForwardModel
-from refine.scattering.operator import Box, CurveOperator, interpolation
+from refine.scattering.operator import Box, CurveOperator
 from refine.units import BOLTZMANN
 
 Array = NDArray[np.float64]
@@ -126,8 +126,7 @@ class Datum:
         def truncated(factor: float) -> CurveOperator:
             # The fitted points move with Q_max, the measured ones do not: interpolated, as the values are.
             shown = ForwardModel(truncated_curve(self.curve, factor), self.box).measurement(None).shown
-            at = interpolation(shown.x, self.target.x)
-            return CurveOperator(self.target.x, at @ shown.matrix, at @ shown.constant, at @ shown.baseline)
+            return shown.interpolated(self.target.x)
 
         in_q = self.curve.in_q_space
         background = ForwardModel(self.curve, self.box).fit(self.fit_q, self.fit_r).background if in_q else None

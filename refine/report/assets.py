@@ -146,7 +146,8 @@ READING = """
 <dl>
 <dt>R<sub>χ</sub></dt><dd>[Σ (T<sub>exp</sub> − T<sub>model</sub>)² / Σ T<sub>exp</sub>²]<sup>½</sup> of the total
 correlation function T(r) over the range given above. The model passes through the Q range and window of the
-experiment, the experiment through the finite range of the box, so that both have the same truncation.</dd>
+experiment, the experiment through the finite range and the periodic images of the box, so that both have the same
+truncation. The curves drawn are those; curves/*.csv hold the model and the measurement without them, too.</dd>
 <dt>χ² per point</dt><dd>mean squared difference in units of σ, the error that the file or the study states or that was
 estimated before the fit. What the finite number of frames adds to it on average is taken off, so that samples of any
 length can be compared; with few frames it may come out below zero. Near 1 the curve is reproduced to its noise; far

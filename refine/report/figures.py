@@ -120,7 +120,7 @@ def _comparison(k: int, data: DataSet, curve: Comparison, results: Results) -> F
     boxed, noisy = _differs(curve.target, curve.measured), bool(np.isfinite(curve.sigma).any())
     traces = [_measured(curve)]
     if boxed:
-        traces.append(plot_line(curve.x, curve.target, "measured, range of the box", MEASURED, dash="dot", width=1))
+        traces.append(plot_line(curve.x, curve.target, "measured, as in the box", MEASURED, dash="dot", width=1))
     traces += [_initial(curve.x, curve.initial), _final(curve.x, curve.final), *_differences(curve, noisy)]
     difference = {"zeroline": True, "zerolinecolor": _LINE, "nticks": 5, "range": _difference_range(curve)}
     layout = plot_layout(
@@ -133,7 +133,7 @@ def _comparison(k: int, data: DataSet, curve: Comparison, results: Results) -> F
         f"{words.role(data, results).capitalize()}, state {data.state}. "
         f"R_χ {words.misfit(initial.r_chi.get(data.name))} → "
         f"{words.misfit(final.r_chi.get(data.name), final.r_chi_stderr.get(data.name))}. "
-        f"Lower panel: model − measured{' with the finite range of the box applied (dotted)' if boxed else ''}, "
+        f"Lower panel: model − measured{' as the box would show it (dotted)' if boxed else ''}, "
         f"on the scale of the final model{f'; grey: one and two σ ({data.sigma_source})' if noisy else ''}"
         f"{'; red: 95 % band of the model' if np.isfinite(curve.final_stderr).any() else ''}."
     )

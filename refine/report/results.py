@@ -245,9 +245,9 @@ class Summary(_Record):
 class Comparison:
     """A file curves/<data name>.csv. All arrays are (points,); x in Å or 1/Å, the others in the unit of the quantity.
 
-    ``target`` is the measurement with the finite range of the simulation box applied: what the model is compared with.
-    It is the measurement itself where the file does not say otherwise. ``sigma`` is NaN where it is not known, and so
-    is ``final_stderr``, the standard error of the final model.
+    The models and ``target``, the measurement, as they are compared: as the simulation box shows them, with its range
+    of r and its periodic images. They are the curves themselves where the file does not say otherwise. ``sigma`` is NaN
+    where it is not known, and so is ``final_stderr``, the standard error of the final model.
     """
 
     x: Array
@@ -385,10 +385,13 @@ def _read_columns(path: Path, columns: Sequence[str]) -> dict[str, Array]:
 
 def _read_comparison(path: Path) -> Comparison:
     table = _read_columns(path, _CURVE_COLUMNS)
+    stderr = table.get("final_stderr", np.full(len(table["x"]), math.nan))
     return Comparison(
-        **{name: table[name] for name in _CURVE_COLUMNS},
+        **{name: table[name] for name in ("x", "measured", "sigma")},
+        initial=table.get("initial_box", table["initial"]),
+        final=table.get("final_box", table["final"]),
         target=table.get("measured_box", table["measured"]),
-        final_stderr=table.get("final_stderr", np.full(len(table["x"]), math.nan)),
+        final_stderr=table.get("final_box_stderr", stderr),
     )
 
 

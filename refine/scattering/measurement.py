@@ -6,18 +6,27 @@ The chain, every link linear and float64:
              -> S(Q) - 1 = Σ_p w_p(Q) (4 pi rho / Q) ∫ r (g_p - 1) sin(Qr) dr   on the measurement's own Q
              -> the experiment's Q range and window -> the declared quantity
 
-Two known effects of a small periodic box are taken off the model first: its fixed number of atoms (`Box.closure`) and
-its periodic images (`ForwardModel._images`). What is left is that a box knows g(r) up to half its height only. In r
-space that is no restriction (a point is only compared below it). In Q space both sides lose the same: the measured
-curve, and the model on the measured Q points, are transformed to r, brought to zero smoothly before r_box, and
-transformed back. Neither can then show the other ripples of the box, and the loss of the experiment's Q range acts on
-both. The fitted points lie at the Nyquist spacing, pi/r in Q and pi/Q_max in r: n points are n pieces of information.
+A model's curve is a function of its own counts alone. What a small periodic box does to it is treated in three places:
+
+- The fixed number of atoms is taken off the model (`Box.closure`).
+- The periodic images of g beyond r_box, half the box, reach into g below it, and the counts end at r_box. So they are
+  put on the measurement, which does know g beyond, and a comparison is of what the box shows with what the box would
+  have shown of the measured system (`ForwardModel._as_box_shows`). A prediction keeps them: 0.002 in g(r) near r_box
+  for 500 atoms of liquid argon.
+- A box knows g(r) up to r_box only. In r space that is no restriction (a point is only compared below it). In Q space
+  both sides of a comparison lose the same: the measured curve, and the model on the measured Q points, are transformed
+  to r, brought to zero smoothly before r_box, and transformed back. Neither can then show the other ripples of the box,
+  and the loss of the experiment's Q range acts on both. The model's own S(Q), for tables and predictions, has g = 1
+  beyond r_box and the error of that cut (`Cut`).
+
+The fitted points lie at the Nyquist spacing, pi/r in Q and pi/Q_max in r: n points are n pieces of information.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +36,7 @@ from refine.data.weights import amplitudes, distinct_factor, pair_weights
 from refine.errors import ConversionError, InputError
 from refine.scattering import noise
 from refine.scattering.metrics import r_chi
-from refine.scattering.operator import TAPER, Box, CurveOperator, interpolation, pair_index
+from refine.scattering.operator import TAPER, Box, CurveOperator, bracketing, interpolation, pair_index
 from refine.scattering.transforms import extrapolate_low_q, q_to_r_matrix, r_to_q_matrix
 
 Array = NDArray[np.float64]
@@ -38,6 +47,39 @@ R_CHI_STEP = 0.05
 IMAGE_STEP = 0.05
 """Å between the points at which D(r) is integrated over periodic images."""
 
+NUGGET = 1e-4
+"""Share of its own variance that is added to each point's: errors grow by 5e-5 of themselves, which nobody would see,
+and the condition number of the correlations is below 1e4 times their largest eigenvalue, at most n."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The error of a Q-space curve from g = 1 beyond r_box: how much it changes as the cut moves inwards.
+
+    The root mean square of y(Q; R) - y(Q; r_box) over cuts R from r_box/2 to r_box: g - 1 of a liquid or glass decays
+    while it oscillates, so what lies beyond r_box is of the size of the last half, or smaller. Tried on g - 1 that is
+    known to all r, a damped wave of liquid argon's period (3.15 Å) and range (3.6 Å): two of these errors hold 99 % of
+    S(Q) beside the first peak with 63 to 1000 atoms; of the peak, which every cut lowers, 90 % with 500 atoms and half
+    with 63.
+
+    Attributes:
+        weights: (n, pairs) of the pairs in the declared quantity.
+        to_q: (n, bins) S(Q) - 1 from g - 1.
+        box: the simulated state.
+    """
+
+    weights: Array
+    to_q: Array
+    box: Box
+
+    def error(self, counts: Array) -> Array:
+        """Standard error (n,) in the declared units, from mean counts (pairs, bins)."""
+        ideal = self.box.ideal_counts
+        g = np.divide(counts, ideal, out=np.ones_like(ideal), where=ideal > 0.0) - 1.0
+        by_bin = self.to_q * (self.weights @ (g + (g @ self.box.closure)[:, None]))
+        beyond = np.cumsum(by_bin[:, ::-1], axis=1)[:, : np.count_nonzero(self.box.centres > 0.5 * self.box.r_box)]
+        return np.asarray(np.sqrt(np.mean(beyond**2, axis=1)))
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -45,27 +87,37 @@ class Measurement:
 
     Attributes:
         curve: as read.
-        shown: operator on the measured points (those the box can reach), for tables and pictures. In Q space it is
-            the model within the box's r range and the measurement beyond it.
+        shown: operator on the measured points (those the box can reach): the model's curve, from its counts alone. In Q
+            space g = 1 beyond r_box.
         shown_values: (n,) measured there, as read.
-        shown_in_box: (n,) measured, in Q space passed through the same r ranges: what `shown` exactly compares with.
+        cut: the error of `shown` from that cut; None for curves in r.
+        in_box: operator on the same points: the model as it is compared, in Q space through the r range of the box.
+        in_box_values: (n,) measured, what `in_box` exactly compares with: with periodic images, in Q space through the
+            same r range.
         r: (m,) Å, points of R_chi.
         total: operator giving T(r), Faber-Ziman normalised, on r.
-        total_values: (m,) measured T(r).
-        shown_background, total_background: what a flat background of one in the units of the declared quantity adds to
-            the measurement in these places, (n,) and (m,); zero for curves in r.
+        total_values: (m,) measured T(r), with the periodic images of the box.
+        shown_background, in_box_background, total_background: what a flat background of one in the units of the
+            declared quantity adds to the measurement in these places, (n,), (n,) and (m,); zero for curves in r.
     """
 
     curve: Curve
     shown: CurveOperator
     shown_values: Array
-    shown_in_box: Array
     shown_sigma: Array | None
+    cut: Cut | None
+    in_box: CurveOperator
+    in_box_values: Array
     r: Array
     total: CurveOperator
     total_values: Array
     shown_background: Array
+    in_box_background: Array
     total_background: Array
+
+    def cut_error(self, counts: Array) -> Array:
+        """(n,) standard error of `shown` because g is cut at r_box, from mean counts (pairs, bins); zero in r."""
+        return np.zeros(len(self.shown.x)) if self.cut is None else self.cut.error(counts)
 
     def r_chi(self, counts: Array, scale: float = 1.0, background: float = 0.0) -> float:
         """R_chi of T(r) for mean counts (pairs, bins); scale multiplies the model's D(r), background is in Q."""
@@ -110,9 +162,6 @@ class ForwardModel:
         self.curve, self.box = curve, box
         self.where = f"[[data]] {curve.name}"
         self._prepare_q()
-        self.images, self.images_of_data = self._images()
-        if self.q is not None:
-            self.images_q = r_to_q_matrix(box.edges, self.q, box.number_density) @ self.images
 
     # -- Q space -------------------------------------------------------------------------------------------------------
 
@@ -137,8 +186,8 @@ class ForwardModel:
         self.weights = self._pair_weights(probe)
         self.factor = self._distinct_factor(probe)
         if self.q is not None:
-            to_q = r_to_q_matrix(box.edges, self.q, box.number_density)
-            self.distinct = self.weights.T[:, :, None] * to_q[:, None, :]  # (nq, pairs, bins)
+            self.to_q = r_to_q_matrix(box.edges, self.q, box.number_density)
+            self.distinct = self.weights.T[:, :, None] * self.to_q[:, None, :]  # (nq, pairs, bins)
 
     def _pair_weights(self, q: Array) -> Array:
         """Faber-Ziman weights (pairs, nq); one on the pair of a partial."""
@@ -185,61 +234,62 @@ class ForwardModel:
 
     # -- periodic images -----------------------------------------------------------------------------------------------
 
-    def _images(self) -> tuple[Array, Array | None]:
-        """What the box's periodic images add to the model's weighted g(r), (bins,), and how it depends on the data.
+    def _images(self, s: Array) -> Array:
+        """(bins, points): what periodic images add to g(r) in the box, from D(r) of the infinite system on a grid s.
 
         A periodic liquid has the S(Q) of the infinite one at the wave vectors that the box allows, so its g - 1 is the
         infinite one repeated on the lattice (Poisson's sum), averaged over directions
 
             r [g_box(r) - g(r)] = Σ_d (1 / 2d) ∫_(d-r)^(d+r) s [g(s) - 1] ds,     d = |lattice vector| > 0.
 
-        Up to r_box that needs g beyond r_box, which only the measurement knows; it is a small known term (0.002 in g(r)
-        near r_box for 500 atoms of liquid argon) and is subtracted from every prediction. g - 1 is faded out between
-        2 and 3 r_box, where it is noise, and counts as zero where the measured curve ends. Source: L. R. Pratt and
-        S. W. Haan, J. Chem. Phys. 74, 1864 (1981).
-
-        Returns:
-            the term, and for Q-space data the matrix (bins, nq) that makes it of the measured S(Q) - 1, else None.
+        As d >= 2 r_box, that is g beyond r_box alone, for r < r_box: nothing that the counts of a model hold. The grid
+        begins at zero with equal steps; D is faded out between 2 and 3 r_box, where it is noise.
+        Source: L. R. Pratt and S. W. Haan, J. Chem. Phys. 74, 1864 (1981).
         """
-        box = self.box
-        s = np.arange(0.0, 3.0 * box.r_box, IMAGE_STEP)
-        trapezoid = IMAGE_STEP * (np.tri(len(s)) - 0.5 * np.eye(len(s)))  # from 0 to each s
-        to_integral = trapezoid * self._fade(s)
+        box, step = self.box, float(s[1] - s[0])
+        to_integral = step * (np.tri(len(s)) - 0.5 * np.eye(len(s))) * self._fade(s)  # trapezoid rule, 0 to each s
         to_integral[:, 0] *= 0.5
         r = box.centres
         distances, multiplicity = np.unique(np.round(box.image_distances, 9), return_counts=True)
         windows = np.zeros((len(r), len(s)))
         for d, count in zip(distances, multiplicity, strict=True):
             windows += count / (2.0 * d) * (interpolation(s, d + r) - interpolation(s, d - r))
-        per_bin = 4.0 * math.pi * box.number_density * r
-        from_d = (windows @ to_integral) / per_bin[:, None]
-        # Images come off before the correction for the closed box, which therefore acts on them too.
-        from_d += box.closure @ from_d
-        if not self.curve.in_q_space:
-            known = (s >= self.curve.x[0]) & (s <= self.curve.x[-1])
-            d_measured = self._measured_total(s) - 4.0 * math.pi * box.number_density * s
-            return from_d @ np.where(known, d_measured, 0.0), None
+        images = (windows @ to_integral) / (4.0 * math.pi * box.number_density * r)[:, None]
+        # The correction for the closed box, of what is counted, acts on images too.
+        return np.asarray(images + box.closure @ images)
+
+    @property
+    def _image_grid(self) -> Array:
+        return np.arange(0.0, 3.0 * self.box.r_box, IMAGE_STEP)
+
+    @cached_property
+    def _as_box_shows(self) -> Array:
+        """(nq, nq): from the measured S(Q) - 1 to what the periodic box would show of the measured system."""
+        assert self.q is not None
+        s = self._image_grid
         # Below the first measured Q a constant is good enough here, and far better than nothing at large r.
         q, continued = extrapolate_low_q(self.curve.x, np.eye(len(self.curve.x)))
-        matrix = from_d @ q_to_r_matrix(q, s) @ continued
-        return matrix @ self._measured_distinct(), matrix
+        return np.eye(len(self.q)) + self.to_q @ (self._images(s) @ q_to_r_matrix(q, s) @ continued)
 
-    def _tail(self, q_out: Array) -> Array:
-        """(n_out,) what the measured g(r) beyond the box's taper adds to S(Q) - 1, faded out where it is noise.
+    @cached_property
+    def _r_as_box_shows(self) -> Array:
+        """(n,) an r-space curve, in declared units, as the periodic box would show it: images of its own D(r) added.
 
-        Only for tables and pictures, whose model curves are the model within the box and the measurement beyond.
+        Images are isotropic, so they commute with the transform's Q range and window: those of a broadened D(r) are the
+        broadened ones. A straight line through D(r) beyond r_box, fitted with weights r^2, is left out: it says that
+        the curve is normalised wrongly, by a per cent or ten, and its images would grow with r.
         """
-        box = self.box
-        edges = np.arange(0.0, 3.0 * box.r_box, IMAGE_STEP)
-        s = 0.5 * (edges[1:] + edges[:-1])
-        within = np.interp(s, box.centres, box.taper, right=0.0)
-        g = self._faded_d(s) / (4.0 * math.pi * box.number_density * s)
-        return r_to_q_matrix(edges, q_out, box.number_density) @ ((1.0 - within) * g)
-
-    def _faded_d(self, s: Array) -> Array:
-        """Measured D(r) of Q-space data at the points s, 1/Å^2, times `_fade`."""
-        q, distinct = extrapolate_low_q(self.curve.x, self._measured_distinct())
-        return self._fade(s) * (q_to_r_matrix(q, s) @ distinct)
+        curve, box, s = self.curve, self.box, self._image_grid
+        scale, offset, _ = self._r_declared(curve.x)
+        beyond = curve.x > box.r_box
+        if not np.any(beyond):
+            return curve.y
+        d = np.divide(curve.y - offset, scale, out=np.zeros_like(curve.y), where=scale > 0.0)
+        slope = float(curve.x[beyond] ** 3 @ d[beyond]) / float(np.sum(curve.x[beyond] ** 4))
+        known = (s > box.r_box) & (s <= curve.x[-1])
+        images = self._images(s) @ np.where(known, np.interp(s, curve.x, d) - slope * s, 0.0)
+        uniform = 4.0 * math.pi * box.number_density * curve.x
+        return np.asarray(curve.y + scale * uniform * np.interp(curve.x, box.centres, images))
 
     def _fade(self, s: Array) -> Array:
         """1 below 2 r_box, falling smoothly to 0 at 3 r_box, and 0 where the Q spacing no longer resolves r."""
@@ -247,34 +297,18 @@ class ForwardModel:
         resolved = True if not self.curve.in_q_space else s < math.pi / (2.0 * self._spacing())
         return np.where(resolved, x**2 * (3.0 - 2.0 * x), 0.0)
 
-    def _data_with_images(self) -> Array:
-        """(nq, nq): how measured minus predicted depends on the measured S(Q) - 1, directly and through the images."""
-        assert self.q is not None
-        assert self.images_of_data is not None
-        to_q = r_to_q_matrix(self.box.edges, self.q, self.box.number_density)
-        return np.eye(len(self.q)) + to_q @ self.images_of_data
-
-    def _images_d(self, r: Array, factor: Array) -> Array:
-        """(nr,) what the images add to the model's D(r) with distinct factor k(Q)."""
-        if self.q is not None:
-            return (q_to_r_matrix(self.q, r, self.curve.window) * factor) @ self.images_q
-        box = self.box
-        return 4.0 * math.pi * box.number_density * r * factor[0] * np.interp(r, box.centres, self.images)
-
     # -- r space -------------------------------------------------------------------------------------------------------
 
     def _r_operator(self, r: Array, factor: Array, scale: Array, offset: Array) -> CurveOperator:
-        """scale D_k(r) + offset, D made with distinct factor k(Q) = `factor`, images taken off."""
-        level = offset - scale * self._images_d(r, factor)
-        return CurveOperator.from_g(r, scale[:, None, None] * self._r_model(r, factor), level, offset, self.box)
+        """scale D_k(r) + offset, D made with distinct factor k(Q) = `factor`."""
+        return CurveOperator.from_g(r, scale[:, None, None] * self._r_model(r, factor), offset, offset, self.box)
 
     def _q_operator(self, q: Array) -> tuple[CurveOperator, Array]:
-        """The declared Q-space quantity at q through the box filter, images taken off; and the filter (n, nq)."""
+        """The declared Q-space quantity at q through the box filter; and the filter (n, nq)."""
         factor, baseline = self._q_factor(q), self._q_baseline(q)
         back = self._box_filter(q)
         acts = factor[:, None, None] * np.einsum("ij,jpb->ipb", back, self.distinct, optimize=True)
-        level = baseline - factor * (back @ self.images_q)
-        return CurveOperator.from_g(q, acts, level, baseline, self.box), back
+        return CurveOperator.from_g(q, acts, baseline, baseline, self.box), back
 
     def _r_model(self, r: Array, factor: Array) -> Array:
         """(nr, pairs, bins): D(r) with distinct factor k(Q) (1 for the normalised one), acting on g - 1."""
@@ -313,55 +347,61 @@ class ForwardModel:
         box, uniform = self.box, 4.0 * math.pi * self.box.number_density * r
         if self.curve.in_q_space:
             q = self.curve.x
-            measured = self._measured_distinct()
-            total = self._r_operator(r, np.ones_like(self.factor), np.ones(len(r)), uniform)
-            total_values = q_to_r_matrix(q, r, self.curve.window) @ measured + uniform
-            shown, back = self._q_operator(q)
-            tail = self._q_factor(q) * self._tail(q)
-            shown = replace(shown, constant=shown.constant + tail)
-            in_box = self._q_baseline(q) + self._q_factor(q) * (back @ measured) + tail
-            flat = self._data_with_images() @ self._unit()
+            factor, baseline, to_r = self._q_factor(q), self._q_baseline(q), q_to_r_matrix(q, r, self.curve.window)
+            measured, flat = self._as_box_shows @ self._measured_distinct(), self._as_box_shows @ self._unit()
+            in_box, back = self._q_operator(q)
             return Measurement(
-                self.curve,
-                shown,
-                self.curve.y,
-                in_box,
-                self.curve.sigma,
-                r,
-                total,
-                total_values,
-                self._q_factor(q) * (back @ flat),
-                q_to_r_matrix(q, r, self.curve.window) @ flat,
+                curve=self.curve,
+                shown=CurveOperator.from_g(q, factor[:, None, None] * self.distinct, baseline, baseline, box),
+                shown_values=self.curve.y,
+                shown_sigma=self.curve.sigma,
+                cut=Cut(factor[:, None] * self.weights.T, self.to_q, box),
+                in_box=in_box,
+                in_box_values=baseline + factor * (back @ measured),
+                r=r,
+                total=self._r_operator(r, np.ones_like(self.factor), np.ones(len(r)), uniform),
+                total_values=to_r @ measured + uniform,
+                shown_background=factor * self._unit(),
+                in_box_background=factor * (back @ flat),
+                total_background=to_r @ flat,
             )
         curve = self.curve.cropped(0.0, box.r_box)
         scale, offset, k = self._r_declared(curve.x)
         shown = self._r_operator(curve.x, k, scale, offset)
         return Measurement(
-            self.curve,
-            shown,
-            curve.y,
-            curve.y,
-            curve.sigma,
-            r,
-            self._declared_total(r),
-            self._measured_total(r),
-            np.zeros(len(curve.x)),
-            np.zeros(len(r)),
+            curve=self.curve,
+            shown=shown,
+            shown_values=curve.y,
+            shown_sigma=curve.sigma,
+            cut=None,
+            in_box=shown,
+            in_box_values=np.interp(curve.x, self.curve.x, self._r_as_box_shows),
+            r=r,
+            total=self._declared_total(r),
+            total_values=self._measured_total(r),
+            shown_background=np.zeros(len(curve.x)),
+            in_box_background=np.zeros(len(curve.x)),
+            total_background=np.zeros(len(r)),
         )
 
     def _declared_total(self, r: Array) -> CurveOperator:
-        """T(r) of an r-space curve: of its own k(Q), divided by k where k does not depend on Q."""
-        uniform = 4.0 * math.pi * self.box.number_density * r
+        """T(r) of an r-space curve: of its own k(Q), divided by k where k does not depend on Q.
+
+        Between the measured points both sides are interpolated: a line over 0.05 Å misses the crest of a ripple of
+        Q_max = 20 1/Å by an eighth.
+        """
+        nodes = bracketing(self.curve.x, r)
+        uniform = 4.0 * math.pi * self.box.number_density * nodes
         level = self.factor[0] if np.ptp(self.factor) == 0.0 else 1.0
-        k = self.factor / level
-        return self._r_operator(r, k, np.ones(len(r)), uniform)
+        at_measured = self._r_operator(nodes, self.factor / level, np.ones(len(nodes)), uniform)
+        return at_measured.interpolated(r)
 
     def _measured_total(self, r: Array) -> Array:
-        """Measured T(r) of an r-space curve on the points r."""
+        """Measured T(r) of an r-space curve on the points r, as the periodic box would show it."""
         scale, offset, _ = self._r_declared(self.curve.x)
         uniform = 4.0 * math.pi * self.box.number_density * r
         level = self.factor[0] if np.ptp(self.factor) == 0.0 else 1.0
-        d = np.divide(self.curve.y - offset, scale, out=np.zeros_like(self.curve.y), where=scale > 0.0)
+        d = np.divide(self._r_as_box_shows - offset, scale, out=np.zeros_like(offset), where=scale > 0.0)
         return np.interp(r, self.curve.x, d / level) + uniform
 
     def _score_points(self, score_r: tuple[float, float] | None) -> Array:
@@ -424,9 +464,10 @@ class ForwardModel:
         _need(points, self.where, "fit_q")
         factor, baseline = self._q_factor(points), self._q_baseline(points)
         operator, back = self._q_operator(points)
-        values = baseline + factor * (back @ self._measured_distinct())
+        from_distinct = back @ self._as_box_shows
+        values = baseline + factor * (from_distinct @ self._measured_distinct())
         raw = self._raw_sigma()
-        through = factor[:, None] * (back @ self._data_with_images()) * self._unit()
+        through = factor[:, None] * from_distinct * self._unit()
         if raw is None:
             covariance = np.diag((factor * self._estimated_sigma()) ** 2)
         else:
@@ -438,15 +479,14 @@ class ForwardModel:
         """T(r) from Q-space data through its Q range and window, points at pi/Q_max."""
         r = self._r_points(limits, float(self.curve.x[-1]))
         uniform = 4.0 * math.pi * self.box.number_density * r
-        to_r = q_to_r_matrix(self.curve.x, r, self.curve.window)
+        from_distinct = q_to_r_matrix(self.curve.x, r, self.curve.window) @ self._as_box_shows
         operator = self._r_operator(r, np.ones_like(self.factor), np.ones(len(r)), uniform)
-        values = to_r @ self._measured_distinct() + uniform
+        values = from_distinct @ self._measured_distinct() + uniform
         raw, unit = self._raw_sigma(), self._unit()
         if raw is None:
             error = np.full(len(unit), self._estimated_sigma() * math.sqrt(self._nyquist_q() / self._spacing()))
         else:
             error = unit * raw
-        from_distinct = to_r @ self._data_with_images()
         through = from_distinct * error
         words = f"T(r), r = {limits[0]:g} to {limits[1]:g} Å, {len(r)} points"
         return Fit(operator, values, _regular(through @ through.T), raw is not None, words, from_distinct @ unit)
@@ -456,9 +496,10 @@ class ForwardModel:
         curve = self.curve
         spacing_q = curve.q_max or math.pi / max(0.1, float(np.median(np.diff(curve.x))))
         r = self._r_points(limits, spacing_q)
-        scale, offset, k = self._r_declared(r)
-        operator = self._r_operator(r, k, scale, offset)
-        values = np.interp(r, curve.x, curve.y)
+        nodes = bracketing(curve.x, r)
+        scale, offset, k = self._r_declared(nodes)
+        operator = self._r_operator(nodes, k, scale, offset).interpolated(r)
+        values = np.interp(r, curve.x, self._r_as_box_shows)
         given = self._raw_sigma()
         if given is None:
             covariance = np.eye(len(r)) * self._estimated_r_sigma() ** 2
@@ -550,8 +591,11 @@ def _joined(parts: list[Fit]) -> Fit:
 
 
 def _regular(covariance: Array) -> Array:
-    """The covariance plus a relative 1e-4 on the diagonal: points that the taper makes dependent stay solvable."""
-    return covariance + 1e-4 * float(np.mean(np.diag(covariance))) * np.eye(len(covariance))
+    """The covariance with each variance enlarged by `NUGGET`: points that the taper makes dependent stay solvable.
+
+    By its own variance, not the mean one: where errors grow a hundredfold along a curve the small ones count, too.
+    """
+    return np.asarray(covariance + NUGGET * np.diag(np.diag(covariance)))
 
 
 def _multiples(step: float, low: float, high: float) -> Array:

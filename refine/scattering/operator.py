@@ -125,6 +125,11 @@ class CurveOperator:
         flat = np.asarray(counts, float).reshape(*np.shape(counts)[:-2], -1)
         return flat @ self.matrix.T + self.constant
 
+    def interpolated(self, points: Array) -> CurveOperator:
+        """The operator on other points (m,), between which and its own the curve is a straight line."""
+        at = interpolation(self.x, points)
+        return CurveOperator(points, at @ self.matrix, at @ self.constant, at @ self.baseline)
+
     @classmethod
     def from_g(cls, x: Array, acts_on_g: Array, level: Array, baseline: Array, box: Box) -> CurveOperator:
         """From a matrix (n, pairs, bins) acting on g - 1 of the infinite system, and the curve at g = 1, `level`."""
@@ -145,6 +150,12 @@ def interpolation(nodes: Array, points: Array) -> Array:
     matrix[rows, k] = 1.0 - fraction
     matrix[rows, k + 1] = fraction
     return matrix
+
+
+def bracketing(nodes: Array, points: Array) -> Array:
+    """Those of the sorted nodes that `interpolation` to the points takes."""
+    upper = np.clip(np.searchsorted(nodes, points), 1, len(nodes) - 1)
+    return nodes[np.union1d(upper - 1, upper)]
 
 
 def pair_index(pairs: tuple[tuple[str, str], ...], pair: tuple[str, str], where: str) -> int:

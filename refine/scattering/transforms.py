@@ -1,4 +1,4 @@
-"""Fourier sine transforms between Q and r as float64 matrices, windows and resolution.
+"""Fourier sine transforms between Q and r as float64 matrices, and windows.
 
 Convention (normalised, Faber-Ziman; docstring of `refine.data.curve`), Q in 1/Å, r in Å, number density ρ in atoms/Å^3:
 
@@ -107,14 +107,6 @@ def sampled_r_to_q_matrix(r: ArrayLike, q: ArrayLike) -> Array:
     weights[0] += 0.5 * distances[0]
     # np.sinc(Qr/π) is sin(Qr)/(Qr): the limit at Q = 0 needs no special case.
     return np.sinc(np.outer(grid, distances) / math.pi) * (weights * distances)
-
-
-def resolution_damping(r: ArrayLike, q_damp: float) -> Array:
-    """exp[-(r Q_damp)^2 / 2], (nr,): the factor by which a Gaussian Q resolution of width Q_damp (1/Å) damps D(r).
-
-    The convention of PDFgui (Farrow et al., J. Phys. Condens. Matter 19, 335219 (2007)). It is not truncation.
-    """
-    return np.exp(-0.5 * (np.asarray(r, dtype=np.float64) * q_damp) ** 2)
 
 
 def extrapolate_low_q(q: ArrayLike, distinct: ArrayLike, limit: float | None = None) -> tuple[Array, Array]:

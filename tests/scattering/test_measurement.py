@@ -1,6 +1,7 @@
 """The forward model on the absolute scale: ideal gas, dimers, a crystal by direct sum, units and ranges."""
 
 import math
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -227,20 +228,21 @@ def test_a_closed_box_sees_the_infinite_liquid():
     np.testing.assert_allclose(shown.predict(counts)[shown.x > 3.0], 1.0, atol=1e-4)
 
 
-def test_periodic_images_are_taken_off():
-    """g of an ordered liquid repeated on a cubic lattice, averaged over directions by quadrature, against the infinite
-    liquid's S(Q): what the images shift S(Q) by is taken off to a fifth."""
-    rho, n = 0.02125, 300
-    box = argon_box(n, width=0.1)
-    edge = box.volume ** (1 / 3)
+def ordered_liquid(s):
+    """g - 1 at distances s (Å), to infinity: a core and a damped oscillation of period 3.15 Å."""
+    return np.where(s < 3.2, -1.0, 3.0 * np.cos(2 * np.pi * (s - 3.7) / 3.15) * np.exp(-s / 3.6))
 
-    def h(s):
-        """Damped oscillation of period 3.15 Å with a core."""
-        return np.where(s < 3.2, -1.0, 3.0 * np.cos(2 * np.pi * (s - 3.7) / 3.15) * np.exp(-s / 3.6))
 
+def ordered_liquid_s_of_q(q, density=RHO):
+    """S(Q) of `ordered_liquid` by quadrature to 60 Å, where it is 1e-8."""
     s = np.arange(0.005, 60.0, 0.01)
-    q = np.arange(0.02, 14.0, 0.02)
-    infinite = 1 + 4 * np.pi * rho * 0.01 * (np.sinc(np.outer(q, s) / np.pi) * s**2 * h(s)).sum(axis=1)
+    kernel = np.sinc(np.outer(q, s) / np.pi)
+    return 1 + 4 * np.pi * density * 0.01 * (kernel * s**2 * ordered_liquid(s)).sum(axis=1)
+
+
+def images_of_ordered_liquid(box):
+    """What `ordered_liquid` about the images of an atom, on a cubic lattice, adds to its g; by quadrature of angles."""
+    edge = box.volume ** (1 / 3)
     nodes, weights = np.polynomial.legendre.leggauss(24)
     cosine, angle = 0.5 * (nodes + 1), 0.25 * np.pi * (nodes + 1)  # one octant: the cube's symmetry does the rest
     sine = np.sqrt(1 - cosine**2)
@@ -251,16 +253,184 @@ def test_periodic_images_are_taken_off():
     grid = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 3, indexing="ij"), -1).reshape(-1, 3)
     r, images = box.centres, np.zeros_like(box.centres)
     for vector in grid[np.any(grid != 0, axis=1)] * edge:
-        images += h(np.linalg.norm(r[:, None, None] * directions + vector, axis=2)) @ share
-    constant = -(4 * np.pi * s**2 * h(s) * 0.01).sum() / box.volume  # a closed box averages to g = 1
-    counts = box.ideal_counts * (1 + h(r) + images + constant)
-    forward = ForwardModel(s_of_q(infinite, q), box)
+        images += ordered_liquid(np.linalg.norm(r[:, None, None] * directions + vector, axis=2)) @ share
+    return images
+
+
+def test_periodic_images_are_put_on_the_measurement_in_q():
+    """The infinite liquid's S(Q) as the box would show it, against the counts of the box: what the images shift S(Q)
+    by is there to a fifth."""
+    box = argon_box(300, width=0.1)
+    s = np.arange(0.005, 60.0, 0.01)
+    constant = -(4 * np.pi * s**2 * ordered_liquid(s) * 0.01).sum() / box.volume  # a closed box averages to g = 1
+    counts = box.ideal_counts * (1 + ordered_liquid(box.centres) + images_of_ordered_liquid(box) + constant)
+    q = np.arange(0.02, 14.0, 0.02)
+    forward = ForwardModel(s_of_q(ordered_liquid_s_of_q(q), q), box)
     fit = forward.fit((1.0, 12.0), None)
     operator, back = forward._q_operator(fit.operator.x)
-    shift = np.abs(back @ forward.images_q).max()
+    shift = np.abs(fit.values - 1.0 - back @ (forward.curve.y - 1.0)).max()
     assert shift > 0.005
     left = np.abs(operator.predict(counts) - fit.values)
     assert left.max() < 0.2 * shift
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.9])
+def test_periodic_images_are_put_on_the_measurement_in_r(scale):
+    """T(r) of the infinite liquid, measured to 40 Å and normalised right or 10 % low: the images that it gets are those
+    of the box, times its scale, to 15 %; a line through D(r), which the wrong scale draws, has no images."""
+    box = argon_box(108, width=0.02)
+    images = images_of_ordered_liquid(box)
+    r = np.arange(0.02, 40.0, 0.02)
+    t = scale * 4 * math.pi * RHO * r * (1 + ordered_liquid(r))
+    curve = Curve(x=r, y=t, quantity="T(r)", composition={"Ar": 1.0}, number_density=RHO, name="test")
+    measurement = ForwardModel(curve, box).measurement((3.0, 8.5))
+    at = measurement.shown.x
+    assert at[-1] == pytest.approx(box.r_box, abs=0.02)
+    per_g = 4 * math.pi * RHO * at
+    added = (measurement.in_box_values - measurement.shown_values) / per_g
+    # the correction for the closed box, of what is counted, acts on them, too
+    expected = scale * np.interp(at, box.centres, images + box.closure @ images)
+    size = np.abs(expected[at > 3.3]).max()
+    assert size > 0.01
+    np.testing.assert_allclose(added[at > 3.3], expected[at > 3.3], atol=0.15 * size)
+
+
+def packed(numbers, density, frames, seed=1):
+    """Pair counts (pairs, bins) and box of a random packing of soft spheres 2.75 Å apart, a mean over frames."""
+    rng = np.random.default_rng(seed)
+    n = sum(numbers.values())
+    edge = (n / density) ** (1 / 3)
+    species = np.repeat(np.arange(len(numbers)), list(numbers.values()))
+    box = Box(tuple(numbers), tuple(numbers.values()), n / density, 0.02 * np.arange(int(edge / 2 / 0.02) + 1))
+
+    def vectors(x):
+        d = x[:, None] - x
+        return d - edge * np.round(d / edge)
+
+    def apart(x, steps):
+        for _ in range(steps):
+            d = vectors(x)
+            r = np.linalg.norm(d, axis=2) + 9.0 * np.eye(n)
+            x = x + 0.3 * np.einsum("ij,ijk->ik", np.clip(2.75 - r, 0.0, None) / r, d)
+        return x
+
+    x = apart(rng.uniform(0.0, edge, (n, 3)), 1000)
+    i, j = np.triu_indices(n, 1)
+    kinds = np.sort([species[i], species[j]], axis=0)
+    counts = np.zeros((len(box.pairs), len(box.centres)))
+    for _ in range(frames):
+        x = apart(x + rng.normal(0.0, 0.25, x.shape), 30)
+        r = np.linalg.norm(vectors(x), axis=2)[i, j]
+        for p, pair in enumerate([(a, b) for a in range(len(numbers)) for b in range(a, len(numbers))]):
+            counts[p] += np.histogram(r[np.all(np.array(pair) == kinds.T, axis=1)], box.edges)[0] / frames
+    return counts, box
+
+
+@cache
+def small_glass():
+    """63 atoms in a box of 12.4 Å: half of it is 6.2 Å."""
+    return packed({"Ge": 14, "Sb": 14, "Te": 35}, 0.033, 10)
+
+
+def blank_curve(quantity, q_range, **given):
+    """A curve without features, on points 0.02 apart: of Q, or of r to half the box."""
+    _, box = small_glass()
+    low, high = q_range
+    in_q = quantity.endswith("(Q)")
+    x = low + 0.02 * np.arange(int((high - low) / 0.02 + 1e-9) + 1) if in_q else 0.02 * np.arange(1, 310)
+    limits = {} if in_q else {"q_min": low, "q_max": high}
+    y = np.ones_like(x) if quantity == "S(Q)" else 1e-12 * x
+    settings = {"composition": dict(zip(box.species, box.n_per_species, strict=True)), "number_density": 0.033}
+    return Curve(x=x, y=y, quantity=quantity, name="blank", **(settings | limits | given))
+
+
+CURVES = {
+    "S(Q)": ("S(Q)", {"radiation": "neutron"}),
+    "F(Q), x-ray": ("F(Q)", {"normalisation": "keen", "radiation": "xray"}),
+    "D(r)": ("D(r)", {"radiation": "neutron"}),
+    "T(r), lorch, x-ray": ("T(r)", {"radiation": "xray", "window": "lorch"}),
+}
+
+
+@pytest.mark.parametrize("q_range", [(0.05, 20.0), (0.3, 20.0), (0.8, 12.0)])
+@pytest.mark.parametrize("kind", CURVES)
+def test_a_models_own_curve_scores_zero(kind, q_range):
+    """A predicted curve of a small box, read back as the measurement of the very same counts."""
+    counts, box = small_glass()
+    quantity, given = CURVES[kind]
+    blank = blank_curve(quantity, q_range, **given)
+    shown = ForwardModel(blank, box).measurement(None).shown
+    forward = ForwardModel(replace(blank, x=shown.x, y=shown.predict(counts)), box)
+    measurement, fit = forward.measurement(None), forward.fit(None, None)
+    assert measurement.r_chi(counts) < 0.003
+    assert measurement.r[-1] > 6.0
+    assert np.std(measurement.total_values - measurement.total.baseline) > 0.1
+    np.testing.assert_allclose(
+        fit.operator.predict(counts), fit.values, atol=0.02 * np.std(fit.values - fit.operator.baseline)
+    )
+
+
+@pytest.mark.parametrize("kind", CURVES)
+def test_the_models_curve_does_not_depend_on_the_measured_one(kind):
+    """A curve without features, as of a prediction; one to 15 Å or noise in Q; and that one 10 % low."""
+    _, box = small_glass()
+    quantity, given = CURVES[kind]
+    blank = blank_curve(quantity, (0.3, 20.0), **given)
+    rng = np.random.default_rng(0)
+    longer = blank.x if blank.in_q_space else 0.02 * np.arange(1, 750)
+    measured = rng.normal(size=len(longer)) + 0.4 * longer
+    models = [ForwardModel(replace(blank, x=longer, y=y), box) for y in (0.0 * longer, measured, 0.9 * measured)]
+    measurements = [model.measurement((2.0, 6.0)) for model in models]
+    limits = (None, (2.0, 6.0)) if quantity.endswith("(r)") else ((1.0, 15.0), (2.0, 6.0))
+    of_fit = [model.fit(*limits).operator for model in models]
+    for name in ("shown", "in_box", "total"):
+        for one in measurements[1:]:
+            for part in ("x", "matrix", "constant", "baseline"):
+                expected = getattr(getattr(measurements[0], name), part)
+                np.testing.assert_array_equal(getattr(getattr(one, name), part), expected)
+    for one in of_fit[1:]:
+        np.testing.assert_array_equal(one.matrix, of_fit[0].matrix)
+        np.testing.assert_array_equal(one.constant, of_fit[0].constant)
+
+
+def test_a_coarse_curve_in_r_is_compared_where_it_was_measured():
+    """Points 0.08 Å apart, ripples of Q_max = 20 1/Å: interpolated, model and measurement alike, they score zero."""
+    counts, box = small_glass()
+    blank = blank_curve("D(r)", (0.3, 20.0), radiation="neutron")
+    blank = replace(blank, x=blank.x[::4], y=blank.y[::4])
+    shown = ForwardModel(blank, box).measurement(None).shown
+    forward = ForwardModel(replace(blank, x=shown.x, y=shown.predict(counts)), box)
+    assert forward.measurement((1.0, 6.0)).r_chi(counts) < 1e-9
+    fit = forward.fit(None, (1.0, 6.0))
+    np.testing.assert_allclose(fit.operator.predict(counts), fit.values, atol=1e-9)
+
+
+@pytest.mark.parametrize("n", [108, 500])
+def test_the_error_of_the_cut_covers_the_infinite_liquid(n):
+    """S(Q) of g cut at half the box against that of the liquid to infinity, whose g the counts hold exactly."""
+    box = argon_box(n)
+    g = 1 + ordered_liquid(box.centres)
+    g -= ((g - 1) @ box.closure) / (1 + box.closure.sum())  # what the closed box takes off
+    q = np.arange(0.1, 14.0, 0.02)
+    measurement = ForwardModel(s_of_q(np.ones_like(q), q), box).measurement((3.0, 8.0))
+    counts = box.ideal_counts * g
+    off = np.abs(measurement.shown.predict(counts) - ordered_liquid_s_of_q(q))
+    error = measurement.cut_error(counts)
+    assert off.max() > 0.2
+    assert np.mean(off < 2 * error) > 0.95
+    assert np.mean(off < error) > 0.68
+    assert error[q > 6.0].max() < 0.1  # no wider than the ripples of a cut
+    np.testing.assert_array_equal(measurement.cut_error(box.ideal_counts * (1 + 1e-12)) < 1e-9, True)
+
+
+def test_small_errors_are_not_drowned_by_large_ones():
+    """Stated errors that grow from 0.001 to 1 along a curve in r: the covariance holds each to 1e-4 of its own."""
+    box = argon_box()
+    r = np.arange(0.5, 14.0, 0.05)
+    sigma = np.geomspace(1e-3, 1.0, len(r))
+    curve = Curve(x=r, y=1 + 0.1 * np.sin(r), sigma=sigma, quantity="g(r)", number_density=RHO, composition={"Ar": 1.0})
+    fit = ForwardModel(curve, box).fit(None, (2.5, 13.0))
+    np.testing.assert_allclose(np.sqrt(np.diag(fit.covariance)), np.interp(fit.operator.x, r, sigma), rtol=1e-3)
 
 
 FE_O = {"composition": {"Fe": 1, "O": 1}, "number_density": 0.08}
@@ -298,8 +468,7 @@ def test_a_flat_background_adds_its_response_to_the_fitted_values(case, space):
     """Measured + b against measured: everything that b changes, images of the box included, is in `background`."""
     limits = (None if space == "r" else (0.8, 13.0), None if space == "q" else (1.5, 6.0))
     bare, raised = (flat_model(case, b).fit(*limits) for b in (0.0, LEVEL))
-    # what the fit compares: the measured values minus a prediction, of which the images follow the measurement
-    shift = (raised.values - raised.operator.constant) - (bare.values - bare.operator.constant)
+    shift = raised.values - bare.values
     assert bare.background.shape == bare.values.shape
     scale = np.abs(bare.background).max()
     np.testing.assert_allclose(shift / scale, LEVEL * bare.background / scale, atol=1e-10)
@@ -310,10 +479,9 @@ def test_a_flat_background_adds_its_response_to_the_fitted_values(case, space):
 @pytest.mark.parametrize("case", flat_cases())
 def test_a_flat_background_adds_its_response_to_what_is_shown_and_scored(case):
     bare, raised = (flat_model(case, b).measurement((2.0, 6.0)) for b in (0.0, LEVEL))
-    total = (raised.total_values - raised.total.constant) - (bare.total_values - bare.total.constant)
-    np.testing.assert_allclose(total, LEVEL * bare.total_background, atol=1e-10)
-    shown = (raised.shown_in_box - raised.shown.constant) - (bare.shown_in_box - bare.shown.constant)
-    np.testing.assert_allclose(shown, LEVEL * bare.shown_background, atol=1e-10)
+    for name in ("total", "in_box", "shown"):
+        shift = getattr(raised, f"{name}_values") - getattr(bare, f"{name}_values")
+        np.testing.assert_allclose(shift, LEVEL * getattr(bare, f"{name}_background"), atol=1e-10)
 
 
 @pytest.mark.parametrize("case", flat_cases())

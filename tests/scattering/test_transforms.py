@@ -16,7 +16,6 @@ from refine.scattering.transforms import (
     lorch,
     q_to_r_matrix,
     r_to_q_matrix,
-    resolution_damping,
     sampled_r_to_q_matrix,
     trapezoid_weights,
     window_values,
@@ -129,7 +128,3 @@ def test_low_q_is_extrapolated_when_asked() -> None:
     _, operator = extrapolate_low_q(q, np.eye(4))
     np.testing.assert_allclose(operator @ values, extended)
     assert extrapolate_low_q([0.0, 0.1], [1.0, 2.0])[0].tolist() == [0.0, 0.1]
-
-
-def test_resolution_damps_with_distance() -> None:
-    np.testing.assert_allclose(resolution_damping([0.0, 10.0], 0.05), [1.0, math.exp(-0.125)])
