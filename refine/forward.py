@@ -47,6 +47,9 @@ FEWEST_FRAMES = 4
 FRACTION_TOLERANCE = 0.005
 """Difference of an atomic fraction beyond which trajectory and study are of two materials."""
 
+USUAL_Q_MAX, PHASE = 30.0, 0.1
+"""1/Å, as far as curves are taken to reach whose range the study does not say; and Q times the width of a bin there."""
+
 Q_STEP, Q_MAX = 0.05, 25.0
 """1/Å: grid of the table of partial structure factors, which ends where the data end, and where none says so."""
 
@@ -91,6 +94,7 @@ class Forward:
     scores: tuple[Score, ...]
     predictions: tuple[Prediction, ...]
     coordination: tuple[Coordination, ...]
+    finer: int
 
     @property
     def frames(self) -> Frames:
@@ -252,13 +256,15 @@ class Forward:
         return csv_text(["r", "D measured", "D model", "T measured", "T model", "model_stderr"], columns)
 
     def _g_table(self) -> str:
-        header, columns = ["r"], [self.box.centres]
-        ideal = self.box.ideal_counts
+        """In bins of the study's width, whatever the curves were made of."""
+        frames = self.frames.merged(self.finer)
+        header, columns = ["r"], [frames.centres]
+        ideal = frames.ideal_counts()
         per_count = np.divide(1.0, ideal, out=np.zeros_like(ideal), where=ideal > 0.0)
         errors = np.full(ideal.size, np.nan)
         if self._has_errors:
-            errors = _propagation(self.frames).errors_of_counts()[1]
-        g, stderr = self.frames.pair_distribution(), errors.reshape(ideal.shape) * per_count
+            errors = _propagation(frames).errors_of_counts()[1]
+        g, stderr = frames.pair_distribution(), errors.reshape(ideal.shape) * per_count
         for p, (a, b) in enumerate(self.box.pairs):
             header += [f"{a}-{b}", f"{a}-{b} stderr"]
             columns += [g[p], stderr[p]]
@@ -326,9 +332,10 @@ def forward(
     """
     one = _of_state(config, state)
     species, fractions, density = _declared(one)
+    finer = _finer(one)
     counted = count_trajectory(
         trajectory,
-        one.sampling.bin_width,
+        one.sampling.bin_width / finer,
         species=species,
         types=types,
         kind=kind,
@@ -345,9 +352,22 @@ def forward(
     system, frames = counted.system, counted.frames
     box = Box(system.species, system.n_per_species, frames.volume, frames.edges, system.cell)
     scores = tuple(_score(one, data, box, frames) for data in read_datasets(one, [box]))
-    coordination = coordination_numbers(box.species, box.pairs, _propagation(frames), first_minima(frames))
+    wide = frames.merged(finer)
+    coordination = coordination_numbers(box.species, box.pairs, _propagation(wide), first_minima(wide))
     predictions = tuple(read_predictions(one, [box]))
-    return Forward(Path(trajectory), one, counted, box, scores, predictions, tuple(coordination))
+    return Forward(Path(trajectory), one, counted, box, scores, predictions, tuple(coordination), finer)
+
+
+def _finer(config: StudyConfig) -> int:
+    """Into how many bins each of `sampling.bin_width` is divided for the curves.
+
+    A distance is taken to be anywhere in its bin, which is an error of phase of Q w/sqrt(12) for each pair. It averages
+    out over the frames of a run; a trajectory may be one frame.
+    """
+    ranges = [data.q_range[1] for data in config.data if data.q_range is not None]
+    ranges += [data.fit_q[1] for data in config.data if data.fit_q is not None]
+    q_max = max([USUAL_Q_MAX, *ranges])
+    return max(1, math.ceil(config.sampling.bin_width * q_max / PHASE - 1e-9))
 
 
 def default_out(config: StudyConfig, trajectory: Path) -> Path:

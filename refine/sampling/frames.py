@@ -83,6 +83,13 @@ class Frames:
         """Mean counts (pairs, bins) of an ideal gas in this box, see `kernels.shells`."""
         return ideal_pair_counts(self.n_per_species, self.volume, self.edges)
 
+    def merged(self, number: int) -> Self:
+        """The same frames in bins `number` times as wide; bins that are left over at the end are dropped."""
+        bins = self.counts.shape[2] // number
+        kept = self.counts[:, :, : bins * number]
+        counts = kept.reshape(*kept.shape[:2], bins, number).sum(axis=3)
+        return replace(self, counts=counts, r_max=self.r_max / self.counts.shape[2] * bins * number)
+
     def pair_distribution(self) -> np.ndarray:
         """Partial pair distribution functions g_ij (pairs, bins), 1 for an ideal gas.
 
