@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from refine.config import StudyConfig
 from refine.config.models import Data
+from refine.data.checks import check_curve
 from refine.data.curve import Curve, is_q_space
 from refine.data.readers import read_curve
 from refine.errors import InputError
@@ -42,17 +43,25 @@ class Prediction:
 
 @dataclass(frozen=True)
 class DataSet:
-    """One [[data]] entry bound to its state's box."""
+    """One [[data]] entry bound to its state's box.
+
+    doubts: what looks odd in the curve for what it is declared to be, in words (`refine.data.checks`).
+    """
 
     name: str
     state: int
     role: str
     measurement: Measurement
     fit: Fit
+    doubts: tuple[str, ...] = ()
 
 
 def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
-    """Every measured [[data]] entry read and bound to the box of its state; one box for each state."""
+    """Every measured [[data]] entry read, checked and bound to the box of its state; one box for each state.
+
+    Raises:
+        InputError: a curve that cannot be read, or contradicts its declaration (`check_curve`).
+    """
     names = [state.name for state in config.states]
     datasets = []
     for data in config.data:
@@ -74,7 +83,7 @@ def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
             q_range=data.q_range,
             abscissa=data.abscissa,
             name=data.name,
-            check=False,  # the report says what check_curve doubts
+            check=False,  # with the errors that the study states, below
         )
         if not curve.in_q_space and curve.pair is None and curve.q_max is None:
             raise InputError(
@@ -84,11 +93,12 @@ def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
                 fix="give q_range = [Q_min, Q_max]",
             )
         curve = replace(curve, sigma=_errors(data, curve))
+        doubts = tuple(check_curve(curve))
         model = ForwardModel(curve, box)
         explicit = "score_r" in data.model_fields_set
         measurement = model.measurement(data.score_r if explicit else None)
         fit = model.fit(data.fit_q, data.fit_r)
-        datasets.append(DataSet(data.name, state, data.role, measurement, fit))
+        datasets.append(DataSet(data.name, state, data.role, measurement, fit, doubts))
     return datasets
 
 

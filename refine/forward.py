@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from refine.config import StudyConfig
 from refine.config.models import State
-from refine.data.checks import check_curve
 from refine.data.weights import amplitudes, pair_weights
 from refine.datasets import DataSet, Prediction, read_datasets, read_predictions, target_of
 from refine.derived import Coordination, Propagation, coordination_numbers, first_minima
@@ -149,7 +148,7 @@ class Forward:
                     "compared": score.data.fit.words,
                     "scale": score.free.scale,
                     "background": score.free.background,
-                    "warnings": check_curve(score.data.measurement.curve),
+                    "warnings": list(score.data.doubts),
                 }
                 for score in self.scores
             ],
@@ -190,7 +189,7 @@ class Forward:
         radii = [f"within {c.radius:.2f} Å" for c in self.coordination]
         lines += _aligned([(*row, radius) for row, radius in zip(found, radii, strict=True)])
         for score in self.scores:
-            lines += [f"warning: {doubt}" for doubt in check_curve(score.data.measurement.curve)]
+            lines += [f"warning: {doubt}" for doubt in score.data.doubts]
         free = [s for s in self.scores if s.free != Nuisance()]
         lines += [f"{one.name}: predicted, nothing to compare with" for one in self.predictions]
         lines += [f"{s.data.name}: scale {s.free.scale:.4f}, background {s.free.background:.4g}" for s in free]

@@ -313,8 +313,6 @@ def _coordination(outcome: Outcome, s: int) -> list[dict[str, Any]]:
 
 
 def _data_entry(study: Study, data: DataSet, factors: dict[str, float], free: Nuisance) -> dict[str, Any]:
-    from refine.data.readers import check_curve
-
     config = next(d for d in study.config.data if d.name == data.name)
     curve, fit = data.measurement.curve, data.fit
     if not isinstance(config.sigma, str):
@@ -345,7 +343,7 @@ def _data_entry(study: Study, data: DataSet, factors: dict[str, float], free: Nu
         "fit": fit.words if data.role == "fit" else None,
         "score_r": [float(data.measurement.r[0]), float(data.measurement.r[-1])],
         "source": Path(curve.source).name,
-        "warnings": check_curve(curve),
+        "warnings": list(data.doubts),
         "compared": f"{role}: {fit.words if data.role == 'fit' else curve.quantity}; R_chi of T(r) over {span}, the "
         f"model seen through the experiment's {reach}, window {curve.window}; "
         f"the measurement as the box would show it: with periodic images, in Q through its r range "

@@ -110,6 +110,9 @@ class Study:
         self.stages_at_volume()
         if not self.problem.targets:
             raise InputError("there is nothing to fit", where="[[data]]", fix='give at least one data set role = "fit"')
+        for data in self.datasets:
+            for doubt in data.doubts:
+                (progress or NullProgress()).message(f"warning: {doubt}")
         with exclusive(folder):
             run = Run(self, folder, resume=resume, overwrite=overwrite, progress=progress or NullProgress())
             return run.finish()
