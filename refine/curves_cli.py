@@ -141,8 +141,9 @@ def forward(
     ] = None,
     every: Annotated[int, typer.Option(min=1, help="Take every N-th frame.")] = 1,
     rescale: Annotated[
-        bool, typer.Option("--rescale", help="Scale all lengths so that the density is the study's.")
+        bool, typer.Option("--rescale", help="Scale all lengths, by 3 % at most, so that the density is the study's.")
     ] = False,
+    rescale_by_more: Annotated[bool, typer.Option("--rescale-by-more", help="The same, by any factor.")] = False,
     kind: Annotated[
         str | None,
         typer.Option("--format", help="As ASE calls it.  [default: found from the file]", show_default=False),
@@ -174,6 +175,7 @@ def forward(
             last=last,
             every=every,
             rescale=rescale,
+            rescale_by_more=rescale_by_more,
             progress=progress,
         )
         found.write(folder)

@@ -30,7 +30,7 @@ from refine.refinement.problem import Target
 from refine.results import csv_text, plain
 from refine.sampling.averages import error_of
 from refine.sampling.frames import Frames
-from refine.sampling.structures import DENSITY_TOLERANCE
+from refine.sampling.structures import DENSITY_TOLERANCE, empty_share
 from refine.sampling.trajectory import CountedTrajectory, count_trajectory
 from refine.scattering.measurement import R_CHI_STEP, Cut, ForwardModel
 from refine.scattering.metrics import chi_squared
@@ -45,6 +45,13 @@ FEWEST_FRAMES = 4
 
 FRACTION_TOLERANCE = 0.005
 """Difference of an atomic fraction beyond which trajectory and study are of two materials."""
+
+LARGEST_RESCALING = 0.03
+"""Of lengths: more is another density, and not an inaccurate one."""
+
+HOLLOW_SPACINGS, HOLLOW_SHARE = 1.6, 0.05
+"""A box is hollow when more than this share of it is farther from every atom than so many density^(-1/3) of the study:
+in an ideal gas of that density a share exp(-4 pi 1.6^3/3) = 4e-8 is."""
 
 USUAL_Q_MAX, PHASE = 30.0, 0.1
 """1/Å, as far as curves are taken to reach whose range the study does not say; and Q times the width of a bin there."""
@@ -93,12 +100,9 @@ class Forward:
     scores: tuple[Score, ...]
     predictions: tuple[Prediction, ...]
     coordination: tuple[Coordination, ...]
+    frames: Frames
     finer: int
-
-    @property
-    def frames(self) -> Frames:
-        """What the averages are over."""
-        return self.counted.frames
+    factor: float = 1.0
 
     @property
     def state(self) -> State:
@@ -133,6 +137,7 @@ class Forward:
             "number_density": system.number_density,
             "cell": system.cell,
             "volumes": self.counted.volumes,
+            "rescaled_by": self.factor,
             "r_box": self.box.r_box,
             "data": [
                 {
@@ -175,6 +180,10 @@ class Forward:
             density += f" on average (volume {low:.0f} to {high:.0f} Å^3)"
         known = f"g(r) to {self.box.r_box:.2f} Å"
         lines = [f"{self.trajectory.name}: {_frames(self.counted.read)} of {atoms}, {density}, {known}", ""]
+        if self.factor != 1.0:
+            lines.insert(
+                1, f"all lengths times {self.factor:.5f}: the density is the study's, and every bond longer or shorter"
+            )
         rows = [("data", "curve", "R_chi", "over", "chi2/point")]
         for score in self.scores:
             chi2 = "-" if score.chi2 is None else f"{score.chi2 / score.points:.2f}"
@@ -315,6 +324,7 @@ def forward(
     last: int | None = None,
     every: int = 1,
     rescale: bool = False,
+    rescale_by_more: bool = False,
     progress: Progress | None = None,
 ) -> Forward:
     """Compare a trajectory with the data sets of one state of a study.
@@ -322,8 +332,10 @@ def forward(
     Args:
         state: name of the state; needed where the study has several.
         types, kind, first, last, every: see `refine.sampling.trajectory.count_trajectory`.
-        rescale: multiply all lengths by one factor so that the number density is the study's. Without, a density that
-            differs by more than 0.5 % is an error: the measured T(r) would be drawn with the wrong one.
+        rescale: multiply all lengths by one factor so that the number density is the study's; by more than 3 % is an
+            error. Without, a density that differs by more than 0.5 % is one: the measured T(r) would be drawn with the
+            wrong one.
+        rescale_by_more: the same, by any factor.
 
     Raises:
         InputError: the trajectory cannot be read, is of another material or density, or the box is too small for what
@@ -344,17 +356,20 @@ def forward(
         progress=progress,
     )
     _check_composition(counted, fractions, str(trajectory))
-    if rescale:
+    factor = 1.0
+    if rescale or rescale_by_more:
+        factor = (counted.system.number_density / density) ** (1 / 3)
+        _check_rescaling(counted, density, factor, rescale_by_more, str(trajectory))
         counted = counted.rescaled(density)
     else:
         _check_density(counted, density, config, one.states[0].name, str(trajectory))
-    system, frames = counted.system, counted.frames
+    system, wide = counted.system, counted.frames.merged(finer)
+    frames = counted.frames.within(wide.r_max)
     box = Box(system.species, system.n_per_species, frames.volume, frames.edges, system.cell)
     scores = tuple(_score(one, data, box, frames) for data in read_datasets(one, [box]))
-    wide = frames.merged(finer)
     coordination = coordination_numbers(box.species, box.pairs, _propagation(wide), first_minima(wide))
     predictions = tuple(read_predictions(one, [box]))
-    return Forward(Path(trajectory), one, counted, box, scores, predictions, tuple(coordination), finer)
+    return Forward(Path(trajectory), one, counted, box, scores, predictions, tuple(coordination), frames, finer, factor)
 
 
 def _finer(config: StudyConfig) -> int:
@@ -408,13 +423,41 @@ def _check_density(counted: CountedTrajectory, density: float, config: StudyConf
     found = counted.system.number_density
     if abs(found / density - 1) <= DENSITY_TOLERANCE:
         return
-    fix = "--rescale brings the trajectory to the study's density"
+    _refuse_vacuum(counted, density, where)
+    change = (found / density) ** (1 / 3) - 1
+    fix = f"--rescale brings the trajectory to the study's density, its lengths changed by {100 * change:+.1f} %"
+    if abs(change) > LARGEST_RESCALING:
+        fix = "check which of them is right"
     index = [state.name for state in config.states].index(name)
     state = config.states[index]
     if config.structure_of(state) is None and config.number_density_of(state) is not None:
         table = "system" if state.number_density is None else f"states.{index}"
         fix += f", --set {table}.number_density={found:.6f} compares both at its own"
     raise InputError(f"the trajectory has {found:.5f} atoms/Å^3, the study {density:.5f}", where=where, fix=fix)
+
+
+def _check_rescaling(counted: CountedTrajectory, density: float, factor: float, by_more: bool, where: str) -> None:
+    _refuse_vacuum(counted, density, where)
+    if abs(factor - 1) > LARGEST_RESCALING and not by_more:
+        raise InputError(
+            f"the trajectory has {counted.system.number_density:.5f} atoms/Å^3, the study {density:.5f}: --rescale "
+            f"would multiply every length, bonds included, by {factor:.4f}",
+            where=where,
+            fix="check which density is right; --rescale-by-more does it all the same",
+        )
+
+
+def _refuse_vacuum(counted: CountedTrajectory, density: float, where: str) -> None:
+    """InputError for particles and slabs: their density is that of a box, and g(r) there does not tend to one."""
+    distance = HOLLOW_SPACINGS * density ** (-1 / 3)
+    share = empty_share(*counted.first, distance)
+    if share > HOLLOW_SHARE:
+        raise InputError(
+            f"{100 * share:.0f} % of the box is farther than {distance:.1f} Å from every atom: a particle or a slab in "
+            "vacuum, of which there is no g(r) of the bulk",
+            where=where,
+            fix="give a periodic sample of the material",
+        )
 
 
 def _score(config: StudyConfig, data: DataSet, box: Box, frames: Frames) -> Score:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+from ase.data import atomic_numbers
 
 from refine.config import State, StudyConfig
 from refine.errors import InputError
@@ -32,13 +35,32 @@ def read_system(config: StudyConfig, state: State, order: tuple[str, ...] | None
     path = config.structure_of(state)
     if path is not None:
         types = config.system.structure_species
-        return read_structure(path, density, species=order, mass_density=mass_density, types=types)
+        stated = stated_elements(config)
+        return read_structure(path, density, species=order, mass_density=mass_density, types=types, stated=stated)
     counts = config.system.counts
     assert counts is not None  # the config refuses a study without
     if mass_density is not None:
         density = number_density_from_mass(counts, mass_density)
     assert density is not None
     return make_system(counts, np.eye(3) * (sum(counts.values()) / density) ** (1 / 3))
+
+
+def stated_elements(config: StudyConfig) -> set[str]:
+    """Elements that the study names anywhere: in its data, its model and its correction."""
+    names: list[str] = []
+    for data in config.data:
+        names += [*data.isotopes, *data.charges, *(data.pair or ())]
+    if config.correction.pairs != "all":
+        names += [name for pair in config.correction.pairs for name in pair]
+
+    def keys(table: object) -> None:
+        if isinstance(table, Mapping):
+            for key, value in table.items():
+                names.extend(str(key).split("-"))
+                keys(value)
+
+    keys(config.model.model_dump())
+    return {name for name in names if name in atomic_numbers and name != "X"}
 
 
 def stages_of(config: StudyConfig) -> tuple[Stage, ...]:

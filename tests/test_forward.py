@@ -79,11 +79,13 @@ def test_the_frames_of_a_run_score_as_in_the_run(folder: Path, sample: Frames, d
     study = Study.from_toml(folder / "study.toml")
     found = forward(study.config, dump, types=["Ar"])
     # LAMMPS has eleven digits, the run float32: pairs at the edge of a bin may move
-    assert np.abs(found.frames.counts - sample.counts).sum() / 2 < 1e-4 * sample.counts.sum()
+    counts = found.frames.merged(found.finer).counts
+    assert np.abs(counts - sample.counts).sum() / 2 < 1e-4 * sample.counts.sum()
     assert [score.data.name for score in found.scores] == ["sq", "gr"]
     mean = sample.counts.mean(axis=0, dtype=np.float64)
+    # the bins of forward are a sixth of the run's: R_chi of 0.1 differs in its fourth digit
     for score, data in zip(found.scores, study.datasets, strict=True):
-        assert score.r_chi == pytest.approx(data.measurement.r_chi(mean), rel=1e-4)
+        assert score.r_chi == pytest.approx(data.measurement.r_chi(mean), rel=2e-3)
         error = error_of(data.measurement.r_chi, sample.counts, sample.replica)
         assert score.r_chi_stderr == pytest.approx(error, rel=1e-2)
         np.testing.assert_allclose(score.target.y, study.targets[data.name].y, rtol=1e-9)
@@ -108,9 +110,9 @@ def test_tables(folder: Path, sample: Frames, dump: Path, tmp_path: Path) -> Non
     np.testing.assert_allclose(curve["x"], data.shown.x, rtol=1e-6)
     propagation = Propagation(sample, np.zeros((0, 0)), None)
     for name, operator, cut in (("model", data.shown, data.cut_error(mean)), ("model_box", data.in_box, 0.0)):
-        np.testing.assert_allclose(curve[name], operator.predict(mean), atol=1e-3)
+        np.testing.assert_allclose(curve[name], operator.predict(mean), atol=5e-3)
         errors = np.hypot(propagation.errors(operator.matrix)[1], cut)
-        np.testing.assert_allclose(curve[f"{name}_stderr"], errors, rtol=0.05, atol=1e-3)
+        np.testing.assert_allclose(curve[f"{name}_stderr"], errors, rtol=0.05, atol=3e-3)
     np.testing.assert_allclose(curve["measured_box"], data.in_box_values, atol=1e-6)
 
     total = columns(tmp_path / "t_r" / "sq.csv")
@@ -118,7 +120,7 @@ def test_tables(folder: Path, sample: Frames, dump: Path, tmp_path: Path) -> Non
     np.testing.assert_allclose(total["T model"] - total["D model"], uniform, atol=1e-6)
     np.testing.assert_allclose(total["T measured"] - total["D measured"], uniform, atol=1e-6)
     at = np.round(data.r / 0.05).astype(int) - 1
-    np.testing.assert_allclose(total["T model"][at], data.total.predict(mean), atol=1e-4)
+    np.testing.assert_allclose(total["T model"][at], data.total.predict(mean), atol=1e-3)
     np.testing.assert_allclose(total["T measured"][at], data.total_values, atol=1e-6)
 
     g = columns(tmp_path / "g_r" / "85K.csv")
@@ -129,11 +131,11 @@ def test_tables(folder: Path, sample: Frames, dump: Path, tmp_path: Path) -> Non
     box = study.boxes[0]
     g = sample.pair_distribution()[0] - 1
     direct = r_to_q_matrix(box.edges, s["Q"], box.number_density) @ (g + box.closure @ g)
-    np.testing.assert_allclose(s["Ar-Ar"], 1 + direct, atol=1e-3)
+    np.testing.assert_allclose(s["Ar-Ar"], 1 + direct, atol=5e-3)
 
     result = json.loads((tmp_path / "forward.json").read_text())
     assert result["frames"] == 24
-    assert result["data"][0]["r_chi"] == pytest.approx(data.r_chi(mean), rel=1e-4)
+    assert result["data"][0]["r_chi"] == pytest.approx(data.r_chi(mean), rel=2e-3)
     assert f"{result['data'][0]['r_chi']:.4f} ± {result['data'][0]['r_chi_stderr']:.4f}" in printed
     assert [row["centre"] for row in result["coordination"]] == ["Ar"]
     assert "argon.dump: 24 frames of 108 Ar, 0.02125 atoms/Å^3, g(r) to 8.58 Å" in printed
@@ -169,10 +171,31 @@ def test_density(folder: Path, images: list[ase.Atoms], tmp_path: Path) -> None:
         call("forward", write_extxyz(tmp_path / "a.xyz", images), study, "--json", "--out", tmp_path / "out")
     )
     assert rescaled["number_density"] == pytest.approx(0.02125)
+    assert rescaled["rescaled_by"] == pytest.approx(1 / 1.01, rel=1e-4)
+    assert "all lengths times 0.990" in call("forward", path, study, "--rescale", "--out", tmp_path / "out")
     # bins of 0.0198 and 0.02 Å: the same pairs, nearly the same places
     assert rescaled["data"][0]["r_chi"] == pytest.approx(as_was["data"][0]["r_chi"], rel=0.02)
     changed = ("--set", "system.number_density=0.020625", "--json", "--out", tmp_path / "out")
     assert json.loads(call("forward", path, study, *changed))["number_density"] == pytest.approx(0.020625, rel=1e-4)
+
+
+def test_what_rescaling_is_for(folder: Path, images: list[ase.Atoms], tmp_path: Path) -> None:
+    """A density that is off by more than 9 %, 3 % in lengths, is another one; a slab in vacuum has none."""
+    study = folder / "study.toml"
+    wide = [atoms.copy() for atoms in images[:2]]
+    for atoms in wide:
+        atoms.set_cell(1.05 * atoms.cell.array, scale_atoms=True)
+    path = write_extxyz(tmp_path / "wide.xyz", wide)
+    assert "--rescale" not in refused("forward", path, study, "--out", tmp_path / "out")
+    line = refused("forward", path, study, "--rescale", "--out", tmp_path / "out")
+    assert "multiply every length, bonds included, by 0.95" in line
+    assert "--rescale-by-more does it all the same" in line
+    assert "all lengths times 0.95" in call("forward", path, study, "--rescale-by-more", "--out", tmp_path / "out")
+    slab = images[0].copy()
+    slab.set_cell(slab.cell.array * np.array([[1.0], [1.0], [2.5]]), scale_atoms=False)
+    path = write_extxyz(tmp_path / "slab.xyz", [slab])
+    for options in ((), ("--rescale",), ("--rescale-by-more",)):
+        assert "a particle or a slab in vacuum" in refused("forward", path, study, *options, "--out", tmp_path / "out")
 
 
 def test_what_does_not_belong_together(folder: Path, images: list[ase.Atoms], dump: Path, tmp_path: Path) -> None:
@@ -227,7 +250,7 @@ def mixture(tmp_path: Path) -> Callable[[list[ase.Atoms]], tuple[Path, Path]]:
     def make(found: list[ase.Atoms]) -> tuple[Path, Path]:
         (tmp_path / "mixture.toml").write_text(MIXTURE)
         q = np.arange(0.5, 15, 0.05)
-        np.savetxt(tmp_path / "x.csv", np.column_stack([q, 40 * np.sin(2 * q) / q]))
+        np.savetxt(tmp_path / "x.csv", np.column_stack([q, 4 * np.sin(2.9 * q) / q * np.exp(-0.1 * q)]))
         return write_extxyz(tmp_path / "mixture.xyz", found), tmp_path / "mixture.toml"
 
     return make

@@ -90,6 +90,12 @@ class Frames:
         counts = kept.reshape(*kept.shape[:2], bins, number).sum(axis=3)
         return replace(self, counts=counts, r_max=self.r_max / self.counts.shape[2] * bins * number)
 
+    def within(self, r_max: float) -> Self:
+        """The same frames, of the bins below r_max (Å)."""
+        width = self.r_max / self.counts.shape[2]
+        bins = round(r_max / width)
+        return replace(self, counts=self.counts[:, :, :bins], r_max=bins * width)
+
     def pair_distribution(self) -> np.ndarray:
         """Partial pair distribution functions g_ij (pairs, bins), 1 for an ideal gas.
 

@@ -120,6 +120,14 @@ class _Whitened(NamedTuple):
         return self.measured - s * self.signal - b * self.background
 
 
+def chi2_change(error: jax.Array, step: jax.Array) -> jax.Array:
+    """|error - step|^2 - |error|^2 of whitened misfits (n,), without the difference of two large sums.
+
+    One atom changes chi^2 by parts of one where chi^2 itself may be a million, which float32 cannot tell apart.
+    """
+    return jnp.sum(step * (step - 2.0 * error))
+
+
 class _Moves(NamedTuple):
     """Random numbers of the moves between two frames: atoms (M,), displacements (M, 3) Å, uniform numbers (M,)."""
 
@@ -449,9 +457,9 @@ class ReverseMonteCarlo:
         change = jnp.zeros(slots, jnp.int32).at[slot[0]].add(-1, mode="drop").at[slot[1]].add(1, mode="drop")
         too_close = jnp.any(other & (r[1] < minimum[row]) & (r[1] < r[0]))
 
-        error = walk.error - jnp.dot(matrix, change.astype(self.dtype), precision=HIGHEST)
-        chi2 = jnp.sum(error**2)
-        accept = ~too_close & (move.uniform < jnp.exp(-0.5 * (chi2 - walk.chi2)))
+        step = jnp.dot(matrix, change.astype(self.dtype), precision=HIGHEST)
+        error = walk.error - step
+        accept = ~too_close & (move.uniform < jnp.exp(-0.5 * chi2_change(walk.error, step)))
         x, y, z = (
             c.at[move.atom].set(jnp.where(accept, b, a))
             for a, b, c in zip(old, new, (walk.x, walk.y, walk.z), strict=True)
@@ -462,6 +470,6 @@ class ReverseMonteCarlo:
             z,
             walk.counts + jnp.where(accept, change, 0),
             jnp.where(accept, error, walk.error),
-            jnp.where(accept, chi2, walk.chi2),
+            jnp.where(accept, jnp.sum(error**2), walk.chi2),
             walk.accepted + accept,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -14,6 +14,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from refine.errors import InputError, SimulationError
+from refine.sampling.crystals import read_crystal
+from refine.sampling.elements import elements_of
 from refine.units import MASS_DENSITY_UNIT
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ STRUCTURE_FORMATS = (
 _MAX_FILE = 200_000_000
 _MASS_TOLERANCE = 0.05  # amu; 40.0 could be argon or calcium
 OVERLAP = 0.5  # Å; no two atoms of any real structure come this close
+EMPTY_GRID = 24  # points along each lattice vector at which empty space is looked for
 
 
 @dataclass(frozen=True)
@@ -206,6 +209,24 @@ def close_pairs(positions: np.ndarray, cell: np.ndarray, distance: float) -> tup
     return i[kept], j[kept], (everywhere[pairs[:, 0]] - everywhere[pairs[:, 1]])[kept]
 
 
+def empty_share(positions: np.ndarray, cell: np.ndarray, distance: float) -> float:
+    """Share of the cell's volume that is farther than `distance` (Å) from every atom, to about a thousandth.
+
+    positions: (N, 3) Å in any periodic images.  cell: (3, 3) Å.
+    """
+    fractional = positions @ np.linalg.inv(cell)
+    fractional -= np.floor(fractional)
+    margin = distance * np.linalg.norm(np.linalg.inv(cell), axis=0)
+    reach = [range(-math.ceil(m), math.ceil(m) + 1) for m in margin]
+    images = []
+    for shift in itertools.product(*reach):
+        image = fractional + shift
+        images.append(image[((image > -margin) & (image < 1 + margin)).all(axis=1)])
+    points = (np.indices((EMPTY_GRID,) * 3).reshape(3, -1).T + 0.5) / EMPTY_GRID
+    nearest, _ = cKDTree(np.concatenate(images) @ cell).query(points @ cell, distance_upper_bound=distance)
+    return float(np.mean(~np.isfinite(nearest)))
+
+
 def number_density_from_mass(counts: dict[str, int], mass_density: float) -> float:
     """Atoms/Å^3 of a composition with a density in g/cm^3, with standard atomic weights."""
     from ase.data import atomic_masses, atomic_numbers
@@ -243,18 +264,20 @@ def read_structure(
     *,
     mass_density: float | None = None,
     types: tuple[str, ...] | None = None,
+    stated: Collection[str] = (),
 ) -> System:
     """Read a periodic structure with ASE (the last frame of a file that holds several) and sort its atoms by species.
 
     number_density: atoms/Å^3; when given it must agree with the file to 0.5 %.  mass_density: the same in g/cm^3.
     types: elements of the atom types 1, 2, ... of a LAMMPS data file; None: what its labels or masses say.
     species: the order of the elements; None: the order in which they first appear.
+    stated: elements that the study names, for files that name atoms and not elements (`elements`).
     Raises InputError for a file that is missing, empty, too large, not one of `STRUCTURE_FORMATS` or not readable,
     for one without a cell or not periodic in all three directions, for coinciding atoms, and for types, a density or
     species that disagree.
     """
     path = Path(path)
-    atoms = _read_atoms(path, types)
+    atoms = _read_atoms(path, types, species or stated)
     where = str(path)
     if abs(np.linalg.det(atoms.cell.array)) < 1e-6:
         raise InputError("the structure has no cell", where=where, fix='give all three vectors (extxyz: Lattice="...")')
@@ -292,7 +315,7 @@ def read_structure(
     return system
 
 
-def _read_atoms(path: Path, types: tuple[str, ...] | None) -> Atoms:
+def _read_atoms(path: Path, types: tuple[str, ...] | None, stated: Collection[str]) -> Atoms:
     import ase.io
     from ase.io import ParseError
     from ase.io.formats import UnknownFileTypeError, filetype
@@ -319,14 +342,46 @@ def _read_atoms(path: Path, types: tuple[str, ...] | None) -> Atoms:
             f"structure_species are those of a LAMMPS data file, and this is {kind!r}", where=where, fix="remove them"
         )
     try:
-        atoms = cast("Atoms", ase.io.read(path, index=-1, format=kind, **options))
+        if kind == "cif":
+            atoms = read_crystal(path)
+        else:
+            atoms = cast("Atoms", ase.io.read(path, index=-1, format=kind, **options))
+    except InputError:
+        raise
     except (ParseError, *UNREADABLE) as error:
-        raise InputError(f"not readable as {kind}: {type(error).__name__} {error}", where=where, fix=fix) from None
+        raise InputError(f"not readable as {kind}: {reason_of(error)}", where=where, fix=fix) from None
+    set_named_elements(atoms, path, kind, stated)
     if len(atoms) == 0:
         raise InputError("the structure has no atoms", where=where)
     if kind == "lammps-data":
         _check_types(atoms, types, where)
     return atoms
+
+
+def reason_of(error: Exception) -> str:
+    """What ASE stumbled over, in words: of a label that is no element it says no more than the label."""
+    if isinstance(error, KeyError) and error.args and not str(error.args[0]).isdigit():
+        return f"unknown element {str(error.args[0])[:40]!r}: write symbols of elements, without charges or numbers"
+    return f"{type(error).__name__} {error}".strip()
+
+
+def set_named_elements(atoms: Atoms, path: Path, kind: str, stated: Collection[str]) -> None:
+    """Elements of a file that names atoms: ASE takes the first letter of a GROMACS name, and in a PDB file without
+    elements whatever the name begins with. InputError where they are not clear (`elements`).
+    """
+    columns = None
+    if kind == "proteindatabank":
+        with path.open(encoding="utf-8", errors="replace") as stream:
+            lines = [line for line in stream if line.startswith(("ATOM", "HETATM"))][-len(atoms) :]
+        if len(lines) == len(atoms) and all(line[76:78].strip().isalpha() for line in lines):
+            return
+        columns = [line[12:16] for line in lines]
+    elif kind != "gromacs":
+        return
+    arrays = atoms.arrays
+    names = [str(name) for name in arrays["atomtypes"]]
+    residues, numbers = [str(name) for name in arrays["residuenames"]], [int(k) for k in arrays["residuenumbers"]]
+    atoms.set_chemical_symbols(elements_of(names, residues, numbers, stated, str(path), columns))
 
 
 def _is_lammps_data(path: Path) -> bool:

@@ -11,7 +11,7 @@ kept, so that memory does not grow with it.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -24,8 +24,17 @@ import numpy as np
 from kernels.histogram import pair_histogram
 from refine.errors import InputError
 from refine.progress import NullProgress, Progress
+from refine.sampling.crystals import read_crystal
 from refine.sampling.frames import Frames
-from refine.sampling.structures import OVERLAP, STRUCTURE_FORMATS, UNREADABLE, System, make_system
+from refine.sampling.structures import (
+    OVERLAP,
+    STRUCTURE_FORMATS,
+    UNREADABLE,
+    System,
+    make_system,
+    reason_of,
+    set_named_elements,
+)
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -56,12 +65,14 @@ class CountedTrajectory:
 
     system: composition and mean cell.  frames: counts per block of frames; energies are NaN, they are not read.
     read: frames that entered.  volumes: smallest and largest of a frame, Å^3.
+    first: positions (N, 3) and cell (3, 3) of the first one, Å.
     """
 
     system: System
     frames: Frames
     read: int
     volumes: tuple[float, float]
+    first: tuple[np.ndarray, np.ndarray]
 
     def rescaled(self, number_density: float) -> Self:
         """All lengths multiplied by one factor, so that the mean number density (atoms/Å^3) becomes this one."""
@@ -103,7 +114,7 @@ def count_trajectory(
     progress.stage(f"counting pairs in {path.name}, per cent", 100)
     blocks: _Blocks | None = None
     done = 0
-    for number, atoms, share in _atoms(path, kind, types, first, last, every):
+    for number, atoms, share in _atoms(path, kind, types, first, last, every, species or ()):
         at = f"{where}, frame {number}"
         cell, positions, present = _checked(atoms, at)
         if blocks is None:
@@ -133,6 +144,7 @@ class _Blocks:
         self.length, self.filling = 1, 0  # frames of a block, and those that are in the last one if it is not full
         self.cells: list[np.ndarray] = []
         self.reach = system.r_box
+        self.first: tuple[np.ndarray, np.ndarray] = (np.zeros((0, 3)), system.cell)
 
     def add(self, positions: np.ndarray, cell: np.ndarray, at: str) -> None:
         """positions: (N, 3) Å, sorted by species."""
@@ -152,6 +164,8 @@ class _Blocks:
         overlapping = round(weighted[:, : int(OVERLAP / self.width)].sum() / frame.volume)
         if overlapping:
             raise InputError(f"{overlapping} pairs of atoms are closer than {OVERLAP} Å", where=at)
+        if not self.cells:
+            self.first = positions, cell
         self.cells.append(cell)
         if self.filling == 0:
             if len(self.sums) == 2 * BLOCKS:
@@ -189,7 +203,7 @@ class _Blocks:
             volume=volume,
         )
         extremes = (float(volumes.min()), float(volumes.max()))
-        return CountedTrajectory(replace(self.system, cell=mean), frames, len(cells), extremes)
+        return CountedTrajectory(replace(self.system, cell=mean), frames, len(cells), extremes, self.first)
 
 
 def _system(present: Sequence[str], order: tuple[str, ...], cell: np.ndarray, at: str) -> System:
@@ -277,7 +291,13 @@ SPLITTERS: dict[str, Callable[[TextIO], Iterator[str]]] = {
 
 
 def _atoms(
-    path: Path, kind: str | None, types: Sequence[str] | None, first: int, last: int | None, every: int
+    path: Path,
+    kind: str | None,
+    types: Sequence[str] | None,
+    first: int,
+    last: int | None,
+    every: int,
+    stated: Collection[str],
 ) -> Iterator[tuple[int, Atoms, float]]:
     """Number and atoms of the chosen frames, elements set, and the share of the file that has been read."""
     import ase.io
@@ -293,31 +313,53 @@ def _atoms(
     if kind not in SPLITTERS and size > MAX_IN_MEMORY:
         raise InputError(f"a {kind} file of {size / 1e6:.0f} MB", where=where, fix="convert it to extended XYZ")
     typed = _by_type(head, kind, types, where)
+    # of the splitters here these are the file's faults, and others are ours
+    broken = (ValueError, EOFError) if kind in SPLITTERS else (ParseError, EOFError, *UNREADABLE)
     number = 0
     with path.open("rb") as raw, io.TextIOWrapper(raw, encoding="utf-8", errors="replace") as stream:
         frames: Iterator[str] | Iterator[Atoms]  # text of a frame, or what ASE has made of it
-        if kind in SPLITTERS:
-            frames = SPLITTERS[kind](stream)
-        else:
-            frames = ase.io.iread(path, slice(None), format=kind, do_not_split_by_at_sign=True)
+        frames = SPLITTERS[kind](stream) if kind in SPLITTERS else _by_ase(path, kind)
         while last is None or number < last:
             number += 1
+            at = f"{where}, frame {number}"
+            mend = "mend the file" + (f", or stop before it: --last {number - 1}" if number > 1 else "")
             try:
                 frame = next(frames, None)
-                if frame is None:
-                    return
-                if number < first or (number - first) % every:
-                    continue
+            except InputError:
+                raise
+            except broken as error:
+                raise InputError(f"not readable as {kind}: {reason_of(error)}", where=at, fix=mend) from None
+            if frame is None:
+                return
+            if number < first or (number - first) % every:
+                continue
+            try:
                 atoms = cast("Atoms", ase.io.read(io.StringIO(frame), 0, kind) if isinstance(frame, str) else frame)
             except (ParseError, EOFError, *UNREADABLE) as error:
-                raise InputError(
-                    f"not readable as {kind}: {error or type(error).__name__}",
-                    where=f"{where}, frame {number}",
-                    fix="mend the file" + (f", or stop before it: --last {number - 1}" if number > 1 else ""),
-                ) from None
+                raise InputError(f"not readable as {kind}: {reason_of(error)}", where=at, fix=mend) from None
             if typed:
-                _set_elements(atoms, typed, f"{where}, frame {number}")
+                _set_elements(atoms, typed, at)
+            set_named_elements(atoms, path, kind, stated)
             yield number, atoms, raw.tell() / size if kind in SPLITTERS else 0.0
+
+
+def _by_ase(path: Path, kind: str) -> Iterator[Atoms]:
+    import ase.io
+
+    if kind == "cif":
+        yield read_crystal(path)
+    else:
+        cell = None
+        for atoms in ase.io.iread(path, slice(None), format=kind, do_not_split_by_at_sign=True):
+            if kind == "proteindatabank":
+                if len(atoms) == 0:
+                    continue  # END behind the last ENDMDL is no frame
+                if atoms.cell.rank == 3:
+                    cell = atoms.cell
+                elif cell is not None:  # CRYST1 stands once, above all models
+                    atoms.set_cell(cell)
+                    atoms.set_pbc(True)
+            yield atoms
 
 
 def _head(path: Path) -> bytes:

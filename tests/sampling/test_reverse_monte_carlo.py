@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from refine.errors import InputError, SimulationError
-from refine.sampling.reverse_monte_carlo import Nuisances, ReverseMonteCarlo
+from refine.sampling.reverse_monte_carlo import Nuisances, ReverseMonteCarlo, chi2_change
 from refine.sampling.state import MDState
 from refine.sampling.structures import System, make_system, random_packing
 from refine.scattering.transforms import r_to_q_matrix
@@ -259,3 +260,17 @@ def test_wrong_input(spheres: tuple[System, Curve, np.ndarray]) -> None:
         mc.run(replace(state, thermostat={"key": state.thermostat["key"]}), None, T, 1)
     with pytest.raises(ValueError, match="of 1 curves"):
         mc.run(state, Nuisances(np.ones(2), np.zeros(2)), T, 1)
+
+
+def test_a_change_of_chi2_keeps_its_digits() -> None:
+    """A misfit of a million and a step of a thousandth of its points: float32 against float64, to 1e-4.
+
+    The difference of the two sums, in float32, is wrong by more than the change itself.
+    """
+    rng = np.random.default_rng(0)
+    error, step = 30.0 * rng.normal(size=1000), 1e-4 * rng.normal(size=1000)
+    exact = float(np.sum((error - step) ** 2) - np.sum(error**2))
+    single, small = jnp.asarray(error, jnp.float32), jnp.asarray(step, jnp.float32)
+    assert float(chi2_change(single, small)) == pytest.approx(exact, rel=1e-4)
+    plain = float(jnp.sum((single - small) ** 2) - jnp.sum(single**2))
+    assert abs(plain / exact - 1.0) > 0.1

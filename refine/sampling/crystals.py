@@ -1,0 +1,135 @@
+"""CIF files: sites with occupancies, and space groups by the file's own symmetry operations.
+
+ASE expands the sites of a CIF by the space group that it knows under the file's name for it. Older files have names
+that it does not know ('F m 3 m' for 'F m -3 m'); nearly all of them hold the operations as well, which say the same.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from refine.errors import InputError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+OPERATIONS = ("_space_group_symop_operation_xyz", "_space_group_symop.operation_xyz", "_symmetry_equiv_pos_as_xyz")
+"""Tags under which a CIF lists its operations."""
+
+MOST_OPERATIONS, MOST_SITES = 192, 100_000
+
+SAME_SITE = 1e-3
+"""Of the cell's vectors: images of a site that are closer are one."""
+
+FULL = 1e-3
+"""An occupancy that differs from one by less is one."""
+
+_TERM = re.compile(r"([+-]?)(?:([xyz])|(\d+(?:\.\d*)?|\.\d+)(?:/(\d+))?)")
+
+
+def read_crystal(path: Path) -> Atoms:
+    """The last structure of a CIF, all its sites fully occupied.
+
+    Raises:
+        InputError: partly occupied or mixed sites, no known space group and no operations, or no crystal at all.
+    """
+    from ase.io.cif import parse_cif
+    from ase.spacegroup.spacegroup import SpacegroupError
+
+    where = str(path)
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        parsed = list(parse_cif(stream))
+    blocks = [block for block in parsed if block.get("_atom_site_fract_x") or block.get("_atom_site_cartn_x")]
+    if not blocks:
+        raise InputError("the CIF has no atom sites", where=where)
+    block = blocks[-1]
+    _refuse_occupancies(block, where)
+    try:
+        atoms: Atoms = block.get_atoms(store_tags=False)
+    except SpacegroupError:
+        atoms = _expanded(block, where)
+    return atoms
+
+
+def _refuse_occupancies(block: Any, where: str) -> None:
+    occupancies = block.get("_atom_site_occupancy")
+    if occupancies is None:
+        return
+    labels = block.get("_atom_site_label") or [str(k) for k in range(1, len(occupancies) + 1)]
+    partly = [
+        f"{label} {occupancy}"
+        for label, occupancy in zip(labels, occupancies, strict=True)
+        if occupancy not in (".", "?") and (not isinstance(occupancy, float | int) or not abs(occupancy - 1.0) <= FULL)
+    ]
+    if partly:
+        shown = ", ".join(partly[:6]) + (", ..." if len(partly) > 6 else "")
+        raise InputError(
+            f"sites are not fully occupied ({shown}): which of them have an atom, the file does not say",
+            where=where,
+            fix="make a supercell with whole atoms, for instance with a program for disordered crystals",
+        )
+
+
+def _expanded(block: Any, where: str) -> Atoms:
+    """All images of the sites under the operations of the file."""
+    from ase import Atoms
+
+    texts = next((found for tag in OPERATIONS if (found := block.get(tag)) is not None), None)
+    name = block.get("_symmetry_space_group_name_h-m") or block.get("_space_group_name_h-m_alt") or "none"
+    if texts is None:
+        raise InputError(
+            f"the space group {str(name)[:30]!r} is not known, and the file lists no symmetry operations",
+            where=where,
+            fix="write the name as in the International Tables, such as 'F m -3 m', or list the operations",
+        )
+    texts = [texts] if isinstance(texts, str) else list(texts)
+    sites = block.get_unsymmetrized_structure()
+    fractional, symbols = sites.get_scaled_positions(wrap=False), sites.get_chemical_symbols()
+    if len(texts) > MOST_OPERATIONS or len(symbols) * len(texts) > MOST_SITES:
+        raise InputError(f"{len(texts)} symmetry operations of {len(symbols)} sites", where=where)
+    operations = [operation(text, where) for text in texts]
+    positions: list[np.ndarray] = []
+    elements: list[str] = []
+    for symbol, site in zip(symbols, fractional, strict=True):
+        images: list[np.ndarray] = []
+        for rotation, shift in operations:
+            image = (rotation @ site + shift) % 1.0
+            off = np.array([image - other for other in images]).reshape(-1, 3)
+            if not np.any(np.abs(off - np.round(off)).max(axis=1, initial=0.0) < SAME_SITE):
+                images.append(image)
+        positions += images
+        elements += [symbol] * len(images)
+    return Atoms(elements, scaled_positions=np.array(positions), cell=sites.cell, pbc=True)
+
+
+def operation(text: str, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Rotation (3, 3) and shift (3,) of '1/2+x, -y, z'.
+
+    Raises:
+        InputError: not of this form.
+    """
+    rotation, shift = np.zeros((3, 3)), np.zeros(3)
+    rows = re.sub(r"\s+", "", text.lower()).split(",")
+    for row, terms in enumerate(rows if len(rows) == 3 else ()):
+        at = 0
+        while match := _TERM.match(terms, at):
+            sign = -1.0 if match[1] == "-" else 1.0
+            if match[2]:
+                rotation[row, "xyz".index(match[2])] += sign
+            elif match[4] is None or int(match[4]):
+                shift[row] += sign * float(Fraction(match[3]) / int(match[4] or 1))
+            else:
+                break
+            at = match.end()
+        if at != len(terms) or not terms:
+            break
+    else:
+        if len(rows) == 3 and math.isclose(abs(np.linalg.det(rotation)), 1.0, abs_tol=1e-9):
+            return rotation, shift
+    raise InputError(f"{text[:40]!r} is no symmetry operation", where=where, fix="write them as in 1/2+x,-y,z")
