@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,9 @@ from refine.refinement.nuisance import Nuisance, best
 from refine.refinement.statistics import statistical_inefficiency
 from refine.report.ranking import Curve, FirstPeak, Ranking, Row
 from refine.results import csv_text
-from refine.sampling.diffusion import diffusion, finite_size_correction
 from refine.sampling.frames import Frames, jackknife
 from refine.scattering.peaks import Peak, first_peak_range, peak
+from refine.transport import transport
 
 if TYPE_CHECKING:
     from refine.refinement.problem import Target
@@ -37,9 +37,6 @@ Array = NDArray[np.float64]
 
 BLOCKS = 10
 """Left out one at a time for the error of R_chi."""
-
-SI = 10.0
-"""Å^2/ps in 1e-9 m^2/s."""
 
 
 def compare(
@@ -115,11 +112,23 @@ def _row(label: str, config: StudyConfig, model: Model, frames: int, progress: P
             {"centre": n.centre, "other": n.other, "radius": n.radius, "number": n.number, "stderr": n.sampling_stderr}
             for n in numbers
         ]
-        try:
-            row.diffusion[state.name] = _diffusion(study, s, sampled[s])
-        except InputError as error:
-            row.notes.append(f"No diffusion coefficients in state {state.name}: {error}.")
+        if config.compare.segments:
+            _transport(row, study, s, sampled[s], progress)
     return row
+
+
+def _transport(row: Row, study: Study, s: int, frames: Frames, progress: Progress) -> None:
+    """Diffusion coefficients and viscosity in a state, or why there are none."""
+    name = study.config.states[s].name
+    try:
+        found = transport(study, s, frames, study.initial_correction(), progress)
+    except RefineError as error:
+        row.notes.append(f"No diffusion coefficients in state {name}: {error}.")
+        return
+    row.diffusion[name] = found.diffusion
+    if found.viscosity is not None:
+        row.viscosity[name] = found.viscosity
+    row.notes.extend(found.notes)
 
 
 def _score(row: Row, data: DataSet, target: Target, frames: Frames) -> Nuisance:
@@ -168,33 +177,6 @@ def _first_peak(data: DataSet | Prediction, ratio: Array) -> Peak:
     """Of T(r)/(4 pi rho0 r), on the points of R_chi."""
     r, where = data.measurement.r, f"T(r)/(4 pi rho0 r) of {data.name}"
     return peak(r, ratio, *first_peak_range(r, ratio, 1.0, where), where)
-
-
-def _diffusion(study: Study, s: int, frames: Frames) -> list[dict[str, Any]]:
-    """D of each species in a state, corrected for the box where its viscosity is known."""
-    system, state, config = study.systems[s], study.config.states[s], study.config.sampling
-    interval = config.timestep * config.stride / 1000.0
-    edge = system.cell[0, 0]
-    cubic = np.allclose(system.cell, edge * np.eye(3), atol=1e-6 * edge)
-    shift = None
-    if state.viscosity is not None and cubic:
-        shift = finite_size_correction(state.temperature, state.viscosity, float(edge))
-    reason = "not corrected: " + ("the box is not cubic" if not cubic else "the state gives no viscosity")
-    damping = f"; the Langevin thermostat ({config.time_constant:g} ps) damps it"
-    words = (reason if shift is None else "corrected with the viscosity of the state, not of the model") + (
-        damping if config.thermostat == "langevin" else ""
-    )
-    return [
-        {
-            "species": d.species,
-            "value": SI * (d.value + (shift or 0.0)),
-            "stderr": SI * d.stderr,
-            "uncorrected": SI * d.value,
-            "lags_ps": d.lags,
-            "finite_size": words,
-        }
-        for d in diffusion(frames, system.cell, system.species, system.masses, interval)
-    ]
 
 
 def _write(found: Ranking, out: Path) -> None:

@@ -24,6 +24,7 @@ from refine.potentials.forcefield import PairForceField
 from refine.potentials.mace.forcefield import MaceForceField
 from refine.potentials.mace.model import Mace
 from refine.sampling.dynamics import Sampler
+from refine.sampling.segments import SegmentRunner
 from refine.sampling.structures import System, make_system
 from refine.sampling.thermostats import VelocityVerlet
 from refine.units import BOLTZMANN
@@ -248,6 +249,15 @@ def test_in_the_sampler(make: Any) -> None:
         _, alone = still.run(still.start(r, 300.0, seed=1), params, 300.0, 1)
         assert abs(frames.energy[k] - alone.energy[0] - energies.sum()) < 1e-6
         assert abs(frames.virial[k] - alone.virial[0] - virials.sum()) < 1e-5
+    runner = SegmentRunner(moving, params, frames.positions[-1:], 300.0, 1, 0.001)
+    stress = runner.lengthen(1).stress[0, -1]
+    (end,) = runner._ends
+    p, mass = end.momenta[0], system.masses[:, None]
+    alone = SegmentRunner(still, params, runner._positions[0][-1], 300.0, 1, 1e-9)
+    bare, at_rest = alone.lengthen(1).stress[0, -1], alone._ends[0].momenta[0]
+    shares = -evaluated(d3.strain, runner._positions[0][-1][0], cell)
+    expected = bare - at_rest.T @ (at_rest / mass) + p.T @ (p / mass) + shares
+    np.testing.assert_allclose(stress, expected, atol=1e-5)
     kinetic = 1.5 * (system.n_atoms - 1) * BOLTZMANN * frames.temperature
     assert np.ptp(frames.energy) > 20 * np.ptp(frames.energy + kinetic)
 
