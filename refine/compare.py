@@ -1,4 +1,4 @@
-"""`refine compare STUDY --models FILE ...`: several base models against the same measurement, without a fit.
+"""`refine compare STUDY --models FILE ... --runs FOLDER ...`: several models against the same measurement, no fit.
 
 Each model is sampled once in each state, started as a run starts. A model that cannot be sampled is a row that says
 why, and the others still run.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from refine.derived import Propagation, coordination_numbers, first_minima
 from refine.diagnose import sample_base
 from refine.errors import InputError, RefineError
 from refine.files import make_folder, write_text
+from refine.potentials.pair import PairCorrection
 from refine.progress import NullProgress, Progress
 from refine.refinement.nuisance import Nuisance, best
 from refine.refinement.statistics import statistical_inefficiency
@@ -30,6 +32,7 @@ from refine.scattering.peaks import Peak, first_peak_range, peak
 from refine.transport import transport
 
 if TYPE_CHECKING:
+    from refine.export.read import Exported
     from refine.refinement.problem import Target
     from refine.study import Study
 
@@ -43,26 +46,30 @@ def compare(
     config: StudyConfig,
     models: Sequence[Path] | None = None,
     *,
+    runs: Sequence[Path] = (),
     out: Path | None = None,
     frames: int | None = None,
     progress: Progress | None = None,
 ) -> Ranking:
-    """Sample the study's base model and those of the files, and rank them; without a measured curve, in that order.
+    """Sample the study's base model, those of the files and the refined ones of the runs, and rank them; without a
+    measured curve, in that order.
 
     Args:
         config: the study; nothing is fitted.
         models: files with a [model] table and, optionally, a label; None: those of the study's [compare].
+        runs: folders of finished runs, whose refined potentials are compared too.
         out: folder for compare.json, compare.html and compare/<model>/<data set>.csv; None: nothing is written.
         frames: of each state, all replicas together; default: the study's `sampling.frames`.
         progress: told what happens.
 
     Raises:
-        InputError: a model file that cannot be read, two models of one label, too few frames.
+        InputError: a model file or a run that cannot be read, two models of one label, too few frames.
     """
     files = config.compare.paths if models is None else models
     own = (config.model.name or config.model.base) + ("+D3" if config.model.dispersion != "none" else "")
-    entries = [(own, config.model), *((f.label, f.model) for f in map(ModelFile.from_toml, files))]
-    labels = [label.lower() for label, _ in entries]
+    entries = [_Entry(own, config.model), *(_Entry(f.label, f.model) for f in map(ModelFile.from_toml, files))]
+    entries += [_refined(folder, config) for folder in runs]
+    labels = [entry.label.lower() for entry in entries]
     for label in labels:
         if labels.count(label) > 1:
             raise InputError(f"two models are called '{label}'", where="--models", fix="give each file a label")
@@ -70,12 +77,12 @@ def compare(
     if wanted < BLOCKS:
         raise InputError(f"{wanted} frames are too few", where="--frames", fix=f"use {BLOCKS} or more")
     rows = []
-    for label, model in entries:
-        (progress or NullProgress()).message(f"model {label}")
+    for entry in entries:
+        (progress or NullProgress()).message(f"model {entry.label}")
         try:
-            rows.append(_row(label, config, model, wanted, progress or NullProgress()))
+            rows.append(_row(entry, config, wanted, progress or NullProgress()))
         except RefineError as error:
-            rows.append(Row(label, failure=str(error)))
+            rows.append(Row(entry.label, failure=str(error)))
     rows.sort(key=_mean_score)
     predicted = tuple(data.name for data in config.data if data.role == "predict")
     measured = tuple(data.name for data in config.data if data.role != "predict")
@@ -91,13 +98,47 @@ def _mean_score(row: Row) -> float:
     return float(np.mean([value for value, _ in row.r_chi.values()])) if row.r_chi else 0.0
 
 
-def _row(label: str, config: StudyConfig, model: Model, frames: int, progress: Progress) -> Row:
+@dataclass(frozen=True)
+class _Entry:
+    """What is compared: a base model, or what a run made of it, at the temperature of each state."""
+
+    label: str
+    model: Model
+    run: tuple[Exported, ...] = ()
+
+
+def _refined(folder: Path, config: StudyConfig) -> _Entry:
+    """The refined potential of a finished run."""
+    from refine.export.read import read_correction
+
+    changing = StudyConfig.from_toml(folder / "study.toml").correction.temperature == "linear"
+    run = tuple(read_correction(folder, state.temperature if changing else None) for state in config.states)
+    if run[0].parameters is not None and run[0].study.model.base == "mace":
+        raise InputError(
+            "its refined weights are a model of their own",
+            where=str(folder),
+            fix="give a file with a [model] table whose path they are by --models",
+        )
+    return _Entry(folder.resolve().name, run[0].study.model, run)
+
+
+def _row(entry: _Entry, config: StudyConfig, frames: int, progress: Progress) -> Row:
     from refine.study import Study
 
     # A rule that changes parameters of the study's base would ask for them in every model.
-    study = Study(config.model_copy(update={"model": model, "refinement": Refinement()}))
-    sampled = sample_base(study, frames, progress, positions=True)
-    row = Row(label)
+    changes: dict[str, Any] = {"model": entry.model, "refinement": Refinement()}
+    if entry.run:
+        changes["correction"] = entry.run[0].study.correction
+    study = Study(config.model_copy(update=changes))
+    corrections = [study.initial_correction()] * len(config.states)
+    if entry.run:
+        if entry.run[0].species != study.species:
+            raise InputError(f"the run is of {', '.join(entry.run[0].species)}", where=entry.label)
+        corrections = [one.correction for one in entry.run]
+        if entry.run[0].parameters is not None:
+            study.base = entry.run[0].base()
+    sampled = sample_base(study, frames, progress, positions=True, corrections=corrections if entry.run else None)
+    row = Row(entry.label)
     for data in study.datasets:
         own, density = sampled[data.state], study.boxes[data.state].number_density
         free = _score(row, data, study.targets[data.name], own)
@@ -113,15 +154,15 @@ def _row(label: str, config: StudyConfig, model: Model, frames: int, progress: P
             for n in numbers
         ]
         if config.compare.segments:
-            _transport(row, study, s, sampled[s], progress)
+            _transport(row, study, s, sampled[s], corrections[s], progress)
     return row
 
 
-def _transport(row: Row, study: Study, s: int, frames: Frames, progress: Progress) -> None:
+def _transport(row: Row, study: Study, s: int, frames: Frames, correction: PairCorrection, progress: Progress) -> None:
     """Diffusion coefficients and viscosity in a state, or why there are none."""
     name = study.config.states[s].name
     try:
-        found = transport(study, s, frames, study.initial_correction(), progress)
+        found = transport(study, s, frames, correction, progress)
     except RefineError as error:
         row.notes.append(f"No diffusion coefficients in state {name}: {error}.")
         return

@@ -12,6 +12,7 @@ from refine.cli import app
 from refine.compare import compare
 from refine.config import StudyConfig
 from refine.errors import InputError
+from refine.potentials.forcefield import PairForceField
 from refine.sampling.diffusion import finite_size_correction
 from refine.study import Study
 from tests import small_box
@@ -209,3 +210,31 @@ def test_no_segments_no_dynamics(tmp_path):
     assert (row.diffusion, row.viscosity, row.notes) == ({}, {}, [])
     with pytest.raises(InputError, match="two 'segments' or more"):
         StudyConfig.from_toml(tmp_path / "study.toml", ["compare.segments=1"])
+
+
+def test_the_refined_potential_of_a_run(tmp_path, monkeypatch):
+    """It is what its dynamics run with, in sampling and without a thermostat, and its R_chi is that of the run within 5
+    sigma; the base stays what it is."""
+    study, run, used = small_box.write(tmp_path), tmp_path / "run", []
+    Study.from_toml(study, ["refinement.iterations=1"]).run(run)
+    plain = PairForceField.params
+
+    def params(self, correction, base=None):
+        used.append(correction)
+        return plain(self, correction, base)
+
+    monkeypatch.setattr(PairForceField, "params", params)
+    config = StudyConfig.from_toml(study, ["compare.segment_length=5.0"])
+    rows = {row.label: row for row in compare(config, [], runs=[run], out=tmp_path / "out", frames=60).rows}
+    result = json.loads((run / "result.json").read_text())
+    stored = result["correction"][0]["coefficients"]
+    assert [np.abs(c.coefficients).max() > 0.0 for c in used] == [False, False, True, True]
+    for correction in used[2:]:
+        np.testing.assert_allclose(correction.coefficients[0], stored, rtol=1e-12)
+    refined, final = rows["run"], result["final"]
+    difference = refined.r_chi["sq"][0] - final["r_chi"]["sq"]
+    assert abs(difference) < 5 * np.hypot(refined.r_chi["sq"][1], final["r_chi_stderr"]["sq"])
+    assert refined.diffusion["85K"][0]["value"] != rows["lennard-jones"].diffusion["85K"][0]["value"]
+    assert (tmp_path / "out" / "compare" / "run" / "sq.csv").exists()
+    with pytest.raises(InputError):
+        compare(config, [], runs=[tmp_path / "nothing"])

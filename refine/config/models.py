@@ -373,7 +373,7 @@ class Compare(Table):
     models: Annotated[tuple[FileName, ...], Kind("list of paths")] = Field(
         (), description="Files with a [model] table and, optionally, a `label`; relative to the study."
     )
-    segments: Annotated[int, Field(ge=0, le=1000)] = Field(
+    segments: Annotated[Integer, Field(ge=0, le=1000)] = Field(
         8,
         description="Trajectories without a thermostat, started from sampled frames, that give the diffusion "
         "coefficients and the viscosity of each state. 0: none are made.",
