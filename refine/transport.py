@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 SI = 10.0
 """Å^2/ps in 1e-9 m^2/s."""
 
+SAMPLED = 2.0
+"""Default length of all segments together, in that of the sampled trajectories: what is spent follows from what the
+user spends on sampling."""
+
 POINTS = 100
 """Positions stored in the first length of a segment."""
 
@@ -67,9 +71,11 @@ def transport(study: Study, s: int, frames: Frames, correction: PairCorrection, 
 
     system, state, config = study.systems[s], study.config.states[s], study.config
     count, length = config.compare.segments, config.compare.segment_length
+    if length is None:
+        length = SAMPLED * len(frames) * config.sampling.stride * config.sampling.timestep / 1000 / count
     if len(frames) < count:
         raise InputError(f"{len(frames)} frames for {count} segments", where="[compare] segments", fix="use fewer")
-    field, thermostatted = study.samplers()[s]
+    field = study.base_kind.force_field(study.base, config.correction.r_cut, system, config.sampling.precision)
     sampler = Sampler(
         system,
         field,
@@ -77,7 +83,7 @@ def transport(study: Study, s: int, frames: Frames, correction: PairCorrection, 
         timestep=config.sampling.timestep,
         stride=1,
         n_bins=1,
-        r_max=thermostatted.r_max,
+        r_max=study.boxes[s].r_box,
         dtype=config.sampling.precision,
         phase=state.phase,
     )
@@ -87,8 +93,8 @@ def transport(study: Study, s: int, frames: Frames, correction: PairCorrection, 
     first = total = runner.points_in(length)
     if first < FEWEST_POINTS:
         raise InputError(
-            f"segment_length = {length:g} ps is too short to see a slope in",
-            where="[compare]",
+            f"segments of {length:g} ps are too short to see a slope in",
+            where="[compare] segment_length",
             fix=f"use {FEWEST_POINTS * runner.interval:.3g} or more, better ten times as much",
         )
     points = first

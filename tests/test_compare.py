@@ -42,7 +42,7 @@ def predicting(folder):
     study = small_box.write(folder)
     model(folder, "wrong", 'label = "small"\n' + LJ.format(0.0095, 3.1))
     text = study.read_text().replace("[model]\n", PREDICTED + "[model]\n", 1)
-    study.write_text(text + '[compare]\nmodels = ["wrong.toml"]\n')
+    study.write_text(text + '[compare]\nmodels = ["wrong.toml"]\nsegments = 0\n')
     return study
 
 
@@ -86,6 +86,7 @@ def test_models_are_ranked_and_one_that_fails_is_a_row_that_says_so(tmp_path):
     unknown = model(tmp_path, "unknown", '[model]\nbase = "nonesuch"\n')
     out = tmp_path / "out"
     words = ["compare", str(study), "--models", str(wrong), "--models", str(unknown), "--out", str(out)]
+    words += ["--set", "compare.segment_length=10"]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 2, result.output
     found = json.loads((out / "compare.json").read_text())
@@ -171,7 +172,7 @@ def test_diffusion_does_not_depend_on_the_thermostat(tmp_path):
     """Langevin with 0.1 and 2 ps: D within 4 sigma, sigma below 8 %. With the friction in it, the first would be less
     than half."""
     study = small_box.write(tmp_path)
-    long = ("sampling.equilibration=10.0", "sampling.stride=40", "compare.segments=16")
+    long = ("sampling.equilibration=10.0", "sampling.stride=40", "compare.segments=16", "compare.segment_length=10")
     found = [one(study, f"sampling.time_constant={t}", *long).diffusion["85K"][0] for t in (0.1, 2.0)]
     errors = [d["uncorrected_stderr"] for d in found]
     assert max(errors) < 0.08 * found[0]["uncorrected"]
@@ -185,7 +186,7 @@ def test_without_a_linear_displacement_no_diffusion_coefficient_is_printed(tmp_p
     assert row.diffusion["85K"] == []
     (note,) = row.notes
     (short,) = one(study, "compare.segment_length=0.1").notes
-    assert "segment_length = 0.1 ps is too short" in short
+    assert "segment_length: segments of 0.1 ps are too short" in short
     assert note.startswith("No diffusion coefficient of Ar in state 85K: its mean square displacement is not linear")
 
 
@@ -203,6 +204,14 @@ def test_viscosity_of_the_user_and_none_of_a_solid(tmp_path):
     row = one(study, "compare.segment_length=5.0", "compare.segments=2")
     assert row.viscosity == {}
     assert "solid" in row.diffusion["85K"][0]["finite_size"]
+
+
+def test_segments_are_together_twice_as_long_as_what_is_sampled(tmp_path):
+    """60 frames of 40 steps of 5 fs are 12 ps: four segments of 6 ps, whose lags end at half of them, or of them grown
+    to twice or four times that."""
+    row = one(small_box.write(tmp_path), "sampling.stride=40", "compare.segments=4")
+    (found,) = row.diffusion["85K"]
+    assert any(found["lags_ps"][1] == pytest.approx(n * 3.0, rel=0.02) for n in (1, 2, 4))
 
 
 def test_no_segments_no_dynamics(tmp_path):

@@ -378,10 +378,11 @@ class Compare(Table):
         description="Trajectories without a thermostat, started from sampled frames, that give the diffusion "
         "coefficients and the viscosity of each state. 0: none are made.",
     )
-    segment_length: Annotated[Number, Field(gt=0, le=100_000)] = Field(
-        10.0,
-        description="Length of each in ps. It grows to up to four times as much where a mean square displacement is "
-        "not linear in time yet or the viscosity not sharp.",
+    segment_length: Annotated[Number, Field(gt=0, le=100_000)] | None = Field(
+        None,
+        description="Length of each in ps; a step of them costs half as much again as one of sampling. It grows to up "
+        "to four times as much where a mean square displacement is not linear in time yet or the viscosity not sharp. "
+        "Default: all of them together are twice as long as what is sampled.",
     )
 
     @model_validator(mode="after")

@@ -50,7 +50,7 @@ class Row:
         peaks: {data set: its first peak}.
         coordination: {state: numbers within the first minimum of the model's own g(r)}.
         diffusion: {state: D of each species in 1e-9 m^2/s}, from trajectories without a thermostat.
-        viscosity: {state: that of the model in mPa s}, from the same.
+        viscosity: {state: that of the model in mPa s}, from the same (`refine.sampling.viscosity.Viscosity`).
         notes: what could not be said, in words.
         curves: {data set: D(r)}.
     """
