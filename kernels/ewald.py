@@ -92,6 +92,21 @@ class EwaldSum:
         )
         return energy, virial
 
+    def virial_tensor(self, positions: jax.Array, cell: jax.Array) -> jax.Array:
+        """W (3, 3) = -dU/dstrain, whose trace is the sum of the virials of `observables`:
+
+        W = 1/2 Σ_k w_k |S(k)|^2 [1 - 2 k (x) k (1 / k^2 + 1 / 4 alpha^2)], as S(k) is the same in a strained cell.
+        """
+        dtype = positions.dtype
+        plane, axis, _ = self._phases(positions, cell)
+        real, imaginary = self._sums(plane, axis, jnp.asarray(self.charges, dtype))
+        energies = self._strengths(cell, dtype) * (real**2 + imaginary**2) / 2
+        square = self._squares(cell, dtype)
+        weights = 2 * energies * (1 / square + 1 / (4 * self.alpha**2))
+        k = jnp.stack(self._vectors(cell, dtype))
+        stretched = jnp.einsum("aspl,bspl,spl->ab", k, k, weights, precision=HIGHEST)
+        return jnp.sum(energies) * jnp.eye(3, dtype=dtype) - stretched
+
     def self_energy(self, cell: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Energy (N,) of each atom's own Gaussian and of a background that makes a charged cell neutral, and the virial
         (N,) of the latter."""
@@ -126,16 +141,16 @@ class EwaldSum:
 
     def _squares(self, cell: jax.Array, dtype: np.dtype) -> jax.Array:
         """k^2 (2, P, L), 1 in the places that are not used."""
+        x, y, z = self._vectors(cell, dtype)
+        return jnp.where(self.weight > 0, x**2 + y**2 + z**2, 1)
+
+    def _vectors(self, cell: jax.Array, dtype: np.dtype) -> list[jax.Array]:
+        """x, y and z of k, (2, P, L) each."""
         inverse = 2 * math.pi * inverse_cell(cell).astype(dtype)
         l = np.arange(self.weight.shape[2])
-        both = []
-        for sign in (1, -1):
-            square = jnp.zeros((), dtype)
-            for row in inverse:
-                k = row[0] * self.plane[:, None, 0] + row[1] * self.plane[:, None, 1] + row[2] * (sign * l)[None]
-                square = square + k**2
-            both.append(square)
-        return jnp.where(self.weight > 0, jnp.stack(both), 1)
+        signed = jnp.asarray(np.stack([l, -l])[:, None], dtype)
+        plane = jnp.asarray(self.plane, dtype)
+        return [row[0] * plane[:, :1] + row[1] * plane[:, 1:] + row[2] * signed for row in inverse]
 
     def _strengths(self, cell: jax.Array, dtype: np.dtype) -> jax.Array:
         """4 pi / V exp(-k^2 / 4 alpha^2) / k^2 (2, P, L), with the negative of each k in it."""
@@ -145,17 +160,20 @@ class EwaldSum:
 
     def _field(self, plane: jax.Array, axis: jax.Array, charges: jax.Array, strengths: jax.Array) -> jax.Array:
         """(2 P, 2 L) with which phi(r) = plane(r) . field . axis(r)."""
-        p, l = len(self.plane), self.weight.shape[2]
-        sums = _product(plane, (charges * axis).T)
-        cc, cs, sc, ss = sums[:p, :l], sums[:p, l:], sums[p:, :l], sums[p:, l:]
-        real = strengths[0] * (cc - ss), strengths[1] * (cc + ss)
-        imaginary = strengths[0] * (sc + cs), strengths[1] * (sc - cs)
+        real, imaginary = (strengths * part for part in self._sums(plane, axis, charges))
         return jnp.block(
             [
                 [real[0] + real[1], imaginary[0] - imaginary[1]],
                 [imaginary[0] + imaginary[1], real[1] - real[0]],
             ]
         )
+
+    def _sums(self, plane: jax.Array, axis: jax.Array, charges: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Real and imaginary part of S(k), (2, P, L) each."""
+        p, l = len(self.plane), self.weight.shape[2]
+        sums = _product(plane, (charges * axis).T)
+        cc, cs, sc, ss = sums[:p, :l], sums[:p, l:], sums[p:, :l], sums[p:, l:]
+        return jnp.stack([cc - ss, cc + ss]), jnp.stack([sc + cs, sc - cs])
 
 
 def _square(pairs: np.ndarray, l: np.ndarray, cell: np.ndarray) -> np.ndarray:

@@ -168,6 +168,30 @@ def pair_observables(
     return energy.astype(positions.dtype), virial.astype(positions.dtype)
 
 
+def pair_virial_tensor(
+    positions: jax.Array,
+    neighbors: NeighborList,
+    table: PairTable,
+    cell: jax.Array,
+    n_per_species: tuple[int, ...],
+    orthorhombic: bool,
+) -> jax.Array:
+    """Virial tensor (3, 3) in eV, W = sum_{i<j} r_ij (x) f_ij, symmetric; its trace is the sum of the virials of
+    `pair_observables`. Arguments as in `pair_forces`.
+    """
+    _check_shapes(positions, neighbors, table, n_per_species)
+    products = []
+    points = _Points(*points_of(positions, neighbors, cell, orthorhombic), n_per_species)
+    for idx, piece in _parts_with_pieces(points, neighbors.idx, table):
+        dx, dy, dz = _displacements(points, idx)
+        fraction = _place_in_row(_square(dx, dy, dz), table) - _piece_in_row(points, piece, idx, table)
+        half = (_look_up(table.value, piece) + fraction * _look_up(table.slope, piece)) / 2
+        fx, fy, fz = half * dx, half * dy, half * dz
+        products.append((fx * dx, fx * dy, fx * dz, fy * dy, fy * dz, fz * dz))
+    xx, xy, xz, yy, yz, zz = (jnp.sum(of_atoms) for of_atoms in _sum_places(products))
+    return jnp.stack([xx, xy, xz, xy, yy, yz, xz, yz, zz]).reshape(3, 3).astype(positions.dtype)
+
+
 class _Points(NamedTuple):
     """Atoms and what the list counts; see `kernels.neighbors.points_of`."""
 

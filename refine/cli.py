@@ -204,6 +204,15 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--runs",
+            metavar="FOLDER",
+            help="A finished run, whose refined potential is compared too. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the results.  [default: runs/<name of the study's folder>]", show_default=False),
@@ -213,7 +222,7 @@ def compare(
     ] = None,
     changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As in refine run.")] = None,
 ) -> None:
-    """Sample several base models, no fit, and rank them against the measurement."""
+    """Sample several models, no fit, and rank them against the measurement; with diffusion coefficients."""
     from rich.console import Console
 
     from refine.config import StudyConfig
@@ -225,7 +234,7 @@ def compare(
         from refine import compare as comparison
 
         folder = config.default_out() if out is None else out
-        found = comparison.compare(config, models, out=folder, frames=frames, progress=progress)
+        found = comparison.compare(config, models, runs=runs or (), out=folder, frames=frames, progress=progress)
     typer.echo(found.table())
     typer.echo(f"page: {folder / 'compare.html'}")
     if found.failed:

@@ -1,4 +1,4 @@
-"""`refine compare STUDY --models FILE ...`: several base models against the same measurement, without a fit.
+"""`refine compare STUDY --models FILE ... --runs FOLDER ...`: several models against the same measurement, no fit.
 
 Each model is sampled once in each state, started as a run starts. A model that cannot be sampled is a row that says
 why, and the others still run.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +21,18 @@ from refine.derived import Propagation, coordination_numbers, first_minima
 from refine.diagnose import sample_base
 from refine.errors import InputError, RefineError
 from refine.files import make_folder, write_text
+from refine.potentials.pair import PairCorrection
 from refine.progress import NullProgress, Progress
 from refine.refinement.nuisance import Nuisance, best
 from refine.report.ranking import Curve, FirstPeak, Ranking, Row
 from refine.results import csv_text
 from refine.sampling.averages import error_of, standard_error
-from refine.sampling.diffusion import diffusion, finite_size_correction
 from refine.sampling.frames import Frames
 from refine.scattering.peaks import Peak, first_peak_range, peak
+from refine.transport import transport
 
 if TYPE_CHECKING:
+    from refine.export.read import Exported
     from refine.refinement.problem import Target
     from refine.study import Study
 
@@ -38,34 +41,35 @@ Array = NDArray[np.float64]
 FEWEST_FRAMES = 10
 """Of each state, for errors of averages."""
 
-SI = 10.0
-"""Å^2/ps in 1e-9 m^2/s."""
-
 
 def compare(
     config: StudyConfig,
     models: Sequence[Path] | None = None,
     *,
+    runs: Sequence[Path] = (),
     out: Path | None = None,
     frames: int | None = None,
     progress: Progress | None = None,
 ) -> Ranking:
-    """Sample the study's base model and those of the files, and rank them; without a measured curve, in that order.
+    """Sample the study's base model, those of the files and the refined ones of the runs, and rank them; without a
+    measured curve, in that order.
 
     Args:
         config: the study; nothing is fitted.
         models: files with a [model] table and, optionally, a label; None: those of the study's [compare].
+        runs: folders of finished runs, whose refined potentials are compared too.
         out: folder for compare.json, compare.html and compare/<model>/<data set>.csv; None: nothing is written.
         frames: of each state, all replicas together; default: the study's `sampling.frames`.
         progress: told what happens.
 
     Raises:
-        InputError: a model file that cannot be read, two models of one label, too few frames.
+        InputError: a model file or a run that cannot be read, two models of one label, too few frames.
     """
     files = config.compare.paths if models is None else models
     own = (config.model.name or config.model.base) + ("+D3" if config.model.dispersion != "none" else "")
-    entries = [(own, config.model), *((f.label, f.model) for f in map(ModelFile.from_toml, files))]
-    labels = [label.lower() for label, _ in entries]
+    entries = [_Entry(own, config.model), *(_Entry(f.label, f.model) for f in map(ModelFile.from_toml, files))]
+    entries += [_refined(folder, config) for folder in runs]
+    labels = [entry.label.lower() for entry in entries]
     for label in labels:
         if labels.count(label) > 1:
             raise InputError(f"two models are called '{label}'", where="--models", fix="give each file a label")
@@ -73,12 +77,12 @@ def compare(
     if wanted < FEWEST_FRAMES:
         raise InputError(f"{wanted} frames are too few", where="--frames", fix=f"use {FEWEST_FRAMES} or more")
     rows = []
-    for label, model in entries:
-        (progress or NullProgress()).message(f"model {label}")
+    for entry in entries:
+        (progress or NullProgress()).message(f"model {entry.label}")
         try:
-            rows.append(_row(label, config, model, wanted, progress or NullProgress()))
+            rows.append(_row(entry, config, wanted, progress or NullProgress()))
         except RefineError as error:
-            rows.append(Row(label, failure=str(error)))
+            rows.append(Row(entry.label, failure=str(error)))
     rows.sort(key=_mean_score)
     predicted = tuple(data.name for data in config.data if data.role == "predict")
     measured = tuple(data.name for data in config.data if data.role != "predict")
@@ -94,13 +98,47 @@ def _mean_score(row: Row) -> float:
     return float(np.mean([value for value, _ in row.r_chi.values()])) if row.r_chi else 0.0
 
 
-def _row(label: str, config: StudyConfig, model: Model, frames: int, progress: Progress) -> Row:
+@dataclass(frozen=True)
+class _Entry:
+    """What is compared: a base model, or what a run made of it, at the temperature of each state."""
+
+    label: str
+    model: Model
+    run: tuple[Exported, ...] = ()
+
+
+def _refined(folder: Path, config: StudyConfig) -> _Entry:
+    """The refined potential of a finished run."""
+    from refine.export.read import read_correction
+
+    changing = StudyConfig.from_toml(folder / "study.toml").correction.temperature == "linear"
+    run = tuple(read_correction(folder, state.temperature if changing else None) for state in config.states)
+    if run[0].parameters is not None and run[0].study.model.base == "mace":
+        raise InputError(
+            "its refined weights are a model of their own",
+            where=str(folder),
+            fix="give a file with a [model] table whose path they are by --models",
+        )
+    return _Entry(folder.resolve().name, run[0].study.model, run)
+
+
+def _row(entry: _Entry, config: StudyConfig, frames: int, progress: Progress) -> Row:
     from refine.study import Study
 
     # A rule that changes parameters of the study's base would ask for them in every model.
-    study = Study(config.model_copy(update={"model": model, "refinement": Refinement()}))
-    sampled = sample_base(study, frames, progress, positions=True)
-    row = Row(label)
+    changes: dict[str, Any] = {"model": entry.model, "refinement": Refinement()}
+    if entry.run:
+        changes["correction"] = entry.run[0].study.correction
+    study = Study(config.model_copy(update=changes))
+    corrections = [study.initial_correction()] * len(config.states)
+    if entry.run:
+        if entry.run[0].species != study.species:
+            raise InputError(f"the run is of {', '.join(entry.run[0].species)}", where=entry.label)
+        corrections = [one.correction for one in entry.run]
+        if entry.run[0].parameters is not None:
+            study.base = entry.run[0].base()
+    sampled = sample_base(study, frames, progress, positions=True, corrections=corrections if entry.run else None)
+    row = Row(entry.label)
     for data in study.datasets:
         own, density = sampled[data.state], study.boxes[data.state].number_density
         free = _score(row, data, study.targets[data.name], own)
@@ -115,11 +153,23 @@ def _row(label: str, config: StudyConfig, model: Model, frames: int, progress: P
             {"centre": n.centre, "other": n.other, "radius": n.radius, "number": n.number, "stderr": n.sampling_stderr}
             for n in numbers
         ]
-        try:
-            row.diffusion[state.name] = _diffusion(study, s, sampled[s])
-        except InputError as error:
-            row.notes.append(f"No diffusion coefficients in state {state.name}: {error}.")
+        if config.compare.segments:
+            _transport(row, study, s, sampled[s], corrections[s], progress)
     return row
+
+
+def _transport(row: Row, study: Study, s: int, frames: Frames, correction: PairCorrection, progress: Progress) -> None:
+    """Diffusion coefficients and viscosity in a state, or why there are none."""
+    name = study.config.states[s].name
+    try:
+        found = transport(study, s, frames, correction, progress)
+    except RefineError as error:
+        row.notes.append(f"No diffusion coefficients in state {name}: {error}.")
+        return
+    row.diffusion[name] = found.diffusion
+    if found.viscosity is not None:
+        row.viscosity[name] = found.viscosity
+    row.notes.extend(found.notes)
 
 
 def _score(row: Row, data: DataSet, target: Target, frames: Frames) -> Nuisance:
@@ -167,33 +217,6 @@ def _first_peak(data: DataSet | Prediction, ratio: Array) -> Peak:
     """Of T(r)/(4 pi rho0 r), on the points of R_chi."""
     r, where = data.measurement.r, f"T(r)/(4 pi rho0 r) of {data.name}"
     return peak(r, ratio, *first_peak_range(r, ratio, 1.0, where), where)
-
-
-def _diffusion(study: Study, s: int, frames: Frames) -> list[dict[str, Any]]:
-    """D of each species in a state, corrected for the box where its viscosity is known."""
-    system, state, config = study.systems[s], study.config.states[s], study.config.sampling
-    interval = config.timestep * config.stride / 1000.0
-    edge = system.cell[0, 0]
-    cubic = np.allclose(system.cell, edge * np.eye(3), atol=1e-6 * edge)
-    shift = None
-    if state.viscosity is not None and cubic:
-        shift = finite_size_correction(state.temperature, state.viscosity, float(edge))
-    reason = "not corrected: " + ("the box is not cubic" if not cubic else "the state gives no viscosity")
-    damping = f"; the Langevin thermostat ({config.time_constant:g} ps) damps it"
-    words = (reason if shift is None else "corrected with the viscosity of the state, not of the model") + (
-        damping if config.thermostat == "langevin" else ""
-    )
-    return [
-        {
-            "species": d.species,
-            "value": SI * (d.value + (shift or 0.0)),
-            "stderr": SI * d.stderr,
-            "uncorrected": SI * d.value,
-            "lags_ps": d.lags,
-            "finite_size": words,
-        }
-        for d in diffusion(frames, system.cell, system.species, system.masses, interval)
-    ]
 
 
 def _write(found: Ranking, out: Path) -> None:

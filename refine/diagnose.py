@@ -316,18 +316,27 @@ def diagnose(
     return found
 
 
-def sample_base(study: Study, frames: int, progress: Progress, *, positions: bool = False) -> tuple[Frames, ...]:
-    """Frames of every state under the base model, started as a run starts. positions: whether they keep them."""
+def sample_base(
+    study: Study,
+    frames: int,
+    progress: Progress,
+    *,
+    positions: bool = False,
+    corrections: Sequence[PairCorrection] | None = None,
+) -> tuple[Frames, ...]:
+    """Frames of every state under the base model, started as a run starts. positions: whether they keep them.
+    corrections: of each state, on top of the base."""
     from refine.sampling.structures import equilibrate
 
-    config, correction = study.config.sampling, study.initial_correction()
+    config = study.config.sampling
     stages = study.stages_at_volume()
     samplers = study.samplers(positions=positions)
     per_replica = max(4, math.ceil(frames / config.replicas))
-    progress.stage("sampling the base model", len(samplers) * per_replica)
+    progress.stage(f"sampling the {'base' if corrections is None else 'refined'} model", len(samplers) * per_replica)
     sampled = []
     for s, (field, sampler) in enumerate(samplers):
         temperature = study.problem.temperatures[s]
+        correction = study.initial_correction() if corrections is None else corrections[s]
         params = field.params(correction.at(temperature))
         seed = config.seed + 7919 * s
         state = equilibrate(sampler, params, temperature, seed, config.equilibration, stages)

@@ -62,6 +62,11 @@ class PairModel:
 
         return pair_observables(positions, neighbors, params, cell, self.n_per_species, self.orthorhombic)
 
+    def virial_tensor(self, params: Any, positions: Any, neighbors: Any, cell: Any) -> Any:
+        from kernels.pair import pair_virial_tensor
+
+        return pair_virial_tensor(positions, neighbors, params, cell, self.n_per_species, self.orthorhombic)
+
 
 @pytest.fixture(scope="session")
 def pair_model() -> Callable[..., PairModel]:

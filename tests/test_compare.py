@@ -12,6 +12,8 @@ from refine.cli import app
 from refine.compare import compare
 from refine.config import StudyConfig
 from refine.errors import InputError
+from refine.potentials.forcefield import PairForceField
+from refine.sampling.diffusion import finite_size_correction
 from refine.study import Study
 from tests import small_box
 
@@ -40,7 +42,7 @@ def predicting(folder):
     study = small_box.write(folder)
     model(folder, "wrong", 'label = "small"\n' + LJ.format(0.0095, 3.1))
     text = study.read_text().replace("[model]\n", PREDICTED + "[model]\n", 1)
-    study.write_text(text + '[compare]\nmodels = ["wrong.toml"]\n')
+    study.write_text(text + '[compare]\nmodels = ["wrong.toml"]\nsegments = 0\n')
     return study
 
 
@@ -84,6 +86,7 @@ def test_models_are_ranked_and_one_that_fails_is_a_row_that_says_so(tmp_path):
     unknown = model(tmp_path, "unknown", '[model]\nbase = "nonesuch"\n')
     out = tmp_path / "out"
     words = ["compare", str(study), "--models", str(wrong), "--models", str(unknown), "--out", str(out)]
+    words += ["--set", "compare.segment_length=10"]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 2, result.output
     found = json.loads((out / "compare.json").read_text())
@@ -94,8 +97,13 @@ def test_models_are_ranked_and_one_that_fails_is_a_row_that_says_so(tmp_path):
         assert difference > 5 * max(best["r_chi"][name][1], second["r_chi"][name][1])
     assert "nonesuch" in failed["failure"]
     assert best["coordination"]["85K"][0]["number"] == pytest.approx(12.5, abs=1.5)
-    assert best["diffusion"]["85K"][0]["value"] > 0.0
-    assert "not corrected" in best["diffusion"]["85K"][0]["finite_size"]
+    (found,), viscosity = best["diffusion"]["85K"], best["viscosity"]["85K"]
+    assert found["uncorrected"] > 4 * found["uncorrected_stderr"]
+    assert found["finite_size"] == "corrected with the model's viscosity"
+    shift = 10 * finite_size_correction(found["temperature"], viscosity["value"], (108 / 0.02125) ** (1 / 3))
+    assert found["value"] - found["uncorrected"] == pytest.approx(shift, rel=1e-6)
+    error = np.hypot(found["uncorrected_stderr"], shift * viscosity["stderr"] / viscosity["value"])
+    assert found["stderr"] == pytest.approx(error, rel=1e-6)
     rows = list(csv.DictReader((out / "compare" / "small" / "gr.csv").open()))
     assert float(rows[0]["r_angstrom"]) >= 3.0
     page = (out / "compare.html").read_text()
@@ -151,3 +159,91 @@ def test_a_free_scale_is_solved_for_before_the_score_is_taken(tmp_path):
     level = 4 * np.pi * 0.02125 * row.curves["gr"].r
     ratio = row.curves["low"].model / row.curves["gr"].model
     assert ratio[np.abs(row.curves["gr"].model) > 0.1 * level] == pytest.approx(row.scales["low"][0], rel=1e-6)
+
+
+def one(study, *changes):
+    """The row of the study's own model, after 60 frames."""
+    (row,) = compare(StudyConfig.from_toml(study, changes), [], frames=60).rows
+    assert row.failure is None
+    return row
+
+
+def test_diffusion_does_not_depend_on_the_thermostat(tmp_path):
+    """Langevin with 0.1 and 2 ps: D within 4 sigma, sigma below 8 %. With the friction in it, the first would be less
+    than half."""
+    study = small_box.write(tmp_path)
+    long = ("sampling.equilibration=10.0", "sampling.stride=40", "compare.segments=16", "compare.segment_length=10")
+    found = [one(study, f"sampling.time_constant={t}", *long).diffusion["85K"][0] for t in (0.1, 2.0)]
+    errors = [d["uncorrected_stderr"] for d in found]
+    assert max(errors) < 0.08 * found[0]["uncorrected"]
+    assert abs(found[0]["uncorrected"] - found[1]["uncorrected"]) < 4 * np.hypot(*errors)
+
+
+def test_without_a_linear_displacement_no_diffusion_coefficient_is_printed(tmp_path):
+    """Segments of 0.4 ps, 1.6 at most, are shorter than a cage lives; of 0.1 ps, too short for a slope."""
+    study = small_box.write(tmp_path)
+    row = one(study, "compare.segment_length=0.4")
+    assert row.diffusion["85K"] == []
+    (note,) = row.notes
+    (short,) = one(study, "compare.segment_length=0.1").notes
+    assert "segment_length: segments of 0.1 ps are too short" in short
+    assert note.startswith("No diffusion coefficient of Ar in state 85K: its mean square displacement is not linear")
+
+
+def test_viscosity_of_the_user_and_none_of_a_solid(tmp_path):
+    study = small_box.write(tmp_path)
+    study.write_text(study.read_text().replace("temperature = 85.0", "temperature = 85.0\nviscosity = 0.25"))
+    row = one(study, "compare.segment_length=5.0")
+    (found,) = row.diffusion["85K"]
+    assert found["finite_size"] == "corrected with the viscosity of the state, not of the model"
+    shift = 10 * finite_size_correction(found["temperature"], 0.25, (108 / 0.02125) ** (1 / 3))
+    assert found["value"] - found["uncorrected"] == pytest.approx(shift, rel=1e-6)
+    assert found["stderr"] == found["uncorrected_stderr"]
+    text = study.read_text().replace("temperature = 85.0", 'temperature = 85.0\nphase = "solid"')
+    study.write_text(text)
+    row = one(study, "compare.segment_length=5.0", "compare.segments=2")
+    assert row.viscosity == {}
+    assert "solid" in row.diffusion["85K"][0]["finite_size"]
+
+
+def test_segments_are_together_twice_as_long_as_what_is_sampled(tmp_path):
+    """60 frames of 40 steps of 5 fs are 12 ps: four segments of 6 ps, whose lags end at half of them, or of them grown
+    to twice or four times that."""
+    row = one(small_box.write(tmp_path), "sampling.stride=40", "compare.segments=4")
+    (found,) = row.diffusion["85K"]
+    assert any(found["lags_ps"][1] == pytest.approx(n * 3.0, rel=0.02) for n in (1, 2, 4))
+
+
+def test_no_segments_no_dynamics(tmp_path):
+    row = one(small_box.write(tmp_path), "compare.segments=0")
+    assert (row.diffusion, row.viscosity, row.notes) == ({}, {}, [])
+    with pytest.raises(InputError, match="two 'segments' or more"):
+        StudyConfig.from_toml(tmp_path / "study.toml", ["compare.segments=1"])
+
+
+def test_the_refined_potential_of_a_run(tmp_path, monkeypatch):
+    """It is what its dynamics run with, in sampling and without a thermostat, and its R_chi is that of the run within 5
+    sigma; the base stays what it is."""
+    study, run, used = small_box.write(tmp_path), tmp_path / "run", []
+    Study.from_toml(study, ["refinement.iterations=1"]).run(run)
+    plain = PairForceField.params
+
+    def params(self, correction, base=None):
+        used.append(correction)
+        return plain(self, correction, base)
+
+    monkeypatch.setattr(PairForceField, "params", params)
+    config = StudyConfig.from_toml(study, ["compare.segment_length=5.0"])
+    rows = {row.label: row for row in compare(config, [], runs=[run], out=tmp_path / "out", frames=60).rows}
+    result = json.loads((run / "result.json").read_text())
+    stored = result["correction"][0]["coefficients"]
+    assert [np.abs(c.coefficients).max() > 0.0 for c in used] == [False, False, True, True]
+    for correction in used[2:]:
+        np.testing.assert_allclose(correction.coefficients[0], stored, rtol=1e-12)
+    refined, final = rows["run"], result["final"]
+    difference = refined.r_chi["sq"][0] - final["r_chi"]["sq"]
+    assert abs(difference) < 5 * np.hypot(refined.r_chi["sq"][1], final["r_chi_stderr"]["sq"])
+    assert refined.diffusion["85K"][0]["value"] != rows["lennard-jones"].diffusion["85K"][0]["value"]
+    assert (tmp_path / "out" / "compare" / "run" / "sq.csv").exists()
+    with pytest.raises(InputError):
+        compare(config, [], runs=[tmp_path / "nothing"])

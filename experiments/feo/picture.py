@@ -61,7 +61,8 @@ def row(out: Path, model: dict[str, Any]) -> str:
     cells += [value_words(peak["position"], peak["position_stderr"]) for peak in (first, bond)]
     cells += [f"{value_words(around['number'], around['stderr'])} ({around['radius']:.2f} Å)"]
     cells += [", ".join(f"{neighbours(partial, distance):.2f}" for distance in WITHIN)]
-    cells += [value_words(d["value"], d["stderr"]) for d in model["diffusion"]["melt"]]
+    found = {d["species"]: value_words(d["value"], d["stderr"]) for d in model["diffusion"].get("melt", ())}
+    cells += [found.get(symbol, "–") for symbol in ("Fe", "O")]
     return "| " + " | ".join(cells) + " |"
 
 

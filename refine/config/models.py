@@ -142,7 +142,7 @@ class State(Table):
     viscosity: Annotated[Number, Field(gt=0, le=1e12)] | None = Field(
         None,
         description="Shear viscosity in mPa s, with which `refine compare` corrects diffusion coefficients for the "
-        "finite box. Default: no correction.",
+        "finite box. Default: that of each model, from the same trajectories.",
     )
 
     @property
@@ -382,6 +382,23 @@ class Compare(Table):
     models: Annotated[tuple[FileName, ...], Kind("list of paths")] = Field(
         (), description="Files with a [model] table and, optionally, a `label`; relative to the study."
     )
+    segments: Annotated[Integer, Field(ge=0, le=1000)] = Field(
+        8,
+        description="Trajectories without a thermostat, started from sampled frames, that give the diffusion "
+        "coefficients and the viscosity of each state. 0: none are made.",
+    )
+    segment_length: Annotated[Number, Field(gt=0, le=100_000)] | None = Field(
+        None,
+        description="Length of each in ps; a step of them costs half as much again as one of sampling. It grows to up "
+        "to four times as much where a mean square displacement is not linear in time yet or the viscosity not sharp. "
+        "Default: all of them together are twice as long as what is sampled.",
+    )
+
+    @model_validator(mode="after")
+    def _error(self) -> Self:
+        if self.segments == 1:
+            raise refusal("should have two 'segments' or more, whose scatter is the error, or none")
+        return self
 
     @property
     def paths(self) -> tuple[Path, ...]:

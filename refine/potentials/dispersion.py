@@ -138,6 +138,10 @@ class _Field(Protocol):
         self, params: Any, positions: jax.Array, neighbors: NeighborList, cell: jax.Array
     ) -> tuple[jax.Array, jax.Array]: ...
 
+    def virial_tensor(
+        self, params: Any, positions: jax.Array, neighbors: NeighborList, cell: jax.Array
+    ) -> jax.Array: ...
+
 
 class _Sums(NamedTuple):
     """Sums over images of F, n and of their gradients by r_i - r_j, (N, N) and three of (N, N) each; bohr.
@@ -319,6 +323,11 @@ class DispersionForceField:
         base = self.base.observables(params, positions, neighbors, cell)
         more = self.dispersion.observables(positions, cell, self.images)
         return base[0] + more[0], base[1] + more[1]
+
+    def virial_tensor(self, params: Any, positions: jax.Array, neighbors: NeighborList, cell: jax.Array) -> jax.Array:
+        """W (3, 3) eV, see `refine.sampling.dynamics.ForceField`."""
+        base = self.base.virial_tensor(params, positions, neighbors, cell)
+        return base - self.dispersion.strain(positions, cell, self.images)
 
 
 def check_species(species: tuple[str, ...]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from kernels.ewald import EwaldSum
 from kernels.neighbors import NeighborList
-from kernels.pair import PairTable, pair_forces, pair_observables, pair_table, table_radii
+from kernels.pair import PairTable, pair_forces, pair_observables, pair_table, pair_virial_tensor, table_radii
 from refine.errors import InputError
 from refine.potentials.pair import PairCorrection, PairPotential
 
@@ -84,3 +84,13 @@ class PairForceField:
             for more in (self.ewald.observables(positions, cell), self.ewald.self_energy(cell)):
                 energy, virial = energy + more[0], virial + more[1]
         return energy if self._own is None else energy + jnp.asarray(self._own, energy.dtype), virial
+
+    def virial_tensor(
+        self, params: PairTable, positions: jax.Array, neighbors: NeighborList, cell: jax.Array
+    ) -> jax.Array:
+        """W (3, 3) eV, see `refine.sampling.dynamics.ForceField`."""
+        tensor = pair_virial_tensor(positions, neighbors, params, cell, self.n_per_species, self.orthorhombic)
+        if self.ewald is None:
+            return tensor
+        background = jnp.sum(self.ewald.self_energy(cell)[1]).astype(tensor.dtype) / 3
+        return tensor + self.ewald.virial_tensor(positions, cell) + background * jnp.eye(3, dtype=tensor.dtype)

@@ -19,7 +19,7 @@ def render(found: Ranking) -> str:
     figures = [_figure(k, n, found) for k, n in enumerate(names) if any(n in row.curves for row in found.rows)]
     body = [f"<h1>{escape(found.title)}</h1><p>Models compared, nothing fitted.</p>", _scores(found)]
     body += [figure_html(figure, 2) for figure in figures]
-    body += [_peaks(found), _coordination(found), _diffusion(found), _notes(found)]
+    body += [_peaks(found), _coordination(found), _diffusion(found), _viscosity(found), _notes(found)]
     return document(found.title, "<main>" + "".join(body) + "</main>", figures)
 
 
@@ -110,12 +110,30 @@ def _coordination(found: Ranking) -> str:
 
 def _diffusion(found: Ranking) -> str:
     rows = [
-        [row.label, state, d["species"], value_words(d["value"], d["stderr"]), d["finite_size"]]
+        [
+            row.label,
+            state,
+            d["species"],
+            value_words(d["value"], d["stderr"]),
+            value_words(d["uncorrected"], d["uncorrected_stderr"]),
+            "{:.3g} to {:.3g}".format(*d["lags_ps"]),
+            d["finite_size"],
+        ]
         for row in found.rows
         for state, numbers in row.diffusion.items()
         for d in numbers
     ]
-    return _table("Diffusion coefficients", ["model", "state", "species", "D (10⁻⁹ m²/s)", "finite box"], rows)
+    head = ["model", "state", "species", "D (10⁻⁹ m²/s)", "in the box", "lags (ps)", "finite box"]
+    return _table("Diffusion coefficients, without a thermostat", head, rows)
+
+
+def _viscosity(found: Ranking) -> str:
+    rows = [
+        [row.label, state, value_words(v["value"], v["stderr"]), f"{v['window']:.3g}"]
+        for row in found.rows
+        for state, v in row.viscosity.items()
+    ]
+    return _table("Shear viscosity (Green-Kubo)", ["model", "state", "η (mPa s)", "integral to (ps)"], rows)
 
 
 def _notes(found: Ranking) -> str:

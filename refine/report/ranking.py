@@ -49,7 +49,8 @@ class Row:
         scales: {data set: (value, standard error)} where the study leaves the scale free; in r_chi, peaks and curves.
         peaks: {data set: its first peak}.
         coordination: {state: numbers within the first minimum of the model's own g(r)}.
-        diffusion: {state: D of each species in 1e-9 m^2/s}.
+        diffusion: {state: D of each species in 1e-9 m^2/s}, from trajectories without a thermostat.
+        viscosity: {state: that of the model in mPa s}, from the same (`refine.sampling.viscosity.Viscosity`).
         notes: what could not be said, in words.
         curves: {data set: D(r)}.
     """
@@ -61,6 +62,7 @@ class Row:
     peaks: dict[str, FirstPeak] = field(default_factory=dict)
     coordination: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     diffusion: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    viscosity: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     curves: dict[str, Curve] = field(default_factory=dict)
 

@@ -1,10 +1,13 @@
-"""Self-diffusion coefficients from the mean square displacement of stored frames.
+"""Self-diffusion coefficients from the mean square displacement along trajectories at constant energy.
 
     MSD(t) = <|r(t0 + t) - r(t0)|^2>,    D = slope of MSD(t) / 6 over a window of lags
 
-relative to the centre of mass, whose own motion is the thermostat's. Taking it out lowers the D of N independent,
-equal atoms by the factor 1 - 1/N, which is not corrected. A Langevin thermostat damps diffusion; Nose-Hoover does so
-to order 1/N only.
+relative to the centre of mass. Taking its motion out lowers the D of N independent, equal atoms by the factor 1 - 1/N,
+which is not corrected. The window is from an eighth to a half of a trajectory, and is one of diffusion where the slopes
+of its two parts, up to a quarter and beyond, agree: ballistic motion has slopes that rise with t, rattling in a cage
+ones that fall.
+
+The trajectories come from `refine.sampling.segments`: a thermostat would change D. Langevin's friction damps it.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError
-from refine.sampling.frames import Frames
+from refine.sampling.viscosity import MILLIPASCAL_SECOND
 from refine.units import BOLTZMANN
 
 Array = NDArray[np.float64]
@@ -28,14 +31,17 @@ XI_CUBIC = 2.837297
 SHARE = 0.25
 """Largest displacement between frames, as a share of the smallest height of the box."""
 
-SEGMENTS = 5
-"""Pieces of a trajectory whose scatter gives the error."""
+WINDOW = (1 / 8, 1 / 4, 1 / 2)
+"""Lags, in lengths of a trajectory, between which and beyond which the slope is taken."""
 
-FEWEST_FRAMES = 8
-"""Of a piece: four lags or more, and two pieces of time in each."""
+FEWEST_POINTS = 32
+"""Intervals of a trajectory: four lags in the first part of the window."""
 
-_EV_PER_ANGSTROM3_PS = 1.602176634e-19 * 1e30 * 1e-12 * 1e3
-"""eV/Å^3 ps in mPa s (160.2177)."""
+TOLERANCE, SIGMAS = 0.05, 2.5
+"""Largest difference of the two slopes, in D and in standard errors; the larger of them counts."""
+
+SETTLED = 0.01
+"""Largest of a solid: in number_density^(-2/3) of MSD at the last lag."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +51,22 @@ class Diffusion:
     Attributes:
         species: symbol.
         value, stderr: D and its standard error, Å^2/ps (1e-8 m^2/s).
+        change, change_stderr: D from the later part of the window less that from the earlier, likewise.
         lags: (first, last) lag of the fitted slope, ps.
-        segments: independent pieces of trajectory behind the error.
+        segments: independent trajectories behind the errors.
     """
 
     species: str
     value: float
     stderr: float
+    change: float
+    change_stderr: float
     lags: tuple[float, float]
     segments: int
+
+    def linear(self, floor: float = 0.0) -> bool:
+        """Whether MSD is linear in time: the two slopes agree; floor: Å^2/ps, a difference without meaning."""
+        return abs(self.change) <= max(SIGMAS * self.change_stderr, TOLERANCE * abs(self.value), floor)
 
 
 def unwrapped(positions: Array, cell: Array) -> Array:
@@ -78,8 +91,8 @@ def unwrapped(positions: Array, cell: Array) -> Array:
     if longest > SHARE * height:
         raise InputError(
             f"an atom moved {longest:.2f} Å between frames, more than a quarter of the box ({height:.2f} Å)",
-            where="[sampling] stride",
-            fix="lower stride: its path cannot be followed across the boundary",
+            where="diffusion",
+            fix="use more atoms: its path cannot be followed across the boundary",
         )
     return np.concatenate([positions[:1], positions[:1] + np.cumsum(step, axis=0)])
 
@@ -89,51 +102,63 @@ def mean_square_displacement(positions: Array, lags: Sequence[int]) -> Array:
     return np.array([np.mean(((positions[k:] - positions[:-k]) ** 2).sum(axis=-1)) for k in lags])
 
 
-def diffusion(frames: Frames, cell: Array, species: Sequence[str], masses: Array, interval: float) -> list[Diffusion]:
-    """D of each species from frames with positions.
-
-    Each replica is cut into `SEGMENTS` pieces. The slope is fitted from a quarter to a half of a piece, and the
-    scatter of the pieces gives the error.
+def diffusion(
+    positions: NDArray[np.floating],
+    cell: Array,
+    species: Sequence[str],
+    n_per_species: Sequence[int],
+    masses: Array,
+    interval: float,
+) -> list[Diffusion]:
+    """D of each species from independent trajectories, whose scatter gives the errors.
 
     Args:
-        frames: with positions, atoms ordered by species.
+        positions: (S, points, N, 3) Å, in any periodic images, atoms ordered by species; S of two or more.
         cell: (3, 3) Å.
-        species: symbols in the order of `frames.n_per_species`.
+        species: symbols in the order of `n_per_species`.
         masses: (N,).
-        interval: time between frames, ps.
+        interval: time between points, ps.
 
     Raises:
-        InputError: too few frames, or too far apart to follow the atoms.
+        InputError: too few points, or too far apart to follow the atoms.
     """
-    if frames.positions is None:
-        raise ValueError("these frames keep no positions")
-    pieces = []
-    for index in np.unique(frames.replica):
-        path = unwrapped(frames.positions[frames.replica == index], cell)
-        path -= np.average(path, axis=1, weights=masses)[:, None]
-        pieces += np.array_split(path, SEGMENTS)
-    length = min(len(piece) for piece in pieces)
-    if length < FEWEST_FRAMES:
+    if positions.shape[1] <= FEWEST_POINTS:
         raise InputError(
-            f"{length} frames in each of {SEGMENTS} pieces of a trajectory are too few for a diffusion coefficient",
-            where="[sampling] frames",
-            fix=f"use at least {SEGMENTS * FEWEST_FRAMES} for each replica",
+            f"{positions.shape[1]} points of a trajectory are too few for a diffusion coefficient",
+            where="diffusion",
+            fix=f"use more than {FEWEST_POINTS}",
         )
-    lags = np.arange(max(1, length // 4), length // 2 + 1)
-    ends = np.cumsum([0, *frames.n_per_species])
+    first, middle, last = (math.ceil(share * (positions.shape[1] - 1)) for share in WINDOW)
+    step = max(1, (middle - first) // 8)
+    early, late = np.arange(first, middle + 1, step), np.arange(middle, last + 1, step)
+    lags = np.unique(np.concatenate([early, late]))
+    ends = np.cumsum([0, *n_per_species])
+    msd = np.zeros((len(species), len(positions), len(lags)))
+    for s, wrapped in enumerate(positions):
+        path = unwrapped(wrapped, cell)
+        path -= np.average(path, axis=1, weights=masses)[:, None]
+        for a in range(len(species)):
+            msd[a, s] = mean_square_displacement(path[:, ends[a] : ends[a + 1]], lags.tolist())
+
+    def slopes(of: Array, window: Array) -> Array:
+        return np.asarray(np.polyfit(window * interval, of[:, np.isin(lags, window)].T, 1)[0] / 6.0)
+
     found = []
-    for a, symbol in enumerate(species):
-        atoms = slice(ends[a], ends[a + 1])
-        msd = [mean_square_displacement(piece[:, atoms], lags.tolist()) for piece in pieces]
-        slopes = np.polyfit(lags * interval, np.transpose(msd), 1)[0] / 6.0
-        error = float(slopes.std(ddof=1) / math.sqrt(len(slopes)))
+    for symbol, of in zip(species, msd, strict=True):
+        value, error = _mean(slopes(of, lags))
+        change, change_error = _mean(slopes(of, late) - slopes(of, early))
         window = (float(lags[0] * interval), float(lags[-1] * interval))
-        found.append(Diffusion(symbol, float(slopes.mean()), error, window, len(pieces)))
+        found.append(Diffusion(symbol, value, error, change, change_error, window, len(positions)))
     return found
 
 
+def _mean(values: Array) -> tuple[float, float]:
+    """Mean of independent values and its standard error."""
+    return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
+
+
 def finite_size_correction(temperature: float, viscosity: float, edge: float) -> float:
-    """xi k T / (6 pi eta L) in Å^2/ps, to be added to D of a cubic periodic box.
+    """xi k T / (6 pi eta L) in Å^2/ps, to be added to D of a cubic periodic box. Its relative error is that of eta.
 
     Args:
         temperature: K.
@@ -142,5 +167,5 @@ def finite_size_correction(temperature: float, viscosity: float, edge: float) ->
 
     Source: I.-C. Yeh and G. Hummer, J. Phys. Chem. B 108, 15873 (2004), equation 12.
     """
-    eta = viscosity / _EV_PER_ANGSTROM3_PS  # eV ps/Å^3
+    eta = viscosity / MILLIPASCAL_SECOND  # eV ps/Å^3
     return XI_CUBIC * BOLTZMANN * temperature / (6.0 * math.pi * eta * edge)

@@ -94,6 +94,10 @@ class ForceField(Protocol):
     ) -> tuple[jax.Array, jax.Array]:
         """Energy (N,) and virial (N,) per atom, eV."""
 
+    def virial_tensor(self, params: Any, positions: jax.Array, neighbors: NeighborList, cell: jax.Array) -> jax.Array:
+        """W = sum r (x) f = -dU/dstrain, (3, 3) eV: with momenta, the stress tensor is -(sum p (x) p / m + W) / V. Its
+        trace is the sum of the virials."""
+
 
 class CorrectedForceField(ForceField, Protocol):
     """A force field with a correction on top."""

@@ -52,6 +52,9 @@ def test_forces_and_virial_are_derivatives(name: str) -> None:
     np.testing.assert_allclose(ewald.forces(positions, cell), -jax.grad(total)(positions, cell), rtol=0, atol=1e-12)
     slope = jax.grad(lambda scale: total(scale * positions, scale * cell))(1.0)
     assert ewald.observables(positions, cell)[1].sum() == pytest.approx(-float(slope), rel=1e-10)
+    strain = jax.grad(lambda by: total(positions @ by, cell @ by))(jnp.eye(3))
+    tensor = ewald.virial_tensor(positions, cell)
+    np.testing.assert_allclose(tensor, -strain, rtol=0, atol=1e-10 * float(jnp.abs(strain).max()))
 
 
 def whole_sum(positions: np.ndarray, charges: np.ndarray, cell: np.ndarray, alpha: float) -> float:

@@ -20,6 +20,7 @@ R_MIN, R_CUT = 2.0, 8.0
 build = jax.jit(neighbor_lists.build, static_argnames=("capacity", "orthorhombic", "grid"))
 pair_forces = jax.jit(pair.pair_forces, static_argnames=("n_per_species", "orthorhombic"))
 pair_observables = jax.jit(pair.pair_observables, static_argnames=("n_per_species", "orthorhombic"))
+pair_virial_tensor = jax.jit(pair.pair_virial_tensor, static_argnames=("n_per_species", "orthorhombic"))
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -204,6 +205,29 @@ def test_virial_is_the_derivative_with_respect_to_volume() -> None:
         expected = -(total(1 + step) - total(1 - step)) / (2 * step)
         # pairs that cross the cutoff jump in force but not in energy, so the derivative exists
         assert float(virial.sum()) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_the_virial_tensor_is_the_derivative_with_respect_to_strain(kind: str) -> None:
+    """Of two species; by strains of shape, whose energies are those of the strained box (central differences)."""
+    cell, counts = CELLS[kind], (40, 60)
+    with jax.enable_x64(True):
+        positions = spread_positions(100, cell, seed=4)
+        neighbors, table = listed(jnp.asarray(positions), cell), tabulated([1.0, 0.8, 0.9], 512)
+
+        def total(strain: np.ndarray) -> float:
+            moved, box = jnp.asarray(positions @ strain), jnp.asarray(cell @ strain)
+            return float(pair_observables(moved, neighbors, table, box, counts, False)[0].sum())
+
+        arguments = (jnp.asarray(positions), neighbors, table, jnp.asarray(cell), counts, is_orthorhombic(cell))
+        tensor = np.asarray(pair_virial_tensor(*arguments))
+        for a, b in ((0, 0), (0, 1), (1, 2), (2, 0), (2, 2)):
+            step = np.zeros((3, 3))
+            step[a, b] = 1e-6
+            expected = -(total(np.eye(3) + step) - total(np.eye(3) - step)) / 2e-6
+            assert tensor[a, b] == pytest.approx(expected, abs=1e-5 * np.abs(tensor).max())
+        np.testing.assert_array_equal(tensor, tensor.T)
+        assert np.trace(tensor) == pytest.approx(float(pair_observables(*arguments)[1].sum()), rel=1e-12)
 
 
 def test_newtons_third_law_and_translation() -> None:

@@ -114,6 +114,16 @@ def skewed() -> np.ndarray:
     return positions
 
 
+class Constant:
+    """A base whose virial tensor is 2 eV throughout."""
+
+    cutoff, inner_cutoff, periodic_images, cost = 4.0, None, False, 1.0
+    n_per_species, orthorhombic = COUNTS, False
+
+    def virial_tensor(self, params: Any, positions: Any, neighbors: Any, cell: Any) -> jax.Array:
+        return jnp.full((3, 3), 2.0)
+
+
 def test_derivatives_in_a_skewed_cell_of_three_species() -> None:
     positions, d3 = skewed(), D3(SPECIES, COUNTS)
     atoms = Atoms("O4Ar2Fe3", positions, cell=SKEWED, pbc=True)
@@ -124,6 +134,9 @@ def test_derivatives_in_a_skewed_cell_of_three_species() -> None:
     gradient = jax.grad(lambda r, *rest: jnp.sum(d3.energies(r, *rest)))
     np.testing.assert_allclose(forces, -evaluated(gradient, positions, SKEWED), atol=1e-12)
     np.testing.assert_allclose(virials.sum(), -np.trace(strain), rtol=1e-10)
+    on_top = DispersionForceField(Constant(), d3, SKEWED)
+    tensor = evaluated(lambda r, cell, _: on_top.virial_tensor(None, r, None, cell), positions, SKEWED)
+    np.testing.assert_allclose(tensor, 2.0 - strain, atol=1e-12)
     # finite steps, of the sum as it is written; far shorter than the distance of a neighbour from the cutoff
     step = 1e-5
     for atom, axis in ((0, 0), (4, 1), (8, 2)):

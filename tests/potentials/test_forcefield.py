@@ -35,6 +35,36 @@ def field_of(
     return potential, kind.force_field(potential, correction, system, precision)
 
 
+def tensor(field: PairForceField, system: System) -> np.ndarray:
+    """The virial tensor, and minus the derivative of the energy by a strain of shape (central differences)."""
+
+    @jax.jit
+    def both(positions: jax.Array, cell: jax.Array, strain: jax.Array) -> tuple[jax.Array, jax.Array]:
+        at, box = positions @ strain, cell @ strain
+        neighbors = build(at, box, CUT + 0.01, capacity=system.n_atoms - 1, orthorhombic=system.orthorhombic)
+        arguments = (field.params(None), at, neighbors, box)
+        return field.virial_tensor(*arguments), jnp.sum(field.observables(*arguments)[0])
+
+    shear = np.zeros((3, 3))
+    shear[0, 1] = shear[2, 2] = 1e-6
+    with jax.enable_x64(True):
+        fixed = (jnp.asarray(system.positions), jnp.asarray(system.cell))
+        found = both(*fixed, jnp.eye(3))[0]
+        ends = [float(both(*fixed, jnp.asarray(np.eye(3) + sign * shear))[1]) for sign in (1, -1)]
+    return np.asarray(found), -(ends[0] - ends[1]) / 2e-6
+
+
+@pytest.mark.parametrize("counts", [SILICA, {"Si": 50, "O": 120}])
+def test_the_virial_tensor_with_an_ewald_sum(counts: dict[str, int]) -> None:
+    """Neutral, and with a background that makes it so."""
+    system = random_box(counts, CELLS["triclinic"], 1.6)
+    charges = {"Si": 2.4, "O": -1.2 * 2 * counts["Si"] / counts["O"]}
+    _, field = field_of(system, "float64", base="pedone-2006", charges=charges)
+    found, derivative = tensor(field, system)
+    assert found[0, 1] + found[2, 2] == pytest.approx(derivative, rel=1e-6)
+    assert np.trace(found) == pytest.approx(evaluation(field, system)(1.0)[2], rel=1e-9)
+
+
 def evaluation(field: PairForceField, system: System) -> Callable[[float], tuple[float, np.ndarray, float]]:
     """Energy, forces and virial of a system whose lengths are multiplied by a factor, as the sampler gets them."""
     dtype = np.dtype(field.precision)

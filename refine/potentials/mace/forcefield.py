@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.neighbors import NeighborList, atoms_of, displacements
-from kernels.pair import PairTable, pair_forces, pair_observables, pair_table, table_radii
+from kernels.pair import PairTable, pair_forces, pair_observables, pair_table, pair_virial_tensor, table_radii
 from refine.potentials.pair import PairCorrection
 
 COST = 1000.0
@@ -100,6 +100,14 @@ class MaceForceField:
         sites, gradients, vectors, _ = self._evaluate(params, positions, neighbors, cell)
         pair = pair_observables(positions, neighbors, params.correction, cell, self.n_per_species, self.orthorhombic)
         return sites + pair[0], pair[1] - jnp.sum(vectors * gradients, axis=(1, 2))
+
+    def virial_tensor(
+        self, params: MaceParams, positions: jax.Array, neighbors: NeighborList, cell: jax.Array
+    ) -> jax.Array:
+        """W (3, 3) eV, see `refine.sampling.dynamics.ForceField`."""
+        _, gradients, vectors, _ = self._evaluate(params, positions, neighbors, cell)
+        pair = pair_virial_tensor(positions, neighbors, params.correction, cell, self.n_per_species, self.orthorhombic)
+        return pair - jnp.einsum("nka,nkb->ab", vectors, gradients, precision=jax.lax.Precision.HIGHEST)
 
     def _evaluate(
         self, params: MaceParams, positions: jax.Array, neighbors: NeighborList, cell: jax.Array

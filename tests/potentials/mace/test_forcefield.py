@@ -72,6 +72,15 @@ def evaluated(force_field: MaceForceField, params: Any, system: System) -> tuple
         return tuple(map(np.asarray, (force_field.forces(*arguments), *force_field.observables(*arguments))))
 
 
+def tensor(force_field: MaceForceField, params: Any, system: System) -> np.ndarray:
+    """The virial tensor."""
+    with jax.enable_x64(True):
+        neighbors = listed(force_field, system)
+        return np.asarray(
+            force_field.virial_tensor(params, jnp.asarray(system.positions), neighbors, jnp.asarray(system.cell))
+        )
+
+
 @pytest.mark.parametrize("kind", BOXES)
 def test_agrees_with_the_calculator(kind: str) -> None:
     """Whose energies and forces are tested against finite differences; the virial is -V tr(stress)."""
@@ -85,6 +94,9 @@ def test_agrees_with_the_calculator(kind: str) -> None:
     np.testing.assert_allclose(forces, atoms.get_forces(), atol=1e-10)
     trace = atoms.get_stress()[:3].sum() * system.volume
     np.testing.assert_allclose(virial.sum(), -trace, rtol=1e-9)
+    stress = atoms.get_stress(voigt=False)
+    found = tensor(force_field, force_field.params(None), system)
+    np.testing.assert_allclose(found, -stress * system.volume, atol=1e-9 * np.abs(stress).max() * system.volume)
 
 
 @pytest.mark.parametrize(("kind", "r_cut"), [("large", 4.0), ("large", 5.4), ("skewed", 4.5), ("small", 6.5)])
@@ -108,6 +120,8 @@ def test_the_correction_is_exactly_additive(kind: str, r_cut: float) -> None:
     atoms.calc = refine.Calculator(MODEL, correction=phi)
     assert abs(both[1].sum() + force_field.isolated_energy - atoms.get_potential_energy()) < 2e-4
     np.testing.assert_allclose(both[0], atoms.get_forces(), atol=2e-4)
+    found = tensor(force_field, force_field.params(phi), system)
+    np.testing.assert_allclose(found, -atoms.get_stress(voigt=False) * system.volume, atol=2e-3)
 
 
 def test_a_zero_correction_changes_nothing() -> None:
