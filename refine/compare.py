@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from refine.config.models import Model, ModelFile, Refinement, StudyConfig
 from refine.datasets import DataSet, Prediction
-from refine.derived import Propagation, coordination_numbers, first_minima
+from refine.derived import Propagation, coordination_numbers, shells_of
 from refine.diagnose import sample_base
 from refine.errors import InputError, RefineError
 from refine.files import make_folder, write_text
@@ -148,7 +148,8 @@ def _row(entry: _Entry, config: StudyConfig, frames: int, progress: Progress) ->
         _curve(row, prediction, sampled[prediction.state], density, Nuisance())
     for s, state in enumerate(config.states):
         propagation = Propagation(sampled[s], np.zeros((0, 0)), None)
-        numbers = coordination_numbers(study.species, study.pairs, propagation, first_minima(sampled[s]))
+        shells = shells_of(sampled[s], study.pairs, config.coordination.radii)
+        numbers = coordination_numbers(study.species, study.pairs, propagation, shells)
         row.coordination[state.name] = [
             {"centre": n.centre, "other": n.other, "radius": n.radius, "number": n.number, "stderr": n.sampling_stderr}
             for n in numbers

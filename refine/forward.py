@@ -21,7 +21,7 @@ from refine.config import StudyConfig
 from refine.config.models import State
 from refine.data.weights import amplitudes, pair_weights
 from refine.datasets import DataSet, Prediction, read_datasets, read_predictions, target_of
-from refine.derived import Coordination, Propagation, coordination_numbers, first_minima
+from refine.derived import Coordination, Propagation, coordination_numbers, shells_of
 from refine.errors import CheckpointError, InputError
 from refine.files import exclusive, make_folder, write_text
 from refine.progress import Progress
@@ -367,7 +367,9 @@ def forward(
     frames = counted.frames.within(wide.r_max)
     box = Box(system.species, system.n_per_species, frames.volume, frames.edges, system.cell)
     scores = tuple(_score(one, data, box, frames) for data in read_datasets(one, [box]))
-    coordination = coordination_numbers(box.species, box.pairs, _propagation(wide), first_minima(wide))
+    coordination = coordination_numbers(
+        box.species, box.pairs, _propagation(wide), shells_of(wide, box.pairs, one.coordination.radii)
+    )
     predictions = tuple(read_predictions(one, [box]))
     return Forward(Path(trajectory), one, counted, box, scores, predictions, tuple(coordination), frames, finer, factor)
 

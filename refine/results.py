@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refine.derived import Propagation, coordination_numbers, first_minima
+from refine.derived import Propagation, coordination_numbers, shells_of
 from refine.files import make_folder, write_text
 from refine.potentials.pair import PairCorrection
 from refine.refinement.convergence import misfit
@@ -289,11 +289,11 @@ def _correction_at(outcome: Outcome, correction: PairCorrection, temperature: fl
 def _coordination(outcome: Outcome, s: int) -> list[dict[str, Any]]:
     """Coordination numbers of one state up to the first minima of the final g(r), before and after."""
     study = outcome.study
-    radii = first_minima(outcome.samples[outcome.final].frames[s])
+    shells = shells_of(outcome.samples[outcome.final].frames[s], study.pairs, study.config.coordination.radii)
     first = outcome.samples[0]
     before = Propagation(first.frames[s], np.zeros((0, 0)), None)
     rows = (
-        coordination_numbers(study.species, study.pairs, propagation, radii)
+        coordination_numbers(study.species, study.pairs, propagation, shells)
         for propagation in (before, outcome.propagations[s])
     )
     return [
@@ -302,6 +302,7 @@ def _coordination(outcome: Outcome, s: int) -> list[dict[str, Any]]:
             "centre": new.centre,
             "other": new.other,
             "radius": new.radius,
+            "radius_stderr": new.radius_stderr,
             "initial": old.number,
             "initial_stderr": old.sampling_stderr,
             "final": new.number,

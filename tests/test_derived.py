@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from refine.derived import Propagation, coordination_numbers, first_minima
+from refine.derived import Propagation, Shells, coordination_numbers, first_minima, shells_of
+from refine.errors import InputError
 from refine.potentials.pair import PairCorrection, SplineBasis
 from refine.refinement.problem import Problem, Sample
 from refine.sampling.frames import Frames
@@ -158,6 +159,11 @@ def steps(inner: float, height: float, outer: float) -> np.ndarray:
     return np.where(r < inner, 0.0, np.where(r < outer, height, 1.0))
 
 
+def none(frames: Frames) -> Propagation:
+    """Without a posterior."""
+    return Propagation(frames, np.zeros((0, 0)), None)
+
+
 def test_coordination_numbers_of_a_known_liquid():
     """n_ij = 4 pi rho_j ∫_0^R r^2 g_ij dr, both orders of an unlike pair, each within its own radius."""
     shells = 4 / 3 * np.pi * np.diff(EDGES**3)
@@ -173,7 +179,9 @@ def test_coordination_numbers_of_a_known_liquid():
     )
     frames = frames_of(np.repeat(counts[None], 12, axis=0))
     radii = np.array([4.5, 5.0, 4.0])
-    found = coordination_numbers(("A", "B"), PAIRS, Propagation(frames, np.zeros((0, 0)), None), radii)
+    found = coordination_numbers(
+        ("A", "B"), PAIRS, Propagation(frames, np.zeros((0, 0)), None), Shells(radii, np.zeros(3))
+    )
     names = [(one.centre, one.other, one.radius) for one in found]
     assert names == [("A", "A", 4.5), ("A", "B", 5.0), ("B", "A", 5.0), ("B", "B", 4.0)]
 
@@ -187,7 +195,7 @@ def test_coordination_numbers_of_a_known_liquid():
         exact(density[1], 1.5, 4.0),
     ]
     np.testing.assert_allclose([one.number for one in found], expected, rtol=1e-6)  # counts are float32
-    assert all(one.posterior_stderr == one.sampling_stderr == pytest.approx(0.0, abs=1e-9) for one in found)
+    assert max(max(one.posterior_stderr, one.sampling_stderr) for one in found) < 1e-9
     # every A-B contact is one B-A contact
     assert N[0] * found[1].number == pytest.approx(N[1] * found[2].number, rel=1e-12)
 
@@ -196,7 +204,7 @@ def test_errors_of_coordination_numbers_scale_like_the_numbers():
     """Posterior and sampling errors of both orders are in the ratio of the numbers; like pairs count twice."""
     correction = correction_of()
     propagation = Propagation.build(PROBLEM, [sample_of(correction, 400, 9)], 0, 0, covariance_of(correction))
-    found = coordination_numbers(("A", "B"), PAIRS, propagation, np.full(3, 5.0))
+    found = coordination_numbers(("A", "B"), PAIRS, propagation, Shells(np.full(3, 5.0), np.zeros(3)))
     rows = functionals()[:3]
     posterior, sampling = propagation.errors(rows)
     per_atom = [2.0 / N[0], 1.0 / N[0], 1.0 / N[1], 2.0 / N[1]]
@@ -209,9 +217,8 @@ def test_errors_of_coordination_numbers_scale_like_the_numbers():
 
 def test_pairs_without_a_radius_are_left_out():
     frames = frames_of(np.ones((5, 3, BINS)))
-    found = coordination_numbers(
-        ("A", "B"), PAIRS, Propagation(frames, np.zeros((0, 0)), None), np.array([np.nan, 4.0, np.nan])
-    )
+    shells = Shells(np.array([np.nan, 4.0, np.nan]), np.zeros(3))
+    found = coordination_numbers(("A", "B"), PAIRS, none(frames), shells)
     assert [(one.centre, one.other) for one in found] == [("A", "B"), ("B", "A")]
 
 
@@ -221,7 +228,7 @@ def test_pairs_without_a_radius_are_left_out():
 def minimum_of(g: np.ndarray) -> float:
     """First minimum of one g(r), the same in both halves of three identical frames."""
     ideal = frames_of(np.zeros((1, 1, BINS)), (sum(N),)).ideal_counts()
-    return float(first_minima(frames_of(np.repeat((ideal * g)[None], 3, axis=0), (sum(N),)))[0])
+    return float(first_minima(frames_of(np.repeat((ideal * g)[None], 3, axis=0), (sum(N),))).radii[0])
 
 
 def liquid(period: float, decay: float, height: float = 1.5, first: float = 3.7) -> np.ndarray:
@@ -273,13 +280,65 @@ def test_noise_on_an_ideal_gas_is_no_shell():
     ideal = frames_of(np.zeros((1, 1, BINS)), (sum(N),)).ideal_counts()
     for seed in range(20):
         counts = np.random.default_rng(seed).poisson(ideal * np.where(CENTRES < 3.0, 0.0, 1.0), (200, 1, BINS))
-        assert np.isnan(first_minima(frames_of(counts, (sum(N),)))[0])
+        assert np.isnan(first_minima(frames_of(counts, (sum(N),))).radii[0])
 
 
 def test_every_pair_has_its_own_minimum():
     curves = [liquid(3.0, 20.0, 0.8, 3.7), np.ones(BINS), liquid(3.4, 20.0, 0.8, 4.3)]
     ideal = frames_of(np.zeros((1, 3, BINS))).ideal_counts()
-    found = first_minima(frames_of(np.repeat((ideal * np.array(curves))[None], 2, axis=0)))
+    found = first_minima(frames_of(np.repeat((ideal * np.array(curves))[None], 2, axis=0))).radii
     assert found[0] == pytest.approx(5.2, abs=0.2)
     assert np.isnan(found[1])
     assert found[2] == pytest.approx(6.0, abs=0.2)
+
+
+def small(depth: float, frames: int, seed: int) -> Frames:
+    """63 atoms of one kind, bins of 0.02 Å: a peak at 2.9 Å, and a minimum at 3.7 Å `depth` below 1."""
+    n, volume = 63, 63 / 0.033
+    edges = 0.02 * np.arange(int(0.5 * volume ** (1 / 3) / 0.02) + 1)
+    r = 0.5 * (edges[1:] + edges[:-1])
+    g = (1 + 1.6 * np.exp(-((r - 2.9) ** 2) / 0.08) - depth * np.exp(-((r - 3.7) ** 2) / 0.18)) / (
+        1 + np.exp(-(r - 2.5) / 0.04)
+    )
+    g = g + 0.25 * np.exp(-((r - 4.7) ** 2) / 0.2)
+    empty = np.zeros(frames)
+    ideal = Frames(np.zeros((1, 1, len(r)), np.float32), *[np.zeros(1)] * 3, np.zeros(1, int), edges[-1], (n,), volume)
+    counts = np.random.default_rng(seed).poisson(ideal.ideal_counts() * g, (frames, 1, len(r))).astype(np.float32)
+    return Frames(counts, empty, empty, empty, np.zeros(frames, int), edges[-1], (n,), volume)
+
+
+@pytest.mark.parametrize("depth", [0.25, 0.5])
+def test_minima_of_small_boxes_and_their_errors(depth):
+    """60 samples of 100 frames: no minimum of noise, and radius and number within their errors of those of 40,000.
+
+    The pull of the number has a mean square of 1 within a factor of 2; an error without the flatness has 20 and more.
+    """
+    exact = small(depth, 4000, 999)
+    truth = shells_of(exact, [("Te", "Te")], {})
+    radius = truth.radii[0]
+    number = coordination_numbers(("Te",), [("Te", "Te")], Propagation(exact, np.zeros((0, 0)), None), truth)[0].number
+    assert radius == pytest.approx(3.75, abs=0.1)
+    radii, pulls = [], []
+    for seed in range(60):
+        frames = small(depth, 100, seed)
+        shells = shells_of(frames, [("Te", "Te")], {})
+        one = coordination_numbers(("Te",), [("Te", "Te")], Propagation(frames, np.zeros((0, 0)), None), shells)[0]
+        radii.append(one.radius)
+        pulls.append((one.number - number) / one.sampling_stderr)
+        assert one.radius_stderr > 0
+    assert np.abs(np.array(radii) - radius).max() < 0.6
+    assert 0.5 < np.mean(np.square(pulls)) < 2.0
+
+
+def test_given_radii_and_what_is_refused():
+    frames = small(0.5, 50, 0)
+    shells = shells_of(frames, [("Te", "Te")], {"Te-Te": 3.21})
+    assert (shells.radii[0], shells.errors[0]) == (3.21, 0.0)
+    propagation = Propagation(frames, np.zeros((0, 0)), None)
+    one = coordination_numbers(("Te",), [("Te", "Te")], propagation, shells)[0]
+    mean = frames.counts.mean(axis=0)[0]
+    assert one.number == pytest.approx(2 * (mean[:160].sum() + 0.5 * mean[160]) / 63, rel=1e-6)  # half of its bin
+    with pytest.raises(InputError, match="Ge-Te is no pair"):
+        shells_of(frames, [("Te", "Te")], {"Ge-Te": 3.0})
+    with pytest.raises(InputError, match="lies beyond g"):
+        shells_of(frames, [("Te", "Te")], {"Te-Te": 9.0})

@@ -376,6 +376,16 @@ class ModelFile(Table):
         return found
 
 
+class Coordination(Table):
+    """Where neighbours are counted, in reports, `refine compare` and `refine forward`."""
+
+    radii: ByPair = Field(
+        default_factory=dict,
+        description="Radius in Å by pair, as in `{ Si-O = 2.2 }`. Default: the first minimum of g(r), averaged until "
+        "its noise is small; how flat it is stands in the error of the number.",
+    )
+
+
 class Compare(Table):
     """What `refine compare` samples besides the study's own base model."""
 
@@ -567,6 +577,7 @@ class StudyConfig(Table):
     sampling: Sampling = Sampling()
     refinement: Refinement = Refinement()
     compare: Compare = Compare()
+    coordination: Coordination = Coordination()
 
     _source_path: Path | None = PrivateAttr(default=None)
 
@@ -703,7 +714,7 @@ class StudyConfig(Table):
         Raises:
             InputError: a file cannot be read.
         """
-        settings = self.model_dump(mode="json", exclude={"compare"})  # which a run does not read
+        settings = self.model_dump(mode="json", exclude={"compare", "coordination"})  # a run does not follow from them
         total = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         structures = (self.structure_of(state) for state in self.states)
         curves = [entry.path for entry in self.data if entry.file is not None] if data else []
