@@ -279,7 +279,7 @@ class Forward:
             one = np.ones(len(q))
             operator = CurveOperator.from_g(q, weights.T[:, :, None] * to_q[:, None, :], one, one, box)
             header.extend([name, f"{name} stderr"])
-            error = np.hypot(self._errors(operator.matrix), Cut(weights.T, to_q, box).error(self._mean))
+            error = np.hypot(self._errors(operator.matrix), Cut(q, weights.T, box).error(self._mean))
             columns.extend([operator.predict(self._mean), error])
 
         for p, (a, b) in enumerate(pairs):
