@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.config.models import Model, ModelFile, Refinement, StudyConfig
-from refine.datasets import DataSet, Prediction
+from refine.datasets import DataSet, Prediction, scored
 from refine.derived import Propagation, coordination_numbers, shells_of
 from refine.diagnose import sample_base
 from refine.errors import InputError, RefineError
 from refine.files import make_folder, write_text
 from refine.potentials.pair import PairCorrection
 from refine.progress import NullProgress, Progress
-from refine.refinement.nuisance import Nuisance, best
+from refine.refinement.nuisance import Nuisance
 from refine.report.ranking import Curve, FirstPeak, Ranking, Row
 from refine.results import csv_text
 from refine.sampling.averages import error_of, standard_error
@@ -176,11 +176,7 @@ def _transport(row: Row, study: Study, s: int, frames: Frames, correction: PairC
 def _score(row: Row, data: DataSet, target: Target, frames: Frames) -> Nuisance:
     """R_chi of one data set at the model's own best scale and background, which are one and zero unless free."""
     mean = frames.counts.mean(axis=0, dtype=np.float64)
-    free = best(target, target.predict(mean))
-
-    def r_chi(counts: Array) -> float:
-        return data.measurement.r_chi(counts, free.scale, free.background)
-
+    free, r_chi = scored(data, target, mean)
     row.r_chi[data.name] = (r_chi(mean), error_of(r_chi, frames.counts, frames.replica))
     if target.free_scale:
         row.scales[data.name] = (free.scale, free.scale_stderr)

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from refine.config import StudyConfig
 from refine.config.models import State
 from refine.data.weights import amplitudes, pair_weights
-from refine.datasets import DataSet, Prediction, read_datasets, read_predictions, target_of
+from refine.datasets import DataSet, Prediction, read_datasets, read_predictions, scored, target_of
 from refine.derived import Coordination, Propagation, coordination_numbers, shells_of
 from refine.errors import CheckpointError, InputError
 from refine.files import exclusive, make_folder, write_text
 from refine.progress import Progress
-from refine.refinement.nuisance import Nuisance, best
+from refine.refinement.nuisance import Nuisance
 from refine.refinement.problem import Target
 from refine.results import csv_text, plain
 from refine.sampling.averages import error_of
@@ -293,7 +293,7 @@ class Forward:
             one = np.ones(len(q))
             operator = CurveOperator.from_g(q, weights.T[:, :, None] * to_q[:, None, :], one, one, box)
             header.extend([name, f"{name} stderr"])
-            error = np.hypot(self._errors(operator.matrix), Cut(weights.T, to_q, box).error(self._mean))
+            error = np.hypot(self._errors(operator.matrix), Cut(q, weights.T, box).error(self._mean))
             columns.extend([operator.predict(self._mean), error])
 
         for p, (a, b) in enumerate(pairs):
@@ -463,14 +463,10 @@ def _refuse_vacuum(counted: CountedTrajectory, density: float, where: str) -> No
 
 
 def _score(config: StudyConfig, data: DataSet, box: Box, frames: Frames) -> Score:
-    target, measurement = target_of(config, box.pairs, data), data.measurement
+    target = target_of(config, box.pairs, data)
     mean = frames.counts.mean(axis=0, dtype=np.float64)
     predicted = target.predict(mean)
-    free = best(target, predicted)
-
-    def r_chi(counts: Array) -> float:
-        return measurement.r_chi(counts, free.scale, free.background)
-
+    free, r_chi = scored(data, target, mean)
     error = error_of(r_chi, frames.counts, frames.replica) if len(frames) >= FEWEST_FRAMES else None
     chi2 = chi_squared(target.y - free.apply(target, predicted), target.covariance) if target.sigma_known else None
     return Score(data, target, r_chi(mean), error, chi2, free)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refine.datasets import DataSet, Prediction, scored
 from refine.derived import Propagation, coordination_numbers, shells_of
 from refine.files import make_folder, write_text
 from refine.potentials.pair import PairCorrection
@@ -30,7 +31,6 @@ from refine.sampling.averages import error_of, standard_error
 from refine.scattering.operator import CurveOperator
 
 if TYPE_CHECKING:
-    from refine.datasets import DataSet, Prediction
     from refine.study import Study
 
 Array = NDArray[np.float64]
@@ -145,7 +145,7 @@ def _result(outcome: Outcome) -> dict[str, Any]:
     ones = {t.name: 1.0 for t in study.problem.targets}
     factors: dict[str, float] = last.get("noise_factors", ones)
     fitted = _fitted(outcome)
-    scores = [_scores(study, sample, fitted) for sample in samples]
+    scores = [_scores(study, sample) for sample in samples]
     iterations = [row | score for row, score in zip(outcome.iterations, scores, strict=True)]
     final = scores[outcome.final]
     return {
@@ -213,20 +213,16 @@ def _fitted(outcome: Outcome) -> dict[str, Nuisance]:
     }
 
 
-def _scores(study: Study, sample: Sample, fitted: dict[str, Nuisance]) -> dict[str, Any]:
+def _scores(study: Study, sample: Sample) -> dict[str, Any]:
     """R_chi with its standard error and chi^2 (`convergence`, of one data set at weight one) for one sample."""
     r_chi, error, chi2, points = {}, {}, {}, {}
     for data in study.datasets:
         frames = sample.frames[data.state]
         counts = frames.counts.mean(axis=0, dtype=np.float64)
         target = study.targets[data.name]
-        free = fitted.get(data.name) or best(target, target.predict(counts))
-        r_chi[data.name] = data.measurement.r_chi(counts, free.scale, free.background)
-        error[data.name] = error_of(
-            lambda c, d=data, n=free: d.measurement.r_chi(c, n.scale, n.background),  # type: ignore[misc]
-            frames.counts,
-            frames.replica,
-        )
+        _, of_counts = scored(data, target, counts)
+        r_chi[data.name] = of_counts(counts)
+        error[data.name] = error_of(of_counts, frames.counts, frames.replica)
         points[data.name] = len(target.y)
         chi2[data.name] = misfit(sample, [target]).chi2 / target.weight
     return {"r_chi": r_chi, "r_chi_stderr": error, "chi2": chi2, "points": points}

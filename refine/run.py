@@ -17,19 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine import checkpoint as store
+from refine.datasets import DataSet, scored
 from refine.errors import CheckpointError
 from refine.files import make_folder, write_text
 from refine.potentials.pair import PairCorrection
 from refine.progress import Progress
 from refine.refinement.convergence import misfit
-from refine.refinement.nuisance import best
 from refine.refinement.problem import MovingRule, Sample, TrajectoryRule, Update
 from refine.refinement.walls import closest, innermost, refuse_r_min, walls
 from refine.results import Outcome, Result, write_outcome
 from refine.sampling.frames import Frames, by_replica
 
 if TYPE_CHECKING:
-    from refine.datasets import DataSet
     from refine.sampling.adjoint import Adjoint
     from refine.sampling.dynamics import MDState
     from refine.sampling.reverse_monte_carlo import ReverseMonteCarlo
@@ -384,10 +383,7 @@ class Run:
         return f"iteration {row['iteration']}: R_chi {scores}" + (f"; {reason}" if reason else "")
 
     def _r_chi(self, data: DataSet, counts: Array) -> float:
-        """As the report has it, at the best scale and background where they are free; what a rule fitted is close."""
-        target = self.study.targets[data.name]
-        free = best(target, target.predict(counts))
-        return data.measurement.r_chi(counts, free.scale, free.background)
+        return scored(data, self.study.targets[data.name], counts)[1](counts)
 
     def _report(self) -> Result:
         record = self.record
