@@ -32,7 +32,7 @@ SMALL = (
     "sampling.frames=40",
     "sampling.stride=5",
     "compare.segments=2",
-    "compare.segment_length=1.0",
+    "compare.segment_length=0.4",
 )
 
 
