@@ -354,8 +354,8 @@ class Run:
     def _conclude(self, iterations: list[dict[str, Any]], update: Update) -> None:
         """The sample that is the answer, and why the run ended.
 
-        That is the newest one, unless another one's chi^2 is lower beyond sampling error; and one whose chi^2 is above
-        that of the base model is none.
+        That is the newest one, unless another one's chi^2 is lower beyond sampling error, or its own is above that of
+        the base model: then the one with the lowest.
         """
         found = [(row["chi2_fitted"], row["chi2_fitted_stderr"]) for row in iterations]
         final, newest = len(found) - 1, found[-1]
@@ -364,7 +364,7 @@ class Run:
         if not update.accepted or newest[0] - found[lowest][0] > np.hypot(newest[1], found[lowest][1]):
             final = lowest
         if found[final][0] > found[0][0]:
-            final = 0
+            final = lowest
         if final == 0:
             status = "not-improved"
             message = f"no correction describes the data better than the base model, which is the answer; {message}"
