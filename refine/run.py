@@ -22,7 +22,7 @@ from refine.errors import CheckpointError
 from refine.files import make_folder, write_text
 from refine.potentials.pair import PairCorrection
 from refine.progress import Progress
-from refine.refinement.convergence import misfit
+from refine.refinement.convergence import RISE, misfit
 from refine.refinement.problem import MovingRule, Sample, TrajectoryRule, Update
 from refine.refinement.walls import closest, innermost, refuse_r_min, walls
 from refine.results import Outcome, Result, write_outcome
@@ -361,7 +361,7 @@ class Run:
         final, newest = len(found) - 1, found[-1]
         lowest = int(np.argmin([chi2 for chi2, _ in found]))
         status, message = self.record["status"], self.record["message"]
-        if not update.accepted or newest[0] - found[lowest][0] > np.hypot(newest[1], found[lowest][1]):
+        if not update.accepted or newest[0] - found[lowest][0] > RISE * np.hypot(newest[1], found[lowest][1]):
             final = lowest
         if found[final][0] > found[0][0]:
             final = lowest

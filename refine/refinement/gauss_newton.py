@@ -33,7 +33,7 @@ from refine.potentials.pair import PairCorrection
 from refine.refinement.convergence import RISE, misfit, plain_chi2
 from refine.refinement.extrapolation import Extrapolation, step_size
 from refine.refinement.identifiability import determination
-from refine.refinement.linearisation import DECADES, NOISE_FACTORS, NOISE_STEP, Linearisation, by_state
+from refine.refinement.linearisation import DECADES, NOISE_FACTORS, NOISE_STEP, TEMPERING, Linearisation, by_state
 from refine.refinement.posterior import SmoothnessPrior, posterior
 from refine.refinement.problem import Problem, Sample, Update
 
@@ -44,8 +44,8 @@ GROW, SHRINK = 0.6, 0.2
 taken back."""
 
 UNCONFIRMED = 0.5
-"""A sample confirms the linear prediction when the decrease of chi^2 is off by no more than this share of it, or by no
-more than two sampling errors."""
+"""A sample confirms the linear prediction when the decrease of chi^2 is off by no more than this share of it, by no
+more than two sampling errors, or by no more than a linear model is trusted to anyway: `TEMPERING` of chi^2 itself."""
 
 SHRINK_FACTOR = 0.4
 
@@ -108,6 +108,7 @@ class GaussNewton:
             "quiet": 0,
             "previous": None,
             "noise_factors": None,
+            "rising": None,
             "tempering": None,
             "scales": None,
             "backgrounds": None,
@@ -124,7 +125,8 @@ class GaussNewton:
 
         step = self._solve(memory, problem, samples, current)
         within_error = step.mahalanobis <= SETTLED * max(1.0, step.determined)
-        open_noise = self._open_noise(problem, memory, step)
+        rising = self._rising(memory, step)
+        open_noise = self._open_noise(problem, memory, step, rising)
         settled = verdict.accepted and not open_noise and (within_error or memory["quiet"] >= 2)
         long_enough = memory["frames_factor"] >= self.final_factor
         if settled:
@@ -133,6 +135,7 @@ class GaussNewton:
             memory["frames_factor"] = FAR_FACTOR if self._far(problem, step) else 1.0
         memory |= {
             "noise_factors": step.noise_factors,
+            "rising": rising,
             "tempering": step.tempering,
             "scales": step.scales,
             "backgrounds": step.backgrounds,
@@ -143,7 +146,7 @@ class GaussNewton:
                 "decrease": step.predicted_decrease,
             },
         }
-        reason = verdict.words + open_noise
+        reason = verdict.words + (open_noise if settled else open_noise.removesuffix("; "))
         if settled:
             cause = (
                 f"the step is within its error ({step.mahalanobis:.1f} for {step.determined:.1f} determined directions)"
@@ -183,17 +186,24 @@ class GaussNewton:
         )
 
     @staticmethod
-    def _open_noise(problem: Problem, memory: dict[str, Any], step: _Step) -> str:
+    def _rising(memory: dict[str, Any], step: _Step) -> list[bool]:
+        """Which factors on estimated errors have risen as far as one update may move them."""
+        before = memory["noise_factors"] or step.noise_factors
+        return [
+            bool(np.log10(now / then) > DECADES - NOISE_STEP)
+            for now, then in zip(step.noise_factors, before, strict=True)
+        ]
+
+    @staticmethod
+    def _open_noise(problem: Problem, memory: dict[str, Any], step: _Step, rising: list[bool]) -> str:
         """Words where the errors of a curve that states none are not known yet: the factor on their estimate is at the
-        end of what is tried, or has moved as far as one update may move it. Empty otherwise."""
-        for i, (target, factor) in enumerate(zip(problem.targets, step.noise_factors, strict=True)):
-            if target.sigma_known:
-                continue
-            if factor >= NOISE_FACTORS[-1]:
-                return f"{target.name}: the estimated errors are too small by more than {factor:.0f}"
-            before = memory["noise_factors"][i] if memory["noise_factors"] else factor
-            if abs(np.log10(factor / before)) > DECADES - NOISE_STEP:
-                return f"{target.name}: the factor on the estimated errors still moves, to {factor:.2g}"
+        end of what is tried, or has risen as far as it may in two updates running. Empty otherwise."""
+        again = memory["rising"] or [False] * len(rising)
+        for target, factor, now, then in zip(problem.targets, step.noise_factors, rising, again, strict=True):
+            if not target.sigma_known and factor >= NOISE_FACTORS[-1]:
+                return f"{target.name}: the estimated errors are too small by more than {factor:.0f}; "
+            if not target.sigma_known and now and then:
+                return f"{target.name}: the factor on the estimated errors still rises, to {factor:.2g}; "
         return ""
 
     @staticmethod
@@ -209,13 +219,15 @@ class GaussNewton:
         radius = float(memory["trust_radius"])
         if memory["previous"] is None:
             return _Verdict(True, False, False, radius, None, None, None, None, "")
-        change = misfit(samples[-1], problem.targets).since(memory["previous"]["misfit"])
+        found = misfit(samples[-1], problem.targets)
+        change = found.since(memory["previous"]["misfit"])
         assert change.decrease is not None
         assert change.error is not None
         predicted, actual, error = float(memory["previous"]["decrease"]), change.decrease, change.error
         gain = actual / predicted if predicted > 0.0 else float(np.sign(actual))
         quiet = abs(actual) <= error
-        confirmed = abs(actual - predicted) <= max(RISE * error, UNCONFIRMED * abs(predicted))
+        tolerance = max(RISE * error, UNCONFIRMED * abs(predicted), TEMPERING * found.chi2)
+        confirmed = abs(actual - predicted) <= tolerance
         if change.rose:
             words = f"step taken back (chi^2 rose by {-actual:.0f} ± {error:.0f}); "
             return _Verdict(False, False, False, radius * SHRINK_FACTOR, predicted, actual, error, gain, words)
