@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,7 @@ class GaussNewton:
         pooling: whether earlier samples enter (`extrapolation`).
     """
 
+    yields_potential: ClassVar[bool] = True
     trust_radius: float = 0.3
     length: float = 0.5
     smoothness: float | str | Mapping[str, float] = "auto"
