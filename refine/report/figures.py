@@ -208,8 +208,8 @@ def _pair_distribution(name: str, curve: PairDistribution) -> Figure:
     traces = [_initial(curve.r, curve.initial), _final(curve.r, curve.final)]
     if np.isfinite(curve.final_stderr).any():
         width = 1.96 * curve.final_stderr
-        # A distribution is not negative, and the axis is that of the curves: where next to nothing was sampled at one of
-        # the two potentials, a band of ±50 would flatten them.
+        # g(r) is not negative. The axis is that of the curves: a band of ±50, where one of the two potentials sampled
+        # next to nothing, would flatten them.
         low, high = np.maximum(curve.final - width, 0.0), curve.final + width
         traces.insert(0, _band(curve.r, low, high, "95 %", _BAND_95))
         top = float(np.nanmax([curve.initial, curve.final]))
