@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from refine.errors import InputError
+from refine.errors import InputError, SimulationError
 from refine.refinement.problem import Problem, Sample
 from refine.refinement.statistics import pool
 from refine.sampling.averages import standard_error
@@ -56,7 +56,10 @@ class Propagation:
         # frames under other parameters of the base cannot be reweighted by the correction alone
         alike = [other for other in samples if other is not sample and other.parameters is None]
         ordered = [*(alike if sample.parameters is None else []), sample]
-        pooled = pool(problem, ordered, state, sample.correction)
+        try:
+            pooled = pool(problem, ordered, state, sample.correction)
+        except SimulationError:  # samples that do not overlap: the one at the correction can speak for itself
+            pooled = pool(problem, [sample], state, sample.correction)
         counts = np.concatenate([f.counts.reshape(len(f), -1) for f in pooled.counts])
         deviations = pooled.coefficient_counts - pooled.weights @ pooled.coefficient_counts
         # weights times deviations add up to zero, so the mean of the counts drops out

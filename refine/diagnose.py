@@ -23,11 +23,11 @@ from refine.files import make_folder, write_text
 from refine.potentials.pair import PairCorrection
 from refine.progress import NullProgress, Progress
 from refine.refinement.convergence import misfit as sample_misfit
-from refine.refinement.gauss_newton import GaussNewton
 from refine.refinement.misfit import KINDS, Datum, Ensemble, Misfit, Solution, View, linearise, truncated_curve
 from refine.refinement.problem import Sample
 from refine.sampling.averages import standard_error
 from refine.sampling.frames import Frames, by_replica
+from refine.sampling.random_numbers import seed_of_state
 from refine.scattering.measurement import ForwardModel
 from refine.scattering.operator import Box, CurveOperator, interpolation
 from refine.scattering.peaks import Peak, first_peak_range, peak
@@ -338,7 +338,7 @@ def sample_base(
         temperature = study.problem.temperatures[s]
         correction = study.initial_correction() if corrections is None else corrections[s]
         params = field.params(correction.at(temperature))
-        seed = config.seed + 7919 * s
+        seed = seed_of_state(config.seed, s)
         state = equilibrate(sampler, params, temperature, seed, config.equilibration, stages)
         parts: list[Frames] = []
         done = 0
@@ -371,7 +371,7 @@ def examine(study: Study, frames: Sequence[Frames]) -> Diagnosis:
         )
         for d in fitted
     ]
-    length = getattr(study.rule, "length", GaussNewton.length)
+    length = study.config.correction.length
     linear = linearise(data, ensembles, names, correction, length)
     misfit, factors = linear.settled()
     full = misfit.solve(misfit.kinds)

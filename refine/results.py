@@ -156,7 +156,7 @@ def _result(outcome: Outcome) -> dict[str, Any]:
         "final": final,
         "iterations": iterations,
         "correction": _correction_table(outcome),
-        "yields_potential": getattr(study.rule, "yields_potential", True),
+        "yields_potential": study.rule.yields_potential,
         "parameters": _parameters(outcome),
         "notes": _notes(outcome, factors),
         "determination": outcome.determination,

@@ -27,6 +27,7 @@ from refine.refinement.problem import MovingRule, Sample, TrajectoryRule, Update
 from refine.refinement.walls import closest, innermost, refuse_r_min, walls
 from refine.results import Outcome, Result, write_outcome
 from refine.sampling.frames import Frames, by_replica
+from refine.sampling.random_numbers import seed_of_state
 
 if TYPE_CHECKING:
     from refine.sampling.adjoint import Adjoint
@@ -157,7 +158,7 @@ class Run:
             field, sampler = self.samplers[s]
             temperature = self.study.problem.temperatures[s]
             params = self.study.force_field_params(field, s, correction)
-            seed = config.seed + 7919 * s
+            seed = seed_of_state(config.seed, s)
             state = equilibrate(sampler, params, temperature, seed, config.equilibration, stages)
             self.current.append(state.to_arrays())
             self.progress.advance(1)
@@ -242,7 +243,7 @@ class Run:
         if self.movers is None:
             self.movers = self.study.movers(rule)
         if len(self.samples) == 1 and "step_length" not in state.thermostat:
-            seed = self.study.config.sampling.seed + 7919 * s
+            seed = seed_of_state(self.study.config.sampling.seed, s)
             state = self.movers[s].start(state.positions, self.study.problem.temperatures[s], seed)
         return self.movers[s], rule.nuisances(self.study.problem, s, self.samples[-1].frames[s]), state
 

@@ -31,6 +31,7 @@ from refine.potentials.pair import PairCorrection, bin_average
 from refine.progress import NullProgress, Progress
 from refine.sampling.averages import error_of, standard_error
 from refine.sampling.frames import Frames, by_replica
+from refine.sampling.random_numbers import seed_of_state
 from refine.scattering.measurement import Measurement
 from refine.scattering.peaks import peak
 
@@ -427,7 +428,7 @@ def sensitivity(
         n_bins=sampler.n_bins,
         r_max=sampler.r_max,
     )
-    seed = config.sampling.seed + 7919 * state
+    seed = seed_of_state(config.sampling.seed, state)
     sampling = _Sampling(study, sampler, temperature, progress)
 
     base = sampling.run(direction.params(field, 0.0), seed, frames, math.ceil(windows / sampler.replicas), "sampling")

@@ -18,6 +18,7 @@ from refine.potentials.pair import PairCorrection
 from refine.progress import Progress
 from refine.sampling.diffusion import FEWEST_POINTS, SETTLED, Diffusion, diffusion, finite_size_correction
 from refine.sampling.frames import Frames
+from refine.sampling.random_numbers import seed_of_state
 from refine.sampling.viscosity import Viscosity, green_kubo
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def transport(study: Study, s: int, frames: Frames, correction: PairCorrection, 
         phase=state.phase,
     )
     params = study.force_field_params(field, s, correction)
-    seed = config.sampling.seed + 7919 * s
+    seed = seed_of_state(config.sampling.seed, s)
     runner = SegmentRunner(sampler, params, starts(frames, count), state.temperature, seed, length / POINTS)
     first = total = runner.points_in(length)
     if first < FEWEST_POINTS:

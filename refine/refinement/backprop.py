@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,7 @@ class Backprop:
         final_factor: length of the confirming samples in units of the ordinary ones.
     """
 
+    yields_potential: ClassVar[bool] = True
     windows: int = 32
     steps: int = 200
     clip: float | None = None

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -180,6 +180,7 @@ class DiffTRe:
         parameters: what is moved: "correction", and any other name for `Problem.parameters`, as a whole.
     """
 
+    yields_potential: ClassVar[bool] = True
     optimiser: str = "adam"
     learning_rate: float = 0.02
     threshold: float = 0.9

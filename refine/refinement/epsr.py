@@ -29,7 +29,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -112,6 +112,7 @@ class EPSR:
         final_factor: length of the confirming samples in units of the ordinary ones.
     """
 
+    yields_potential: ClassVar[bool] = True
     feedback: float = 0.8
     confidence: float = 0.9
     cap: float = 1.0

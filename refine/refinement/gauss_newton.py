@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,9 @@ SETTLED = 1.0
 """A step is within its error up to this many posterior variances per determined direction: two successive estimates
 share the measurement's noise but not the sampling's, so their difference is between zero and two."""
 
+ROUNDS = 4
+"""Σ depends on the step and the step on Σ: one round at no step, and three that settle it to a few per cent."""
+
 FAR_FACTOR = 0.5
 """Length of a sample, in units of the ordinary ones, while the misfit is more than three times the noise."""
 
@@ -70,6 +73,7 @@ class GaussNewton:
         pooling: whether earlier samples enter (`extrapolation`).
     """
 
+    yields_potential: ClassVar[bool] = True
     trust_radius: float = 0.3
     length: float = 0.5
     smoothness: float | str | Mapping[str, float] = "auto"
@@ -260,7 +264,7 @@ class GaussNewton:
 
         radius = float(memory["trust_radius"])
         delta = np.zeros_like(theta)
-        for _ in range(4):  # Σ depends on the step and the step on Σ; three rounds settle it to a few per cent
+        for _ in range(ROUNDS):
             full, size = step_to(fit.maximise_evidence(delta).mean)
             delta = full * min(1.0, radius / max(size, 1e-12))
         result = fit.averaged()

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,7 @@ class IBI:
         pressure: GPa that the sample is brought to; None: no constraint.
     """
 
+    yields_potential: ClassVar[bool] = True
     damping: float = 1.0
     final_factor: float = 2.0
     pressure: float | None = None

@@ -122,7 +122,7 @@ class Linearisation:
         self.prior, self.kt, self.theta = prior, kt, theta
         self.open: list[int] = np.flatnonzero(np.isnan(fixed)).tolist()  # amplitudes that the evidence sets
         targets = len(problem.targets)
-        self.amplitudes = np.where(np.isnan(fixed), 0.3, fixed)
+        self.amplitudes = np.where(np.isnan(fixed), AMPLITUDE_PRIOR[0], fixed)  # the evidence moves it
         self.fresh = bool(len(self.open)) and not memory["amplitudes"]
         if memory["amplitudes"]:
             self.amplitudes[self.open] = np.array(memory["amplitudes"])[self.open]

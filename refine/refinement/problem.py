@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,7 +167,12 @@ class Update:
 
 
 class Rule(Protocol):
-    """An update rule: a pure function of what has been sampled so far."""
+    """An update rule: a pure function of what has been sampled so far.
+
+    yields_potential: whether the correction that comes out is a potential to be used.
+    """
+
+    yields_potential: ClassVar[bool]
 
     def check(self, problem: Problem, correction: PairCorrection) -> None:
         """Raise InputError, before any dynamics, for a problem that the rule cannot solve."""

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from refine.errors import SimulationError
+
 Array = NDArray[np.float64]
 
 
@@ -26,6 +28,10 @@ def mbar_weights(
         reduced: (ensembles, frames) reduced potential of every frame in every sampled ensemble, dimensionless.
         counts: (ensembles,) frames drawn from each.
         target: (frames,) reduced potential in the ensemble that is asked for.
+        tolerance: of the largest component of the gradient, as a share of all frames.
+
+    Raises:
+        SimulationError: the free energies did not converge, or are not numbers.
     """
     counts = np.asarray(counts, float)
     sampled = counts > 0
@@ -44,7 +50,7 @@ def mbar_weights(
 
     g, w = gradient(f)
     for _ in range(iterations):
-        if np.abs(g).max() < tolerance * n.sum():
+        if not np.abs(g).max() >= tolerance * n.sum():
             break
         hessian = np.diag(n * w.sum(axis=1)) - (n[:, None] * w) @ (n[:, None] * w).T
         newton = f.copy()
@@ -54,6 +60,14 @@ def mbar_weights(
         steps = [fixed_point] if np.abs(newton - f).max() > 1e3 else [fixed_point, newton]
         candidates = [(gradient(c), c) for c in (step - step[0] for step in steps)]
         (g, w), f = min(candidates, key=lambda candidate: float(np.abs(candidate[0][0]).max()))
+    residual = float(np.abs(g).max() / n.sum())
+    if not residual < tolerance:  # also of NaN
+        raise SimulationError(
+            f"the weights of {int(n.sum())} frames of {len(n)} samples did not converge in {iterations} iterations "
+            f"(residual {residual:.1e}, wanted {tolerance:.0e}): the samples hardly overlap",
+            where="reweighting (MBAR)",
+            fix="sample more frames or take smaller steps, so that neighbouring samples overlap",
+        )
     log_weights = -target - log_denominator(f)
     return np.exp(log_weights - logsumexp(log_weights))
 

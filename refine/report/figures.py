@@ -208,7 +208,13 @@ def _pair_distribution(name: str, curve: PairDistribution) -> Figure:
     traces = [_initial(curve.r, curve.initial), _final(curve.r, curve.final)]
     if np.isfinite(curve.final_stderr).any():
         width = 1.96 * curve.final_stderr
-        traces.insert(0, _band(curve.r, curve.final - width, curve.final + width, "95 %", _BAND_95))
+        # g(r) is not negative. The axis is that of the curves: a band of ±50, where one of the two potentials sampled
+        # next to nothing, would flatten them.
+        low, high = np.maximum(curve.final - width, 0.0), curve.final + width
+        traces.insert(0, _band(curve.r, low, high, "95 %", _BAND_95))
+        top = float(np.nanmax([curve.initial, curve.final]))
+        if np.isfinite(top) and top > 0.0:
+            layout["yaxis"] = layout["yaxis"] | {"range": [0.0, 1.1 * top], "autorange": False}
     return Figure(name, curve.pair, "", 270, {"data": traces, "layout": _small(layout)})
 
 

@@ -23,6 +23,14 @@ _PARITY = 0x1BD11BDA
 _BITS, _SPLIT, _FOLD = 0, 1, 2
 
 
+_STATES_APART = 7919  # the thousandth prime: the seeds of one study's states are not those that users count through
+
+
+def seed_of_state(seed: int, state: int) -> int:
+    """The seed of a study's state (counted from 0): states differ, the first has the study's own seed."""
+    return seed + _STATES_APART * state
+
+
 def threefry(key: jax.Array, first: jax.Array, second: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Encrypt the counters (first, second), uint32 of any one shape, with key (2,) uint32."""
     schedule = (key[0], key[1], key[0] ^ key[1] ^ jnp.uint32(_PARITY))

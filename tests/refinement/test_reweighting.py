@@ -4,6 +4,7 @@ import numpy as np
 import pymbar
 import pytest
 
+from refine.errors import SimulationError
 from refine.refinement.reweighting import effective_sample_size, mbar_weights
 
 
@@ -52,3 +53,24 @@ def test_constant_offsets_of_thousands_change_nothing():
     a = mbar_weights(u, np.array([100, 100]), u[0])
     b = mbar_weights(u + shift, np.array([100, 100]), u[0] + 1e4 * np.sin(x))
     np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_weights_that_did_not_converge_are_an_error():
+    x, u = harmonic([1.0, 2.0, 40.0], 200, 5)
+    counts = np.array([200] * 3)
+    with pytest.raises(SimulationError, match="did not converge"):
+        mbar_weights(u, counts, 0.5 * x**2, iterations=1)
+    with pytest.raises(SimulationError, match="did not converge"):
+        mbar_weights(np.where(x > 1.0, np.nan, u), counts, 0.5 * x**2)
+
+
+@pytest.mark.parametrize("shift", [2.0, 4.0, 6.0, 8.0])
+def test_weights_converge_however_little_samples_overlap(shift):
+    """At the solution every sampled ensemble's own weights sum to one (eq. 11): 5 ensembles, `shift` sigma apart."""
+    rng = np.random.default_rng(6)
+    centres = shift * np.arange(5.0)
+    x = (centres[:, None] + rng.normal(0, 1, (5, 100))).ravel()
+    u = 0.5 * (x - centres[:, None]) ** 2
+    weights = np.array([mbar_weights(u, np.array([100] * 5), row) for row in u])
+    np.testing.assert_allclose(weights.sum(axis=1), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(100 * weights.sum(axis=0), 1.0, rtol=1e-6)  # Σ_k N_k W_nk = 1 for every frame

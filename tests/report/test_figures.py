@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import pytest
 
 from refine.report import figures
-from refine.report.results import Results, read_results
+from refine.report.results import PairDistribution, Results, read_results
 
 
 def _all(results: Results) -> list[figures.Figure]:
@@ -122,3 +122,11 @@ def test_a_prediction_is_drawn_and_called_one(make_run: Any) -> None:
     np.testing.assert_allclose(band["y"], [1.196, 3.392, 2.608, 0.804], rtol=1e-5)
     assert figure.title == "ours: D(r), prediction"
     assert "Prediction: there is no measured curve. State 85K, seen through a Q range of 0 to 20 1/Å" in figure.caption
+
+
+def test_bands_of_g_are_not_negative_and_do_not_set_the_axis():
+    r = np.array([1.0, 2.0, 3.0])
+    curve = PairDistribution("Ar-Ar", r, np.array([0.0, 2.0, 1.0]), np.array([0.0, 2.5, 1.0]), np.array([9.0, 50, 0.1]))
+    (figure,) = figures.pair_distributions(0, "85K", [curve])
+    assert min(min(t["y"]) for t in figure.spec["data"]) == 0.0
+    assert figure.spec["layout"]["yaxis"]["range"] == [0.0, 1.1 * 2.5]
