@@ -185,7 +185,7 @@ def _exported(
     every = np.zeros((len(pairs), basis.size))
     core, wall = np.full(len(pairs), basis.r_min), np.zeros(len(pairs))
     every[order], core[order] = coefficients, [float(row["core"]) for row in first]
-    wall[order] = [float(row["wall"]) for row in first]
+    wall[order] = [float(row.get("wall", row["core"])) for row in first]  # runs of before had one number for both
     active = tuple(p in order for p in range(len(pairs)))
     correction = PairCorrection(pairs, active, basis, every, core, wall, float(first[0]["stiffness"]))
     if not (np.isfinite(every).all() and np.isfinite(core).all() and np.isfinite(wall).all()):
