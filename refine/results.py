@@ -65,11 +65,16 @@ class Outcome:
     seconds: float
     digest: str
 
+    @property
+    def stated(self) -> Array | None:
+        """The covariance that files and report state errors from; None where the last sample did not confirm it."""
+        return None if self.unconfirmed else self.covariance
+
     @cached_property
     def propagations(self) -> list[Propagation]:
         """Of every state, at the final correction."""
         return [
-            Propagation.build(self.study.problem, self.samples, self.final, s, self.covariance)
+            Propagation.build(self.study.problem, self.samples, self.final, s, self.stated)
             for s in range(len(self.study.systems))
         ]
 
@@ -84,7 +89,9 @@ class Result:
         initial, final: {"r_chi": {data: x}, "chi2": {data: x}, ...}.
         iterations: the iteration table.
         correction: the refined pair correction.
-        covariance: posterior covariance of `correction.theta`, eV^2; None for rules without one.
+        confirmed: whether the final sample came out as the linear response said, on which the next two rest; where it
+            did not, files and report leave them out.
+        covariance: posterior covariance of `correction.theta`, eV^2; None for rules without one and the base model.
         determination: what the data determine (`refine.refinement.identifiability`); None likewise.
         out: folder of the output.
         report_path: the report.
@@ -96,6 +103,7 @@ class Result:
     final: dict[str, Any]
     iterations: list[dict[str, Any]]
     correction: PairCorrection
+    confirmed: bool
     covariance: Array | None
     determination: dict[str, Any] | None
     out: Path
@@ -132,6 +140,7 @@ def write_outcome(outcome: Outcome, folder: Path) -> Result:
         table["final"],
         table["iterations"],
         outcome.samples[outcome.final].correction,
+        not outcome.unconfirmed,
         outcome.covariance,
         outcome.determination,
         folder,
@@ -159,7 +168,7 @@ def _result(outcome: Outcome) -> dict[str, Any]:
         "yields_potential": study.rule.yields_potential,
         "parameters": _parameters(outcome),
         "notes": _notes(outcome, factors),
-        "determination": outcome.determination,
+        "determination": None if outcome.unconfirmed else outcome.determination,
         "coordination": [row for s in range(len(study.config.states)) for row in _coordination(outcome, s)],
         "predictions": [_prediction_entry(study, prediction) for prediction in study.predictions],
         "data": [_data_entry(study, data, factors, _nuisance(outcome, data, fitted)) for data in study.datasets],
@@ -261,8 +270,8 @@ def _correction_at(outcome: Outcome, correction: PairCorrection, temperature: fl
         start = max(basis.r_min, math.floor(min(low, correction.core[p]) / PHI_STEP) * PHI_STEP - 0.2)
         r = start + PHI_STEP * np.arange(round((basis.r_cut - start) / PHI_STEP) + 1)
         errors = None
-        if outcome.covariance is not None:
-            errors = band(sample.correction, outcome.covariance, r, temperature)[index]
+        if outcome.stated is not None:
+            errors = band(sample.correction, outcome.stated, r, temperature)[index]
         base = study.base_energies(r)
         table.append(
             {

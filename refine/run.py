@@ -373,9 +373,9 @@ class Run:
             message += f"; the last sample is worse than iteration {final}, which is the answer"
         trusted = update.confirmed and final == len(found) - 1
         changes: dict[str, Any] = {"iterations": iterations, "final": final, "status": status, "message": message}
-        if not trusted:
-            had = self.record["covariance"] is not None
-            changes |= {"covariance": None, "determination": None, "unconfirmed": had}
+        changes["unconfirmed"] = not trusted and self.record["covariance"] is not None
+        if final == 0:
+            changes |= {"covariance": None, "determination": None, "unconfirmed": False}
         self._advance("done", **changes)
 
     def _words(self, row: dict[str, Any], reason: str) -> str:

@@ -174,8 +174,9 @@ def test_the_best_sample_is_the_answer_and_never_one_worse_than_the_base(rows, a
     run._conclude(iterations, Update(None, {}, accepted, 0, True, "", confirmed=True))
     assert (run.record["final"], run.record["status"]) == (final, status)
     assert ("base model" in run.record["message"]) == (final == 0)
-    # what rests on the linearisation is that of the last sample
-    assert (run.record["covariance"] is None) == (final != len(rows) - 1)
+    # what rests on the linearisation is stated of the last sample only, and there is none of the base model
+    assert (run.record["covariance"] is None) == (final == 0)
+    assert run.record["unconfirmed"] == (0 < final < len(rows) - 1)
 
 
 CHILD = """

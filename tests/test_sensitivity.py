@@ -32,7 +32,7 @@ def study(tmp_path_factory):
                     "name": "argon",
                     "file": "gr.csv",
                     "quantity": "g(r)",
-                    "radiation": "neutron",
+                    "pair": ["Ar", "Ar"],
                     "score_r": [3.0, 6.0],
                     "fit_r": [2.5, 6.0],
                 }
@@ -125,7 +125,7 @@ def test_fluctuations_of_independent_bins(study):
     )
     assert abs(value - exact) < 4 * stderr
     assert stderr < 0.1 * abs(exact)
-    height, error = module._average(counts, observable)
+    height, error = module._average(counts, np.zeros(len(counts), int), observable)
     assert abs(height - observable(mean)[0]) < 4 * error
 
 

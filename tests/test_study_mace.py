@@ -32,7 +32,8 @@ temperature = 85.0
 name = "gr"
 file = "gr.csv"
 quantity = "g(r)"
-pair = ["Ar", "Ar"]
+radiation = "neutron"
+q_range = [0.0, 40.0]
 score_r = [3.0, 5.0]
 fit_r = [2.5, 5.5]
 [model]
@@ -40,7 +41,7 @@ base = "mace"
 path = "own.safetensors"
 [correction]
 knots = 8
-r_min = 2.8
+r_min = 0.8
 r_cut = 5.5
 [sampling]
 timestep = 5.0
@@ -115,6 +116,7 @@ def test_a_run_resumed_bit_for_bit_that_never_asks_the_model_while_solving(
 
     class Watched:
         start = staticmethod(study.rule.start)
+        yields_potential = study.rule.yields_potential
 
         @staticmethod
         def update(*arguments: Any) -> Any:

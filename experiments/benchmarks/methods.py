@@ -178,7 +178,7 @@ class Liquid:
                 radiation=radiation,
                 **extra,
             )
-            s = ForwardModel(blank, box).measurement(SCORE_R).shown.predict(counts)
+            s = ForwardModel(blank, box).measurement(SCORE_R).in_box.predict(counts)
             for name, y in ((radiation, s + self.noise * rng.normal(size=len(s))), (f"{radiation}-clean", s)):
                 _write(folder / f"{name}.csv", self.q, y, self.noise)
         seen = box.centres > 1.0  # nearer, a bin's ideal count is nothing

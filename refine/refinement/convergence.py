@@ -35,8 +35,8 @@ from refine.sampling.frames import Frames
 
 Array = NDArray[np.float64]
 
-RISE = 2.0
-"""A rise of chi^2 by more than so many sampling errors is one."""
+RISE = 3.0
+"""A rise of chi^2 by more than so many sampling errors is one: of equal samples one in seven hundred seems to rise."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Change:
 
     @property
     def settled(self) -> bool:
-        """chi^2 fell by no more than its error, and did not rise by more than twice that."""
+        """chi^2 fell by no more than its error, and did not rise by more than sampling explains."""
         return (
             self.decrease is not None and self.error is not None and -RISE * self.error <= self.decrease <= self.error
         )

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from refine.errors import InputError
 from refine.potentials.pair import PairCorrection
-from refine.refinement.convergence import RISE, misfit, plain_chi2
+from refine.refinement.convergence import misfit, plain_chi2
 from refine.refinement.extrapolation import Extrapolation, step_size
 from refine.refinement.identifiability import determination
 from refine.refinement.linearisation import DECADES, NOISE_FACTORS, NOISE_STEP, TEMPERING, Linearisation, by_state
@@ -230,7 +230,7 @@ class GaussNewton:
         predicted, actual, error = float(memory["previous"]["decrease"]), change.decrease, change.error
         gain = actual / predicted if predicted > 0.0 else float(np.sign(actual))
         quiet = abs(actual) <= error
-        tolerance = max(RISE * error, UNCONFIRMED * abs(predicted), TEMPERING * found.chi2)
+        tolerance = max(2.0 * error, UNCONFIRMED * abs(predicted), TEMPERING * found.chi2)
         confirmed = abs(actual - predicted) <= tolerance
         if change.rose:
             words = f"step taken back (chi^2 rose by {-actual:.0f} ± {error:.0f}); "

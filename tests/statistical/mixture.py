@@ -106,7 +106,7 @@ class Laboratory:
                 radiation=radiation,
                 **extra,
             )
-            s = ForwardModel(blank, box).measurement((3.0, 10.0)).shown.predict(counts)
+            s = ForwardModel(blank, box).measurement((3.0, 10.0)).in_box.predict(counts)
             columns = [Q, s + noise * rng.normal(size=len(Q)), np.full_like(Q, noise)]
             np.savetxt(folder / f"{radiation}{state}.csv", np.column_stack(columns), delimiter=",", fmt="%.6f")
 

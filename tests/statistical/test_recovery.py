@@ -69,7 +69,7 @@ def measured(folder) -> None:
     box = Box(("Ar",), (4000,), system.volume, 0.02 * np.arange(bins + 1))
     q = np.arange(0.05, 12.0, 0.03)
     blank = Curve(x=q, y=np.ones_like(q), composition={"Ar": 1}, number_density=RHO, isotopes={"Ar": 36})
-    s = ForwardModel(blank, box).measurement((3.0, 12.0)).shown.predict(frames.counts.mean(axis=0, dtype=np.float64))
+    s = ForwardModel(blank, box).measurement((3.0, 12.0)).in_box.predict(frames.counts.mean(axis=0, dtype=np.float64))
     s = s + NOISE * np.random.default_rng(5).normal(size=len(q))
     np.savetxt(folder / "sq.csv", np.column_stack([q, s, np.full_like(q, NOISE)]), delimiter=",", fmt="%.6f")
 

@@ -61,7 +61,7 @@ def measure(folder: Path, noise: float = NOISE) -> None:
         state = melt(sampler, params, temperature, seed=200 + k, picoseconds=16.0)
         _, frames = sampler.run(state, params, temperature, 400)
         counts = frames.counts.mean(axis=0, dtype=np.float64)
-        s = ForwardModel(blank, box).measurement((3.0, 12.0)).shown.predict(counts)
+        s = ForwardModel(blank, box).measurement((3.0, 12.0)).in_box.predict(counts)
         s = s + noise * np.random.default_rng([7, k]).normal(size=len(q))
         columns = [q, s, np.full_like(q, noise)]
         np.savetxt(folder / f"{temperature:g}K.csv", np.column_stack(columns), delimiter=",", fmt="%.6f")
