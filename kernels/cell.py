@@ -4,7 +4,8 @@ A cell is a (3, 3) matrix whose rows are the lattice vectors (Å). Coordinates i
 z (structure of arrays): on a CPU that is two to three times faster than one (..., 3) array.
 
 The minimum image is found by rounding fractional coordinates. That is exact for every separation shorter than half of
-the smallest perpendicular height of the cell, orthorhombic or triclinic; `check_cutoff` refuses anything longer.
+the smallest perpendicular height of the cell, orthorhombic or triclinic; cutoffs and the last bin of a
+histogram are refused beyond it where they are set (`sampling.dynamics`, `study`).
 """
 
 import jax
@@ -32,16 +33,14 @@ def is_orthorhombic(cell: np.ndarray) -> bool:
     return bool(np.all(cell == np.diag(np.diag(cell))))
 
 
-def check_cutoff(cell: np.ndarray, cutoff: float) -> None:
-    """Raise ValueError when `cutoff` (Å) is longer than half of the smallest perpendicular height of `cell`.
+def wrap(positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    """Positions moved by whole lattice vectors into the cell: (..., 3) -> (..., 3) float64, in the unit of the cell.
 
-    Beyond that distance an atom meets two images of the same neighbour and the minimum image is wrong.
+    On the host, in float64: of a float32 sum of many lattice vectors too few digits would be left.
     """
-    limit = float(perpendicular_heights(cell).min()) / 2
-    if cutoff > limit:
-        raise ValueError(
-            f"a distance of {cutoff:.4f} Å does not fit in the box: half of its smallest height is {limit:.4f} Å"
-        )
+    shifts = np.floor(positions @ np.linalg.inv(cell))
+    wrapped: np.ndarray = positions - shifts @ cell
+    return wrapped
 
 
 def split(positions: jax.Array) -> Components:
@@ -53,7 +52,7 @@ def minimum_image(dx: jax.Array, dy: jax.Array, dz: jax.Array, cell: jax.Array, 
     """The shortest periodic image of a displacement given by components of any one shape (Å).
 
     cell: (3, 3), rows are lattice vectors. orthorhombic (static): only the diagonal of the cell is read.
-    Right for images shorter than half of the smallest perpendicular height (see `check_cutoff`).
+    Right for images shorter than half of the smallest perpendicular height.
     """
     if orthorhombic:
         lx, ly, lz = cell[0, 0], cell[1, 1], cell[2, 2]
@@ -82,9 +81,3 @@ def fractional(positions: jax.Array, cell: jax.Array) -> jax.Array:
     """Fractional coordinates folded into [0, 1): (N, 3) Å -> (N, 3)."""
     coordinates = jnp.matmul(positions, inverse_cell(cell), precision=jax.lax.Precision.HIGHEST)
     return coordinates - jnp.floor(coordinates)
-
-
-def wrap(positions: jax.Array, cell: jax.Array) -> jax.Array:
-    """Positions moved by whole lattice vectors into the cell: (N, 3) Å -> (N, 3) Å."""
-    shifts = jnp.floor(jnp.matmul(positions, inverse_cell(cell), precision=jax.lax.Precision.HIGHEST))
-    return positions - jnp.matmul(shifts, cell, precision=jax.lax.Precision.HIGHEST)

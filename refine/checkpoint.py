@@ -48,10 +48,12 @@ class Checkpoint:
 def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write run.h5 atomically.
 
+    It is made in memory and then written as bytes: where the disk is full HDF5 ends the whole process.
+
     Raises:
         CheckpointError: it cannot be written; the file that was there is untouched.
     """
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
         file.attrs["format"] = FORMAT
         file.attrs["digest"] = checkpoint.digest
         file.create_dataset(
@@ -61,6 +63,10 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
             _write(file.create_group(f"samples/{k:04d}"), sample)
         for s, arrays in enumerate(checkpoint.current):
             _write(file.create_group(f"current/{s:04d}"), arrays)
+        file.flush()
+        content = file.id.get_file_image()
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def load(path: Path, digest: str) -> Checkpoint:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -280,12 +281,25 @@ def test_a_full_disk_leaves_the_last_good_state(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["run.h5"]
 
 
-def test_a_real_full_disk(tmp_path):
-    """HDF5 itself fails to write: /dev/full answers ENOSPC to every write."""
-    link = tmp_path / "run.h5"
-    with pytest.raises(OSError), h5py.File("/dev/full", "w") as file:  # noqa: PT011
-        file.create_dataset("x", data=np.zeros(10_000))
-    assert not link.exists()
+def test_a_write_that_the_system_refuses_leaves_the_last_good_state(tmp_path):
+    """HDF5 itself cannot write on: files may not grow beyond 16 KiB, as they may not on a full disk."""
+    path = tmp_path / "run.h5"
+    checkpoint.save(path, small())
+    kept = path.read_bytes()
+    larger = small()
+    larger.samples[0]["coefficients"] = np.random.default_rng(0).random(20_000)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, limits[1]))
+    try:
+        with pytest.raises(CheckpointError, match="the last good state is intact") as caught:
+            checkpoint.save(path, larger)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == kept
+    assert [p.name for p in tmp_path.iterdir()] == ["run.h5"]
+    checkpoint.save(path, larger)
+    assert checkpoint.load(path, "digest").samples[0]["coefficients"].shape == (20_000,)
 
 
 def test_an_unwritable_folder_is_one_line(tmp_path):

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax_md import minimize
 
+from kernels.cell import wrap
 from kernels.histogram import pair_histogram
 from kernels.neighbors import Grid, NeighborList, build, choose_grid, choose_images, estimate_capacity
 from refine.errors import InputError, SimulationError
@@ -516,8 +517,7 @@ class Sampler:
         return np.broadcast_to(positions, shape)
 
     def _wrapped(self, positions: np.ndarray) -> np.ndarray:
-        shifts = np.floor(positions @ np.linalg.inv(self.system.cell))
-        return (positions - shifts @ self.system.cell).astype(self.dtype)
+        return wrap(positions, self.system.cell).astype(self.dtype)
 
     def _precision(self) -> Any:
         """Context in which jax keeps the sampler's precision, whatever the program around it has set."""

@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.cell import minimum_image, split
+from kernels.cell import minimum_image, split, wrap
 from kernels.histogram import pair_histogram
 from kernels.shells import ideal_pair_counts
 from kernels.species import number_of_pairs, pair_row, species_of
@@ -334,8 +334,7 @@ class ReverseMonteCarlo:
         )
 
     def _wrapped(self, positions: np.ndarray) -> np.ndarray:
-        shifts = np.floor(positions @ np.linalg.inv(self.system.cell))
-        return (positions - shifts @ self.system.cell).astype(self.dtype)
+        return wrap(positions, self.system.cell).astype(self.dtype)
 
     def _precision(self) -> Any:
         """Context in which jax keeps the sampler's precision, whatever the program around it has set."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from scipy.spatial import cKDTree
 
+from kernels.cell import is_orthorhombic
 from refine.errors import InputError, SimulationError
 from refine.sampling.crystals import read_crystal
 from refine.sampling.elements import elements_of
@@ -92,7 +93,7 @@ class System:
     @property
     def orthorhombic(self) -> bool:
         """Whether the lattice vectors lie along x, y and z exactly."""
-        return bool(np.all(self.cell == np.diag(np.diag(self.cell))))
+        return is_orthorhombic(self.cell)
 
     @property
     def heights(self) -> np.ndarray:

@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kernels.cell import wrap
 from kernels.histogram import pair_histogram
 from refine.errors import InputError
 from refine.progress import NullProgress, Progress
@@ -150,10 +151,8 @@ class _Blocks:
         """positions: (N, 3) Å, sorted by species."""
         frame = replace(self.system, cell=cell)
         self.reach = min(self.reach, frame.r_box)
-        fractional = positions @ np.linalg.inv(cell)
-        wrapped = (fractional - np.floor(fractional)) @ cell
         counts = _count(
-            jnp.asarray(wrapped, jnp.float32),
+            jnp.asarray(wrap(positions, cell), jnp.float32),
             jnp.asarray(cell, jnp.float32),
             n_per_species=frame.n_per_species,
             n_bins=self.bins,

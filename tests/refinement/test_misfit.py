@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from scipy.interpolate import CubicSpline
 
 from refine.data.curve import Curve
 from refine.refinement import misfit
@@ -178,7 +179,8 @@ def test_standard_errors_are_those_of_repeated_samples(case):
     found = [case.problem(curve, 10 + i, datum).settled()[0].solve(["temperature"]) for i in range(6)]
     values = np.array([f.values["temperature"][0] for f in found])
     # six repeats of the sample with one measurement: a scatter known to a third, and its noise is not in it
-    assert np.std(values, ddof=1) < 1.6 * found[0].stderr["temperature"][0]
+    ratio = np.std(values, ddof=1) / found[0].stderr["temperature"][0]
+    assert 0.3 < ratio < 1.6
 
 
 def test_two_states_and_three_data_sets_have_their_own_shifts_and_scales(case):
@@ -247,7 +249,14 @@ def test_damping_is_the_derivative_of_a_damped_g(case):
     np.testing.assert_allclose(
         infinite(counts + 1e-6 * change), infinite(counts) * (1.0 - 1e-6 * r**2 / 2.0), atol=1e-12, rtol=1e-9
     )
-    assert view.operator.predict(counts + change).shape == view.operator.x.shape
+    # in S(Q) a damping of r (g - 1) is a convolution with a Gaussian: half of the second derivative of Q (S - 1)
+    q = view.operator.x
+    curve = CubicSpline(q, q * (view.operator.predict(counts) - 1.0))
+    found = view.operator.predict(counts + change) - view.operator.predict(counts)
+    inner = (q > q[0] + 0.2) & (q < q[-1] - 0.2)  # a spline's second derivative at its ends
+    expected = 0.5 * curve(q, 2) / q
+    print(np.max(np.abs(found-expected)[inner]), np.max(np.abs(expected[inner])))
+    np.testing.assert_allclose(found[inner], expected[inner], atol=0.02 * np.max(np.abs(expected[inner])))
 
 
 def test_qmax_column_against_the_truncated_transform():
