@@ -12,8 +12,9 @@ sum up to the lag M gives
     S = Σ_{|t|<=M} [C~(t) + S/n]   =>   S = Σ_{|t|<=M} C~(t) / [1 - (2M + 1)/n],
 
 M the first lag above `WINDOW` times the tau that C~ alone gives (Sokal, Monte Carlo Methods in Statistical Mechanics
-(1997), section 3): a window that grows with what is put back grows its own answer. A sample is taken to hold at least `FEWEST` independent frames: with fewer no error can be known. Of exponentially correlated series
-of 200 frames with decays of 2, 10 and 20 frames, in one replica or in four, stated errors are the true ones within 15 %
+(1997), section 3): a window that grows with what is put back grows its own answer. A sample is taken to hold at least
+`FEWEST` independent frames: with fewer no error can be known. Of exponentially correlated series of 200 frames with
+decays of 2, 10 and 20 frames, in one replica or in four, stated errors are the true ones within 15 %
 (tests/sampling/test_averages.py); of series shorter than ten decays no estimate can be trusted.
 """
 
