@@ -255,7 +255,7 @@ def test_damping_is_the_derivative_of_a_damped_g(case):
     found = view.operator.predict(counts + change) - view.operator.predict(counts)
     inner = (q > q[0] + 0.2) & (q < q[-1] - 0.2)  # a spline's second derivative at its ends
     expected = 0.5 * curve(q, 2) / q
-    print(np.max(np.abs(found-expected)[inner]), np.max(np.abs(expected[inner])))
+    print(np.max(np.abs(found - expected)[inner]), np.max(np.abs(expected[inner])))
     np.testing.assert_allclose(found[inner], expected[inner], atol=0.02 * np.max(np.abs(expected[inner])))
 
 
