@@ -116,13 +116,16 @@ def test_a_run_finishes_and_writes_its_outputs(finished, method):
 
 @pytest.mark.parametrize("method", ["ibi", "difftre", "epsr", "backprop"])
 def test_a_correction_comes_out(finished, method):
-    """It is not zero, it ends at r_cut, and no step is larger than a few kT."""
+    """It is seen (0.005 kT) and not too large to be true (0.5 kT), ends at r_cut, and raised chi^2 within errors."""
     result = result_of(finished(method))
     kt = 0.00732
     (correction,) = result["correction"]
     r, phi = np.array(correction["r"]), np.array(correction["phi"])
     inside = r > correction["sampled_r"][0] + 0.3
-    assert 1e-4 * kt < np.sqrt(np.mean(phi[inside] ** 2)) < 3.0 * kt
+    assert 0.005 * kt < np.sqrt(np.mean(phi[inside] ** 2)) < 0.5 * kt
+    first, last = result["iterations"][0], result["iterations"][-1]
+    error = np.hypot(first["chi2_fitted_stderr"], last["chi2_fitted_stderr"])
+    assert last["chi2_fitted"] < first["chi2_fitted"] + 3.0 * error
     assert abs(phi[-1]) < 1e-9
     assert result["yields_potential"]
     assert result["parameters"] is None

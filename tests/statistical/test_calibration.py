@@ -90,8 +90,12 @@ def test_bands_cover_what_they_say():
     one, two = coverage(fits, 1.0), coverage(fits, 1.96)
     rms = np.sqrt(np.mean([np.square(p["error_kT"]).mean() for fit in fits for p in fit["pairs"].values()]))
     true = np.sqrt(np.mean([np.square(p["true_kT"]).mean() for fit in fits for p in fit["pairs"].values()]))
-    words = f"68 % band {one:.2f}, 95 % band {two:.2f}, rms error {rms:.3f} of {true:.3f} kT, {FITS} fits"
+    ratios = [np.divide(p["error_kT"], p["band_kT"]) for fit in fits for p in fit["pairs"].values()]
+    z = np.sqrt(np.mean([np.square(ratio).mean() for ratio in ratios]))
+    words = f"68 % band {one:.2f}, 95 % band {two:.2f}, error over band {z:.2f}, "
+    words += f"rms error {rms:.3f} of {true:.3f} kT, {FITS} fits"
     print(words)
     assert 0.54 <= one <= 0.82, words
     assert two >= 0.88, words
+    assert 0.75 <= z <= 1.35, words  # about 200 independent numbers: 5 %
     assert rms < 0.85 * true, words
