@@ -26,7 +26,7 @@ from refine.progress import NullProgress, Progress
 from refine.refinement.nuisance import Nuisance
 from refine.report.ranking import Curve, FirstPeak, Ranking, Row
 from refine.results import csv_text
-from refine.sampling.averages import error_of, standard_error
+from refine.sampling.averages import FRAMES_FOR_ERRORS, error_of, standard_error
 from refine.sampling.frames import Frames
 from refine.scattering.peaks import Peak, first_peak_range, peak
 from refine.transport import transport
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from refine.study import Study
 
 Array = NDArray[np.float64]
-
-FEWEST_FRAMES = 10
-"""Of each state, for errors of averages."""
 
 
 def compare(
@@ -74,8 +71,8 @@ def compare(
         if labels.count(label) > 1:
             raise InputError(f"two models are called '{label}'", where="--models", fix="give each file a label")
     wanted = config.sampling.frames if frames is None else frames
-    if wanted < FEWEST_FRAMES:
-        raise InputError(f"{wanted} frames are too few", where="--frames", fix=f"use {FEWEST_FRAMES} or more")
+    if wanted < FRAMES_FOR_ERRORS:
+        raise InputError(f"{wanted} frames are too few", where="--frames", fix=f"use {FRAMES_FOR_ERRORS} or more")
     rows = []
     for entry in entries:
         (progress or NullProgress()).message(f"model {entry.label}")

@@ -25,7 +25,7 @@ from refine.progress import NullProgress, Progress
 from refine.refinement.convergence import misfit as sample_misfit
 from refine.refinement.misfit import KINDS, Datum, Ensemble, Misfit, Solution, View, linearise, truncated_curve
 from refine.refinement.problem import Sample
-from refine.sampling.averages import standard_error
+from refine.sampling.averages import FRAMES_FOR_COVARIANCES, standard_error
 from refine.sampling.frames import Frames, by_replica
 from refine.sampling.random_numbers import seed_of_state
 from refine.scattering.measurement import ForwardModel
@@ -45,9 +45,6 @@ CLEAR = 3.0
 
 COLLINEAR = 0.9
 """Correlation above which two directions cannot be told apart."""
-
-FEWEST_FRAMES = 40
-"""Covariances from fewer are noise."""
 
 NAMES = {
     "temperature": "temperature shift",
@@ -305,9 +302,9 @@ def diagnose(
     if not study.problem.targets:
         raise InputError("no data set is fitted", where="[[data]]", fix='give one role = "fit"')
     wanted = frames if frames is not None else study.config.sampling.frames
-    if wanted < FEWEST_FRAMES:
+    if wanted < FRAMES_FOR_COVARIANCES:
         raise InputError(
-            f"{wanted} frames are too few for covariances", where="frames", fix=f"use {FEWEST_FRAMES} or more"
+            f"{wanted} frames are too few for covariances", where="frames", fix=f"use {FRAMES_FOR_COVARIANCES} or more"
         )
     found = examine(study, sample_base(study, wanted, progress or NullProgress()))
     if out is not None:

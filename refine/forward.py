@@ -2,7 +2,8 @@
 
 Pair counts of the frames (`refine.sampling.trajectory`) take the place of a sample in the very operators that a run is
 scored with: the box is that of the trajectory, everything else - Q range, window, weights, score range, free scale -
-the study's. Standard errors are those of averages over correlated frames; of fewer than `FEWEST_FRAMES` none is given.
+the study's. Standard errors are those of averages over correlated frames; of fewer than `FRAMES_FOR_ERRORS` none is
+given.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from refine.progress import Progress
 from refine.refinement.nuisance import Nuisance
 from refine.refinement.problem import Target
 from refine.results import csv_text, plain
-from refine.sampling.averages import error_of
+from refine.sampling.averages import FRAMES_FOR_ERRORS, error_of
 from refine.sampling.frames import Frames
 from refine.sampling.structures import DENSITY_TOLERANCE, empty_share
 from refine.sampling.trajectory import CountedTrajectory, count_trajectory
@@ -39,9 +40,6 @@ from refine.scattering.transforms import r_to_q_matrix
 from refine.systems import read_system
 
 Array = NDArray[np.float64]
-
-FEWEST_FRAMES = 4
-"""For a standard error."""
 
 FRACTION_TOLERANCE = 0.005
 """Difference of an atomic fraction beyond which trajectory and study are of two materials."""
@@ -203,14 +201,14 @@ class Forward:
         lines += [f"{one.name}: predicted, nothing to compare with" for one in self.predictions]
         lines += [f"{s.data.name}: scale {s.free.scale:.4f}, background {s.free.background:.4g}" for s in free]
         if not self._has_errors:
-            lines.append(f"no standard errors: {_frames(len(self.frames))}, and {FEWEST_FRAMES} are needed")
+            lines.append(f"no standard errors: {_frames(len(self.frames))}, and {FRAMES_FOR_ERRORS} are needed")
         return "\n".join(lines)
 
     # -- tables --------------------------------------------------------------------------------------------------------
 
     @property
     def _has_errors(self) -> bool:
-        return len(self.frames) >= FEWEST_FRAMES
+        return len(self.frames) >= FRAMES_FOR_ERRORS
 
     @property
     def _mean(self) -> Array:
@@ -467,7 +465,7 @@ def _score(config: StudyConfig, data: DataSet, box: Box, frames: Frames) -> Scor
     mean = frames.counts.mean(axis=0, dtype=np.float64)
     predicted = target.predict(mean)
     free, r_chi = scored(data, target, mean)
-    error = error_of(r_chi, frames.counts, frames.replica) if len(frames) >= FEWEST_FRAMES else None
+    error = error_of(r_chi, frames.counts, frames.replica) if len(frames) >= FRAMES_FOR_ERRORS else None
     chi2 = chi_squared(target.y - free.apply(target, predicted), target.covariance) if target.sigma_known else None
     return Score(data, target, r_chi(mean), error, chi2, free)
 

@@ -27,7 +27,7 @@ from refine.refinement.linearisation import NOISE_FACTORS
 from refine.refinement.nuisance import Nuisance, best
 from refine.refinement.posterior import band
 from refine.refinement.problem import Sample
-from refine.sampling.averages import error_of, standard_error
+from refine.sampling.averages import FRAMES_FOR_COVARIANCES, error_of, standard_error
 from refine.scattering.operator import CurveOperator
 
 if TYPE_CHECKING:
@@ -40,9 +40,6 @@ PHI_STEP = 0.02
 
 HIGH_NOISE = 3.0
 """Factor on estimated errors from which the report doubts them."""
-
-FEWEST_FRAMES = 20
-"""Effective frames below which averages are not trusted: their covariances have no digits left."""
 
 PACKAGES = ("jax", "jaxlib", "jax-md", "numpy", "scipy", "xraylib", "periodictable", "ase")
 """Whose versions are written down."""
@@ -199,7 +196,7 @@ def _notes(outcome: Outcome, factors: dict[str, float]) -> list[str]:
                 "low, or no pair correction to this base describes the data."
             )
     size = last.get("effective_sample_size")
-    if size is not None and size < FEWEST_FRAMES:
+    if size is not None and size < FRAMES_FOR_COVARIANCES:
         found.append(f"The last update rests on {size:.0f} effective frames: too few to trust; sample more frames.")
     step, radius = last.get("step_kT"), last.get("trust_radius")
     if outcome.status != "converged" and radius is not None and step is not None and step > 0.95 * radius:

@@ -29,7 +29,7 @@ from refine.errors import InputError
 from refine.potentials.forcefield import PairForceField
 from refine.potentials.pair import PairCorrection, bin_average
 from refine.progress import NullProgress, Progress
-from refine.sampling.averages import error_of, standard_error
+from refine.sampling.averages import FRAMES_FOR_COVARIANCES, error_of, standard_error
 from refine.sampling.frames import Frames, by_replica
 from refine.sampling.random_numbers import seed_of_state
 from refine.scattering.measurement import Measurement
@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-FEWEST_FRAMES, FEWEST_WINDOWS = 100, 4
+FEWEST_WINDOWS = 4
+"""Windows of the gradient through the trajectory, whose scatter is its error."""
 
 DELTA_KT, DELTA_BASE = 0.3, 0.02
 """Default displacement in finite differences: kT of a coefficient, and share of a parameter of the base."""
@@ -405,8 +406,8 @@ def sensitivity(
     observable, state = _Observable(of, data), data.state
     make = _Coefficient if parameter.pair is not None else _BaseParameter
     direction: _Direction = make(study, parameter, state)
-    if frames < FEWEST_FRAMES:
-        raise InputError(f"{frames} frames are too few for an error", fix=f"use {FEWEST_FRAMES} or more")
+    if frames < FRAMES_FOR_COVARIANCES:
+        raise InputError(f"{frames} frames are too few for an error", fix=f"use {FRAMES_FOR_COVARIANCES} or more")
     if windows < FEWEST_WINDOWS:
         raise InputError(f"{windows} windows are too few for an error", fix=f"use {FEWEST_WINDOWS} or more")
     delta = direction.delta if delta is None else delta
@@ -570,7 +571,7 @@ def _window_formula(
         of, nf = o[frames.replica == replica], number[frames.replica == replica]
         if len(of) > lag:
             series.append(-beta * (of[:-lag] - of[lag:]) * nf[:-lag])
-    if sum(map(len, series)) < FEWEST_FRAMES:
+    if sum(map(len, series)) < FRAMES_FOR_COVARIANCES:
         return None
     joined, owner = np.concatenate(series), np.repeat(np.arange(len(series)), [len(one) for one in series])
     return float(joined.mean()), float(standard_error(joined, owner))

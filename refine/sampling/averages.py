@@ -33,6 +33,13 @@ WINDOW = 2.5
 FEWEST = 3.0
 """Independent frames that a sample is taken to hold at least."""
 
+FRAMES_FOR_ERRORS = 10
+"""Frames that the error of a mean needs: of n independent ones it is known to 1/sqrt(2 n), 22 % of 10."""
+
+FRAMES_FOR_COVARIANCES = 40
+"""Frames that a covariance of two quantities needs: of n independent ones it is known to 1/sqrt(n) of the product of
+their deviations, 16 % of 40."""
+
 
 def inefficiency(values: Array, replica: NDArray[np.integer] | None = None) -> Array:
     """g of the module: how many successive frames are worth one independent frame, (...), at least 1.
