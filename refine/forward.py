@@ -283,7 +283,7 @@ class Forward:
         """
         q = self._q_points()
         box, pairs = self.box, self.box.pairs
-        to_q = r_to_q_matrix(box.edges, q, box.number_density)
+        to_q = r_to_q_matrix(box.edges, q, box.number_density, of="means")
         header, columns = ["Q"], [q]
 
         def add(name: str, weights: Array) -> None:

@@ -472,7 +472,8 @@ class Sampling(Table):
     seed: Annotated[Integer, Field(ge=0, lt=2**31)] = Field(1, description="Seed of every random number of the run.")
     precision: Literal["float32", "float64"] = Field("float32", description="Precision of the dynamics.")
     bin_width: Annotated[Number, Field(ge=0.001, le=0.5)] = Field(
-        0.02, description="Width in Å of the bins in which pair distances are counted."
+        0.02,
+        description="Width in Å of the bins in which pair distances are counted; at most 2/Q_max of every curve.",
     )
 
 

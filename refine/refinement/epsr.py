@@ -97,7 +97,7 @@ def pair_weights(target: Target, frames: Frames) -> Array:
     edges, n = frames.edges, len(target.y)
     rows = target.operator.matrix.reshape(n, *frames.counts.shape[1:]) * frames.ideal_counts()
     plain = (edges[:-1] > PLAIN_R) & (edges[1:] < frames.r_max - min(TAPER, 0.25 * frames.r_max))
-    transform = r_to_q_matrix(edges, target.x, frames.n_atoms / frames.volume)[:, plain]
+    transform = r_to_q_matrix(edges, target.x, frames.n_atoms / frames.volume, of="means")[:, plain]
     return np.einsum("npb,nb->pn", rows[:, :, plain], transform) / (transform**2).sum(axis=1)
 
 

@@ -6,12 +6,13 @@ Convention (normalised, Faber-Ziman; docstring of `refine.data.curve`), Q in 1/�
     S(Q) - 1 = (1/Q) ∫ D(r) sin(Qr) dr = (4πρ/Q) ∫ r [g(r) - 1] sin(Qr) dr
 
 Samples on a grid are integrated by the trapezoid rule, which is exact to rounding for what a finite range allows (the
-integrand is band limited: ΔQ <= π / r_max, Δr <= π / Q_max); histograms, whose g is constant in a bin, exactly.
+integrand is band limited: ΔQ <= π / r_max, Δr <= π / Q_max); histograms as what they are, means over bins.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +23,8 @@ from refine.errors import InputError
 Array = NDArray[np.float64]
 
 WINDOWS = ("none", "lorch")
+
+Of = Literal["steps", "samples", "means"]
 
 
 def trapezoid_weights(x: ArrayLike) -> Array:
@@ -73,20 +76,28 @@ def q_to_r_matrix(q: ArrayLike, r: ArrayLike, window: str = "none", q_max: float
     return (2.0 / math.pi) * np.sin(np.outer(distances, grid)) * factor
 
 
-def r_to_q_matrix(r_edges: ArrayLike, q: ArrayLike, number_density: float) -> Array:
-    """(nq, nbins) matrix that turns g - 1, constant within each bin, into S(Q) - 1; exact over each bin, any Q >= 0.
+def r_to_q_matrix(r_edges: ArrayLike, q: ArrayLike, number_density: float, of: Of = "steps") -> Array:
+    """(nq, nbins) matrix that turns g - 1 in bins into S(Q) - 1, any Q >= 0.
 
     (4πρ/Q) ∫_a^b r sin(Qr) dr = 4πρ [r^3 j1(Qr)/(Qr)]_a^b, with the spherical Bessel function j1; at Q = 0 the bin's
-    volume times ρ.
+    volume times ρ. That is exact where g is constant in each bin. A smooth g is not: of a wave of wave number Q, steps
+    keep the share sinc(Qw/2), w the width of the bins, and the means that counting gives have lost it once before. With
+    `of` it is divided out, which is exact for g without structure beyond 2π/w - Q.
 
     Args:
-        r_edges: (nbins + 1,) bin edges, Å.
+        r_edges: (nbins + 1,) bin edges, Å; equal widths unless `of` is "steps".
         q: (nq,) 1/Å.
         number_density: ρ, atoms/Å^3.
+        of: what the matrix acts on: "steps", g constant in each bin; "samples", a smooth g at the centres of bins;
+            "means", a smooth g averaged over each bin, as counts are.
     """
     edges = np.asarray(r_edges, dtype=np.float64)
     grid = np.asarray(q, dtype=np.float64)
-    return 4.0 * math.pi * number_density * np.diff(edges**3 * _bessel_ratio(np.outer(grid, edges)), axis=1)
+    steps = 4.0 * math.pi * number_density * np.diff(edges**3 * _bessel_ratio(np.outer(grid, edges)), axis=1)
+    if of == "steps":
+        return steps
+    kept = np.sinc(grid * (edges[-1] - edges[0]) / (len(edges) - 1) / (2.0 * math.pi))
+    return np.asarray(steps / (kept if of == "samples" else kept**2)[:, None])
 
 
 def _bessel_ratio(x: Array) -> Array:

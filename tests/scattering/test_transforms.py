@@ -128,3 +128,24 @@ def test_low_q_is_extrapolated_when_asked() -> None:
     _, operator = extrapolate_low_q(q, np.eye(4))
     np.testing.assert_allclose(operator @ values, extended)
     assert extrapolate_low_q([0.0, 0.1], [1.0, 2.0])[0].tolist() == [0.0, 0.1]
+
+
+@pytest.mark.parametrize("width", [0.02, 0.05])
+def test_counting_into_bins_takes_nothing_off(width: float) -> None:
+    """A smooth g(r) of Gaussian shells, its S(Q) by quadrature, from its means over bins and from its samples."""
+    r = np.arange(0.0005, 20.0, 0.001)
+
+    def g(r: np.ndarray) -> np.ndarray:
+        return sum(a * np.exp(-((r - d) ** 2) / (2 * 0.06**2)) for a, d in ((3.0, 1.6), (1.5, 2.6), (0.4, 5.1)))
+
+    q = np.arange(0.5, 30.0, 0.5)
+    exact = 4 * math.pi * RHO * 0.001 * (np.sinc(np.outer(q, r) / math.pi) * r**2 * g(r)).sum(axis=1)
+    edges = width * np.arange(round(12.0 / width) + 1)
+    shells = np.diff(edges**3) / 3.0
+    means = np.histogram(r, edges, weights=0.001 * r**2 * g(r))[0] / shells
+    centres = 0.5 * (edges[1:] + edges[:-1])
+    size = np.abs(exact).max()
+    np.testing.assert_allclose(r_to_q_matrix(edges, q, RHO, of="means") @ means, exact, atol=2e-4 * size)
+    np.testing.assert_allclose(r_to_q_matrix(edges, q, RHO, of="samples") @ g(centres), exact, atol=2e-4 * size)
+    lost = r_to_q_matrix(edges, q, RHO) @ means
+    np.testing.assert_allclose(lost, exact * np.sinc(q * width / (2 * math.pi)) ** 2, atol=2e-4 * size)
