@@ -24,6 +24,23 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--half-of", metavar="COMMIT", help="of files with slow tests, every other one; which, a commit says"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With --half-of, leave out the slow tests of half of the files."""
+    commit = config.getoption("--half-of")
+    if commit is None:
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    left_out = set(sorted({item.path for item in slow})[int(commit, 16) % 2 :: 2])
+    config.hook.pytest_deselected(items=[item for item in slow if item.path in left_out])
+    items[:] = [item for item in items if item not in slow or item.path not in left_out]
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     if COMPILED in config.stash:
         config.stash[COMPILED].cleanup()
