@@ -14,7 +14,7 @@ slope would make it less repulsive: finite down to r = 0, and repulsive whenever
 and energy are zero.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -130,13 +130,8 @@ def pair_forces(
 
     The work is cut into two loops, and the list into parts, for the reasons in `kernels.fusion`.
     """
-    _check_shapes(positions, neighbors, table, n_per_species)
     forces = []
-    points = _Points(*points_of(positions, neighbors, cell, orthorhombic), n_per_species)
-    for idx, piece in _parts_with_pieces(points, neighbors.idx, table):
-        dx, dy, dz = _displacements(points, idx)
-        fraction = _place_in_row(_square(dx, dy, dz), table) - _piece_in_row(points, piece, idx, table)
-        g = _look_up(table.value, piece) + fraction * _look_up(table.slope, piece)
+    for (dx, dy, dz), g in _parts_with_forces(positions, neighbors, table, cell, n_per_species, orthorhombic):
         forces.append((g * dx, g * dy, g * dz))
     return jnp.stack(_sum_places(forces), axis=1).astype(positions.dtype)
 
@@ -179,17 +174,29 @@ def pair_virial_tensor(
     """Virial tensor (3, 3) in eV, W = sum_{i<j} r_ij (x) f_ij, symmetric; its trace is the sum of the virials of
     `pair_observables`. Arguments as in `pair_forces`.
     """
-    _check_shapes(positions, neighbors, table, n_per_species)
     products = []
-    points = _Points(*points_of(positions, neighbors, cell, orthorhombic), n_per_species)
-    for idx, piece in _parts_with_pieces(points, neighbors.idx, table):
-        dx, dy, dz = _displacements(points, idx)
-        fraction = _place_in_row(_square(dx, dy, dz), table) - _piece_in_row(points, piece, idx, table)
-        half = (_look_up(table.value, piece) + fraction * _look_up(table.slope, piece)) / 2
-        fx, fy, fz = half * dx, half * dy, half * dz
+    for (dx, dy, dz), g in _parts_with_forces(positions, neighbors, table, cell, n_per_species, orthorhombic):
+        fx, fy, fz = g * dx / 2, g * dy / 2, g * dz / 2
         products.append((fx * dx, fx * dy, fx * dz, fy * dy, fy * dz, fz * dz))
     xx, xy, xz, yy, yz, zz = (jnp.sum(of_atoms) for of_atoms in _sum_places(products))
     return jnp.stack([xx, xy, xz, xy, yy, yz, xz, yz, zz]).reshape(3, 3).astype(positions.dtype)
+
+
+def _parts_with_forces(
+    positions: jax.Array,
+    neighbors: NeighborList,
+    table: PairTable,
+    cell: jax.Array,
+    n_per_species: tuple[int, ...],
+    orthorhombic: bool,
+) -> Iterator[tuple[Components, jax.Array]]:
+    """Of each part of the list: r_i - r_j, and the force on atom i divided by r, each of the shape of the part."""
+    _check_shapes(positions, neighbors, table, n_per_species)
+    points = _Points(*points_of(positions, neighbors, cell, orthorhombic), n_per_species)
+    for idx, piece in _parts_with_pieces(points, neighbors.idx, table):
+        apart = _displacements(points, idx)
+        fraction = _place_in_row(_square(*apart), table) - _piece_in_row(points, piece, idx, table)
+        yield apart, _look_up(table.value, piece) + fraction * _look_up(table.slope, piece)
 
 
 class _Points(NamedTuple):
