@@ -17,6 +17,7 @@ import ctypes
 import importlib.metadata
 import os
 import time
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -147,7 +148,12 @@ def ours(sampler: Sampler, start: object) -> Steps:
 
 
 def stock_jax_md(system: System, positions: np.ndarray, layout: partition.NeighborListFormat) -> Steps:
-    """What its documentation shows: neighbours updated in the loop, allocated again after an overflow."""
+    """What its documentation shows: neighbours updated in the loop, allocated again after an overflow.
+
+    jax-md asks for float64 in sums of energies and momenta. In float32, as both engines run here, the sums are float32
+    and jax warns of each: no force depends on them.
+    """
+    warnings.filterwarnings("ignore", message="Explicitly requested dtype float64")
     side = float(system.cell[0, 0])
     displacement, shift = space.periodic(side)
     neighbor_fn, energy_fn = energy.lennard_jones_neighbor_list(
