@@ -2,11 +2,15 @@
 
 Decided in this order, or refused:
 
-1. a name of which only one reading is an element (OW, HW1, CL2 where the study has Cl and no C, ...);
+1. ions by the names of CHARMM: SOD is sodium, POT potassium;
 2. the elements that the study names: the one of the readings that is among them;
-3. residues: in an amino acid the first letter is the element; an atom that is a residue by itself, or whose residue is
-   called like it (NA in NA, CL in CLA, SI in SIO), has both letters;
-4. in PDB files the columns: an element of one letter begins in the second column of the name.
+3. a name of which only one reading is an element (OW, HW1, ...);
+4. residues: in an amino acid or water the first letter is the element; an atom that is a residue by itself, or whose
+   residue is called like it (NA in NA) or like it and its neighbours (SI in SIO), has both letters;
+5. in PDB files the columns: an element of one letter begins in the second column of the name. Names of four characters
+   fill all columns: only those of hydrogen are clear.
+
+Elements beyond plutonium are no reading unless the study names them.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from collections.abc import Collection, Sequence
 
 from refine.errors import InputError
 
-AMINO_ACIDS = frozenset(
+FIRST_LETTER = frozenset(
     (
         *("ALA", "ARG", "ASN", "ASP", "ASX", "CYS", "CYX", "GLN", "GLU", "GLX", "GLY", "HIS", "HID", "HIE", "HIP"),
         *(
@@ -37,11 +41,21 @@ AMINO_ACIDS = frozenset(
             "ACE",
             "NME",
         ),
+        *("HOH", "SOL", "WAT", "TIP", "TIP3", "TIP4", "SPC", "SPCE", "H2O", "DOD", "D2O"),
     )
 )
-"""Residues of proteins, as GROMACS, AMBER and CHARMM call them."""
+"""Residues of proteins and of water, as GROMACS, AMBER and CHARMM call them: elements of one letter."""
+
+IONS = {
+    **{"SOD": "Na", "POT": "K", "CES": "Cs", "RUB": "Rb", "CAD": "Cd"},
+    **{"LIT": "Li", "BAR": "Ba", "CAL": "Ca", "CLA": "Cl"},
+}
+"""Names of ions in CHARMM, each a residue by itself."""
+
+HEAVIEST = 94
 
 _NAME = re.compile(r"[0-9'\"+*-]*([A-Za-z]{1,2})")
+_DEUTERIUM = re.compile(r"[0-9]*DW?[0-9]*")
 
 
 def elements_of(
@@ -64,12 +78,15 @@ def elements_of(
         InputError: a name that is no element's, or could be that of two.
     """
     alone = _alone(numbers)
+    partners: dict[str, set[str]] = {}
+    for name, residue in set(zip(names, residues, strict=True)):
+        partners.setdefault(residue, set()).update(reading.upper() for reading in _readings(name, stated))
     known: dict[tuple[str, str, bool, str], str] = {}
     symbols = []
     for k, (name, residue) in enumerate(zip(names, residues, strict=True)):
         key = (name, residue, alone[k], "" if columns is None else columns[k])
         if key not in known:
-            known[key] = _element(*key, stated=stated, where=where)
+            known[key] = _element(*key, partners=partners[residue], stated=stated, where=where)
         symbols.append(known[key])
     return symbols
 
@@ -81,19 +98,42 @@ def _alone(numbers: Sequence[int]) -> list[bool]:
     return [not before[k] and not (k + 1 < total and before[k + 1]) for k in range(total)]
 
 
-def _element(name: str, residue: str, alone: bool, columns: str, *, stated: Collection[str], where: str) -> str:
+def _readings(name: str, stated: Collection[str]) -> list[str]:
+    """Elements that a name may begin with, that of one letter first."""
     from ase.data import atomic_numbers
 
     match = _NAME.match(name.strip())
     letters = match[1].capitalize() if match else ""
-    readings = [symbol for symbol in dict.fromkeys((letters[:1], letters)) if atomic_numbers.get(symbol, 0) > 0]
-    if letters[:1] == "D":
+    readings = [
+        symbol
+        for symbol in dict.fromkeys((letters[:1], letters))
+        if 0 < atomic_numbers.get(symbol, 0) <= HEAVIEST or symbol in stated
+    ]
+    if _DEUTERIUM.fullmatch(name.strip()):
         readings = [*readings, "H"]  # deuterium is no element of its own
+    return readings
+
+
+def _element(
+    name: str,
+    residue: str,
+    alone: bool,
+    columns: str,
+    *,
+    partners: Collection[str],
+    stated: Collection[str],
+    where: str,
+) -> str:
+    """partners: in capitals, the elements that names in residues of this name may be."""
+    upper = residue.strip().upper()
+    if alone and name.strip().upper() in IONS and upper in (name.strip().upper(), "ION", "IONS"):
+        return IONS[name.strip().upper()]
+    readings = _readings(name, stated)
     if not readings:
         raise InputError(
             f"atom {name!r} of residue {residue!r} is called like no element",
             where=where,
-            fix="give the structure as extended XYZ, which has elements",
+            fix="give the structure as extended XYZ, which has elements; leave out sites that are no atoms",
         )
     among = [symbol for symbol in readings if symbol in stated]
     if len(among) == 1:
@@ -101,13 +141,16 @@ def _element(name: str, residue: str, alone: bool, columns: str, *, stated: Coll
     if len(readings) == 1:
         return readings[0]
     one, two = readings[0], readings[1]
-    upper = residue.strip().upper()
-    if upper in AMINO_ACIDS:
+    if upper in FIRST_LETTER:
         return one
-    if alone or upper.startswith(two.upper()):
+    letters = re.sub(r"[^A-Z]", "", upper)
+    rest = letters.removeprefix(two.upper())
+    if alone or (rest != letters and (not rest or rest in partners)):
         return two
-    if columns:
+    if columns and len(columns.strip()) < 4:
         return one if columns[0] == " " or columns[0].isdigit() else two
+    if columns and one == "H":
+        return one
     raise InputError(
         f"atom {name!r} of residue {residue!r} may be {' or '.join(readings)}",
         where=where,

@@ -62,6 +62,14 @@ def test_a_name_of_two_elements_is_refused_unless_the_study_names_one(tmp_path: 
         ("D1", "DOD", False, (), None, "H"),
         ("FE2", "HEM", False, ("Fe", "C"), None, "Fe"),
         ("CL", "MOL", False, ("Cl", "H"), None, "Cl"),
+        ("SOD", "SOD", True, (), None, "Na"),
+        ("SOD", "SOD", True, ("Na", "Cl"), None, "Na"),
+        ("POT", "POT", True, (), None, "K"),  # polonium, by its letters
+        ("CES", "ION", True, ("Cs", "Cl"), None, "Cs"),
+        ("CN1", "CNT", False, (), None, "C"),  # element 112 is in no glass
+        ("HO", "HOH", False, (), None, "H"),
+        ("HO5'", "DG", False, (), "HO5'", "H"),
+        ("CA", "CAF", False, ("Ca", "F"), None, "Ca"),
     ],
 )
 def test_rules(name: str, residue: str, alone: bool, stated: tuple[str, ...], columns: str | None, symbol: str) -> None:
@@ -69,6 +77,18 @@ def test_rules(name: str, residue: str, alone: bool, stated: tuple[str, ...], co
     numbers, shown = [1] * len(names), None if columns is None else [columns, " O  "][: len(names)]
     names = [name, "O"][: len(names)]
     assert elements_of(names, residues, numbers, stated, "file", shown)[0] == symbol
+
+
+@pytest.mark.parametrize(("name", "residue"), [("NA", "NAD"), ("CA", "CAF"), ("HO", "LIG")])
+def test_names_of_two_elements_are_not_guessed(name: str, residue: str) -> None:
+    with pytest.raises(InputError, match=f"atom '{name}' of residue '{residue}' may be"):
+        elements_of([name, "P"], [residue] * 2, [1, 1], (), "file")
+
+
+@pytest.mark.parametrize("name", ["DUM", "DO", "MW", "LP1"])
+def test_sites_that_are_no_atoms_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match="called like no element"):
+        elements_of([name, "OW"], ["SOL", "SOL"], [1, 1], (), "file")
 
 
 def test_a_name_that_is_no_element(tmp_path: Path) -> None:
