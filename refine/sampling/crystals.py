@@ -1,7 +1,9 @@
-"""CIF files: sites with occupancies, and space groups by the file's own symmetry operations.
+"""Crystals in CIF and PDB files: sites with occupancies, space groups, and by the file's own operations, their images.
 
 ASE expands the sites of a CIF by the space group that it knows under the file's name for it. Older files have names
 that it does not know ('F m 3 m' for 'F m -3 m'); nearly all of them hold the operations as well, which say the same.
+A file without name, number and operations is not taken for P 1 in silence. Of a PDB file nothing is expanded: its group
+must be P 1.
 """
 
 from __future__ import annotations
@@ -22,6 +24,14 @@ if TYPE_CHECKING:
 OPERATIONS = ("_space_group_symop_operation_xyz", "_space_group_symop.operation_xyz", "_symmetry_equiv_pos_as_xyz")
 """Tags under which a CIF lists its operations."""
 
+NAMES = (
+    *("_symmetry_space_group_name_h-m", "_space_group_name_h-m_alt", "_space_group.name_h-m_full"),
+    *("_symmetry_int_tables_number", "_space_group_it_number", "_space_group.it_number"),
+)
+"""Tags of the space group's Hermann-Mauguin symbol or number."""
+
+HALL = ("_symmetry_space_group_name_hall", "_space_group_name_hall", "_space_group.name_hall")
+
 MOST_OPERATIONS, MOST_SITES = 192, 100_000
 
 SAME_SITE = 1e-3
@@ -30,6 +40,7 @@ SAME_SITE = 1e-3
 FULL = 1e-3
 """An occupancy that differs from one by less is one."""
 
+_LABEL = re.compile(r"([A-Z][a-z]?)([A-Za-z]?)[^,/]*")
 _TERM = re.compile(r"([+-]?)(?:([xyz])|(\d+(?:\.\d*)?|\.\d+)(?:/(\d+))?)")
 
 
@@ -50,6 +61,8 @@ def read_crystal(path: Path) -> Atoms:
         raise InputError("the CIF has no atom sites", where=where)
     block = blocks[-1]
     _refuse_occupancies(block, where)
+    _refuse_labels(block, where)
+    _refuse_no_symmetry(block, where)
     try:
         atoms: Atoms = block.get_atoms(store_tags=False)
     except SpacegroupError:
@@ -74,6 +87,78 @@ def _refuse_occupancies(block: Any, where: str) -> None:
             where=where,
             fix="make a supercell with whole atoms, for instance with a program for disordered crystals",
         )
+
+
+def _refuse_labels(block: Any, where: str) -> None:
+    """ASE takes a capital of a label and a small letter behind it: S of 'SI1', Mg of '(Mg,Fe)1', W of 'Wat1'."""
+    from ase.data import atomic_numbers
+
+    if block.get("_atom_site_type_symbol") is not None:
+        return
+
+    def clear(label: str) -> bool:
+        match = _LABEL.fullmatch(label)
+        if match is None or (match[1] not in atomic_numbers and match[1] != "D") or match[2].islower():
+            return False
+        return len(match[1]) == 2 or match[1] + match[2].lower() not in atomic_numbers or not match[2]
+
+    odd = [label for label in map(str, block.get("_atom_site_label") or ()) if not clear(label)]
+    if odd:
+        raise InputError(
+            f"the atom site {odd[0][:30]!r} is not called by one element",
+            where=where,
+            fix="call sites Mg1, O2, ..., or give them in _atom_site_type_symbol",
+        )
+
+
+def _refuse_no_symmetry(block: Any, where: str) -> None:
+    """Without its space group a list of sites may be the whole cell, or the smallest part of it."""
+    if any(block.get(tag) not in (None, "?", ".", "") for tag in (*NAMES, *OPERATIONS)):
+        return
+    hall = next((block.get(tag) for tag in HALL if block.get(tag) is not None), None)
+    said = "no space group" if hall is None else f"its space group by the Hall symbol {str(hall)[:30]!r} alone"
+    raise InputError(
+        f"the CIF gives {said}, and no symmetry operations",
+        where=where,
+        fix="list the operations, or give _symmetry_space_group_name_H-M, 'P 1' if all atoms of the cell are listed",
+    )
+
+
+def refuse_disorder(path: Path) -> None:
+    """InputError for a PDB file whose first model is not all atoms of its cell, each in one place.
+
+    An occupancy of zero is what many programs write where they know of none.
+    """
+    where = str(path)
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        for number, line in enumerate(stream, 1):
+            if line.startswith(("ENDMDL", "END ")) or line.rstrip() == "END":
+                return
+            if line.startswith("CRYST1") and line[55:66].replace(" ", "").upper() not in ("", "P1"):
+                raise InputError(
+                    f"the space group is {line[55:66].strip()!r}: the file may hold one of the cell's asymmetric units",
+                    where=where,
+                    fix="write all atoms of the cell, and the space group P 1",
+                )
+            if not line.startswith(("ATOM", "HETATM")):
+                continue
+            if line[16:17].strip():
+                raise InputError(
+                    f"line {number}: atom {line[12:16].strip()!r} has alternate locations ({line[16]})",
+                    where=where,
+                    fix="keep one of them",
+                )
+            try:
+                occupancy = float(line[54:60].strip() or 1.0)
+            except ValueError:
+                continue
+            if abs(occupancy) > FULL and not abs(occupancy - 1.0) <= FULL:
+                raise InputError(
+                    f"line {number}: atom {line[12:16].strip()!r} has an occupancy of {occupancy:g}: which of "
+                    "such sites have an atom, the file does not say",
+                    where=where,
+                    fix="make a supercell with whole atoms, for instance with a program for disordered crystals",
+                )
 
 
 def _expanded(block: Any, where: str) -> Atoms:

@@ -22,25 +22,9 @@ from refine.errors import InputError
 
 FIRST_LETTER = frozenset(
     (
-        *("ALA", "ARG", "ASN", "ASP", "ASX", "CYS", "CYX", "GLN", "GLU", "GLX", "GLY", "HIS", "HID", "HIE", "HIP"),
-        *(
-            "HSD",
-            "HSE",
-            "HSP",
-            "ILE",
-            "LEU",
-            "LYS",
-            "MET",
-            "PHE",
-            "PRO",
-            "SER",
-            "THR",
-            "TRP",
-            "TYR",
-            "VAL",
-            "ACE",
-            "NME",
-        ),
+        *("ALA", "ARG", "ASN", "ASP", "ASX", "CYS", "CYX", "GLN", "GLU", "GLX", "GLY"),
+        *("HIS", "HID", "HIE", "HIP", "HSD", "HSE", "HSP", "ILE", "LEU", "LYS", "MET"),
+        *("PHE", "PRO", "SER", "THR", "TRP", "TYR", "VAL", "ACE", "NME"),
         *("HOH", "SOL", "WAT", "TIP", "TIP3", "TIP4", "SPC", "SPCE", "H2O", "DOD", "D2O"),
     )
 )
@@ -53,6 +37,7 @@ IONS = {
 """Names of ions in CHARMM, each a residue by itself."""
 
 HEAVIEST = 94
+"""Plutonium."""
 
 _NAME = re.compile(r"[0-9'\"+*-]*([A-Za-z]{1,2})")
 _DEUTERIUM = re.compile(r"[0-9]*DW?[0-9]*")

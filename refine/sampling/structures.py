@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from scipy.spatial import cKDTree
 
-from kernels.cell import is_orthorhombic
 from refine.errors import InputError, SimulationError
-from refine.sampling.crystals import read_crystal
+from refine.sampling.crystals import read_crystal, refuse_disorder
 from refine.sampling.elements import elements_of
 from refine.units import MASS_DENSITY_UNIT
 
@@ -93,6 +92,8 @@ class System:
     @property
     def orthorhombic(self) -> bool:
         """Whether the lattice vectors lie along x, y and z exactly."""
+        from kernels.cell import is_orthorhombic  # with jax, which reading a structure does not need
+
         return is_orthorhombic(self.cell)
 
     @property
@@ -346,6 +347,8 @@ def _read_atoms(path: Path, types: tuple[str, ...] | None, stated: Collection[st
         if kind == "cif":
             atoms = read_crystal(path)
         else:
+            if kind == "proteindatabank":
+                refuse_disorder(path)
             atoms = cast("Atoms", ase.io.read(path, index=-1, format=kind, **options))
     except InputError:
         raise

@@ -25,7 +25,7 @@ from kernels.cell import wrap
 from kernels.histogram import pair_histogram
 from refine.errors import InputError
 from refine.progress import NullProgress, Progress
-from refine.sampling.crystals import read_crystal
+from refine.sampling.crystals import read_crystal, refuse_disorder
 from refine.sampling.frames import Frames
 from refine.sampling.structures import (
     OVERLAP,
@@ -349,6 +349,8 @@ def _by_ase(path: Path, kind: str) -> Iterator[Atoms]:
         yield read_crystal(path)
     else:
         cell = None
+        if kind == "proteindatabank":
+            refuse_disorder(path)
         for atoms in ase.io.iread(path, slice(None), format=kind, do_not_split_by_at_sign=True):
             if kind == "proteindatabank":
                 if len(atoms) == 0:
