@@ -31,7 +31,7 @@ from refine.refinement.problem import Target
 from refine.results import csv_text, plain
 from refine.sampling.averages import FRAMES_FOR_ERRORS, error_of
 from refine.sampling.frames import Frames
-from refine.sampling.structures import DENSITY_TOLERANCE, empty_share
+from refine.sampling.structures import DENSITY_TOLERANCE, distances_to_atoms
 from refine.sampling.trajectory import CountedTrajectory, count_trajectory
 from refine.scattering.measurement import R_CHI_STEP, Cut, ForwardModel
 from refine.scattering.metrics import chi_squared
@@ -47,9 +47,11 @@ FRACTION_TOLERANCE = 0.005
 LARGEST_RESCALING = 0.03
 """Of lengths: more is another density, and not an inaccurate one."""
 
-HOLLOW_SPACINGS, HOLLOW_SHARE = 1.6, 0.05
+HOLLOW_SPACINGS, HOLLOW_SHARE, GAP_SPACINGS = 1.6, 0.05, 1.2
 """A box is hollow when more than this share of it is farther from every atom than so many density^(-1/3) of the study:
-in an ideal gas of that density a share exp(-4 pi 1.6^3/3) = 4e-8 is."""
+in an ideal gas of that density a share exp(-4 pi 1.6^3/3) = 4e-8 is. It is, too, when a whole plane of the lattice is
+farther than the last number of them, at the smaller density; that is a gap of twice as much. A framework with wide
+pores has no such plane."""
 
 USUAL_Q_MAX, PHASE = 30.0, 0.1
 """1/Å, as far as curves are taken to reach whose range the study does not say; and Q times the width of a bin there."""
@@ -354,6 +356,7 @@ def forward(
         progress=progress,
     )
     _check_composition(counted, fractions, str(trajectory))
+    _refuse_vacuum(counted, density, str(trajectory))
     factor = 1.0
     if rescale or rescale_by_more:
         factor = (counted.system.number_density / density) ** (1 / 3)
@@ -423,7 +426,6 @@ def _check_density(counted: CountedTrajectory, density: float, config: StudyConf
     found = counted.system.number_density
     if abs(found / density - 1) <= DENSITY_TOLERANCE:
         return
-    _refuse_vacuum(counted, density, where)
     change = (found / density) ** (1 / 3) - 1
     fix = f"--rescale brings the trajectory to the study's density, its lengths changed by {100 * change:+.1f} %"
     if abs(change) > LARGEST_RESCALING:
@@ -437,7 +439,6 @@ def _check_density(counted: CountedTrajectory, density: float, config: StudyConf
 
 
 def _check_rescaling(counted: CountedTrajectory, density: float, factor: float, by_more: bool, where: str) -> None:
-    _refuse_vacuum(counted, density, where)
     if abs(factor - 1) > LARGEST_RESCALING and not by_more:
         raise InputError(
             f"the trajectory has {counted.system.number_density:.5f} atoms/Å^3, the study {density:.5f}: --rescale "
@@ -449,12 +450,16 @@ def _check_rescaling(counted: CountedTrajectory, density: float, factor: float, 
 
 def _refuse_vacuum(counted: CountedTrajectory, density: float, where: str) -> None:
     """InputError for particles and slabs: their density is that of a box, and g(r) there does not tend to one."""
-    distance = HOLLOW_SPACINGS * density ** (-1 / 3)
-    share = empty_share(*counted.first, distance)
-    if share > HOLLOW_SHARE:
+    wide = HOLLOW_SPACINGS * density ** (-1 / 3)
+    reach = GAP_SPACINGS * min(density, counted.system.number_density) ** (-1 / 3)
+    nearest = distances_to_atoms(*counted.first, max(wide, reach))
+    share, beyond = float(np.mean(nearest > wide)), nearest > reach
+    gap = any(np.any(beyond.all(axis=plane)) for plane in ((0, 1), (0, 2), (1, 2)))
+    dense = abs(counted.system.number_density / density - 1) <= DENSITY_TOLERANCE
+    if gap or (share > HOLLOW_SHARE and not dense):
         raise InputError(
-            f"{100 * share:.0f} % of the box is farther than {distance:.1f} Å from every atom: a particle or a slab in "
-            "vacuum, of which there is no g(r) of the bulk",
+            f"{100 * np.mean(beyond):.0f} % of the box is farther than {reach:.1f} Å from every atom: a "
+            "particle or a slab in vacuum, of which there is no g(r) of the bulk",
             where=where,
             fix="give a periodic sample of the material",
         )

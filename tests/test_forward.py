@@ -213,6 +213,8 @@ def test_what_rescaling_is_for(folder: Path, images: list[ase.Atoms], tmp_path: 
     path = write_extxyz(tmp_path / "slab.xyz", [slab])
     for options in ((), ("--rescale",), ("--rescale-by-more",)):
         assert "a particle or a slab in vacuum" in refused("forward", path, study, *options, "--out", tmp_path / "out")
+    own = f"system.number_density={len(slab) / slab.get_volume():.6f}"  # a study of the slab's own density
+    assert "in vacuum" in refused("forward", path, study, "--set", own, "--out", tmp_path / "out")
 
 
 def test_what_does_not_belong_together(folder: Path, images: list[ase.Atoms], dump: Path, tmp_path: Path) -> None:

@@ -211,22 +211,22 @@ def close_pairs(positions: np.ndarray, cell: np.ndarray, distance: float) -> tup
     return i[kept], j[kept], (everywhere[pairs[:, 0]] - everywhere[pairs[:, 1]])[kept]
 
 
-def empty_share(positions: np.ndarray, cell: np.ndarray, distance: float) -> float:
-    """Share of the cell's volume that is farther than `distance` (Å) from every atom, to about a thousandth.
+def distances_to_atoms(positions: np.ndarray, cell: np.ndarray, within: float) -> np.ndarray:
+    """(n, n, n) Å: from the points of a grid along the lattice vectors to the nearest atom, inf beyond `within` (Å).
 
     positions: (N, 3) Å in any periodic images.  cell: (3, 3) Å.
     """
     fractional = positions @ np.linalg.inv(cell)
     fractional -= np.floor(fractional)
-    margin = distance * np.linalg.norm(np.linalg.inv(cell), axis=0)
+    margin = within * np.linalg.norm(np.linalg.inv(cell), axis=0)
     reach = [range(-math.ceil(m), math.ceil(m) + 1) for m in margin]
     images = []
     for shift in itertools.product(*reach):
         image = fractional + shift
         images.append(image[((image > -margin) & (image < 1 + margin)).all(axis=1)])
     points = (np.indices((EMPTY_GRID,) * 3).reshape(3, -1).T + 0.5) / EMPTY_GRID
-    nearest, _ = cKDTree(np.concatenate(images) @ cell).query(points @ cell, distance_upper_bound=distance)
-    return float(np.mean(~np.isfinite(nearest)))
+    nearest, _ = cKDTree(np.concatenate(images) @ cell).query(points @ cell, distance_upper_bound=within)
+    return np.asarray(nearest).reshape((EMPTY_GRID,) * 3)
 
 
 def number_density_from_mass(counts: dict[str, int], mass_density: float) -> float:
