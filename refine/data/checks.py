@@ -5,7 +5,8 @@ Some numbers are known of every total or partial pair distribution function, wha
 - far: S(Q) -> 1 and i(Q) -> 0 at high Q, g(r) -> 1 at large r;
 - near: g(r) = 0 below the shortest distance, so that D(r) = -4πρ k r there. "near" is 1 - g(r) averaged over small r,
   for a curve in Q after a transform with the Lorch window: 1 if scale, normalisation and density are right;
-- floor: the coherent intensity is not negative, so that i(Q) >= -<f^2> (in units of <f>^2 where it is normalised);
+- floor: the coherent intensity is not negative, so that i(Q) >= -<f^2> at every Q (in units of <f>^2 where it is
+  normalised);
 - self: an intensity that follows <f^2> at high Q has not had the scattering of the single atoms taken off;
 - depths: g(r) >= 0, so that its peaks do not stand between troughs; this tells F(Q) from Q[S(Q)-1], two things that go
   by the first name.
@@ -57,6 +58,9 @@ SMEARED, RAISED = 0.9, 0.2
 """In a reading with a factor of Q too few D(r) falls below zero by this share of its highest peak or more, or g(r) does
 not fall to this number anywhere."""
 
+TELLING = (0.67, 1.5)
+"""Near value of a reading that may be the right one: F(Q) that is three or four times too large is no Q[S(Q)-1]."""
+
 DEPTHS_TO = 8.0
 """Å."""
 
@@ -66,6 +70,8 @@ _SHORTEST_HYDROGEN_BOND = 0.55
 """Å."""
 _HIGHEST_FIRST_PEAK = 12.0
 """1/Å; a strongest peak of S(Q) beyond would be a distance of half an ångström."""
+_FARTHEST_Q = 120.0
+"""1/Å; total scattering ends at 50, in rare cases at 100."""
 USUAL_Q_MAX = 20.0
 """1/Å, of a transform whose range is not known, to say what that means."""
 
@@ -91,8 +97,7 @@ def check_curve(curve: Curve) -> list[str]:
         _refuse_self_scattering(curve)
         _refuse_square_femtometres(curve)
         _refuse_missing_deuterium(curve)
-        warnings = _check_high_q_limit(curve)
-        _refuse_factor_of_q(curve)
+        warnings = _check_high_q_limit(curve) + _check_factor_of_q(curve)
     else:
         warnings = _check_high_r_limit(curve) + _unknown_q_range(curve)
     return _doubtful_sigma(curve) + warnings + _check_scale(curve)
@@ -136,10 +141,17 @@ def _refuse_other_abscissa(curve: Curve) -> None:
     smooth = uniform_filter1d(distinct, size=max(1, len(distinct) // 100))
     peak = int(np.argmax(smooth))
     noise = float(smooth[_tail(curve, 0.7)].std())
-    if curve.x[0] < 10.0 and curve.x[peak] > _HIGHEST_FIRST_PEAK and smooth[peak] > 6.0 * noise:
+    seen = ""
+    if curve.x[peak] > _HIGHEST_FIRST_PEAK and smooth[peak] > 6.0 * noise:
+        distance = 2.0 * math.pi / curve.x[peak]
+        seen = (
+            f"the strongest peak lies at Q = {curve.x[peak]:.3g}, which in 1/Å would be a distance of {distance:.2f} Å"
+        )
+    elif curve.x[-1] > _FARTHEST_Q:
+        seen = f"Q runs to {curve.x[-1]:.4g}, which in 1/Å no instrument measures"
+    if seen:
         raise InputError(
-            f"the strongest peak lies at Q = {curve.x[peak]:.3g}, which in 1/Å would be a distance of about "
-            f"{2 * math.pi / curve.x[peak]:.2f} Å: Q seems to be in 1/nm, or to be the angle 2θ in degrees",
+            f"{seen}: Q seems to be in 1/nm, or to be the angle 2θ in degrees",
             where=curve.label,
             fix="divide the Q column by 10 if it is in 1/nm; of an angle give Q = 4π sin(θ)/λ",
         )
@@ -191,7 +203,7 @@ def _refuse_square_femtometres(curve: Curve) -> None:
     if not LEAST_FLOOR <= least <= FITTING[1]:
         return
     raise InputError(
-        f"{curve.quantity} at low Q is {floor:.0f} times the lowest value possible in barn, and {least:.2f} times that "
+        f"{curve.quantity} falls to {floor:.0f} times the lowest value possible in barn, and {least:.2f} times that "
         "in fm^2 (1 barn = 100 fm^2): the curve is in fm^2",
         where=curve.label,
         fix="divide the y column (and its errors) by 100",
@@ -209,27 +221,26 @@ def _refuse_missing_deuterium(curve: Curve) -> None:
     excess = declared.get("floor", 1.0)
     if excess > LIGHT_FLOOR and "near" in other and _within(FITTING, other):
         raise InputError(
-            f"as {curve.quantity} of natural hydrogen i(Q) at low Q is {excess:.1f} times the lowest value possible; "
+            f"as {curve.quantity} of natural hydrogen i(Q) falls to {excess:.1f} times the lowest value possible; "
             f"with deuterium {_words(heavy, other)}",
             where=curve.label,
             fix="declare isotopes = { H = 2 }",
         )
 
 
-def _refuse_factor_of_q(curve: Curve) -> None:
+def _check_factor_of_q(curve: Curve) -> list[str]:
     """F(Q) and Q[S(Q)-1] taken for each other: what programs of the PDF community call F(Q) is Q[S(Q)-1].
 
     A reading with a factor of Q too many makes of every peak of g(r) a peak between two troughs far below zero; one
     with a factor too few smears them out, and D(r) becomes as negative as it is positive. Both need that all pairs
-    scatter with one sign.
+    scatter with one sign. A wrong scale does the like: the curve is refused only where the other reading has the right
+    one, as far as that can be judged.
     """
     if curve.number_density is None or not _scatters_with_one_sign(curve):
-        return
+        return []
     product = curve.quantity == "Q[S(Q)-1]"
     other = replace(curve, quantity="F(Q)" if product else "Q[S(Q)-1]", y=curve.y - (curve.quantity == "S(Q)"))
     here, there = _depths(curve), _depths(other)
-    if there.share < -CLEAN_SHARE:
-        return
     if not product and here.g < -TROUGH and here.share < -TROUGH_SHARE:
         what = f"g(r) falls to {here.g:.1f}, where nothing below 0 is possible; as Q[S(Q)-1] to {there.g:.2f}"
     elif product and here.smeared > SMEARED:
@@ -237,12 +248,19 @@ def _refuse_factor_of_q(curve: Curve) -> None:
     elif product and here.g > RAISED:
         what = f"g(r) falls nowhere below {here.g:.2f}; as F(Q) it falls to {there.g:.2f}"
     else:
-        return
-    raise InputError(
-        f"as {curve.quantity} {what}: the columns are {other.quantity}",
-        where=curve.label,
-        fix=f'declare quantity = "{other.quantity}"',
-    )
+        return []
+    scale = _scale_values(other).get("near")
+    if there.share >= -CLEAN_SHARE and (scale is None or TELLING[0] <= scale <= TELLING[1]):
+        raise InputError(
+            f"as {curve.quantity} {what}: the columns are {other.quantity}",
+            where=curve.label,
+            fix=f'declare quantity = "{other.quantity}"',
+        )
+    if product or scale is None or _scale_is_unknowable(curve) or not _within(FITTING, _scale_values(curve)):
+        return []  # of no scale, or too noisy for one, or doubted by `_check_scale`
+    return [
+        f"{curve.label}: as {curve.quantity} {what}: neither name is right at this scale; check units and normalisation"
+    ]
 
 
 def _scatters_with_one_sign(curve: Curve) -> bool:
@@ -354,10 +372,14 @@ def _check_scale(curve: Curve) -> list[str]:
         f"as {curve.quantity} in {curve.normalisation} at {curve.number_density:g} atoms/Å^3 {_words(curve, declared)}"
     )
     if not _within(IMPOSSIBLE, declared):
+        fitting = []
         for fix, other in _mistaken_for(curve):
             values = _scale_values(other)
             if declared.keys() <= values.keys() and _within(FITTING, values):
-                raise InputError(f"{seen}; with the remedy {_words(other, values)}", where=curve.label, fix=fix)
+                fitting.append((fix, _words(other, values)))
+        if fitting:
+            remedies = " or ".join(fix for fix, _ in fitting)
+            raise InputError(f"{seen}; with the remedy {fitting[0][1]}", where=curve.label, fix=remedies)
     return [
         f"{curve.label}: {seen}; check normalisation, number density, composition and isotopes, or let the scale float "
         "(free_scale = true)"
@@ -379,7 +401,7 @@ def _words(curve: Curve, values: dict[str, float]) -> str:
     if "far" in values:
         parts.append(f"g(r) tends to {values['far']:.2f} at large r where 1 is expected")
     if values.get("floor", 0.0) > FITTING[1]:
-        parts.append(f"i(Q) at low Q is {values['floor']:.1f} times the lowest value possible")
+        parts.append(f"i(Q) falls to {values['floor']:.1f} times the lowest value possible")
     return " and ".join(parts)
 
 
@@ -394,6 +416,7 @@ def _mistaken_for(curve: Curve) -> Iterator[tuple[str, Curve]]:
         inverse_lengths = {"D(r)": 2, "T(r)": 2, "J(r)": 1, "G(r)": 0 if curve.normalisation == "keen" else 2}
         factor = 0.1 ** inverse_lengths.get(curve.quantity, 0)
         yield "multiply the r column by 10", replace(curve, x=curve.x * 10.0, y=curve.y * factor)
+    yield from _other_units(curve)
     for normalisation in ("faber-ziman", "keen"):
         if normalisation == "keen" and not curve.composition:
             continue
@@ -403,6 +426,21 @@ def _mistaken_for(curve: Curve) -> Iterator[tuple[str, Curve]]:
             if why_undefined(quantity, normalisation, curve.radiation, curve.pair) is None:
                 fix = f'declare quantity = "{quantity}" and normalisation = "{normalisation}"'
                 yield fix, replace(curve, quantity=quantity, normalisation=normalisation)
+
+
+def _other_units(curve: Curve) -> Iterator[tuple[str, Curve]]:
+    """Cross sections per formula unit and of the whole sphere, for those per atom and steradian."""
+    if curve.normalisation != "keen" or curve.quantity not in ("F(Q)", "i(Q)", "Q[S(Q)-1]"):
+        return
+    units = (
+        n
+        for n in range(1, MOST_ATOMS + 1)
+        if np.allclose(n * curve.fractions, np.round(n * curve.fractions), atol=0.01)
+    )
+    atoms = next(units, 1)
+    if atoms > 1:
+        yield f"divide the y column by {atoms} if it is per formula unit", replace(curve, y=curve.y / atoms)
+    yield "divide the y column by 4π if it is of the whole sphere", replace(curve, y=curve.y / (4.0 * math.pi))
 
 
 def _scale_values(curve: Curve) -> dict[str, float]:
@@ -415,14 +453,21 @@ def _scale_values(curve: Curve) -> dict[str, float]:
 
 
 def _floor_of_q_curve(curve: Curve) -> float | None:
-    """The mean of the first five -i(Q) over its upper bound <f^2>, but at least 1: only an excess says something."""
-    if curve.x[0] > 1.0 or curve.pair is not None or curve.radiation is None or not curve.composition:
+    """The largest -i(Q), over five points, by its upper bound <f^2>, but at least 1: only an excess says something.
+
+    Of the lower half of the range: at high Q that of x-rays is noise over a small number.
+    """
+    if curve.pair is not None or curve.radiation is None or not curve.composition:
         return None
-    q = curve.x[:5]
+    lower = curve.x <= max(0.5 * curve.x[-1], curve.x[min(4, len(curve.x) - 1)])
+    q = curve.x[lower]
     f = _amplitudes(curve, q)
     bound = mean_square_amplitude(curve.fractions, f) / mean_amplitude(curve.fractions, f) ** 2
-    distinct = _canonical(curve)[:5] / curve.distinct_factor(q)
-    return max(1.0, float(-(distinct / bound).mean()))
+    factor = curve.distinct_factor(q)
+    share = _canonical(curve)[lower] / np.where(factor == 0.0, 1.0, factor) / bound
+    noise = float(np.diff(share, 2).std()) / math.sqrt(6.0 * 5.0) if len(share) > 4 else 0.0
+    lowest = float(uniform_filter1d(share, size=5)[2:-2].min(initial=float(share[:5].mean())))
+    return max(1.0, -lowest - 3.0 * noise)  # the lowest of hundreds of points is low by that much
 
 
 def _near_of_q_curve(curve: Curve) -> float | None:

@@ -42,8 +42,11 @@ MAX_COLUMNS = 64
 ABSCISSAE = ("auto", "points", "left-edges", "centres")
 """What x can be: points; left edges or centres of bins that y is the mean over; "auto" goes by the file's name."""
 
-LEFT_EDGES = (".mint01", ".mdcs01", ".dcs01", ".int01")
+LEFT_EDGES = re.compile(r"\.(?:mint|mdcs|dcs|int)\d\d", re.IGNORECASE)
 """Endings of files whose x are left edges of bins: those of GudrunN and GudrunX."""
+
+LEAST_Q_MAX = 2.0
+"""1/Å."""
 
 _COMMENT = ("#", "!", ";", "%", "'", '"', "//")
 _SEPARATOR = re.compile(r"\s*[,;|]\s*|\s+")
@@ -51,13 +54,23 @@ _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?")
 _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)|\*+|-?1\.#\w+", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?(?:[\s;|]+[+-]?\d+,\d+(?:[eE][+-]?\d+)?)+")
 _KEY = re.compile(r"([A-Za-z_][\w .\-]{0,40}?)\s*[:=]\s*(\S.*)")
-_INVERSE_NANOMETRE = re.compile(r"\bnm[\s$^{(]*[-−–]\s*1|\b1\s*/\s*nm\b|\bper nm\b|nm⁻¹", re.IGNORECASE)
+_INVERSE_NANOMETRE = re.compile(
+    r"(?<![a-z])nm[\s$^{(]*[-−–]\s*1|\b1\s*/\s*nm\b|\b(?:per|inverse|reciprocal) (?:nm|nanomet)|nm⁻¹", re.IGNORECASE
+)
+_ANGLE = re.compile(r"(?<![a-z0-9])(?:2[\s_*-]*th(?:eta)?|two[\s_-]*theta|tth)(?![a-z])|2\s*[θΘ]", re.IGNORECASE)
 _INVERSE_ANGSTROM = re.compile(r"(?:Å|angstrom|AA|\bA)[\s$^{(]*[-−–]\s*1|1\s*/\s*(?:Å|A\b)|Å⁻¹", re.IGNORECASE)
 _ELSEWHERE = re.compile(r"[\w ]*(?:file|path|wavelength)", re.IGNORECASE)
 _NANOMETRE = re.compile(r"\br\s*[\[(/]\s*nm\b", re.IGNORECASE)
 _START_OF_DATA = re.compile(r"\s*#+\s*start\s+data\s*", re.IGNORECASE)
-_LIMIT = r"(?<![A-Za-z0-9_])q_?{}\s*[=:]\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?)"
+_FLOAT = r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?)"
+_UNIT = r"\s*(nm\b|1\s*/\s*nm\b)?"
+_LIMIT = r"(?<![A-Za-z0-9_])q_?{}['\"]?\s*(?:[\[(][^\])]*[\])])?\s*[=:\s]\s*" + _FLOAT + _UNIT
 _Q_LIMITS = tuple(re.compile(_LIMIT.format(end), re.IGNORECASE) for end in ("min", "max"))
+_BOTH_LIMITS = re.compile(
+    rf"(?<![A-Za-z0-9_])q_?min\s*(?:[,/&-]|and)\s*q_?max\s*[=:]\s*{_FLOAT}\s*(?:[,/&-]|\s|to|and)+\s*{_FLOAT}{_UNIT}",
+    re.IGNORECASE,
+)
+_GUDRUN = re.compile(r"\b\S*\.(?:mint|mdcs|dcs|int)\d\d\b", re.IGNORECASE)
 _FUNCTION_LABEL = re.compile(r"(?:[SFiITJDG]|g)\w*\([QqRr]\).*")
 
 
@@ -125,7 +138,7 @@ def read_curve(
     _refuse_nanometre_header(table, in_q, str(file))
     _refuse_contradicting_header(table, quantity, radiation if pair is None else None, str(file))
     x, y, sigma = _columns(table, columns, file)
-    x = _at_points(x, abscissa, file)
+    x = _at_points(x, abscissa, table, file)
     limits = (None, None) if in_q else (q_range or _header_q_range(table, str(file)))
     curve = Curve(
         x=x,
@@ -334,14 +347,22 @@ def _columns(table: Table, columns: Sequence[int] | None, file: Path) -> tuple[A
     return picked[0], picked[1], sigma
 
 
-def _at_points(x: Array, abscissa: str, file: Path) -> Array:
+def _at_points(x: Array, abscissa: str, table: Table, file: Path) -> Array:
     """Where y is known: x itself, or the centres of the bins whose left edges x are.
 
     A bin ends where the next one begins; the last one is as wide as the one before.
     """
     if abscissa not in ABSCISSAE:
         raise InputError(f"unknown abscissa {abscissa!r}", where=str(file), fix=f"use one of {', '.join(ABSCISSAE)}")
-    edges = abscissa == "left-edges" or (abscissa == "auto" and file.suffix.lower() in LEFT_EDGES)
+    edges = abscissa == "left-edges" or (abscissa == "auto" and LEFT_EDGES.fullmatch(file.suffix) is not None)
+    if abscissa == "auto" and not edges:
+        source = next((match[0] for comment in table.comments if (match := _GUDRUN.search(comment))), None)
+        if source is not None:
+            raise InputError(
+                f"the header names {source[-40:]!r}: in files of Gudrun Q is the left edge of each bin; is it here?",
+                where=str(file),
+                fix='say abscissa = "left-edges", or "points" where Q has been shifted to the centres',
+            )
     if not edges or len(x) < 2:
         return x
     widths = np.diff(x)
@@ -380,6 +401,13 @@ def _refuse_disorder(x: Array, table: Table, where: str) -> None:
 
 def _refuse_nanometre_header(table: Table, in_q: bool, where: str) -> None:
     pattern = _INVERSE_NANOMETRE if in_q else _NANOMETRE
+    angles = [label for label in table.labels[:1] if in_q and _ANGLE.search(label)]
+    if angles:
+        raise InputError(
+            f"the first column is called {angles[0][:30]!r}, an angle and not Q",
+            where=where,
+            fix="give Q = 4π sin(θ)/λ in 1/Å",
+        )
     for comment in table.comments:
         if _ELSEWHERE.match(comment) or (in_q and _INVERSE_ANGSTROM.search(comment)):
             continue
@@ -416,6 +444,10 @@ def _is_fq(table: Table, where: str) -> bool:
     return where.lower().endswith(".fq") or bool(table.labels and table.labels[-1].startswith("F"))
 
 
+def _in_inverse_angstrom(number: str, nanometres: str | None) -> float:
+    return float(number.translate(str.maketrans("dD", "ee"))) * (0.1 if nanometres else 1.0)
+
+
 def _header_q_range(table: Table, where: str) -> tuple[float | None, float | None]:
     """Qmin and Qmax (1/Å) of the transform that made a curve in r, as the header states them, else None.
 
@@ -429,13 +461,24 @@ def _header_q_range(table: Table, where: str) -> tuple[float | None, float | Non
     single: tuple[list[float], list[float]] = ([], [])
     ranges: list[tuple[float, float]] = []
     for comment in table.comments:
-        matches = [pattern.search(comment) for pattern in _Q_LIMITS]
-        numbers = [float(match[1].translate(str.maketrans("dD", "ee"))) if match else None for match in matches]
+        both = _BOTH_LIMITS.search(comment)
+        if both:
+            texts = [(both[1], both[3]), (both[2], both[3])]
+        else:
+            texts = [(m[1], m[2]) if (m := pattern.search(comment)) else ("", None) for pattern in _Q_LIMITS]
+        numbers = [_in_inverse_angstrom(*text) if text[0] else None for text in texts]
         if numbers[0] is not None and numbers[1] is not None:
             ranges.append((numbers[0], numbers[1]))
         else:
             for values, number in zip(single, numbers, strict=True):
                 values += [] if number is None else [number]
+    highest = [high for _, high in ranges] + single[1]
+    if highest and min(highest) < LEAST_Q_MAX:
+        raise InputError(
+            f"the header says Qmax = {min(highest):g} 1/Å, from which no transform is made",
+            where=where,
+            fix="give q_range",
+        )
     ranges = list(dict.fromkeys(ranges))
     if not ranges and single[0] and single[1]:
         ranges = list(dict.fromkeys((low, high) for low in single[0] for high in single[1]))

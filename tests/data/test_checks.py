@@ -264,6 +264,45 @@ def test_a_short_measurement_is_not_judged_by_its_end(liquid: MakeCurve, q_max: 
     assert check_curve(liquid("S(Q)", "faber-ziman").cropped(0.0, q_max)) == []
 
 
+@pytest.mark.parametrize("scale", [0.3, 2.5, 3.0, 4.0, 5.0])
+@pytest.mark.parametrize("quantity", ["F(Q)", "Q[S(Q)-1]"])
+def test_a_wrong_scale_is_not_a_factor_of_q(liquid: MakeCurve, quantity: str, scale: float) -> None:
+    """Doubted, or refused with a scale as the reason, never as the other quantity."""
+    curve = liquid(quantity, "faber-ziman")
+    try:
+        words = " ".join(check_curve(replace(curve, y=scale * curve.y)))
+    except InputError as refusal:
+        words = str(refusal)
+    assert "low-r slope" in words
+    assert "the columns are" not in words
+
+
+def test_every_remedy_that_fits_is_named(liquid: MakeCurve) -> None:
+    """Of silica, i(Q) per formula unit is nearly S(Q) - 1 as well: 3 for 1/<b>^2 = 3.5."""
+    curve = liquid("F(Q)", "keen", composition={"Si": 1, "O": 2}, isotopes={})
+    b2 = 0.01 * ((4.1491 + 2 * 5.803) / 3) ** 2
+    per_unit = replace(curve, y=3.0 * b2 / K * curve.y)
+    with pytest.raises(InputError, match=r"divide the y column by 3 if it is per formula unit or .*faber-ziman"):
+        check_curve(per_unit)
+    with pytest.raises(InputError, match="divide the y column by 4π"):
+        check_curve(replace(curve, y=4 * math.pi * b2 / K * curve.y))
+
+
+@pytest.mark.parametrize("first", [0.05, 1.2, 2.0])
+def test_square_femtometres_are_seen_wherever_the_curve_begins(liquid: MakeCurve, first: float) -> None:
+    curve = liquid("F(Q)", "keen").cropped(first, 30.0)
+    assert check_curve(curve) == []
+    with pytest.raises(InputError, match="the curve is in fm"):
+        check_curve(replace(curve, y=100.0 * curve.y))
+
+
+def test_no_instrument_reaches_beyond(liquid: MakeCurve) -> None:
+    """Copper's radiation: an angle to 175 degrees, or a curve in 1/nm without its first peaks."""
+    curve = liquid("F(Q)", "keen").cropped(9.0, 30.0)
+    with pytest.raises(InputError, match=r"(no instrument measures|distance of 0\.\d\d Å): Q seems to be in 1/nm"):
+        check_curve(replace(curve, x=10.0 * curve.x))
+
+
 def test_noise_is_not_taken_for_a_scale(liquid: MakeCurve) -> None:
     """A gas a thousand times thinner than its noise allows to see: no verdict, whatever the noise looks like."""
     curve = liquid("F(Q)", "faber-ziman")

@@ -397,3 +397,50 @@ def test_an_unreadable_file(write: Write, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(InputError, match=r"cannot be read .*Permission denied"):
         read(path)
+
+
+@pytest.mark.parametrize("label", ["q_nm^-1", "Q (inverse nm)", "q [nm-1]"])
+def test_nanometres_in_labels(write: Write, label: str) -> None:
+    with pytest.raises(InputError, match="Q is in 1/nm"):
+        read(write(f"# {label} I\n" + ROWS))
+
+
+@pytest.mark.parametrize("label", ["2th_deg", "2theta(deg)", "2-theta", "2θ", "tth"])
+def test_angles_in_labels(write: Write, label: str) -> None:
+    with pytest.raises(InputError, match=r"an angle and not Q; give Q = 4π sin\(θ\)/λ"):
+        read(write(f"# {label} I\n" + ROWS))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "# Qmin, Qmax = 0.3, 20",
+        "# Qmin/Qmax = 0.3/20.0",
+        "# Qmin and Qmax: 0.3 and 20",
+        "# Qmin (1/A) = 0.3\n# Qmax (1/A) = 20",
+        "# QMIN 0.3\n# QMAX 20",
+        '# "qmin": 0.3, "qmax": 20',
+        "# Qmin = 3 nm, Qmax = 200 nm",
+    ],
+)
+def test_other_ways_to_write_a_q_range(write: Write, header: str) -> None:
+    curve = read(write(header + "\n" + ROWS), quantity="G(r)")
+    assert (curve.q_min, curve.q_max) == pytest.approx((0.3, 20.0))
+
+
+def test_a_q_range_that_is_none(write: Write) -> None:
+    with pytest.raises(InputError, match=r"Qmax = 0.3 1/Å, from which no transform is made; give q_range"):
+        read(write("# Qmax = 0.3\n" + ROWS), quantity="G(r)")
+
+
+@pytest.mark.parametrize("name", ["a.mint01", "a.mint02", "a.MDCS01", "a.int12"])
+def test_files_of_gudrun_of_any_number(write: Write, name: str) -> None:
+    points, edges = read(write(ROWS, "a.dat")), read(write(ROWS, name))
+    assert np.all(edges.x > points.x)
+
+
+def test_a_renamed_file_of_gudrun_asks_what_q_is(write: Write) -> None:
+    path = write("# NIMROD00001122.mint01\n" + ROWS, "a.dat")
+    with pytest.raises(InputError, match=r"names 'NIMROD00001122.mint01'.*abscissa = \"left-edges\", or \"points\""):
+        read(path)
+    assert read(path, abscissa="left-edges").x[0] > read(path, abscissa="points").x[0]
