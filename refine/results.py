@@ -211,8 +211,13 @@ def _parameters(outcome: Outcome) -> dict[str, Any] | None:
 
 
 def _fitted(outcome: Outcome) -> dict[str, Nuisance]:
-    """Scales and backgrounds that the rule fitted together with the potential; empty for rules that do not."""
+    """Scales and backgrounds that the rule fitted together with the potential about the last sample.
+
+    Empty for rules that fit none, and where an earlier sample is the answer.
+    """
     last = outcome.iterations[-1]
+    if outcome.final != len(outcome.samples) - 1:
+        return {}
     return {
         name: Nuisance(scale, last["backgrounds"][name], last["scales_stderr"][name], last["backgrounds_stderr"][name])
         for name, scale in last.get("scales", {}).items()

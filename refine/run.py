@@ -356,13 +356,14 @@ class Run:
         """The sample that is the answer, and why the run ended.
 
         That is the newest one, unless another one's chi^2 is lower beyond sampling error, or its own is above that of
-        the base model: then the one with the lowest.
+        the base model: then the one with the lowest. A run whose last sample rose has not converged.
         """
         found = [(row["chi2_fitted"], row["chi2_fitted_stderr"]) for row in iterations]
         final, newest = len(found) - 1, found[-1]
         lowest = int(np.argmin([chi2 for chi2, _ in found]))
         status, message = self.record["status"], self.record["message"]
-        if not update.accepted or newest[0] - found[lowest][0] > RISE * np.hypot(newest[1], found[lowest][1]):
+        rose = not update.accepted or newest[0] - found[lowest][0] > RISE * np.hypot(newest[1], found[lowest][1])
+        if rose:
             final = lowest
         if found[final][0] > found[0][0]:
             final = lowest
@@ -371,6 +372,9 @@ class Run:
             message = f"no correction describes the data better than the base model, which is the answer; {message}"
         elif final != len(found) - 1:
             message += f"; the last sample is worse than iteration {final}, which is the answer"
+            if rose and status == "converged":
+                status = "iterations-exhausted"
+                message += ": not converged after all; raise refinement.iterations"
         trusted = update.confirmed and final == len(found) - 1
         changes: dict[str, Any] = {"iterations": iterations, "final": final, "status": status, "message": message}
         changes["unconfirmed"] = not trusted and self.record["covariance"] is not None

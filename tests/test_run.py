@@ -159,8 +159,8 @@ def test_outputs_and_resuming_at_any_moment_bit_for_bit(folder, monkeypatch):
     [
         ([(90.0, 5.0), (60.0, 5.0), (40.0, 5.0)], True, 2, "converged"),
         ([(90.0, 5.0), (41.0, 5.0), (44.0, 5.0)], True, 2, "converged"),  # no worse than its error
-        ([(90.0, 5.0), (40.0, 5.0), (70.0, 5.0)], True, 1, "converged"),
-        ([(90.0, 5.0), (40.0, 5.0), (60.0, 50.0)], False, 1, "converged"),  # taken back
+        ([(90.0, 5.0), (40.0, 5.0), (70.0, 5.0)], True, 1, "iterations-exhausted"),
+        ([(90.0, 5.0), (40.0, 5.0), (60.0, 50.0)], False, 1, "iterations-exhausted"),  # taken back
         ([(90.0, 5.0), (120.0, 5.0), (110.0, 5.0)], True, 0, "not-improved"),
         ([(90.0, 50.0), (80.0, 50.0), (91.0, 50.0)], True, 1, "converged"),
         ([(90.0, 50.0), (91.0, 50.0)], True, 0, "not-improved"),  # within errors, and still no better

@@ -21,6 +21,7 @@ intensive curves stays good. When not to use it: when the base model is so wrong
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -33,7 +34,7 @@ from refine.potentials.pair import PairCorrection
 from refine.refinement.convergence import misfit, plain_chi2
 from refine.refinement.extrapolation import Extrapolation, step_size
 from refine.refinement.identifiability import determination
-from refine.refinement.linearisation import DECADES, NOISE_FACTORS, NOISE_STEP, TEMPERING, Linearisation, by_state
+from refine.refinement.linearisation import DECADES, NOISE_FACTORS, NOISE_STEP, Linearisation, by_state
 from refine.refinement.posterior import SmoothnessPrior, posterior
 from refine.refinement.problem import Problem, Sample, Update
 
@@ -45,7 +46,8 @@ taken back."""
 
 UNCONFIRMED = 0.5
 """A sample confirms the linear prediction when the decrease of chi^2 is off by no more than this share of it, by no
-more than two sampling errors, or by no more than a linear model is trusted to anyway: `TEMPERING` of chi^2 itself."""
+more than two sampling errors, or by no more than the measurement's noise scatters chi^2: sqrt(2 n) of n points, times
+the square of the factor by which their errors were found too small."""
 
 SHRINK_FACTOR = 0.4
 
@@ -230,7 +232,9 @@ class GaussNewton:
         predicted, actual, error = float(memory["previous"]["decrease"]), change.decrease, change.error
         gain = actual / predicted if predicted > 0.0 else float(np.sign(actual))
         quiet = abs(actual) <= error
-        tolerance = max(2.0 * error, UNCONFIRMED * abs(predicted), TEMPERING * found.chi2)
+        factors = memory["noise_factors"] or [1.0] * len(problem.targets)
+        scatter = math.sqrt(sum(2.0 * len(t.y) * f**4 for t, f in zip(problem.targets, factors, strict=True)))
+        tolerance = max(2.0 * error, UNCONFIRMED * abs(predicted), scatter)
         confirmed = abs(actual - predicted) <= tolerance
         if change.rose:
             words = f"step taken back (chi^2 rose by {-actual:.0f} ± {error:.0f}); "
