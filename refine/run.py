@@ -349,7 +349,8 @@ class Run:
         if len(self.samples) == 1:
             refuse_r_min(before, nearest)
             return np.where(np.isfinite(nearest), nearest, before.basis.r_min), wall
-        lowest = np.where(wall > 0.0, np.minimum(wall, before.wall), before.wall)
+        both = (wall > 0.0) & (before.wall > 0.0)  # zero: of a pair that was not seen
+        lowest = np.where(both, np.minimum(wall, before.wall), np.maximum(wall, before.wall))
         return np.minimum(nearest, before.core), lowest
 
     def _conclude(self, iterations: list[dict[str, Any]], update: Update) -> None:
