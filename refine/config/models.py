@@ -220,7 +220,7 @@ class Data(Table):
         "auto",
         description="What the first column of the file is: `points`, or `left-edges` or `centres` of the bins that y "
         "is averaged over; left edges are shifted to the centres. `auto`: left edges in Gudrun's .mint01 .mdcs01 "
-        ".dcs01 .int01, points elsewhere.",
+        ".dcs01 .int01 (02, ...), points elsewhere; a file whose header names such a file has to say it.",
     )
     window: Window = Field("none", description="Window of the transform to r, applied to model and measurement alike.")
     sigma: Sigma = Field(
