@@ -1,5 +1,8 @@
 """MBAR against pymbar, against an exact answer, and in the case without overlap."""
 
+from collections.abc import Iterator
+
+import jax
 import numpy as np
 import pymbar
 import pytest
@@ -15,6 +18,14 @@ def harmonic(stiffness, frames, seed):
     return x, 0.5 * np.array(stiffness)[:, None] * x**2
 
 
+@pytest.fixture
+def single_precision_afterwards() -> Iterator[None]:
+    """pymbar turns jax to float64 when it solves, for the whole process."""
+    yield
+    jax.config.update("jax_enable_x64", False)
+
+
+@pytest.mark.usefixtures("single_precision_afterwards")
 def test_weights_equal_those_of_pymbar():
     x, u = harmonic([1.0, 2.0, 4.0], 200, 0)
     target = 0.5 * 3.0 * x**2
