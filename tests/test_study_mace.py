@@ -92,6 +92,7 @@ def numbers(out: Path) -> dict[str, Any]:
     return {key: value for key, value in result.items() if key not in ("seconds", "provenance")}
 
 
+@pytest.mark.slow
 def test_a_run_resumed_bit_for_bit_that_never_asks_the_model_while_solving(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

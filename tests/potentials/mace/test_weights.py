@@ -75,6 +75,7 @@ def test_derivative_by_every_array() -> None:
         assert gradient @ direction == pytest.approx((up - down) / 2e-5, rel=1e-5, abs=1e-6), name
 
 
+@pytest.mark.slow
 def test_dynamics_and_the_written_model_have_the_same_energies(tmp_path: Path) -> None:
     """Changed weights in the fast kernels, in float32 with tables, and read back from the file; no new programs."""
     import jax.numpy as jnp
