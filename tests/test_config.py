@@ -302,6 +302,7 @@ def test_overrides_from_the_command_line(tmp_path: Path) -> None:
         ("data=[", "the value is not TOML"),
         ("sampling.frames=", "the value is not TOML"),
         ("sampling.frames=1\nseed=2", "the value is not TOML"),
+        ("sampling.frames=.5/x y", "the value is not TOML"),
     ],
 )
 def test_override_refused(assignment: str, says: str) -> None:
@@ -735,6 +736,11 @@ def test_any_override(path: str, middle: str, value: str) -> None:
 
 
 # --- What is written --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["curve.csv", "./a/curve.csv", "../curve.csv", "/data/curve.csv", "~/curve.csv"])
+def test_paths_need_no_quotes(path: str) -> None:
+    assert Path(parse(MINIMAL, f"data.0.file={path}").data[0].file) == Path(path)
 
 
 @pytest.mark.parametrize("text", [EXAMPLE, MINIMAL])

@@ -116,7 +116,7 @@ def _override_value(text: str, where: str) -> Any:
     try:
         return _single_value(text)
     except (ValueError, RecursionError):
-        if re.fullmatch(r"[A-Za-z<][^\s\"'=,{}]*", text):
+        if re.fullmatch(r"(?:[A-Za-z<~]|\.{0,2}/)[^\s\"'=,{}]*", text):
             return text
         raise InputError("the value is not TOML", where=where, fix='quote text, as in title="My title"') from None
 

@@ -68,7 +68,14 @@ class PairForceField:
         try:
             return pair_table(energy, derivative, float(self.radii[0]), self.cutoff, dtype=self.precision)
         except ValueError as error:
-            raise InputError(f"a pair function cannot be tabulated: {error}", where="[model]") from None
+            words = str(error).removesuffix(" (or the table needs more nodes)")
+            for number, pair in enumerate(getattr(base, "pairs", ())):
+                words = words.replace(f"pair {number}:", f"{'-'.join(pair)}:")
+            raise InputError(
+                f"the pair potential cannot be tabulated: {words}",
+                where="[model]",
+                fix="mend the energy or its derivative, or start it further out",
+            ) from None
 
     def forces(self, params: PairTable, positions: jax.Array, neighbors: NeighborList, cell: jax.Array) -> jax.Array:
         """(N, 3), eV/Å."""

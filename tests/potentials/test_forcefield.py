@@ -178,3 +178,21 @@ def test_atoms_that_fall_into_a_bare_buckingham_are_reported() -> None:
     sampler = sampler_of(system, field, Langevin(0.1))
     with pytest.raises(SimulationError):
         sampler.run(sampler.start(positions, 3000.0, seed=1), field.params(None), 3000.0, 10)
+
+
+def test_a_potential_that_cannot_be_tabulated_is_named_by_its_pair() -> None:
+    class Wrong:
+        """Its derivative is not that of its energy, for the second pair."""
+
+        pairs = (("Ar", "Ar"), ("Ar", "Kr"), ("Kr", "Kr"))
+        inner, cutoff = 2.0, CUT
+
+        def energy(self, r: np.ndarray) -> np.ndarray:
+            return np.tile((CUT - np.asarray(r)) ** 2, (3, 1))
+
+        def derivative(self, r: np.ndarray) -> np.ndarray:
+            return -2.0 * np.array([[1.0], [0.2], [1.0]]) * (CUT - np.asarray(r))
+
+    with pytest.raises(InputError, match=r"cannot be tabulated: Ar-Kr: at r = .* must belong together; mend") as caught:
+        PairForceField(Wrong(), CUT, (10, 10), orthorhombic=True).params(None)
+    assert "nodes" not in str(caught.value)

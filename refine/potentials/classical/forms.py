@@ -469,7 +469,8 @@ def _mixed(
     for name, value in given.items():
         if name not in known:
             raise InputError(f"'{name}' is no species or pair of the system", where=where)
-        if not (np.isfinite(value) and value > 0.0):
+        none = key == "epsilon" and value == 0.0  # an element without this interaction, such as the hydrogen of water
+        if not (np.isfinite(value) and (value > 0.0 or none)):
             raise InputError(f"{name} = {value} is not a positive number", where=where)
     values = []
     for a, b in pairs:

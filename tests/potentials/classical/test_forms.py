@@ -34,6 +34,15 @@ def test_lorentz_berthelot_and_explicit_pairs():
     np.testing.assert_allclose(lj.sigma, [3.4, 3.45, 3.6])
 
 
+def test_an_element_without_the_interaction_has_an_epsilon_of_zero() -> None:
+    """Hydrogen of water: no energy with itself, none with argon, and the other pairs as they were."""
+    pairs = (("Ar", "Ar"), ("Ar", "H"), ("H", "H"))
+    lj = LennardJones.from_parameters(("Ar", "H"), pairs, {"epsilon": {"Ar": 0.01, "H": 0}, "sigma": 3.4}, 8.5)
+    energy = lj.energy(np.linspace(2.5, 8.0, 20))
+    assert np.all(energy[1:] == 0.0)
+    assert np.any(energy[0] < -0.005)
+
+
 @pytest.mark.parametrize(
     "parameters",
     [{}, {"epsilon": 1.0}, {"epsilon": 1.0, "sigma": -1.0}, {"epsilon": {"Ar": 1.0}, "sigma": 3.0}, {"eps": 1.0}],
