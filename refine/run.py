@@ -308,7 +308,7 @@ class Run:
                 "status": "converged" if update.converged else "iterations-exhausted",
                 "message": f"stopped after {updates} updates: {update.reason}"
                 if update.converged
-                else f"stopped at the limit of {updates} updates; raise refinement.iterations to go on",
+                else f"stopped at the limit of {updates} updates; run again with higher refinement.iterations",
                 "covariance": None if update.covariance is None else update.covariance.tolist(),
                 "determination": update.determination,
             }
@@ -375,7 +375,7 @@ class Run:
             message += f"; the last sample is worse than iteration {final}, which is the answer"
             if rose and status == "converged":
                 status = "iterations-exhausted"
-                message += ": not converged after all; raise refinement.iterations"
+                message += ": not converged after all"
         trusted = update.confirmed and final == len(found) - 1
         changes: dict[str, Any] = {"iterations": iterations, "final": final, "status": status, "message": message}
         changes["unconfirmed"] = not trusted and self.record["covariance"] is not None
