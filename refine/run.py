@@ -22,7 +22,7 @@ from refine.errors import CheckpointError
 from refine.files import make_folder, write_text
 from refine.potentials.pair import PairCorrection
 from refine.progress import Progress
-from refine.refinement.convergence import RISE, misfit
+from refine.refinement.convergence import Misfit, misfit
 from refine.refinement.problem import MovingRule, Sample, TrajectoryRule, Update
 from refine.refinement.walls import closest, innermost, refuse_r_min, walls
 from refine.results import Outcome, Result, write_outcome
@@ -359,14 +359,14 @@ class Run:
         That is the newest one, unless another one's chi^2 is lower beyond sampling error, or its own is above that of
         the base model: then the one with the lowest. A run whose last sample rose has not converged.
         """
-        found = [(row["chi2_fitted"], row["chi2_fitted_stderr"]) for row in iterations]
-        final, newest = len(found) - 1, found[-1]
-        lowest = int(np.argmin([chi2 for chi2, _ in found]))
+        found = [Misfit(row["chi2_fitted"], row["chi2_fitted_stderr"] ** 2, row["frames"]) for row in iterations]
+        final = len(found) - 1
+        lowest = int(np.argmin([one.chi2 for one in found]))
         status, message = self.record["status"], self.record["message"]
-        rose = not update.accepted or newest[0] - found[lowest][0] > RISE * np.hypot(newest[1], found[lowest][1])
+        rose = not update.accepted or found[-1].since(found[lowest].stored).rose
         if rose:
             final = lowest
-        if found[final][0] > found[0][0]:
+        if found[final].chi2 > found[0].chi2:
             final = lowest
         if final == 0:
             status = "not-improved"

@@ -38,25 +38,35 @@ Array = NDArray[np.float64]
 RISE = 3.0
 """A rise of chi^2 by more than so many sampling errors is one: of equal samples one in seven hundred seems to rise."""
 
+LUCKY = 1.5
+"""Times the error of two samples as good as the better one, which that one may owe to luck. The error of the worse one
+grows with its misfit: of a liquid about to cavitate it would excuse any rise."""
+
 
 @dataclass(frozen=True)
 class Change:
-    """By how much chi^2 fell since the sample before, and the sampling error of that; None where there was none."""
+    """By how much chi^2 fell since the sample before, and the sampling error of that; None where there was none.
+
+    Attributes:
+        decrease, error: of chi^2.
+        alike: the error if the newer sample had the misfit of the one before.
+    """
 
     decrease: float | None = None
     error: float | None = None
+    alike: float = float("inf")
 
     @property
     def settled(self) -> bool:
         """chi^2 fell by no more than its error, and did not rise by more than sampling explains."""
-        return (
-            self.decrease is not None and self.error is not None and -RISE * self.error <= self.decrease <= self.error
-        )
+        return self.decrease is not None and self.error is not None and self.decrease <= self.error and not self.rose
 
     @property
     def rose(self) -> bool:
         """chi^2 rose by more than sampling explains."""
-        return self.decrease is not None and self.error is not None and self.decrease < -RISE * self.error
+        if self.decrease is None or self.error is None:
+            return False
+        return self.decrease < -RISE * min(self.error, LUCKY * self.alike)
 
     def __str__(self) -> str:
         decrease, error = self.decrease or 0.0, self.error or 0.0
@@ -65,21 +75,25 @@ class Change:
 
 @dataclass(frozen=True)
 class Misfit:
-    """chi^2 of curves of one sample, its sampling noise taken off, and the variance that this noise gives it."""
+    """chi^2 of curves of one sample, its sampling noise taken off, the variance that this noise gives it, and how many
+    frames there are."""
 
     chi2: float
     variance: float
+    frames: int
 
     def since(self, previous: dict[str, float] | None) -> Change:
         """What became of chi^2 since `previous` (as `stored`)."""
         if previous is None:
             return Change()
-        return Change(previous["chi2"] - self.chi2, float(np.sqrt(self.variance + previous["variance"])))
+        alike = previous["variance"] * (1.0 + previous["frames"] / self.frames)
+        error = self.variance + previous["variance"]
+        return Change(previous["chi2"] - self.chi2, float(np.sqrt(error)), float(np.sqrt(alike)))
 
     @property
     def stored(self) -> dict[str, float]:
         """For a rule's memory."""
-        return {"chi2": self.chi2, "variance": self.variance}
+        return {"chi2": self.chi2, "variance": self.variance, "frames": self.frames}
 
     @property
     def error(self) -> float:
@@ -91,7 +105,8 @@ def misfit(sample: Sample, targets: Sequence[Target]) -> Misfit:
     """chi^2 of a sample for curves of any states, the weights of their data sets included (see the module)."""
     states = sorted({target.state for target in targets})
     parts = [_of_state(sample.frames[s], [target for target in targets if target.state == s]) for s in states]
-    return Misfit(sum(part.chi2 for part in parts), sum(part.variance for part in parts))
+    frames = sum(part.frames for part in parts)
+    return Misfit(sum(part.chi2 for part in parts), sum(part.variance for part in parts), frames)
 
 
 def _of_state(frames: Frames, targets: Sequence[Target]) -> Misfit:
@@ -110,7 +125,7 @@ def _of_state(frames: Frames, targets: Sequence[Target]) -> Misfit:
     scatter = float(np.sum(noise**2))
     # the misfit holds the noise too, which adds 4 tr(NWNW) to the first term on average
     variance = max(4.0 * float(error @ noise @ error) - 2.0 * scatter, 2.0 * scatter)
-    return Misfit(float(error @ error) - float(np.trace(noise)), variance)
+    return Misfit(float(error @ error) - float(np.trace(noise)), variance, len(frames))
 
 
 def plain_chi2(target: Target, y: Array) -> float:

@@ -5,7 +5,7 @@ import pytest
 
 from refine.errors import InputError
 from refine.potentials.pair import PairCorrection
-from refine.refinement.convergence import misfit, refuse_temperature_dependence, rms_in_kt
+from refine.refinement.convergence import Misfit, misfit, refuse_temperature_dependence, rms_in_kt
 from refine.refinement.problem import Problem
 
 from .conftest import PoissonLiquid, problem_of
@@ -41,7 +41,7 @@ def test_a_rise_of_chi2_is_not_convergence(liquid: PoissonLiquid):
     found = misfit(sample, problem.targets)
     error = np.sqrt(2 * found.variance)
     for fall, settled, rose in ((1.1, False, False), (0.9, True, False), (-2.9, True, False), (-3.1, False, True)):
-        since = found.since({"chi2": found.chi2 + fall * error, "variance": found.variance})
+        since = found.since({"chi2": found.chi2 + fall * error, "variance": found.variance, "frames": 100})
         assert (since.settled, since.rose) == (settled, rose)
         assert str(since).startswith("chi^2 fell" if fall > 0 else "chi^2 rose")
     assert not found.since(None).settled
@@ -63,6 +63,14 @@ def test_a_longer_sample_of_the_same_potential_never_looks_worse(liquid: Poisson
         short, long = (liquid.sample(liquid.basis(), n, 1000 * n + k) for n in (60, 120))
         since = misfit(long, problem.targets).since(misfit(short, problem.targets).stored)
         assert not since.rose
+
+
+def test_a_sample_is_not_excused_by_an_error_that_its_own_misfit_makes():
+    """Argon on its way to a hole: 5500 ± 1333, then 37326 ± 27493 of as many frames, or of fewer."""
+    before = Misfit(5500.0, 1333.0**2, 200).stored
+    for frames, rose in ((200, True), (50, True), (4, False)):
+        assert Misfit(37326.0, 27493.0**2, frames).since(before).rose is rose
+    assert not Misfit(6562.0, 3981.0**2, 200).since(Misfit(-281.0, 2682.0**2, 200).stored).rose
 
 
 def test_curves_of_one_sample_share_its_noise(liquid: PoissonLiquid):
