@@ -37,13 +37,12 @@ def main(out: Path, picture: Path) -> None:
         axis.set_ylabel(y_label)
         axis.legend(frameon=False)
     correction = result["correction"][0]
-    r, phi, error = (
-        1000 * np.array(correction[key]) if key != "r" else np.array(correction[key]) for key in ("r", "phi", "stderr")
-    )
+    r, phi = np.array(correction["r"]), 1000 * np.array(correction["phi"])
     seen = r > correction["core"]
-    axes[2].fill_between(
-        r[seen], (phi - 2 * error)[seen], (phi + 2 * error)[seen], color="orangered", alpha=0.2, label="95 %"
-    )
+    if correction["stderr"] is not None:  # none is stated where the last sample did not confirm the fit
+        error = 1000 * np.array(correction["stderr"])
+        low, high = (phi - 2 * error)[seen], (phi + 2 * error)[seen]
+        axes[2].fill_between(r[seen], low, high, color="orangered", alpha=0.2, label="95 %")
     axes[2].plot(r[seen], phi[seen], color="orangered", label="correction")
     axes[2].axhline(0.0, color="gray", linewidth=0.5)
     axes[2].set_xlabel("r (Å)")

@@ -38,9 +38,9 @@ Array = NDArray[np.float64]
 RISE = 3.0
 """A rise of chi^2 by more than so many sampling errors is one: of equal samples one in seven hundred seems to rise."""
 
-LUCKY = 1.5
-"""Times the error of two samples as good as the better one, which that one may owe to luck. The error of the worse one
-grows with its misfit: of a liquid about to cavitate it would excuse any rise."""
+LUCKY = 2.5
+"""Times the error of two samples as good as the better one; errors of chi^2 differ by as much between samples of one
+potential. The error of the worse one grows with its misfit: of a liquid about to cavitate it would excuse any rise."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,12 @@ class Change:
     @property
     def rose(self) -> bool:
         """chi^2 rose by more than sampling explains."""
-        if self.decrease is None or self.error is None:
-            return False
-        return self.decrease < -RISE * min(self.error, LUCKY * self.alike)
+        return self.decrease is not None and self.decrease < -self.allowance
+
+    @property
+    def allowance(self) -> float:
+        """By how much chi^2 may differ from what was expected of it, for sampling alone."""
+        return RISE * min(self.error or 0.0, LUCKY * self.alike)
 
     def __str__(self) -> str:
         decrease, error = self.decrease or 0.0, self.error or 0.0

@@ -46,8 +46,8 @@ taken back."""
 
 UNCONFIRMED = 0.5
 """A sample confirms the linear prediction when the decrease of chi^2 is off by no more than this share of it, by no
-more than two sampling errors, or by no more than the measurement's noise scatters chi^2: sqrt(2 n) of n points, times
-the square of the factor by which their errors were found too small."""
+more than sampling explains (`Change.allowance`), or by no more than the measurement's noise scatters chi^2: sqrt(2 n)
+of n points, times the square of the factor by which their errors were found too small."""
 
 SHRINK_FACTOR = 0.4
 
@@ -234,7 +234,7 @@ class GaussNewton:
         quiet = abs(actual) <= error
         factors = memory["noise_factors"] or [1.0] * len(problem.targets)
         scatter = math.sqrt(sum(2.0 * len(t.y) * f**4 for t, f in zip(problem.targets, factors, strict=True)))
-        tolerance = max(2.0 * error, UNCONFIRMED * abs(predicted), scatter)
+        tolerance = max(change.allowance, UNCONFIRMED * abs(predicted), scatter)
         confirmed = abs(actual - predicted) <= tolerance
         if change.rose:
             words = f"step taken back (chi^2 rose by {-actual:.0f} ± {error:.0f}); "
