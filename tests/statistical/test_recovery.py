@@ -93,7 +93,7 @@ def study(folder) -> Study:
             ],
             "model": {"base": "lennard-jones", "parameters": LJ},
             "correction": {"knots": 32, "r_min": 2.8, "r_cut": 8.5},
-            "sampling": {"timestep": 5.0, "equilibration": 20.0, "frames": 200, "stride": 40, "seed": 1, "final": 3},
+            "sampling": {"timestep": 5.0, "equilibration": 20.0, "frames": 400, "stride": 40, "seed": 1, "final": 3},
             "refinement": {"iterations": 8},
         },
         folder=folder,
