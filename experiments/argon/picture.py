@@ -30,9 +30,10 @@ def main(out: Path, picture: Path) -> None:
     }
     for axis, (name, curve) in zip(axes, curves.items(), strict=False):
         x_label, y_label, role = labels[name]
-        axis.plot(curve["x"], curve["measured"], ".", color="black", markersize=3, label=role)
-        axis.plot(curve["x"], curve["initial"], "--", color="slategray", linewidth=1, label="before")
-        axis.plot(curve["x"], curve["final"], color="orangered", linewidth=1.2, label="after")
+        # model and measurement as they are compared, through the box: S(Q) of a g(r) cut at half of it ripples at low Q
+        axis.plot(curve["x"], curve["measured_box"], ".", color="black", markersize=3, label=role)
+        axis.plot(curve["x"], curve["initial_box"], "--", color="slategray", linewidth=1, label="before")
+        axis.plot(curve["x"], curve["final_box"], color="orangered", linewidth=1.2, label="after")
         axis.set_xlabel(x_label)
         axis.set_ylabel(y_label)
         axis.legend(frameon=False)
