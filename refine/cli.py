@@ -89,8 +89,9 @@ def run(
 ) -> None:
     """Run a study: sample, compare with the measurement, correct the potential, report.
 
-    Exit codes: 0 converged; 4 stopped at the limit of iterations; 3 finished, and nothing improved on the base model; 2
-    an error in the input; 130 interrupted. With 0, 3 and 4 all results are written.
+    Exit codes: 0 converged; 4 stopped at the limit of iterations, or the last sample rose again; 3 finished,
+    and nothing improved on the base model; 2 an error in the input; 130 interrupted. With 0, 3 and 4 all results are
+    written.
     """
     from rich.console import Console
 

@@ -192,8 +192,8 @@ def _notes(outcome: Outcome, factors: dict[str, float]) -> list[str]:
             )
         elif factor > HIGH_NOISE:
             found.append(
-                f"{name}: what is left of the misfit is {factor:.1f} times the estimated errors; the estimate is too "
-                "low, or no pair correction to this base describes the data."
+                f"{name}: the fit finds the estimated errors {factor:.1f} times too small; they are, or no pair "
+                "correction to this base describes the data."
             )
     size = last.get("effective_sample_size")
     if size is not None and size < FRAMES_FOR_COVARIANCES:

@@ -64,10 +64,10 @@ _NANOMETRE = re.compile(r"\br\s*[\[(/]\s*nm\b", re.IGNORECASE)
 _START_OF_DATA = re.compile(r"\s*#+\s*start\s+data\s*", re.IGNORECASE)
 _FLOAT = r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?)"
 _UNIT = r"\s*(nm\b|1\s*/\s*nm\b)?"
-_LIMIT = r"(?<![A-Za-z0-9_])q_?{}['\"]?\s*(?:[\[(][^\])]*[\])])?\s*[=:\s]\s*" + _FLOAT + _UNIT
+_LIMIT = r"(?<![A-Za-z0-9_])q_?{}['\"]?(?:\s*[\[(][^\])]*[\])])?(?:\s*[=:]\s*|\s+)" + _FLOAT + _UNIT
 _Q_LIMITS = tuple(re.compile(_LIMIT.format(end), re.IGNORECASE) for end in ("min", "max"))
 _BOTH_LIMITS = re.compile(
-    rf"(?<![A-Za-z0-9_])q_?min\s*(?:[,/&-]|and)\s*q_?max\s*[=:]\s*{_FLOAT}\s*(?:[,/&-]|\s|to|and)+\s*{_FLOAT}{_UNIT}",
+    rf"(?<![A-Za-z0-9_])q_?min\s*(?:[,/&-]|and)\s*q_?max\s*[=:]\s*{_FLOAT}(?:\s*(?:[,/&-]|to|and)\s*|\s+){_FLOAT}{_UNIT}",
     re.IGNORECASE,
 )
 _GUDRUN = re.compile(r"\b\S*\.(?:mint|mdcs|dcs|int)\d\d\b", re.IGNORECASE)
