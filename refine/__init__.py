@@ -11,12 +11,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from refine.api import Study
     from refine.curves.convert import convert
     from refine.curves.curve import Curve
     from refine.curves.readers.text import read_curve
     from refine.export.calculator import read_calculator
     from refine.potentials.calculator import Calculator
-    from refine.study.study import Study
 
 __version__ = "0.1.0"
 __all__ = ["Calculator", "Curve", "Study", "__version__", "convert", "read_calculator", "read_curve"]
@@ -24,7 +24,7 @@ __all__ = ["Calculator", "Curve", "Study", "__version__", "convert", "read_calcu
 _HOMES = {
     "Calculator": "refine.potentials.calculator",
     "Curve": "refine.curves.curve",
-    "Study": "refine.study.study",
+    "Study": "refine.api",
     "convert": "refine.curves.convert",
     "read_calculator": "refine.export.calculator",
     "read_curve": "refine.curves.readers.text",

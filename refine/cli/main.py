@@ -105,12 +105,13 @@ def run(
     with terminal_progress(console) as progress:
         progress.stage("loading jax", 1)
         from refine.study.study import Study
+        from refine.tasks.run import run_study
 
         engine = Study(config)
         folder = config.default_out() if out is None else out
         progress.message(f"{config.title}: results go to {folder}")
         try:
-            result = engine.run(folder, resume=resume, overwrite=overwrite, progress=progress)
+            result = run_study(engine, folder, resume=resume, overwrite=overwrite, progress=progress)
         except KeyboardInterrupt:
             progress.message(f"interrupted; go on with: {resume_command(study, folder, changes or [])}")
             raise typer.Exit(INTERRUPTED) from None

@@ -1,4 +1,4 @@
-"""What a finished run leaves for people and programs: result.json, curves, g(r), report.html."""
+"""What a finished run leaves for people and programs: result.json, curves, g(r)."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Result:
-    """What `Study.run` returns.
+    """What a run returns.
 
     Attributes:
         status: "converged", "iterations-exhausted", or "not-improved" where the base model is the answer.
@@ -91,7 +91,6 @@ class Result:
         covariance: posterior covariance of `correction.theta`, eV^2; None for rules without one and the base model.
         determination: what the data determine (`refine.refinement.inference.identifiability`); None likewise.
         out: folder of the output.
-        report_path: the report.
     """
 
     status: str
@@ -104,13 +103,15 @@ class Result:
     covariance: Array | None
     determination: dict[str, Any] | None
     out: Path
-    report_path: Path
+
+    @property
+    def report_path(self) -> Path:
+        """The report, which is written of the other files."""
+        return self.out / "report.html"
 
 
 def write_outcome(outcome: Outcome, folder: Path) -> Result:
-    """Write everything but the checkpoint into `folder`; each file is replaced as a whole."""
-    from refine.report import write_report  # plotly is only loaded here
-
+    """Write everything but checkpoint and report into `folder`; each file is replaced as a whole."""
     table = _result(outcome)
     for name in ("curves", "g_r"):
         make_folder(folder / name)
@@ -129,7 +130,6 @@ def write_outcome(outcome: Outcome, folder: Path) -> Result:
     refined = outcome.samples[outcome.final].parameters
     if refined is not None:
         outcome.study.parameters[0].write(refined, folder)
-    report = write_report(folder)
     return Result(
         outcome.status,
         outcome.message,
@@ -141,7 +141,6 @@ def write_outcome(outcome: Outcome, folder: Path) -> Result:
         outcome.covariance,
         outcome.determination,
         folder,
-        report,
     )
 
 
