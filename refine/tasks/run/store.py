@@ -1,7 +1,7 @@
 """run.h5: everything that a run needs to go on bit for bit, rewritten as a whole and swapped in atomically.
 
-    /            attributes: format, digest (of study and data), versions
-    /record      JSON text: the loop's position, the rule's memory, the iteration table
+    /            attributes: format, digest (of study and data)
+    /record      JSON text (`refine.tasks.run.record`)
     /samples/K/  coefficients, core, wall, parameters, and frames/S/, dynamics/S/ (the state after them), gradients/S/
     /current/S/  dynamics' state (and the frames so far) of the sample that is being taken
 
@@ -11,20 +11,65 @@ Counts are stored as the smallest unsigned integers that hold them, compressed, 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from refine.errors import CheckpointError
 from refine.files import replacing
+from refine.potentials.correction import PairCorrection
+from refine.refinement.problem import Sample
+from refine.sampling.frames import Frames, by_replica
+from refine.sampling.state import MDState
+from refine.tasks.run.record import Potential, Record
 
 FORMAT = 3
 """Version of the layout."""
 
-Arrays = dict[str, np.ndarray]
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """How far the sample of one state has come, or its start structure.
+
+    Attributes:
+        state: of the dynamics.
+        parts: frames so far.
+        done: frames of each replica, those of the equilibration included that no part holds.
+    """
+
+    state: MDState
+    parts: tuple[Frames, ...] = ()
+    done: int = 0
+
+    def extended(self, state: MDState, frames: Frames | None, count: int) -> Self:
+        """One piece of `count` frames further.  frames: those that count; None: none of them do."""
+        return replace(
+            self, state=state, parts=self.parts if frames is None else (*self.parts, frames), done=self.done + count
+        )
+
+    def to_arrays(self) -> Arrays:
+        """For /current/S; a start is its state alone."""
+        if not self.done:
+            return self.state.to_arrays()
+        arrays = {f"dynamics.{name}": value for name, value in self.state.to_arrays().items()}
+        if self.parts:
+            arrays |= {f"frames.{name}": value for name, value in by_replica(self.parts).to_arrays().items()}
+        return arrays | {"done": np.asarray(self.done)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> Self:
+        """The inverse of `to_arrays`, with the parts in one."""
+        if "done" not in arrays:
+            return cls(MDState.from_arrays(arrays))
+        frames = _below(arrays, "frames")
+        parts = (Frames.from_arrays(frames),) if frames else ()
+        return cls(MDState.from_arrays(_below(arrays, "dynamics")), parts, int(arrays["done"]))
 
 
 @dataclass
@@ -33,16 +78,39 @@ class Checkpoint:
 
     Attributes:
         digest: of the study and its data.
-        record: JSON values only.
-        samples: of each finished sample "coefficients", "core", "wall", "parameters", and per state the arrays of
-            "frames", "dynamics" and "gradients".
+        record: where the run stands.
+        samples: of each finished sample what `sample_arrays` gives.
         current: per state, of the unfinished sample.
     """
 
     digest: str
-    record: dict[str, Any] = field(default_factory=dict)
+    record: Record
     samples: list[dict[str, Any]] = field(default_factory=list)
     current: list[Arrays] = field(default_factory=list)
+
+
+def sample_arrays(sample: Sample, ends: list[MDState]) -> dict[str, Any]:
+    """A finished sample as nested arrays.  ends: of every state, that of the dynamics behind the frames."""
+    potential = Potential.of(sample.correction, sample.parameters)
+    return {
+        "coefficients": potential.coefficients,
+        "core": potential.core,
+        "wall": potential.wall,
+        "parameters": np.zeros(0) if potential.parameters is None else potential.parameters,
+        "gradients": {f"{s:04d}": windows for s, windows in enumerate(sample.gradients)},
+        "frames": {f"{s:04d}": frames.to_arrays() for s, frames in enumerate(sample.frames)},
+        "dynamics": {f"{s:04d}": state.to_arrays() for s, state in enumerate(ends)},
+    }
+
+
+def sample_of(stored: dict[str, Any], initial: PairCorrection) -> tuple[Sample, list[MDState]]:
+    """The inverse of `sample_arrays`.  initial: the study's correction before anything is fitted."""
+    parameters = stored["parameters"] if len(stored["parameters"]) else None
+    potential = Potential(np.asarray(stored["coefficients"], float), stored["core"], stored["wall"], parameters)
+    frames = tuple(Frames.from_arrays(stored["frames"][s]) for s in sorted(stored["frames"]))
+    gradients = tuple(stored["gradients"][s] for s in sorted(stored.get("gradients", ())))
+    ends = [MDState.from_arrays(stored["dynamics"][s]) for s in sorted(stored["dynamics"])]
+    return Sample(potential.correction(initial), frames, parameters, gradients), ends
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -57,7 +125,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         file.attrs["format"] = FORMAT
         file.attrs["digest"] = checkpoint.digest
         file.create_dataset(
-            "record", data=np.frombuffer(json.dumps(checkpoint.record).encode(), np.uint8), fletcher32=True
+            "record", data=np.frombuffer(json.dumps(checkpoint.record.to_json()).encode(), np.uint8), fletcher32=True
         )
         for k, sample in enumerate(checkpoint.samples):
             _write(file.create_group(f"samples/{k:04d}"), sample)
@@ -91,10 +159,10 @@ def load(path: Path, digest: str) -> Checkpoint:
                     where=str(path),
                     fix="restore them to resume, or start again with --overwrite",
                 )
-            record = json.loads(bytes(file["record"][()]).decode())
+            record = Record.from_json(json.loads(bytes(file["record"][()]).decode()))
             samples = [_read(file["samples"][name]) for name in sorted(file.get("samples", ()))]
             current = [_read(file["current"][name]) for name in sorted(file.get("current", ()))]
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"the checkpoint is damaged ({' '.join(str(error).split())[:120]})",
             where=str(path),
@@ -125,6 +193,11 @@ def _read(group: h5py.Group) -> dict[str, Any]:
     return tree
 
 
-def _compact(counts: np.ndarray) -> np.ndarray:
+def _compact(counts: NDArray[Any]) -> NDArray[Any]:
     largest = counts.max(initial=0.0)
     return counts.astype(np.uint8 if largest < 2**8 else np.uint16 if largest < 2**16 else np.uint32)
+
+
+def _below(arrays: Arrays, prefix: str) -> Arrays:
+    """Entries whose name begins with the prefix and a dot, without it."""
+    return {name.removeprefix(f"{prefix}."): v for name, v in arrays.items() if name.startswith(f"{prefix}.")}

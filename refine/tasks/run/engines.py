@@ -1,0 +1,108 @@
+"""What makes the frames of a run in each of its states: dynamics, moves of atoms, and gradients along trajectories."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refine.potentials.correction import PairCorrection
+from refine.progress import Progress
+from refine.refinement.problem import MovingRule, Sample, TrajectoryRule
+from refine.sampling.jax.random_numbers import seed_of_state
+from refine.tasks.sample import equilibrated, frames_in
+
+if TYPE_CHECKING:
+    from refine.sampling.jax.adjoint import Adjoint
+    from refine.sampling.moves.reverse_monte_carlo import ReverseMonteCarlo
+    from refine.sampling.state import MDState
+    from refine.study.study import Study
+
+Array = NDArray[np.float64]
+
+SETTLING_MOVES = 4
+"""After a change atoms that are moved to fit the data settle for this part of the frames that count."""
+
+
+class Engines:
+    """Of all states of a study; what is slow to make is made when it is first asked for."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.samplers = study.samplers()
+        self.movers: list[ReverseMonteCarlo] | None = None
+        self.adjoints: list[Adjoint] | None = None
+
+    def __len__(self) -> int:
+        return len(self.samplers)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the samplers noted of their present trajectories, in words."""
+        states = zip(self.study.config.states, self.samplers, strict=True)
+        return [f"{state.name}: {note}" for state, (_, sampler) in states for note in sampler.notes]
+
+    def lenient(self) -> None:
+        """From now on nothing that is found in a trajectory ends a run: it is said beside its results."""
+        self.samplers = [(field, sampler.lenient()) for field, sampler in self.samplers]
+
+    def start(self, s: int) -> MDState:
+        """The start structure of a state, equilibrated under the base model."""
+        field, sampler = self.samplers[s]
+        params = self.study.force_field_params(field, s, self.study.initial_correction())
+        return equilibrated(self.study, s, sampler, params)
+
+    def settling(self, frames: int) -> int:
+        """Frames that do not count behind a change, before so many that do: picoseconds of dynamics, or moves."""
+        if isinstance(self.study.rule, MovingRule):
+            return frames // SETTLING_MOVES
+        return frames_in(self.study.config.sampling.reequilibration, self.samplers[0][1])
+
+    def of(
+        self,
+        s: int,
+        state: MDState,
+        correction: PairCorrection,
+        parameters: Array | None,
+        samples: Sequence[Sample],
+    ) -> tuple[Any, Any, MDState]:
+        """What makes the frames of a state under a potential, its parameters, and the state as it takes it.
+
+        state: where the trajectory stands.  parameters: (k,) of the base; None: its own.  samples: those before.
+        """
+        study, rule = self.study, self.study.rule
+        if not (isinstance(rule, MovingRule) and samples):
+            field, sampler = self.samplers[s]
+            return sampler, study.force_field_params(field, s, correction, parameters), state
+        if self.movers is None:
+            self.movers = study.movers(rule)
+        if len(samples) == 1 and "step_length" not in state.thermostat:
+            seed = seed_of_state(study.config.sampling.seed, s)
+            state = self.movers[s].start(state.positions, study.problem.temperatures[s], seed)
+        return self.movers[s], rule.nuisances(study.problem, s, samples[-1].frames[s]), state
+
+    def differentiated(
+        self, rule: TrajectoryRule, sample: Sample, ends: Sequence[MDState], progress: Progress
+    ) -> tuple[Sample, list[MDState]]:
+        """The sample with gradients of windows that start one after the other behind it, and where that ended."""
+        from refine.sampling.jax.adjoint import starts_along
+
+        if self.adjoints is None:
+            self.adjoints = self.study.adjoints(rule.steps, self.study.config.refinement.clip)
+        # windows overlap by half
+        apart = max(1, rule.steps // (2 * self.study.config.sampling.stride))
+        cotangents, gradients, after = rule.cotangents(self.study.problem, sample), [], []
+        progress.stage("differentiating", rule.windows * len(self))
+        for s, (field, sampler) in enumerate(self.samplers):
+            params = self.study.force_field_params(field, s, sample.correction)
+            temperature = self.study.problem.temperatures[s]
+            starts, end = starts_along(sampler, ends[s], params, temperature, rule.windows, apart)
+            windows = self.adjoints[s].gradients(
+                starts, sample.correction, cotangents[s], on_window=lambda _: progress.advance(1)
+            )
+            gradients.append(windows.gradients)
+            after.append(end)
+        return replace(sample, gradients=tuple(gradients)), after

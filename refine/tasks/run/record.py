@@ -1,0 +1,255 @@
+"""Where a run stands: a state machine of four phases, kept as JSON in run.h5.
+
+    EQUILIBRATE --equilibrated--> SAMPLE --sampled--> UPDATE --concluded--> DONE
+                                    ^                   |
+                                    +------updated------+
+
+Each arrow is a method of `Record`: it takes what the next phase needs, and gives the record of that phase.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refine.potentials.correction import PairCorrection
+
+Array = NDArray[np.float64]
+Status = Literal["converged", "iterations-exhausted", "not-improved"]
+
+
+class Phase(StrEnum):
+    """What is to be done next.
+
+    EQUILIBRATE: the start structures, at their temperatures under the base model.
+    SAMPLE: frames of every state under `Record.potential`.
+    UPDATE: the rule's answer to the newest sample.
+    DONE: nothing but writing the results.
+    """
+
+    EQUILIBRATE = "start"
+    SAMPLE = "sample"
+    UPDATE = "update"
+    DONE = "done"
+
+
+@dataclass(frozen=True)
+class Potential:
+    """The numbers of a potential on the study's basis.
+
+    Attributes:
+        coefficients: (terms, pairs, size) eV, of all pairs.
+        core, wall: (pairs,) Å (`PairCorrection`).
+        parameters: (k,) of the base model; None where they are not refined.
+    """
+
+    coefficients: Array
+    core: Array
+    wall: Array
+    parameters: Array | None = None
+
+    @classmethod
+    def of(cls, correction: PairCorrection, parameters: Array | None = None) -> Self:
+        """Of a correction and parameters of the base."""
+        terms = [c for c in (correction.coefficients, correction.slope) if c is not None]
+        return cls(np.array(terms), correction.core, correction.wall, parameters)
+
+    def correction(self, initial: PairCorrection) -> PairCorrection:
+        """As a correction with the basis and pairs of the study's initial one."""
+        theta = self.coefficients[:, list(initial.active)].ravel()
+        return initial.with_theta(theta).with_core(self.core, self.wall)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return {
+            "coefficients": self.coefficients.tolist(),
+            "core": self.core.tolist(),
+            "wall": self.wall.tolist(),
+            "parameters": None if self.parameters is None else self.parameters.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, tree: dict[str, Any]) -> Self:
+        """The inverse of `to_json`, bit for bit."""
+        coefficients, core, wall = (np.array(tree[name], float) for name in ("coefficients", "core", "wall"))
+        parameters = tree.get("parameters")
+        return cls(coefficients, core, wall, None if parameters is None else np.array(parameters, float))
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ends, in the rule's opinion at its last update and then as the last sample bears it out.
+
+    Attributes:
+        status: "not-improved" where the base model is the answer.
+        message: why it ended, for the user.
+        covariance: (n, n) of the correction's theta, eV^2; None for rules without one, and of the base model.
+        determination: what the data determine, JSON values; None likewise.
+    """
+
+    status: Status
+    message: str
+    covariance: Array | None
+    determination: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run has to say.
+
+    Attributes:
+        final: index of the sample that is the answer.
+        unconfirmed: whether that sample did not come out as the linearisation said that the covariance rests on.
+    """
+
+    final: int
+    unconfirmed: bool
+    ending: Ending
+
+
+@dataclass(frozen=True)
+class Record:
+    """Where a run stands.
+
+    Attributes:
+        phase: what is to be done next.
+        rule: the rule's memory.
+        iterations: a row for every sample that was judged, JSON values.
+        potential: that of the sample that is being taken or was taken last; None before the first.
+        parent: index of the sample whose potential was changed for it; None for that of the base model.
+        frames_factor: its length in units of the study's frames.
+        warnings: notes of the newest sample, in words.
+        seconds: of wall time, all processes that worked on the run together.
+        seconds_sampling: likewise, of the sample that is to be judged.
+        ending: set by the last update: the sample after it is the last; None before.
+        answer: None before all is done.
+    """
+
+    phase: Phase
+    rule: dict[str, Any]
+    iterations: list[dict[str, Any]] = field(default_factory=list)
+    potential: Potential | None = None
+    parent: int | None = None
+    frames_factor: float = 1.0
+    warnings: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    seconds_sampling: float = 0.0
+    ending: Ending | None = None
+    answer: Answer | None = None
+
+    @classmethod
+    def start(cls, rule: dict[str, Any]) -> Self:
+        """Before anything was done; rule: its memory before the first update."""
+        return cls(Phase.EQUILIBRATE, rule)
+
+    # -- transitions ---------------------------------------------------------------------------------------------------
+
+    def equilibrated(self, potential: Potential) -> Self:
+        """EQUILIBRATE -> SAMPLE: all states have a start; potential: of the base model's sample."""
+        self._require(Phase.EQUILIBRATE)
+        return replace(self, phase=Phase.SAMPLE, potential=potential)
+
+    def sampled(self, warnings: list[str], seconds: float) -> Self:
+        """SAMPLE -> UPDATE: all states have their frames."""
+        self._require(Phase.SAMPLE)
+        return replace(self, phase=Phase.UPDATE, warnings=warnings, seconds_sampling=seconds)
+
+    def updated(
+        self,
+        row: dict[str, Any],
+        rule: dict[str, Any],
+        potential: Potential,
+        *,
+        parent: int,
+        frames_factor: float,
+        ending: Ending | None,
+    ) -> Self:
+        """UPDATE -> SAMPLE: the newest sample is judged, and the rule has said what to sample next.
+
+        row: of the iteration table.  ending: where the next sample is the last.
+        """
+        self._require(Phase.UPDATE)
+        return replace(
+            self,
+            phase=Phase.SAMPLE,
+            iterations=[*self.iterations, row],
+            rule=rule,
+            potential=potential,
+            parent=parent,
+            frames_factor=frames_factor,
+            seconds_sampling=0.0,
+            ending=ending,
+        )
+
+    def concluded(self, row: dict[str, Any], answer: Answer) -> Self:
+        """UPDATE -> DONE: the last sample is judged.  row: of the iteration table."""
+        self._require(Phase.UPDATE)
+        return replace(
+            self,
+            phase=Phase.DONE,
+            iterations=[*self.iterations, row],
+            seconds_sampling=0.0,
+            ending=answer.ending,
+            answer=answer,
+        )
+
+    def _require(self, phase: Phase) -> None:
+        if self.phase is not phase:
+            raise ValueError(f"the run is in phase {self.phase.name}, and not in {phase.name}")
+
+    # -- run.h5 --------------------------------------------------------------------------------------------------------
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values; names are those of the first format, so that older runs go on."""
+        tree: dict[str, Any] = {
+            "phase": self.phase.value,
+            "rule": self.rule,
+            "iterations": self.iterations,
+            "next": None if self.potential is None else self.potential.to_json(),
+            "parent": self.parent,
+            "frames_factor": self.frames_factor,
+            "warnings": self.warnings,
+            "seconds": self.seconds,
+            "seconds_sampling": self.seconds_sampling,
+        }
+        if self.ending is not None:
+            covariance = self.ending.covariance
+            tree |= {
+                "last": True,
+                "status": self.ending.status,
+                "message": self.ending.message,
+                "covariance": None if covariance is None else covariance.tolist(),
+                "determination": self.ending.determination,
+            }
+        if self.answer is not None:
+            tree |= {"final": self.answer.final, "unconfirmed": self.answer.unconfirmed}
+        return tree
+
+    @classmethod
+    def from_json(cls, tree: dict[str, Any]) -> Self:
+        """The inverse of `to_json`. Raises KeyError, TypeError or ValueError for what is no record."""
+        phase, ending, answer = Phase(tree["phase"]), None, None
+        if tree.get("last"):
+            covariance = None if tree["covariance"] is None else np.array(tree["covariance"], float)
+            ending = Ending(tree["status"], tree["message"], covariance, tree["determination"])
+        if phase is Phase.DONE:
+            if ending is None:
+                raise ValueError("a run that is done has no ending")
+            answer = Answer(tree["final"], tree.get("unconfirmed", False), ending)
+        return cls(
+            phase,
+            tree["rule"],
+            tree["iterations"],
+            None if tree["next"] is None else Potential.from_json(tree["next"]),
+            tree["parent"],
+            tree["frames_factor"],
+            tree["warnings"],
+            tree["seconds"],
+            tree.get("seconds_sampling", 0.0),
+            ending,
+            answer,
+        )

@@ -1,0 +1,120 @@
+"""Equilibrate, then sample: how frames are made, the same in every task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from refine.potentials.correction import PairCorrection
+from refine.progress import Progress
+from refine.sampling.frames import Frames, by_replica
+from refine.sampling.jax.random_numbers import seed_of_state
+from refine.sampling.starts import equilibrate
+
+if TYPE_CHECKING:
+    from refine.sampling.jax.sampler import Sampler
+    from refine.sampling.state import MDState
+    from refine.study.study import Study
+
+FEWEST_FRAMES = 4
+"""Frames of a replica in any sample: fewer have no scatter to tell an error from."""
+
+
+def frames_per_replica(frames: float, replicas: int) -> int:
+    """Frames of each replica, so that all together are `frames` or more.
+
+    >>> frames_per_replica(100, 8)
+    13
+    """
+    return max(FEWEST_FRAMES, math.ceil(frames / replicas))
+
+
+def frames_in(picoseconds: float, sampler: Sampler) -> int:
+    """Frames of a sampler in so long a time, rounded up."""
+    return math.ceil(picoseconds * 1000 / (sampler.timestep * sampler.stride))
+
+
+def wait(sampler: Sampler, state: MDState, params: Any, temperature: float, picoseconds: float) -> MDState:
+    """The state so much later, at a temperature (K); nothing is observed."""
+    frames = frames_in(picoseconds, sampler)
+    return sampler.run(state, params, temperature, frames, observe=False)[0] if frames else state
+
+
+def equilibrated(study: Study, s: int, sampler: Sampler, params: Any, seed: int | None = None) -> MDState:
+    """Where the trajectory of a state of the study begins: its start structure, equilibrated at its temperature.
+
+    params: of the force field that acts.  seed: None: the state's own, as in a run.
+    Raises what the dynamics raise.
+    """
+    settings = study.config.sampling
+    seed = seed_of_state(settings.seed, s) if seed is None else seed
+    temperature, stages = study.problem.temperatures[s], study.stages_at_volume()
+    return equilibrate(sampler, params, temperature, seed, settings.equilibration, stages)
+
+
+def pieces(
+    engine: Any,
+    state: MDState,
+    params: Any,
+    temperature: float,
+    frames: int,
+    *,
+    settle: int = 0,
+    done: int = 0,
+    size: int | None = None,
+) -> Iterator[tuple[MDState, Frames | None, int]]:
+    """Frames of every replica piece by piece: the state behind a piece, its frames, and their number for one replica.
+
+    A trajectory that is interrupted behind a piece goes on bit for bit as if it had not been.
+
+    Args:
+        engine: dynamics, or moves of atoms (`refine.sampling`).
+        params: what the engine takes beside the temperature (K): of a force field, or scale and background of curves.
+        frames: of each replica, that count; behind `settle` that do not, and come as None.
+        done: of both together, already.
+        size: of a piece, frames; None: what the engine does at a time.
+    """
+    largest = engine.frames_per_block if size is None else size
+    while done < settle + frames:
+        observe = done >= settle
+        count = min(largest, (settle + frames if observe else settle) - done)
+        state, piece = engine.run(state, params, temperature, count, observe=observe)
+        done += count
+        yield state, piece if observe else None, count
+
+
+def sample_states(
+    study: Study,
+    frames: int,
+    progress: Progress,
+    *,
+    positions: bool = False,
+    corrections: Sequence[PairCorrection] | None = None,
+) -> tuple[Frames, ...]:
+    """Frames of every state under the base model, started as a run starts.
+
+    Args:
+        frames: of each state, all replicas together.
+        positions: whether frames keep them.
+        corrections: of each state, on top of the base; None: none.
+
+    Raises what the dynamics raise.
+    """
+    samplers = study.samplers(positions=positions)
+    per_replica = frames_per_replica(frames, study.config.sampling.replicas)
+    progress.stage(f"sampling the {'base' if corrections is None else 'refined'} model", len(samplers) * per_replica)
+    sampled = []
+    for s, (field, sampler) in enumerate(samplers):
+        temperature = study.problem.temperatures[s]
+        correction = study.initial_correction() if corrections is None else corrections[s]
+        params = field.params(correction.at(temperature))
+        parts: list[Frames] = []
+        for _, piece, count in pieces(
+            sampler, equilibrated(study, s, sampler, params), params, temperature, per_replica
+        ):
+            assert piece is not None
+            parts.append(piece)
+            progress.advance(count)
+        sampled.append(by_replica(parts))
+    return tuple(sampled)
