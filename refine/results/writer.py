@@ -26,9 +26,10 @@ from refine.refinement.inference.nuisance import Nuisance, best
 from refine.refinement.inference.posterior import band
 from refine.refinement.problem import Sample
 from refine.results.derived import Propagation, coordination_numbers, shells_of
-from refine.sampling.averages import FRAMES_FOR_COVARIANCES, error_of, standard_error
+from refine.results.scores import score
+from refine.sampling.averages import FRAMES_FOR_COVARIANCES, standard_error
 from refine.scattering.operator import CurveOperator
-from refine.study.datasets import DataSet, Prediction, scored
+from refine.study.datasets import DataSet, Prediction
 
 if TYPE_CHECKING:
     from refine.study.study import Study
@@ -227,12 +228,9 @@ def _scores(study: Study, sample: Sample) -> dict[str, Any]:
     """R_chi with its standard error and chi^2 (`convergence`, of one data set at weight one) for one sample."""
     r_chi, error, chi2, points = {}, {}, {}, {}
     for data in study.datasets:
-        frames = sample.frames[data.state]
-        counts = frames.counts.mean(axis=0, dtype=np.float64)
         target = study.targets[data.name]
-        _, of_counts = scored(data, target, counts)
-        r_chi[data.name] = of_counts(counts)
-        error[data.name] = error_of(of_counts, frames.counts, frames.replica)
+        found = score(data, target, sample.frames[data.state])
+        r_chi[data.name], error[data.name] = found.r_chi, found.r_chi_stderr
         points[data.name] = len(target.y)
         chi2[data.name] = misfit(sample, [target]).chi2 / target.weight
     return {"r_chi": r_chi, "r_chi_stderr": error, "chi2": chi2, "points": points}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,6 @@ from refine.curves.checks import check_curve
 from refine.curves.curve import Curve, is_q_space
 from refine.curves.readers.text import read_curve
 from refine.errors import InputError
-from refine.refinement.inference.nuisance import Nuisance, best
 from refine.refinement.problem import Target
 from refine.scattering.measurement import Box, Fit, ForwardModel, Measurement
 from refine.study.schema import StudyConfig
@@ -55,16 +54,6 @@ class DataSet:
     measurement: Measurement
     fit: Fit
     doubts: tuple[str, ...] = ()
-
-
-def scored(data: DataSet, target: Target, counts: Array) -> tuple[Nuisance, Callable[[Array], float]]:
-    """How a data set is scored, everywhere: R_chi as a function of mean counts (pairs, bins).
-
-    Scale and background, where they are free, are the best ones of the model with the mean `counts`; a standard error
-    holds them.
-    """
-    free = best(target, target.predict(counts))
-    return free, lambda other: data.measurement.r_chi(other, free.scale, free.background)
 
 
 def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:

@@ -19,12 +19,11 @@ from refine.refinement.problem import MovingRule, Problem, Rule
 from refine.refinement.rules import make_rule
 from refine.refinement.walls import measured_onset
 from refine.sampling.schedule import Stage
-from refine.scattering.measurement import Box
 from refine.study.bases import base_of
 from refine.study.datasets import read_datasets, read_predictions, target_of
 from refine.study.schema import StudyConfig
 from refine.study.systems import read_systems, stages_of
-from refine.system import System
+from refine.system import Box, System
 from refine.units import BOLTZMANN
 
 if TYPE_CHECKING:

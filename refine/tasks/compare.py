@@ -22,18 +22,18 @@ from refine.progress import NullProgress, Progress
 from refine.refinement.inference.nuisance import Nuisance
 from refine.results.derived import Propagation, coordination_numbers, shells_of
 from refine.results.ranking import Curve, FirstPeak, Ranking, Row
+from refine.results.scores import score
 from refine.results.writer import csv_text
-from refine.sampling.averages import FRAMES_FOR_ERRORS, error_of, standard_error
+from refine.sampling.averages import FRAMES_FOR_ERRORS, standard_error
 from refine.sampling.frames import Frames
 from refine.scattering.peaks import Peak, first_peak_range, peak
-from refine.study.datasets import DataSet, Prediction, scored
+from refine.study.datasets import DataSet, Prediction
 from refine.study.schema.models import Model, ModelFile, Refinement, StudyConfig
-from refine.tasks.diagnose import sample_base
+from refine.tasks.sample import sample_states
 from refine.tasks.transport import transport
 
 if TYPE_CHECKING:
     from refine.export.read import Exported
-    from refine.refinement.problem import Target
     from refine.study.study import Study
 
 Array = NDArray[np.float64]
@@ -119,7 +119,7 @@ def _refined(folder: Path, config: StudyConfig) -> _Entry:
     return _Entry(folder.resolve().name, run[0].study.model, run)
 
 
-def _row(entry: _Entry, config: StudyConfig, frames: int, progress: Progress) -> Row:
+def _row(entry: _Entry, config: StudyConfig, wanted: int, progress: Progress) -> Row:
     from refine.study.study import Study
 
     # A rule that changes parameters of the study's base would ask for them in every model.
@@ -134,12 +134,17 @@ def _row(entry: _Entry, config: StudyConfig, frames: int, progress: Progress) ->
         corrections = [one.correction for one in entry.run]
         if entry.run[0].parameters is not None:
             study.base = entry.run[0].base()
-    sampled = sample_base(study, frames, progress, positions=True, corrections=corrections if entry.run else None)
+    sampled = sample_states(study, wanted, progress, positions=True, corrections=corrections if entry.run else None)
     row = Row(entry.label)
     for data in study.datasets:
-        own, density = sampled[data.state], study.boxes[data.state].number_density
-        free = _score(row, data, study.targets[data.name], own)
-        _curve(row, data, own, density, free)
+        frames, density = sampled[data.state], study.boxes[data.state].number_density
+        target = study.targets[data.name]
+        found = score(data, target, frames)
+        assert found.r_chi_stderr is not None
+        row.r_chi[data.name] = (found.r_chi, found.r_chi_stderr)
+        if target.free_scale:
+            row.scales[data.name] = (found.nuisance.scale, found.nuisance.scale_stderr)
+        _curve(row, data, frames, density, found.nuisance)
     for prediction in study.predictions:
         density = study.boxes[prediction.state].number_density
         _curve(row, prediction, sampled[prediction.state], density, Nuisance())
@@ -168,16 +173,6 @@ def _transport(row: Row, study: Study, s: int, frames: Frames, correction: PairC
     if found.viscosity is not None:
         row.viscosity[name] = found.viscosity
     row.notes.extend(found.notes)
-
-
-def _score(row: Row, data: DataSet, target: Target, frames: Frames) -> Nuisance:
-    """R_chi of one data set at the model's own best scale and background, which are one and zero unless free."""
-    mean = frames.counts.mean(axis=0, dtype=np.float64)
-    free, r_chi = scored(data, target, mean)
-    row.r_chi[data.name] = (r_chi(mean), error_of(r_chi, frames.counts, frames.replica))
-    if target.free_scale:
-        row.scales[data.name] = (free.scale, free.scale_stderr)
-    return free
 
 
 def _curve(row: Row, data: DataSet | Prediction, frames: Frames, density: float, free: Nuisance) -> None:

@@ -23,16 +23,16 @@ from refine.sampling.jax.sampler import Sampler
 from refine.sampling.jax.thermostats import THERMOSTATS
 from refine.sampling.schedule import Stage, follow
 from refine.sampling.starts import begin, equilibrate
-from refine.sampling.state import MDState
 from refine.study.bases import base_of
 from refine.study.schema import State, StudyConfig
 from refine.study.systems import read_system, stages_of
 from refine.system import System, replicate
+from refine.tasks.sample import wait
 from refine.units import MASS_DENSITY_UNIT
 
 SUFFIXES = (".extxyz", ".xyz")
 NO_CORRECTION = 1.0
-"""Å; the range of a correction that there is not."""
+"""Å; range of the correction that a force field is made for, where there is none."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Prepared:
 
         system = self.system
         symbols = np.repeat(system.species, system.n_per_species)
-        atoms = Atoms(symbols, positions=system.positions, cell=system.cell, pbc=True)
+        atoms: Any = Atoms(symbols, positions=system.positions, cell=system.cell, pbc=True)
         atoms.wrap()
         atoms.info = {
             "state": self.state,
@@ -143,7 +143,7 @@ def prepare(
             None if seen is None or stage.rate else seen.number_density
             for stage, seen in zip(stages, followed.volumes, strict=True)
         )
-        now = _wait(sampler, now, params, temperature, settings.equilibration)
+        now = wait(sampler, now, params, temperature, settings.equilibration)
     else:
         now = equilibrate(sampler, params, temperature, seed, settings.equilibration)
     progress.advance(1)
@@ -151,7 +151,7 @@ def prepare(
         small = replace(sampler.system, positions=now.positions[0].astype(np.float64))
         sampler, params = make(replicate(small, repeats))
         now = begin(sampler, params, temperature, seed + 1)
-        now = _wait(sampler, now, params, temperature, settings.equilibration if settle is None else settle)
+        now = wait(sampler, now, params, temperature, settings.equilibration if settle is None else settle)
     progress.advance(1)
 
     progress.stage("pressure and energy", 1)
@@ -229,8 +229,3 @@ def _state(config: StudyConfig, name: str | None) -> State:
     if name is not None and name not in names:
         raise InputError(f"no state {name!r}", where="--state", fix=f"choose one of {', '.join(names)}")
     return config.states[0 if name is None else names.index(name)]
-
-
-def _wait(sampler: Sampler, state: MDState, params: Any, temperature: float, picoseconds: float) -> MDState:
-    frames = math.ceil(picoseconds * 1000 / (sampler.timestep * sampler.stride))
-    return sampler.run(state, params, temperature, frames, observe=False)[0] if frames else state

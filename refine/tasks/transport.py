@@ -177,4 +177,4 @@ def _least(system: System, state: State, found: Diffusion) -> float:
     """Difference of slopes without meaning, Å^2/ps: in a solid, of a displacement far below the distance of atoms."""
     if state.phase != "solid":
         return 0.0
-    return SETTLED * system.number_density ** (-2 / 3) / (6 * found.lags[1])
+    return float(SETTLED * system.number_density ** (-2 / 3) / (6 * found.lags[1]))

@@ -9,8 +9,10 @@ import pytest
 from refine import Study
 from refine.errors import InputError
 from refine.study.schema import StudyConfig
-from refine.tasks import sensitivity as module
 from refine.tasks.sensitivity import Parameter, Quantity, parse_parameter, parse_quantity, sensitivity
+from refine.tasks.sensitivity.directions import BaseParameter, Coefficient
+from refine.tasks.sensitivity.estimates import average, fluctuation
+from refine.tasks.sensitivity.observable import Observable
 from refine.units import BOLTZMANN
 
 TEMPERATURE = 95.0
@@ -102,7 +104,7 @@ def test_the_derivative_by_the_counts(study, text):
     box = study.boxes[0]
     r = box.centres
     counts = box.ideal_counts / (1 + np.exp(-(r - 3.4) / 0.1)) * (1 + 1.3 * np.exp(-((r - 3.8) ** 2) / 0.25))
-    observable = module._Observable(parse_quantity(text), study.datasets[0])
+    observable = Observable(parse_quantity(text), study.datasets[0])
     direction = box.ideal_counts * np.sin(r)
     (up, _), (down, _) = observable(counts + 1e-4 * direction), observable(counts - 1e-4 * direction)
     assert np.sum(observable(counts)[1] * direction) == pytest.approx((up - down) / 2e-4, rel=1e-5)
@@ -114,18 +116,18 @@ def test_fluctuations_of_independent_bins(study):
     r = box.centres
     mean = box.ideal_counts / (1 + np.exp(-(r - 3.4) / 0.1)) * (1 + 1.3 * np.exp(-((r - 3.8) ** 2) / 0.25))
     counts = np.random.default_rng(1).poisson(mean, (8000, *mean.shape)).astype(float)
-    observable = module._Observable(parse_quantity("argon:g(r):height@3..4.6"), study.datasets[0])
-    direction = module._Coefficient(study, parse_parameter("Ar-Ar@3.85"), 0)
+    observable = Observable(parse_quantity("argon:g(r):height@3..4.6"), study.datasets[0])
+    direction = Coefficient(study, parse_parameter("Ar-Ar@3.85"), 0)
     number = direction.number(box.edges)
     beta = 1 / (BOLTZMANN * TEMPERATURE)
     _, v = observable(mean)
     exact = -beta * np.sum(v * mean * number)
-    value, stderr = module._fluctuation(
+    value, stderr = fluctuation(
         counts, np.zeros(len(counts), int), np.einsum("fpb,pb->f", counts, number), observable, beta
     )
     assert abs(value - exact) < 4 * stderr
     assert stderr < 0.1 * abs(exact)
-    height, error = module._average(counts, np.zeros(len(counts), int), observable)
+    height, error = average(counts, np.zeros(len(counts), int), observable)
     assert abs(height - observable(mean)[0]) < 4 * error
 
 
@@ -136,13 +138,13 @@ def test_pair_energies_along_parameters(study):
     near = (centres > 3.3) & (centres < 5.4)  # below the switch of the cutoff
     epsilon, sigma, r = 0.010324, 3.405, centres[near]
     s6 = (sigma / r) ** 6
-    by_epsilon = module._BaseParameter(study, parse_parameter("epsilon"), 0).number(edges)[0, near]
-    by_sigma = module._BaseParameter(study, parse_parameter("sigma:Ar"), 0).number(edges)[0, near]
+    by_epsilon = BaseParameter(study, parse_parameter("epsilon"), 0).number(edges)[0, near]
+    by_sigma = BaseParameter(study, parse_parameter("sigma:Ar"), 0).number(edges)[0, near]
     scale = np.abs(by_sigma).max()
     np.testing.assert_allclose(by_epsilon, 4 * (s6**2 - s6), rtol=2e-3, atol=2e-3)
     np.testing.assert_allclose(by_sigma, 24 * epsilon / sigma * (2 * s6**2 - s6), atol=2e-3 * scale)
     correction = study.initial_correction()
-    by_phi = module._Coefficient(study, parse_parameter("Ar-Ar@3.85"), 0).number(edges)
+    by_phi = Coefficient(study, parse_parameter("Ar-Ar@3.85"), 0).number(edges)
     k = int(np.argmin(np.abs(correction.basis.centres - 3.85)))
     np.testing.assert_array_equal(by_phi, correction.binned_basis(edges)[:, :, k])
 
@@ -180,14 +182,14 @@ def test_a_base_without_parameters(study):
         base_energies=lambda r: None,
     )
     with pytest.raises(InputError, match="has no parameter 'epsilon'"):
-        module._BaseParameter(other, parse_parameter("epsilon"), 0)
+        BaseParameter(other, parse_parameter("epsilon"), 0)
 
 
 def test_no_maximum(study):
     box = study.boxes[0]
     counts = box.ideal_counts * box.centres  # rises to the end
     with pytest.raises(InputError, match="no maximum between"):
-        module._Observable(parse_quantity("argon:g(r):height@3..4.6"), study.datasets[0])(counts)
+        Observable(parse_quantity("argon:g(r):height@3..4.6"), study.datasets[0])(counts)
 
 
 class Events:

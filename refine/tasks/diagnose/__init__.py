@@ -1,0 +1,58 @@
+"""`refine diagnose STUDY`: why the base model's curves are not the measured ones, before anything is fitted.
+
+Each state is sampled once with the base model. `refinement.misfit` then says what the misfit looks like - another
+temperature or density, resolution, scale, background, or a pair correction - and `scattering.peaks` whether the model
+is over-structured and what its first peaks depend on. Everything is linear about the base model: shifts of more than a
+few per cent of T or of the density are directions rather than numbers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from refine.errors import InputError
+from refine.files import make_folder, write_text
+from refine.progress import NullProgress, Progress
+from refine.sampling.averages import FRAMES_FOR_COVARIANCES
+from refine.tasks.diagnose.analysis import examine
+from refine.tasks.diagnose.diagnosis import Diagnosis
+from refine.tasks.sample import sample_states
+
+if TYPE_CHECKING:
+    from refine.study.study import Study
+
+__all__ = ["Diagnosis", "diagnose", "examine"]
+
+
+def diagnose(
+    study: Study,
+    *,
+    out: Path | None = None,
+    frames: int | None = None,
+    progress: Progress | None = None,
+) -> Diagnosis:
+    """Sample the base model of a study and take its misfit apart.
+
+    Args:
+        study: a checked study; its fitted data sets are used.
+        out: folder for diagnosis.json, written atomically; None: nothing is written.
+        frames: of each state, all replicas together; default: the study's `sampling.frames`.
+        progress: told what happens.
+
+    Raises:
+        InputError: nothing is fitted, or too few frames for covariances.
+        RefineError: what the dynamics raise.
+    """
+    if not study.problem.targets:
+        raise InputError("no data set is fitted", where="[[data]]", fix='give one role = "fit"')
+    wanted = frames if frames is not None else study.config.sampling.frames
+    if wanted < FRAMES_FOR_COVARIANCES:
+        raise InputError(
+            f"{wanted} frames are too few for covariances", where="frames", fix=f"use {FRAMES_FOR_COVARIANCES} or more"
+        )
+    found = examine(study, sample_states(study, wanted, progress or NullProgress()))
+    if out is not None:
+        make_folder(out)
+        write_text(out / "diagnosis.json", found.to_json())
+    return found

@@ -1,0 +1,56 @@
+"""One data set against the frames of a trajectory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from refine.refinement.inference.nuisance import Nuisance
+from refine.refinement.problem import Target
+from refine.results.scores import score
+from refine.sampling.averages import FRAMES_FOR_ERRORS
+from refine.sampling.frames import Frames
+from refine.scattering.metrics import chi_squared
+from refine.study.datasets import DataSet, target_of
+from refine.study.schema import StudyConfig
+from refine.system import Box
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One data set against the trajectory.
+
+    Attributes:
+        r_chi, r_chi_stderr: of T(r); the error is None with too few frames.
+        chi2: of the points that a fit would take, `points` of them; None where the data state no errors.
+        free: scale and background, fitted where the study leaves them free.
+    """
+
+    data: DataSet
+    target: Target
+    r_chi: float
+    r_chi_stderr: float | None
+    chi2: float | None
+    free: Nuisance
+
+    @property
+    def points(self) -> int:
+        """Number of points behind chi2."""
+        return len(self.target.y)
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Å, range of R_chi."""
+        r = self.data.measurement.r
+        return float(r[0]), float(r[-1])
+
+
+def compared(config: StudyConfig, data: DataSet, box: Box, frames: Frames) -> Compared:
+    """Of frames in their box."""
+    target = target_of(config, box.pairs, data)
+    found = score(data, target, frames, errors=len(frames) >= FRAMES_FOR_ERRORS)
+    predicted = target.predict(frames.counts.mean(axis=0, dtype=np.float64))
+    misfit = target.y - found.nuisance.apply(target, predicted)
+    chi2 = chi_squared(misfit, target.covariance) if target.sigma_known else None
+    return Compared(data, target, found.r_chi, found.r_chi_stderr, chi2, found.nuisance)

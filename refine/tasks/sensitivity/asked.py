@@ -1,0 +1,95 @@
+"""What is differentiated by what, as written on the command line."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from refine.errors import InputError
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What is differentiated.
+
+    Attributes:
+        data: name of the data set.
+        kind: "point", "height" or "position" (of the highest maximum in a range), or "R_chi".
+        curve: the data set's own quantity, or "T(r)"; "" for R_chi.
+        x: of a point, 1/Å or Å.
+        limits: of the range of a peak.
+    """
+
+    data: str
+    kind: str
+    curve: str = ""
+    x: float | None = None
+    limits: tuple[float, float] | None = None
+
+    def __str__(self) -> str:
+        if self.kind == "R_chi":
+            return f"{self.data}:R_chi"
+        if self.limits is None:
+            return f"{self.data}:{self.curve}@{self.x:g}"
+        return f"{self.data}:{self.curve}:{self.kind}@{self.limits[0]:g}..{self.limits[1]:g}"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What it is differentiated by.
+
+    Attributes:
+        name: "phi" for a coefficient of the correction (phi_0 where it depends on temperature), or a parameter of the
+            base, such as "sigma".
+        pair, r: of a coefficient: the species pair and a distance, Å; the spline centred nearest to it is meant.
+        key: species or pair, for a parameter of the base that is given as a table.
+    """
+
+    name: str
+    pair: tuple[str, str] | None = None
+    r: float | None = None
+    key: str | None = None
+
+    def __str__(self) -> str:
+        if self.pair is not None:
+            return f"{'-'.join(self.pair)}@{self.r:g}"
+        return self.name if self.key is None else f"{self.name}:{self.key}"
+
+
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_QUANTITY = re.compile(
+    rf"(?P<data>.+):(?:(?P<chi>R_chi)|(?P<curve>[^:@]+)(?::(?P<kind>height|position)@(?P<low>{_NUMBER})\.\.(?P<high>{_NUMBER})"
+    rf"|@(?P<x>{_NUMBER})))"
+)
+_COEFFICIENT = re.compile(rf"(?P<a>[A-Z][a-z]?)-(?P<b>[A-Z][a-z]?)@(?P<r>{_NUMBER})")
+_BASE = re.compile(r"(?P<name>[A-Za-z_]\w*)(?::(?P<key>[A-Z][a-z]?(?:-[A-Z][a-z]?)?))?")
+
+
+def parse_quantity(text: str) -> Quantity:
+    """From the command line: "argon:S(Q)@2.0", "argon:S(Q):height@1.5..2.5", "argon:S(Q):position@1.5..2.5",
+    "argon:R_chi"."""
+    found = _QUANTITY.fullmatch(text.strip())
+    if found is None or found["curve"] in ("height", "position"):
+        raise InputError(
+            f"'{text}' names no quantity",
+            fix='write it like "argon:S(Q)@2.0", "argon:S(Q):height@1.5..2.5", "argon:R_chi"',
+        )
+    if found["chi"]:
+        return Quantity(found["data"], "R_chi")
+    if found["kind"]:
+        low, high = float(found["low"]), float(found["high"])
+        if low >= high:
+            raise InputError(f"the range {low:g}..{high:g} in '{text}' is empty", fix="give the smaller number first")
+        return Quantity(found["data"], found["kind"], found["curve"].strip(), limits=(low, high))
+    return Quantity(found["data"], "point", found["curve"].strip(), x=float(found["x"]))
+
+
+def parse_parameter(text: str) -> Parameter:
+    """From the command line: "Ar-Ar@3.8" (coefficient of the pair near 3.8 Å), "epsilon", "sigma:Ar"."""
+    coefficient = _COEFFICIENT.fullmatch(text.strip())
+    if coefficient is not None:
+        return Parameter("phi", (coefficient["a"], coefficient["b"]), float(coefficient["r"]))
+    base = _BASE.fullmatch(text.strip())
+    if base is None:
+        raise InputError(f"'{text}' names no parameter", fix='write it like "Ar-Ar@3.8", "epsilon", "sigma:Ar"')
+    return Parameter(base["name"], key=base["key"])
