@@ -10,16 +10,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError, RefineError
+from refine.export.read import Exported, read_correction
 from refine.files import make_folder, write_text
 from refine.potentials.correction import PairCorrection
 from refine.progress import NullProgress, Progress
 from refine.refinement.inference.nuisance import Nuisance
+from refine.report.compare import render
 from refine.results.derived import Propagation, coordination_numbers, shells_of
 from refine.results.ranking import Curve, FirstPeak, Ranking, Row
 from refine.results.scores import score
@@ -29,12 +31,9 @@ from refine.sampling.frames import Frames
 from refine.scattering.peaks import Peak, first_peak_range, peak
 from refine.study.datasets import DataSet, Prediction
 from refine.study.schema.models import Model, ModelFile, Refinement, StudyConfig
+from refine.study.study import Study
 from refine.tasks.sample import sample_states
 from refine.tasks.transport import transport
-
-if TYPE_CHECKING:
-    from refine.export.read import Exported
-    from refine.study.study import Study
 
 Array = NDArray[np.float64]
 
@@ -106,8 +105,6 @@ class _Entry:
 
 def _refined(folder: Path, config: StudyConfig) -> _Entry:
     """The refined potential of a finished run."""
-    from refine.export.read import read_correction
-
     changing = StudyConfig.from_toml(folder / "study.toml").correction.temperature == "linear"
     run = tuple(read_correction(folder, state.temperature if changing else None) for state in config.states)
     if run[0].parameters is not None and run[0].study.model.base == "mace":
@@ -120,8 +117,6 @@ def _refined(folder: Path, config: StudyConfig) -> _Entry:
 
 
 def _row(entry: _Entry, config: StudyConfig, wanted: int, progress: Progress) -> Row:
-    from refine.study.study import Study
-
     # A rule that changes parameters of the study's base would ask for them in every model.
     changes: dict[str, Any] = {"model": entry.model, "refinement": Refinement()}
     if entry.run:
@@ -209,8 +204,6 @@ def _first_peak(data: DataSet | Prediction, ratio: Array) -> Peak:
 
 
 def _write(found: Ranking, out: Path) -> None:
-    from refine.report.compare import render
-
     make_folder(out)
     for row in found.rows:
         for name, curve in row.curves.items():

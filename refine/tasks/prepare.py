@@ -172,7 +172,11 @@ def prepare(
 
 
 def parse_repeats(text: str) -> tuple[int, int, int]:
-    """ "2,2,2" as numbers; InputError for anything else."""
+    """Copies of a cell along its vectors; InputError for anything but three whole numbers.
+
+    >>> parse_repeats("2,2,1")
+    (2, 2, 1)
+    """
     words = text.split(",")
     if len(words) != 3 or not all(word.strip().isdecimal() and 1 <= len(word.strip()) <= 3 for word in words):
         raise InputError(f"{text[:40]!r} is not three whole numbers", where="--replicate", fix="write 2,2,2")

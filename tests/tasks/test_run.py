@@ -272,10 +272,10 @@ def test_a_second_process_is_refused(folder):
     assert "another process" in done.stderr
 
 
-def small() -> checkpoint.Checkpoint:
+def small() -> checkpoint.StoredRun:
     arrays = {"counts": np.arange(2000, dtype=np.float32).reshape(10, 1, 200), "r_max": np.asarray(8.0)}
     sample = {"coefficients": np.ones((1, 4)), "core": np.ones(1), "frames": {"0000": arrays}}
-    return checkpoint.Checkpoint("digest", Record.start({"x": [0.1, None]}), [sample], [arrays])
+    return checkpoint.StoredRun("digest", Record.start({"x": [0.1, None]}), [sample], [arrays])
 
 
 def test_checkpoint_round_trip(tmp_path):

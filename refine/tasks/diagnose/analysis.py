@@ -13,7 +13,7 @@ from refine.sampling.frames import Frames
 from refine.tasks.diagnose.diagnosis import Diagnosis
 from refine.tasks.diagnose.directions import explanation
 from refine.tasks.diagnose.findings import CLEAR
-from refine.tasks.diagnose.peaks import compare, views
+from refine.tasks.diagnose.peaks import compared, peaked_curves
 
 if TYPE_CHECKING:
     from refine.study.study import Study
@@ -44,15 +44,13 @@ def examine(study: Study, frames: Sequence[Frames]) -> Diagnosis:
     full = misfit.solve(misfit.kinds)
     plain = sample_misfit(Sample(correction, tuple(frames)), [d.target for d in data])
     clear = misfit.significance > CLEAR
-    compared, warnings = [], []
+    peaks, warnings = [], []
     for d in fitted:
-        for label, unit, view, measured, sigma in views(d, study.boxes[d.state]):
+        for curve in peaked_curves(d, study.boxes[d.state]):
             try:
-                compared.append(
-                    compare(d, label, unit, view, measured, sigma, ensembles[d.state], names[d.state], correction)
-                )
+                peaks.append(compared(curve, ensembles[d.state], names[d.state], correction))
             except InputError as error:
-                warnings.append(f"The first peak of {label} of {d.name} cannot be compared: {error}.")
+                warnings.append(f"The first peak of {curve.label} of {curve.data} cannot be compared: {error}.")
     unknown = [(d.target, f) for d, f in zip(linear.data, factors, strict=True) if not d.target.sigma_known]
     return Diagnosis(
         data=tuple(d.target.name for d in linear.data),
@@ -68,6 +66,6 @@ def examine(study: Study, frames: Sequence[Frames]) -> Diagnosis:
         noise_factors={target.name: float(f) for target, f in unknown},
         best=misfit.best() if clear else None,
         explanations=tuple(explanation(misfit, kind, correction, temperatures[0], clear) for kind in misfit.kinds),
-        peaks=tuple(compared),
+        peaks=tuple(peaks),
         warnings=tuple(warnings),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,29 @@ from refine.units import BOLTZMANN
 Array = NDArray[np.float64]
 
 
-def views(data: DataSet, box: Box) -> Iterator[tuple[str, str, View, Array, Array | None]]:
-    """Curves whose first peak is compared: label, unit of x, view, measured values, and the root of their covariance.
+@dataclass(frozen=True)
+class PeakedCurve:
+    """A curve whose first peak is compared.
+
+    Attributes:
+        data: name of the data set.
+        label: of the curve.
+        unit: of its x.
+        view: of the model.
+        measured: (n,) values on the points of the view.
+        root: (n, m) L with the covariance L L^T of the measured values; None where no errors are stated.
+    """
+
+    data: str
+    label: str
+    unit: str
+    view: View
+    measured: Array
+    root: Array | None
+
+
+def peaked_curves(data: DataSet, box: Box) -> Iterator[PeakedCurve]:
+    """The curves of a data set whose first peak is compared.
 
     In r: T(r)/(4 pi rho0 r), which is g(r) as the measurement's Q range shows it. In Q, of Q-space data: the declared
     quantity within the box. Errors of r-space data other than g(r) are left out.
@@ -67,7 +89,7 @@ def views(data: DataSet, box: Box) -> Iterator[tuple[str, str, View, Array, Arra
         factor = curve.distinct_factor(curve.x) * (curve.x if curve.quantity == "Q[S(Q)-1]" else 1.0)
         unit = np.divide(sigma, factor, out=np.zeros_like(sigma), where=factor != 0.0)
         root = q_to_r_matrix(curve.x, measurement.r, curve.window) * unit / level[:, None]
-    yield "T(r)/(4 pi rho0 r)", "Å", view, measurement.total_values / level, root
+    yield PeakedCurve(data.name, "T(r)/(4 pi rho0 r)", "Å", view, measurement.total_values / level, root)
 
     if curve.in_q_space:
 
@@ -77,22 +99,17 @@ def views(data: DataSet, box: Box) -> Iterator[tuple[str, str, View, Array, Arra
 
         view = View(measurement.in_box, rebuilt_q, measurement.in_box_background)
         root = None if sigma is None else np.diag(sigma)
-        yield curve.quantity, "1/Å", view, measurement.in_box_values, root
+        yield PeakedCurve(data.name, curve.quantity, "1/Å", view, measurement.in_box_values, root)
 
 
-def compare(
-    data: DataSet,
-    label: str,
-    unit: str,
-    view: View,
-    measured: Array,
-    root: Array | None,
-    ensemble: Ensemble,
-    state: str,
-    correction: PairCorrection,
-) -> PeakComparison:
-    """First peaks of measurement and model, errors, and what the model's depends on."""
-    x, where = view.operator.x, f"{label} of {data.name}"
+def compared(curve: PeakedCurve, ensemble: Ensemble, state: str, correction: PairCorrection) -> PeakComparison:
+    """First peaks of measurement and model, errors, and what the model's depends on.
+
+    ensemble: frames of the data set's state, whose name is `state`.
+    Raises InputError where one of them has no first peak, or both stand at different places.
+    """
+    view, unit, measured, root = curve.view, curve.unit, curve.measured, curve.root
+    x, where = view.operator.x, f"{curve.label} of {curve.data}"
     level = float(np.median(view.operator.baseline))
     window = first_peak_range(x, measured, level, where)
     seen = peak(x, measured, *window, f"measured {where}")
@@ -119,12 +136,12 @@ def compare(
             by_height, by_position = (column.T @ d for d in _slopes(top))
             factor, per = shown_unit(kind)
             index, size = 0, 1.0 / factor
-            member = state if kind in ("temperature", "density") else data.name
+            member = state if kind in ("temperature", "density") else curve.data
         found = PeakSlope(kind, member, per, float(by_height[index] * size), float(by_position[index] * size))
         sensitivities.append(found)
     return PeakComparison(
-        data=data.name,
-        curve=label,
+        data=curve.data,
+        curve=curve.label,
         unit=unit,
         measured_height=seen.height,
         measured_height_stderr=of_data[0],

@@ -294,7 +294,7 @@ class Run:
         self.counted = now
         samples = [store.sample_arrays(sample, ends) for sample, ends in zip(self.samples, self.ends, strict=True)]
         current = [one.to_arrays() for one in self.current]
-        store.save(self.path, store.Checkpoint(self.digest, self.record, samples, current))
+        store.save(self.path, store.StoredRun(self.digest, self.record, samples, current))
         self.saved = time.monotonic()
 
     def _load(self) -> None:

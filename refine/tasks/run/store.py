@@ -73,7 +73,7 @@ class Unfinished:
 
 
 @dataclass
-class Checkpoint:
+class StoredRun:
     """The content of run.h5.
 
     Attributes:
@@ -113,7 +113,7 @@ def sample_of(stored: dict[str, Any], initial: PairCorrection) -> tuple[Sample, 
     return Sample(potential.correction(initial), frames, parameters, gradients), ends
 
 
-def save(path: Path, checkpoint: Checkpoint) -> None:
+def save(path: Path, checkpoint: StoredRun) -> None:
     """Write run.h5 atomically.
 
     It is made in memory and then written as bytes: where the disk is full HDF5 ends the whole process.
@@ -137,7 +137,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         temporary.write_bytes(content)
 
 
-def load(path: Path, digest: str) -> Checkpoint:
+def load(path: Path, digest: str) -> StoredRun:
     """Read run.h5.
 
     Raises:
@@ -168,7 +168,7 @@ def load(path: Path, digest: str) -> Checkpoint:
             where=str(path),
             fix="restore a copy, or start again with --overwrite",
         ) from error
-    return Checkpoint(digest, record, samples, current)
+    return StoredRun(digest, record, samples, current)
 
 
 def _write(group: h5py.Group, tree: dict[str, Any]) -> None:

@@ -66,8 +66,15 @@ _BASE = re.compile(r"(?P<name>[A-Za-z_]\w*)(?::(?P<key>[A-Z][a-z]?(?:-[A-Z][a-z]
 
 
 def parse_quantity(text: str) -> Quantity:
-    """From the command line: "argon:S(Q)@2.0", "argon:S(Q):height@1.5..2.5", "argon:S(Q):position@1.5..2.5",
-    "argon:R_chi"."""
+    """From the command line; InputError for what names no quantity.
+
+    >>> parse_quantity("argon:S(Q)@2.0")
+    Quantity(data='argon', kind='point', curve='S(Q)', x=2.0, limits=None)
+    >>> parse_quantity("argon:S(Q):height@1.5..2.5")
+    Quantity(data='argon', kind='height', curve='S(Q)', x=None, limits=(1.5, 2.5))
+    >>> parse_quantity("argon:R_chi")
+    Quantity(data='argon', kind='R_chi', curve='', x=None, limits=None)
+    """
     found = _QUANTITY.fullmatch(text.strip())
     if found is None or found["curve"] in ("height", "position"):
         raise InputError(
@@ -85,7 +92,15 @@ def parse_quantity(text: str) -> Quantity:
 
 
 def parse_parameter(text: str) -> Parameter:
-    """From the command line: "Ar-Ar@3.8" (coefficient of the pair near 3.8 Å), "epsilon", "sigma:Ar"."""
+    """From the command line: a coefficient of a pair near a distance, or a parameter of the base.
+
+    >>> parse_parameter("Ar-Ar@3.8")
+    Parameter(name='phi', pair=('Ar', 'Ar'), r=3.8, key=None)
+    >>> parse_parameter("sigma:Ar")
+    Parameter(name='sigma', pair=None, r=None, key='Ar')
+
+    Raises InputError for what names no parameter.
+    """
     coefficient = _COEFFICIENT.fullmatch(text.strip())
     if coefficient is not None:
         return Parameter("phi", (coefficient["a"], coefficient["b"]), float(coefficient["r"]))
