@@ -131,14 +131,14 @@ class Study:
 
     def onsets(self) -> Array:
         """(pairs,) Å: where the measured g(r) of each pair begins; inf where none tells."""
-        found = np.full(len(self.pairs), np.inf)
+        onsets = np.full(len(self.pairs), np.inf)
         for data in self.datasets:
             pair = self.targets[data.name].pair
             if pair is not None:
                 r = data.measurement.r
                 g = data.measurement.total_values / (4.0 * np.pi * self.boxes[data.state].number_density * r)
-                found[pair] = min(found[pair], measured_onset(r, g))
-        return found
+                onsets[pair] = min(onsets[pair], measured_onset(r, g))
+        return onsets
 
     def digest(self) -> str:
         """SHA-256 (hex) of what the run follows from: `StudyConfig.digest`, and the model that a name stands for."""
@@ -217,7 +217,7 @@ class Study:
                 dtype=config.precision,
                 replicas=config.replicas,
                 phase=state.phase,
-                positions=positions or any(own.stored_positions for own in self.parameters),
+                positions=positions or any(one.stored_positions for one in self.parameters),
             )
             samplers.append((field, sampler))
         return samplers

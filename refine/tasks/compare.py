@@ -62,8 +62,8 @@ def compare(
         InputError: a model file or a run that cannot be read, two models of one label, too few frames.
     """
     files = config.compare.paths if models is None else models
-    own = (config.model.name or config.model.base) + ("+D3" if config.model.dispersion != "none" else "")
-    entries = [_Entry(own, config.model), *(_Entry(f.label, f.model) for f in map(ModelFile.from_toml, files))]
+    label = (config.model.name or config.model.base) + ("+D3" if config.model.dispersion != "none" else "")
+    entries = [_Entry(label, config.model), *(_Entry(f.label, f.model) for f in map(ModelFile.from_toml, files))]
     entries += [_refined(folder, config) for folder in runs]
     labels = [entry.label.lower() for entry in entries]
     for label in labels:
@@ -82,10 +82,10 @@ def compare(
     rows.sort(key=_mean_score)
     predicted = tuple(data.name for data in config.data if data.role == "predict")
     measured = tuple(data.name for data in config.data if data.role != "predict")
-    found = Ranking(config.title, measured, predicted, tuple(rows))
+    ranking = Ranking(config.title, measured, predicted, tuple(rows))
     if out is not None:
-        _write(found, out)
-    return found
+        _write(ranking, out)
+    return ranking
 
 
 def _mean_score(row: Row) -> float:
@@ -134,12 +134,12 @@ def _row(entry: _Entry, config: StudyConfig, wanted: int, progress: Progress) ->
     for data in study.datasets:
         frames, density = sampled[data.state], study.boxes[data.state].number_density
         target = study.targets[data.name]
-        found = score(data, target, frames)
-        assert found.r_chi_stderr is not None
-        row.r_chi[data.name] = (found.r_chi, found.r_chi_stderr)
+        scores = score(data, target, frames)
+        assert scores.r_chi_stderr is not None
+        row.r_chi[data.name] = (scores.r_chi, scores.r_chi_stderr)
         if target.free_scale:
-            row.scales[data.name] = (found.nuisance.scale, found.nuisance.scale_stderr)
-        _curve(row, data, frames, density, found.nuisance)
+            row.scales[data.name] = (scores.nuisance.scale, scores.nuisance.scale_stderr)
+        _curve(row, data, frames, density, scores.nuisance)
     for prediction in study.predictions:
         density = study.boxes[prediction.state].number_density
         _curve(row, prediction, sampled[prediction.state], density, Nuisance())
@@ -160,14 +160,14 @@ def _transport(row: Row, study: Study, s: int, frames: Frames, correction: PairC
     """Diffusion coefficients and viscosity in a state, or why there are none."""
     name = study.config.states[s].name
     try:
-        found = transport(study, s, frames, correction, progress)
+        moving = transport(study, s, frames, correction, progress)
     except RefineError as error:
         row.notes.append(f"No diffusion coefficients in state {name}: {error}.")
         return
-    row.diffusion[name] = found.diffusion
-    if found.viscosity is not None:
-        row.viscosity[name] = found.viscosity
-    row.notes.extend(found.notes)
+    row.diffusion[name] = moving.diffusion
+    if moving.viscosity is not None:
+        row.viscosity[name] = moving.viscosity
+    row.notes.extend(moving.notes)
 
 
 def _curve(row: Row, data: DataSet | Prediction, frames: Frames, density: float, free: Nuisance) -> None:
@@ -203,9 +203,9 @@ def _first_peak(data: DataSet | Prediction, ratio: Array) -> Peak:
     return peak(r, ratio, *first_peak_range(r, ratio, 1.0, where), where)
 
 
-def _write(found: Ranking, out: Path) -> None:
+def _write(ranking: Ranking, out: Path) -> None:
     make_folder(out)
-    for row in found.rows:
+    for row in ranking.rows:
         for name, curve in row.curves.items():
             folder = out / "compare" / row.label
             make_folder(folder)
@@ -213,5 +213,5 @@ def _write(found: Ranking, out: Path) -> None:
             columns = [curve.r, measured, curve.model, curve.stderr]
             text = csv_text(["r_angstrom", "measured_D", "model_D", "model_stderr"], columns)
             write_text(folder / f"{name}.csv", text)
-    write_text(out / "compare.json", found.to_json())
-    write_text(out / "compare.html", render(found))
+    write_text(out / "compare.json", ranking.to_json())
+    write_text(out / "compare.html", render(ranking))

@@ -55,9 +55,9 @@ class Diagnosis:
         Raises:
             KeyError: it does not apply to these data.
         """
-        for found in self.explanations:
-            if found.kind == kind:
-                return found
+        for one in self.explanations:
+            if one.kind == kind:
+                return one
         raise KeyError(kind)
 
     def to_json(self) -> str:
@@ -92,7 +92,7 @@ class Diagnosis:
                 f"together leave {self.weighed_together:.0f} (noise alone: {self.expected_together:.0f})."
             )
             ordered = sorted(self.explanations, key=lambda e: -(e.share or 0.0))
-            said += [prose.sentence(found, subject) for found in ordered]
+            said += [prose.sentence(one, subject) for one in ordered]
             assert self.best is not None
             said.append(f"The best single explanation for its number of parameters is a {NAMES[self.best]}.")
             said += list(prose.collinear(self.explanations))

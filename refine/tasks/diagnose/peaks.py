@@ -116,11 +116,11 @@ def compared(curve: PeakedCurve, ensemble: Ensemble, state: str, correction: Pai
     y = view.operator.predict(ensemble.frames.counts)
     mean = y.mean(axis=0)
     # The model's own window: in the measured one its peak may be cut off.
-    own = first_peak_range(x, mean, level, where)
-    if own[0] >= window[1] or own[1] <= window[0]:
-        spans = (f"{low:.3g} to {high:.3g} {unit}" for low, high in (window, own))
+    model_window = first_peak_range(x, mean, level, where)
+    if model_window[0] >= window[1] or model_window[1] <= window[0]:
+        spans = (f"{low:.3g} to {high:.3g} {unit}" for low, high in (window, model_window))
         raise InputError("the measured one stands at {}, the model's at {}".format(*spans), where=where)
-    top = peak(x, mean, *own, f"model's {where}")
+    top = peak(x, mean, *model_window, f"model's {where}")
     columns, _ = ensemble.columns(view)
     height_error, position_error = (_mean_error(y @ d, ensemble.frames) for d in (top.d_height, top.d_position))
     of_data = (None, None) if root is None else tuple(float(np.linalg.norm(d @ root)) for d in _slopes(seen))
@@ -137,8 +137,8 @@ def compared(curve: PeakedCurve, ensemble: Ensemble, state: str, correction: Pai
             factor, per = shown_unit(kind)
             index, size = 0, 1.0 / factor
             member = state if kind in ("temperature", "density") else curve.data
-        found = PeakSlope(kind, member, per, float(by_height[index] * size), float(by_position[index] * size))
-        sensitivities.append(found)
+        slope = PeakSlope(kind, member, per, float(by_height[index] * size), float(by_position[index] * size))
+        sensitivities.append(slope)
     return PeakComparison(
         data=curve.data,
         curve=curve.label,
@@ -156,9 +156,9 @@ def compared(curve: PeakedCurve, ensemble: Ensemble, state: str, correction: Pai
     )
 
 
-def _slopes(found: Peak) -> tuple[Array, Array]:
+def _slopes(top: Peak) -> tuple[Array, Array]:
     """Derivatives of height and position by the curve."""
-    return found.d_height, found.d_position
+    return top.d_height, top.d_position
 
 
 def _mean_error(series: Array, frames: Frames) -> float:

@@ -12,57 +12,57 @@ COLLINEAR = 0.9
 """Correlation above which two directions cannot be told apart."""
 
 
-def sentence(found: Explanation, subject: str) -> str:
+def sentence(explanation: Explanation, subject: str) -> str:
     """What one kind explains."""
-    percent, error = (100.0 * (v or 0.0) for v in (found.share, found.share_stderr))
+    percent, error = (100.0 * (v or 0.0) for v in (explanation.share, explanation.share_stderr))
     verb = f"{percent:.0f} ± {max(error, 1.0):.0f} % of the misfit of {subject} is what "
-    last = f"; when all the others are in, it adds {100.0 * (found.last or 0.0):.0f} %."
-    if found.kind == "pair":
-        one = found.estimates[0]
+    last = f"; when all the others are in, it adds {100.0 * (explanation.last or 0.0):.0f} %."
+    if explanation.kind == "pair":
+        one = explanation.estimates[0]
         return (
             f"{verb}a pair correction would explain alone, largest beyond its error for {one.member}: "
             f"{value(one.alone, one.alone_stderr, one.unit)}{last}"
         )
-    sizes = [f"{signed(e.alone, e.alone_stderr, e.unit)} ({e.member})" for e in found.estimates]
-    said = f"{verb}a {NAMES[found.kind]} of {', '.join(sizes)} would do{last}"
-    if found.kind in ("damping", "broadening"):
-        if any(e.alone < -2.0 * e.alone_stderr for e in found.estimates):
+    sizes = [f"{signed(e.alone, e.alone_stderr, e.unit)} ({e.member})" for e in explanation.estimates]
+    said = f"{verb}a {NAMES[explanation.kind]} of {', '.join(sizes)} would do{last}"
+    if explanation.kind in ("damping", "broadening"):
+        if any(e.alone < -2.0 * e.alone_stderr for e in explanation.estimates):
             said += (
                 " A negative value is nothing that an instrument can do: the model is already broader than the data."
             )
-        elif found.kind == "damping" and any(e.alone > 2.0 * e.alone_stderr for e in found.estimates):
-            roots = [f"{math.sqrt(max(0.0, e.alone)):.3f} 1/Å ({e.member})" for e in found.estimates]
+        elif explanation.kind == "damping" and any(e.alone > 2.0 * e.alone_stderr for e in explanation.estimates):
+            roots = [f"{math.sqrt(max(0.0, e.alone)):.3f} 1/Å ({e.member})" for e in explanation.estimates]
             said += f" As a Gaussian resolution in Q, exp(-Q_damp² r²/2) on D(r), that is Q_damp = {', '.join(roots)}."
     return said
 
 
-def structure(found: PeakComparison) -> str:
+def structure(peak: PeakComparison) -> str:
     """Whether the model is over-structured."""
     heights = (
-        f"{value(found.model_height, found.model_height_stderr, '')} against "
-        f"{value(found.measured_height, found.measured_height_stderr, '')}"
+        f"{value(peak.model_height, peak.model_height_stderr, '')} against "
+        f"{value(peak.measured_height, peak.measured_height_stderr, '')}"
     )
     positions = (
-        f"at {value(found.model_position, found.model_position_stderr, '')} against "
-        f"{value(found.measured_position, found.measured_position_stderr, '')} {found.unit}"
+        f"at {value(peak.model_position, peak.model_position_stderr, '')} against "
+        f"{value(peak.measured_position, peak.measured_position_stderr, '')} {peak.unit}"
     )
-    begin = f"The base model's first peak of {found.curve} of {found.data}"
-    errors = "" if found.measured_height_stderr is not None else ", by the model's sampling error alone"
-    if abs(found.sigmas) < CLEAR:
+    begin = f"The base model's first peak of {peak.curve} of {peak.data}"
+    errors = "" if peak.measured_height_stderr is not None else ", by the model's sampling error alone"
+    if abs(peak.sigmas) < CLEAR:
         return (
-            f"{begin} differs from the measured one by only {found.sigmas:+.1f} sigma{errors} ({heights}), {positions}."
+            f"{begin} differs from the measured one by only {peak.sigmas:+.1f} sigma{errors} ({heights}), {positions}."
         )
-    word = "too high: the model is over-structured" if found.sigmas > 0.0 else "too low: the model is under-structured"
-    return f"{begin} is {word} by {abs(found.sigmas):.1f} sigma{errors} ({heights}), {positions}."
+    word = "too high: the model is over-structured" if peak.sigmas > 0.0 else "too low: the model is under-structured"
+    return f"{begin} is {word} by {abs(peak.sigmas):.1f} sigma{errors} ({heights}), {positions}."
 
 
 def collinear(explanations: Sequence[Explanation]) -> Iterator[str]:
     """Pairs of directions that do nearly the same to the curves."""
     kinds = [e.kind for e in explanations]
-    for found in explanations:
-        for other, correlation in found.overlaps.items():
-            if abs(correlation) >= COLLINEAR and kinds.index(other) > kinds.index(found.kind):
+    for one in explanations:
+        for other, correlation in one.overlaps.items():
+            if abs(correlation) >= COLLINEAR and kinds.index(other) > kinds.index(one.kind):
                 yield (
-                    f"A {NAMES[found.kind]} and a {NAMES[other]} cannot be told apart by these data: correlation "
+                    f"A {NAMES[one.kind]} and a {NAMES[other]} cannot be told apart by these data: correlation "
                     f"{correlation:.2f}."
                 )

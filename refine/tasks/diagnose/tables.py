@@ -13,12 +13,12 @@ def of_directions(explanations: Sequence[Explanation]) -> list[str]:
     """A line for every state or data set of every kind of misfit."""
     head = ["direction", "of", "alone", "together", "explains alone", "adds last"]
     rows = []
-    for found in explanations:
-        shares = [share(found.share, found.share_stderr), share(found.last, found.last_stderr)]
-        for i, one in enumerate(found.estimates):
+    for kind in explanations:
+        shares = [share(kind.share, kind.share_stderr), share(kind.last, kind.last_stderr)]
+        for i, one in enumerate(kind.estimates):
             values = [value(one.alone, one.alone_stderr, one.unit)]
             values += [value(one.together, one.together_stderr, one.unit)]
-            rows.append([NAMES[found.kind] if i == 0 else "", one.member, *values, *(shares if i == 0 else ["", ""])])
+            rows.append([NAMES[kind.kind] if i == 0 else "", one.member, *values, *(shares if i == 0 else ["", ""])])
     return aligned([head, *rows])
 
 

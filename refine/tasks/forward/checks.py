@@ -25,9 +25,9 @@ pores has no such plane."""
 
 def check_composition(counted: CountedTrajectory, fractions: dict[str, float], where: str) -> None:
     """InputError for a trajectory of another composition; fractions: atomic ones of the study."""
-    found = counted.system.composition
-    if any(abs(found[name] - fraction) > FRACTION_TOLERANCE for name, fraction in fractions.items()):
-        theirs, ours = (", ".join(f"{100 * f:.1f} % {name}" for name, f in c.items()) for c in (found, fractions))
+    composition = counted.system.composition
+    if any(abs(composition[name] - fraction) > FRACTION_TOLERANCE for name, fraction in fractions.items()):
+        theirs, ours = (", ".join(f"{100 * f:.1f} % {name}" for name, f in c.items()) for c in (composition, fractions))
         raise InputError(
             f"the trajectory is {theirs}, the study {ours}", where=where, fix="give the study of this material"
         )
@@ -35,10 +35,10 @@ def check_composition(counted: CountedTrajectory, fractions: dict[str, float], w
 
 def check_density(counted: CountedTrajectory, density: float, config: StudyConfig, name: str, where: str) -> None:
     """InputError for another density, atoms/Å^3, which would draw the measured T(r) wrongly; name: of the state."""
-    found = counted.system.number_density
-    if abs(found / density - 1) <= DENSITY_TOLERANCE:
+    present = counted.system.number_density
+    if abs(present / density - 1) <= DENSITY_TOLERANCE:
         return
-    change = (found / density) ** (1 / 3) - 1
+    change = (present / density) ** (1 / 3) - 1
     fix = f"--rescale brings the trajectory to the study's density, its lengths changed by {100 * change:+.1f} %"
     if abs(change) > LARGEST_RESCALING:
         fix = "check which of them is right"
@@ -46,8 +46,8 @@ def check_density(counted: CountedTrajectory, density: float, config: StudyConfi
     state = config.states[index]
     if config.structure_of(state) is None and config.number_density_of(state) is not None:
         table = "system" if state.number_density is None else f"states.{index}"
-        fix += f", --set {table}.number_density={found:.6f} compares both at its own"
-    raise InputError(f"the trajectory has {found:.5f} atoms/Å^3, the study {density:.5f}", where=where, fix=fix)
+        fix += f", --set {table}.number_density={present:.6f} compares both at its own"
+    raise InputError(f"the trajectory has {present:.5f} atoms/Å^3, the study {density:.5f}", where=where, fix=fix)
 
 
 def check_rescaling(counted: CountedTrajectory, density: float, factor: float, by_more: bool, where: str) -> None:

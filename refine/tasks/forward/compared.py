@@ -49,8 +49,8 @@ class Compared:
 def compared(config: StudyConfig, data: DataSet, box: Box, frames: Frames) -> Compared:
     """Of frames in their box."""
     target = target_of(config, box.pairs, data)
-    found = score(data, target, frames, errors=len(frames) >= FRAMES_FOR_ERRORS)
+    scores = score(data, target, frames, errors=len(frames) >= FRAMES_FOR_ERRORS)
     predicted = target.predict(frames.counts.mean(axis=0, dtype=np.float64))
-    misfit = target.y - found.nuisance.apply(target, predicted)
+    misfit = target.y - scores.nuisance.apply(target, predicted)
     chi2 = chi_squared(misfit, target.covariance) if target.sigma_known else None
-    return Compared(data, target, found.r_chi, found.r_chi_stderr, chi2, found.nuisance)
+    return Compared(data, target, scores.r_chi, scores.r_chi_stderr, chi2, scores.nuisance)

@@ -120,8 +120,8 @@ class Forward:
         density = f"{system.number_density:.5f} atoms/Å^3"
         if high > low * (1 + 1e-9):
             density += f" on average (volume {low:.0f} to {high:.0f} Å^3)"
-        known = f"g(r) to {self.box.r_box:.2f} Å"
-        lines = [f"{self.trajectory.name}: {_frames(self.counted.read)} of {atoms}, {density}, {known}", ""]
+        reach = f"g(r) to {self.box.r_box:.2f} Å"
+        lines = [f"{self.trajectory.name}: {_frames(self.counted.read)} of {atoms}, {density}, {reach}", ""]
         if self.factor != 1.0:
             lines.insert(
                 1, f"all lengths times {self.factor:.5f}: the density is the study's, and every bond longer or shorter"
@@ -133,12 +133,12 @@ class Forward:
             quantity = score.data.measurement.curve.quantity
             rows.append((score.data.name, quantity, _with_error(score.r_chi, score.r_chi_stderr), span, chi2))
         lines += [*aligned(rows), ""]
-        found = [
+        numbers = [
             (f"n({c.centre}-{c.other})", _with_error(c.number, c.sampling_stderr if self.averages.enough else None, 3))
             for c in self.coordination
         ]
         radii = [f"within {c.radius:.2f} Å" for c in self.coordination]
-        lines += aligned([(*row, radius) for row, radius in zip(found, radii, strict=True)])
+        lines += aligned([(*row, radius) for row, radius in zip(numbers, radii, strict=True)])
         for score in self.scores:
             lines += [f"warning: {doubt}" for doubt in score.data.doubts]
         free = [s for s in self.scores if s.free != Nuisance()]

@@ -93,9 +93,9 @@ def sensitivity(
     beta = 1.0 / study.problem.kt(state)
     seed = seed_of_state(study.config.sampling.seed, state)
 
-    def run(shift: float, own: int, parts: int, label: str) -> Sampled:
+    def run(shift: float, offset: int, parts: int, label: str) -> Sampled:
         params = direction.params(field, shift)
-        return sampled(study, state, sampler, params, seed + own, frames, parts, label, progress)
+        return sampled(study, state, sampler, params, seed + offset, frames, parts, label, progress)
 
     base = run(0.0, 0, math.ceil(windows / sampler.replicas), "sampling")
     value, stderr = average(base.counts, base.frames.replica, observable)
@@ -121,8 +121,8 @@ def sensitivity(
     growth = adjoint.growth(few, linear, cotangent, lengths=GROWTH_LENGTHS, on_window=lambda _: progress.advance(1))
 
     ends = [
-        run(sign * delta, own, 1, f"finite difference {'-+'[sign > 0]}")
-        for sign, own in ((1, SEED_OF_PLUS), (-1, SEED_OF_MINUS))
+        run(sign * delta, offset, 1, f"finite difference {'-+'[sign > 0]}")
+        for sign, offset in ((1, SEED_OF_PLUS), (-1, SEED_OF_MINUS))
     ]
     (high, high_error), (low, low_error) = (average(end.counts, end.frames.replica, observable) for end in ends)
     differences = Estimate(
@@ -157,5 +157,5 @@ def _find(study: Study, name: str) -> DataSet:
     for data in study.datasets:
         if data.name == name:
             return data
-    known = ", ".join(data.name for data in study.datasets)
-    raise InputError(f"no data set is called '{name}'", where="[[data]]", fix=f"one of {known}")
+    names = ", ".join(data.name for data in study.datasets)
+    raise InputError(f"no data set is called '{name}'", where="[[data]]", fix=f"one of {names}")

@@ -75,20 +75,20 @@ def parse_quantity(text: str) -> Quantity:
     >>> parse_quantity("argon:R_chi")
     Quantity(data='argon', kind='R_chi', curve='', x=None, limits=None)
     """
-    found = _QUANTITY.fullmatch(text.strip())
-    if found is None or found["curve"] in ("height", "position"):
+    match = _QUANTITY.fullmatch(text.strip())
+    if match is None or match["curve"] in ("height", "position"):
         raise InputError(
             f"'{text}' names no quantity",
             fix='write it like "argon:S(Q)@2.0", "argon:S(Q):height@1.5..2.5", "argon:R_chi"',
         )
-    if found["chi"]:
-        return Quantity(found["data"], "R_chi")
-    if found["kind"]:
-        low, high = float(found["low"]), float(found["high"])
+    if match["chi"]:
+        return Quantity(match["data"], "R_chi")
+    if match["kind"]:
+        low, high = float(match["low"]), float(match["high"])
         if low >= high:
             raise InputError(f"the range {low:g}..{high:g} in '{text}' is empty", fix="give the smaller number first")
-        return Quantity(found["data"], found["kind"], found["curve"].strip(), limits=(low, high))
-    return Quantity(found["data"], "point", found["curve"].strip(), x=float(found["x"]))
+        return Quantity(match["data"], match["kind"], match["curve"].strip(), limits=(low, high))
+    return Quantity(match["data"], "point", match["curve"].strip(), x=float(match["x"]))
 
 
 def parse_parameter(text: str) -> Parameter:

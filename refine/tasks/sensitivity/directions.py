@@ -53,8 +53,8 @@ class Coefficient:
         c = self.correction
         matching = [p for p in c.active_pairs if sorted(c.pairs[p]) == sorted(parameter.pair)]
         if not matching:
-            known = ", ".join("-".join(c.pairs[p]) for p in c.active_pairs)
-            raise InputError(f"{'-'.join(parameter.pair)} is no corrected pair", fix=f"one of {known}")
+            names = ", ".join("-".join(c.pairs[p]) for p in c.active_pairs)
+            raise InputError(f"{'-'.join(parameter.pair)} is no corrected pair", fix=f"one of {names}")
         centres = c.basis.centres
         if not centres[0] <= parameter.r <= c.basis.r_cut:
             raise InputError(

@@ -21,10 +21,10 @@ class Observable:
         self.measurement = measurement = data.measurement
         if of.kind == "R_chi":
             return
-        own = measurement.curve.quantity
-        if of.curve not in (own, "T(r)"):
-            raise InputError(f"'{of.curve}' is no curve of data set '{of.data}'", fix=f"use {own} or T(r)")
-        self.operator = measurement.shown if of.curve == own else measurement.total
+        quantity = measurement.curve.quantity
+        if of.curve not in (quantity, "T(r)"):
+            raise InputError(f"'{of.curve}' is no curve of data set '{of.data}'", fix=f"use {quantity} or T(r)")
+        self.operator = measurement.shown if of.curve == quantity else measurement.total
         x = self.operator.x
         for limit in (of.x,) if of.limits is None else of.limits:
             assert limit is not None
@@ -48,6 +48,6 @@ class Observable:
             by_y = np.array([np.interp(self.of.x, x, row) for row in np.eye(len(x))])
             return float(by_y @ y), (by_y @ self.operator.matrix).reshape(counts.shape)
         assert self.of.limits is not None
-        found = peak(x, y, *self.of.limits, where=str(self.of))
-        value, by_y = (found.height, found.d_height) if self.of.kind == "height" else (found.position, found.d_position)
+        top = peak(x, y, *self.of.limits, where=str(self.of))
+        value, by_y = (top.height, top.d_height) if self.of.kind == "height" else (top.position, top.d_position)
         return value, (by_y @ self.operator.matrix).reshape(counts.shape)
