@@ -16,16 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.report import words
-from refine.results.reader import (
-    Array,
-    Comparison,
-    Correction,
-    DataSet,
-    PairDistribution,
-    Predicted,
-    PredictedCurve,
-    Results,
-)
+from refine.results.reader import Array, Comparison, PairDistribution, PredictedCurve, Results
+from refine.results.schema import Correction, DataSet, Predicted
 
 Spec = dict[str, Any]
 Mask = NDArray[np.bool_]
