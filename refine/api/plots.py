@@ -1,4 +1,4 @@
-"""Figures of the report as one plotly figure for a notebook. plotly is an extra: `pip install refine-potentials[notebooks]`."""
+"""Figures of the report as one plotly figure for a notebook. plotly is an extra: refine-potentials[notebooks]."""
 
 from __future__ import annotations
 

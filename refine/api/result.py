@@ -7,14 +7,16 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from refine.api.plots import arranged
-from refine.errors import CheckpointError, InputError
+from refine.errors import InputError
 from refine.report import figures, words
 from refine.results import result
 from refine.results.reader import Results, read_results
 from refine.results.refined import correction_of
 from refine.results.schema import RESULT, read_summary
-from refine.tasks.run.store import final_potential
+from refine.tasks.run.store import CHECKPOINT, read_record
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -57,14 +59,14 @@ class Result(result.Result):
         if shares is None:
             raise InputError(
                 "this run says nothing of what the data determine",
-                where=str(self.folder),
+                where=str(self.out),
                 fix="gauss-newton does, where its last sample confirmed it",
             )
         return arranged([shares])
 
     @cached_property
     def _results(self) -> Results:
-        return read_results(self.folder)
+        return read_results(self.out)
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -80,11 +82,10 @@ class Result(result.Result):
         )
 
 
-def open(folder: str | Path) -> Result:  # noqa: A001  as in `refine.open`
+def open(folder: str | Path) -> Result:
     """A finished run from its folder.
 
-    The correction and its covariance are those of run.h5 where that is there, else the correction of result.json, which
-    has no covariance.
+    The covariance of the correction is in run.h5: without that file it is None.
 
     Raises:
         InputError: there is no finished run in it, or a file is damaged.
@@ -95,10 +96,9 @@ def open(folder: str | Path) -> Result:  # noqa: A001  as in `refine.open`
         raise InputError("there is no finished run", where=str(folder), fix="give the folder of a finished run")
     summary = read_summary(path)
     try:
-        correction, covariance = final_potential(folder)
-    except CheckpointError:
-        try:
-            correction, covariance = correction_of(summary), None
-        except (IndexError, ValueError) as error:
-            raise InputError(f"no correction can be read from it ({error})", where=str(path)) from None
+        correction = correction_of(summary)
+    except (IndexError, ValueError) as error:
+        raise InputError(f"no correction can be read from it ({error})", where=str(path)) from None
+    stored = read_record(folder / CHECKPOINT).get("covariance") if (folder / CHECKPOINT).is_file() else None
+    covariance = None if stored is None else np.array(stored, np.float64)
     return Result(summary, correction, covariance, folder)

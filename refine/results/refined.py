@@ -39,8 +39,8 @@ def temperatures_of(summary: Summary) -> list[float]:
 def correction_of(summary: Summary) -> PairCorrection:
     """The correction that was refined.
 
-    Where it changes with temperature, its reference is the lowest temperature of the run and its span reaches to the
-    highest: phi is linear in T. Raises ValueError where the tables are missing or contradict each other.
+    Where it changes with temperature, its two terms follow from the tables at the lowest and the highest temperature:
+    phi is linear in T. Raises ValueError where the tables are missing or contradict each other.
     """
     species = species_of(summary)
     pairs = species_pairs(species)
@@ -62,8 +62,12 @@ def correction_of(summary: Summary) -> PairCorrection:
     if len(kelvins) < 2:
         return PairCorrection(pairs, active, basis, low, core, wall, stiffness)
     high = _coefficients(rows_at(summary, kelvins[-1]), order, low.shape)
-    span = kelvins[-1] - kelvins[0]
-    return PairCorrection(pairs, active, basis, low, core, wall, stiffness, high - low, kelvins[0], span)
+    # runs of before do not say from where and in which unit the change is counted, and nothing depends on it
+    reference = kelvins[0] if rows[0].reference is None else rows[0].reference
+    span = rows[0].span or kelvins[-1] - kelvins[0]
+    slope = (high - low) * (span / (kelvins[-1] - kelvins[0]))
+    at_reference = low + slope * ((reference - kelvins[0]) / span)
+    return PairCorrection(pairs, active, basis, at_reference, core, wall, stiffness, slope, reference, span)
 
 
 def errors_of(summary: Summary, temperature: float | None = None) -> tuple[tuple[Array, Array] | None, ...]:

@@ -34,13 +34,13 @@ class Result:
         correction: the refined pair correction.
         covariance: posterior covariance of `correction.theta`, eV^2; None for rules without one and where the base
             model is the answer.
-        folder: of the run.
+        out: folder of the run.
     """
 
     summary: Summary
     correction: PairCorrection
     covariance: Array | None
-    folder: Path
+    out: Path
 
     @property
     def status(self) -> str:
@@ -91,20 +91,20 @@ class Result:
     @cached_property
     def curves(self) -> dict[str, CurveTable]:
         """By the name of the data set: measured and modelled curves, as they are and as the box shows them."""
-        return {data.name: read_curve_table(curve_path(self.folder, data.name)) for data in self.summary.data}
+        return {data.name: read_curve_table(curve_path(self.out, data.name)) for data in self.summary.data}
 
     @cached_property
     def predictions(self) -> dict[str, PredictedCurve]:
         """By name: the curves that were only predicted."""
-        return {one.name: read_predicted(curve_path(self.folder, one.name)) for one in self.summary.predictions}
+        return {one.name: read_predicted(curve_path(self.out, one.name)) for one in self.summary.predictions}
 
     @cached_property
     def g_r(self) -> dict[str, dict[str, PairDistribution]]:
         """By the name of the state and the pair ("Fe-O"): the partial g(r), before and after."""
-        tables = {one.name: read_pair_distributions(g_r_path(self.folder, one.name)) for one in self.states}
+        tables = {one.name: read_pair_distributions(g_r_path(self.out, one.name)) for one in self.states}
         return {state: {table.pair.replace("–", "-"): table for table in rows} for state, rows in tables.items()}
 
     @property
     def report_path(self) -> Path:
         """The report, one HTML file."""
-        return self.folder / "report.html"
+        return self.out / "report.html"

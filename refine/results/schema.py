@@ -97,7 +97,7 @@ class Correction(Record):
 
     On a grid: r in Å; phi, stderr and base in eV, lists of one length. And exactly, as
     `refine.potentials.correction.PairCorrection` has them: knots, core and wall in Å, coefficients in eV, stiffness in
-    eV/Å^2.
+    eV/Å^2. reference and span, K: what the temperature's change is counted from, and in.
     """
 
     pair: tuple[str, str]
@@ -113,6 +113,8 @@ class Correction(Record):
     sampled_r: tuple[FiniteFloat, FiniteFloat] | None = None
     state: str | None = None
     temperature: FiniteFloat | None = None
+    reference: FiniteFloat | None = None
+    span: FiniteFloat | None = None
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

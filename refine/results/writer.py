@@ -226,11 +226,12 @@ def _correction_table(outcome: Outcome) -> list[Correction]:
     study, sample = outcome.study, outcome.samples[outcome.final]
     if sample.correction.slope is None:
         return _correction_at(outcome, sample.correction, None)
-    rows = []
-    for state in study.config.states:
-        for row in _correction_at(outcome, sample.correction.at(state.temperature), state.temperature):
-            rows.append(row.model_copy(update={"state": state.name, "temperature": state.temperature}))
-    return rows
+    line = {"reference": sample.correction.reference, "span": sample.correction.span}
+    return [
+        row.model_copy(update={"state": state.name, "temperature": state.temperature, **line})
+        for state in study.config.states
+        for row in _correction_at(outcome, sample.correction.at(state.temperature), state.temperature)
+    ]
 
 
 def _correction_at(outcome: Outcome, correction: PairCorrection, temperature: float | None) -> list[Correction]:

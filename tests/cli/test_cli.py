@@ -50,7 +50,7 @@ class FakeResult:
 
 
 class FakeStudy:
-    """Stands for `refine.study.study.Study`: notes how it is called, and ends as it is told to."""
+    """Stands for `refine.study.study.Study` and its run: notes how it is called, and ends as it is told to."""
 
     calls: list[tuple[StudyConfig, Path, bool, bool]]
     ends_with: BaseException | None
@@ -75,6 +75,9 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> type[FakeStudy]:
     FakeStudy.calls, FakeStudy.ends_with = [], None
     module.Study = FakeStudy  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "refine.study.study", module)
+    task = ModuleType("refine.tasks.run")
+    task.run_study = FakeStudy.run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "refine.tasks.run", task)
     return FakeStudy
 
 

@@ -37,17 +37,18 @@ def run(
         raise typer.BadParameter("--resume and --overwrite exclude each other")
     with study_of(study, changes, to_stderr=False) as (config, progress):
         from refine.study.study import Study
+        from refine.tasks.run import run_study
 
         engine = Study(config)
         folder = config.default_out() if out is None else out
         progress.message(f"{config.title}: results go to {folder}")
         try:
-            result = engine.run(folder, resume=resume, overwrite=overwrite, progress=progress)
+            result = run_study(engine, folder, resume=resume, overwrite=overwrite, progress=progress)
         except KeyboardInterrupt:
             progress.message(f"interrupted; go on with: {resume_command(study, folder, changes or [])}")
             raise typer.Exit(INTERRUPTED) from None
     typer.echo(f"{result.status}: {result.message}")
-    Console(highlight=False).print(r_chi_table(result.initial["r_chi"], result.final["r_chi"]))
+    Console(highlight=False).print(r_chi_table(result.initial.r_chi, result.final.r_chi))
     typer.echo(f"report: {result.report_path}")
     raise typer.Exit(STATUS_CODES[result.status])
 
