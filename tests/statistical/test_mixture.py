@@ -65,6 +65,6 @@ def test_both_curves_end_at_their_noise(result):
 
 def test_each_radiation_adds_directions_and_they_agree(result):
     known = result.determination
-    for data in known["data"]:
-        assert 1 < data["adds"] < data["alone"] < known["directions"] < known["parameters"]
-    assert all(abs(t["sigma"]) < 4 for t in known["tension"])
+    for data in known.data:
+        assert 1 < data.adds < data.alone < known.directions < known.parameters
+    assert all(abs(t.sigma) < 4 for t in known.tension)
