@@ -63,9 +63,11 @@ def _add(
     """Put one figure into a panel; used, and returned: how many axes of each kind are taken."""
     spec = copy.deepcopy(figure.spec)
 
+    def numbered(name: str, number: int) -> str:
+        return f"{name}{used + number}" if used + number > 1 else name
+
     def renamed(axis: str) -> str:
-        kind, number = re.fullmatch(r"([xy])(\d*)", axis).groups()  # type: ignore[union-attr]
-        return f"{kind}{used + int(number or 1)}"
+        return numbered(axis[0], int(axis[1:] or 1))
 
     numbers = [1]
     for key in [name for name in spec["layout"] if re.fullmatch(r"[xy]axis\d*", name)]:
@@ -75,9 +77,9 @@ def _add(
         low, high = across if kind == "x" else down
         inner = axis.get("domain", [0.0, 1.0])
         axis["domain"] = [low + part * (high - low) for part in inner]
-        partner = axis.get("anchor", f"{'y' if kind == 'x' else 'x'}")
+        partner = axis.get("anchor", "y" if kind == "x" else "x")
         axis["anchor"] = renamed(partner)
-        layout[f"{kind}axis{used + number}"] = axis
+        layout[numbered(f"{kind}axis", number)] = axis
     for trace in spec["data"]:
         trace["xaxis"], trace["yaxis"] = renamed(trace.get("xaxis", "x")), renamed(trace.get("yaxis", "y"))
         trace["showlegend"] = legend and trace.get("showlegend", True) and spec["layout"].get("showlegend", True)

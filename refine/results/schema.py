@@ -210,9 +210,9 @@ class Declared(Record):
 
 
 class Predicted(Declared):
-    """A curve that nobody measured, as an experiment with this Q range (1/Å) and window would."""
+    """A curve that nobody measured, as an experiment with this Q range (1/Å; None: all Q) and window would."""
 
-    q_range: tuple[FiniteFloat, FiniteFloat]
+    q_range: tuple[FiniteFloat, FiniteFloat] | None
     window: str
 
 

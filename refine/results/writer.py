@@ -342,7 +342,7 @@ def _prediction_entry(study: Study, prediction: Prediction) -> Predicted:
         radiation=curve.radiation or "partial",
         pair=curve.pair,
         state=study.config.states[prediction.state].name,
-        q_range=(curve.q_min, curve.q_max),
+        q_range=None if curve.q_max is None else (curve.q_min or 0.0, curve.q_max),
         window=curve.window,
     )
 
