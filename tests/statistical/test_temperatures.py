@@ -112,7 +112,7 @@ def result(tmp_path_factory: pytest.TempPathFactory):
 
 def test_the_state_that_is_not_fitted_is_predicted(result) -> None:
     """R_chi falls to less than half at all three temperatures."""
-    first, last = result.initial["r_chi"], result.final["r_chi"]
+    first, last = result.initial.r_chi, result.final.r_chi
     for name, before in first.items():
         assert last[name] < 0.5 * before, f"{name}: {before:.4f} -> {last[name]:.4f}"
 

@@ -15,6 +15,7 @@ from refine import Study
 from refine.cli.main import app
 from refine.curves.transforms import r_to_q_matrix
 from refine.errors import InputError
+from refine.results import scores
 from refine.results.derived import Propagation
 from refine.sampling.averages import error_of
 from refine.sampling.frames import Frames
@@ -94,16 +95,14 @@ def test_the_frames_of_a_run_score_as_in_the_run(folder: Path, sample: Frames, d
 
 def test_a_free_scale_is_scored_alike_by_run_and_forward(folder: Path, sample: Frames, dump: Path) -> None:
     """Each sample at its own best scale and background, whatever a rule fitted with another one."""
-    from refine.refinement.problem import Sample
-    from refine.results.writer import _scores
-
     path = folder / "free.toml"
     path.write_text(small_box.STUDY.replace('quantity = "S(Q)"', 'quantity = "S(Q)"\nfree_scale = true', 1))
     study = Study.from_toml(path)
     (score, _) = forward(study.config, dump, types=["Ar"]).scores
     assert abs(score.free.scale - 1.0) > 1e-3
-    of_run = _scores(study, Sample(study.initial_correction(), (sample,)))
-    assert of_run["r_chi"]["sq"] == pytest.approx(score.r_chi, rel=1e-3)
+    data = study.datasets[0]
+    of_run = scores.score(data, study.targets[data.name], sample)
+    assert of_run.r_chi == pytest.approx(score.r_chi, rel=1e-3)
     unscaled = study.datasets[0].measurement.r_chi(sample.counts.mean(axis=0, dtype=np.float64))
     assert abs(score.r_chi - unscaled) > 1e-3
 

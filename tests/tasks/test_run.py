@@ -423,6 +423,11 @@ role = "predict"
 quantity = "F(Q)"
 radiation = "xray"
 q_range = [0.8, 11.0]
+[[data]]
+name = "partial"
+role = "predict"
+quantity = "g(r)"
+pair = ["Ar", "Ar"]
 """
 
 
@@ -439,10 +444,11 @@ def test_progress_tells_the_scores_of_the_report(folder):
     (folder / "study.toml").write_text(text + PREDICTED)
     study = Study.from_toml(folder / "study.toml", ["data.gr.free_scale=true", "refinement.iterations=1"])
     result = study.run(folder / "out", progress=Listener())
-    scores = result.iterations[0]["r_chi"]
+    scores = result.iterations[0].r_chi
     words = f"iteration 0: R_chi sq {scores['sq']:.4f}, gr {scores['gr']:.4f}"
     assert any(text.startswith(words) for text in heard), heard
     report = read_results(folder / "out")
-    assert [one.name for one in report.summary.predictions] == ["ours"]
+    assert [(one.name, one.q_range) for one in report.summary.predictions] == [("ours", (0.8, 11.0)), ("partial", None)]
     assert (report.predicted["ours"].final_stderr > 0.0).all()
     assert "ours: F(Q), prediction" in result.report_path.read_text(encoding="utf-8")
+    assert "with all Q, window none" in result.report_path.read_text(encoding="utf-8")

@@ -23,6 +23,7 @@ from refine.tasks.columns import aligned
 from refine.tasks.forward import tables
 from refine.tasks.forward.compared import Compared
 from refine.tasks.forward.tables import Averages
+from refine.tasks.run.store import CHECKPOINT
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Forward:
         """forward.json, and the tables curves/, t_r/ (by data set), g_r/ and s_q/ (by state), in `folder`."""
         averages, narrow = self.averages, Averages(self.frames.merged(self.finer))  # g(r) in the study's bins
         with exclusive(folder):
-            if (folder / "run.h5").exists():
+            if (folder / CHECKPOINT).exists():
                 raise CheckpointError("this folder holds a run", where=str(folder), fix="give another --out")
             for name in ("curves", "t_r", "g_r", "s_q"):
                 make_folder(folder / name)

@@ -1,5 +1,1 @@
-"""The loop: sample, count, predict, update; its record and its store."""
-
-from refine.tasks.run.loop import run_study
-
-__all__ = ["run_study"]
+"""The loop: sample, count, predict, update (`loop`); its record, its store, what makes frames, and its verdict."""

@@ -24,8 +24,9 @@ from refine.progress import NullProgress, Progress
 from refine.refinement.convergence import misfit
 from refine.refinement.problem import Sample, TrajectoryRule, Update
 from refine.refinement.walls import closest, innermost, refuse_r_min, walls
+from refine.results.result import Result
 from refine.results.scores import score
-from refine.results.writer import Outcome, Result, write_outcome
+from refine.results.writer import Outcome, write_outcome
 from refine.sampling.frames import by_replica
 from refine.tasks.run import store
 from refine.tasks.run.engines import Engines
@@ -43,7 +44,7 @@ Array = NDArray[np.float64]
 SAVE_INTERVAL = 5.0
 """Seconds between checkpoints inside a sample. When one is written changes nothing in the run's numbers."""
 
-OUTPUTS = ("run.h5", "result.json", "report.html", "study.toml", "curves", "g_r", "model.safetensors")
+OUTPUTS = (store.CHECKPOINT, "result.json", "report.html", "study.toml", "curves", "g_r", "model.safetensors")
 """What a run leaves in its folder, and all that --overwrite removes."""
 
 
@@ -91,7 +92,7 @@ class Run:
 
     def __init__(self, study: Study, folder: Path, *, resume: bool, overwrite: bool, progress: Progress) -> None:
         self.study, self.folder, self.progress = study, folder, progress
-        self.path = folder / "run.h5"
+        self.path = folder / store.CHECKPOINT
         self.digest = study.digest()
         self.record = Record.start(study.rule.start())
         self.samples: list[Sample] = []
@@ -268,9 +269,9 @@ class Run:
             digest=self.digest,
         )
         make_folder(self.folder)
-        result = write_outcome(outcome, self.folder)
+        summary = write_outcome(outcome, self.folder)
         write_report(self.folder)
-        return result
+        return Result(summary, self.samples[outcome.final].correction, outcome.covariance, self.folder)
 
     # -- checkpoint ----------------------------------------------------------------------------------------------------
 

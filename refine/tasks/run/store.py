@@ -30,6 +30,9 @@ from refine.tasks.run.record import Potential, Record
 FORMAT = 3
 """Version of the layout."""
 
+CHECKPOINT = "run.h5"
+"""Name of the file."""
+
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -159,7 +162,7 @@ def load(path: Path, digest: str) -> StoredRun:
                     where=str(path),
                     fix="restore them to resume, or start again with --overwrite",
                 )
-            record = Record.from_json(json.loads(bytes(file["record"][()]).decode()))
+            record = _record(file)
             samples = [_read(file["samples"][name]) for name in sorted(file.get("samples", ()))]
             current = [_read(file["current"][name]) for name in sorted(file.get("current", ()))]
     except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -169,6 +172,26 @@ def load(path: Path, digest: str) -> StoredRun:
             fix="restore a copy, or start again with --overwrite",
         ) from error
     return StoredRun(digest, record, samples, current)
+
+
+def read_record(path: Path) -> Record:
+    """The record alone, of whatever study; CheckpointError where there is none that can be read."""
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != FORMAT:
+                raise CheckpointError(f"checkpoint format {file.attrs.get('format')} is not {FORMAT}", where=str(path))
+            return _record(file)
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"no record can be read ({' '.join(str(error).split())[:120]})", where=str(path)
+        ) from error
+
+
+def _record(file: h5py.File) -> Record:
+    tree = json.loads(bytes(file["record"][()]).decode())
+    if not isinstance(tree, dict):
+        raise ValueError("the record is no table")
+    return Record.from_json(tree)
 
 
 def _write(group: h5py.Group, tree: dict[str, Any]) -> None:

@@ -1,23 +1,23 @@
-"""For notebooks and scripts: what `refine` offers by name."""
+"""`refine.Study`: a study that can be run."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import refine.study.study
+from refine.api.result import Result
 from refine.progress import Progress
-from refine.results.writer import Result
-from refine.tasks.run import run_study
+from refine.study import study
+from refine.tasks.run.loop import run_study
 
 
-class Study(refine.study.study.Study):
+class Study(study.Study):
     """A study and its run::
 
     from refine import Study
 
     study = Study.from_toml("study.toml", ["refinement.iterations=3"])
     result = study.run("runs/argon")
-    result.status, result.final["r_chi"]
+    result.status, result.final.r_chi
     """
 
     def run(
@@ -43,4 +43,5 @@ class Study(refine.study.study.Study):
         Raises:
             RefineError: what the user can mend; the last good checkpoint stays.
         """
-        return run_study(self, out, resume=resume, overwrite=overwrite, progress=progress)
+        found = run_study(self, out, resume=resume, overwrite=overwrite, progress=progress)
+        return Result(found.summary, found.correction, found.covariance, found.out)
