@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 
 class Table(BaseModel):
-    """Base of every table: immutable, no unknown keys, no NaN or inf."""
+    """Base of every table: immutable, no unknown keys, no NaN or inf.
+
+    called: how a refusal names a table that several words of a `Choice` stand for; empty: by its word.
+    """
+
+    called: ClassVar[str] = ""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 

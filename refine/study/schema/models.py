@@ -11,9 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, SerializeAsAny, ValidationError, model_validator
 
 from refine.errors import InputError
+from refine.refinement.keys import Refinement
+from refine.refinement.rules import RULES
 from refine.tables.explain import input_error, shown
 from refine.tables.table import Table
 from refine.tables.toml import override, parse_toml, read_text, to_toml
@@ -466,94 +468,6 @@ class Sampling(Table):
     )
 
 
-class Refinement(Table):
-    """The rule that changes the correction. A key of another method than the chosen one is refused."""
-
-    method: Literal["gauss-newton", "ibi", "difftre", "backprop", "epsr", "rmc"] = Field(
-        "gauss-newton",
-        description="`gauss-newton`: any data, with error bars; `ibi`: iterative Boltzmann inversion of partial g(r); "
-        "`difftre`: gradient of reweighted averages; `backprop`: gradient through the trajectory; `epsr`: empirical "
-        "potential structure refinement, Q-space data; `rmc`: reverse Monte Carlo, no potential comes out.",
-    )
-    iterations: Annotated[Integer, Field(ge=1, le=1000)] = Field(
-        8, description="At most so many updates; the run stops by itself once change is within the sampling noise."
-    )
-    trust_radius: Annotated[Number, Field(gt=0, le=100)] = Field(
-        0.3, description="`gauss-newton`: first limit on the rms change of φ over sampled pairs, in kT."
-    )
-    pooling: Switch = Field(True, description="`gauss-newton`: use the frames of earlier iterations in each update.")
-    damping: Annotated[Number, Field(gt=0, le=1)] = Field(1.0, description="`ibi`: share of each update that is made.")
-    pressure: Annotated[Number, Field(ge=-100, le=1000)] | None = Field(
-        None, description="`ibi`: pressure in GPa that the correction is held to. Default: no constraint."
-    )
-    optimiser: Line = Field("adam", description="`difftre`, `backprop`: name of an optimiser of optax.")
-    learning_rate: Annotated[Number, Field(gt=0, le=10)] = Field(
-        0.02, description="`difftre`, `backprop`: its learning rate; in kT for the correction."
-    )
-    inner_steps: Annotated[Integer, Field(ge=1, le=10_000)] = Field(
-        20, description="`difftre`: at most so many steps of the optimiser on one sample."
-    )
-    threshold: Annotated[Number, Field(gt=0, lt=1)] = Field(
-        0.9, description="`difftre`: a new sample is taken below this effective share of the frames."
-    )
-    parameters: Annotated[tuple[Line, ...], Field(min_length=1)] = Field(
-        ("correction",),
-        description="`difftre`: what is fitted: `correction`, parameters of a classical base (`epsilon`, `sigma`), "
-        "those of a MACE base (`weights` for all, or a part by its name, such as `layers.1.readout`), or several.",
-    )
-    windows: Annotated[Integer, Field(ge=2, le=4096)] = Field(
-        32, description="`backprop`: windows of the trajectory that are differentiated in each state."
-    )
-    window_steps: Annotated[Integer, Field(ge=1, le=100_000)] = Field(
-        200, description="`backprop`: steps of a window; the gradient's variance grows exponentially with it."
-    )
-    clip: Annotated[Number, Field(gt=0)] | None = Field(
-        None, description="`backprop`: largest norm of a window's gradient, in units of the median. Default: none."
-    )
-    feedback: Annotated[Number, Field(gt=0, le=1)] = Field(
-        0.8, description="`epsr`: share of the difference that enters the empirical potential at each update."
-    )
-    confidence: Annotated[Number, Field(gt=0, le=1)] = Field(
-        0.9, description="`epsr`: weight of the data against the simulated partials when data sets are combined."
-    )
-    cap: Annotated[Number, Field(gt=0, le=1000)] = Field(
-        1.0, description="`epsr`: largest rms of the empirical potential over sampled pairs, in kT."
-    )
-    moves: Annotated[Integer, Field(ge=1, le=1_000_000)] = Field(
-        5, description="`rmc`: attempted moves of every atom between frames."
-    )
-    minimum_distances: ByPair = Field(
-        default_factory=dict, description="`rmc`: closest approach in Å by pair, as in `{ Si-O = 1.4 }`."
-    )
-
-    @model_validator(mode="after")
-    def _keys_of_the_method(self) -> Self:
-        """A key that the method does not have would be ignored."""
-        for methods, keys in METHOD_KEYS.items():
-            for key in keys:
-                if key in self.model_fields_set and self.method not in methods:
-                    default = type(self).model_fields[key].get_default(call_default_factory=True)
-                    if getattr(self, key) != default:
-                        raise refusal(f"method = {shown(self.method)} takes no {key!r}; {_who_has(methods)} it")
-        return self
-
-
-def _who_has(methods: Sequence[str]) -> str:
-    return f"{' and '.join(methods)} {'has' if len(methods) == 1 else 'have'}"
-
-
-METHOD_KEYS = {
-    ("gauss-newton",): ("trust_radius", "pooling"),
-    ("ibi",): ("damping", "pressure"),
-    ("difftre", "backprop"): ("optimiser", "learning_rate"),
-    ("difftre",): ("inner_steps", "threshold", "parameters"),
-    ("backprop",): ("windows", "window_steps", "clip"),
-    ("epsr",): ("feedback", "confidence", "cap"),
-    ("rmc",): ("moves", "minimum_distances"),
-}
-"""Which methods have which keys of [refinement]; the others belong to all."""
-
-
 class StudyConfig(Table):
     """A whole study. Attributes are the tables of the file; `parse` and `from_toml` are the ways to make one."""
 
@@ -565,7 +479,7 @@ class StudyConfig(Table):
     model: Model
     correction: Correction = Correction()
     sampling: Sampling = Sampling()
-    refinement: Refinement = Refinement()
+    refinement: Annotated[SerializeAsAny[Refinement], RULES] = Field(default_factory=RULES.made)
     compare: Compare = Compare()
     coordination: Coordination = Coordination()
 
@@ -639,7 +553,7 @@ class StudyConfig(Table):
                 raise refusal(f"{where} missing key 'state'; one of {', '.join(states)}")
             if data.state is not None and data.state not in states:
                 raise refusal(f"{where} state = {shown(data.state)} is not a state; one of {', '.join(states)}")
-        if self.correction.smoothness != "auto" and self.refinement.method != "gauss-newton":
+        if self.correction.smoothness != "auto" and not self.refinement.has_prior:
             method = shown(self.refinement.method)
             raise refusal(f"[correction] smoothness is a prior, and method = {method} has none; gauss-newton has it")
         if self.correction.temperature == "linear":
@@ -705,6 +619,7 @@ class StudyConfig(Table):
             InputError: a file cannot be read.
         """
         settings = self.model_dump(mode="json", exclude={"compare", "coordination"})  # a run does not follow from them
+        settings["refinement"] = {**RULES.former, **settings["refinement"]}
         total = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         structures = (self.structure_of(state) for state in self.states)
         curves = [entry.path for entry in self.data if entry.file is not None] if data else []
