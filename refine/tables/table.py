@@ -23,3 +23,12 @@ class Table(BaseModel):
     def _resolve(self, file: str | None) -> Path | None:
         """``file`` as a path from the study file's folder."""
         return None if file is None else self._folder / file
+
+    def put_into(self, folder: Path) -> None:
+        """Paths in this table and in the tables within it are relative to this folder from now on."""
+        self._folder = folder
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            for entry in value if isinstance(value, tuple) else (value,):
+                if isinstance(entry, Table):
+                    entry.put_into(folder)

@@ -28,7 +28,7 @@ from refine.sampling.averages import FRAMES_FOR_ERRORS, error_of, standard_error
 from refine.sampling.frames import Frames
 from refine.scattering.peaks import Peak, first_peak_range, peak
 from refine.study.datasets import DataSet, Prediction, scored
-from refine.study.schema.models import Model, ModelFile, StudyConfig
+from refine.study.schema import Model, ModelFile, StudyConfig
 from refine.tasks.diagnose import sample_base
 from refine.tasks.transport import transport
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from refine.study.schema.models import StudyConfig
+from refine.study.schema.study import StudyConfig
 from refine.tables.choice import Choice
 from refine.tables.explain import tables
 from refine.tables.toml import toml_value
