@@ -26,6 +26,7 @@ from refine.results.ranking import Curve, FirstPeak, Ranking, Row
 from refine.results.writer import csv_text
 from refine.sampling.averages import FRAMES_FOR_ERRORS, error_of, standard_error
 from refine.sampling.frames import Frames
+from refine.scattering.instrument import seen
 from refine.scattering.peaks import Peak, first_peak_range, peak
 from refine.study.datasets import DataSet, Prediction, scored
 from refine.study.schema import Model, ModelFile, StudyConfig
@@ -185,14 +186,14 @@ def _curve(row: Row, data: DataSet | Prediction, frames: Frames, density: float,
     """D(r) and first peak of one data set, or of a prediction."""
     measurement = data.measurement
     level = 4.0 * math.pi * density * measurement.r
-    total = measurement.total.predict(frames.counts)
-    total = level + free.scale * (total - level) + free.background * measurement.total_background
+    background = free.background * measurement.total_background
+    total = seen(measurement.total.predict(frames.counts), level, free.scale, background)
     error = standard_error(total, frames.replica)
     average, measured = total.mean(axis=0), None if isinstance(data, Prediction) else measurement.total_values
     row.curves[data.name] = Curve(measurement.r, None if measured is None else measured - level, average - level, error)
     try:
         top = _first_peak(data, average / level)
-        seen = None if measured is None else _first_peak(data, measured / level)
+        measured_top = None if measured is None else _first_peak(data, measured / level)
     except InputError as problem:
         row.notes.append(f"No first peak: {problem}.")
         return
@@ -203,8 +204,8 @@ def _curve(row: Row, data: DataSet | Prediction, frames: Frames, density: float,
         float(position),
         top.height,
         float(height),
-        None if seen is None else seen.position,
-        None if seen is None else seen.height,
+        None if measured_top is None else measured_top.position,
+        None if measured_top is None else measured_top.height,
     )
 
 

@@ -32,6 +32,7 @@ from refine.sampling.frames import Frames
 from refine.sampling.periodic import distances_to_atoms
 from refine.sampling.structure_files import DENSITY_TOLERANCE
 from refine.sampling.trajectories import CountedTrajectory, count_trajectory
+from refine.scattering.instrument import seen
 from refine.scattering.measurement import R_CHI_STEP, Cut, ForwardModel
 from refine.scattering.metrics import chi_squared
 from refine.scattering.operator import CurveOperator
@@ -483,8 +484,7 @@ def _propagation(frames: Frames) -> Propagation:
 
 def _seen(operator: CurveOperator, counts: Array, free: Nuisance, background: Array) -> Array:
     """The model as the instrument would report it."""
-    signal = operator.predict(counts) - operator.baseline
-    return np.asarray(operator.baseline + free.scale * signal + free.background * background)
+    return seen(operator.predict(counts), operator.baseline, free.scale, free.background * background)
 
 
 def _with_error(value: float, stderr: float | None, decimals: int = 4) -> str:

@@ -39,6 +39,7 @@ from refine.refinement.inference import nuisance
 from refine.refinement.inference.posterior import SmoothnessPrior
 from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Update
+from refine.refinement.steps import step_size
 from refine.tables.values import Integer, Line, Number
 
 Array = NDArray[np.float64]
@@ -190,7 +191,7 @@ class Backprop:
             frames_factor=float(memory["frames_factor"]),
             diagnostics={
                 "effective_sample_size": float(sum(len(frames) for frames in sample.frames)),
-                "step_kT": self._size(sample, correction) / kt,
+                "step_kT": step_size(correction, correction.theta - theta, sample.frames[0], kt),
                 "chi2_per_point": chi2 / problem.points,
                 "gradient_norm": norm,
                 "gradient_error": error,
@@ -211,14 +212,3 @@ class Backprop:
         if settled:
             text += ", within its error twice; " + ("converged" if long_enough else "sampling longer to confirm")
         return text
-
-    @staticmethod
-    def _size(sample: Sample, correction: PairCorrection) -> float:
-        """rms change of phi over the sampled pairs of the first state, eV."""
-        frames = sample.frames[0]
-        active = list(correction.active_pairs)
-        counts = frames.counts.mean(axis=0, dtype=np.float64)[active]
-        counts = counts * (frames.edges[1:] < correction.basis.r_cut)
-        terms = (correction.theta - sample.correction.theta).reshape(correction.terms, len(active), -1)
-        dphi = np.einsum("pbk,pk->pb", correction.binned_basis(frames.edges)[active], terms[0])
-        return float(np.sqrt((counts * dphi**2).sum() / counts.sum()))

@@ -40,12 +40,13 @@ from scipy.special import softmax
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.refinement import optimisers
-from refine.refinement.convergence import confirmed, misfit, rms_in_kt
+from refine.refinement.convergence import confirmed, misfit
 from refine.refinement.inference.nuisance import best
 from refine.refinement.inference.reweighting import effective_sample_size
 from refine.refinement.inference.statistics import coefficient_counts
 from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Target, Update
+from refine.refinement.steps import step_sizes
 from refine.tables.values import Integer, Line, Number
 
 Array = NDArray[np.float64]
@@ -189,10 +190,7 @@ class Loss:
             w = jax.nn.softmax(-energies / kt)
             total = jnp.zeros(())
             for curve, nuisance in zip(curves, free, strict=True):
-                baseline = curve.target.baseline
-                model = baseline + nuisance.scale * (w @ curve.y - baseline)
-                if curve.target.background is not None:
-                    model = model + nuisance.background * curve.target.background
+                model = nuisance.apply(curve.target, w @ curve.y)
                 total = total + 0.5 * jnp.sum((curve.whitening @ (curve.target.y - model)) ** 2)
             return total / self.problem.points
 
@@ -289,6 +287,7 @@ class DiffTRe:
             untrusted = min(untrusted, wished)
             theta, parameters = self._parted((x + change) * scale, theta, parameters)
 
+        change_of_theta = theta - sample.correction.theta
         found = misfit(sample, problem.targets)
         since = found.since(memory["previous"])
         memory["previous"] = found.stored
@@ -321,7 +320,7 @@ class DiffTRe:
                 "effective_sample_size": share * min(len(f) for f in sample.frames),
                 "actual_decrease": since.decrease,
                 "actual_decrease_error": since.error,
-                "step_kT": self._size(problem, sample, theta),
+                "step_kT": float(step_sizes(sample.correction, change_of_theta, sample.frames[0], problem.kt(0)).max()),
                 "loss": losses[0],
                 "inner_steps": len(losses),
             },
@@ -343,9 +342,3 @@ class DiffTRe:
         """(theta, base parameters) after a step, those that are not moved as they were."""
         split = len(theta) if self.moves_correction else 0
         return joined[:split] if self.moves_correction else theta, joined[split:] if self.moves_base else parameters
-
-    @staticmethod
-    def _size(problem: Problem, sample: Sample, theta: Array) -> float:
-        """Largest rms change of phi of a pair, kT; of its part that does not change with temperature."""
-        change = (theta - sample.correction.theta).reshape(sample.correction.terms, -1)[0]
-        return float(rms_in_kt(problem, sample, change).max())

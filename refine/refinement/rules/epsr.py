@@ -40,10 +40,11 @@ from refine.curves.curve import Q_QUANTITIES
 from refine.curves.transforms import r_to_q_matrix, trapezoid_weights
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
-from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence, rms_in_kt
+from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence
 from refine.refinement.inference.nuisance import best
 from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Target, Update
+from refine.refinement.steps import step_sizes
 from refine.sampling.frames import Frames
 from refine.system import TAPER
 from refine.tables.values import Number
@@ -210,20 +211,25 @@ class EPSR:
                 "effective_sample_size": float(min(len(f) for f in samples[-1].frames)),
                 "actual_decrease": since.decrease,
                 "actual_decrease_error": since.error,
-                "step_kT": float(rms_in_kt(problem, sample, new - old).max()),
+                "step_kT": float(_sizes(problem, sample, new - old).max()),
                 "feedback": float(memory["feedback"]),
-                "potential_kT": rms_in_kt(problem, sample, new).tolist(),
+                "potential_kT": _sizes(problem, sample, new).tolist(),
             },
         )
 
     def _capped(self, problem: Problem, sample: Sample, theta: Array) -> tuple[Array, list[str]]:
         """theta with every species pair scaled down to the cap, and the names of those that had to be."""
         correction = sample.correction
-        sizes = rms_in_kt(problem, sample, theta)
+        sizes = _sizes(problem, sample, theta)
         shares = np.minimum(1.0, self.cap / np.maximum(sizes, self.cap))
         names = ["-".join(correction.pairs[p]) for p in correction.active_pairs]
         capped = [name for name, size in zip(names, sizes, strict=True) if size > self.cap]
         return (theta.reshape(len(names), -1) * shares[:, None]).ravel(), capped
+
+
+def _sizes(problem: Problem, sample: Sample, theta: Array) -> Array:
+    """(active pairs,) kT, in state 0."""
+    return step_sizes(sample.correction, theta, sample.frames[0], problem.kt(0))
 
 
 def full_step(problem: Problem, sample: Sample, confidence: float) -> Array:

@@ -38,8 +38,10 @@ from refine.refinement.inference.linearisation import DECADES, NOISE_FACTORS, NO
 from refine.refinement.inference.posterior import SmoothnessPrior, posterior
 from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Update
-from refine.refinement.responses.extrapolation import Extrapolation, step_size
+from refine.refinement.responses.extrapolation import Extrapolation
+from refine.refinement.steps import step_size
 from refine.tables.values import Number, Switch
+from refine.units import BOLTZMANN
 
 Array = NDArray[np.float64]
 
@@ -289,7 +291,10 @@ class GaussNewton:
         def step_to(mean: Array) -> tuple[Array, float]:
             """The way there and its size in kT, before it is shortened to the trust radius."""
             way = mean[: len(theta)] - theta
-            return way, max(step_size(correction, way, f, k) for f, k in zip(newest, kts, strict=True))
+            return way, max(
+                step_size(correction, way, frames, k, temperature=k / BOLTZMANN, reach="centre")
+                for frames, k in zip(newest, kts, strict=True)
+            )
 
         radius = float(memory["trust_radius"])
         delta = np.zeros_like(theta)

@@ -31,11 +31,12 @@ from pydantic import Field
 
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
-from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence, rms_in_kt
+from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence
 from refine.refinement.inference.nuisance import best
 from refine.refinement.inference.statistics import coefficient_counts
 from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Target, Update
+from refine.refinement.steps import step_sizes
 from refine.sampling.averages import standard_error
 from refine.tables.values import Number
 from refine.units import PRESSURE_UNIT
@@ -136,7 +137,7 @@ class IBI:
                 "effective_sample_size": float(min(len(f) for f in sample.frames)),
                 "actual_decrease": since.decrease,
                 "actual_decrease_error": since.error,
-                "step_kT": float(rms_in_kt(problem, sample, change).max()),
+                "step_kT": float(step_sizes(correction, change, sample.frames[0], problem.kt(0)).max()),
                 **diagnostics,
             },
         )
