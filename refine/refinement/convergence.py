@@ -1,4 +1,4 @@
-"""chi^2 of a finite sample, by which samples are compared in every rule and in the report; the size of a step.
+"""chi^2 of a finite sample, by which samples are compared in every rule and in the report.
 
 For e the misfit of the mean curve at its best scale and background, W = (Σ_measured/weight)^-1 with the errors that the
 measurement states or that were estimated before the fit, and N the sampling covariance of the mean curve,
@@ -30,7 +30,7 @@ from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.refinement.inference.nuisance import best
 from refine.refinement.inference.statistics import statistical_inefficiency
-from refine.refinement.problem import Problem, Sample, Target
+from refine.refinement.problem import Sample, Target
 from refine.sampling.frames import Frames
 
 Array = NDArray[np.float64]
@@ -135,19 +135,6 @@ def plain_chi2(target: Target, y: Array) -> float:
     """e' W e of a model curve y (n,) at its best scale and background: of a prediction, whose noise is not known."""
     error = target.y - best(target, y).apply(target, y)
     return float(error @ np.linalg.solve(target.covariance / target.weight, error))
-
-
-def rms_in_kt(problem: Problem, sample: Sample, theta: Array) -> Array:
-    """(active pairs,): rms of theta . B over the pairs of atoms of state 0 sampled within r_cut, kT; 0 where none
-    are."""
-    correction, frames = sample.correction, sample.frames[0]
-    pairs = list(correction.active_pairs)
-    phi = np.einsum("pbk,pk->pb", correction.binned_basis(frames.edges)[pairs], theta.reshape(len(pairs), -1))
-    counts = frames.counts.mean(axis=0, dtype=np.float64)[pairs] * (frames.edges[1:] < correction.basis.r_cut)
-    total = counts.sum(axis=1)
-    return np.sqrt(np.divide((counts * phi**2).sum(axis=1), total, out=np.zeros_like(total), where=total > 0.0)) / (
-        problem.kt(0)
-    )
 
 
 def confirmed(memory: dict[str, Any], settled: bool, final_factor: float) -> tuple[bool, str]:

@@ -41,6 +41,7 @@ from refine.results.schema import (
 )
 from refine.results.scores import score
 from refine.sampling.averages import FRAMES_FOR_COVARIANCES, standard_error
+from refine.scattering.instrument import seen
 from refine.scattering.operator import CurveOperator
 from refine.study.datasets import DataSet, Prediction
 
@@ -386,8 +387,8 @@ def _curve_table(outcome: Outcome, data: DataSet, propagation: Propagation, free
     counts = [outcome.samples[k].frames[data.state].counts.mean(axis=0, dtype=np.float64) for k in (0, outcome.final)]
 
     def as_reported(operator: CurveOperator, background: Array) -> list[Array]:
-        signals = (operator.predict(c) - operator.baseline for c in counts)
-        return [operator.baseline + free.scale * signal + free.background * background for signal in signals]
+        curves = (operator.predict(c) for c in counts)
+        return [seen(y, operator.baseline, free.scale, free.background * background) for y in curves]
 
     def error(operator: CurveOperator) -> Array:
         return np.asarray(free.scale * np.hypot(*propagation.errors(operator.matrix)))

@@ -36,6 +36,7 @@ from refine.curves.curve import Curve
 from refine.curves.transforms import extrapolate_low_q, q_to_r_matrix, r_to_q_matrix
 from refine.curves.weights import amplitudes, distinct_factor, pair_weights
 from refine.errors import ConversionError, InputError
+from refine.scattering.instrument import seen
 from refine.scattering.metrics import r_chi
 from refine.scattering.operator import CurveOperator, bracketing, interpolation
 from refine.system import TAPER, Box, pair_index
@@ -137,8 +138,8 @@ class Measurement:
 
     def r_chi(self, counts: Array, scale: float = 1.0, background: float = 0.0) -> float:
         """R_chi of T(r) for mean counts (pairs, bins); scale multiplies the model's D(r), background is in Q."""
-        model = self.total.baseline + scale * (self.total.predict(counts) - self.total.baseline)
-        return r_chi(self.total_values, model + background * self.total_background)
+        y = self.total.predict(counts)
+        return r_chi(self.total_values, seen(y, self.total.baseline, scale, background * self.total_background))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from refine.files import make_folder, write_text
 from refine.potentials.correction import PairCorrection
 from refine.progress import NullProgress, Progress
 from refine.refinement.inference.nuisance import Nuisance
+from refine.refinement.rules import RULES
 from refine.report.compare import render
 from refine.results.derived import Propagation, coordination_numbers, shells_of
 from refine.results.ranking import Curve, FirstPeak, Ranking, Row
@@ -28,9 +29,10 @@ from refine.results.scores import score
 from refine.results.writer import csv_text
 from refine.sampling.averages import FRAMES_FOR_ERRORS, standard_error
 from refine.sampling.frames import Frames
+from refine.scattering.instrument import seen
 from refine.scattering.peaks import Peak, first_peak_range, peak
 from refine.study.datasets import DataSet, Prediction
-from refine.study.schema.models import Model, ModelFile, Refinement, StudyConfig
+from refine.study.schema import Model, ModelFile, StudyConfig
 from refine.study.study import Study
 from refine.tasks.sample import sample_states
 from refine.tasks.transport import transport
@@ -118,7 +120,7 @@ def _refined(folder: Path, config: StudyConfig) -> _Entry:
 
 def _row(entry: _Entry, config: StudyConfig, wanted: int, progress: Progress) -> Row:
     # A rule that changes parameters of the study's base would ask for them in every model.
-    changes: dict[str, Any] = {"model": entry.model, "refinement": Refinement()}
+    changes: dict[str, Any] = {"model": entry.model, "refinement": RULES.made()}
     if entry.run:
         changes["correction"] = entry.run[0].study.correction
     study = Study(config.model_copy(update=changes))
@@ -174,14 +176,14 @@ def _curve(row: Row, data: DataSet | Prediction, frames: Frames, density: float,
     """D(r) and first peak of one data set, or of a prediction."""
     measurement = data.measurement
     level = 4.0 * math.pi * density * measurement.r
-    total = measurement.total.predict(frames.counts)
-    total = level + free.scale * (total - level) + free.background * measurement.total_background
+    background = free.background * measurement.total_background
+    total = seen(measurement.total.predict(frames.counts), level, free.scale, background)
     error = standard_error(total, frames.replica)
     average, measured = total.mean(axis=0), None if isinstance(data, Prediction) else measurement.total_values
     row.curves[data.name] = Curve(measurement.r, None if measured is None else measured - level, average - level, error)
     try:
         top = _first_peak(data, average / level)
-        seen = None if measured is None else _first_peak(data, measured / level)
+        measured_top = None if measured is None else _first_peak(data, measured / level)
     except InputError as problem:
         row.notes.append(f"No first peak: {problem}.")
         return
@@ -192,8 +194,8 @@ def _curve(row: Row, data: DataSet | Prediction, frames: Frames, density: float,
         float(position),
         top.height,
         float(height),
-        None if seen is None else seen.position,
-        None if seen is None else seen.height,
+        None if measured_top is None else measured_top.position,
+        None if measured_top is None else measured_top.height,
     )
 
 

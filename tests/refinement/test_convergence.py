@@ -5,7 +5,7 @@ import pytest
 
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
-from refine.refinement.convergence import Misfit, misfit, refuse_temperature_dependence, rms_in_kt
+from refine.refinement.convergence import Misfit, misfit, refuse_temperature_dependence
 from refine.refinement.problem import Problem
 
 from .conftest import PoissonLiquid, problem_of
@@ -79,20 +79,6 @@ def test_curves_of_one_sample_share_its_noise(liquid: PoissonLiquid):
     one, two = (misfit(sample, problem.targets * n) for n in (1, 2))
     assert two.chi2 == pytest.approx(2 * one.chi2)
     assert two.variance == pytest.approx(4 * one.variance)
-
-
-def test_the_size_of_a_step(liquid: PoissonLiquid):
-    """Against phi(r) at the bins' centres, in kT."""
-    basis = liquid.basis()
-    problem = problem_with_a_bump(liquid)
-    sample = liquid.sample(basis, 5, 0)
-    r, h = sample.frames[0].centres, sample.frames[0].counts.mean(axis=0, dtype=float)[0]
-    theta = liquid.kt * np.random.default_rng(0).normal(size=len(basis.theta))
-    phi = basis.with_theta(theta).energy(r)[0] - basis.energy(r)[0]
-    inside = r < basis.basis.r_cut
-    expected = np.sqrt(np.sum((h * phi**2)[inside]) / h[inside].sum()) / liquid.kt
-    assert rms_in_kt(problem, sample, theta) == pytest.approx([expected], rel=0.01)
-    assert rms_in_kt(problem, sample, 3 * theta) == pytest.approx(3 * rms_in_kt(problem, sample, theta))
 
 
 def test_a_phi_that_changes_with_temperature_is_refused(liquid: PoissonLiquid):

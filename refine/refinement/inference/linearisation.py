@@ -21,6 +21,7 @@ from refine.refinement.inference.identifiability import Linearised
 from refine.refinement.inference.posterior import NormalEquations, Posterior, SmoothnessPrior, log_evidence, posterior
 from refine.refinement.inference.statistics import Response
 from refine.refinement.problem import Problem, Target
+from refine.scattering.instrument import seen
 
 Array = NDArray[np.float64]
 
@@ -92,7 +93,7 @@ class Rows:
 
     def model(self, y: Array) -> Array:
         """The model as the instrument would report it, free scales and backgrounds applied."""
-        return self.baseline + self.scale * (y - self.baseline) + self.background
+        return seen(y, self.baseline, self.scale, self.background)
 
     def residual(self, y: Array) -> Array:
         return self.y - self.model(y)

@@ -1,9 +1,10 @@
 """Free scale and flat background of a curve: what a measurement's normalisation leaves open, in closed form.
 
-    y = baseline + s (model - baseline) + b background,   s ~ N(1, scale_prior^2),  b ~ N(0, background_prior^2)
+    seen = baseline + s (y - baseline) + b background,   s ~ N(1, scale_prior^2),  b ~ N(0, background_prior^2)
 
-Both enter linearly, so for a given model their posterior mean is one small linear solve. A Gauss-Newton step has them
-as extra columns of its Jacobian (`columns`); rules without one ask for the best values (`best`).
+Both enter linearly (`refine.scattering.instrument`), so for a given model their posterior mean is one small linear
+solve. A Gauss-Newton step has them as extra columns of its Jacobian (`columns`); rules without one ask for the best
+values (`best`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from refine.refinement.problem import Target
+from refine.scattering.instrument import Y, by_scale, seen
 
 Array = NDArray[np.float64]
 
@@ -28,22 +30,22 @@ class Nuisance:
     scale_stderr: float = 0.0
     background_stderr: float = 0.0
 
-    def apply(self, target: Target, y: Array) -> Array:
+    def apply(self, target: Target, y: Y) -> Y:
         """The model (..., n) as the instrument would report it."""
-        model = target.baseline + self.scale * (y - target.baseline)
-        return model if target.background is None else model + self.background * target.background
+        background = None if target.background is None else self.background * target.background
+        return seen(y, target.baseline, self.scale, background)
 
 
 def columns(target: Target, y: Array) -> tuple[Array, Array]:
     """d y/d s and d y/d b for those that are free, (n, 0 to 2), and the standard deviations of their priors."""
-    found, priors = [], []
+    derivatives, priors = [], []
     if target.free_scale:
-        found.append(y - target.baseline)
+        derivatives.append(by_scale(y, target.baseline))
         priors.append(target.scale_prior)
     if target.background is not None:
-        found.append(target.background)
+        derivatives.append(target.background)
         priors.append(target.background_prior)
-    return np.array(found).reshape(len(found), len(y)).T, np.array(priors)
+    return np.array(derivatives).reshape(len(derivatives), len(y)).T, np.array(priors)
 
 
 def values(target: Target, free: Array) -> tuple[float, float]:

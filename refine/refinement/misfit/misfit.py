@@ -44,6 +44,7 @@ from refine.refinement.inference.posterior import SmoothnessPrior
 from refine.refinement.inference.statistics import Response, coefficient_counts, statistical_inefficiency
 from refine.refinement.problem import Target
 from refine.sampling.frames import Frames
+from refine.scattering.instrument import by_scale
 from refine.scattering.measurement import ForwardModel
 from refine.scattering.operator import CurveOperator
 from refine.system import Box
@@ -236,7 +237,7 @@ class Ensemble:
         found = {kind: (y - mean).T @ (v - v.mean(axis=0)) / len(y) for kind, v in self.variables.items()}
         geometry, measured = self._geometry(view)
         found["density"] = found["density"] + _column(geometry)
-        found["scale"] = _column(mean - view.operator.baseline)
+        found["scale"] = _column(by_scale(mean, view.operator.baseline))
         found["damping"] = _column(damped(self.counts, self.box).ravel() @ view.operator.matrix.T)
         found["broadening"] = _column(broadened(self.counts, self.box).ravel() @ view.operator.matrix.T)
         if view.background is not None and np.any(view.background):

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from refine.potentials.correction import PairCorrection
 from refine.refinement.inference.statistics import Carried, Response, coefficient_counts, statistical_inefficiency
 from refine.refinement.problem import Problem, Sample, Target
+from refine.refinement.steps import step_size
 from refine.sampling.frames import Frames
 from refine.units import BOLTZMANN
 
@@ -62,7 +63,9 @@ class Extrapolation:
         numbers = coefficient_counts(frames, correction, problem.temperatures[state])
         kt = problem.kt(state)
         ways = np.array([correction.theta - sample.correction.theta for sample in samples])
-        sizes = np.array([step_size(correction, way, frames[-1], kt) for way in ways])
+        sizes = np.array(
+            [step_size(correction, way, frames[-1], kt, temperature=kt / BOLTZMANN, reach="centre") for way in ways]
+        )
         return cls(frames, numbers, ways, sizes, kt)
 
     def response(self, targets: Sequence[Target]) -> Response:
@@ -99,13 +102,3 @@ class Extrapolation:
         return Response(
             shares @ means + jacobian @ displacement, jacobian, beta, weights, dy, dn, inefficiency, carried
         )
-
-
-def step_size(correction: PairCorrection, delta: Array, frames: Frames, kt: float) -> float:
-    """rms of delta phi over the sampled pairs within r_cut, kT."""
-    centres = frames.centres
-    change = correction.with_theta(delta).at(kt / BOLTZMANN)
-    pairs = list(correction.active_pairs)
-    dphi = np.einsum("pbk,pk->pb", change.binned_basis(frames.edges), change.coefficients)[pairs]
-    h = frames.counts.mean(axis=0, dtype=np.float64)[pairs] * (centres < correction.basis.r_cut)
-    return float(np.sqrt((h * dphi**2).sum() / h.sum()) / kt)

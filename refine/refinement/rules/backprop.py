@@ -25,10 +25,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy.linalg import cho_factor, cho_solve
 
 from refine.errors import InputError
@@ -36,7 +37,10 @@ from refine.potentials.correction import PairCorrection
 from refine.refinement import optimisers
 from refine.refinement.inference import nuisance
 from refine.refinement.inference.posterior import SmoothnessPrior
+from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Update
+from refine.refinement.steps import step_size
+from refine.tables.values import Integer, Line, Number
 
 Array = NDArray[np.float64]
 
@@ -48,6 +52,37 @@ CARRIED_BY_FEW = 0.25
 
 QUIET = 2
 """Times in a row that the gradient must be within its error."""
+
+
+class BackpropKeys(Refinement):
+    """Gradient through the trajectory."""
+
+    method: Literal["backprop"] = "backprop"
+    optimiser: Line = Field("adam", description="Name of an optimiser of optax.")
+    learning_rate: Annotated[Number, Field(gt=0, le=10)] = Field(
+        0.02, description="Its learning rate; in kT for the correction."
+    )
+    windows: Annotated[Integer, Field(ge=2, le=4096)] = Field(
+        32, description="Windows of the trajectory that are differentiated in each state."
+    )
+    window_steps: Annotated[Integer, Field(ge=1, le=100_000)] = Field(
+        200, description="Steps of a window; the gradient's variance grows exponentially with it."
+    )
+    clip: Annotated[Number, Field(gt=0)] | None = Field(
+        None, description="Largest norm of a window's gradient, in units of the median. Default: none."
+    )
+
+    def rule(self, shared: Shared) -> Backprop:
+        """The update rule with these settings."""
+        return Backprop(
+            windows=self.windows,
+            steps=self.window_steps,
+            clip=self.clip,
+            optimiser=self.optimiser,
+            learning_rate=self.learning_rate,
+            length=shared.length,
+            final_factor=shared.final_factor,
+        )
 
 
 @dataclass(frozen=True)
@@ -156,7 +191,7 @@ class Backprop:
             frames_factor=float(memory["frames_factor"]),
             diagnostics={
                 "effective_sample_size": float(sum(len(frames) for frames in sample.frames)),
-                "step_kT": self._size(sample, correction) / kt,
+                "step_kT": step_size(correction, correction.theta - theta, sample.frames[0], kt),
                 "chi2_per_point": chi2 / problem.points,
                 "gradient_norm": norm,
                 "gradient_error": error,
@@ -177,14 +212,3 @@ class Backprop:
         if settled:
             text += ", within its error twice; " + ("converged" if long_enough else "sampling longer to confirm")
         return text
-
-    @staticmethod
-    def _size(sample: Sample, correction: PairCorrection) -> float:
-        """rms change of phi over the sampled pairs of the first state, eV."""
-        frames = sample.frames[0]
-        active = list(correction.active_pairs)
-        counts = frames.counts.mean(axis=0, dtype=np.float64)[active]
-        counts = counts * (frames.edges[1:] < correction.basis.r_cut)
-        terms = (correction.theta - sample.correction.theta).reshape(correction.terms, len(active), -1)
-        dphi = np.einsum("pbk,pk->pb", correction.binned_basis(frames.edges)[active], terms[0])
-        return float(np.sqrt((counts * dphi**2).sum() / counts.sum()))

@@ -28,22 +28,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy.special import softmax
 
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.refinement import optimisers
-from refine.refinement.convergence import confirmed, misfit, rms_in_kt
+from refine.refinement.convergence import confirmed, misfit
 from refine.refinement.inference.nuisance import best
 from refine.refinement.inference.reweighting import effective_sample_size
 from refine.refinement.inference.statistics import coefficient_counts
+from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Target, Update
+from refine.refinement.steps import step_sizes
+from refine.tables.values import Integer, Line, Number
 
 Array = NDArray[np.float64]
 
@@ -52,6 +56,43 @@ FEWEST_SHARE = 0.05
 
 QUIET = 2
 """Times in a row that chi^2 must not have changed beyond its sampling error."""
+
+
+class DiffTReKeys(Refinement):
+    """Gradient of reweighted averages."""
+
+    method: Literal["difftre"] = "difftre"
+    optimiser: Line = Field("adam", description="Name of an optimiser of optax.")
+    learning_rate: Annotated[Number, Field(gt=0, le=10)] = Field(
+        0.02, description="Its learning rate; in kT for the correction."
+    )
+    inner_steps: Annotated[Integer, Field(ge=1, le=10_000)] = Field(
+        20, description="At most so many steps of the optimiser on one sample."
+    )
+    threshold: Annotated[Number, Field(gt=0, lt=1)] = Field(
+        0.9, description="A new sample is taken below this effective share of the frames."
+    )
+    parameters: Annotated[tuple[Line, ...], Field(min_length=1)] = Field(
+        ("correction",),
+        description="What is fitted: `correction`, parameters of a classical base (`epsilon`, `sigma`), those of a "
+        "MACE base (`weights` for all, or a part by its name, such as `layers.1.readout`), or several.",
+    )
+
+    @property
+    def base_parameters(self) -> tuple[str, ...]:
+        """Parameters of the base model that are refined, too, by name."""
+        return tuple(name for name in self.parameters if name != "correction")
+
+    def rule(self, shared: Shared) -> DiffTRe:
+        """The update rule with these settings."""
+        return DiffTRe(
+            optimiser=self.optimiser,
+            learning_rate=self.learning_rate,
+            threshold=self.threshold,
+            inner_steps=self.inner_steps,
+            final_factor=shared.final_factor,
+            parameters=self.parameters,
+        )
 
 
 @dataclass(frozen=True)
@@ -149,10 +190,7 @@ class Loss:
             w = jax.nn.softmax(-energies / kt)
             total = jnp.zeros(())
             for curve, nuisance in zip(curves, free, strict=True):
-                baseline = curve.target.baseline
-                model = baseline + nuisance.scale * (w @ curve.y - baseline)
-                if curve.target.background is not None:
-                    model = model + nuisance.background * curve.target.background
+                model = nuisance.apply(curve.target, w @ curve.y)
                 total = total + 0.5 * jnp.sum((curve.whitening @ (curve.target.y - model)) ** 2)
             return total / self.problem.points
 
@@ -249,6 +287,7 @@ class DiffTRe:
             untrusted = min(untrusted, wished)
             theta, parameters = self._parted((x + change) * scale, theta, parameters)
 
+        change_of_theta = theta - sample.correction.theta
         found = misfit(sample, problem.targets)
         since = found.since(memory["previous"])
         memory["previous"] = found.stored
@@ -281,7 +320,7 @@ class DiffTRe:
                 "effective_sample_size": share * min(len(f) for f in sample.frames),
                 "actual_decrease": since.decrease,
                 "actual_decrease_error": since.error,
-                "step_kT": self._size(problem, sample, theta),
+                "step_kT": float(step_sizes(sample.correction, change_of_theta, sample.frames[0], problem.kt(0)).max()),
                 "loss": losses[0],
                 "inner_steps": len(losses),
             },
@@ -303,9 +342,3 @@ class DiffTRe:
         """(theta, base parameters) after a step, those that are not moved as they were."""
         split = len(theta) if self.moves_correction else 0
         return joined[:split] if self.moves_correction else theta, joined[split:] if self.moves_base else parameters
-
-    @staticmethod
-    def _size(problem: Problem, sample: Sample, theta: Array) -> float:
-        """Largest rms change of phi of a pair, kT; of its part that does not change with temperature."""
-        change = (theta - sample.correction.theta).reshape(sample.correction.terms, -1)[0]
-        return float(rms_in_kt(problem, sample, change).max())

@@ -29,21 +29,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
 from scipy.special import gammaln
 
 from refine.curves.curve import Q_QUANTITIES
 from refine.curves.transforms import r_to_q_matrix, trapezoid_weights
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
-from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence, rms_in_kt
+from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence
 from refine.refinement.inference.nuisance import best
+from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Target, Update
+from refine.refinement.steps import step_sizes
 from refine.sampling.frames import Frames
 from refine.system import TAPER
+from refine.tables.values import Number
 
 Array = NDArray[np.float64]
 
@@ -99,6 +103,30 @@ def pair_weights(target: Target, frames: Frames) -> Array:
     plain = (edges[:-1] > PLAIN_R) & (edges[1:] < frames.r_max - min(TAPER, 0.25 * frames.r_max))
     transform = r_to_q_matrix(edges, target.x, frames.n_atoms / frames.volume, of="means")[:, plain]
     return np.einsum("npb,nb->pn", rows[:, :, plain], transform) / (transform**2).sum(axis=1)
+
+
+class EPSRKeys(Refinement):
+    """Empirical potential structure refinement, Q-space data."""
+
+    method: Literal["epsr"] = "epsr"
+    feedback: Annotated[Number, Field(gt=0, le=1)] = Field(
+        0.8, description="Share of the difference that enters the empirical potential at each update."
+    )
+    confidence: Annotated[Number, Field(gt=0, le=1)] = Field(
+        0.9, description="Weight of the data against the simulated partials when data sets are combined."
+    )
+    cap: Annotated[Number, Field(gt=0, le=1000)] = Field(
+        1.0, description="Largest rms of the empirical potential over sampled pairs, in kT."
+    )
+
+    def rule(self, shared: Shared) -> EPSR:
+        """The update rule with these settings."""
+        return EPSR(
+            feedback=self.feedback,
+            confidence=self.confidence,
+            cap=self.cap,
+            final_factor=shared.final_factor,
+        )
 
 
 @dataclass(frozen=True)
@@ -183,20 +211,25 @@ class EPSR:
                 "effective_sample_size": float(min(len(f) for f in samples[-1].frames)),
                 "actual_decrease": since.decrease,
                 "actual_decrease_error": since.error,
-                "step_kT": float(rms_in_kt(problem, sample, new - old).max()),
+                "step_kT": float(_sizes(problem, sample, new - old).max()),
                 "feedback": float(memory["feedback"]),
-                "potential_kT": rms_in_kt(problem, sample, new).tolist(),
+                "potential_kT": _sizes(problem, sample, new).tolist(),
             },
         )
 
     def _capped(self, problem: Problem, sample: Sample, theta: Array) -> tuple[Array, list[str]]:
         """theta with every species pair scaled down to the cap, and the names of those that had to be."""
         correction = sample.correction
-        sizes = rms_in_kt(problem, sample, theta)
+        sizes = _sizes(problem, sample, theta)
         shares = np.minimum(1.0, self.cap / np.maximum(sizes, self.cap))
         names = ["-".join(correction.pairs[p]) for p in correction.active_pairs]
         capped = [name for name, size in zip(names, sizes, strict=True) if size > self.cap]
         return (theta.reshape(len(names), -1) * shares[:, None]).ravel(), capped
+
+
+def _sizes(problem: Problem, sample: Sample, theta: Array) -> Array:
+    """(active pairs,) kT, in state 0."""
+    return step_sizes(sample.correction, theta, sample.frames[0], problem.kt(0))
 
 
 def full_step(problem: Problem, sample: Sample, confidence: float) -> Array:

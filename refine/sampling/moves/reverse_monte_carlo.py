@@ -115,7 +115,7 @@ class _Whitened(NamedTuple):
     reference: Any
 
     def offset(self, nuisances: Nuisances) -> Any:
-        """L^-1 e at the reference counts, (n,)."""
+        """L^-1 e at the reference counts, (n,): the instrument's formula, `refine.scattering.instrument`, whitened."""
         s, b = (value[self.curve] for value in nuisances)
         return self.measured - s * self.signal - b * self.background
 

@@ -20,9 +20,9 @@ from refine.study.datasets import read_datasets, read_predictions
 from refine.study.schema import StudyConfig
 from refine.study.systems import read_system
 from refine.system import Box
+from refine.tasks.forward.answer import Forward
 from refine.tasks.forward.checks import check_composition, check_density, check_rescaling, refuse_vacuum
 from refine.tasks.forward.compared import compared
-from refine.tasks.forward.seen import Forward
 from refine.tasks.forward.tables import propagation
 
 __all__ = ["Forward", "default_out", "forward"]

@@ -17,6 +17,7 @@ from refine.results.derived import Propagation
 from refine.results.writer import csv_text
 from refine.sampling.averages import FRAMES_FOR_ERRORS
 from refine.sampling.frames import Frames
+from refine.scattering.instrument import seen
 from refine.scattering.measurement import R_CHI_STEP, Cut, ForwardModel
 from refine.scattering.operator import CurveOperator
 from refine.study.datasets import Prediction
@@ -66,10 +67,10 @@ def curve_table(averages: Averages, compared: Compared) -> str:
         shown.x,
         measurement.shown_values,
         np.full(len(shown.x), np.nan) if sigma is None else sigma,
-        seen(shown, averages.mean, compared.free, measurement.shown_background),
+        _reported(shown, averages.mean, compared.free, measurement.shown_background),
         scale * np.hypot(averages.errors(shown.matrix), measurement.cut_error(averages.mean)),
         measurement.in_box_values,
-        seen(in_box, averages.mean, compared.free, measurement.in_box_background),
+        _reported(in_box, averages.mean, compared.free, measurement.in_box_background),
         scale * averages.errors(in_box.matrix),
     ]
     header = ["x", "measured", "sigma", "model", "model_stderr", "measured_box", "model_box", "model_box_stderr"]
@@ -91,7 +92,7 @@ def total_table(averages: Averages, compared: Compared, box: Box) -> str:
     curve = compared.data.measurement.curve
     reach = box.r_box if curve.in_q_space else min(box.r_box, float(curve.x[-1]))
     whole = ForwardModel(curve, box).measurement((R_CHI_STEP, reach))
-    model = seen(whole.total, averages.mean, compared.free, whole.total_background)
+    model = _reported(whole.total, averages.mean, compared.free, whole.total_background)
     uniform = 4.0 * math.pi * box.number_density * whole.r
     columns = [
         whole.r,
@@ -156,7 +157,6 @@ def _q_points(scores: Sequence[Compared], box: Box) -> Array:
     return Q_STEP * np.arange(first, max(first + 1, math.floor(last / Q_STEP + 1e-9)) + 1, dtype=np.float64)
 
 
-def seen(operator: CurveOperator, counts: Array, free: Nuisance, background: Array) -> Array:
+def _reported(operator: CurveOperator, counts: Array, free: Nuisance, background: Array) -> Array:
     """The model as the instrument would report it."""
-    signal = operator.predict(counts) - operator.baseline
-    return np.asarray(operator.baseline + free.scale * signal + free.background * background)
+    return seen(operator.predict(counts), operator.baseline, free.scale, free.background * background)

@@ -16,8 +16,7 @@ from refine.sampling.averages import FRAMES_FOR_ERRORS
 from refine.sampling.frames import Frames
 from refine.sampling.trajectories import CountedTrajectory
 from refine.study.datasets import Prediction
-from refine.study.schema import StudyConfig
-from refine.study.schema.models import State
+from refine.study.schema import State, StudyConfig
 from refine.system import Box
 from refine.tasks.columns import aligned
 from refine.tasks.forward import tables

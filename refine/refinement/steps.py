@@ -1,0 +1,65 @@
+"""The size of a change of phi: its root mean square over the pairs of atoms that were sampled, in kT.
+
+    size^2 = Σ_bins h (delta phi / kT)^2 / Σ_bins h
+
+h are mean pair counts within r_cut, so what a change does where no atoms are does not count.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refine.potentials.correction import PairCorrection
+from refine.sampling.frames import Frames
+
+Array = NDArray[np.float64]
+
+Reach = Literal["whole", "centre"]
+"""Which bins are within r_cut: those that lie there as a whole, or those whose centre does."""
+
+
+def step_size(
+    correction: PairCorrection,
+    delta: Array,
+    frames: Frames,
+    kt: float,
+    *,
+    temperature: float | None = None,
+    reach: Reach = "whole",
+) -> float:
+    """Over the sampled pairs of all corrected species pairs together, kT.
+
+    Args:
+        correction: whose basis it is.
+        delta: (len(theta),) change of theta, eV.
+        frames: of one state.
+        kt: eV.
+        temperature: K at which phi is taken, where it depends on it; None: the reference, where only phi_0 counts.
+        reach: Gauss-Newton has "centre".
+    """
+    counts, change = _sampled(correction, delta, frames, temperature, reach)
+    return float(np.sqrt((counts * change**2).sum() / counts.sum()) / kt)
+
+
+def step_sizes(correction: PairCorrection, delta: Array, frames: Frames, kt: float) -> Array:
+    """(active pairs,) of each species pair, kT; 0 where none are sampled. Arguments as of `step_size`."""
+    counts, change = _sampled(correction, delta, frames, None, "whole")
+    total = counts.sum(axis=1)
+    squares = np.divide((counts * change**2).sum(axis=1), total, out=np.zeros_like(total), where=total > 0.0)
+    return np.asarray(np.sqrt(squares) / kt)
+
+
+def _sampled(
+    correction: PairCorrection, delta: Array, frames: Frames, temperature: float | None, reach: Reach
+) -> tuple[Array, Array]:
+    """Mean counts within r_cut and delta phi (eV) in their bins, (active pairs, bins) each."""
+    pairs = list(correction.active_pairs)
+    change = correction.with_theta(delta)
+    change = change if temperature is None else change.at(temperature)
+    ends = frames.edges[1:] if reach == "whole" else frames.centres
+    counts = frames.counts.mean(axis=0, dtype=np.float64)[pairs] * (ends < correction.basis.r_cut)
+    basis = correction.binned_basis(frames.edges)[pairs]
+    return counts, np.einsum("pbk,pk->pb", basis, change.coefficients[pairs])

@@ -1,0 +1,40 @@
+"""What an instrument makes of a curve: a scale on its signal and a flat background, which a normalisation leaves open.
+
+    seen = baseline + s (y - baseline) + b background
+
+s multiplies the signal alone (of S(Q) the baseline 1 is none), b is in units of the declared quantity, and background
+is what a b of one adds to the curve. Written here and used wherever a model is compared; the moves of reverse Monte
+Carlo, which know nothing of scattering, have it whitened (`refine.sampling.moves.reverse_monte_carlo`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+Y = TypeVar("Y", bound=Any)
+"""An array of numpy, or of whatever differentiates through it."""
+
+
+def seen(y: Y, baseline: Array, scale: float | Array = 1.0, background: Array | None = None) -> Y:
+    """The model curve y (..., n), at scale 1 and background 0, as the instrument reports it.
+
+    Args:
+        baseline: (n,) the part of y that is not signal.
+        scale: s, one or (n,) of several curves one after the other.
+        background: (n,) b times the response to a background of one; None: there is none.
+
+    >>> seen(np.array([0.5, 2.0]), np.ones(2), scale=1.1, background=np.full(2, 0.02))
+    array([0.47, 2.12])
+    """
+    reported = baseline + scale * (y - baseline)
+    return reported if background is None else reported + background
+
+
+def by_scale(y: Array, baseline: Array) -> Array:
+    """d seen/d s: the signal of y (n,). (d seen/d b is the response to a background itself, d seen/d y is s.)"""
+    return y - baseline
