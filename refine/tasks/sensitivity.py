@@ -30,6 +30,7 @@ from refine.potentials.correction import PairCorrection, bin_average
 from refine.potentials.pairs import PairForceField
 from refine.progress import NullProgress, Progress
 from refine.sampling.averages import FRAMES_FOR_COVARIANCES, error_of, standard_error
+from refine.sampling.engine import DEFAULT_ENGINE, ENGINES, Engine
 from refine.sampling.frames import Frames, by_replica
 from refine.sampling.jax.random_numbers import seed_of_state
 from refine.scattering.measurement import Measurement
@@ -37,8 +38,6 @@ from refine.scattering.peaks import peak
 
 if TYPE_CHECKING:
     from refine.potentials.protocols import CorrectedForceField
-    from refine.sampling.jax.sampler import Sampler
-    from refine.sampling.state import MDState
     from refine.study.datasets import DataSet
     from refine.study.study import Study
 
@@ -415,17 +414,16 @@ def sensitivity(
     if not delta > 0:
         raise InputError(f"delta is {delta:g}; it must be above zero")
 
-    from refine.sampling.jax.adjoint import Adjoint, LinearParams  # the dynamics are slow to import
+    from refine.sampling.jax.windows import LinearParams  # the dynamics are slow to import
 
     field, sampler = study.samplers()[state]
     config, system = study.config, study.systems[state]
     temperature, beta = study.problem.temperatures[state], 1.0 / study.problem.kt(state)
-    adjoint = Adjoint(
+    adjoint = ENGINES[DEFAULT_ENGINE].adjoint(
         system,
         study.base_kind.force_field(study.base, config.correction.r_cut, system, "float64"),
-        thermostat=sampler.thermostat,
+        config.sampling,
         temperature=temperature,
-        timestep=config.sampling.timestep,
         steps=steps,
         n_bins=sampler.n_bins,
         r_max=sampler.r_max,
@@ -504,7 +502,7 @@ class _Sampled:
     """Frames of one potential, the states between their parts, and what they cost."""
 
     frames: Frames
-    starts: list[MDState]
+    starts: list[Any]
     steps: int
     seconds: float
 
@@ -516,7 +514,7 @@ class _Sampled:
 class _Sampling:
     """Equilibrates and samples as a run does."""
 
-    def __init__(self, study: Study, sampler: Sampler, temperature: float, progress: Progress) -> None:
+    def __init__(self, study: Study, sampler: Engine[Any], temperature: float, progress: Progress) -> None:
         self.config, self.sampler, self.stages = study.config.sampling, sampler, study.stages_at_volume()
         self.temperature, self.progress = temperature, progress
 

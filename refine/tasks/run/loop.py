@@ -26,13 +26,14 @@ from refine.refinement.walls import closest, innermost, refuse_r_min, walls
 from refine.results.writer import Outcome, Result, write_outcome
 from refine.sampling.frames import Frames, by_replica
 from refine.sampling.jax.random_numbers import seed_of_state
+from refine.sampling.state import State, stored_state
 from refine.study.datasets import DataSet, scored
 from refine.tasks.run import store
 
 if TYPE_CHECKING:
+    from refine.sampling.engine import FrameMaker
     from refine.sampling.jax.adjoint import Adjoint
     from refine.sampling.moves.reverse_monte_carlo import ReverseMonteCarlo
-    from refine.sampling.state import MDState
     from refine.study.study import Study
 
 Array = NDArray[np.float64]
@@ -52,7 +53,7 @@ class Run:
         self.path = folder / "run.h5"
         self.digest = study.digest()
         self.samples: list[Sample] = []
-        self.ends: list[list[MDState]] = []
+        self.ends: list[list[State]] = []
         self.record: dict[str, Any] = {
             "phase": "start",
             "rule": study.rule.start(),
@@ -112,8 +113,6 @@ class Run:
         self.saved = time.monotonic()
 
     def _load(self) -> None:
-        from refine.sampling.state import MDState
-
         loaded = store.load(self.path, self.digest)
         self.record, self.current = loaded.record, loaded.current
         for stored in loaded.samples:
@@ -121,7 +120,7 @@ class Run:
             parameters = stored["parameters"] if len(stored["parameters"]) else None
             gradients = [stored["gradients"][s] for s in sorted(stored.get("gradients", ()))]
             self.samples.append(Sample(self._correction(stored), tuple(frames), parameters, tuple(gradients)))
-            self.ends.append([MDState.from_arrays(stored["dynamics"][s]) for s in sorted(stored["dynamics"])])
+            self.ends.append([stored_state(stored["dynamics"][s]) for s in sorted(stored["dynamics"])])
 
     def _correction(self, stored: dict[str, Any]) -> PairCorrection:
         correction = self.study.initial_correction()
@@ -147,7 +146,6 @@ class Run:
     def _equilibrate(self) -> None:
         """Start structures of all states at their temperatures under the base model."""
         from refine.sampling.starts import equilibrate
-        from refine.sampling.state import MDState
 
         config = self.study.config.sampling
         correction, stages = self.study.initial_correction(), self.study.stages_at_volume()
@@ -166,7 +164,7 @@ class Run:
         nearest = [
             closest(positions, system.cell, system.n_per_species, correction.basis.r_min)
             for arrays, system in zip(self.current, self.study.systems, strict=True)
-            for positions in MDState.from_arrays(arrays).positions
+            for positions in stored_state(arrays).positions
         ]
         refuse_r_min(correction, np.min(nearest, axis=0))  # now, and not after a sample
         self._advance("sample", next=_stored(correction))
@@ -177,8 +175,6 @@ class Run:
 
     def _sample(self) -> None:
         """Frames of every state under the next correction; goes on inside a sample that was interrupted."""
-        from refine.sampling.state import MDState
-
         config = self.study.config.sampling
         following = self.record["next"]
         correction, parameters = self._correction(following), following.get("parameters")
@@ -195,7 +191,7 @@ class Run:
         frames, ends = [], []
         for s in range(len(self.samplers)):
             arrays = self.current[s]
-            state = MDState.from_arrays(_below(arrays, "dynamics") if "done" in arrays else arrays)
+            state = stored_state(_below(arrays, "dynamics") if "done" in arrays else arrays)
             done = int(arrays["done"]) if "done" in arrays else 0
             parts = [Frames.from_arrays(_below(arrays, "frames"))] if done > settle else []
             sampler, params, state = self._engine(s, state, correction, parameters)
@@ -233,8 +229,8 @@ class Run:
         return frames // 4 if moving else self._frames_in(self.study.config.sampling.reequilibration)
 
     def _engine(
-        self, s: int, state: MDState, correction: PairCorrection, parameters: Array | None
-    ) -> tuple[Any, Any, MDState]:
+        self, s: int, state: State, correction: PairCorrection, parameters: Array | None
+    ) -> tuple[FrameMaker[Any], Any, State]:
         """What makes frames of a state, its parameters, and the state as it takes it: dynamics, or moves after them."""
         field, sampler = self.samplers[s]
         rule = self.study.rule
@@ -242,16 +238,13 @@ class Run:
             return sampler, self.study.force_field_params(field, s, correction, parameters), state
         if self.movers is None:
             self.movers = self.study.movers(rule)
-        if len(self.samples) == 1 and "step_length" not in state.thermostat:
-            seed = seed_of_state(self.study.config.sampling.seed, s)
-            state = self.movers[s].start(state.positions, self.study.problem.temperatures[s], seed)
+        seed = seed_of_state(self.study.config.sampling.seed, s)
+        state = self.movers[s].adopted(state, self.study.problem.temperatures[s], seed)
         return self.movers[s], rule.nuisances(self.study.problem, s, self.samples[-1].frames[s]), state
 
-    def _differentiated(
-        self, rule: TrajectoryRule, sample: Sample, ends: list[MDState]
-    ) -> tuple[Sample, list[MDState]]:
+    def _differentiated(self, rule: TrajectoryRule, sample: Sample, ends: list[Any]) -> tuple[Sample, list[Any]]:
         """The sample with gradients of windows that start one after the other behind it, and where that ended."""
-        from refine.sampling.jax.adjoint import starts_along
+        from refine.sampling.starts import starts_along
 
         if self.adjoints is None:
             self.adjoints = self.study.adjoints(rule.steps, self.study.config.refinement.clip)
@@ -269,7 +262,7 @@ class Run:
             after.append(end)
         return replace(sample, gradients=tuple(gradients)), after
 
-    def _keep(self, s: int, state: MDState, parts: Sequence[Frames], done: int, *, write: bool = True) -> None:
+    def _keep(self, s: int, state: State, parts: Sequence[Frames], done: int, *, write: bool = True) -> None:
         """Store where the sample of one state stands."""
         arrays = {f"dynamics.{name}": value for name, value in state.to_arrays().items()}
         if parts:

@@ -15,7 +15,7 @@ from ase.build import bulk
 
 from refine.errors import InputError, SimulationError
 from refine.sampling.frames import Frames, concatenate
-from refine.sampling.jax.sampler import optimal_skin
+from refine.sampling.jax.lists import optimal_skin
 from refine.sampling.jax.thermostats import Langevin, NoseHoover, VelocityVerlet
 from refine.sampling.periodic import close_pairs
 from refine.sampling.state import MDState
@@ -88,9 +88,10 @@ CONTINUE = """
 import runpy
 import sys
 import numpy as np
-from refine.sampling.dynamics import MDState, Sampler
-from refine.sampling.structures import make_system
-from refine.sampling.thermostats import Langevin, NoseHoover
+from refine.sampling.jax.sampler import Sampler
+from refine.sampling.jax.thermostats import Langevin, NoseHoover
+from refine.sampling.state import MDState
+from refine.system import make_system
 
 folder, cell = sys.argv[1], np.load(sys.argv[1] + "/cell.npy")
 PairModel = runpy.run_path(sys.argv[2])["PairModel"]
@@ -156,7 +157,7 @@ def test_an_overflowing_list_grows_and_its_block_is_done_again(liquid: Any, make
     assert sampler.compilations > 1
     assert len(frames) == 3
     assert state.step == ample.step
-    # the same trajectory to float32: sums run over another number of places
+    # the same trajectory to float32: sums run over another number of neighbours
     np.testing.assert_allclose(state.positions, ample.positions, atol=2e-3)
     np.testing.assert_allclose(frames.energy, expected.energy, rtol=1e-4)
     np.testing.assert_array_equal(state.thermostat["key"], ample.thermostat["key"])
@@ -181,7 +182,7 @@ def test_skin_is_a_formula() -> None:
     assert optimal_skin(8.5, 0.03) == optimal_skin(8.5, 0.03)
     assert 0.3 <= optimal_skin(8.5, 0.003) <= optimal_skin(8.5, 0.03) <= optimal_skin(8.5, 0.3) <= 3.0
     assert 0.3 <= optimal_skin(8.5, 0.0) < 0.5
-    # where forces are dear the list is thin, and still outlasts a step of three times the fastest atom
+    # where forces are costly the list is thin, and still outlasts a step of three times the fastest atom
     assert [optimal_skin(6.0, step, cost=1000.0) for step in (0.001, 0.03)] == pytest.approx([0.1, 0.18])
 
 
