@@ -257,10 +257,10 @@ class ConstantPressure:
                 lists, advance = lists_in(cell)
                 neighbors = lists(m.positions[None])
 
-                def begin(r: jax.Array, p: jax.Array, own: Any, near: NeighborList) -> Any:
+                def begin(r: jax.Array, p: jax.Array, of_thermostat: Any, near: NeighborList) -> Any:
                     unused = random_numbers.new_key(0)  # momenta and the thermostat's key are given
                     given = {"params": params, "cell": cell, "kT": kT, "neighbors": near}
-                    return thermostat.restore(init(unused, r, mass=masses, momenta=p, **given), own)
+                    return thermostat.restore(init(unused, r, mass=masses, momenta=p, **given), of_thermostat)
 
                 one = jax.tree.map(lambda x: x[None], (m.positions, m.momenta, m.variables))
                 walk = Walk.begin(batch.each(begin)(*one, neighbors), neighbors)

@@ -170,9 +170,10 @@ def dynamics(batch: Batch, thermostat: Thermostat, timestep: float, recording: R
         positions, momenta, variables = carried
         keywords = {"params": params, "cell": cell, "kT": kT}
 
-        def begin(r: jax.Array, p: jax.Array, own: Any, neighbors: NeighborList) -> Any:
+        def begin(r: jax.Array, p: jax.Array, of_thermostat: Any, neighbors: NeighborList) -> Any:
             key = random_numbers.new_key(0)  # init wants one, but momenta and the thermostat's key are given
-            return thermostat.restore(init(key, r, mass=masses, momenta=p, neighbors=neighbors, **keywords), own)
+            state = init(key, r, mass=masses, momenta=p, neighbors=neighbors, **keywords)
+            return thermostat.restore(state, of_thermostat)
 
         def advance_one(state: Any, neighbors: NeighborList) -> Any:
             return step(state, neighbors=neighbors, **keywords)

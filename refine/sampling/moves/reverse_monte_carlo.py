@@ -325,12 +325,12 @@ class ReverseMonteCarlo:
 
         def frame(index: jax.Array, carry: tuple[Any, ...]) -> tuple[Any, ...]:
             walk, key, buffer = carry
-            key, own = jax.random.split(random_numbers.wrap(key))
+            key, drawn = jax.random.split(random_numbers.wrap(key))
             # e is made anew of the counts, which are exact: its rounding does not add up over frames
             difference = (walk.counts - whitened.reference.astype(jnp.int32)).astype(self.dtype)
             error = offset - jnp.dot(matrix, difference, precision=HIGHEST)
             walk = walk._replace(error=error, chi2=jnp.sum(error**2))
-            random = draw(own)
+            random = draw(drawn)
             walk = jax.lax.fori_loop(
                 0, moves, lambda i, w: self._move(w, _Moves(*(x[i] for x in random)), matrix, minimum, kind, cell), walk
             )
