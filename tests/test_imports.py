@@ -14,6 +14,7 @@ SLOW = ("jax", "jax_md", "plotly", "pymatgen", "ase", "xraylib", "periodictable"
 
 FLOORS = (
     ("kernels", "refine.errors", "refine.units", "refine.files", "refine.progress", "refine.tables"),
+    ("refine.compiled",),
     ("refine.system",),
     ("refine.curves", "refine.potentials"),
     ("refine.scattering", "refine.sampling"),
