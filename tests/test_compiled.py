@@ -61,7 +61,7 @@ def _numbers(folder: Path) -> tuple[Any, list[bytes]]:
 
     def timeless(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: timeless(inner) for key, inner in value.items() if key != "seconds"}
+            return {key: timeless(inner) for key, inner in value.items() if not key.startswith("seconds")}
         return [timeless(inner) for inner in value] if isinstance(value, list) else value
 
     curves = [file.read_bytes() for file in sorted((folder / "curves").iterdir())]

@@ -219,9 +219,7 @@ class Sampler:
             raise InputError(f"temperature is {temperature} K; it must be above zero")
         momenta = np.stack([_maxwell(self.system.masses, temperature, [seed, k]) for k in range(self.replicas)])
         with self._precision():
-            keys = jax.random.split(random_numbers.new_key(seed), self.replicas)
-            fresh = [self.thermostat.fresh(key, self.dtype) for key in keys]
-            thermostat = {name: np.stack([np.asarray(one[name]) for one in fresh]) for name in fresh[0]}
+            thermostat = jax.device_get(jax.jit(self._fresh, static_argnums=0)(seed))
         skin = self._choose_skin(_fastest(temperature, self.system, self.replicas) * self.timestep / TIME_UNIT)
         return MDState(
             positions=self._wrapped(positions),
@@ -233,6 +231,11 @@ class Sampler:
             displacement=np.zeros(positions.shape),
             sampled_steps=0,
         )
+
+    def _fresh(self, seed: int) -> dict[str, jax.Array]:
+        """The thermostat's variables of all replicas, (R, ...)."""
+        keys = jax.random.split(random_numbers.new_key(seed), self.replicas)
+        return jax.vmap(lambda key: self.thermostat.fresh(key, self.dtype))(keys)
 
     def minimise(self, positions: np.ndarray, params: Any) -> np.ndarray:
         """Positions (R, N, 3) after `MINIMISER_STEPS` of FIRE in this force field: takes out what would explode.
