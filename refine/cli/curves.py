@@ -157,11 +157,13 @@ def forward(
     from rich.console import Console
 
     from refine.cli.terminal import terminal_progress
+    from refine.compiled import keep_programs
     from refine.study.schema import StudyConfig
 
     config = StudyConfig.from_toml(study, changes or ())
     with terminal_progress(Console(highlight=False, stderr=True)) as progress:
         progress.stage("loading jax", 1)
+        keep_programs(progress.message)
         from refine.tasks import forward as engine
 
         folder = engine.default_out(config, trajectory) if out is None else out

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 import refine
 from refine.cli.curves import convert, forward
 from refine.cli.models import models
+from refine.compiled import keep_programs
 from refine.errors import RefineError
 
 INPUT_ERROR, NOT_IMPROVED, EXHAUSTED, INTERRUPTED = 2, 3, 4, 130
@@ -104,6 +105,7 @@ def run(
     console = Console(highlight=False)
     with terminal_progress(console) as progress:
         progress.stage("loading jax", 1)
+        keep_programs(progress.message)
         from refine.study.study import Study
 
         engine = Study(config)
@@ -147,6 +149,7 @@ def prepare(
     config = StudyConfig.from_toml(study, changes or ())
     with terminal_progress(Console(highlight=False, stderr=True)) as progress:
         progress.stage("loading jax", 1)
+        keep_programs(progress.message)
         from refine.tasks import prepare as preparation
 
         repeats = preparation.parse_repeats(repeat)
@@ -181,6 +184,7 @@ def diagnose(
     config = StudyConfig.from_toml(study, changes or ())
     with terminal_progress(Console(highlight=False, stderr=True)) as progress:
         progress.stage("loading jax", 1)
+        keep_programs(progress.message)
         from refine.study.study import Study
         from refine.tasks import diagnose as diagnosis
 
@@ -232,6 +236,7 @@ def compare(
     config = StudyConfig.from_toml(study, changes or ())
     with terminal_progress(Console(highlight=False, stderr=True)) as progress:
         progress.stage("loading jax", 1)
+        keep_programs(progress.message)
         from refine.tasks import compare as comparison
 
         folder = config.default_out() if out is None else out
@@ -275,6 +280,7 @@ def sensitivity(
     config = StudyConfig.from_toml(study, changes or ())
     with terminal_progress(Console(highlight=False, stderr=True)) as progress:
         progress.stage("loading jax", 1)
+        keep_programs(progress.message)
         from refine.study.study import Study
         from refine.tasks import sensitivity as derivatives
 

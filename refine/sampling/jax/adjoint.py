@@ -43,7 +43,7 @@ from numpy.typing import NDArray
 from kernels.species import number_of_pairs
 from refine.errors import InputError, SimulationError
 from refine.potentials.protocols import CorrectedForceField
-from refine.sampling.jax.device import on_device, precision, result_of
+from refine.sampling.jax.device import on_device, precision
 from refine.sampling.jax.growth import Growth, fit_growth
 from refine.sampling.jax.lists import ListPlan, longest_step
 from refine.sampling.jax.programs import Programs
@@ -373,7 +373,7 @@ class Adjoint:
         """Run one window until its lists were large enough and never outrun: value and gradient."""
         for _ in range(OUTRUN_TRIES):
             while True:
-                (value, (worst, overflow)), gradient = result_of(self._program(), *arguments, self._reach())
+                (value, (worst, overflow)), gradient = jax.device_get(self._program()(*arguments, self._reach()))
                 if not overflow:
                     break
                 self.capacity = self.plan.larger(self.capacity, self.skin, "a window")

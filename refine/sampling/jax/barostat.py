@@ -228,7 +228,7 @@ class ConstantPressure:
         """The program of a block. Records go into buffers of a full block, so the number of moves compiles nothing."""
         sampler, field = self.sampler, self.sampler.force_field
         batch, thermostat = sampler.batch, sampler.thermostat
-        init, step = thermostat.integrator(batch.force, sampler.timestep / TIME_UNIT)
+        integrator = thermostat.integrator(batch.force, sampler.timestep / TIME_UNIT)
         n, masses = sampler.system.n_atoms, jnp.asarray(sampler.system.masses, sampler.dtype)
 
         def program(
@@ -245,7 +245,7 @@ class ConstantPressure:
         ) -> tuple[_Moves, jax.Array, jax.Array]:
             def lists_in(cell: jax.Array) -> tuple[Callable[..., Any], Callable[..., Any]]:
                 def advance_one(state: Any, neighbors: NeighborList) -> Any:
-                    return step(state, neighbors=neighbors, params=params, cell=cell, kT=kT)
+                    return integrator.step(state, neighbors=neighbors, params=params, cell=cell, kT=kT)
 
                 return batch.stepper(shape, cell, reach, trigger, advance_one)
 
@@ -258,9 +258,8 @@ class ConstantPressure:
                 neighbors = lists(m.positions[None])
 
                 def begin(r: jax.Array, p: jax.Array, of_thermostat: Any, near: NeighborList) -> Any:
-                    unused = random_numbers.new_key(0)  # momenta and the thermostat's key are given
                     given = {"params": params, "cell": cell, "kT": kT, "neighbors": near}
-                    return thermostat.restore(init(unused, r, mass=masses, momenta=p, **given), of_thermostat)
+                    return integrator.begin(r, p, masses, of_thermostat, **given)
 
                 one = jax.tree.map(lambda x: x[None], (m.positions, m.momenta, m.variables))
                 walk = Walk.begin(batch.each(begin)(*one, neighbors), neighbors)

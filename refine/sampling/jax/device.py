@@ -1,9 +1,7 @@
-"""Arrays on their way to the device, in the precision of whoever computes there, and back."""
+"""Arrays on their way to the device, in the precision of whoever computes there."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -26,11 +24,3 @@ def on_device(tree: Any, dtype: np.dtype[Any]) -> Any:
         return jnp.asarray(leaf, dtype if floating else None)
 
     return jax.tree.map(convert, tree)
-
-
-def result_of(program: Callable[..., Any], *arguments: Any) -> Any:
-    """The program's result on the host."""
-    with warnings.catch_warnings():
-        # jax_md asks for float64 sums of the kinetic energy; in a float32 run it gets float32 ones, as it should
-        warnings.filterwarnings("ignore", message="Explicitly requested dtype float64")
-        return jax.device_get(program(*arguments))

@@ -15,13 +15,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax_md import minimize
 
 from kernels.histogram import pair_histogram
 from kernels.neighbors import NeighborList
 from kernels.species import number_of_pairs
-from refine.sampling.jax import random_numbers
 from refine.sampling.jax.lists import ListPlan, ListShape
+from refine.sampling.jax.minimiser import fire
 from refine.sampling.jax.thermostats import Thermostat
 from refine.units import TIME_UNIT
 
@@ -147,7 +146,7 @@ def dynamics(batch: Batch, thermostat: Thermostat, timestep: float, recording: R
     timestep: fs.
     """
     system, field, dtype = batch.plan.system, batch.plan.force_field, batch.dtype
-    init, step = thermostat.integrator(batch.force, timestep / TIME_UNIT)
+    integrator = thermostat.integrator(batch.force, timestep / TIME_UNIT)
     masses = jnp.asarray(system.masses, dtype)
 
     def buffers() -> Observed:
@@ -171,12 +170,10 @@ def dynamics(batch: Batch, thermostat: Thermostat, timestep: float, recording: R
         keywords = {"params": params, "cell": cell, "kT": kT}
 
         def begin(r: jax.Array, p: jax.Array, of_thermostat: Any, neighbors: NeighborList) -> Any:
-            key = random_numbers.new_key(0)  # init wants one, but momenta and the thermostat's key are given
-            state = init(key, r, mass=masses, momenta=p, neighbors=neighbors, **keywords)
-            return thermostat.restore(state, of_thermostat)
+            return integrator.begin(r, p, masses, of_thermostat, neighbors=neighbors, **keywords)
 
         def advance_one(state: Any, neighbors: NeighborList) -> Any:
-            return step(state, neighbors=neighbors, **keywords)
+            return integrator.step(state, neighbors=neighbors, **keywords)
 
         def observation(state: Any, neighbors: NeighborList) -> tuple[jax.Array, ...]:
             r = state.position
@@ -208,18 +205,14 @@ def dynamics(batch: Batch, thermostat: Thermostat, timestep: float, recording: R
 
 
 def minimisation(batch: Batch, shape: ListShape) -> Program:
-    """The program of a relaxation. Unit masses: FIRE's time is a step length (Å^2 per eV), not physics."""
-
-    def move(position: jax.Array, displacement: jax.Array, **_: Any) -> jax.Array:
-        return position + jnp.clip(displacement, -MINIMISER_MOVE, MINIMISER_MOVE)
-
-    init, step = minimize.fire_descent(batch.force, move)
+    """The program of a relaxation."""
+    start, step = fire(batch.force, MINIMISER_MOVE)
 
     def program(
         positions: jax.Array, params: Any, cell: jax.Array, reach: jax.Array, trigger: jax.Array
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         def begin(r: jax.Array, neighbors: NeighborList) -> Any:
-            return init(r, neighbors=neighbors, params=params, cell=cell)
+            return start(r, neighbors=neighbors, params=params, cell=cell)
 
         def advance_one(state: Any, neighbors: NeighborList) -> Any:
             return step(state, neighbors=neighbors, params=params, cell=cell)

@@ -1,4 +1,4 @@
-"""Molecular dynamics: jax_md integrators around a force field, a neighbour list, and frames.
+"""Molecular dynamics: integrators around a force field, a neighbour list, and frames.
 
 Work is done in blocks of frames. A block is one compiled program: it builds the neighbour list, integrates, rebuilds
 the list when an atom has moved too far, and counts pairs at every frame; nothing goes through the host in between.
@@ -33,7 +33,7 @@ from refine.potentials.protocols import ForceField
 from refine.sampling.frames import Frames
 from refine.sampling.jax import random_numbers
 from refine.sampling.jax.barostat import ConstantPressure
-from refine.sampling.jax.device import on_device, precision, result_of
+from refine.sampling.jax.device import on_device, precision
 from refine.sampling.jax.lists import ListPlan, ListShape, longest_step
 from refine.sampling.jax.programs import (
     MINIMISER_MOVE,
@@ -179,9 +179,7 @@ class Sampler:
             raise InputError(f"temperature is {temperature} K; it must be above zero")
         momenta = np.stack([_maxwell(self.system.masses, temperature, [seed, k]) for k in range(self.replicas)])
         with precision(self.dtype):
-            keys = jax.random.split(random_numbers.new_key(seed), self.replicas)
-            fresh = [self.thermostat.fresh(key, self.dtype) for key in keys]
-            thermostat = {name: np.stack([np.asarray(one[name]) for one in fresh]) for name in fresh[0]}
+            thermostat = jax.device_get(jax.jit(self._fresh, static_argnums=0)(seed))
         skin = self._skin_at(temperature)
         return MDState(
             positions=self.wrapped(every),
@@ -194,6 +192,11 @@ class Sampler:
             sampled_steps=0,
         )
 
+    def _fresh(self, seed: int) -> dict[str, jax.Array]:
+        """The thermostat's variables of all replicas, (R, ...)."""
+        keys = jax.random.split(random_numbers.new_key(seed), self.replicas)
+        return jax.vmap(lambda key: self.thermostat.fresh(key, self.dtype))(keys)
+
     def adopted(self, state: State, temperature: float, seed: int) -> MDState:
         """A state of this sampler as it is; of a state of anything else, the start from its positions."""
         return state if isinstance(state, MDState) else self.start(state.positions, temperature, seed)
@@ -204,10 +207,10 @@ class Sampler:
         return replace(state, skin=skin, capacity=self.plan.first_capacity(skin))
 
     def minimise(self, positions: Positions, params: Any) -> Positions:
-        """Positions (R, N, 3) after `programs.MINIMISER_STEPS` of jax_md's FIRE in this force field: takes out what
-        would explode.
+        """Positions (R, N, 3) after a relaxation in this force field: takes out what would explode.
 
-        Bitzek et al., Phys. Rev. Lett. 97, 170201 (2006). No search for a minimum: forces need only become harmless.
+        `programs.MINIMISER_STEPS` of `refine.sampling.jax.minimiser.fire`. No search for a minimum: forces need only
+        become harmless.
         Raises SimulationError when the positions do not stay finite.
         """
         begun = self.wrapped(self._per_replica(positions))
@@ -346,7 +349,7 @@ class Sampler:
             trigger = jnp.asarray(rebuild_at * skin, self.dtype)
             while True:
                 program = self._programs.get(kind, self.plan.shape(capacity, skin), make)
-                result, worst, overflow = result_of(program, *arguments(), reach, trigger)
+                result, worst, overflow = jax.device_get(program(*arguments(), reach, trigger))
                 if not overflow:
                     break
                 capacity = self.plan.larger(capacity, skin, where)

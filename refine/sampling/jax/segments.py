@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from kernels.neighbors import NeighborList
 from refine.errors import SimulationError
 from refine.sampling.frames import Frames
-from refine.sampling.jax import random_numbers
 from refine.sampling.jax.device import on_device, precision
 from refine.sampling.jax.lists import ListShape
 from refine.sampling.jax.programs import Program, Walk
@@ -213,7 +212,7 @@ class SegmentRunner:
         """The program of a block. Records go into buffers of a full block, so the number of points compiles nothing."""
         sampler, field, moments, points = self.sampler, self.sampler.force_field, self._moments, self.points_per_block
         n, dtype, batch = sampler.system.n_atoms, sampler.dtype, sampler.batch
-        init, step = sampler.thermostat.integrator(batch.force, sampler.timestep / TIME_UNIT)
+        integrator = sampler.thermostat.integrator(batch.force, sampler.timestep / TIME_UNIT)
         masses = jnp.asarray(sampler.system.masses, dtype)
 
         def program(
@@ -227,11 +226,10 @@ class SegmentRunner:
             keywords = {"params": params, "cell": cell, "kT": jnp.zeros((), dtype)}
 
             def begin(r: jax.Array, p: jax.Array, neighbors: NeighborList) -> Any:
-                unused = random_numbers.new_key(0)  # momenta are given
-                return init(unused, r, mass=masses, momenta=p, neighbors=neighbors, **keywords)
+                return integrator.begin(r, p, masses, {}, neighbors=neighbors, **keywords)
 
             def advance_one(state: Any, neighbors: NeighborList) -> Any:
-                return step(state, neighbors=neighbors, **keywords)
+                return integrator.step(state, neighbors=neighbors, **keywords)
 
             lists, advance = batch.stepper(shape, cell, reach, trigger, advance_one)
 
