@@ -5,7 +5,7 @@ z (structure of arrays): on a CPU that is two to three times faster than one (..
 
 The minimum image is found by rounding fractional coordinates. That is exact for every separation shorter than half of
 the smallest perpendicular height of the cell, orthorhombic or triclinic; cutoffs and the last bin of a
-histogram are refused beyond it where they are set (`sampling.dynamics`, `study`).
+histogram are refused beyond it where they are set (`refine.system.System.check_distance`).
 """
 
 import jax

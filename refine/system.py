@@ -35,9 +35,9 @@ class System:
 
     species: tuple[str, ...]
     n_per_species: tuple[int, ...]
-    cell: np.ndarray
-    masses: np.ndarray
-    positions: np.ndarray | None = None
+    cell: Array
+    masses: Array
+    positions: Array | None = None
 
     def __post_init__(self) -> None:
         if len(self.species) != len(self.n_per_species) or len(set(self.species)) != len(self.species):
@@ -73,14 +73,23 @@ class System:
         return is_orthorhombic(self.cell)
 
     @property
-    def heights(self) -> np.ndarray:
+    def heights(self) -> Array:
         """Perpendicular heights of the cell (3,), Å."""
-        return 1 / np.linalg.norm(np.linalg.inv(self.cell), axis=0)
+        heights: Array = 1 / np.linalg.norm(np.linalg.inv(self.cell), axis=0)
+        return heights
 
     @property
     def r_box(self) -> float:
         """Half of the smallest perpendicular height, Å: up to here the minimum image is exact."""
         return float(self.heights.min() / 2)
+
+    def check_distance(self, length: float, name: str) -> None:
+        """InputError when a length (Å) that is measured by the minimum image is not above 0, or beyond `r_box`."""
+        if not 0 < length <= self.r_box * (1 + 1e-9):
+            raise InputError(
+                f"{name} is {length:.3f} Å; half of the smallest height of the box is {self.r_box:.3f} Å",
+                fix="use more atoms or a shorter distance",
+            )
 
     @property
     def composition(self) -> dict[str, float]:
@@ -89,7 +98,7 @@ class System:
 
 
 def make_system(
-    species_counts: dict[str, int], cell: np.ndarray, positions: np.ndarray | None = None, *, where: str | None = None
+    species_counts: dict[str, int], cell: Array, positions: Array | None = None, *, where: str | None = None
 ) -> System:
     """A System of so many atoms of each element (standard atomic weights, IUPAC as in ase.data), positions sorted
     already."""

@@ -38,9 +38,11 @@ def study_of(
     from rich.console import Console
 
     from refine.cli.terminal import terminal_progress
+    from refine.compiled import keep_programs
     from refine.study.schema import StudyConfig
 
     config = StudyConfig.from_toml(file, changes or ())
     with terminal_progress(Console(highlight=False, stderr=to_stderr)) as progress:
         progress.stage("loading jax", 1)
+        keep_programs(progress.message)
         yield config, progress

@@ -33,7 +33,8 @@ def coordination_numbers(
 ) -> NDArray[np.int64]:
     """Bonds of each atom of the element at the centre (its atoms,); see `bonds`."""
     centres, _ = bonds(positions, cell, symbols, centre, neighbour, reach)
-    return np.bincount(centres, minlength=len(symbols))[np.asarray(symbols) == centre]
+    numbers: NDArray[np.int64] = np.bincount(centres, minlength=len(symbols))[np.asarray(symbols) == centre]
+    return numbers
 
 
 def bond_angles(positions: Array, cell: Array, symbols: Symbols, centre: str, neighbour: str, reach: float) -> Array:
@@ -41,8 +42,9 @@ def bond_angles(positions: Array, cell: Array, symbols: Symbols, centre: str, ne
     centres, vectors = bonds(positions, cell, symbols, centre, neighbour, reach)
     unit = vectors / np.linalg.norm(vectors, axis=1)[:, None]
     order = np.argsort(centres, kind="stable")
-    found = []
-    for own in np.split(order, np.flatnonzero(np.diff(centres[order])) + 1):
-        a, b = np.triu_indices(len(own), 1)
-        found.append((unit[own[a]] * unit[own[b]]).sum(axis=1))
-    return np.degrees(np.arccos(np.clip(np.concatenate(found), -1.0, 1.0)))
+    cosines = []
+    for of_atom in np.split(order, np.flatnonzero(np.diff(centres[order])) + 1):
+        a, b = np.triu_indices(len(of_atom), 1)
+        cosines.append((unit[of_atom[a]] * unit[of_atom[b]]).sum(axis=1))
+    angles: Array = np.degrees(np.arccos(np.clip(np.concatenate(cosines), -1.0, 1.0)))
+    return angles

@@ -143,13 +143,13 @@ def diffusion(
     def slopes(of: Array, window: Array) -> Array:
         return np.asarray(np.polyfit(window * interval, of[:, np.isin(lags, window)].T, 1)[0] / 6.0)
 
-    found = []
+    coefficients = []
     for symbol, of in zip(species, msd, strict=True):
         value, error = _mean(slopes(of, lags))
         change, change_error = _mean(slopes(of, late) - slopes(of, early))
         window = (float(lags[0] * interval), float(lags[-1] * interval))
-        found.append(Diffusion(symbol, value, error, change, change_error, window, len(positions)))
-    return found
+        coefficients.append(Diffusion(symbol, value, error, change, change_error, window, len(positions)))
+    return coefficients
 
 
 def _mean(values: Array) -> tuple[float, float]:

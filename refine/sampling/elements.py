@@ -66,13 +66,13 @@ def elements_of(
     partners: dict[str, set[str]] = {}
     for name, residue in set(zip(names, residues, strict=True)):
         partners.setdefault(residue, set()).update(reading.upper() for reading in _readings(name, stated))
-    known: dict[tuple[str, str, bool, str], str] = {}
+    elements: dict[tuple[str, str, bool, str], str] = {}
     symbols = []
     for k, (name, residue) in enumerate(zip(names, residues, strict=True)):
         key = (name, residue, alone[k], "" if columns is None else columns[k])
-        if key not in known:
-            known[key] = _element(*key, partners=partners[residue], stated=stated, where=where)
-        symbols.append(known[key])
+        if key not in elements:
+            elements[key] = _element(*key, partners=partners[residue], stated=stated, where=where)
+        symbols.append(elements[key])
     return symbols
 
 

@@ -11,9 +11,12 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kernels.shells import ideal_pair_counts
 from refine.units import BOLTZMANN, PRESSURE_UNIT
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -31,15 +34,15 @@ class Frames:
     positions: (frames, N, 3), Å, within the cell or not; None: not kept.
     """
 
-    counts: np.ndarray
-    energy: np.ndarray
-    virial: np.ndarray
-    temperature: np.ndarray
-    replica: np.ndarray
+    counts: NDArray[Any]
+    energy: Array
+    virial: Array
+    temperature: Array
+    replica: NDArray[np.int64]
     r_max: float
     n_per_species: tuple[int, ...]
     volume: float
-    positions: np.ndarray | None = None
+    positions: NDArray[np.floating[Any]] | None = None
 
     def __post_init__(self) -> None:
         frames, pairs, bins = self.counts.shape
@@ -69,17 +72,18 @@ class Frames:
         return sum(self.n_per_species)
 
     @property
-    def edges(self) -> np.ndarray:
+    def edges(self) -> Array:
         """(bins + 1,) Å."""
         return np.linspace(0.0, self.r_max, self.counts.shape[2] + 1)
 
     @property
-    def centres(self) -> np.ndarray:
+    def centres(self) -> Array:
         """(bins,) Å."""
         edges = self.edges
-        return (edges[1:] + edges[:-1]) / 2
+        middles: Array = (edges[1:] + edges[:-1]) / 2
+        return middles
 
-    def ideal_counts(self) -> np.ndarray:
+    def ideal_counts(self) -> Array:
         """Mean counts (pairs, bins) of an ideal gas in this box, see `kernels.shells`."""
         return ideal_pair_counts(self.n_per_species, self.volume, self.edges)
 
@@ -96,27 +100,28 @@ class Frames:
         bins = round(r_max / width)
         return replace(self, counts=self.counts[:, :, :bins], r_max=bins * width)
 
-    def pair_distribution(self) -> np.ndarray:
+    def pair_distribution(self) -> Array:
         """Partial pair distribution functions g_ij (pairs, bins), 1 for an ideal gas.
 
         A species with a single atom has no like pairs: its row is zero.
         """
         ideal = self.ideal_counts()
         mean = self.counts.mean(axis=0, dtype=np.float64)
-        return np.divide(mean, ideal, out=np.zeros_like(ideal), where=ideal > 0)
+        g: Array = np.divide(mean, ideal, out=np.zeros_like(ideal), where=ideal > 0)
+        return g
 
-    def pressure(self) -> np.ndarray:
+    def pressure(self) -> Array:
         """Pressure of every frame (frames,), GPa: p V = N k T + W / 3 with the frame's kinetic temperature."""
         kinetic = self.n_atoms * BOLTZMANN * self.temperature
         return PRESSURE_UNIT * (kinetic + self.virial / 3) / self.volume
 
-    def to_arrays(self) -> dict[str, np.ndarray]:
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Every field as an array, for a checkpoint."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: np.asarray(value) for name, value in values.items() if value is not None}
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Self:
+    def from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> Self:
         """The inverse of `to_arrays`, bit for bit."""
         values = {field.name: np.asarray(arrays[field.name]) for field in fields(cls) if field.name in arrays}
         return cls(

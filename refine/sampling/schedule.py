@@ -2,7 +2,7 @@
 
 A ramp is a staircase of at least `PIECES` short runs at constant temperature; temperature is an argument of the
 compiled program, so a ramp compiles nothing. Frames are not judged on the way: what freezes while it is cooled down is
-meant to. numpy only; the barostat is imported where a stage has a pressure.
+meant to. numpy only.
 """
 
 from __future__ import annotations
@@ -10,16 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refine.errors import InputError
-
-if TYPE_CHECKING:
-    from refine.sampling.jax.barostat import Volumes
-    from refine.sampling.jax.sampler import Sampler
-    from refine.sampling.state import MDState
+from refine.sampling.engine import Engine
+from refine.sampling.volumes import Volumes, joined
 
 PIECES = 100
 """Fewest steps of the staircase, as far as there are frames for them."""
@@ -74,14 +72,14 @@ class Stage:
 class Followed:
     """Where a schedule ended.
 
-    state: with the list of the hottest stage; see `Sampler.retuned`.
+    state: with the list of the hottest stage; see `Engine.retuned`.
     sampler: in the cell at the end, with the timestep it came with.  volumes: for each stage, what the volume did in
     its measured part; None at constant volume. The cell after a stage at constant temperature and pressure has the mean
     volume of that part.
     """
 
-    sampler: Sampler
-    state: MDState
+    sampler: Engine[Any]
+    state: Any
     volumes: tuple[Volumes | None, ...]
 
 
@@ -91,9 +89,9 @@ def hottest(stages: Sequence[Stage]) -> float:
 
 
 def follow(
-    sampler: Sampler,
+    sampler: Engine[Any],
     params: Any,
-    state: MDState,
+    state: Any,
     stages: Sequence[Stage],
     seed: int,
     on_stage: Callable[[int], None] | None = None,
@@ -102,10 +100,10 @@ def follow(
 
     state: at the temperature of the first stage.  seed: of the moves of the volume.
     on_stage: called after each stage with its number from 0.
-    Deterministic in the state and the seed. Raises what `Sampler.run` and `ConstantPressure.run` raise, and InputError
+    Deterministic in the state and the seed. Raises what `Engine.run` and `Barostat.run` raise, and InputError
     when a stage with a pressure meets several replicas.
     """
-    others: dict[float, Sampler] = {sampler.timestep: sampler}
+    others: dict[float, Engine[Any]] = {sampler.timestep: sampler}
     volumes: list[Volumes | None] = []
     cell, before = sampler.system.cell, math.nan
     for number, stage in enumerate(stages):
@@ -127,7 +125,7 @@ def follow(
     return Followed(sampler.changed(cell=cell), state, tuple(volumes))
 
 
-def _at_volume(sampler: Sampler, params: Any, state: MDState, stage: Stage) -> MDState:
+def _at_volume(sampler: Engine[Any], params: Any, state: Any, stage: Stage) -> Any:
     frames = math.ceil(stage.picoseconds * 1000 / (sampler.timestep * sampler.stride))
     for temperature, count in staircase(stage, frames, sampler.frames_per_block):
         state, _ = sampler.run(state, params, temperature, count, observe=False)
@@ -135,14 +133,12 @@ def _at_volume(sampler: Sampler, params: Any, state: MDState, stage: Stage) -> M
 
 
 def _at_pressure(
-    sampler: Sampler, params: Any, state: MDState, stage: Stage, seed: int
-) -> tuple[MDState, np.ndarray, Volumes]:
-    from refine.sampling.jax.barostat import ConstantPressure, joined
-
+    sampler: Engine[Any], params: Any, state: Any, stage: Stage, seed: int
+) -> tuple[Any, NDArray[np.float64], Volumes]:
     if sampler.replicas > 1:
         raise InputError("a stage with a pressure has one box", where="[[schedule]] pressure", fix="use one replica")
     assert stage.pressure is not None
-    barostat = ConstantPressure(sampler, stage.pressure, seed)
+    barostat = sampler.at_pressure(stage.pressure, seed)
     cell, moves = sampler.system.cell, barostat.moves_in(stage.picoseconds)
     tuned = int((1 - MEASURED) * moves)
     measured: list[Volumes] = []

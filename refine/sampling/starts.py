@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refine.errors import InputError, SimulationError
-
-if TYPE_CHECKING:
-    from refine.sampling.jax.sampler import Sampler
-    from refine.sampling.schedule import Stage
-    from refine.sampling.state import MDState
+from refine.sampling.engine import Engine
 from refine.sampling.periodic import close_pairs
+from refine.sampling.schedule import Stage, follow
 from refine.system import System, make_system
+
+Array = NDArray[np.float64]
 
 
 def random_packing(
@@ -37,16 +37,14 @@ def random_packing(
     return replace(system, positions=packed_positions(system, seed, min_distance))
 
 
-def packed_positions(system: System, seed: int, min_distance: float | None = None) -> np.ndarray:
+def packed_positions(system: System, seed: int, min_distance: float | None = None) -> Array:
     """Random positions (N, 3) in the system's cell, none closer than min_distance (see `random_packing`)."""
     fractional = np.random.default_rng(seed).random((system.n_atoms, 3))
     distance = 0.85 * system.number_density ** (-1 / 3) if min_distance is None else min_distance
     return relax(fractional @ system.cell, system.cell, distance, seed=seed)
 
 
-def relax(
-    positions: np.ndarray, cell: np.ndarray, min_distance: float, *, seed: int = 0, iterations: int = 2000
-) -> np.ndarray:
+def relax(positions: Array, cell: Array, min_distance: float, *, seed: int = 0, iterations: int = 2000) -> Array:
     """Push atoms apart until no two are closer than min_distance (Å): (N, 3) -> (N, 3).
 
     Every overlapping pair moves apart symmetrically by half of what it lacks and 2 % more, all pairs at once, again
@@ -73,20 +71,20 @@ def relax(
 
 
 def melt(
-    sampler: Sampler,
-    params: object,
+    sampler: Engine[Any],
+    params: Any,
     temperature: float,
     seed: int,
     picoseconds: float = 10.0,
     *,
     hot: float = 2.0,
-) -> MDState:
+) -> Any:
     """The default start: random packing (or the system's own positions) -> relaxation -> hot run -> run at
     `temperature`.
 
     Half of `picoseconds` is spent at `hot` times the temperature (K), half at the temperature itself. Every replica
     has its own packing. With positions given in the system, they are the start of every replica and are still melted.
-    Deterministic in `seed`. Raises what `Sampler.run` raises.
+    Deterministic in `seed`. Raises what `Engine.run` raises.
     """
     state = sampler.start(sampler.minimise(starts(sampler, seed), params), temperature, seed)
     frames = max(1, math.ceil(picoseconds * 1000 / 2 / (sampler.timestep * sampler.stride)))
@@ -95,15 +93,15 @@ def melt(
     return state
 
 
-def begin(sampler: Sampler, params: object, temperature: float, seed: int) -> MDState:
+def begin(sampler: Engine[Any], params: Any, temperature: float, seed: int) -> Any:
     """First state of a trajectory at `temperature` (K): relaxed packings, or the system's own positions as they are."""
     positions = starts(sampler, seed)
     if sampler.system.positions is None:
-        positions = sampler.minimise(positions, params)
+        return sampler.start(sampler.minimise(positions, params), temperature, seed)
     return sampler.start(positions, temperature, seed)
 
 
-def starts(sampler: Sampler, seed: int) -> np.ndarray:
+def starts(sampler: Engine[Any], seed: int) -> Array:
     """Where replicas begin, (R, N, 3) Å: each in a packing of its own, or all with the system's own positions."""
     system, seeds = sampler.system, range(seed, seed + sampler.replicas)
     if system.positions is None:
@@ -112,21 +110,19 @@ def starts(sampler: Sampler, seed: int) -> np.ndarray:
 
 
 def equilibrate(
-    sampler: Sampler,
-    params: object,
+    sampler: Engine[Any],
+    params: Any,
     temperature: float,
     seed: int,
     picoseconds: float,
     stages: Sequence[Stage] = (),
-) -> MDState:
+) -> Any:
     """How a run and what is compared with it begin: a melt, or the system's own positions after so long a run at
     `temperature` (K). With stages, each at constant volume, they come first and replace the melt.
 
-    Deterministic in `seed`. Raises what `Sampler.run` raises.
+    Deterministic in `seed`. Raises what `Engine.run` raises.
     """
     if stages:
-        from refine.sampling.schedule import follow
-
         state = follow(sampler, params, begin(sampler, params, stages[0].temperature, seed), stages, seed).state
         state = sampler.retuned(state, temperature)
     elif sampler.system.positions is None:
@@ -137,3 +133,20 @@ def equilibrate(
     if frames:
         state, _ = sampler.run(state, params, temperature, frames, observe=False)
     return state
+
+
+def starts_along(
+    sampler: Engine[Any], state: Any, params: Any, temperature: float, windows: int, frames: int
+) -> tuple[list[Any], Any]:
+    """Where windows of an adjoint start: states for `windows` of them (every replica starts one), and the last state.
+
+    frames: of the sampler, between two.
+
+    Windows that start closer together than they are long share a part of their trajectory; their gradients are then
+    not independent, although the growth of small differences soon makes them so.
+    """
+    starts: list[Any] = []
+    while len(starts) * sampler.replicas < windows:
+        state, _ = sampler.run(state, params, temperature, frames, observe=False)
+        starts.append(state)
+    return starts, state

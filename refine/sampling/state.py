@@ -1,36 +1,55 @@
-"""The state of a trajectory between two blocks of steps."""
+"""States of trajectories between two blocks of work: all that their continuation depends on, on the host."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
+
+Arrays = dict[str, NDArray[Any]]
 
 _THERMOSTAT = "thermostat."
 
 
+class State(Protocol):
+    """What the state of any engine has.
+
+    positions: (R, N, 3) Å, of R replicas.  step: steps since the start, of whatever kind.
+    """
+
+    @property
+    def positions(self) -> NDArray[np.floating[Any]]: ...
+
+    @property
+    def step(self) -> int: ...
+
+    def to_arrays(self) -> Arrays:
+        """Everything as arrays, for a checkpoint; `stored_state` makes it a state again."""
+
+
 @dataclass(frozen=True)
 class MDState:
-    """All that the continuation of a trajectory depends on, on the host.
+    """The state of molecular dynamics.
 
     positions: (R, N, 3) Å, wrapped into the cell.  momenta: (R, N, 3), eV-Å-amu.
     thermostat: variables of the thermostat, each (R, ...).  step: steps since the start.
-    capacity: places per atom in the neighbour list.  skin: Å; infinite for a list of all pairs.
+    capacity: of the neighbour list, neighbours of an atom.  skin: Å; infinite for a list of all pairs.
     displacement: (R, N, 3) Å that the atoms have moved, unwrapped, in the last `sampled_steps` steps, those since the
         equilibration, later samples and what lies between them included. It serves only to tell a frozen system.
     """
 
-    positions: np.ndarray
-    momenta: np.ndarray
-    thermostat: dict[str, np.ndarray]
+    positions: NDArray[np.floating[Any]]
+    momenta: NDArray[np.floating[Any]]
+    thermostat: Arrays
     step: int
     capacity: int
     skin: float
-    displacement: np.ndarray
+    displacement: NDArray[np.float64]
     sampled_steps: int
 
-    def to_arrays(self) -> dict[str, np.ndarray]:
+    def to_arrays(self) -> Arrays:
         """Everything as arrays, for a checkpoint; thermostat variables under "thermostat.<name>"."""
         arrays = {
             "positions": self.positions,
@@ -44,7 +63,7 @@ class MDState:
         return arrays | {_THERMOSTAT + name: value for name, value in self.thermostat.items()}
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Self:
+    def from_arrays(cls, arrays: Arrays) -> Self:
         """The inverse of `to_arrays`, bit for bit."""
         thermostat = {name: value for name, value in arrays.items() if name.startswith(_THERMOSTAT)}
         return cls(
@@ -57,3 +76,46 @@ class MDState:
             displacement=np.asarray(arrays["displacement"]),
             sampled_steps=int(arrays["sampled_steps"]),
         )
+
+
+@dataclass(frozen=True)
+class MoveState:
+    """The state of a Monte Carlo simulation whose moves displace single atoms.
+
+    positions: (R, N, 3) Å, wrapped into the cell.  key: (R, 2) uint32, of the random numbers to come.
+    step_length: (R,) Å, the longest displacement along each axis.  step: moves of every atom since the start.
+    """
+
+    positions: NDArray[np.floating[Any]]
+    key: NDArray[np.uint32]
+    step_length: NDArray[np.float64]
+    step: int
+
+    def to_arrays(self) -> Arrays:
+        """Everything as arrays, for a checkpoint."""
+        return {
+            "positions": self.positions,
+            "key": self.key,
+            "step_length": self.step_length,
+            "step": np.asarray(self.step),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> Self:
+        """The inverse of `to_arrays`, bit for bit.
+
+        Checkpoints of before had key and step length among the variables of a thermostat.
+        """
+        prefix = "" if "step_length" in arrays else _THERMOSTAT
+        return cls(
+            positions=np.asarray(arrays["positions"]),
+            key=np.asarray(arrays[prefix + "key"]),
+            step_length=np.asarray(arrays[prefix + "step_length"]),
+            step=int(arrays["step"]),
+        )
+
+
+def stored_state(arrays: Arrays) -> State:
+    """The state whose `to_arrays` these are; KeyError where they are of none."""
+    moves = any(name.removeprefix(_THERMOSTAT) == "step_length" for name in arrays)
+    return MoveState.from_arrays(arrays) if moves else MDState.from_arrays(arrays)

@@ -297,9 +297,9 @@ def _atoms(
 
     head = _head(path)
     kind = _kind(path, head) if kind is None else kind
-    known = (*TRAJECTORY_FORMATS, *SINGLE_FORMATS)
-    where, fix = str(path), f"use one of {', '.join(known)}"
-    if kind not in known:
+    formats = (*TRAJECTORY_FORMATS, *SINGLE_FORMATS)
+    where, fix = str(path), f"use one of {', '.join(formats)}"
+    if kind not in formats:
         raise InputError(f"trajectories of format {kind!r} are not read", where=where, fix=fix)
     size = path.stat().st_size
     if kind not in SPLITTERS and size > MAX_IN_MEMORY:

@@ -95,16 +95,16 @@ class Watch:
         room = 1 + 5 * math.sqrt(2 / max(1, self.degrees_of_freedom))
         for replica, mean in enumerate(means):
             where = f"step {state.step}, replica {replica}"
-            found = f"{mean:.1f} K, the target is {target:.1f} K"
+            seen = f"{mean:.1f} K, the target is {target:.1f} K"
             if mean > HOT * room * target:
                 raise SimulationError(
-                    f"the temperature has run away: {found}",
+                    f"the temperature has run away: {seen}",
                     where=where,
                     fix=f"shorten sampling.timestep (now {self.timestep:g} fs) or lengthen sampling.equilibration",
                 )
             if mean < COLD / room * target:
                 raise SimulationError(
-                    f"the temperature has collapsed: {found}",
+                    f"the temperature has collapsed: {seen}",
                     where=where,
                     fix="shorten sampling.time_constant or lengthen sampling.equilibration",
                 )

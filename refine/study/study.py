@@ -18,6 +18,7 @@ from refine.potentials.correction import PairCorrection, SplineBasis
 from refine.refinement.keys import Shared
 from refine.refinement.problem import MovingRule, Problem, Rule
 from refine.refinement.walls import measured_onset
+from refine.sampling.engine import DEFAULT_ENGINE, ENGINES, Engine
 from refine.sampling.schedule import Stage
 from refine.study.bases import base_of
 from refine.study.datasets import read_datasets, read_predictions, target_of
@@ -29,7 +30,6 @@ from refine.units import BOLTZMANN
 if TYPE_CHECKING:
     from refine.potentials.protocols import CorrectedForceField
     from refine.sampling.jax.adjoint import Adjoint
-    from refine.sampling.jax.sampler import Sampler
     from refine.sampling.moves.reverse_monte_carlo import ReverseMonteCarlo
 
 Array = NDArray[np.float64]
@@ -161,17 +161,12 @@ class Study:
 
     def adjoints(self, steps: int, clip: float | None) -> list[Adjoint]:
         """Gradients through windows of `steps` steps in each state; float64 (`refine.sampling.jax.adjoint`)."""
-        from refine.sampling.jax.adjoint import Adjoint
-        from refine.sampling.jax.thermostats import THERMOSTATS
-
-        config = self.config.sampling
         return [
-            Adjoint(
+            ENGINES[DEFAULT_ENGINE].adjoint(
                 system,
                 self.base_kind.force_field(self.base, self.config.correction.r_cut, system, "float64"),
-                thermostat=THERMOSTATS[config.thermostat](config.time_constant),
+                self.config.sampling,
                 temperature=state.temperature,
-                timestep=config.timestep,
                 steps=steps,
                 n_bins=len(box.edges) - 1,
                 r_max=box.r_box,
@@ -199,26 +194,20 @@ class Study:
             for s, (system, box) in enumerate(zip(self.systems, self.boxes, strict=True))
         ]
 
-    def samplers(self, *, positions: bool = False) -> list[tuple[CorrectedForceField, Sampler]]:
+    def samplers(self, *, positions: bool = False) -> list[tuple[CorrectedForceField, Engine[Any]]]:
         """A force field and its sampler for each state; imports the dynamics. positions: whether frames keep them."""
-        from refine.sampling.jax.sampler import Sampler
-        from refine.sampling.jax.thermostats import THERMOSTATS
-
         config = self.config.sampling
         samplers = []
         for system, box, state in zip(self.systems, self.boxes, self.config.states, strict=True):
             field = self.base_kind.force_field(self.base, self.config.correction.r_cut, system, config.precision)
-            sampler = Sampler(
+            sampler = ENGINES[DEFAULT_ENGINE].sampler(
                 system,
                 field,
-                thermostat=THERMOSTATS[config.thermostat](config.time_constant),
-                timestep=config.timestep,
-                stride=config.stride,
+                config,
                 n_bins=len(box.edges) - 1,
                 r_max=box.r_box,
-                dtype=config.precision,
-                replicas=config.replicas,
                 phase=state.phase,
+                replicas=config.replicas,
                 positions=positions or any(one.stored_positions for one in self.parameters),
             )
             samplers.append((field, sampler))

@@ -19,8 +19,7 @@ from refine.errors import InputError
 from refine.files import replacing
 from refine.progress import NullProgress, Progress
 from refine.sampling.averages import standard_error
-from refine.sampling.jax.sampler import Sampler
-from refine.sampling.jax.thermostats import THERMOSTATS
+from refine.sampling.engine import DEFAULT_ENGINE, ENGINES, Engine
 from refine.sampling.schedule import Stage, follow
 from refine.sampling.starts import begin, equilibrate
 from refine.study.bases import base_of
@@ -209,20 +208,11 @@ class _Samplers:
         pairs = tuple(itertools.combinations_with_replacement(species, 2))
         self.potential = self.base.read(config.model, species, pairs, config.correction.r_cut)
 
-    def __call__(self, system: System) -> tuple[Sampler, Any]:
+    def __call__(self, system: System) -> tuple[Engine[Any], Any]:
         settings, r_max = self.settings, system.r_box / 2
         field = self.base.force_field(self.potential, NO_CORRECTION, system, settings.precision)
-        sampler = Sampler(
-            system,
-            field,
-            thermostat=THERMOSTATS[settings.thermostat](settings.time_constant),
-            timestep=settings.timestep,
-            stride=settings.stride,
-            n_bins=max(1, int(r_max / settings.bin_width)),
-            r_max=r_max,
-            dtype=settings.precision,
-            phase="solid",
-        )
+        n_bins = max(1, int(r_max / settings.bin_width))
+        sampler = ENGINES[DEFAULT_ENGINE].sampler(system, field, settings, n_bins=n_bins, r_max=r_max, phase="solid")
         return sampler, field.params(None)
 
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from refine.potentials.correction import PairCorrection
 from refine.progress import Progress
+from refine.sampling.engine import Engine, FrameMaker
 from refine.sampling.frames import Frames, by_replica
 from refine.sampling.jax.random_numbers import seed_of_state
 from refine.sampling.starts import equilibrate
+from refine.sampling.state import State
 
 if TYPE_CHECKING:
-    from refine.sampling.jax.sampler import Sampler
-    from refine.sampling.state import MDState
     from refine.study.study import Study
 
 FEWEST_FRAMES = 4
@@ -30,18 +30,18 @@ def frames_per_replica(frames: float, replicas: int) -> int:
     return max(FEWEST_FRAMES, math.ceil(frames / replicas))
 
 
-def frames_in(picoseconds: float, sampler: Sampler) -> int:
+def frames_in(picoseconds: float, sampler: Engine[Any]) -> int:
     """Frames of a sampler in so long a time, rounded up."""
     return math.ceil(picoseconds * 1000 / (sampler.timestep * sampler.stride))
 
 
-def wait(sampler: Sampler, state: MDState, params: Any, temperature: float, picoseconds: float) -> MDState:
+def wait(sampler: Engine[Any], state: Any, params: Any, temperature: float, picoseconds: float) -> Any:
     """The state so much later, at a temperature (K); nothing is observed."""
     frames = frames_in(picoseconds, sampler)
     return sampler.run(state, params, temperature, frames, observe=False)[0] if frames else state
 
 
-def equilibrated(study: Study, s: int, sampler: Sampler, params: Any, seed: int | None = None) -> MDState:
+def equilibrated(study: Study, s: int, sampler: Engine[Any], params: Any, seed: int | None = None) -> Any:
     """Where the trajectory of a state of the study begins: its start structure, equilibrated at its temperature.
 
     params: of the force field that acts.  seed: None: the state's own, as in a run.
@@ -54,8 +54,8 @@ def equilibrated(study: Study, s: int, sampler: Sampler, params: Any, seed: int 
 
 
 def pieces(
-    engine: Any,
-    state: MDState,
+    engine: FrameMaker[Any],
+    state: State,
     params: Any,
     temperature: float,
     frames: int,
@@ -63,7 +63,7 @@ def pieces(
     settle: int = 0,
     done: int = 0,
     size: int | None = None,
-) -> Iterator[tuple[MDState, Frames | None, int]]:
+) -> Iterator[tuple[State, Frames | None, int]]:
     """Frames of every replica piece by piece: the state behind a piece, its frames, and their number for one replica.
 
     A trajectory that is interrupted behind a piece goes on bit for bit as if it had not been.

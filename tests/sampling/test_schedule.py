@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refine.errors import InputError
 from refine.sampling.schedule import PIECES, Stage, follow, hottest, staircase
 from refine.sampling.starts import equilibrate, starts
 from refine.system import make_system
@@ -53,21 +52,6 @@ def test_a_ramp_compiles_nothing_and_ends_at_its_temperature(liquid: Any) -> Non
     assert first.state.sampled_steps == 0
     _, frames = sampler.run(first.state, liquid.params, 95.0, 20)
     assert abs(frames.temperature.mean() / 95.0 - 1) < 4 * np.sqrt(2 / (3 * 108)) / np.sqrt(4)  # four blocks of 0.25 ps
-
-
-def test_a_stage_may_have_a_timestep_and_a_pressure(liquid: Any, make_sampler: Any) -> None:
-    stages = (Stage(150.0, 0.5, timestep=2.5), Stage(120.0, 4.0, pressure=0.1))
-    followed = follow(liquid.sampler, liquid.params, liquid.state, stages, 1)
-    assert followed.sampler.timestep == 5.0
-    assert followed.state.step == liquid.state.step + 20 * 10 + 32 * 25
-    none, seen = followed.volumes
-    assert none is None
-    assert len(seen.volume) == 16  # the second half, though all 32 moves fit into one block
-    assert followed.sampler.system.volume == pytest.approx(seen.volume.mean(), rel=1e-6)
-    assert (followed.state.positions.max(axis=(0, 1)) < 1.001 * np.diag(followed.sampler.system.cell)).all()
-    several = make_sampler(liquid.sampler.system, replicas=2)
-    with pytest.raises(InputError, match="use one replica"):
-        follow(several, liquid.params, liquid.state, stages[1:], 1)
 
 
 def test_cooling_into_a_solid_is_no_failure(make_sampler: Any) -> None:

@@ -27,21 +27,29 @@ smaller than the present one; a block in which the cell became smaller still is 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from kernels.neighbors import NeighborList
 from refine.errors import SimulationError
-from refine.sampling.averages import standard_error
 from refine.sampling.jax import random_numbers
-from refine.sampling.jax.sampler import Sampler, _begin, _Shape
+from refine.sampling.jax.device import on_device, precision
+from refine.sampling.jax.lists import ListShape
+from refine.sampling.jax.programs import Program, Walk
 from refine.sampling.state import MDState
+from refine.sampling.volumes import Volumes, joined
 from refine.units import BOLTZMANN, PRESSURE_UNIT, TIME_UNIT
+
+if TYPE_CHECKING:
+    from refine.sampling.jax.sampler import Sampler
+
+Array = NDArray[np.float64]
 
 MOVE_EVERY = 25
 """Steps between moves of the volume: its cost, two lists and three energies, is then a third of that of the steps."""
@@ -55,37 +63,8 @@ ROOM_TO_SHRINK = 0.95
 KEPT_SHAPE = (0.85, 0.98)
 """The lists keep their shape while the edge that it is for is within these shares of the present one."""
 
-
 EVAPORATED = 10.0
 """Volumes of the first box beyond which a run at constant pressure is given up."""
-
-
-@dataclass(frozen=True)
-class Volumes:
-    """What the volume did: one entry for every move.
-
-    volume: (moves,) Å^3.  energy: (moves,) eV, of the whole box.  accepted: (moves,) bool.  n_atoms: in the box.
-    """
-
-    volume: np.ndarray
-    energy: np.ndarray
-    accepted: np.ndarray
-    n_atoms: int
-
-    @property
-    def number_density(self) -> tuple[float, float]:
-        """N / <V> and its standard error, atoms/Å^3; the error is NaN for fewer than four moves."""
-        density = self.n_atoms / float(self.volume.mean())
-        error = float(standard_error(self.volume)) if len(self.volume) >= 4 else math.nan
-        return density, density * error / float(self.volume.mean())
-
-
-def joined(parts: Sequence[Volumes]) -> Volumes:
-    """Successive parts of one trajectory as one."""
-    arrays = {
-        name: np.concatenate([getattr(part, name) for part in parts]) for name in ("volume", "energy", "accepted")
-    }
-    return Volumes(**arrays, n_atoms=parts[0].n_atoms)
 
 
 class _Moves(NamedTuple):
@@ -122,9 +101,8 @@ class ConstantPressure:
         if not (math.isfinite(pressure) and width > 0):
             raise ValueError(f"constant pressure needs a finite pressure and a width above zero: {pressure}, {width}")
         self.sampler, self.pressure, self.seed, self.width = sampler, pressure, seed, width
-        self._listed_edge = (
-            0.0  # cube root of the volume that lists are shaped for, Å; kept, as another one may compile
-        )
+        # cube root of the volume that lists are shaped for, Å; kept, as another one may compile
+        self._listed_edge = 0.0
         self.moves_per_block = max(1, sampler.frames_per_block * sampler.stride // MOVE_EVERY)
 
     def moves_in(self, picoseconds: float) -> int:
@@ -132,8 +110,8 @@ class ConstantPressure:
         return max(1, math.ceil(picoseconds * 1000 / (self.sampler.timestep * MOVE_EVERY)))
 
     def run(
-        self, state: MDState, cell: np.ndarray, params: Any, temperature: float, moves: int, *, tune: bool = False
-    ) -> tuple[MDState, np.ndarray, Volumes]:
+        self, state: MDState, cell: Array, params: Any, temperature: float, moves: int, *, tune: bool = False
+    ) -> tuple[MDState, Array, Volumes]:
         """Advance by `moves` volume moves, each after `MOVE_EVERY` steps, at `temperature` (K).
 
         cell: (3, 3) Å, in which the positions of the state are.  tune: adapt the width of moves after every block; what
@@ -161,15 +139,15 @@ class ConstantPressure:
         return state, cell, joined(seen)
 
     def _block(
-        self, state: MDState, cell: np.ndarray, params: Any, temperature: float, count: int
-    ) -> tuple[MDState, np.ndarray, Volumes]:
-        sampler = self.sampler._resized(cell)
+        self, state: MDState, cell: Array, params: Any, temperature: float, count: int
+    ) -> tuple[MDState, Array, Volumes]:
+        sampler = self.sampler.resized(cell)
         edge = sampler.system.volume ** (1 / 3)
         shrink = self._listed_edge / edge
         if not KEPT_SHAPE[0] <= shrink <= KEPT_SHAPE[1]:
             shrink = self._least_edge(sampler)
         while True:
-            smallest = sampler._resized(cell * shrink)
+            smallest = sampler.resized(cell * shrink)
             listed = self._listed(smallest, state, temperature)
             moves, capacity = self._moves(sampler, smallest, listed, params, temperature, count)
             if not moves.lowest < shrink:  # also where it is not a number
@@ -179,7 +157,7 @@ class ConstantPressure:
         cell = cell * float(moves.scale)
         after = replace(
             listed,
-            positions=sampler._resized(cell)._wrapped(moves.positions[None]),
+            positions=sampler.resized(cell).wrapped(moves.positions[None]),
             momenta=moves.momenta[None],
             thermostat=jax.tree.map(lambda x: np.asarray(x)[None], moves.variables),
             step=state.step + count * MOVE_EVERY,
@@ -187,8 +165,8 @@ class ConstantPressure:
             displacement=np.zeros(state.displacement.shape),
             sampled_steps=0,
         )
-        watch = replace(sampler._watch, stride=MOVE_EVERY)
-        kinetic = sampler._kinetic_temperature(moves.kinetic[:count].astype(np.float64))
+        watch = replace(sampler.watch, stride=MOVE_EVERY)
+        kinetic = sampler.kinetic_temperature(moves.kinetic[:count].astype(np.float64))
         watch.look(after, kinetic[:, None], temperature, sampling=False)
         volume = sampler.system.volume * moves.edges[:count].astype(np.float64) ** 3
         seen = Volumes(
@@ -219,12 +197,12 @@ class ConstantPressure:
     def _moves(
         self, sampler: Sampler, smallest: Sampler, state: MDState, params: Any, temperature: float, count: int
     ) -> tuple[_Moves, int]:
-        """The moves of one block, and the places that the list needed."""
+        """The moves of one block, and the capacity that the list needed."""
         dtype = sampler.dtype
-        with sampler._precision():
+        with precision(dtype):
             key = jax.random.fold_in(random_numbers.new_key(self.seed), state.step)
             fixed = (
-                sampler._as_device(params),
+                on_device(params, dtype),
                 jnp.asarray(sampler.system.cell, dtype),
                 jnp.asarray(BOLTZMANN * temperature, dtype),
                 jnp.asarray(self.pressure / PRESSURE_UNIT * sampler.system.volume, dtype),
@@ -237,20 +215,20 @@ class ConstantPressure:
                 carried = (state.positions[0], state.momenta[0], {k: v[0] for k, v in state.thermostat.items()})
                 return (jax.tree.map(lambda x: jnp.array(x, copy=True), carried), *fixed)
 
-            return smallest._settle(
-                "pressure",
+            return smallest.settle(
+                ("pressure", sampler.timestep),
+                self._program,
+                arguments,
                 state.capacity,
                 state.skin,
-                arguments,
                 where=f"steps {state.step} to {state.step + count * MOVE_EVERY}",
-                make=self._program,
             )
 
-    def _program(self, shape: _Shape) -> Callable[..., Any]:
+    def _program(self, shape: ListShape) -> Program:
         """The program of a block. Records go into buffers of a full block, so the number of moves compiles nothing."""
         sampler, field = self.sampler, self.sampler.force_field
-        thermostat = sampler.thermostat
-        init, step = thermostat.integrator(sampler._force, sampler.timestep / TIME_UNIT)
+        batch, thermostat = sampler.batch, sampler.thermostat
+        integrator = thermostat.integrator(batch.force, sampler.timestep / TIME_UNIT)
         n, masses = sampler.system.n_atoms, jnp.asarray(sampler.system.masses, sampler.dtype)
 
         def program(
@@ -265,13 +243,11 @@ class ConstantPressure:
             reach: jax.Array,
             trigger: jax.Array,
         ) -> tuple[_Moves, jax.Array, jax.Array]:
-            sampler._traces.append("pressure")  # Python runs while tracing only
-
             def lists_in(cell: jax.Array) -> tuple[Callable[..., Any], Callable[..., Any]]:
                 def advance_one(state: Any, neighbors: NeighborList) -> Any:
-                    return step(state, neighbors=neighbors, params=params, cell=cell, kT=kT)
+                    return integrator.step(state, neighbors=neighbors, params=params, cell=cell, kT=kT)
 
-                return sampler._stepper(shape, cell, reach, trigger, advance_one)
+                return batch.stepper(shape, cell, reach, trigger, advance_one)
 
             def energies(positions: jax.Array, neighbors: NeighborList, cell: jax.Array) -> jax.Array:
                 return field.observables(params, positions, jax.tree.map(lambda x: x[0], neighbors), cell)[0]
@@ -281,13 +257,12 @@ class ConstantPressure:
                 lists, advance = lists_in(cell)
                 neighbors = lists(m.positions[None])
 
-                def begin(r: jax.Array, p: jax.Array, own: Any, near: NeighborList) -> Any:
-                    unused = random_numbers.new_key(0)  # momenta and the thermostat's key are given
+                def begin(r: jax.Array, p: jax.Array, of_thermostat: Any, near: NeighborList) -> Any:
                     given = {"params": params, "cell": cell, "kT": kT, "neighbors": near}
-                    return thermostat.restore(init(unused, r, mass=masses, momenta=p, **given), own)
+                    return integrator.begin(r, p, masses, of_thermostat, **given)
 
                 one = jax.tree.map(lambda x: x[None], (m.positions, m.momenta, m.variables))
-                walk = _begin(sampler._each(begin)(*one, neighbors), neighbors)
+                walk = Walk.begin(batch.each(begin)(*one, neighbors), neighbors)
                 walk = jax.lax.fori_loop(0, MOVE_EVERY, advance, walk)
                 positions, momenta = walk.state.position[0], walk.state.momentum[0]
 

@@ -90,4 +90,5 @@ def new_key(seed: int) -> jax.Array:
 
 def wrap(data: jax.Array) -> jax.Array:
     """The key whose `jax.random.key_data` is data, (..., 2) uint32."""
-    return jax.random.wrap_key_data(data, impl=_IMPLEMENTATION)
+    key: jax.Array = jax.random.wrap_key_data(data, impl=_IMPLEMENTATION)
+    return key

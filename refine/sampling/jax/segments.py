@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,10 +20,14 @@ from numpy.typing import NDArray
 from kernels.neighbors import NeighborList
 from refine.errors import SimulationError
 from refine.sampling.frames import Frames
-from refine.sampling.jax import random_numbers
-from refine.sampling.jax.sampler import Sampler, _begin, _Shape
+from refine.sampling.jax.device import on_device, precision
+from refine.sampling.jax.lists import ListShape
+from refine.sampling.jax.programs import Program, Walk
 from refine.sampling.state import MDState
 from refine.units import BOLTZMANN, TIME_UNIT
+
+if TYPE_CHECKING:
+    from refine.sampling.jax.sampler import Sampler
 
 Array = NDArray[np.float64]
 
@@ -67,7 +71,7 @@ class Segments:
     @property
     def length(self) -> float:
         """Of each, ps."""
-        return self.interval * (self.positions.shape[1] - 1)
+        return float(self.interval * (self.positions.shape[1] - 1))
 
 
 def starts(frames: Frames, segments: int) -> NDArray[np.floating[Any]]:
@@ -77,7 +81,8 @@ def starts(frames: Frames, segments: int) -> NDArray[np.floating[Any]]:
     if segments > len(frames):
         raise ValueError(f"{len(frames)} frames cannot start {segments} segments")
     chosen = np.floor((np.arange(segments) + 0.5) * len(frames) / segments).astype(int)
-    return frames.positions[chosen]
+    spread: NDArray[np.floating[Any]] = frames.positions[chosen]
+    return spread
 
 
 class SegmentRunner:
@@ -90,6 +95,10 @@ class SegmentRunner:
         temperature: of their first momenta, K.
         seed: of these.
         interval: about the time between stored positions, ps.
+
+    Attributes:
+        ends: (S,) states at which the segments end so far.
+        points_per_block: the most intervals in a block.
     """
 
     def __init__(
@@ -107,12 +116,12 @@ class SegmentRunner:
         moment = STRESS_EVERY * sampler.timestep / 1000
         self._moments = max(1, round(interval / moment))  # in an interval
         self.interval, self.stress_interval = self._moments * moment, moment
-        self._block = max(1, sampler.frames_per_block * sampler.stride // (self._moments * STRESS_EVERY))
-        self._ends = [sampler.start(at, temperature, seed + k) for k, at in enumerate(positions)]
-        self._positions: list[list[np.ndarray]] = [[end.positions] for end in self._ends]
-        self._stress: list[list[np.ndarray]] = [[] for _ in self._ends]
-        self._kinetic: list[list[np.ndarray]] = [[] for _ in self._ends]
-        self._energy: list[list[float]] = [[] for _ in self._ends]
+        self.points_per_block = max(1, sampler.frames_per_block * sampler.stride // (self._moments * STRESS_EVERY))
+        self.ends = [sampler.start(at, temperature, seed + k) for k, at in enumerate(positions)]
+        self._positions: list[list[NDArray[np.floating[Any]]]] = [[end.positions] for end in self.ends]
+        self._stress: list[list[NDArray[np.floating[Any]]]] = [[] for _ in self.ends]
+        self._kinetic: list[list[NDArray[np.floating[Any]]]] = [[] for _ in self.ends]
+        self._energy: list[list[float]] = [[] for _ in self.ends]
 
     def points_in(self, picoseconds: float) -> int:
         """Intervals in so long a time."""
@@ -123,26 +132,27 @@ class SegmentRunner:
 
         Raises SimulationError when the dynamics fail or the energy is not conserved.
         """
-        for s in range(len(self._ends)):
+        for s in range(len(self.ends)):
             done = 0
             while done < points:
-                count = min(self._block, points - done)
+                count = min(self.points_per_block, points - done)
                 self._advance(s, count)
                 done += count
                 if on_block is not None:
                     on_block(count)
-        found = self._segments()
-        mean = abs(float(found.drift.mean())) / (BOLTZMANN * self.temperature)
+        segments = self._segments()
+        mean = abs(float(segments.drift.mean())) / (BOLTZMANN * self.temperature)
         if mean > DRIFT:
             raise SimulationError(
-                f"energy is not conserved without a thermostat: {mean:.3f} kT for each atom in {found.length:.3g} ps",
+                f"energy is not conserved without a thermostat: {mean:.3f} kT for each atom in "
+                f"{segments.length:.3g} ps",
                 where="segments at constant energy",
                 fix=f"shorten sampling.timestep (now {self.sampler.timestep:g} fs) or use double precision",
             )
-        return found
+        return segments
 
     def _segments(self) -> Segments:
-        temperatures = [self.sampler._kinetic_temperature(np.concatenate(k)).mean() for k in self._kinetic]
+        temperatures = [self.sampler.kinetic_temperature(np.concatenate(k)).mean() for k in self._kinetic]
         return Segments(
             positions=np.stack([np.concatenate(p) for p in self._positions]),
             stress=np.stack([np.concatenate(s) for s in self._stress]).astype(np.float64),
@@ -154,11 +164,11 @@ class SegmentRunner:
 
     def _advance(self, s: int, count: int) -> None:
         """One segment by `count` intervals."""
-        sampler, state = self.sampler, self._ends[s]
+        sampler, state = self.sampler, self.ends[s]
         dtype, steps = sampler.dtype, count * self._moments * STRESS_EVERY
-        with sampler._precision():
+        with precision(dtype):
             fixed = (
-                sampler._as_device(self.params),
+                on_device(self.params, dtype),
                 jnp.asarray(sampler.system.cell, dtype),
                 jnp.asarray(count, jnp.int32),
             )
@@ -167,25 +177,25 @@ class SegmentRunner:
                 carried = (jnp.array(state.positions[0], copy=True), jnp.array(state.momenta[0], copy=True))
                 return (carried, *fixed)
 
-            (positions, momenta, record), capacity = sampler._settle(
-                f"segments of {self._moments}",
+            (positions, momenta, record), capacity = sampler.settle(
+                ("segments", sampler.timestep, self._moments),
+                self._program,
+                arguments,
                 state.capacity,
                 state.skin,
-                arguments,
                 where=f"constant energy, steps {state.step} to {state.step + steps}",
-                make=self._program,
             )
         after = replace(
             state,
-            positions=sampler._wrapped(positions[None]),
+            positions=sampler.wrapped(positions[None]),
             momenta=momenta[None],
             step=state.step + steps,
             capacity=capacity,
         )
         kinetic = record.kinetic[:count].sum(axis=1, dtype=np.float64)
-        temperatures = sampler._kinetic_temperature(kinetic)
-        sampler._watch.look(after, temperatures[:, None], self.temperature, sampling=False)
-        self._ends[s] = after
+        temperatures = sampler.kinetic_temperature(kinetic)
+        sampler.watch.look(after, temperatures[:, None], self.temperature, sampling=False)
+        self.ends[s] = after
         self._positions[s].append(record.positions[:count])
         self._stress[s].append(record.stress[:count].reshape(-1, 3, 3))
         self._kinetic[s].append(kinetic)
@@ -198,11 +208,11 @@ class SegmentRunner:
         momenta = np.asarray(state.momenta[0], np.float64)
         return float((momenta**2 / (2 * self.sampler.system.masses[:, None])).sum())
 
-    def _program(self, shape: _Shape) -> Callable[..., Any]:
+    def _program(self, shape: ListShape) -> Program:
         """The program of a block. Records go into buffers of a full block, so the number of points compiles nothing."""
-        sampler, field, moments, points = self.sampler, self.sampler.force_field, self._moments, self._block
-        n, dtype = sampler.system.n_atoms, sampler.dtype
-        init, step = sampler.thermostat.integrator(sampler._force, sampler.timestep / TIME_UNIT)
+        sampler, field, moments, points = self.sampler, self.sampler.force_field, self._moments, self.points_per_block
+        n, dtype, batch = sampler.system.n_atoms, sampler.dtype, sampler.batch
+        integrator = sampler.thermostat.integrator(batch.force, sampler.timestep / TIME_UNIT)
         masses = jnp.asarray(sampler.system.masses, dtype)
 
         def program(
@@ -213,17 +223,15 @@ class SegmentRunner:
             reach: jax.Array,
             trigger: jax.Array,
         ) -> tuple[Any, jax.Array, jax.Array]:
-            sampler._traces.append("segments")  # Python runs while tracing only
             keywords = {"params": params, "cell": cell, "kT": jnp.zeros((), dtype)}
 
             def begin(r: jax.Array, p: jax.Array, neighbors: NeighborList) -> Any:
-                unused = random_numbers.new_key(0)  # momenta are given
-                return init(unused, r, mass=masses, momenta=p, neighbors=neighbors, **keywords)
+                return integrator.begin(r, p, masses, {}, neighbors=neighbors, **keywords)
 
             def advance_one(state: Any, neighbors: NeighborList) -> Any:
-                return step(state, neighbors=neighbors, **keywords)
+                return integrator.step(state, neighbors=neighbors, **keywords)
 
-            lists, advance = sampler._stepper(shape, cell, reach, trigger, advance_one)
+            lists, advance = batch.stepper(shape, cell, reach, trigger, advance_one)
 
             def of_one(walk: Any) -> tuple[jax.Array, jax.Array, NeighborList]:
                 return walk.state.position[0], walk.state.momentum[0], jax.tree.map(lambda x: x[0], walk.neighbors)
@@ -259,7 +267,7 @@ class SegmentRunner:
             )
             positions, momenta = (x[None] for x in carried)
             neighbors = lists(positions)
-            walk = _begin(sampler._each(begin)(positions, momenta, neighbors), neighbors)
+            walk = Walk.begin(batch.each(begin)(positions, momenta, neighbors), neighbors)
             first = potential(walk)
             walk, record = jax.lax.fori_loop(0, count, point, (walk, record))
             record = record._replace(energy=jnp.stack([first, potential(walk)]))

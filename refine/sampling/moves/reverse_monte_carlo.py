@@ -14,15 +14,14 @@ distribution. A single configuration fluctuates more than a measured mean does, 
 fluctuations the atoms fit the noise too.
 
 A block of frames is one compiled program. Counts are made anew at its start, kept by differences through the moves, and
-compared with a recount at its end; as everything that the next block depends on is in `MDState`, a run continued from a
-stored state is bit for bit the one that never stopped.
+compared with a recount at its end; as everything that the next block depends on is in `MoveState`, a run continued
+from a stored state is bit for bit the one that never stopped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,12 +35,14 @@ from kernels.species import number_of_pairs, pair_row, species_of
 from refine.errors import InputError, SimulationError
 from refine.sampling.frames import Frames
 from refine.sampling.jax import random_numbers
-from refine.sampling.state import MDState
+from refine.sampling.jax.device import precision
+from refine.sampling.moves.curves import MeasuredCurve, Nuisances, Whitened
+from refine.sampling.state import MoveState, State
 from refine.system import System
 
-__all__ = ["LinearOperator", "MeasuredCurve", "Nuisances", "ReverseMonteCarlo"]
-
 Array = NDArray[np.float64]
+Positions = NDArray[np.floating[Any]]
+Counts = NDArray[np.floating[Any]]
 
 ACCEPTANCE = (0.3, 0.5)
 """Share of accepted moves outside of which the step length changes, by at most a factor of two a block."""
@@ -53,71 +54,6 @@ MOVES_PER_BLOCK, FRAMES_PER_BLOCK = 20_000, 1000
 """The work of a block, a third of a second on two cores for 500 atoms, and the most frames in one."""
 
 HIGHEST = jax.lax.Precision.HIGHEST
-
-
-class LinearOperator(Protocol):
-    """From pair counts to a curve: matrix (n, pairs * bins) @ h + constant (n,)."""
-
-    @property
-    def matrix(self) -> Array: ...
-
-    @property
-    def constant(self) -> Array: ...
-
-
-class MeasuredCurve(Protocol):
-    """What is fitted: y (n,) with covariance (n, n), the latter divided by `weight`. The targets of a refinement are
-    such.
-
-    baseline: (n,) the part of y that a free scale does not multiply.
-    background: (n,) what a flat background of one adds to y; None: it has none.
-    """
-
-    @property
-    def y(self) -> Array: ...
-
-    @property
-    def covariance(self) -> Array: ...
-
-    @property
-    def weight(self) -> float: ...
-
-    @property
-    def baseline(self) -> Array: ...
-
-    @property
-    def background(self) -> Array | None: ...
-
-    @property
-    def operator(self) -> LinearOperator: ...
-
-
-class Nuisances(NamedTuple):
-    """Scale s and background b of every curve, (curves,) each: the `params` of `ReverseMonteCarlo.run`."""
-
-    scale: Any
-    background: Any
-
-
-class _Whitened(NamedTuple):
-    """The curves in units of their errors, all points one after the other, L L' = Σ/weight for each curve.
-
-    measured: (n,) L^-1 (y - baseline).  signal: (n,) L^-1 (A h_0 + y0 - baseline) at the counts `reference` h_0.
-    background: (n,) L^-1 background.  matrix: (n, slots) L^-1 A.  curve: (n,) which curve a point belongs to.
-    reference: (slots,) whole numbers near the mean counts: sums over h - h_0 lose less to rounding than over h.
-    """
-
-    measured: Any
-    signal: Any
-    background: Any
-    matrix: Any
-    curve: Any
-    reference: Any
-
-    def offset(self, nuisances: Nuisances) -> Any:
-        """L^-1 e at the reference counts, (n,): the instrument's formula, `refine.scattering.instrument`, whitened."""
-        s, b = (value[self.curve] for value in nuisances)
-        return self.measured - s * self.signal - b * self.background
 
 
 def chi2_change(error: jax.Array, step: jax.Array) -> jax.Array:
@@ -173,12 +109,7 @@ class ReverseMonteCarlo:
         dtype: str = "float32",
         replicas: int = 1,
     ) -> None:
-        if not 0 < r_max <= system.r_box * (1 + 1e-9):
-            raise InputError(
-                f"r_max of the pair counts is {r_max:.3f} Å; half of the smallest height of the box is "
-                f"{system.r_box:.3f} Å",
-                fix="use more atoms or a shorter distance",
-            )
+        system.check_distance(r_max, "r_max of the pair counts")
         for name, value in (("stride", stride), ("n_bins", n_bins), ("replicas", replicas)):
             if not value > 0:
                 raise InputError(f"{name} is {value}; it must be above zero")
@@ -194,7 +125,9 @@ class ReverseMonteCarlo:
         self.n_bins, self.r_max, self.dtype, self.replicas = n_bins, r_max, np.dtype(dtype), replicas
         self.frames_per_block = int(np.clip(MOVES_PER_BLOCK // (stride * system.n_atoms), 1, FRAMES_PER_BLOCK))
         self._n_curves = len(curves)
-        self._whitened = self._whiten(curves)
+        edges = np.linspace(0.0, r_max, n_bins + 1)
+        reference = np.round(ideal_pair_counts(system.n_per_species, system.volume, edges)).ravel()
+        self._whitened = Whitened.of(curves, reference)
         self._program: Callable[..., Any] | None = None
         self._compilations = 0
 
@@ -203,8 +136,8 @@ class ReverseMonteCarlo:
         """Programs compiled so far: one, however many runs."""
         return self._compilations
 
-    def start(self, positions: np.ndarray, temperature: float, seed: int) -> MDState:
-        """A first state, at rest, because momenta do nothing here.
+    def start(self, positions: Positions, temperature: float, seed: int) -> MoveState:
+        """A first state.
 
         positions: (N, 3) for every replica, or (R, N, 3), Å; for example of a melt under the base model.
         temperature: K, only noted in the frames.
@@ -216,21 +149,26 @@ class ReverseMonteCarlo:
             raise ValueError(f"positions have shape {positions.shape}; expected {shape} or {shape[1:]}")
         if not temperature > 0:
             raise InputError(f"temperature is {temperature} K; it must be above zero")
-        with self._precision():
+        with precision(self.dtype):
             keys = jax.random.split(random_numbers.new_key(seed), self.replicas)
             data = np.asarray(jax.random.key_data(keys))
-        return MDState(
+        return MoveState(
             positions=self._wrapped(np.broadcast_to(positions, shape)),
-            momenta=np.zeros(shape, self.dtype),
-            thermostat={"key": data, "step_length": np.full(self.replicas, FIRST_STEP)},
+            key=data,
+            step_length=np.full(self.replicas, FIRST_STEP),
             step=0,
-            capacity=0,
-            skin=0.0,
-            displacement=np.zeros(shape),
-            sampled_steps=0,
         )
 
-    def chi2(self, counts: np.ndarray, params: tuple[Array, Array] | None = None) -> Array:
+    def adopted(self, state: State, temperature: float, seed: int) -> MoveState:
+        """A state of moves as it is; of a state of anything else, such as dynamics, the start from its positions."""
+        return state if isinstance(state, MoveState) else self.start(state.positions, temperature, seed)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing is noted of moves."""
+        return ()
+
+    def chi2(self, counts: Counts, params: tuple[Array, Array] | None = None) -> Array:
         """chi^2 (...,) of counts (..., pairs, bins), of single configurations or of their mean."""
         w, nuisances = self._whitened, self._nuisances(params)
         flat = np.asarray(counts, np.float64).reshape(*np.shape(counts)[:-2], -1) - w.reference
@@ -239,30 +177,30 @@ class ReverseMonteCarlo:
 
     def run(
         self,
-        state: MDState,
+        state: MoveState,
         params: tuple[Array, Array] | None,
         temperature: float,
         frames: int,
         *,
         observe: bool = True,
         on_block: Callable[[int], None] | None = None,
-    ) -> tuple[MDState, Frames]:
+    ) -> tuple[MoveState, Frames]:
         """Advance every replica by `frames` frames, `stride` attempted moves of every atom each.
 
         params: scale and background of every curve, see `Nuisances`; None: one and zero.
         temperature: K, noted in the frames. Their energy and virial are 0.0: there is no potential, and a pressure made
             of them says nothing.
-        observe, on_block, what is returned and how runs add up: as `Sampler.run`; momenta stay as they are.
+        observe, on_block, what is returned and how runs add up: as `Sampler.run`.
         Raises SimulationError when chi^2 is not finite.
         """
         if frames < 1:
             raise InputError(f"frames is {frames}; it must be at least 1")
-        if set(state.thermostat) != {"key", "step_length"}:
+        if not isinstance(state, MoveState):
             raise ValueError("the state was made by another sampler; begin with ReverseMonteCarlo.start")
         nuisances = self._nuisances(params)
-        counts: list[np.ndarray] = []
+        counts: list[Counts] = []
         done = 0
-        with self._precision():
+        with precision(self.dtype):
             while done < frames:
                 count = min(self.frames_per_block, frames - done)
                 state, observed = self._block(state, nuisances, count, observe)
@@ -276,17 +214,16 @@ class ReverseMonteCarlo:
     # ---- on the host
 
     def _block(
-        self, state: MDState, nuisances: Nuisances, count: int, observe: bool
-    ) -> tuple[MDState, NDArray[np.float32]]:
+        self, state: MoveState, nuisances: Nuisances, count: int, observe: bool
+    ) -> tuple[MoveState, NDArray[np.float32]]:
         """One block of `count` frames: the next state, and the counts (R, count, pairs, bins)."""
         if self._program is None:
             self._program = self._compile()
-        step_length = state.thermostat["step_length"]
         end, key, buffer, accepted, chi2, recount = jax.device_get(
             self._program(
                 jnp.asarray(state.positions, self.dtype),
-                jnp.asarray(state.thermostat["key"]),
-                jnp.asarray(step_length, self.dtype),
+                jnp.asarray(state.key),
+                jnp.asarray(state.step_length, self.dtype),
                 Nuisances(*(jnp.asarray(value, self.dtype) for value in nuisances)),
                 jnp.asarray(count, jnp.int32),
             )
@@ -298,18 +235,16 @@ class ReverseMonteCarlo:
         share = accepted / (count * self.stride * self.system.n_atoms)
         within = (share >= ACCEPTANCE[0]) & (share <= ACCEPTANCE[1])
         factor = np.where(within, 1.0, np.clip(share / np.mean(ACCEPTANCE), 0.5, 2.0))
-        after = replace(
-            state,
+        after = MoveState(
             positions=self._wrapped(end),
-            thermostat={"key": key, "step_length": np.clip(step_length * factor, SHORTEST_STEP, self.system.r_box)},
+            key=key,
+            step_length=np.clip(state.step_length * factor, SHORTEST_STEP, self.system.r_box),
             step=state.step + count * self.stride,
-            displacement=state.displacement + (end - state.positions) if observe else np.zeros(end.shape),
-            sampled_steps=state.sampled_steps + count * self.stride if observe else 0,
         )
         return after, buffer[:, :count]
 
     @staticmethod
-    def _compare(kept: np.ndarray, bounds: np.ndarray, where: str) -> None:
+    def _compare(kept: Counts, bounds: Counts, where: str) -> None:
         """Counts kept by differences (R, P, bins) against recounts (R, 2, P, bins) with all distances rounded up, then
         down: pairs below each edge."""
         below = np.cumsum(kept, axis=-1, dtype=np.float64)
@@ -318,7 +253,7 @@ class ReverseMonteCarlo:
         if wrong.any():
             raise RuntimeError(f"{where}: pair counts differ from a recount in {int(wrong.sum())} bins")
 
-    def _frames(self, counts: list[np.ndarray], temperature: float) -> Frames:
+    def _frames(self, counts: list[Counts], temperature: float) -> Frames:
         shape = (self.replicas, 0, self._n_pairs, self.n_bins)
         joined = np.concatenate(counts or [np.zeros(shape, np.float32)], axis=1)
         total = joined.shape[0] * joined.shape[1]
@@ -333,12 +268,8 @@ class ReverseMonteCarlo:
             volume=self.system.volume,
         )
 
-    def _wrapped(self, positions: np.ndarray) -> np.ndarray:
+    def _wrapped(self, positions: Positions) -> Positions:
         return wrap(positions, self.system.cell).astype(self.dtype)
-
-    def _precision(self) -> Any:
-        """Context in which jax keeps the sampler's precision, whatever the program around it has set."""
-        return jax.enable_x64(self.dtype == np.float64)
 
     def _nuisances(self, params: tuple[Array, Array] | None) -> Nuisances:
         if params is None:
@@ -347,22 +278,6 @@ class ReverseMonteCarlo:
             if np.shape(value) != (self._n_curves,):
                 raise ValueError(f"scales and backgrounds of {self._n_curves} curves expected; got {np.shape(value)}")
         return Nuisances(*params)
-
-    def _whiten(self, curves: Sequence[MeasuredCurve]) -> _Whitened:
-        edges = np.linspace(0.0, self.r_max, self.n_bins + 1)
-        reference = np.round(ideal_pair_counts(self.system.n_per_species, self.system.volume, edges)).ravel()
-        parts: list[tuple[Array, ...]] = []
-        for curve in curves:
-            factor = np.linalg.cholesky(curve.covariance / curve.weight)
-            signal = curve.operator.matrix @ reference + curve.operator.constant - curve.baseline
-            background = np.zeros_like(curve.y) if curve.background is None else curve.background
-            columns = np.column_stack([curve.y - curve.baseline, signal, background, curve.operator.matrix])
-            white = np.linalg.solve(factor, columns)
-            parts.append((white[:, 0], white[:, 1], white[:, 2], white[:, 3:]))
-        empty = (np.zeros(0), np.zeros(0), np.zeros(0), np.zeros((0, len(reference))))
-        measured, signal, background, matrix = (np.concatenate(p) for p in zip(empty, *parts, strict=True))
-        index = np.repeat(np.arange(len(curves)), [len(curve.y) for curve in curves])
-        return _Whitened(measured, signal, background, matrix, index, reference)
 
     # ---- the compiled program
 
@@ -373,7 +288,7 @@ class ReverseMonteCarlo:
 
         def program(positions: Any, key: Any, step_length: Any, nuisances: Nuisances, count: Any) -> Any:
             self._compilations += 1  # Python runs while tracing only
-            whitened = _Whitened(
+            whitened = Whitened(
                 *(jnp.asarray(a, jnp.int32 if a.dtype.kind == "i" else self.dtype) for a in self._whitened)
             )
             return jax.vmap(one, in_axes=(0, 0, 0, None, None, None))(
@@ -387,7 +302,7 @@ class ReverseMonteCarlo:
         positions: jax.Array,
         key: jax.Array,
         step_length: jax.Array,
-        whitened: _Whitened,
+        whitened: Whitened,
         nuisances: Nuisances,
         count: jax.Array,
     ) -> tuple[jax.Array, ...]:
@@ -410,12 +325,12 @@ class ReverseMonteCarlo:
 
         def frame(index: jax.Array, carry: tuple[Any, ...]) -> tuple[Any, ...]:
             walk, key, buffer = carry
-            key, own = jax.random.split(random_numbers.wrap(key))
+            key, drawn = jax.random.split(random_numbers.wrap(key))
             # e is made anew of the counts, which are exact: its rounding does not add up over frames
             difference = (walk.counts - whitened.reference.astype(jnp.int32)).astype(self.dtype)
             error = offset - jnp.dot(matrix, difference, precision=HIGHEST)
             walk = walk._replace(error=error, chi2=jnp.sum(error**2))
-            random = draw(own)
+            random = draw(drawn)
             walk = jax.lax.fori_loop(
                 0, moves, lambda i, w: self._move(w, _Moves(*(x[i] for x in random)), matrix, minimum, kind, cell), walk
             )
@@ -431,7 +346,7 @@ class ReverseMonteCarlo:
         end = jnp.stack([walk.x, walk.y, walk.z], axis=1)
         # A pair on the edge of a bin may be rounded to either side of it by another loop: bounds of the counts are
         # those with all distances longer, and shorter, by a few units in the last place.
-        slack = 16 * float(jnp.finfo(self.dtype).eps)
+        slack = 16 * float(np.finfo(self.dtype).eps)
         reach = jnp.asarray([self.r_max * (1 - slack), self.r_max * (1 + slack)], self.dtype)
         bounds = jax.lax.map(lambda r_max: histogram(end, r_max), reach)
         return end, key, buffer, walk.accepted, walk.chi2, bounds

@@ -13,12 +13,14 @@ from refine.potentials.correction import PairCorrection
 from refine.progress import Progress
 from refine.refinement.problem import MovingRule, Sample, TrajectoryRule
 from refine.sampling.jax.random_numbers import seed_of_state
+from refine.sampling.starts import starts_along
+from refine.sampling.state import State
 from refine.tasks.sample import equilibrated, frames_in
 
 if TYPE_CHECKING:
+    from refine.sampling.engine import FrameMaker
     from refine.sampling.jax.adjoint import Adjoint
     from refine.sampling.moves.reverse_monte_carlo import ReverseMonteCarlo
-    from refine.sampling.state import MDState
     from refine.study.study import Study
 
 Array = NDArray[np.float64]
@@ -49,11 +51,12 @@ class Engines:
         """From now on nothing that is found in a trajectory ends a run: it is said beside its results."""
         self.samplers = [(field, sampler.lenient()) for field, sampler in self.samplers]
 
-    def start(self, s: int) -> MDState:
+    def start(self, s: int) -> State:
         """The start structure of a state, equilibrated under the base model."""
         field, sampler = self.samplers[s]
         params = self.study.force_field_params(field, s, self.study.initial_correction())
-        return equilibrated(self.study, s, sampler, params)
+        state: State = equilibrated(self.study, s, sampler, params)
+        return state
 
     def settling(self, frames: int) -> int:
         """Frames that do not count behind a change, before so many that do: picoseconds of dynamics, or moves."""
@@ -64,11 +67,11 @@ class Engines:
     def of(
         self,
         s: int,
-        state: MDState,
+        state: State,
         correction: PairCorrection,
         parameters: Array | None,
         samples: Sequence[Sample],
-    ) -> tuple[Any, Any, MDState]:
+    ) -> tuple[FrameMaker[Any], Any, State]:
         """What makes the frames of a state under a potential, its parameters, and the state as it takes it.
 
         state: where the trajectory stands.  parameters: (k,) of the base; None: its own.  samples: those before.
@@ -79,17 +82,14 @@ class Engines:
             return sampler, study.force_field_params(field, s, correction, parameters), state
         if self.movers is None:
             self.movers = study.movers(rule)
-        if len(samples) == 1 and "step_length" not in state.thermostat:
-            seed = seed_of_state(study.config.sampling.seed, s)
-            state = self.movers[s].start(state.positions, study.problem.temperatures[s], seed)
+        seed = seed_of_state(study.config.sampling.seed, s)
+        state = self.movers[s].adopted(state, study.problem.temperatures[s], seed)
         return self.movers[s], rule.nuisances(study.problem, s, samples[-1].frames[s]), state
 
     def differentiated(
-        self, rule: TrajectoryRule, sample: Sample, ends: Sequence[MDState], progress: Progress
-    ) -> tuple[Sample, list[MDState]]:
+        self, rule: TrajectoryRule, sample: Sample, ends: Sequence[State], progress: Progress
+    ) -> tuple[Sample, list[State]]:
         """The sample with gradients of windows that start one after the other behind it, and where that ended."""
-        from refine.sampling.jax.adjoint import starts_along
-
         if self.adjoints is None:
             self.adjoints = self.study.adjoints(rule.steps, rule.clip)
         # windows overlap by half

@@ -28,6 +28,7 @@ from refine.results.result import Result
 from refine.results.scores import score
 from refine.results.writer import Outcome, write_outcome
 from refine.sampling.frames import by_replica
+from refine.sampling.state import State
 from refine.tasks.run import store
 from refine.tasks.run.engines import Engines
 from refine.tasks.run.record import Phase, Potential, Record
@@ -36,7 +37,6 @@ from refine.tasks.run.verdict import answer_of, ending_of
 from refine.tasks.sample import frames_per_replica, pieces
 
 if TYPE_CHECKING:
-    from refine.sampling.state import MDState
     from refine.study.study import Study
 
 Array = NDArray[np.float64]
@@ -96,7 +96,7 @@ class Run:
         self.digest = study.digest()
         self.record = Record.start(study.rule.start())
         self.samples: list[Sample] = []
-        self.ends: list[list[MDState]] = []
+        self.ends: list[list[State]] = []
         self.current: list[Unfinished] = []
         self.saved = self.counted = time.monotonic()
         if resume:

@@ -24,7 +24,7 @@ from refine.files import replacing
 from refine.potentials.correction import PairCorrection
 from refine.refinement.problem import Sample
 from refine.sampling.frames import Frames, by_replica
-from refine.sampling.state import MDState
+from refine.sampling.state import Arrays, State, stored_state
 from refine.tasks.run.record import Potential, Record
 
 FORMAT = 3
@@ -33,24 +33,22 @@ FORMAT = 3
 CHECKPOINT = "run.h5"
 """Name of the file."""
 
-Arrays = dict[str, NDArray[Any]]
-
 
 @dataclass(frozen=True)
 class Unfinished:
     """How far the sample of one state has come, or its start structure.
 
     Attributes:
-        state: of the dynamics.
+        state: where the trajectory stands.
         parts: frames so far.
         done: frames of each replica, those of the equilibration included that no part holds.
     """
 
-    state: MDState
+    state: State
     parts: tuple[Frames, ...] = ()
     done: int = 0
 
-    def extended(self, state: MDState, frames: Frames | None, count: int) -> Self:
+    def extended(self, state: State, frames: Frames | None, count: int) -> Self:
         """One piece of `count` frames further.  frames: those that count; None: none of them do."""
         return replace(
             self, state=state, parts=self.parts if frames is None else (*self.parts, frames), done=self.done + count
@@ -69,10 +67,10 @@ class Unfinished:
     def from_arrays(cls, arrays: Arrays) -> Self:
         """The inverse of `to_arrays`, with the parts in one."""
         if "done" not in arrays:
-            return cls(MDState.from_arrays(arrays))
+            return cls(stored_state(arrays))
         frames = _below(arrays, "frames")
         parts = (Frames.from_arrays(frames),) if frames else ()
-        return cls(MDState.from_arrays(_below(arrays, "dynamics")), parts, int(arrays["done"]))
+        return cls(stored_state(_below(arrays, "dynamics")), parts, int(arrays["done"]))
 
 
 @dataclass
@@ -92,7 +90,7 @@ class StoredRun:
     current: list[Arrays] = field(default_factory=list)
 
 
-def sample_arrays(sample: Sample, ends: list[MDState]) -> dict[str, Any]:
+def sample_arrays(sample: Sample, ends: list[State]) -> dict[str, Any]:
     """A finished sample as nested arrays.  ends: of every state, that of the dynamics behind the frames."""
     potential = Potential.of(sample.correction, sample.parameters)
     return {
@@ -106,13 +104,13 @@ def sample_arrays(sample: Sample, ends: list[MDState]) -> dict[str, Any]:
     }
 
 
-def sample_of(stored: dict[str, Any], initial: PairCorrection) -> tuple[Sample, list[MDState]]:
+def sample_of(stored: dict[str, Any], initial: PairCorrection) -> tuple[Sample, list[State]]:
     """The inverse of `sample_arrays`.  initial: the study's correction before anything is fitted."""
     parameters = stored["parameters"] if len(stored["parameters"]) else None
     potential = Potential(np.asarray(stored["coefficients"], float), stored["core"], stored["wall"], parameters)
     frames = tuple(Frames.from_arrays(stored["frames"][s]) for s in sorted(stored["frames"]))
     gradients = tuple(stored["gradients"][s] for s in sorted(stored.get("gradients", ())))
-    ends = [MDState.from_arrays(stored["dynamics"][s]) for s in sorted(stored["dynamics"])]
+    ends = [stored_state(stored["dynamics"][s]) for s in sorted(stored["dynamics"])]
     return Sample(potential.correction(initial), frames, parameters, gradients), ends
 
 

@@ -86,7 +86,7 @@ def sensitivity(
     if not delta > 0:
         raise InputError(f"delta is {delta:g}; it must be above zero")
 
-    from refine.sampling.jax.adjoint import LinearParams  # the dynamics are slow to import
+    from refine.sampling.jax.windows import LinearParams  # the dynamics are slow to import
 
     field, sampler = study.samplers()[state]
     adjoint = study.adjoints(steps, clip=None)[state]

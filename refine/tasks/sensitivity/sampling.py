@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.progress import Progress
+from refine.sampling.engine import Engine
 from refine.sampling.frames import Frames, by_replica
 from refine.tasks.sample import equilibrated, pieces
 
 if TYPE_CHECKING:
-    from refine.sampling.jax.sampler import Sampler
-    from refine.sampling.state import MDState
     from refine.study.study import Study
 
 Array = NDArray[np.float64]
@@ -26,11 +25,12 @@ Array = NDArray[np.float64]
 class Sampled:
     """Frames of one potential, the states between their parts, and what they cost.
 
-    steps: of dynamics, all replicas together, equilibration included.  seconds: of wall time.
+    starts: states of the engine.  steps: of dynamics, all replicas together, equilibration included.
+    seconds: of wall time.
     """
 
     frames: Frames
-    starts: list[MDState]
+    starts: list[Any]
     steps: int
     seconds: float
 
@@ -43,7 +43,7 @@ class Sampled:
 def sampled(
     study: Study,
     s: int,
-    sampler: Sampler,
+    sampler: Engine[Any],
     params: Any,
     seed: int,
     frames: int,

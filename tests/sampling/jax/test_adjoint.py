@@ -13,9 +13,12 @@ from refine.potentials.classical import LennardJones
 from refine.potentials.correction import PairCorrection, SplineBasis
 from refine.potentials.pairs import PairForceField
 from refine.sampling.jax import adjoint as module
-from refine.sampling.jax.adjoint import Adjoint, LinearParams, fit_growth, starts_along
+from refine.sampling.jax.adjoint import Adjoint
+from refine.sampling.jax.growth import fit_growth
 from refine.sampling.jax.sampler import Sampler
 from refine.sampling.jax.thermostats import Langevin, NoseHoover, VelocityVerlet
+from refine.sampling.jax.windows import LinearParams
+from refine.sampling.starts import starts_along
 from refine.system import make_system
 
 R_CUT, BINS, R_MAX, TEMPERATURE = 5.5, 60, 6.0, 95.0
@@ -206,11 +209,11 @@ def test_a_list_that_is_too_small_grows(mixture: Any, langevin: Adjoint) -> None
     system, state, correction = mixture
     expected = langevin.gradients([state], correction, weights())
     tight = adjoint_of(system, STEPS)
-    tight._capacity, tight._skin = 14, 0.05
+    tight.capacity, tight.skin = 14, 0.05
     found = tight.gradients([state], correction, weights())
     assert tight.compilations > 1
-    assert tight._capacity > 14
-    assert tight._skin > 0.05
+    assert tight.capacity > 14
+    assert tight.skin > 0.05
     np.testing.assert_allclose(
         found.gradients, expected.gradients, rtol=1e-6, atol=1e-6 * np.abs(expected.gradients).max()
     )

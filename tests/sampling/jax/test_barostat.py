@@ -12,10 +12,11 @@ from refine.errors import SimulationError
 from refine.potentials.classical import LennardJones
 from refine.potentials.pairs import PairForceField
 from refine.sampling.averages import standard_error
-from refine.sampling.jax.barostat import MOVE_EVERY, ConstantPressure, Volumes, joined
+from refine.sampling.jax.barostat import MOVE_EVERY, ConstantPressure
 from refine.sampling.jax.sampler import Sampler
 from refine.sampling.jax.thermostats import Langevin, VelocityVerlet
 from refine.sampling.starts import melt, random_packing
+from refine.sampling.volumes import Volumes, joined
 from refine.system import make_system
 from refine.units import BOLTZMANN, PRESSURE_UNIT
 

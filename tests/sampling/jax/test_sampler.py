@@ -1,25 +1,19 @@
-"""The sampler's promises: nothing lost, nothing silently wrong, the same numbers again."""
+"""The sampler of jax beyond what every engine does (tests/sampling/test_engines.py): lists, programs, precision."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from ase.build import bulk
 
 from refine.errors import InputError, SimulationError
-from refine.sampling.frames import Frames, concatenate
-from refine.sampling.jax.sampler import optimal_skin
-from refine.sampling.jax.thermostats import Langevin, NoseHoover, VelocityVerlet
-from refine.sampling.periodic import close_pairs
-from refine.sampling.state import MDState
-from refine.system import System, make_system
+from refine.sampling.jax.lists import optimal_skin
+from refine.sampling.jax.thermostats import VelocityVerlet
+from refine.system import System
+from tests.crystals import face_centred
 
 MakeSampler = Callable[..., Any]
 
@@ -33,106 +27,23 @@ def assert_same(a: Any, b: Any) -> None:
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
 
 
-def crystal(repeats: int = 3, edge: float = 5.4) -> System:
-    atoms = bulk("Ar", "fcc", a=edge, cubic=True).repeat(repeats)
-    return make_system({"Ar": len(atoms)}, atoms.cell.array, atoms.positions)
-
-
 # ---- what a run returns
 
 
-def test_frames_are_counted_in_order(liquid: Any) -> None:
-    sampler, seen = liquid.sampler, []
-    count = sampler.frames_per_block + 3
-    state, frames = sampler.run(liquid.state, liquid.params, liquid.temperature, count, on_block=seen.append)
-    assert len(frames) == count
-    assert seen == [sampler.frames_per_block, count]
-    assert state.step == liquid.state.step + count * sampler.stride
-    assert frames.counts.shape == (count, 1, 80)
-    assert frames.counts.dtype == np.float32
-    assert (frames.replica == 0).all()
-    # the last frame, by an independent search for pairs
-    system = sampler.system
-    _, _, separation = close_pairs(state.positions[0].astype(np.float64), system.cell, sampler.r_max)
-    expected = np.histogram(np.linalg.norm(separation, axis=1), bins=frames.edges)[0]
-    assert np.abs(frames.counts[-1, 0] - expected).sum() <= 2  # a pair on an edge, in float32
-    kinetic = np.sum(state.momenta[0].astype(float) ** 2 / system.masses[:, None]) / 2
+def test_the_temperature_of_a_frame_is_that_of_its_momenta(liquid: Any) -> None:
+    state, frames = liquid.sampler.run(liquid.state, liquid.params, liquid.temperature, 3)
+    kinetic = np.sum(state.momenta[0].astype(float) ** 2 / liquid.sampler.system.masses[:, None]) / 2
     np.testing.assert_allclose(frames.temperature[-1], 2 * kinetic / (3 * 108 * 8.617333262e-5), rtol=1e-5)
 
 
-def test_energy_and_virial_are_those_of_the_positions(liquid: Any) -> None:
-    state, frames = liquid.sampler.run(liquid.state, liquid.params, liquid.temperature, 1)
-    positions = state.positions[0].astype(np.float64)
-    r = np.linalg.norm(close_pairs(positions, liquid.sampler.system.cell, 7.0)[2], axis=1)
-    s6 = (3.405 / r) ** 6
-    np.testing.assert_allclose(frames.energy, np.sum(4 * 0.010324 * (s6**2 - s6)), rtol=2e-4)
-    np.testing.assert_allclose(frames.virial, np.sum(24 * 0.010324 * (2 * s6**2 - s6)), rtol=2e-3, atol=1e-3)
-
-
-def test_equilibration_counts_nothing_and_compiles_nothing_more(liquid: Any) -> None:
+def test_equilibration_compiles_nothing_more(liquid: Any) -> None:
     sampler = liquid.sampler
     before = sampler.compilations
     assert before <= 3  # the relaxation of the start, the dynamics, and once more where the list had to grow
-    state, none = sampler.run(liquid.state, liquid.params, 150.0, 3, observe=False)
-    assert len(none) == 0
-    assert none.counts.shape == (0, 1, 80)
-    assert state.step == liquid.state.step + 3 * sampler.stride
+    state, _ = sampler.run(liquid.state, liquid.params, 150.0, 3, observe=False)
     weaker = sampler.force_field.params(epsilon=0.009)
     sampler.run(state, weaker, 120.0, sampler.frames_per_block + 1)
     assert sampler.compilations == before
-
-
-# ---- the same numbers again
-
-CONTINUE = """
-import runpy
-import sys
-import numpy as np
-from refine.sampling.dynamics import MDState, Sampler
-from refine.sampling.structures import make_system
-from refine.sampling.thermostats import Langevin, NoseHoover
-
-folder, cell = sys.argv[1], np.load(sys.argv[1] + "/cell.npy")
-PairModel = runpy.run_path(sys.argv[2])["PairModel"]
-system = make_system({"Ar": 108}, cell)
-for thermostat in (Langevin(0.5), NoseHoover(0.5)):
-    name = type(thermostat).__name__
-    model = PairModel(system.n_per_species, True, 7.0)
-    sampler = Sampler(system, model, thermostat=thermostat, timestep=5.0, stride=10, n_bins=80, r_max=8.0)
-    state = MDState.from_arrays(dict(np.load(f"{folder}/{name}.npz")))
-    state, frames = sampler.run(state, model.params(), 95.0, 7)
-    np.savez(f"{folder}/{name}-state.npz", **state.to_arrays())
-    np.savez(f"{folder}/{name}-frames.npz", **frames.to_arrays())
-"""
-
-
-def test_a_stored_state_continues_bit_for_bit_in_another_process(
-    liquid: Any, make_sampler: MakeSampler, tmp_path: Path
-) -> None:
-    np.save(tmp_path / "cell.npy", liquid.sampler.system.cell)
-    expected = {}
-    for thermostat in (Langevin(0.5), NoseHoover(0.5)):
-        name = type(thermostat).__name__
-        langevin = isinstance(thermostat, Langevin)
-        sampler = liquid.sampler if langevin else make_sampler(liquid.sampler.system, thermostat=thermostat)
-        state = liquid.state if langevin else sampler.start(liquid.state.positions, liquid.temperature, seed=2)
-        state, _ = sampler.run(state, liquid.params, liquid.temperature, sampler.frames_per_block)
-        np.savez(tmp_path / f"{name}.npz", **state.to_arrays())
-        expected[name] = sampler.run(state, liquid.params, liquid.temperature, 7)
-    shared = Path(__file__).parents[2] / "conftest.py"
-    subprocess.run([sys.executable, "-c", CONTINUE, str(tmp_path), str(shared)], check=True)
-    for name, (state, frames) in expected.items():
-        assert_same(MDState.from_arrays(dict(np.load(tmp_path / f"{name}-state.npz"))), state)
-        assert_same(Frames.from_arrays(dict(np.load(tmp_path / f"{name}-frames.npz"))), frames)
-
-
-def test_runs_in_pieces_equal_one_run(liquid: Any) -> None:
-    sampler, block = liquid.sampler, liquid.sampler.frames_per_block
-    whole = sampler.run(liquid.state, liquid.params, liquid.temperature, block + 4)
-    first, parts = sampler.run(liquid.state, liquid.params, liquid.temperature, block)
-    second, rest = sampler.run(first, liquid.params, liquid.temperature, 4)
-    assert_same(second, whole[0])
-    assert_same(concatenate([parts, rest]), whole[1])
 
 
 def test_a_seed_gives_a_trajectory(liquid: Any) -> None:
@@ -156,7 +67,7 @@ def test_an_overflowing_list_grows_and_its_block_is_done_again(liquid: Any, make
     assert sampler.compilations > 1
     assert len(frames) == 3
     assert state.step == ample.step
-    # the same trajectory to float32: sums run over another number of places
+    # the same trajectory to float32: sums run over another number of neighbours
     np.testing.assert_allclose(state.positions, ample.positions, atol=2e-3)
     np.testing.assert_allclose(frames.energy, expected.energy, rtol=1e-4)
     np.testing.assert_array_equal(state.thermostat["key"], ample.thermostat["key"])
@@ -181,73 +92,13 @@ def test_skin_is_a_formula() -> None:
     assert optimal_skin(8.5, 0.03) == optimal_skin(8.5, 0.03)
     assert 0.3 <= optimal_skin(8.5, 0.003) <= optimal_skin(8.5, 0.03) <= optimal_skin(8.5, 0.3) <= 3.0
     assert 0.3 <= optimal_skin(8.5, 0.0) < 0.5
-    # where forces are dear the list is thin, and still outlasts a step of three times the fastest atom
+    # where forces are costly the list is thin, and still outlasts a step of three times the fastest atom
     assert [optimal_skin(6.0, step, cost=1000.0) for step in (0.001, 0.03)] == pytest.approx([0.1, 0.18])
 
 
-# ---- failures
-
-
-def test_a_potential_that_explodes_is_reported_with_its_step(liquid: Any) -> None:
-    broken = liquid.params._replace(**{name: np.nan * getattr(liquid.params, name) for name in liquid.params._fields})
-    with pytest.raises(SimulationError, match=r"steps \d+ to \d+: positions or momenta are no longer finite") as caught:
-        liquid.sampler.run(liquid.state, broken, liquid.temperature, 2)
-    first = liquid.state.step
-    assert f"steps {first} to {first + 10}" in str(caught.value)
-
-
-def test_a_run_away_is_reported(liquid: Any) -> None:
-    run = liquid.sampler.run
-    hot = replace(liquid.state, momenta=4 * liquid.state.momenta)
-    with pytest.raises(SimulationError, match=r"replica 0: the temperature has run away: \d+\.\d K, the target is 95"):
-        run(hot, liquid.params, liquid.temperature, 1)
-    run(hot, liquid.params, liquid.temperature, 1, observe=False)  # an equilibration is allowed to start anywhere
-
-
-def test_a_crystal_is_no_liquid(make_sampler: MakeSampler) -> None:
-    system = crystal()
-    sampler = make_sampler(system, timestep=20.0, stride=25, r_max=8.1)
-    state = sampler.start(system.positions, 30.0, seed=1)
-    params = sampler.force_field.params()
-    state, _ = sampler.run(state, params, 30.0, 10, observe=False)
-    for _ in range(4):  # in pieces: displacements add up over runs
-        state, _ = sampler.run(state, params, 30.0, 4)
-    with pytest.raises(SimulationError, match=r"frozen: its atoms have moved 0\.\d+ Å \(rms\) in 10\.0 ps.*solid"):
-        sampler.run(state, params, 30.0, 4)
-    lenient = sampler.lenient()
-    lenient.run(state, params, 30.0, 4)
-    assert [note[:10] for note in lenient.notes] == ["the system"]
-    # a re-equilibration between samples of 8 ps counts: the check does not wait for a sample that is long enough
-    state, _ = sampler.run(state, params, 30.0, 1, observe=False)
-    with pytest.raises(SimulationError, match=r"frozen: .* in 10\.\d ps"):
-        sampler.run(state, params, 30.0, 3)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"cutoff": 9.0}, "the cutoff of the potential is 9.000 Å; half of the smallest height of the box is 8.100"),
-        ({"r_max": 9.0}, "r_max of the pair counts is 9.000 Å"),
-        ({"timestep": 0.0}, "timestep is 0.0"),
-        ({"stride": 0}, "stride is 0"),
-        ({"skin": -1.0}, "skin is -1.0"),
-        ({"dtype": "float16"}, "float32 or float64"),
-        ({"phase": "gas"}, "liquid or solid"),
-    ],
-)
-def test_settings_that_cannot_be_used(make_sampler: MakeSampler, settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError) as caught:
-        make_sampler(crystal(), **settings)
-    assert message in str(caught.value)
-
-
-def test_arguments_that_cannot_be_used(liquid: Any) -> None:
-    with pytest.raises(InputError, match="frames is 0"):
-        liquid.sampler.run(liquid.state, liquid.params, 95.0, 0)
-    with pytest.raises(InputError, match="temperature is 0"):
-        liquid.sampler.start(liquid.state.positions, 0.0, seed=1)
-    with pytest.raises(ValueError, match="positions have shape"):
-        liquid.sampler.start(liquid.state.positions[:, :5], 95.0, seed=1)
+def test_a_skin_is_above_zero(make_sampler: MakeSampler) -> None:
+    with pytest.raises(InputError, match=r"skin is -1\.0"):
+        make_sampler(face_centred(3), skin=-1.0)
 
 
 # ---- replicas, precision, cells, species
@@ -273,7 +124,7 @@ def test_replicas_are_independent_and_each_is_what_it_would_be_alone(liquid: Any
 
 def test_verlet_in_double_precision_has_an_energy_error_of_second_order(make_sampler: MakeSampler) -> None:
     """Halving the step must divide the excursion of the total energy by four; float32 noise would hide it."""
-    system = crystal()
+    system = face_centred(3)
     spread = {}
     for timestep, stride in ((10.0, 1), (5.0, 2)):
         sampler = make_sampler(
@@ -297,7 +148,7 @@ def test_verlet_in_double_precision_has_an_energy_error_of_second_order(make_sam
 
 def test_a_triclinic_description_of_the_same_crystal_moves_the_same_way(make_sampler: MakeSampler) -> None:
     """a, b, c and a, b + a, c - b span one lattice: nothing but rounding may differ."""
-    system = crystal()
+    system = face_centred(3)
     a, b, c = system.cell
     sheared = replace(system, cell=np.array([a, b + a, c - b]))
     assert not sheared.orthorhombic

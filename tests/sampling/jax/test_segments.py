@@ -39,7 +39,7 @@ def test_energy_and_momentum_are_conserved_and_the_temperature_is_that_of_the_st
     assert segments.stress.shape == (4, 400, 3, 3)
     assert np.ptp(segments.temperature) > 0.1  # each has an energy of its own
     assert segments.temperature.mean() == pytest.approx(95.0, abs=4 * 0.05 * 95.0 / 2)
-    for end in runner._ends:
+    for end in runner.ends:
         assert np.abs(end.momenta.sum(axis=1)).max() < 1e-3
 
 
@@ -63,7 +63,7 @@ def test_an_ideal_gas_keeps_its_momenta_and_its_path_is_straight(make_sampler, l
     gas = make_sampler(liquid.sampler.system, thermostat=VelocityVerlet(), dtype="float64")
     params = gas.force_field.params(epsilon=0.0, dtype="float64")
     runner = SegmentRunner(gas, params, np.repeat(liquid.state.positions, 3, axis=0), 95.0, 3, 0.02)
-    momenta = [end.momenta[0] for end in runner._ends]
+    momenta = [end.momenta[0] for end in runner.ends]
     segments = runner.lengthen(50)
     masses = gas.system.masses[:, None]
     for p, stress in zip(momenta, segments.stress, strict=True):
@@ -81,23 +81,24 @@ def test_longer_segments_begin_with_the_shorter_ones(free, liquid):
     grown = fresh()
     grown.lengthen(20)
     segments = grown.lengthen(20)
-    blocks = grown._block
+    blocks = grown.points_per_block
     assert segments.positions.shape[1] == 41
     if 20 % blocks == 0:
         np.testing.assert_array_equal(segments.positions, fresh().lengthen(40).positions)
 
 
-def test_energy_that_is_not_conserved_is_an_error(make_sampler, liquid):
+def test_energy_that_is_not_conserved_is_an_error(liquid):
     """A force that is no gradient, about the middle of the box."""
-    turning = make_sampler(liquid.sampler.system, thermostat=VelocityVerlet(), stride=1)
-    field = turning.force_field
+    field = liquid.sampler.force_field
 
     class Turning(type(field)):
         def forces(self, params, positions, neighbors, cell):
             swirl = 1e-3 * jnp.cross(jnp.array([0.0, 0.0, 1.0]), positions - jnp.diag(cell) / 2)
             return super().forces(params, positions, neighbors, cell) + swirl
 
-    turning.force_field = Turning(field.n_per_species, field.orthorhombic, field.cutoff)
+    swirling = Turning(field.n_per_species, field.orthorhombic, field.cutoff)
+    settings = {"thermostat": VelocityVerlet(), "timestep": 5.0, "stride": 1, "n_bins": 80, "r_max": 8.0}
+    turning = Sampler(liquid.sampler.system, swirling, **settings)
     runner = SegmentRunner(turning, liquid.params, liquid.state.positions, liquid.temperature, 7, 0.1)
     with pytest.raises(SimulationError, match="energy is not conserved"):
         runner.lengthen(40)

@@ -1,0 +1,257 @@
+"""Engines: what samples, as those who ask for samples see it, and the table of them.
+
+`FrameMaker` is what a run takes frames from: molecular dynamics, or moves that fit the atoms to the data. `Engine` is
+molecular dynamics: a melt, a schedule, equilibration. An engine is one entry of `ENGINES`; it must pass
+tests/sampling/test_engines.py, which runs for every entry.
+
+Nothing slow is imported before something is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refine.sampling.frames import Frames
+from refine.sampling.state import State
+from refine.sampling.volumes import Volumes
+from refine.system import System
+
+if TYPE_CHECKING:
+    from refine.potentials.protocols import CorrectedForceField
+    from refine.sampling.jax.adjoint import Adjoint
+
+Array = NDArray[np.float64]
+Positions = NDArray[np.floating[Any]]
+S = TypeVar("S", bound=State)
+
+
+class FrameMaker(Protocol[S]):
+    """Frames of one state point.
+
+    frames_per_block: runs of so many frames, and of multiples of it, add up to one long run bit for bit.
+    notes: what was noted of the present trajectory, in words for a user.
+    """
+
+    @property
+    def frames_per_block(self) -> int: ...
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
+    def start(self, positions: Positions, temperature: float, seed: int) -> S:
+        """The first state from positions (N, 3) for all replicas, or (R, N, 3), Å, at a temperature (K).
+
+        Deterministic in the seed; replicas differ.
+        """
+
+    def adopted(self, state: State, temperature: float, seed: int) -> S:
+        """A state of this engine as it is; of a state of another one, the start from its positions."""
+
+    def run(
+        self,
+        state: S,
+        params: Any,
+        temperature: float,
+        frames: int,
+        *,
+        observe: bool = True,
+        on_block: Callable[[int], None] | None = None,
+    ) -> tuple[S, Frames]:
+        """So many frames of every replica at a temperature (K): the new state, and the frames, replica after replica.
+
+        params: what the force field takes.  observe: False: nothing is counted, and the Frames are empty.
+        on_block: called with the frames done so far, per replica, after every block.
+        `state` is unchanged, and all that the continuation depends on is in the new one: a run that goes on from its
+        stored arrays in another process is bit for bit the one that never stopped.
+        Raises SimulationError, naming the step, where the trajectory failed.
+        """
+
+
+class Barostat(Protocol[S]):
+    """An engine at constant pressure; moves of the volume are its unit of length."""
+
+    @property
+    def moves_per_block(self) -> int: ...
+
+    def moves_in(self, picoseconds: float) -> int:
+        """Moves in so long a time, at least one."""
+
+    def run(
+        self, state: S, cell: Array, params: Any, temperature: float, moves: int, *, tune: bool = False
+    ) -> tuple[S, Array, Volumes]:
+        """So many moves from a state in a cell (3, 3) Å: the new state, its cell, and what the volume did.
+
+        tune: adapt the moves; what is sampled meanwhile is for equilibration.
+        """
+
+
+class Engine(FrameMaker[S], Protocol[S]):
+    """Molecular dynamics of one state point.
+
+    system: atoms and cell.  timestep: fs.  stride: steps between frames.  replicas: trajectories side by side.
+    n_bins, r_max: histogram of pair distances in frames, Å.  dtype: of positions.
+    """
+
+    @property
+    def system(self) -> System: ...
+
+    @property
+    def timestep(self) -> float: ...
+
+    @property
+    def stride(self) -> int: ...
+
+    @property
+    def replicas(self) -> int: ...
+
+    @property
+    def n_bins(self) -> int: ...
+
+    @property
+    def r_max(self) -> float: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    def minimise(self, positions: Positions, params: Any) -> Positions:
+        """Positions (R, N, 3) Å without overlaps that would explode; no minimum is looked for."""
+
+    def changed(self, *, cell: Array | None = None, timestep: float | None = None) -> Engine[S]:
+        """The same atoms in another cell of the same shape ((3, 3) Å), or with another timestep (fs)."""
+
+    def retuned(self, state: S, temperature: float) -> S:
+        """The state with whatever is tuned to a temperature (K) at the start of a trajectory tuned to this one."""
+
+    def lenient(self) -> Engine[S]:
+        """This engine, but a liquid that does not flow is noted (`notes`), and its trajectory goes on."""
+
+    def at_pressure(self, pressure: float, seed: int) -> Barostat[S]:
+        """This engine at constant pressure (GPa); seed: of the moves of the volume."""
+
+
+class Dynamics(Protocol):
+    """What a study says of its dynamics; see [sampling] in the reference of the study file."""
+
+    @property
+    def thermostat(self) -> str: ...
+
+    @property
+    def time_constant(self) -> float: ...
+
+    @property
+    def timestep(self) -> float: ...
+
+    @property
+    def stride(self) -> int: ...
+
+    @property
+    def precision(self) -> str: ...
+
+
+class EngineKind(Protocol):
+    """An entry of the table: what builds samplers, and gradients through their trajectories."""
+
+    def sampler(
+        self,
+        system: System,
+        field: CorrectedForceField,
+        settings: Dynamics,
+        *,
+        n_bins: int,
+        r_max: float,
+        phase: str,
+        replicas: int = 1,
+        positions: bool = False,
+    ) -> Engine[Any]:
+        """An engine of one state point.
+
+        field: made for the precision of the settings.  n_bins, r_max: histogram of pair distances, Å.
+        phase: "liquid" makes a system that does not flow an error; "solid" does not.
+        positions: whether frames keep them.
+        Raises InputError where a length does not fit into the box, or a number is out of range.
+        """
+
+    def adjoint(
+        self,
+        system: System,
+        field: CorrectedForceField,
+        settings: Dynamics,
+        *,
+        temperature: float,
+        steps: int,
+        n_bins: int,
+        r_max: float,
+        clip: float | None = None,
+    ) -> Adjoint:
+        """Gradients through windows of `steps` steps at a temperature (K); field: made for float64. InputError where
+        there are none, or a number is out of range."""
+
+
+class Jax:
+    """Molecular dynamics in programs compiled by jax (`refine.sampling.jax.sampler`)."""
+
+    def sampler(
+        self,
+        system: System,
+        field: CorrectedForceField,
+        settings: Dynamics,
+        *,
+        n_bins: int,
+        r_max: float,
+        phase: str,
+        replicas: int = 1,
+        positions: bool = False,
+    ) -> Engine[Any]:
+        from refine.sampling.jax.sampler import Sampler
+        from refine.sampling.jax.thermostats import THERMOSTATS
+
+        return Sampler(
+            system,
+            field,
+            thermostat=THERMOSTATS[settings.thermostat](settings.time_constant),
+            timestep=settings.timestep,
+            stride=settings.stride,
+            n_bins=n_bins,
+            r_max=r_max,
+            dtype=settings.precision,
+            replicas=replicas,
+            phase=phase,
+            positions=positions,
+        )
+
+    def adjoint(
+        self,
+        system: System,
+        field: CorrectedForceField,
+        settings: Dynamics,
+        *,
+        temperature: float,
+        steps: int,
+        n_bins: int,
+        r_max: float,
+        clip: float | None = None,
+    ) -> Adjoint:
+        from refine.sampling.jax.adjoint import Adjoint
+        from refine.sampling.jax.thermostats import THERMOSTATS
+
+        return Adjoint(
+            system,
+            field,
+            thermostat=THERMOSTATS[settings.thermostat](settings.time_constant),
+            temperature=temperature,
+            timestep=settings.timestep,
+            steps=steps,
+            n_bins=n_bins,
+            r_max=r_max,
+            clip=clip,
+        )
+
+
+ENGINES: dict[str, EngineKind] = {"jax": Jax()}
+"""What samples, by name."""
+
+DEFAULT_ENGINE = "jax"

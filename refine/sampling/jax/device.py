@@ -1,0 +1,26 @@
+"""Arrays on their way to the device, in the precision of whoever computes there."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def precision(dtype: np.dtype[Any]) -> AbstractContextManager[Any]:
+    """Context in which jax keeps this precision, float32 or float64, whatever the program around it has set."""
+    context: AbstractContextManager[Any] = jax.enable_x64(dtype == np.float64)
+    return context
+
+
+def on_device(tree: Any, dtype: np.dtype[Any]) -> Any:
+    """The arrays of a pytree on the device: floats as `dtype`, others as they are."""
+
+    def convert(leaf: Any) -> jax.Array:
+        floating = jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+        return jnp.asarray(leaf, dtype if floating else None)
+
+    return jax.tree.map(convert, tree)

@@ -1,0 +1,42 @@
+"""What the volume of a box at constant pressure did."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refine.sampling.averages import standard_error
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """What the volume did: one entry for every move.
+
+    volume: (moves,) Å^3.  energy: (moves,) eV, of the whole box.  accepted: (moves,) bool.  n_atoms: in the box.
+    """
+
+    volume: Array
+    energy: Array
+    accepted: NDArray[np.bool_]
+    n_atoms: int
+
+    @property
+    def number_density(self) -> tuple[float, float]:
+        """N / <V> and its standard error, atoms/Å^3; the error is NaN for fewer than four moves."""
+        density = self.n_atoms / float(self.volume.mean())
+        error = float(standard_error(self.volume)) if len(self.volume) >= 4 else math.nan
+        return density, density * error / float(self.volume.mean())
+
+
+def joined(parts: Sequence[Volumes]) -> Volumes:
+    """Successive parts of one trajectory as one."""
+    arrays = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in ("volume", "energy", "accepted")
+    }
+    return Volumes(**arrays, n_atoms=parts[0].n_atoms)
