@@ -139,7 +139,7 @@ def commands() -> Iterator[tuple[str, Any]]:
     """("refine run", command) of every command of the command line, groups before what is in them."""
     from typer.main import get_command
 
-    from refine.cli import app
+    from refine.cli.main import app
 
     def below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
         yield name, command

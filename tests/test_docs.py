@@ -20,8 +20,8 @@ import yaml
 from typer.main import get_command
 
 import refine
-from refine.cli import app
-from refine.config import StudyConfig
+from refine.cli.main import app
+from refine.study.schema import StudyConfig
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").rglob("*.md"))

@@ -6,8 +6,8 @@ import numpy as np
 
 from refine.report.figures import MEASURED, SERIES, Figure, plot_axis, plot_layout, plot_line, slug
 from refine.report.page import document
-from refine.report.ranking import Ranking, Row, value_words
 from refine.report.sections import escape, figure_html
+from refine.results.ranking import Ranking, Row, value_words
 
 OFFSET = 1.1
 """Of successive models, in units of the range of the measured curve."""

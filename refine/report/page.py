@@ -21,7 +21,7 @@ from refine.errors import CheckpointError
 from refine.report import figures, sections
 from refine.report.assets import READING, SCRIPT, STYLE
 from refine.report.figures import Figure
-from refine.report.results import Results, read_results
+from refine.results.reader import Results, read_results
 
 
 def write_report(out_dir: Path) -> Path:

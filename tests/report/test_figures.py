@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import pytest
 
 from refine.report import figures
-from refine.report.results import PairDistribution, Results, read_results
+from refine.results.reader import PairDistribution, Results, read_results
 
 
 def _all(results: Results) -> list[figures.Figure]:
