@@ -27,6 +27,9 @@ DOCS = "docs"
 ELSEWHERE = ("CHANGELOG.md", "experiments/*/*.md", "experiments/*/*.png")
 """Pages and pictures of the site that lie outside docs/."""
 
+_MEMBERS = {"Study": "    options: { members: [from_toml, run] }\n"}
+"""What is shown of a class that has other members for the engine."""
+
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^)\s]+)\)")
 _FUNCTION = re.compile(r"<mi>(?:sin|cos|exp|ln)</mi>(?P<bare>(?=<m[in]|<msub|<msup))?")
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
@@ -185,5 +188,5 @@ def api_markdown() -> str:
     """A section of mkdocstrings for every public name."""
     import refine
 
-    names = [name for name in refine.__all__ if not name.startswith("_")]
-    return "\n".join(f"::: refine.{name}\n" for name in sorted(names, key=str.lower))
+    names = sorted((name for name in refine.__all__ if not name.startswith("_")), key=str.lower)
+    return "\n".join(f"::: refine.{name}\n{_MEMBERS.get(name, '')}" for name in names)
