@@ -72,7 +72,7 @@ docs: $(INSTALLED)  ## Build the documentation into out/site; a warning is an er
 draw = @if test -e $(1); then $(BIN)/python $(2); else echo "$(1) is not there: left as it was"; fi
 
 pictures: $(INSTALLED)  ## Draw the pictures of README and docs from the runs in runs/; each page says how to make them
-	$(call draw,runs/argon/result.json,experiments/argon/picture.py runs/argon docs/argon.png)
+	$(call draw,runs/argon_wrong/result.json,experiments/argon/picture.py runs/argon_wrong docs/argon.png)
 	$(call draw,runs/silica/result.json,experiments/silica/picture.py runs/silica experiments/silica/silica.png)
 	$(call draw,runs/silica_mace/result.json,experiments/silica_mace/picture.py experiments/silica_mace/silica_mace.png \
 	  $(wildcard runs/silica_mace runs/silica_mace_4 runs/silica_mace_5))
