@@ -109,7 +109,7 @@ class Result:
 
 def write_outcome(outcome: Outcome, folder: Path) -> Result:
     """Write everything but the checkpoint into `folder`; each file is replaced as a whole."""
-    from refine.report import write_report  # plotly is only loaded here
+    from refine.report import write_report  # jinja2 is only loaded here
 
     table = _result(outcome)
     for name in ("curves", "g_r"):

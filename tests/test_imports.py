@@ -10,7 +10,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SLOW = ("jax", "jax_md", "plotly", "pymatgen", "ase", "xraylib", "periodictable", "numpy", "scipy", "pandas", "h5py")
+SLOW = (
+    "jax",
+    "jax_md",
+    "jinja2",
+    "plotly",
+    "pymatgen",
+    "ase",
+    "xraylib",
+    "periodictable",
+    "numpy",
+    "scipy",
+    "pandas",
+    "h5py",
+)
 
 LAYERS: dict[str, set[str]] = {
     "kernels": set(),
@@ -30,7 +43,7 @@ LAYERS: dict[str, set[str]] = {
         "refine.potentials",
         "refine.sampling",
     },
-    "refine.report": {"refine.data"},
+    "refine.report": {"refine.data", "refine.files"},
 }
 """What each part may import of this project, besides itself and the shared vocabulary below."""
 
