@@ -11,23 +11,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from refine.data.curve import Curve
-    from refine.data.readers import read_curve
+    from refine.curves.convert import convert
+    from refine.curves.curve import Curve
+    from refine.curves.readers.text import read_curve
     from refine.export.calculator import read_calculator
     from refine.potentials.calculator import Calculator
-    from refine.scattering.convert import convert
-    from refine.study import Study
+    from refine.study.study import Study
 
 __version__ = "0.1.0"
 __all__ = ["Calculator", "Curve", "Study", "__version__", "convert", "read_calculator", "read_curve"]
 
 _HOMES = {
     "Calculator": "refine.potentials.calculator",
-    "Curve": "refine.data.curve",
-    "Study": "refine.study",
-    "convert": "refine.scattering.convert",
+    "Curve": "refine.curves.curve",
+    "Study": "refine.study.study",
+    "convert": "refine.curves.convert",
     "read_calculator": "refine.export.calculator",
-    "read_curve": "refine.data.readers",
+    "read_curve": "refine.curves.readers.text",
 }
 
 

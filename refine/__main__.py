@@ -1,6 +1,6 @@
 """`python -m refine` is the command `refine`."""
 
-from refine.cli import main
+from refine.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 import xraylib
 
-from refine.config import StudyConfig
 from refine.errors import InputError
-from refine.forward import forward
+from refine.study.schema import StudyConfig
+from refine.tasks.forward import forward
 
 FRAME = Path(__file__).parents[1] / "experiments" / "silica_mace" / "glass-2.extxyz"
 LENGTHS = {"Si": 4.1491, "O": 5.8037}

@@ -9,7 +9,8 @@ import ase
 import ase.io
 import numpy as np
 
-from refine.sampling.structures import make_system, packed_positions
+from refine.sampling.starts import packed_positions
+from refine.system import make_system
 
 CELL = np.array([[11.0, 0.0, 0.0], [2.5, 10.0, 0.0], [-1.5, 2.0, 12.0]])
 """Triclinic, as LAMMPS has it: lower triangular."""

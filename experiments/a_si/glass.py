@@ -32,17 +32,19 @@ from scipy.optimize import minimize
 
 from kernels.neighbors import NeighborList, build, choose_images, most_neighbors
 from refine import Study
-from refine.config import StudyConfig
-from refine.config.models import ModelFile
-from refine.datasets import DataSet
+from refine.curves.transforms import q_to_r_matrix
 from refine.export import read_correction
-from refine.potentials.pair import PairCorrection
+from refine.potentials.correction import PairCorrection
 from refine.sampling.averages import error_of
 from refine.sampling.bonds import bond_angles, coordination_numbers
 from refine.sampling.frames import Frames
-from refine.sampling.structures import System, close_pairs, equilibrate
+from refine.sampling.periodic import close_pairs
+from refine.sampling.starts import equilibrate
 from refine.scattering.peaks import peak
-from refine.scattering.transforms import q_to_r_matrix
+from refine.study.datasets import DataSet
+from refine.study.schema import StudyConfig
+from refine.study.schema.models import ModelFile
+from refine.system import System
 from refine.units import BOLTZMANN, TIME_UNIT
 
 Array = NDArray[np.float64]

@@ -40,16 +40,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.histogram import pair_histogram
-from refine.data.weights import form_factors, pair_weights
+from refine.curves.transforms import q_to_r_matrix, r_to_q_matrix
+from refine.curves.weights import form_factors, pair_weights
 from refine.potentials.classical import LennardJones
-from refine.potentials.forcefield import PairForceField
-from refine.sampling.dynamics import Sampler
-from refine.sampling.structures import equilibrate, make_system
-from refine.sampling.thermostats import Langevin
-from refine.sampling.trajectory import count_trajectory
+from refine.potentials.pairs import PairForceField
+from refine.sampling.jax.sampler import Sampler
+from refine.sampling.jax.thermostats import Langevin
+from refine.sampling.starts import equilibrate
+from refine.sampling.trajectories import count_trajectory
 from refine.scattering.measurement import Cut
-from refine.scattering.operator import Box, CurveOperator
-from refine.scattering.transforms import q_to_r_matrix, r_to_q_matrix
+from refine.scattering.operator import CurveOperator
+from refine.system import Box, make_system
 from refine.units import BOLTZMANN
 
 Array = NDArray[np.float64]

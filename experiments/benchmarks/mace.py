@@ -193,9 +193,9 @@ def serve(model_path: str, box_path: str, dtype: str) -> None:
     from ase.data import chemical_symbols
 
     from kernels.neighbors import build, choose_images, most_neighbors
-    from refine.potentials.mace.checkpoint import read_torch
-    from refine.potentials.mace.forcefield import edges, forces_of
     from refine.potentials.mace.model import Mace
+    from refine.potentials.mace.reader.checkpoint import read_torch
+    from refine.potentials.sites import edges, forces_of
 
     jax.config.update("jax_enable_x64", dtype == "float64")
     with np.load(box_path) as arrays:

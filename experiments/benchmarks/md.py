@@ -3,7 +3,7 @@
     python experiments/benchmarks/md.py [--sizes 500 4000 32000] [--steps 1000] [--rounds 3] [--output table.txt]
 
 System: Lennard-Jones argon (119.8 K, 3.405 Å) at 85 K and 0.02125 atoms/Å^3, cutoff 8.5 Å, 5 fs, float32, melted.
-- ours: `refine.sampling.dynamics.Sampler`, Langevin, as a study runs it; nothing is counted.
+- ours: `refine.sampling.jax.sampler.Sampler`, Langevin, as a study runs it; nothing is counted.
 - jax-md: its lennard_jones_neighbor_list (skin 1.4 Å) with nvt_langevin, list updated inside the compiled loop.
 - LAMMPS: pair_style lj/cut, fix nvt, default list settings; 1 thread plain, 2 threads with the OPENMP package.
 Engines take turns, the best round counts: another program on the machine makes a time longer and never shorter. Every
@@ -30,10 +30,10 @@ from jax_md import energy, partition, simulate, space
 from kernels.histogram import pair_histogram
 from kernels.neighbors import build, choose_grid, estimate_capacity
 from refine.potentials.classical import LennardJones
-from refine.potentials.forcefield import PairForceField
-from refine.sampling.dynamics import Sampler
-from refine.sampling.structures import System, make_system
-from refine.sampling.thermostats import Langevin
+from refine.potentials.pairs import PairForceField
+from refine.sampling.jax.sampler import Sampler
+from refine.sampling.jax.thermostats import Langevin
+from refine.system import System, make_system
 from refine.units import BOLTZMANN, TIME_UNIT
 
 EPSILON, SIGMA, CUTOFF = 119.8 * BOLTZMANN, 3.405, 8.5

@@ -35,22 +35,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refine.config import StudyConfig
-from refine.data.curve import Curve
+from refine.curves.curve import Curve
 from refine.errors import RefineError
 from refine.potentials.classical import LennardJones
-from refine.potentials.forcefield import PairForceField
-from refine.potentials.pair import PairCorrection, SplineBasis
+from refine.potentials.correction import PairCorrection, SplineBasis
+from refine.potentials.pairs import PairForceField
 from refine.progress import NullProgress
 from refine.refinement.problem import Rule
-from refine.run import Run
-from refine.sampling.dynamics import Sampler
 from refine.sampling.frames import Frames, concatenate
-from refine.sampling.structures import make_system, melt
-from refine.sampling.thermostats import Langevin
+from refine.sampling.jax.sampler import Sampler
+from refine.sampling.jax.thermostats import Langevin
+from refine.sampling.starts import melt
 from refine.scattering.measurement import ForwardModel
-from refine.scattering.operator import Box
-from refine.study import Study
+from refine.study.schema import StudyConfig
+from refine.study.study import Study
+from refine.system import Box, make_system
+from refine.tasks.run.loop import Run
 from refine.units import BOLTZMANN
 
 Array = NDArray[np.float64]

@@ -4,7 +4,7 @@
 
 System: SiO2 by van Beest, Kramer and van Santen (1990) at 3000 K and 0.066 atoms/Å^3, cutoff 7 Å (216 atoms) or 8 Å,
 1 fs, from the same melt.
-- ours: `refine.sampling.dynamics.Sampler` with base = "bks-1990", float32, Langevin, Ewald sum to 1e-6.
+- ours: `refine.sampling.jax.sampler.Sampler` with base = "bks-1990", float32, Langevin, Ewald sum to 1e-6.
 - LAMMPS: pair_style buck/coul/long, fix nvt, kspace_style ewald or pppm, 1e-5 (its default choice of the splitting);
   1 thread plain, 2 threads with the OPENMP package.
 Engines take turns, the best round counts. The core patch of ours changes nothing that a melt reaches.
@@ -22,11 +22,11 @@ from pathlib import Path
 
 import numpy as np
 
-from refine.bases import base_of
-from refine.config.models import Model
-from refine.sampling.dynamics import Sampler
-from refine.sampling.structures import System, make_system
-from refine.sampling.thermostats import Langevin
+from refine.sampling.jax.sampler import Sampler
+from refine.sampling.jax.thermostats import Langevin
+from refine.study.bases import base_of
+from refine.study.schema.models import Model
+from refine.system import System, make_system
 
 TEMPERATURE, DENSITY, STRIDE, PAIRS = 3000.0, 0.066, 20, (("Si", "Si"), ("Si", "O"), ("O", "O"))
 

@@ -11,13 +11,13 @@ import time
 
 import numpy as np
 
-from refine.data.curve import Curve
-from refine.potentials.pair import PairCorrection, SplineBasis
-from refine.refinement.gauss_newton import GaussNewton
+from refine.curves.curve import Curve
+from refine.potentials.correction import PairCorrection, SplineBasis
 from refine.refinement.problem import Problem, Sample, Target
+from refine.refinement.rules.gauss_newton import GaussNewton
 from refine.sampling.frames import Frames
 from refine.scattering.measurement import ForwardModel
-from refine.scattering.operator import Box
+from refine.system import Box
 
 DENSITY = 0.05
 SPECIES = ("Fe", "O")

@@ -15,7 +15,7 @@ import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
-from refine.report.ranking import value_words
+from refine.results.ranking import value_words
 from refine.scattering.metrics import r_chi
 
 matplotlib.use("Agg")

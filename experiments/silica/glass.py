@@ -20,17 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine import Study
-from refine.config import StudyConfig
-from refine.config.models import ModelFile
-from refine.data.weights import amplitudes
-from refine.datasets import DataSet
+from refine.curves.weights import amplitudes
 from refine.export import read_correction
-from refine.refinement.nuisance import best
+from refine.refinement.inference.nuisance import best
 from refine.sampling.averages import error_of
 from refine.sampling.bonds import bond_angles, coordination_numbers
 from refine.sampling.frames import Frames
-from refine.sampling.structures import System, equilibrate
+from refine.sampling.starts import equilibrate
 from refine.scattering.peaks import peak
+from refine.study.datasets import DataSet
+from refine.study.schema import StudyConfig
+from refine.study.schema.models import ModelFile
+from refine.system import System
 
 Array = NDArray[np.float64]
 

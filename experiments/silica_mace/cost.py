@@ -17,7 +17,7 @@ from pathlib import Path
 
 from refine import Study
 from refine.errors import RefineError
-from refine.sampling.structures import begin
+from refine.sampling.starts import begin
 
 TURNS = 3
 """Blocks of frames that are timed; the shortest counts."""

@@ -27,9 +27,9 @@ import numpy as np
 
 from refine import Study
 from refine.export import read_correction
-from refine.potentials.pair import PairCorrection
-from refine.refinement.nuisance import best
-from refine.sampling.structures import equilibrate
+from refine.potentials.correction import PairCorrection
+from refine.refinement.inference.nuisance import best
+from refine.sampling.starts import equilibrate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "silica"))
 from glass import Array, from_curve, from_positions  # experiments are scripts in folders, no package

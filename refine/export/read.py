@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refine.bases import base_of
-from refine.config import StudyConfig
 from refine.errors import InputError
-from refine.potentials.pair import PairCorrection, SplineBasis
-from refine.potentials.parameters import refined
+from refine.potentials.classical.parameters import refined
+from refine.potentials.correction import PairCorrection, SplineBasis
+from refine.study.bases import base_of
+from refine.study.schema import StudyConfig
 
 Array = NDArray[np.float64]
 
@@ -75,7 +75,8 @@ class Exported:
         return [(p, self.correction.pairs[p]) for p in self.correction.active_pairs]
 
     def base(self) -> Any:
-        """The base potential: what its kind in `refine.bases` reads, with the final numbers of parameters that were
+        """The base potential: what its kind in `refine.study.bases` reads, with the final numbers of parameters that
+        were
         refined. Not for MACE, whose refined weights are a file of the run's folder."""
         model = self.study.model
         potential = base_of(model.base).read(model, self.species, self.correction.pairs, self.correction.cutoff)

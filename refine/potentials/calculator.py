@@ -23,13 +23,14 @@ from refine.errors import InputError, SimulationError
 from refine.potentials.classical.coulomb import Coulomb
 from refine.potentials.classical.forms import PairForm
 from refine.potentials.classical.many_body import ManyBody, ManyBodySites
+from refine.potentials.correction import PairCorrection
 from refine.potentials.dispersion import BOHR, CUTOFF, D3, half_images
 from refine.potentials.mace.architecture import Checkpoint
 from refine.potentials.mace.catalogue import resolve
-from refine.potentials.mace.checkpoint import load
-from refine.potentials.mace.forcefield import SiteModel, edges
 from refine.potentials.mace.model import Mace
-from refine.potentials.pair import PairCorrection
+from refine.potentials.mace.reader.checkpoint import load
+from refine.potentials.protocols import SiteModel
+from refine.potentials.sites import edges
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -312,7 +313,7 @@ class _Edges:
     def __call__(
         self, positions: Array, cell: Array, periodic: NDArray[np.bool_], cutoff: float
     ) -> tuple[Array, NDArray[np.int32]]:
-        """Vectors (N, K, 3) float64 and senders (N, K), see `refine.potentials.mace.forcefield.edges`."""
+        """Vectors (N, K, 3) float64 and senders (N, K), see `refine.potentials.sites.edges`."""
         positions, cell = _in_vacuum(positions, cell, periodic, cutoff)
         images = self._images(cell, cutoff, len(positions), periodic)
         with jax.enable_x64(True):

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from kernels.cell import inverse_cell, perpendicular_heights
 from kernels.neighbors import NeighborList, images_within
 from refine.errors import InputError
-from refine.potentials.pair import PairCorrection
+from refine.potentials.correction import PairCorrection
 
 Array = NDArray[np.float64]
 
@@ -121,7 +121,7 @@ def half_images(cell: Array, cutoff: float) -> Array:
 
 
 class _Field(Protocol):
-    """See `refine.sampling.dynamics.CorrectedForceField`."""
+    """See `refine.potentials.protocols.CorrectedForceField`."""
 
     cutoff: float
     inner_cutoff: float | None
@@ -325,7 +325,7 @@ class DispersionForceField:
         return base[0] + more[0], base[1] + more[1]
 
     def virial_tensor(self, params: Any, positions: jax.Array, neighbors: NeighborList, cell: jax.Array) -> jax.Array:
-        """W (3, 3) eV, see `refine.sampling.dynamics.ForceField`."""
+        """W (3, 3) eV, see `refine.potentials.protocols.ForceField`."""
         base = self.base.virial_tensor(params, positions, neighbors, cell)
         return base - self.dispersion.strain(positions, cell, self.images)
 

@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
 from refine.errors import InputError
-from refine.potentials.pair import PairCorrection
-from refine.refinement.nuisance import best
+from refine.potentials.correction import PairCorrection
+from refine.refinement.inference.nuisance import best
+from refine.refinement.inference.statistics import statistical_inefficiency
 from refine.refinement.problem import Problem, Sample, Target
-from refine.refinement.statistics import statistical_inefficiency
 from refine.sampling.frames import Frames
 
 Array = NDArray[np.float64]

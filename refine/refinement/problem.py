@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from refine.potentials.pair import PairCorrection
+from refine.potentials.correction import PairCorrection
 from refine.sampling.frames import Frames
 from refine.scattering.operator import CurveOperator
 from refine.units import BOLTZMANN

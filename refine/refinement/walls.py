@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError
-from refine.potentials.pair import PairCorrection
+from refine.potentials.correction import PairCorrection
 from refine.sampling.frames import Frames
-from refine.sampling.structures import close_pairs
+from refine.sampling.periodic import close_pairs
 
 Array = NDArray[np.float64]
 

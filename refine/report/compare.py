@@ -8,8 +8,8 @@ import numpy as np
 
 from refine.report.document import document
 from refine.report.figures import MEASURED, SERIES, Figure, plot_axis, plot_layout, plot_line, slug
-from refine.report.ranking import Ranking, Row, value_words
 from refine.report.tables import Column, Table
+from refine.results.ranking import Ranking, Row, value_words
 
 OFFSET = 1.1
 """Of successive models, in units of the range of the measured curve."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.report import words
-from refine.report.results import (
+from refine.results.reader import (
     Array,
     Comparison,
     Correction,

@@ -7,7 +7,7 @@ from pathlib import Path
 from refine.files import write_text
 from refine.report import figures, sections, words
 from refine.report.document import document
-from refine.report.results import Results, read_results
+from refine.results.reader import Results, read_results
 
 
 def write_report(out_dir: Path) -> Path:

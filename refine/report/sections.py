@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from refine.report import words
-from refine.report.results import DataSet, Iteration, Results, Scores, State
 from refine.report.tables import Column, Table
+from refine.results.reader import DataSet, Iteration, Results, Scores, State
 from refine.units import BOLTZMANN
 
 Cards = list[tuple[str, dict[str, str]]]

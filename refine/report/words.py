@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from refine.report.results import DataSet, Declared, Results
+from refine.results.reader import DataSet, Declared, Results
 
 _SUPERSCRIPT = {-3: "⁻³", -2: "⁻²", -1: "⁻¹", 0: ""}
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from refine.sampling.structures import close_pairs
+from refine.sampling.periodic import close_pairs
 
 Array = NDArray[np.float64]
 Symbols = Sequence[str] | NDArray[np.str_]

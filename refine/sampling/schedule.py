@@ -17,8 +17,8 @@ import numpy as np
 from refine.errors import InputError
 
 if TYPE_CHECKING:
-    from refine.sampling.barostat import Volumes
-    from refine.sampling.dynamics import Sampler
+    from refine.sampling.jax.barostat import Volumes
+    from refine.sampling.jax.sampler import Sampler
     from refine.sampling.state import MDState
 
 PIECES = 100
@@ -137,7 +137,7 @@ def _at_volume(sampler: Sampler, params: Any, state: MDState, stage: Stage) -> M
 def _at_pressure(
     sampler: Sampler, params: Any, state: MDState, stage: Stage, seed: int
 ) -> tuple[MDState, np.ndarray, Volumes]:
-    from refine.sampling.barostat import ConstantPressure, joined
+    from refine.sampling.jax.barostat import ConstantPressure, joined
 
     if sampler.replicas > 1:
         raise InputError("a stage with a pressure has one box", where="[[schedule]] pressure", fix="use one replica")

@@ -25,7 +25,7 @@ import numpy as np
 
 from refine.errors import SimulationError
 from refine.sampling.state import MDState
-from refine.sampling.structures import System
+from refine.system import System
 
 HOT, COLD = 3.0, 1 / 3
 """Kinetic temperatures, in targets, beyond which a sampled block is a run-away or a collapse."""

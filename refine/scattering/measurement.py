@@ -31,13 +31,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from refine.data.curve import Curve
-from refine.data.weights import amplitudes, distinct_factor, pair_weights
+from refine.curves import noise
+from refine.curves.curve import Curve
+from refine.curves.transforms import extrapolate_low_q, q_to_r_matrix, r_to_q_matrix
+from refine.curves.weights import amplitudes, distinct_factor, pair_weights
 from refine.errors import ConversionError, InputError
-from refine.scattering import noise
 from refine.scattering.metrics import r_chi
-from refine.scattering.operator import TAPER, Box, CurveOperator, bracketing, interpolation, pair_index
-from refine.scattering.transforms import extrapolate_low_q, q_to_r_matrix, r_to_q_matrix
+from refine.scattering.operator import CurveOperator, bracketing, interpolation
+from refine.system import TAPER, Box, pair_index
 
 Array = NDArray[np.float64]
 

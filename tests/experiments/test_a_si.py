@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from refine import Study
-from refine.bases import base_of
-from refine.config.models import ModelFile
-from refine.data.checks import check_curve
-from refine.data.readers import read_table
+from refine.curves.checks import check_curve
+from refine.curves.readers.text import read_table
+from refine.study.bases import base_of
+from refine.study.schema.models import ModelFile
 from tests.experiments.scripts import script
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "a_si"
@@ -69,7 +69,7 @@ def test_a_quick_quench_is_amorphous_silicon():
     S. Munetoh and T. Motooka, Phys. Rev. B 56, 15133 (1997)). The melt has about 6 neighbours, and a crystal exactly 4,
     with bonds of 2.352 Å and angles that deviate by a degree or two.
     """
-    from refine.sampling.structures import equilibrate
+    from refine.sampling.starts import equilibrate
 
     study = Study.from_toml(
         FOLDER / "study.toml",

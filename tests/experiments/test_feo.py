@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refine.bases import base_of
-from refine.compare import compare
-from refine.config import StudyConfig
-from refine.config.models import ModelFile
-from refine.report.ranking import Ranking
-from refine.systems import read_systems
+from refine.results.ranking import Ranking
+from refine.study.bases import base_of
+from refine.study.schema import StudyConfig
+from refine.study.schema.models import ModelFile
+from refine.study.systems import read_systems
+from refine.tasks.compare import compare
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "feo"
 STUDY = FOLDER / "study.toml"

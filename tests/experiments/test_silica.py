@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from refine import Study
-from refine.bases import base_of
-from refine.config.models import ModelFile
-from refine.data.checks import check_curve
-from refine.data.readers import read_table
+from refine.curves.checks import check_curve
+from refine.curves.readers.text import read_table
+from refine.study.bases import base_of
+from refine.study.schema.models import ModelFile
 from tests.experiments.scripts import script
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "silica"
@@ -52,7 +52,7 @@ def test_a_quick_glass_has_the_bonds_that_neutrons_see():
     glasses are stretched by 3 to 4 GPa at the measured density, and their bonds with them, by 0.004 to 0.01 Å in three
     of them. The number of neighbours to 0.1, which is the absolute scale. R_chi of T(r) 0.15; they have 0.11.
     """
-    from refine.sampling.structures import equilibrate
+    from refine.sampling.starts import equilibrate
 
     glass = script(FOLDER / "glass.py")
     study = Study.from_toml(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from refine.potentials.pair import PairCorrection, SplineBasis
+from refine.potentials.correction import PairCorrection, SplineBasis
 
 STUDY = """
 title = "A melt"
@@ -47,7 +47,7 @@ def correction(
 
 
 def rows(phi: PairCorrection, **more: Any) -> list[dict[str, Any]]:
-    """As `refine.results` writes them."""
+    """As `refine.results.writer` writes them."""
     r = np.arange(1.6, phi.cutoff, 0.02)
     return [
         {

@@ -17,10 +17,10 @@ from ase.calculators.fd import calculate_numerical_stress
 from ase.geometry import get_distances
 from typer.testing import CliRunner
 
-from refine.cli import app
+from refine.cli.main import app
 from refine.errors import InputError
 from refine.export import POINTS, export, read_correction
-from refine.potentials.pair import PairCorrection
+from refine.potentials.correction import PairCorrection
 from tests.export.runs import correction, rows, run_folder
 
 CELL = np.diag([13.0, 14.0, 15.0])

@@ -20,12 +20,12 @@ from refine.errors import InputError
 from refine.potentials import dispersion
 from refine.potentials.classical import LennardJones
 from refine.potentials.dispersion import BOHR, D3, HARTREE, DispersionForceField, half_images, tables
-from refine.potentials.forcefield import PairForceField
-from refine.potentials.mace.forcefield import MaceForceField
 from refine.potentials.mace.model import Mace
-from refine.sampling.dynamics import Sampler
-from refine.sampling.structures import System, make_system
-from refine.sampling.thermostats import VelocityVerlet
+from refine.potentials.pairs import PairForceField
+from refine.potentials.sites import MaceForceField
+from refine.sampling.jax.sampler import Sampler
+from refine.sampling.jax.thermostats import VelocityVerlet
+from refine.system import System, make_system
 from refine.units import BOLTZMANN
 from tests.potentials.mace.models import random_checkpoint
 

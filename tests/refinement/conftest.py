@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from refine.data.curve import Curve
-from refine.potentials.pair import PairCorrection, SplineBasis
+from refine.curves.curve import Curve
+from refine.potentials.correction import PairCorrection, SplineBasis
 from refine.refinement.problem import Problem, Sample, Target
 from refine.sampling.frames import Frames
 from refine.scattering.measurement import ForwardModel
-from refine.scattering.operator import Box
+from refine.system import Box
 from refine.units import BOLTZMANN
 
 TEMPERATURE = 85.0

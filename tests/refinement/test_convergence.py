@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from refine.errors import InputError
-from refine.potentials.pair import PairCorrection
+from refine.potentials.correction import PairCorrection
 from refine.refinement.convergence import Misfit, misfit, refuse_temperature_dependence, rms_in_kt
 from refine.refinement.problem import Problem
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from refine.potentials.pair import PairCorrection
-from refine.refinement.gauss_newton import GaussNewton
-from refine.refinement.posterior import band
+from refine.potentials.correction import PairCorrection
+from refine.refinement.inference.posterior import band
+from refine.refinement.inference.statistics import coefficient_counts, pool
 from refine.refinement.problem import Problem, Sample
-from refine.refinement.statistics import coefficient_counts, pool
+from refine.refinement.rules.gauss_newton import GaussNewton
 from refine.scattering.metrics import chi_squared
 from refine.units import BOLTZMANN
 

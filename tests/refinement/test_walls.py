@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from refine.errors import InputError
-from refine.potentials.pair import PairCorrection, SplineBasis
+from refine.potentials.correction import PairCorrection, SplineBasis
 from refine.refinement.walls import closest, innermost, measured_onset, refuse_r_min, walls
 from refine.sampling.frames import Frames
-from refine.scattering.operator import Box
+from refine.system import Box
 
 KT = 0.1
 COUNTS = (14, 14, 35)  # 63 atoms of a Ge-Sb-Te box

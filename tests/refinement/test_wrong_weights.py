@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from refine.potentials.pair import PairCorrection
-from refine.refinement.gauss_newton import GaussNewton
+from refine.potentials.correction import PairCorrection
+from refine.refinement.rules.gauss_newton import GaussNewton
 from refine.scattering import measurement
 
 from .conftest import PoissonLiquid, problem_of

@@ -13,7 +13,7 @@ import pytest
 
 from refine.errors import InputError
 from refine.report import figures, words, write_report
-from refine.report.results import read_results
+from refine.results.reader import read_results
 
 HOSTILE = "<img src=x onerror=alert(1)>&\"'</script><script>alert(2)</script>"
 

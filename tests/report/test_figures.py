@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from refine.report import figures
-from refine.report.results import PairDistribution, Results, read_results
+from refine.results.reader import PairDistribution, Results, read_results
 
 
 def _all(results: Results) -> list[figures.Figure]:

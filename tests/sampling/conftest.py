@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from refine.sampling.dynamics import MDState, Sampler
+    from refine.sampling.jax.sampler import Sampler
+    from refine.sampling.state import MDState
 
 TEMPERATURE = 95.0  # K, a little above argon's boiling point: 108 atoms do not freeze here
 
@@ -25,8 +26,8 @@ class Liquid:
 @pytest.fixture(scope="session")
 def make_sampler(pair_model: Callable[..., Any]) -> Callable[..., Sampler]:
     """make_sampler(system, **what differs from 108 argon atoms under Langevin dynamics) -> Sampler."""
-    from refine.sampling.dynamics import Sampler
-    from refine.sampling.thermostats import Langevin
+    from refine.sampling.jax.sampler import Sampler
+    from refine.sampling.jax.thermostats import Langevin
 
     def make(system: Any, *, cutoff: float = 7.0, **settings: Any) -> Sampler:
         defaults = {"thermostat": Langevin(0.5), "timestep": 5.0, "stride": 10, "n_bins": 80, "r_max": 8.0}
@@ -38,7 +39,8 @@ def make_sampler(pair_model: Callable[..., Any]) -> Callable[..., Sampler]:
 @pytest.fixture(scope="session")
 def liquid(make_sampler: Callable[..., Sampler]) -> Liquid:
     """108 argon atoms, melted: a sampler, its parameters and an equilibrated state."""
-    from refine.sampling.structures import make_system, melt, random_packing
+    from refine.sampling.starts import melt, random_packing
+    from refine.system import make_system
 
     packed = random_packing({"Ar": 108}, 0.02, seed=1)
     sampler = make_sampler(make_system({"Ar": 108}, packed.cell))

@@ -9,8 +9,8 @@ import pytest
 
 from refine.errors import InputError
 from refine.sampling.crystals import operation
-from refine.sampling.structures import read_structure
-from refine.sampling.trajectory import count_trajectory
+from refine.sampling.structure_files import read_structure
+from refine.sampling.trajectories import count_trajectory
 
 CELL = """data_x
 _cell_length_a 3.6

@@ -8,8 +8,8 @@ import pytest
 
 from refine.errors import InputError
 from refine.sampling.elements import elements_of
-from refine.sampling.structures import read_structure
-from refine.sampling.trajectory import count_trajectory
+from refine.sampling.structure_files import read_structure
+from refine.sampling.trajectories import count_trajectory
 
 
 def gro(path: Path, atoms: list[tuple[int, str, str]]) -> Path:

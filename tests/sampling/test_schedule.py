@@ -9,7 +9,8 @@ import pytest
 
 from refine.errors import InputError
 from refine.sampling.schedule import PIECES, Stage, follow, hottest, staircase
-from refine.sampling.structures import equilibrate, make_system, starts
+from refine.sampling.starts import equilibrate, starts
+from refine.system import make_system
 
 
 def test_a_stage_says_its_rate() -> None:

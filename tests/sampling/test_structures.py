@@ -14,17 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from refine.errors import InputError, RefineError, SimulationError
-from refine.sampling.structures import (
-    System,
-    close_pairs,
-    make_system,
-    number_density_from_mass,
-    packed_positions,
-    random_packing,
-    read_structure,
-    relax,
-    replicate,
-)
+from refine.sampling.periodic import close_pairs
+from refine.sampling.starts import packed_positions, random_packing, relax
+from refine.sampling.structure_files import read_structure
+from refine.system import System, make_system, number_density_from_mass, replicate
 
 TRICLINIC = np.array([[10.0, 0.0, 0.0], [3.0, 9.0, 0.0], [-2.0, 2.5, 8.0]])
 
@@ -312,7 +305,7 @@ def test_a_damaged_file_gives_a_system_or_one_line(tmp_path: Path, position: int
 
 def test_structures_and_frames_import_no_jax() -> None:
     code = (
-        "import sys, refine.sampling.structures, refine.sampling.frames;"
+        "import sys, refine.sampling.structure_files, refine.sampling.frames;"
         "print([m for m in sys.modules if m.split('.')[0] in ('jax', 'jax_md', 'ase')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,8 +10,8 @@ import pytest
 
 from refine.errors import SimulationError
 from refine.sampling.state import MDState
-from refine.sampling.structures import make_system
 from refine.sampling.watch import FEWEST_WAVES, HOLLOW, Watch, empty_share, long_waves
+from refine.system import make_system
 
 N, REPLICAS = 200, 2
 SYSTEM = make_system({"Ar": N}, np.eye(3) * (N / 0.02) ** (1 / 3))
@@ -178,7 +178,7 @@ def test_a_liquid_that_cavitates(make_sampler: Any, liquid: Any) -> None:
         seen.append(long_waves(state.positions, liquid.sampler.system.cell)[0])
     assert max(seen) < 1.5 < FEWEST_WAVES / 5
 
-    from refine.sampling.structures import random_packing
+    from refine.sampling.starts import random_packing
 
     packed = random_packing({"Ar": 150}, 0.0105, seed=1)
     sampler = make_sampler(make_system({"Ar": 150}, packed.cell), timestep=10.0, stride=50)

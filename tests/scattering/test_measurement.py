@@ -7,11 +7,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from refine.data.curve import Curve
+from refine.curves.curve import Curve
 from refine.errors import InputError
 from refine.scattering.measurement import ForwardModel
 from refine.scattering.metrics import chi_squared, r_chi
-from refine.scattering.operator import Box
+from refine.system import Box
 
 RHO = 0.02125
 

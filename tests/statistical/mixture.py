@@ -12,15 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from refine.config import StudyConfig
-from refine.data.curve import Curve
+from refine.curves.curve import Curve
 from refine.potentials.classical import LennardJones
-from refine.potentials.forcefield import PairForceField
-from refine.potentials.pair import PairCorrection, SplineBasis
-from refine.sampling.structures import make_system, melt
+from refine.potentials.correction import PairCorrection, SplineBasis
+from refine.potentials.pairs import PairForceField
+from refine.sampling.starts import melt
 from refine.scattering.measurement import ForwardModel
-from refine.scattering.operator import Box
-from refine.study import Study
+from refine.study.schema import StudyConfig
+from refine.study.study import Study
+from refine.system import Box, make_system
 from refine.units import BOLTZMANN
 
 SPECIES = ("Ar", "Kr")
@@ -62,8 +62,8 @@ class Laboratory:
 
     @cached_property
     def sampler(self):
-        from refine.sampling.dynamics import Sampler
-        from refine.sampling.thermostats import Langevin
+        from refine.sampling.jax.sampler import Sampler
+        from refine.sampling.jax.thermostats import Langevin
 
         edge = (2 * self.atoms / RHO) ** (1 / 3)
         system = make_system(dict.fromkeys(SPECIES, self.atoms), np.eye(3) * edge)

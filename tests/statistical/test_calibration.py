@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refine.refinement.posterior import band
+from refine.refinement.inference.posterior import band
 
 from . import mixture
 

@@ -10,9 +10,9 @@ least three errors off.
 import numpy as np
 import pytest
 
-from refine.config import StudyConfig
-from refine.sensitivity import parse_parameter, parse_quantity, sensitivity
-from refine.study import Study
+from refine.study.schema import StudyConfig
+from refine.study.study import Study
+from refine.tasks.sensitivity import parse_parameter, parse_quantity, sensitivity
 
 pytestmark = pytest.mark.slow
 

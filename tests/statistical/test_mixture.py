@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from refine.refinement.posterior import band
+from refine.refinement.inference.posterior import band
 
 from . import mixture
 

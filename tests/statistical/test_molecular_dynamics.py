@@ -17,12 +17,13 @@ from ase.build import bulk
 from scipy import stats
 
 from refine.potentials.classical import LennardJones
-from refine.potentials.forcefield import PairForceField
+from refine.potentials.pairs import PairForceField
 from refine.sampling.averages import inefficiency, standard_error
-from refine.sampling.dynamics import Sampler
 from refine.sampling.frames import Frames
-from refine.sampling.structures import System, make_system, random_packing
-from refine.sampling.thermostats import Langevin, NoseHoover, VelocityVerlet
+from refine.sampling.jax.sampler import Sampler
+from refine.sampling.jax.thermostats import Langevin, NoseHoover, VelocityVerlet
+from refine.sampling.starts import random_packing
+from refine.system import System, make_system
 from refine.units import BOLTZMANN, PRESSURE_UNIT
 
 EPSILON, SIGMA = 0.010324, 3.405  # eV, Å: argon

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from refine.config import StudyConfig
-from refine.data.curve import Curve
+from refine.curves.curve import Curve
 from refine.potentials.classical import LennardJones
-from refine.potentials.forcefield import PairForceField
-from refine.refinement.posterior import band
+from refine.potentials.pairs import PairForceField
+from refine.refinement.inference.posterior import band
 from refine.scattering.measurement import ForwardModel
-from refine.scattering.operator import Box
-from refine.study import Study
+from refine.study.schema import StudyConfig
+from refine.study.study import Study
+from refine.system import Box
 from refine.units import BOLTZMANN
 
 pytestmark = pytest.mark.slow
@@ -54,9 +54,10 @@ class Hidden:
 
 def measured(folder) -> None:
     """S(Q) of 4000 atoms under the hidden potential, with noise, as a three-column file."""
-    from refine.sampling.dynamics import Sampler
-    from refine.sampling.structures import make_system, melt
-    from refine.sampling.thermostats import Langevin
+    from refine.sampling.jax.sampler import Sampler
+    from refine.sampling.jax.thermostats import Langevin
+    from refine.sampling.starts import melt
+    from refine.system import make_system
 
     system = make_system({"Ar": 4000}, np.eye(3) * (4000 / RHO) ** (1 / 3))
     bins = int(system.r_box / 0.02)

@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from refine.config import StudyConfig
-from refine.data.curve import Curve
+from refine.curves.curve import Curve
 from refine.potentials.classical import LennardJones
-from refine.potentials.forcefield import PairForceField
-from refine.potentials.pair import PairCorrection, SplineBasis
-from refine.sampling.dynamics import Sampler
-from refine.sampling.structures import make_system, melt
-from refine.sampling.thermostats import Langevin
+from refine.potentials.correction import PairCorrection, SplineBasis
+from refine.potentials.pairs import PairForceField
+from refine.sampling.jax.sampler import Sampler
+from refine.sampling.jax.thermostats import Langevin
+from refine.sampling.starts import melt
 from refine.scattering.measurement import ForwardModel
-from refine.scattering.operator import Box
-from refine.study import Study
+from refine.study.schema import StudyConfig
+from refine.study.study import Study
+from refine.system import Box, make_system
 from refine.units import BOLTZMANN
 
 pytestmark = pytest.mark.slow

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from refine.compare import compare
-from refine.config import StudyConfig
+from refine.study.schema import StudyConfig
+from refine.tasks.compare import compare
 from refine.units import BOLTZMANN
 
 EPSILON, SIGMA, MASS = 0.010324, 3.405, 39.95  # eV, Å, amu

@@ -21,10 +21,11 @@ from split import LARGEST  # a script beside this one
 import refine
 from refine import Study
 from refine.sampling.bonds import bonds, coordination_numbers
-from refine.sampling.dynamics import Sampler
 from refine.sampling.frames import Frames
-from refine.sampling.structures import System, begin
-from refine.sampling.thermostats import VelocityVerlet
+from refine.sampling.jax.sampler import Sampler
+from refine.sampling.jax.thermostats import VelocityVerlet
+from refine.sampling.starts import begin
+from refine.system import System
 from refine.units import BOLTZMANN
 
 BOND, SEEN = 2.2, 3.5

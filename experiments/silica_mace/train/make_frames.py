@@ -23,8 +23,9 @@ from ase.io import write
 from ase.spacegroup import crystal
 
 from refine import Study
+from refine.sampling.starts import begin, packed_positions
 from refine.sampling.state import MDState
-from refine.sampling.structures import begin, make_system, packed_positions
+from refine.system import make_system
 
 DENSITY = 0.0662
 """atoms/Å^3 of silica glass."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from refine.errors import InputError
 from refine.potentials.classical.coulomb import Coulomb
 from refine.potentials.classical.forms import FORMS, PairForm, Pairs, Truncation
-from refine.potentials.pair import Array
+from refine.potentials.correction import Array
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Pair functions of classical base potentials, each with its parameters for all pairs of species.
 
-A form is a frozen dataclass whose arrays (pairs,) are what `refine.potentials.parameters.ClassicalParameters` may
-refine. All add up the same way:
+A form is a frozen dataclass whose arrays (pairs,) are what `refine.potentials.classical.parameters.ClassicalParameters`
+may refine. All add up the same way:
 
     u(r) = short(r) * switch(r) + Coulomb pair function
 
@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from refine.errors import InputError
 from refine.potentials.classical.coulomb import Coulomb
-from refine.potentials.pair import Array
+from refine.potentials.correction import Array
 
 SWITCH_WIDTH = 0.5
 """Å over which a truncated pair function is brought to zero with zero slope."""

@@ -1,7 +1,7 @@
 """Stillinger-Weber and Tersoff: energies of an atom and all of its neighbours, for one element.
 
 Both are evaluated from the vectors to an atom's neighbours, (N, K, 3), as a MACE model is (the protocol is
-`refine.potentials.mace.forcefield.SiteModel`), and their own derivatives come from jax. The formulas are written here
+`refine.potentials.protocols.SiteModel`), and their own derivatives come from jax. The formulas are written here
 and not taken from jax-md: its functions want its own lists, sum three-body terms over all pairs of neighbours, and give
 no energies of atoms; the tests compare with it.
 """
@@ -176,7 +176,7 @@ def many_body(name: str, species: tuple[str, ...], parameters: Mapping[str, Any]
 
 
 class ManyBodySites:
-    """A many-body potential for the atoms of a system: a `refine.potentials.mace.forcefield.SiteModel`."""
+    """A many-body potential for the atoms of a system: a `refine.potentials.protocols.SiteModel`."""
 
     def __init__(
         self, potential: ManyBody, species: tuple[str, ...], n_per_species: tuple[int, ...], precision: str
@@ -188,7 +188,7 @@ class ManyBodySites:
         self.params: Any = ()
 
     def load(self, changed: Mapping[str, Any]) -> Any:
-        """Its numbers are not refined: `refine.bases` refuses it before."""
+        """Its numbers are not refined: `refine.study.bases` refuses it before."""
         raise ValueError("a many-body potential has no parameters that change")
 
     def energies_and_gradients(

@@ -24,8 +24,8 @@ from kernels.cell import inverse_cell
 from kernels.neighbors import NeighborList, build, choose_images, most_neighbors, needs_rebuild
 from refine.errors import InputError
 from refine.potentials.mace.architecture import Checkpoint
-from refine.potentials.mace.forcefield import edges
 from refine.potentials.mace.model import Mace
+from refine.potentials.sites import edges
 
 SPARE = 1.15
 """Places allocated over the neighbours there are."""

@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from kernels.neighbors import build, choose_images, most_neighbors
 from refine.errors import InputError
 from refine.potentials.mace.architecture import Checkpoint
-from refine.potentials.mace.forcefield import edges
 from refine.potentials.mace.model import Mace
-from refine.potentials.mace.neutral import write_neutral
+from refine.potentials.mace.reader.neutral import write_neutral
+from refine.potentials.sites import edges
 
 if TYPE_CHECKING:
-    from refine.sampling.structures import System
+    from refine.system import System
 
 Array = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from refine.potentials.classical import PairForm
-from refine.sampling.structures import System, make_system
+from refine.system import System, make_system
 
 CELLS = {
     "orthorhombic": np.diag([15.0, 16.0, 17.0]),

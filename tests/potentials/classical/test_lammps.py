@@ -10,7 +10,7 @@ import pytest
 
 from refine.potentials.classical import PairForm, base_potential
 from refine.potentials.classical.coulomb import Coulomb
-from refine.sampling.structures import System
+from refine.system import System
 from tests.lammps_reference import energy_and_forces
 from tests.potentials.classical.direct import CELLS, direct, random_box
 

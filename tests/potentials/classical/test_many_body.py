@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from kernels.neighbors import build, choose_images
-from refine.bases import base_of
-from refine.config.models import Model
 from refine.errors import InputError
 from refine.potentials.classical.many_body import StillingerWeber, Tersoff, many_body
-from refine.sampling.structures import System, make_system
+from refine.study.bases import base_of
+from refine.study.schema.models import Model
+from refine.system import System, make_system
 from tests.lammps_reference import energy_and_forces
 from tests.potentials.classical.direct import CELLS, random_box
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from refine.bases import BASES, base_of
-from refine.config import Model
 from refine.errors import InputError
 from refine.potentials.classical import PairForm, base_potential
 from refine.potentials.classical.coulomb import Coulomb
 from refine.potentials.classical.sets import SETS
-from refine.sampling.structures import make_system
+from refine.study.bases import BASES, base_of
+from refine.study.schema import Model
+from refine.system import make_system
 from tests.potentials.classical.direct import direct
 
 FEO, FEO_PAIRS = ("Fe", "O"), (("Fe", "Fe"), ("Fe", "O"), ("O", "O"))

@@ -13,7 +13,7 @@ import pytest
 from refine.errors import InputError
 from refine.potentials.mace import second_opinion
 from refine.potentials.mace.model import Mace
-from refine.potentials.mace.neutral import write_neutral
+from refine.potentials.mace.reader.neutral import write_neutral
 from refine.potentials.mace.second_opinion import MaceJax, compare
 from tests.potentials.mace.models import random_checkpoint
 

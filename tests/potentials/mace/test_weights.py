@@ -10,12 +10,13 @@ from ase import Atoms
 
 from refine.errors import InputError
 from refine.potentials.calculator import Calculator
-from refine.potentials.mace.forcefield import MaceForceField
 from refine.potentials.mace.model import Mace
-from refine.potentials.mace.neutral import read_neutral
+from refine.potentials.mace.reader.neutral import read_neutral
 from refine.potentials.mace.weights import MODEL_FILE, MaceWeights
+from refine.potentials.sites import MaceForceField
 from refine.sampling.frames import Frames
-from refine.sampling.structures import System, make_system, packed_positions
+from refine.sampling.starts import packed_positions
+from refine.system import System, make_system
 from tests.potentials.mace.models import random_checkpoint
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from refine.potentials.mace.pickles import Name, Object, Reference, read_pickle
+from refine.potentials.mace.reader.pickles import Name, Object, Reference, read_pickle
 
 TINY = Path(__file__).parents[2] / "goldens" / "mace" / "tiny.model"
 """A complete model of mace-torch 0.3.16: two layers, two heads, Agnesi, ZBL (tests/torch/tiny.py)."""

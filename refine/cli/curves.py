@@ -1,0 +1,255 @@
+"""The commands ``refine convert`` and ``refine forward``: thin. What is slow is imported by what needs it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from refine.errors import InputError
+
+Density = Annotated[
+    float | None, typer.Option("--number-density", help="atoms/Å^3; g(r), T(r) and J(r) need it.", show_default=False)
+]
+
+
+def convert(
+    curve: Annotated[Path, typer.Argument(metavar="CURVE", help="A measured curve: columns x, y[, sigma].")],
+    quantity: Annotated[str, typer.Option(help="What the file holds, as in 'S(Q)', 'i(Q)', 'Q[S(Q)-1]', 'g(r)'.")],
+    to: Annotated[str, typer.Option(help="What is wanted, as in 'D(r)'.")],
+    out: Annotated[
+        Path | None, typer.Option(help="File for the result.  [default: the terminal]", show_default=False)
+    ] = None,
+    normalisation: Annotated[str, typer.Option(help="Of the file: faber-ziman, keen or <f^2>.")] = "faber-ziman",
+    to_normalisation: Annotated[
+        str | None, typer.Option(help="Of the result.  [default: that of the file]", show_default=False)
+    ] = None,
+    radiation: Annotated[
+        str | None, typer.Option(help="neutron or xray; not needed for a partial.", show_default=False)
+    ] = None,
+    composition: Annotated[
+        str | None, typer.Option(help="As in SiO2 or Fe49O51; other normalisations need it.", show_default=False)
+    ] = None,
+    number_density: Density = None,
+    pair: Annotated[
+        str | None, typer.Option(help="The curve is the partial of this pair, as in Si-O.", show_default=False)
+    ] = None,
+    isotopes: Annotated[str | None, typer.Option(help="As in Ar=36, neutrons.", show_default=False)] = None,
+    charges: Annotated[str | None, typer.Option(help="As in Fe=2,O=-2, x-rays.", show_default=False)] = None,
+    q_range: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MIN,MAX",
+            help="1/Å: what is taken of a curve in Q; of a curve in r, the range of the transform that made it.",
+            show_default=False,
+        ),
+    ] = None,
+    window: Annotated[str, typer.Option(help="Of that transform: none or lorch.")] = "none",
+    r: Annotated[
+        str | None, typer.Option(metavar="MAX,STEP", help="Grid of a result in r, Å.  [20,0.02]", show_default=False)
+    ] = None,
+    q: Annotated[
+        str | None,
+        typer.Option(metavar="MAX,STEP", help="Grid of a result in Q, 1/Å.  [as the curve allows]", show_default=False),
+    ] = None,
+    extrapolate: Annotated[
+        bool, typer.Option("--extrapolate", help="Continue a transform to r from the first Q to 0 by a constant.")
+    ] = False,
+    columns: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y[,SIGMA]", help="Columns of the file, counted from 1.", show_default=False),
+    ] = None,
+    abscissa: Annotated[
+        str,
+        typer.Option(help="What x is: points, left-edges or centres of bins; auto goes by the file's name."),
+    ] = "auto",
+) -> None:
+    """Convert a curve between S(Q), F(Q), i(Q), Q[S(Q)-1], g(r), G(r), D(r), T(r), J(r) and their normalisations."""
+    from refine.curves.checks import check_curve
+    from refine.curves.convert import convert as converted
+    from refine.curves.curve import is_q_space
+    from refine.curves.readers.text import read_curve
+    from refine.curves.writers import curve_text
+    from refine.files import write_text
+
+    from_q, to_q = is_q_space(quantity), is_q_space(to)
+    for option, given, fits in (("--r", r, from_q and not to_q), ("--q", q, to_q and not from_q)):
+        if given is not None and not fits:
+            raise InputError(f"from {quantity} to {to} the grid is that of the file", where=option, fix="leave it out")
+    if extrapolate and (to_q or not from_q):
+        raise InputError("belongs to a transform from Q to r", where="--extrapolate", fix="leave it out")
+    if out is not None and out.exists() and curve.exists() and out.samefile(curve):
+        raise InputError("this is the curve itself", where=f"--out {out}", fix="give another name")
+    limits = None if q_range is None else _pair_of_numbers("--q-range", q_range)
+    grid = _grid("--r", r) if r is not None else _grid("--q", q)
+    transform = from_q and not to_q
+    measured = read_curve(
+        curve,
+        quantity=quantity,
+        normalisation=normalisation,
+        radiation=radiation,
+        number_density=number_density,
+        composition=_formula(composition),
+        isotopes=_integers("--isotopes", isotopes),
+        charges=_integers("--charges", charges),
+        pair=_pair(pair),
+        window=window,
+        q_range=None if transform else limits,
+        columns=None if columns is None else _whole_numbers("--columns", columns),
+        abscissa=abscissa,
+        check=False,
+    )
+    for doubt in check_curve(measured):
+        typer.echo(f"refine: warning: {doubt}", err=True)
+    result = converted(
+        measured,
+        to,
+        normalisation=to_normalisation,
+        x=grid,
+        q_range=limits if transform else None,
+        extrapolate=extrapolate,
+    )
+    text = curve_text(result)
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    write_text(out, text)
+    span = f"{'Q' if to_q else 'r'} = {result.x[0]:.4g} to {result.x[-1]:.4g} {'1/Å' if to_q else 'Å'}"
+    typer.echo(f"{result.quantity}, {result.normalisation}: {len(result.x)} points, {span}: {out}")
+
+
+def forward(
+    trajectory: Annotated[
+        Path, typer.Argument(metavar="TRAJECTORY", help="LAMMPS dump, extended XYZ, XDATCAR, OUTCAR, vasprun.xml, ...")
+    ],
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study file (TOML) that holds the data.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the tables.  [default: runs/<study's folder>-<trajectory>]", show_default=False),
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option(help="State that the trajectory stands for, if there are several.", show_default=False)
+    ] = None,
+    species: Annotated[
+        str | None, typer.Option(help="Element of each atom type of a LAMMPS dump, as in Si,O.", show_default=False)
+    ] = None,
+    first: Annotated[int, typer.Option(min=1, help="First frame that is taken, counted from 1.")] = 1,
+    last: Annotated[
+        int | None, typer.Option(min=1, help="Last frame that is taken.  [default: all]", show_default=False)
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, help="Take every N-th frame.")] = 1,
+    rescale: Annotated[
+        bool, typer.Option("--rescale", help="Scale all lengths, by 3 % at most, so that the density is the study's.")
+    ] = False,
+    rescale_by_more: Annotated[bool, typer.Option("--rescale-by-more", help="The same, by any factor.")] = False,
+    kind: Annotated[
+        str | None,
+        typer.Option("--format", help="As ASE calls it.  [default: found from the file]", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As in refine run.")] = None,
+) -> None:
+    """Compare a trajectory of any program with a study's data: g(r), S(Q), D(r), T(r), R_chi; no dynamics."""
+    import json
+
+    from rich.console import Console
+
+    from refine.cli.terminal import terminal_progress
+    from refine.study.schema import StudyConfig
+
+    config = StudyConfig.from_toml(study, changes or ())
+    with terminal_progress(Console(highlight=False, stderr=True)) as progress:
+        progress.stage("loading jax", 1)
+        from refine.tasks import forward as engine
+
+        folder = engine.default_out(config, trajectory) if out is None else out
+        found = engine.forward(
+            config,
+            trajectory,
+            state=state,
+            types=None if species is None else [name.strip() for name in species.split(",")],
+            kind=kind,
+            first=first,
+            last=last,
+            every=every,
+            rescale=rescale,
+            rescale_by_more=rescale_by_more,
+            progress=progress,
+        )
+        found.write(folder)
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=1))
+        return
+    typer.echo(found.table())
+    typer.echo(f"tables: {folder}")
+
+
+def _formula(text: str | None) -> dict[str, float]:
+    """{"Si": 1, "O": 2} of SiO2; brackets are not understood."""
+    if text is None:
+        return {}
+    parts = re.findall(r"([A-Z][a-z]?)(\d+\.?\d*|\.\d+)?", text)
+    amounts: dict[str, float] = {}
+    for element, amount in parts:
+        amounts[element] = amounts.get(element, 0.0) + float(amount or 1)
+    if not parts or "".join(element + amount for element, amount in parts) != text:
+        raise InputError(f"{text!r} is no formula", where="--composition", fix="write it as SiO2 or Fe49O51")
+    return amounts
+
+
+def _pair(text: str | None) -> tuple[str, str] | None:
+    if text is None:
+        return None
+    first, dash, second = text.partition("-")
+    if not (first and dash and second):
+        raise InputError(f"{text!r} is no pair", where="--pair", fix="write it as Si-O")
+    return first, second
+
+
+def _integers(option: str, text: str | None) -> dict[str, int]:
+    found = {}
+    for entry in [] if text is None else text.split(","):
+        match = re.fullmatch(r"\s*([A-Z][a-z]?)\s*=\s*([+-]?\d{1,3})\s*", entry)
+        if match is None:
+            raise InputError(f"{entry!r} is not of the form NAME=N", where=option, fix="write it as Fe=2,O=-2")
+        found[match[1]] = int(match[2])
+    return found
+
+
+def _numbers(option: str, text: str) -> list[float]:
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError:
+        raise InputError(f"{text!r} is not a list of numbers", where=option, fix="separate them by commas") from None
+
+
+def _whole_numbers(option: str, text: str) -> list[int]:
+    found = _numbers(option, text)
+    if not all(value.is_integer() for value in found):
+        raise InputError(f"{text!r} are not whole numbers", where=option)
+    return [int(value) for value in found]
+
+
+def _pair_of_numbers(option: str, text: str) -> tuple[float, float]:
+    found = _numbers(option, text)
+    if len(found) != 2 or not 0 <= found[0] < found[1]:
+        raise InputError(f"{text!r} is no range", where=option, fix="give MIN,MAX with 0 <= MIN < MAX")
+    return found[0], found[1]
+
+
+MAX_POINTS = 100_000
+"""Of a grid; a transform is a matrix of so many rows."""
+
+
+def _grid(option: str, text: str | None) -> list[float] | None:
+    """step, 2 step, ... to the end."""
+    if text is None:
+        return None
+    found = _numbers(option, text)
+    if len(found) != 2 or not 0 < found[1] <= found[0] <= MAX_POINTS * found[1]:
+        raise InputError(
+            f"{text!r} is no grid", where=option, fix=f"give MAX,STEP, at most {MAX_POINTS:,} points, as in 20,0.02"
+        )
+    return [found[1] * k for k in range(1, int(found[0] / found[1] + 1e-9) + 1)]

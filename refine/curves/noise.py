@@ -1,0 +1,70 @@
+"""The noise of a measured curve that states none, from the ripple of T(r) where no atoms can be."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from refine.curves.transforms import q_to_r_matrix, sampled_r_to_q_matrix
+
+Array = NDArray[np.float64]
+
+RISE = 0.3
+"""Of its maximum: where T(r) first exceeds it, is the onset."""
+
+QUIET = (0.3, 0.75)
+"""Of the onset: there the ripple is taken."""
+
+FIRST = 0.85
+"""Of the onset: from there on T(r) may be anything."""
+
+REACH = 10.0
+"""Å, and four onsets at least: what lies beyond leaves no ripple at small r."""
+
+SMALLEST = 0.002
+"""Of the largest singular value: what the Q range shows less of is not looked for. At 0.02 peaks leave half of their
+ripple where a low Q is missing; at 0.0005 the search begins to take noise for peaks."""
+
+
+def ripple(
+    r: ArrayLike, d: ArrayLike, slope: float, q_range: tuple[float, float] | None = None, window: str = "none"
+) -> tuple[Array, Array]:
+    """T(r) = D(r) + slope r where no atoms can be, less what a finite Q range makes of the T(r) that is beyond.
+
+    A measured D(r) is the true one seen through its Q range: peaks have ripples that reach below the onset and are no
+    noise. The T(r) that is zero below the onset and comes closest to the curve through this Q range is taken off; what
+    is left is what no such T(r) explains.
+
+    Args:
+        r: (n,) Å, increasing.
+        d: (n,) D(r), any unit.
+        slope: of -D(r) where no atoms are, 4 pi rho in the unit of d per Å.
+        q_range, window: 1/Å and name, of the transform behind d; None: nothing is taken off.
+
+    Returns:
+        points of r within `QUIET`, and the ripple there; empty where there are none.
+    """
+    r, d = np.asarray(r, np.float64), np.asarray(d, np.float64)
+    total = d + slope * r
+    onset = float(r[int(np.argmax(total > RISE * total.max()))])
+    quiet = (r > QUIET[0] * onset) & (r < QUIET[1] * onset)
+    if q_range is None or not quiet.any():
+        return r[quiet], total[quiet]
+
+    low, high = q_range
+    reach = min(float(r[-1]), max(REACH, 4.0 * onset))
+    step = math.pi / (3.0 * high)
+    q = np.linspace(low, high, math.ceil(2.0 * (high - low) * reach / math.pi) + 2)
+    points = np.arange(r[0], reach, step)
+    empty = np.linspace(0.0, FIRST * onset, 400)  # known, so that its integral must be exact
+    peaks = np.arange(FIRST * onset, reach, step)
+    seen = q_to_r_matrix(q, points, window, high)
+    through = seen @ sampled_r_to_q_matrix(peaks, q)
+    left = np.interp(points, r, d) - seen @ (sampled_r_to_q_matrix(empty, q) @ (-slope * empty))
+    # sampled_r_to_q_matrix counts the first point for more than its step; its value is free, so that is no matter
+    best = np.linalg.lstsq(through, left, rcond=SMALLEST)[0]
+    rest = np.interp(r[quiet], points, left - through @ best)
+    # A curve that was set to zero where no atoms are has less ripple than its Q range would leave.
+    return r[quiet], min(rest, total[quiet], key=np.linalg.norm)

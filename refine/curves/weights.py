@@ -1,0 +1,205 @@
+"""How strongly each species scatters: x-ray form factors, neutron scattering lengths, Faber-Ziman pair weights.
+
+Units: x-ray amplitudes f(Q) in electrons, neutron amplitudes b in fm (coherent, real part), Q in 1/Å. The Q grid is
+whatever the caller hands in; tabulate once per grid and keep the result.
+
+Sources: neutral atoms from xraylib (Schoonjans et al., Spectrochim. Acta B 66, 776 (2011)), ions from Waasmaier &
+Kirfel, Acta Cryst. A 51, 416 (1995), as tabulated by periodictable, scattering lengths from periodictable (Sears 1992
+with later revisions). Definitions of the averages: Keen, J. Appl. Cryst. 34, 172 (2001).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import periodictable
+import xraylib
+from numpy.typing import ArrayLike, NDArray
+from periodictable import cromermann
+
+from refine.errors import InputError
+from refine.units import BARN_PER_FM2
+
+Array = NDArray[np.float64]
+
+NORMALISATIONS = ("faber-ziman", "keen", "<f^2>")
+RADIATIONS = ("neutron", "xray")
+
+_WAASMAIER_KIRFEL_Q_MAX = 24.0 * math.pi
+"""1/Å; the fit of Waasmaier and Kirfel ends at sin(theta)/lambda = 6 1/Å."""
+
+_XRAYLIB_Z_MAX = 98
+"""Californium, the last element of xraylib's form factor table."""
+
+
+def form_factors(species: Sequence[str], q: ArrayLike, charges: Mapping[str, int] | None = None) -> Array:
+    """X-ray form factors f(Q), (S, nq) electrons; f(0) is the number of electrons.
+
+    Args:
+        species: element symbols.
+        q: (nq,) 1/Å, not negative.
+        charges: ionic charge of the species that are to be ions, e.g. {"Fe": 2, "O": -2}; others are neutral.
+
+    Raises:
+        InputError: an unknown element, an ion that is not tabulated, or an ion beyond Q = 75 1/Å.
+    """
+    grid = np.atleast_1d(np.asarray(q, dtype=np.float64))
+    charges = charges or {}
+    _refuse_strangers("charges", charges, species)
+    return np.array([_form_factor(symbol, grid, charges.get(symbol, 0)) for symbol in species])
+
+
+def _form_factor(symbol: str, q: Array, charge: int) -> Array:
+    element = _element(symbol)
+    if charge == 0:
+        if element.number > _XRAYLIB_Z_MAX:
+            raise InputError(f"no form factor is tabulated for {symbol}", where="species")
+        # xraylib's argument is sin(theta)/lambda = Q / (4 pi).
+        return np.array([xraylib.FF_Rayl(element.number, s) for s in q / (4.0 * math.pi)])
+    if not _is_tabulated(symbol, charge):
+        known = [c for c in range(-4, 9) if c and _is_tabulated(symbol, c)]
+        raise InputError(
+            f"no form factor is tabulated for {symbol} with charge {charge:+d}",
+            where="charges",
+            fix=f"use one of the charges {known}" if known else f"leave {symbol} out of charges (neutral atom)",
+        )
+    if q.max(initial=0.0) > _WAASMAIER_KIRFEL_Q_MAX:
+        raise InputError(
+            f"ionic form factors end at Q = {_WAASMAIER_KIRFEL_Q_MAX:.1f} 1/Å and {q.max():.1f} was asked for",
+            where="charges",
+            fix="cut the data there or use neutral atoms",
+        )
+    return np.asarray(cromermann.fxrayatq(symbol, q, charge), dtype=np.float64)
+
+
+def _is_tabulated(symbol: str, charge: int) -> bool:
+    """Whether Waasmaier and Kirfel give the ion; periodictable's own list of charge states holds many more."""
+    try:
+        cromermann.getCMformula(f"{symbol}{abs(charge)}{'+' if charge > 0 else '-'}")
+    except KeyError:
+        return False
+    return True
+
+
+def scattering_lengths(species: Sequence[str], isotopes: Mapping[str, int] | None = None) -> Array:
+    """Coherent bound scattering lengths b, (S,) fm (real part).
+
+    Args:
+        species: element symbols.
+        isotopes: mass number of the species that are isotopically pure, e.g. {"Ar": 36}; others are natural.
+
+    Raises:
+        InputError: an unknown element or isotope, or one without a measured scattering length.
+    """
+    isotopes = isotopes or {}
+    _refuse_strangers("isotopes", isotopes, species)
+    return np.array([_scattering_length(symbol, isotopes.get(symbol)) for symbol in species])
+
+
+def _scattering_length(symbol: str, mass_number: int | None) -> float:
+    element = _element(symbol)
+    if mass_number is None:
+        name, length = symbol, element.neutron.b_c
+    elif mass_number in element.isotopes:
+        name, length = f"{mass_number}{symbol}", element[mass_number].neutron.b_c
+    else:
+        raise InputError(
+            f"there is no isotope {mass_number}{symbol}", where="isotopes", fix="give the mass number, e.g. Ar = 36"
+        )
+    if length is None:
+        raise InputError(f"no coherent scattering length is known for {name}", where="isotopes")
+    return float(length)
+
+
+def amplitudes(
+    radiation: str,
+    species: Sequence[str],
+    q: ArrayLike,
+    *,
+    isotopes: Mapping[str, int] | None = None,
+    charges: Mapping[str, int] | None = None,
+) -> Array:
+    """Scattering amplitudes, (S, nq): f(Q) in electrons for "xray", b in fm (the same at every Q) for "neutron"."""
+    if radiation == "xray":
+        return form_factors(species, q, charges)
+    if radiation == "neutron":
+        lengths = scattering_lengths(species, isotopes)
+        return np.repeat(lengths[:, None], np.size(q), axis=1)
+    raise InputError(f"unknown radiation {radiation!r}", where="radiation", fix='use "neutron" or "xray"')
+
+
+def mean_amplitude(fractions: ArrayLike, amplitudes: ArrayLike) -> Array:
+    """<f>(Q) = Σ c_i f_i(Q), (nq,); fractions (S,) sum to one, amplitudes (S, nq)."""
+    return np.asarray(fractions, dtype=np.float64) @ np.asarray(amplitudes, dtype=np.float64)
+
+
+def mean_square_amplitude(fractions: ArrayLike, amplitudes: ArrayLike) -> Array:
+    """<f^2>(Q) = Σ c_i f_i(Q)^2, (nq,)."""
+    return np.asarray(fractions, dtype=np.float64) @ np.asarray(amplitudes, dtype=np.float64) ** 2
+
+
+def pair_weights(fractions: ArrayLike, amplitudes: ArrayLike) -> Array:
+    """Faber-Ziman weights of the i <= j pairs, (P, nq): w_ij = (2 - δ_ij) c_i c_j f_i f_j / (Σ c f)^2.
+
+    Σ_{i<=j} w_ij = 1 at every Q, and S(Q) - 1 = Σ_{i<=j} w_ij(Q) [A_ij(Q) - 1]. Rows follow `species_pairs`.
+
+    Raises:
+        InputError: the mean amplitude vanishes (a null-scattering mixture), so that no normalised S(Q) exists.
+    """
+    c = np.asarray(fractions, dtype=np.float64)
+    f = np.asarray(amplitudes, dtype=np.float64)
+    mean = _nonzero_mean(c, f)
+    first, second = np.triu_indices(len(c))
+    multiplicity = np.where(first == second, 1.0, 2.0)
+    return (multiplicity * c[first] * c[second])[:, None] * f[first] * f[second] / mean**2
+
+
+def distinct_factor(normalisation: str, radiation: str, fractions: ArrayLike, amplitudes: ArrayLike) -> Array:
+    """The factor k(Q), (nq,), that turns the Faber-Ziman S(Q) - 1 into the distinct scattering i(Q) as declared.
+
+    - "faber-ziman": 1.
+    - "keen": <f>^2: Keen's F(Q), barn per steradian and atom for neutrons, electron units per atom for x-rays.
+    - "<f^2>": <f>^2 / <f^2>.
+    """
+    c = np.asarray(fractions, dtype=np.float64)
+    f = np.asarray(amplitudes, dtype=np.float64)
+    if normalisation == "faber-ziman":
+        return np.ones(f.shape[1])
+    if normalisation == "keen":
+        return mean_amplitude(c, f) ** 2 * (BARN_PER_FM2 if radiation == "neutron" else 1.0)
+    if normalisation == "<f^2>":
+        return _nonzero_mean(c, f) ** 2 / mean_square_amplitude(c, f)
+    raise InputError(
+        f"unknown normalisation {normalisation!r}", where="normalisation", fix=f"use one of {', '.join(NORMALISATIONS)}"
+    )
+
+
+def _nonzero_mean(fractions: Array, amplitudes: Array) -> Array:
+    mean = mean_amplitude(fractions, amplitudes)
+    if np.any(mean**2 <= 1e-8 * mean_square_amplitude(fractions, amplitudes)):
+        raise InputError(
+            "the mean scattering amplitude Σ c b is zero, so S(Q) cannot be normalised by it",
+            where="normalisation",
+            fix='declare normalisation = "keen"',
+        )
+    return mean
+
+
+def _element(symbol: str) -> periodictable.core.Element:
+    try:
+        element = periodictable.elements.symbol(symbol)
+    except ValueError:
+        element = None
+    # periodictable also answers to "n" (the neutron) and "D", "T"; here deuterium is H with isotopes = { H = 2 }.
+    if element is None or element.number == 0 or element.symbol != symbol or hasattr(element, "isotope"):
+        fix = "write H with isotopes = { H = 2 }" if symbol == "D" else "use element symbols such as Fe, O, Ar"
+        raise InputError(f"unknown species {symbol!r}", where="species", fix=fix)
+    return element
+
+
+def _refuse_strangers(key: str, mapping: Mapping[str, int], species: Sequence[str]) -> None:
+    for symbol in mapping:
+        if symbol not in species:
+            raise InputError(f"{symbol!r} is not one of the species {', '.join(species)}", where=key)

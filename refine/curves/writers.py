@@ -1,0 +1,47 @@
+"""A `Curve` as text that says its whole convention and that `read_curve` reads back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from refine.curves.curve import Curve
+
+
+def curve_text(curve: Curve) -> str:
+    """Columns x, y[, sigma] (10 significant digits) under a header of `key = value` lines, one for each convention.
+
+    Units: Q in 1/Å, r in Å, number density in atoms/Å^3; those of y are in the table of `refine.curves.curve`.
+    """
+    entries = {
+        "quantity": curve.quantity,
+        "normalisation": curve.normalisation,
+        "radiation": curve.radiation,
+        "pair": None if curve.pair is None else "-".join(curve.pair),
+        "window": curve.window,
+        "qmin": _number(curve.q_min),
+        "qmax": _number(curve.q_max),
+        "number_density": _number(curve.number_density),
+        "composition": _named(curve.composition),
+        "isotopes": _named(curve.isotopes),
+        "charges": _named(curve.charges),
+        "source": curve.source or curve.name or None,
+    }
+    axis = "Q [1/Å]" if curve.in_q_space else "r [Å]"
+    labels = [axis, curve.quantity, *(["sigma"] if curve.sigma is not None else [])]
+    lines = [f"# {key} = {_line(value)}" for key, value in entries.items() if value is not None]
+    columns = [curve.x, curve.y, *([] if curve.sigma is None else [curve.sigma])]
+    rows = (" ".join(f"{value:.10g}" for value in row) for row in zip(*columns, strict=True))
+    return "\n".join([*lines, f"# columns: {', '.join(labels)}", *rows]) + "\n"
+
+
+def _number(value: float | None) -> str | None:
+    return None if value is None else f"{value:.10g}"
+
+
+def _named(values: Mapping[str, float]) -> str | None:
+    return " ".join(f"{name}={value:.6g}" for name, value in values.items()) or None
+
+
+def _line(text: str) -> str:
+    """The name of a file may hold anything; a header line ends at its end."""
+    return "".join(c if c.isprintable() else "?" for c in text)

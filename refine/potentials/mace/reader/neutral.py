@@ -1,0 +1,177 @@
+"""The neutral form of a model: one .safetensors file, weights as arrays and everything else as JSON in its metadata.
+
+The metadata has one key, `refine.mace`, with a JSON object: `version` (of this layout), `origin` and `sha256` of
+the file that the model was made from, `architecture` and `factors` (see `refine.potentials.mace.architecture`), and
+`digest`, a SHA-256 over all of these and the arrays, so that a damaged file does not pass for a model.
+
+Source: the format of Hugging Face's safetensors: 8 bytes with the length of a JSON header, the header, the numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refine.errors import InputError
+from refine.files import replacing
+from refine.potentials.mace.architecture import Architecture, Checkpoint
+from refine.potentials.mace.reader.checks import check
+
+VERSION = 1
+"""Files of another version are not read; those in the cache are made again."""
+MAX_BYTES = 2 * 2**30
+MAX_HEADER_BYTES = 2**20
+"""A model of two layers has some ten thousand."""
+
+_KEY = "refine.mace"
+_FIELDS = {"version", "origin", "sha256", "architecture", "factors", "digest"}
+_AGAIN = "convert the model again: refine models convert"
+
+
+def write_neutral(checkpoint: Checkpoint, path: str | Path) -> None:
+    """Write a model; the file is complete or as it was.
+
+    Raises:
+        InputError: this is not a model that can be evaluated.
+        CheckpointError: disk full, not writable, ...
+    """
+    from safetensors.numpy import save
+
+    arrays = {name: np.ascontiguousarray(array) for name, array in checkpoint.arrays.items()}
+    check(checkpoint.architecture, arrays, checkpoint.factors, where=checkpoint.origin)
+    architecture = checkpoint.architecture.to_json()
+    about = {
+        "version": VERSION,
+        "origin": checkpoint.origin,
+        "sha256": checkpoint.sha256,
+        "architecture": architecture,
+        "factors": dict(checkpoint.factors),
+    }
+    about["digest"] = _digest(about, arrays)
+    content = save(arrays, {_KEY: json.dumps(about)})
+    with replacing(Path(path)) as temporary:
+        temporary.write_bytes(content)
+
+
+def read_neutral(path: str | Path) -> Checkpoint:
+    """Read a model that `write_neutral` wrote. Its `sha256` and `origin` are those of the file it was made from.
+
+    Raises:
+        InputError: the file cannot be read, is damaged, or is not such a model.
+    """
+    file = Path(path)
+    where = str(file)
+    data = read_bytes(file, MAX_BYTES)
+    about, places = _header(data, where)
+    origin, sha256, version = about["origin"], about["sha256"], about["version"]
+    if not isinstance(version, int) or version != VERSION:
+        raise InputError(f"written in layout {str(version)[:20]}, not {VERSION}", where=where, fix=_AGAIN)
+    if not isinstance(origin, str) or not isinstance(sha256, str) or not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise InputError("its metadata do not say what it was made from", where=where, fix=_AGAIN)
+    if not origin.isprintable() or len(origin) > 255 or "/" in origin:
+        raise InputError("its metadata name an odd file that it was made from", where=where, fix=_AGAIN)
+    try:
+        architecture = Architecture.from_json(about["architecture"])
+        factors = dict(about["factors"])
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise InputError(f"its architecture cannot be read ({error!r:.80})", where=where, fix=_AGAIN) from None
+    arrays = {name: _array(data, name, place, where) for name, place in places.items()}
+    check(architecture, arrays, factors, where=where)
+    if about.pop("digest") != _digest(about, arrays):
+        raise InputError("its contents do not match their checksum", where=where, fix=_AGAIN)
+    return Checkpoint(architecture, arrays, factors, sha256, origin)
+
+
+def read_bytes(file: Path, limit: int, *, truncate: bool = False) -> bytes:
+    """A whole file; with `truncate` no more than its first bytes.
+
+    Raises:
+        InputError: it cannot be read, is empty, or is larger than the limit.
+    """
+    where = str(file)
+    try:
+        if not file.exists():
+            raise InputError("no such file", where=where, fix="give the path of a model's file")
+        if not file.is_file():
+            raise InputError("not a regular file", where=where, fix="give the path of a model's file")
+        with file.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size  # a read reserves what it asks for
+            if size > limit and not truncate:
+                raise InputError(f"larger than any model (limit {limit / 2**30:g} GiB)", where=where)
+            data = stream.read(min(size, limit))
+    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
+        raise InputError(f"cannot be read ({error})", where=where) from None
+    if not data:
+        raise InputError("the file is empty", where=where)
+    return data
+
+
+def _header(data: bytes, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the file says about the model, and where its arrays lie; every length compared with what is there."""
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > min(MAX_HEADER_BYTES, len(data) - 8):
+        raise InputError("no safetensors file, or one that is cut off", where=where, fix=_AGAIN)
+    tree = _json(data[8 : 8 + length], where)
+    metadata = tree.pop("__metadata__", None)
+    if not isinstance(metadata, dict) or not isinstance(metadata.get(_KEY), str):
+        what = "a safetensors file, but not of a model that refine converted"
+        raise InputError(what, where=where, fix="convert the .model file: refine models convert")
+    about = _json(metadata[_KEY].encode("utf-8", "replace"), where)
+    if set(about) != _FIELDS:
+        raise InputError("its metadata are not those of a model", where=where, fix=_AGAIN)
+    return about, tree
+
+
+def _json(text: bytes, where: str) -> dict[str, Any]:
+    """An object of JSON, in which no key is repeated and every number is finite."""
+
+    def refuse(constant: str) -> NoReturn:
+        raise ValueError(f"{constant} is no number of JSON")
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise ValueError("a repeated key")
+        return found
+
+    try:
+        tree = json.loads(text, parse_constant=refuse, object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"its header cannot be read ({str(error)[:80]})", where=where, fix=_AGAIN) from None
+    if not isinstance(tree, dict):
+        raise InputError("its header is not an object", where=where, fix=_AGAIN)
+    return tree
+
+
+def _array(data: bytes, name: str, place: Any, where: str) -> NDArray[Any]:
+    """One array, a window into the file; float32 or float64, its length compared with its shape."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    match place:
+        case {"dtype": "F32" | "F64" as kind, "shape": list(shape), "data_offsets": [int(begin), int(end)]}:
+            lengths = [n for n in shape if type(n) is int and 0 < n < 2**40]
+            count = 1
+            for n in lengths[:8]:
+                count *= n
+            bytes_each = 4 if kind == "F32" else 8
+            inside = 0 <= begin <= end <= len(data) - start
+            if inside and len(lengths) == len(shape) <= 8 and count * bytes_each == end - begin:
+                array = np.frombuffer(data, f"<f{bytes_each}", count, start + begin).reshape(lengths)
+                return array.astype(array.dtype.newbyteorder("="), copy=False)
+    raise InputError(f"the array {name[:60]!r} is damaged", where=where, fix=_AGAIN)
+
+
+def _digest(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
+    state = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        state.update(f"{name} {array.dtype.newbyteorder('<').str} {array.shape}".encode())
+        state.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+    return state.hexdigest()

@@ -1,0 +1,104 @@
+"""Force fields: what the sampler evaluates (the protocol is `refine.potentials.protocols.ForceField`).
+
+A force field separates what is fixed along a run (shapes, cutoff, species) from `params`, a pytree that its functions
+take as an argument, so that a changed correction changes numbers and compiles nothing.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kernels.ewald import EwaldSum
+from kernels.neighbors import NeighborList
+from kernels.pair import PairTable, pair_forces, pair_observables, pair_table, pair_virial_tensor, table_radii
+from refine.errors import InputError
+from refine.potentials.correction import PairCorrection
+from refine.potentials.protocols import PairPotential
+
+
+class PairForceField:
+    """A pair potential and the correction, merged into one table per species pair, and what of charges is no pair
+    function.
+
+    Merging makes the correction free of cost: one lookup serves both.
+
+    Args:
+        base: the base pair potential.
+        correction_cutoff: Å, largest r_cut that a correction will have.
+        n_per_species: atoms of each species; positions come sorted by species.
+        orthorhombic: whether the cell is diagonal.
+        size: nodes of the table, uniform in r^2.
+        precision: "float32" or "float64", of the table.
+        ewald: the reciprocal part of an Ewald sum of the atoms, whose pair part `base` has; None: there is none.
+        own_energy: (species,) eV, a constant for each atom that is no part of the pairs.
+    """
+
+    inner_cutoff: float | None = None
+    periodic_images = False
+    cost = 1.0
+
+    def __init__(
+        self,
+        base: PairPotential,
+        correction_cutoff: float,
+        n_per_species: tuple[int, ...],
+        *,
+        orthorhombic: bool,
+        size: int = 4096,
+        precision: str = "float32",
+        ewald: EwaldSum | None = None,
+        own_energy: np.ndarray | None = None,
+    ) -> None:
+        self.base = base
+        self.cutoff = max(base.cutoff, correction_cutoff)
+        self.n_per_species, self.orthorhombic = n_per_species, orthorhombic
+        self.radii = table_radii(base.inner, self.cutoff, size)
+        self.precision, self.ewald = precision, ewald
+        self._own = None if own_energy is None else np.repeat(own_energy, n_per_species)
+
+    def params(self, correction: PairCorrection | None, base: PairPotential | None = None) -> PairTable:
+        """The merged table; base: in place of the force field's own, for parameters of it that are refined."""
+        base = self.base if base is None else base
+        energy, derivative = base.energy(self.radii), base.derivative(self.radii)
+        if correction is not None:
+            energy, derivative = energy + correction.energy(self.radii), derivative + correction.derivative(self.radii)
+        if not (np.isfinite(energy).all() and np.isfinite(derivative).all()):
+            raise InputError("the base potential is not finite over its whole range", where="[model.parameters]")
+        try:
+            return pair_table(energy, derivative, float(self.radii[0]), self.cutoff, dtype=self.precision)
+        except ValueError as error:
+            words = str(error).removesuffix(" (or the table needs more nodes)")
+            for number, pair in enumerate(getattr(base, "pairs", ())):
+                words = words.replace(f"pair {number}:", f"{'-'.join(pair)}:")
+            raise InputError(
+                f"the pair potential cannot be tabulated: {words}",
+                where="[model]",
+                fix="mend the energy or its derivative, or start it further out",
+            ) from None
+
+    def forces(self, params: PairTable, positions: jax.Array, neighbors: NeighborList, cell: jax.Array) -> jax.Array:
+        """(N, 3), eV/Å."""
+        forces = pair_forces(positions, neighbors, params, cell, self.n_per_species, self.orthorhombic)
+        return forces if self.ewald is None else forces + self.ewald.forces(positions, cell)
+
+    def observables(
+        self, params: PairTable, positions: jax.Array, neighbors: NeighborList, cell: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Energy (N,) and virial (N,) of each atom, eV."""
+        energy, virial = pair_observables(positions, neighbors, params, cell, self.n_per_species, self.orthorhombic)
+        if self.ewald is not None:
+            for more in (self.ewald.observables(positions, cell), self.ewald.self_energy(cell)):
+                energy, virial = energy + more[0], virial + more[1]
+        return energy if self._own is None else energy + jnp.asarray(self._own, energy.dtype), virial
+
+    def virial_tensor(
+        self, params: PairTable, positions: jax.Array, neighbors: NeighborList, cell: jax.Array
+    ) -> jax.Array:
+        """W (3, 3) eV, see `refine.potentials.protocols.ForceField`."""
+        tensor = pair_virial_tensor(positions, neighbors, params, cell, self.n_per_species, self.orthorhombic)
+        if self.ewald is None:
+            return tensor
+        background = jnp.sum(self.ewald.self_energy(cell)[1]).astype(tensor.dtype) / 3
+        return tensor + self.ewald.virial_tensor(positions, cell) + background * jnp.eye(3, dtype=tensor.dtype)

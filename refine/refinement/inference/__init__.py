@@ -1,0 +1,1 @@
+"""What the data say: noise, prior, evidence, posterior, identifiability."""

@@ -1,0 +1,191 @@
+"""What the data determine: directions, species pairs and ranges, and whether the data sets agree with one another.
+
+With R R' the prior covariance of theta and C the posterior one, the eigenvalues of R^-1 C R^-T are 1/(1 + s_k^2), s_k
+the singular values of Σ^-1/2 J R (scales and backgrounds marginalised): directions with s_k > 1 are the data's, the
+others the prior's, and Σ s^2/(1 + s^2) is the number of determined directions. For comparison, a curve up to Q_max can
+tell Q_max (r_cut - r_min)/pi numbers of phi on [r_min, r_cut] apart (Nyquist); a wide prior and low noise come close.
+
+At each r the share that the data decided is 1 - (posterior variance)/(prior variance) of phi(r).
+
+Two data sets contradict each other when what one says of phi, prior included, does not predict the other:
+chi^2 = m' S^-1 m with m = t_a - J_a mu_b and S = Σ_a + J_a C_b J_a', given as the number of standard deviations of a
+chi^2 variable on n_a points (E. B. Wilson and M. M. Hilferty, Proc. Natl. Acad. Sci. 17, 684 (1931)). Everything is
+linear about the last sample, so the numbers are those of small corrections; errors that the fit itself estimated
+already contain part of a contradiction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
+
+from refine.potentials.correction import PairCorrection
+from refine.refinement.inference.posterior import NormalEquations, Posterior, marginal, posterior
+from refine.refinement.problem import Target
+
+Array = NDArray[np.float64]
+
+R_STEP = 0.05
+"""Å between the points at which shares are given."""
+
+DECIDED = 0.5
+"""Share of the prior variance that the data must have removed for phi(r) to count as theirs."""
+
+AT_LIMIT = 3.0
+"""|phi| in prior standard deviations beyond which the prior holds the correction back."""
+
+FEWEST_DIRECTIONS = 0.005
+"""Singular values whose s^2/(1 + s^2) is smaller are left out of the table."""
+
+
+@dataclass(frozen=True)
+class Linearised:
+    """One target as t = J theta + noise.
+
+    Attributes:
+        target: whose.
+        jacobian: (n, len(theta)), curve units per eV.
+        goal: t, (n,): residual + J theta_now.
+        noise: (n, n): measurement, sampling, and the spread of the target's own scale and background.
+        normal: its share of the normal equations, the noise of the Jacobian taken off.
+    """
+
+    target: Target
+    jacobian: Array
+    goal: Array
+    noise: Array
+    normal: NormalEquations
+
+    @property
+    def q_max(self) -> float:
+        """1/Å: the largest Q fitted; of a curve in r, whose points lie pi/Q_max apart, from their spacing."""
+        in_q = self.target.quantity in ("S(Q)", "F(Q)", "i(Q)", "Q[S(Q)-1]")
+        return float(self.target.x[-1] if in_q else np.pi / np.median(np.diff(self.target.x)))
+
+
+def determination(
+    correction: PairCorrection, curves: Sequence[Linearised], root: Array, covariance: Array, amplitudes: Array
+) -> dict[str, Any]:
+    """Everything of the module docstring as JSON values.
+
+    Args:
+        correction: the solution.
+        curves: all targets, linear about it.
+        root: R, (len(theta),) * 2, lower triangular.
+        covariance: C of theta, eV^2.
+        amplitudes: (terms * active pairs,) of the prior, eV.
+    """
+    values = singular_values(root, covariance)
+    reduced = values**2 / (1.0 + values**2)
+    normals = [curve.normal for curve in curves]
+    alone = [posterior(normal, root) for normal in normals]
+    return {
+        "parameters": len(root),
+        "directions": float(reduced.sum()),
+        "singular_values": values[reduced > FEWEST_DIRECTIONS].tolist(),
+        "data": [
+            {
+                "name": curve.target.name,
+                "points": len(curve.goal),
+                "alone": one.determined,
+                "adds": float(reduced.sum()) - _without(normals, k, root),
+                "nyquist": curve.q_max * (correction.basis.r_cut - float(correction.core.min())) / np.pi,
+            }
+            for k, (curve, one) in enumerate(zip(curves, alone, strict=True))
+        ],
+        "pairs": _pairs(correction, root @ root.T, covariance, amplitudes),
+        "tension": _tension(curves, normals, alone, root),
+    }
+
+
+def singular_values(root: Array, covariance: Array) -> Array:
+    """s_k, largest first, from the root of the prior covariance and the posterior covariance."""
+    whitened = solve_triangular(root, solve_triangular(root, covariance, lower=True).T, lower=True)
+    kept = np.clip(np.linalg.eigvalsh(0.5 * (whitened + whitened.T)), 1e-300, 1.0)
+    return np.sqrt(1.0 / kept - 1.0)
+
+
+def _without(normals: Sequence[NormalEquations], left_out: int, root: Array) -> float:
+    """Directions that all data sets but one determine together."""
+    rest = [normal for k, normal in enumerate(normals) if k != left_out]
+    if not rest:
+        return 0.0
+    return posterior(_sum(rest), root).determined
+
+
+def _sum(normals: Sequence[NormalEquations]) -> NormalEquations:
+    total = normals[0]
+    for normal in normals[1:]:
+        total = total + normal
+    return total
+
+
+def _pairs(correction: PairCorrection, prior: Array, covariance: Array, amplitudes: Array) -> list[dict[str, Any]]:
+    """For every pair and term: r, share, and where the data decide; whether the prior holds phi back."""
+    entries = []
+    active = correction.active_pairs
+    terms = [correction.coefficients] if correction.slope is None else [correction.coefficients, correction.slope]
+    for t, coefficients in enumerate(terms):
+        factors = np.eye(len(terms))[t]
+        before, after = (marginal(correction, c, factors) for c in (prior, covariance))
+        for k, p in enumerate(active):
+            low, high = float(correction.core[p]), correction.basis.r_cut
+            r = low + R_STEP * np.arange(int((high - low) / R_STEP))  # at r_cut itself phi is zero for both
+            basis = correction.basis_values(r)[p]
+            prior_variance = np.einsum("nk,kl,nl->n", basis, before[k], basis)
+            variance = np.einsum("nk,kl,nl->n", basis, after[k], basis)
+            share = np.clip(1.0 - variance / prior_variance, 0.0, 1.0)
+            held = np.abs(basis @ coefficients[p]) / np.sqrt(prior_variance)
+            worst = int(np.argmax(held))
+            entries.append(
+                {
+                    "pair": list(correction.pairs[p]),
+                    "term": t,
+                    "r": r.tolist(),
+                    "share": share.tolist(),
+                    "decided": _intervals(r, share >= DECIDED),
+                    "amplitude_eV": float(amplitudes[t * len(active) + k]),
+                    "at_limit": [float(r[worst]), float(held[worst])] if held[worst] > AT_LIMIT else None,
+                }
+            )
+    return entries
+
+
+def _intervals(r: NDArray[np.floating], inside: NDArray[np.bool_]) -> list[list[float]]:
+    """Ranges [low, high] of r in which a condition holds."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(int)))
+    return [[float(r[a]), float(r[b - 1])] for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _tension(
+    curves: Sequence[Linearised], normals: Sequence[NormalEquations], alone: Sequence[Posterior], root: Array
+) -> list[dict[str, Any]]:
+    """How well every data set is predicted by each other one, and by all others together where there are more."""
+    entries = []
+    for k, curve in enumerate(curves):
+        givens: list[tuple[str | None, Posterior]] = [
+            (other.target.name, alone[j]) for j, other in enumerate(curves) if j != k
+        ]
+        if len(givens) > 1:
+            rest = [normal for j, normal in enumerate(normals) if j != k]
+            givens.append((None, posterior(_sum(rest), root)))
+        for name, given in givens:
+            misfit = curve.goal - curve.jacobian @ given.mean
+            spread = curve.noise + curve.jacobian @ given.covariance @ curve.jacobian.T
+            chi2 = float(misfit @ cho_solve(cho_factor(spread), misfit))
+            n = len(misfit)
+            entries.append(
+                {"data": curve.target.name, "given": name, "chi2": chi2, "points": n, "sigma": chi2_sigma(chi2, n)}
+            )
+    return entries
+
+
+def chi2_sigma(chi2: float, n: int) -> float:
+    """How many standard deviations a chi^2 on n degrees of freedom lies above its expectation (Wilson-Hilferty)."""
+    width = 2.0 / (9.0 * n)
+    return ((chi2 / n) ** (1.0 / 3.0) - (1.0 - width)) / width**0.5

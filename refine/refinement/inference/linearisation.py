@@ -1,0 +1,350 @@
+"""One linearisation of all curves about the newest sample: noise, prior strength by evidence, posterior.
+
+    t = J x + noise,    x = (theta, free scales - 1, free backgrounds),    t = residual + J x_now
+
+`GaussNewton` says which samples and judges what comes of the step; everything here is a function of them. Noise is
+Σ_measured + Var(<y> + J delta) + Σ_linear; a hyperparameter moves at most `DECADES` from where the last update left it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import block_diag, solve_triangular
+
+from refine.refinement.inference import nuisance
+from refine.refinement.inference.identifiability import Linearised
+from refine.refinement.inference.posterior import NormalEquations, Posterior, SmoothnessPrior, log_evidence, posterior
+from refine.refinement.inference.statistics import Response
+from refine.refinement.problem import Problem, Target
+
+Array = NDArray[np.float64]
+
+AMPLITUDES = 10.0 ** np.arange(-2.0, 1.01, 0.25)
+"""Prior amplitudes tried, kT."""
+
+AMPLITUDE_PRIOR = 0.2, 0.5
+"""Prior on an amplitude: median in kT and width in decades. A base model worth correcting is off by tenths of kT; where
+the data say little, the evidence alone would let an amplitude, and the error bars with it, collapse to nothing."""
+
+DRAWS = 400
+"""Evaluations of the evidence for each amplitude that the evidence sets, in the average over amplitudes."""
+
+NOISE_STEP = 0.125
+"""Decades between them."""
+
+NOISE_FACTORS = 10.0 ** np.arange(0.0, 1.51, NOISE_STEP)
+"""Factors tried on the estimated sigma of curves that state none: the estimate sees only part of their errors."""
+
+TEMPERING = 0.1
+"""Variance of the linear model's error, as a share of the squared misfit that noise does not explain."""
+
+DECADES = 0.26
+"""How far (a quarter of a decade) a hyperparameter may move in one update once it has a value: a single sample's
+evidence is noisy, and jumping between 'all noise' and 'all signal' would keep the run from settling."""
+
+
+def by_state(problem: Problem) -> list[tuple[int, list[Target]]]:
+    """Targets grouped by state, both in order."""
+    states = sorted({t.state for t in problem.targets})
+    return [(s, [t for t in problem.targets if t.state == s]) for s in states]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Several targets of one state stacked, at the present scales, backgrounds and noise factors."""
+
+    y: Array
+    baseline: Array
+    scale: Array
+    background: Array
+    measured: Array
+    lengths: tuple[int, ...]
+
+    @classmethod
+    def build(cls, targets: Sequence[Target], memory: dict[str, Any], problem: Problem) -> Rows:
+        indices = [problem.targets.index(t) for t in targets]
+        scales = memory["scales"] or [1.0] * len(problem.targets)
+        factors = memory["noise_factors"] or [1.0] * len(problem.targets)
+        tempering = memory["tempering"] or [0.0] * len(problem.targets)
+        backgrounds = memory["backgrounds"] or [0.0] * len(problem.targets)
+        covariances = [
+            t.covariance * factors[i] ** 2 / t.weight + tempering[i] * np.eye(len(t.y))
+            for i, t in zip(indices, targets, strict=True)
+        ]
+        return cls(
+            np.concatenate([t.y for t in targets]),
+            np.concatenate([t.baseline for t in targets]),
+            np.concatenate([np.full(len(t.y), scales[i]) for i, t in zip(indices, targets, strict=True)]),
+            np.concatenate(
+                [
+                    np.zeros(len(t.y)) if t.background is None else backgrounds[i] * t.background
+                    for i, t in zip(indices, targets, strict=True)
+                ]
+            ),
+            block_diag(*covariances),
+            tuple(len(t.y) for t in targets),
+        )
+
+    def model(self, y: Array) -> Array:
+        """The model as the instrument would report it, free scales and backgrounds applied."""
+        return self.baseline + self.scale * (y - self.baseline) + self.background
+
+    def residual(self, y: Array) -> Array:
+        return self.y - self.model(y)
+
+    def scale_covariance(self, covariance: Array) -> Array:
+        return covariance * self.scale[:, None] * self.scale
+
+    def split(self, values: Array) -> list[Array]:
+        return np.split(values, np.cumsum(self.lengths)[:-1])
+
+
+class Linearisation:
+    """Evidence over prior amplitudes and noise factors, and the posterior that follows."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        states: list[tuple[int, list[Target]]],
+        responses: list[Response],
+        prior: SmoothnessPrior,
+        kt: float,
+        theta: Array,
+        memory: dict[str, Any],
+        fixed: Array,
+    ) -> None:
+        self.problem, self.states, self.responses = problem, states, responses
+        self.prior, self.kt, self.theta = prior, kt, theta
+        self.open: list[int] = np.flatnonzero(np.isnan(fixed)).tolist()  # amplitudes that the evidence sets
+        targets = len(problem.targets)
+        self.amplitudes = np.where(np.isnan(fixed), AMPLITUDE_PRIOR[0], fixed)  # the evidence moves it
+        self.fresh = bool(len(self.open)) and not memory["amplitudes"]
+        if memory["amplitudes"]:
+            self.amplitudes[self.open] = np.array(memory["amplitudes"])[self.open]
+        self.noise_factors = np.array(memory["noise_factors"] or np.ones(targets))
+        self.scales = memory["scales"] or [1.0] * targets
+        self.backgrounds = memory["backgrounds"] or [0.0] * targets
+        self.unknown = [i for i, t in enumerate(problem.targets) if not t.sigma_known]
+        self.tempering = [0.0] * targets
+        self.tempering = self._tempering()
+        self.decades = DECADES if memory["noise_factors"] else np.inf
+        self.before = self.noise_factors.copy(), self.amplitudes.copy()
+
+    def _tempering(self) -> list[float]:
+        """Variance of the linear model's error for each target, in the units of its curve squared."""
+        variances = [0.0] * len(self.problem.targets)
+        for (_, targets), response in zip(self.states, self.responses, strict=True):
+            rows = Rows.build(targets, self.memory(), self.problem)
+            noise = np.diag(rows.measured + rows.scale_covariance(response.noise()))
+            excess = rows.residual(response.y) ** 2 - noise
+            for target, part in zip(targets, rows.split(excess), strict=True):
+                variances[self.problem.targets.index(target)] = TEMPERING * max(0.0, float(part.mean()))
+        return variances
+
+    def memory(self) -> dict[str, Any]:
+        """Scales, backgrounds and noise factors in the form `Rows.build` takes."""
+        return {
+            "scales": self.scales,
+            "backgrounds": self.backgrounds,
+            "noise_factors": self.noise_factors.tolist(),
+            "tempering": self.tempering,
+        }
+
+    def nuisances(self, values: Array, departures: bool = False) -> tuple[list[float], list[float]]:
+        """Scales and backgrounds of all targets from a vector of all parameters; `departures`: scales less one."""
+        rest, scales, backgrounds = list(values[len(self.theta) :]), [], []
+        for target in self.problem.targets:
+            free = [rest.pop(0) for _ in range(target.free_scale + (target.background is not None))]
+            scale, background = nuisance.values(target, np.array(free))
+            scales.append(scale - 1.0 if departures else scale)
+            backgrounds.append(background)
+        return scales, backgrounds
+
+    def maximise_evidence(self, delta: Array) -> Posterior:
+        """The posterior where the evidence is largest on the grids of amplitudes and noise factors; Σ is the step's."""
+        self.sampling = [r.noise(delta) for r in self.responses]
+        self.normal = self._normal()
+        if self.fresh:  # from nothing: one common amplitude first, then each by itself
+            self.fresh = False
+            common = [self._evidence_at(self._with_common(a)) for a in AMPLITUDES]
+            self.amplitudes = self._with_common(AMPLITUDES[int(np.argmax(common))])
+        best = self._evidence_at(self.amplitudes)
+        improved = True
+        while improved:
+            improved = False
+            moves = [(self.noise_factors, self.before[0], i, NOISE_FACTORS) for i in self.unknown]
+            moves += [(self.amplitudes, self.before[1], p, AMPLITUDES) for p in self.open]
+            for move in moves:
+                climbed = self._climb(*move, best)
+                improved, best = improved or climbed > best, climbed
+        return posterior(self.normal, self._root(self.amplitudes))
+
+    def _with_common(self, amplitude: float) -> Array:
+        changed = self.amplitudes.copy()
+        changed[self.open] = amplitude
+        return changed
+
+    def _climb(self, values: Array, start: Array, index: int, grid: Array, best: float) -> float:
+        """Move one hyperparameter along its grid, near its start, while the evidence grows; the best evidence."""
+        for direction in (1, -1):
+            while True:
+                there = _nearest(grid, values[index]) + direction
+                if not 0 <= there < len(grid):
+                    break
+                if abs(np.log10(grid[there] / start[index])) > self.decades:
+                    break
+                before, normal = values[index], self.normal
+                values[index] = grid[there]
+                if values is self.noise_factors:
+                    self.normal = self._normal()
+                evidence = self._evidence_at(self.amplitudes)
+                if evidence <= best:
+                    values[index], self.normal = before, normal
+                    break
+                best = evidence
+        return best
+
+    def _evidence_at(self, amplitudes: Array) -> float:
+        return self._log_prior(amplitudes) + log_evidence(self.normal, self._root(amplitudes))
+
+    def _log_prior(self, amplitudes: Array) -> float:
+        median, decades = AMPLITUDE_PRIOR
+        off = np.log10(amplitudes[self.open] / median) / decades
+        return -0.5 * float(off @ off)
+
+    def _scales_of(self, amplitudes: Array) -> Array:
+        """Diagonal matrix that makes the root at these amplitudes of the one at amplitude one."""
+        size = self.prior.correlation.shape[1]
+        return np.diag(np.concatenate([np.repeat(amplitudes, size), np.ones(len(self.normal.gram) - len(self.theta))]))
+
+    def root(self) -> Array:
+        """Root of the prior covariance of all parameters at the present amplitudes."""
+        return self._root(self.amplitudes)
+
+    def _root(self, amplitudes: Array) -> Array:
+        """Root of the prior covariance of all parameters: the correction's, then scales and backgrounds."""
+        priors = [nuisance.columns(t, t.y)[1] for t in self.problem.targets]
+        return np.asarray(block_diag(self.prior.scaled_root(amplitudes * self.kt), np.diag(np.concatenate(priors))))
+
+    def prior_root(self) -> Array:
+        """Root of the prior covariance of theta alone."""
+        return self.prior.scaled_root(self.amplitudes * self.kt)
+
+    def _stacked(self, index: int) -> tuple[Rows, Array, Array, Array]:
+        """Of the state at `index` of `states`: rows, columns of all parameters, their present values, and noise."""
+        (_, targets), response, sampling = self.states[index], self.responses[index], self.sampling[index]
+        rows = Rows.build(targets, self.memory(), self.problem)
+        blocks, now = [rows.scale[:, None] * response.jacobian], [self.theta]
+        parts = rows.split(response.y)
+        for i, target in enumerate(self.problem.targets):
+            own = next((k for k, t in enumerate(targets) if t is target), None)
+            found, _ = nuisance.columns(target, target.y if own is None else parts[own])
+            column = np.zeros((len(rows.y), found.shape[1]))
+            if own is not None:
+                start = sum(rows.lengths[:own])
+                column[start : start + len(found)] = found
+            blocks.append(column)
+            free = [self.scales[i] - 1.0] * target.free_scale
+            now.append(np.array(free + [self.backgrounds[i]] * (target.background is not None)))
+        noise = rows.measured + rows.scale_covariance(sampling)
+        return rows, np.hstack(blocks), np.concatenate(now), noise
+
+    def _gram_noise(self, index: int, part: slice, noise: Array, size: int) -> Array:
+        """What the noise of the Jacobian adds to the Gram matrix (size, size) of the rows `part` of a state."""
+        response = self.responses[index]
+        scales = Rows.build(self.states[index][1], self.memory(), self.problem).scale
+        response = replace(response, jacobian=response.jacobian[part], deviations_y=response.deviations_y[:, part])
+        lower, scale = np.linalg.cholesky(noise), scales[part][:, None]
+        found, k = np.zeros((size, size)), len(self.theta)
+        found[:k, :k] = response.gram_noise(
+            lambda values: solve_triangular(lower, scale * values, lower=True, check_finite=False)
+        )
+        return found
+
+    def _normal(self) -> NormalEquations:
+        """The normal equations of all states at the present noise factors; scales and backgrounds are extra columns."""
+        total: NormalEquations | None = None
+        for index in range(len(self.states)):
+            rows, columns, now, noise = self._stacked(index)
+            goal = rows.residual(self.responses[index].y) + columns @ now
+            part = NormalEquations.build(columns, goal, noise)
+            total = part if total is None else total + part
+        assert total is not None
+        return total
+
+    def without_noise(self) -> NormalEquations:
+        """The normal equations for covariances: the noise of the Jacobian does not count as information."""
+        root = self._root(self.amplitudes)
+        spread = np.zeros_like(root)
+        for index in range(len(self.states)):
+            spread += self._gram_noise(index, slice(None), self._stacked(index)[3], len(root))
+        return self.normal.unbiased(spread, root)
+
+    def statistical_covariance(self) -> Array:
+        """Of theta, from noise alone: what a step is compared with, however little the linear model is trusted yet."""
+        tempering, normal = self.tempering, self.normal
+        self.tempering = [0.0] * len(tempering)
+        self.normal = self._normal()
+        found = posterior(self.without_noise(), self.root()).covariance
+        self.tempering, self.normal = tempering, normal
+        return found[: len(self.theta), : len(self.theta)]
+
+    def averaged(self) -> Posterior:
+        """Mean and covariance of all parameters when the amplitudes are as uncertain as the evidence leaves them.
+
+        The most probable amplitude alone is too small where the data say little, and the mean at it stays too near to
+        the base model. Gibbs sampling on the grid of amplitudes, always with the same random numbers; the covariance is
+        the mean of those of the kept draws and the covariance of their means.
+        """
+        amplitudes, rng = self.amplitudes.copy(), np.random.default_rng(0)
+        unbiased = self.without_noise()
+        unit = self.normal.in_units_of(self._root(np.ones_like(amplitudes)))
+        means: list[Array] = []
+        covariance, determined = np.zeros_like(unbiased.gram), 0.0
+        sweeps = max(2, DRAWS // len(AMPLITUDES)) if self.open else 1
+        for sweep in range(sweeps):
+            for p in self.open:
+                tried = np.repeat(amplitudes[None], len(AMPLITUDES), axis=0)
+                tried[:, p] = AMPLITUDES
+                evidence = np.array([self._log_prior(a) + log_evidence(unit, self._scales_of(a)) for a in tried])
+                chances = np.exp(evidence - evidence.max())
+                amplitudes = tried[rng.choice(len(AMPLITUDES), p=chances / chances.sum())]
+            if 5 * sweep < sweeps and sweeps > 1:  # forget the start
+                continue
+            root = self._root(amplitudes)
+            known = posterior(unbiased, root)
+            means.append(posterior(self.normal, root).mean)
+            covariance, determined = covariance + known.covariance, determined + known.determined
+        kept, mean = len(means), np.mean(means, axis=0)
+        off = np.array(means) - mean
+        return Posterior(mean, (covariance + off.T @ off) / kept, determined / kept)
+
+    def linearised(self) -> list[Linearised]:
+        """Every target by itself, linear in theta, its own scale and background marginalised into its noise."""
+        found: list[Linearised] = []
+        for index, (_, targets) in enumerate(self.states):
+            rows, columns, now, noise = self._stacked(index)
+            residual = rows.residual(self.responses[index].y)
+            starts = np.cumsum([0, *rows.lengths])
+            k = len(self.theta)
+            spread = self._root(self.amplitudes)[k:, k:] ** 2
+            for target, low, high in zip(targets, starts[:-1], starts[1:], strict=True):
+                part = slice(int(low), int(high))
+                own = columns[part, k:]
+                widened = noise[part, part] + own @ spread @ own.T
+                jacobian = columns[part, :k]
+                goal = residual[part] + columns[part] @ now
+                normal = NormalEquations.build(jacobian, goal, widened)
+                normal = normal.unbiased(self._gram_noise(index, part, widened, k), self.prior_root())
+                found.append(Linearised(target, jacobian, goal, widened, normal))
+        return sorted(found, key=lambda one: self.problem.targets.index(one.target))
+
+
+def _nearest(grid: Array, value: float) -> int:
+    """Index of the grid point nearest to a value, on the logarithmic scale."""
+    return int(np.argmin(np.abs(np.log(grid / value))))

@@ -1,0 +1,181 @@
+"""The Gaussian prior on phi(r), the linear-Gaussian posterior, and the evidence that sets the prior's strength.
+
+Model: t = J theta + noise, noise ~ N(0, Σ), theta ~ N(0, P^-1). Then
+
+    C  = (J'Σ^-1 J + P)^-1,   mu = C J'Σ^-1 t
+    2 ln p(t) = ln|P| - ln|C^-1| - |Σ^-1/2 (t - J mu)|^2 - mu'P mu - ln|Σ| - n ln 2 pi
+
+computed with theta = R x, R R' = P^-1, so that x has unit variance: then ln|P| - ln|C^-1| = -ln|I + R'J'Σ^-1 J R|.
+
+Source: D. J. C. MacKay, Neural Computation 4, 415 (1992).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import block_diag, cho_solve, solve_triangular
+
+from refine.potentials.correction import PairCorrection
+
+Array = NDArray[np.float64]
+
+STEEPNESS_LIMIT = 30.0
+"""How many times wider than elsewhere, at the most, the prior is where the system repels."""
+
+JITTER = 1e-6
+"""Independent part of the prior's variance, relative; keeps a smooth Gaussian process invertible."""
+
+
+@dataclass(frozen=True)
+class SmoothnessPrior:
+    """A Gaussian process on phi(r) of each corrected pair, written for the spline coefficients.
+
+    cov(theta_k, theta_l) = a^2 p(r_k) p(r_l) exp(-(r_k - r_l)^2 / 2 length^2), r_k the spline centres (a coefficient
+    is the spline's value to second order in the knot spacing), p(r) = 1 + clip(-ln g(r), 0, 30) inside the first
+    shell: where atoms are squeezed apart by several kT, a correction of several kT is as likely as one of a part of a
+    kT elsewhere. g is the base model's own, so this needs nothing of the base but its sample.
+
+    A correction that changes with temperature has the same prior, with amplitudes of their own, on phi_1.
+
+    Attributes:
+        correlation: (terms * pairs, size, size), the above with a = 1, for the active pairs, term after term.
+    """
+
+    correlation: Array
+
+    @cached_property
+    def root(self) -> Array:
+        """Lower Cholesky factor of the prior covariance at amplitude one, (len(theta), len(theta))."""
+        return np.asarray(block_diag(*np.linalg.cholesky(self.correlation)))
+
+    @classmethod
+    def build(cls, correction: PairCorrection, centres: Array, g: Array, length: float) -> SmoothnessPrior:
+        """From the base's g (all pairs, bins) at bin centres (Å) and a correlation length (Å)."""
+        r = correction.basis.centres
+        blocks = []
+        for p in correction.active_pairs:
+            profile = _profile(r, centres, g[p])
+            kernel = np.exp(-((r[:, None] - r) ** 2) / (2.0 * length**2)) + JITTER * np.eye(len(r))
+            blocks.append(profile[:, None] * profile * kernel)
+        return cls(np.array(blocks * correction.terms))
+
+    def scaled_root(self, amplitude: Array) -> Array:
+        """Lower Cholesky factor of the prior covariance for amplitudes (terms * pairs,) in eV."""
+        return self.root * np.repeat(amplitude, self.correlation.shape[1])
+
+
+def _profile(r: Array, centres: Array, g: Array) -> Array:
+    """p(r) of `SmoothnessPrior`: wide inside the first shell, one from the first g = 1 outwards."""
+    shell = centres[int(np.argmax(g >= 1.0))] if np.any(g >= 1.0) else 0.0
+    repulsion = -np.log(np.maximum(np.interp(r, centres, g), np.exp(-STEEPNESS_LIMIT)))
+    return np.where(r < shell, 1.0 + np.clip(repulsion, 0.0, STEEPNESS_LIMIT), 1.0)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Mean, covariance and evidence of the parameters.
+
+    Attributes:
+        mean: mu, (k,).
+        covariance: C, (k, k).
+        determined: Σ s^2 / (1 + s^2) over the singular values s of Σ^-1/2 J P^-1/2: how many directions the data set.
+    """
+
+    mean: Array
+    covariance: Array
+    determined: float
+
+
+@dataclass(frozen=True)
+class NormalEquations:
+    """J'Σ^-1 J, J'Σ^-1 t, t'Σ^-1 t and ln|Σ|: all that posterior and evidence need of the data."""
+
+    gram: Array
+    projection: Array
+    square: float
+    log_noise: float
+
+    @classmethod
+    def build(cls, jacobian: Array, target: Array, noise: Array) -> NormalEquations:
+        """From J (n, k), t (n,) and the noise covariance Σ (n, n)."""
+        lower = np.linalg.cholesky(noise)
+        jw = solve_triangular(lower, jacobian, lower=True)
+        tw = solve_triangular(lower, target, lower=True)
+        return cls(jw.T @ jw, jw.T @ tw, float(tw @ tw), 2.0 * float(np.log(np.diag(lower)).sum()))
+
+    def in_units_of(self, root: Array) -> NormalEquations:
+        """For parameters x with theta = root x."""
+        return replace(self, gram=root.T @ self.gram @ root, projection=root.T @ self.projection)
+
+    def unbiased(self, gram_noise: Array, root: Array) -> NormalEquations:
+        """With J'Σ^-1 J as it would be if J were known exactly: for covariances, not for steps.
+
+        An estimated J adds its own noise to J'Σ^-1 J, and the data would seem to determine what they cannot see. With
+        e ~ N(J delta, Σ + Var(J) delta^2) the curvature of the likelihood is the Gram matrix less this noise wherever
+        the misfit is noise. (For the mean the larger matrix serves as a ridge that keeps a noisy J from overshooting.)
+        What then has no positive eigenvalue, in parameters of unit prior variance, counts as not determined. Source: W.
+        A. Fuller, Measurement Error Models (Wiley, 1987), section 2.2.
+
+        Args:
+            gram_noise: (k, k), see `statistics.Response.gram_noise`.
+            root: (k, k) of the prior covariance at any amplitude.
+        """
+        values, vectors = np.linalg.eigh(root.T @ (self.gram - gram_noise) @ root)
+        back = solve_triangular(root, vectors, lower=True, trans=1)  # root^-T V
+        return replace(self, gram=(back * np.maximum(values, 0.0)) @ back.T)
+
+    def __add__(self, other: NormalEquations) -> NormalEquations:
+        """Independent data taken together."""
+        return NormalEquations(
+            self.gram + other.gram,
+            self.projection + other.projection,
+            self.square + other.square,
+            self.log_noise + other.log_noise,
+        )
+
+
+def log_evidence(normal: NormalEquations, root: Array) -> float:
+    """ln p(t) + n/2 ln 2 pi under the prior N(0, R R'), R = root (k, k)."""
+    factor, projection = _whitened(normal, root)
+    misfit = normal.square - float(np.sum(solve_triangular(factor, projection, lower=True, check_finite=False) ** 2))
+    return -float(np.log(np.diag(factor)).sum()) - 0.5 * (misfit + normal.log_noise)
+
+
+def posterior(normal: NormalEquations, root: Array) -> Posterior:
+    """The posterior of t = J theta + noise under the prior N(0, R R'), R = root (k, k)."""
+    factor, projection = _whitened(normal, root)
+    inverse = cho_solve((factor, True), np.eye(len(factor)))
+    return Posterior(
+        mean=root @ (inverse @ projection),
+        covariance=root @ inverse @ root.T,
+        determined=float(len(factor) - np.trace(inverse)),
+    )
+
+
+def _whitened(normal: NormalEquations, root: Array) -> tuple[Array, Array]:
+    """Cholesky factor of I + R'GR, and R'J'Σ^-1 t: the problem in parameters of unit prior variance."""
+    gram = root.T @ normal.gram @ root
+    return np.asarray(np.linalg.cholesky(gram + np.eye(len(gram))), dtype=np.float64), root.T @ normal.projection
+
+
+def band(correction: PairCorrection, covariance: Array, r: Array, temperature: float | None = None) -> Array:
+    """Standard error of phi(r), eV: (active pairs, n) = sqrt(diag(B C B')), from the covariance of theta.
+
+    temperature: K, where phi depends on it; default: the reference temperature, where phi is phi_0.
+    """
+    factors = correction.factors(correction.reference if temperature is None else temperature)
+    blocks = marginal(correction, covariance, factors)
+    basis = correction.basis_values(r)
+    active = enumerate(correction.active_pairs)
+    return np.array([np.sqrt(np.einsum("nk,kl,nl->n", basis[p], blocks[k], basis[p])) for k, p in active])
+
+
+def marginal(correction: PairCorrection, covariance: Array, factors: Array) -> Array:
+    """Covariance of each pair's coefficients at factors (terms,) of the terms: (active pairs, size, size), eV^2."""
+    terms, pairs, size = len(factors), len(correction.active_pairs), correction.basis.size
+    split = covariance.reshape(terms, pairs, size, terms, pairs, size)
+    return np.einsum("tpkupl,t,u->pkl", split, factors, factors)

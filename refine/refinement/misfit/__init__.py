@@ -1,0 +1,1 @@
+"""The misfit between model and measurement, taken apart."""

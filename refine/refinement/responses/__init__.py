@@ -1,0 +1,1 @@
+"""Response models: how averages answer to a change of the potential."""

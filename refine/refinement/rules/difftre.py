@@ -1,0 +1,311 @@
+"""Gradient descent on averages reweighted from stored frames: differentiable trajectory reweighting.
+
+With frames f of a state, sampled with parameters p0, and U_f(p) their energies under p,
+
+    w_f  ∝ exp(-beta [U_f(p) - U_f(p0)]),   <y> = Σ_f w_f y_f,
+    L    = 1/2 Σ_targets e' (Σ_measured/weight)^-1 e / points,   e = y_measured - <y> at its best scale and background,
+
+and the gradient goes through the weights, not through the dynamics: dL/dp = Σ_f (dL/dU_f) dU_f/dp. dL/dU_f is by
+automatic differentiation; dU_f/d theta = N_f for the correction, and the base model's own parameters are asked of
+`BaseEnergy`. Scale and background are constants in it: at their optimum their own change adds nothing to first order.
+At p = p0 this is the fluctuation formula. An optimiser of optax takes steps on one sample until the effective sample
+size, 1/Σ w^2, is below `threshold` of the frames; then the liquid is sampled again. Source: S. Thaler and J. Zavadlav,
+Nat. Commun. 12, 6884 (2021). Two things are assumed and were not checked in the paper: that the step which goes below
+the threshold is kept, and that 0.9 is its usual value. No prior is added to the loss.
+
+Parameters are moved in units that the learning rate is meant for: theta in kT, a parameter of a classical base in its
+own size at the start, a weight of a network in the rms of its array.
+
+When not to use it: for a pair correction alone, whose linear response is at hand: a Gauss-Newton step uses the same
+frames and goes as far as they can tell at once, where a first-order optimiser needs tens of samples. The effective
+share of frames falls as exp(-Var[U(p) - U(p0)]/kT^2), and that variance grows with the number of atoms times the
+square of the change: a step on a large box must be small. Coefficients that nothing sampled determines keep whatever
+the optimiser gave them, and without a prior noisy data are fitted down to their noise. What it is for is parameters in
+which the model is not linear: epsilon, sigma, or the weights of a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from refine.errors import InputError
+from refine.potentials.correction import PairCorrection
+from refine.refinement import optimisers
+from refine.refinement.convergence import confirmed, misfit, rms_in_kt
+from refine.refinement.inference.nuisance import best
+from refine.refinement.inference.reweighting import effective_sample_size
+from refine.refinement.inference.statistics import coefficient_counts
+from refine.refinement.problem import Problem, Sample, Target, Update
+
+Array = NDArray[np.float64]
+
+FEWEST_SHARE = 0.05
+"""Effective share of the frames below which their averages cannot be trusted."""
+
+QUIET = 2
+"""Times in a row that chi^2 must not have changed beyond its sampling error."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """One target seen by the frames of its state: y (frames, n) of each, and L^-1 (n, n), L L' = Σ/weight."""
+
+    target: Target
+    y: Array
+    whitening: Array
+
+
+@dataclass(frozen=True)
+class Loss:
+    """L as a function of (theta, base parameters), from the frames of one sample.
+
+    Attributes:
+        problem, sample: what is fitted, and where the weights are all equal.
+        numbers: for every state N, (frames, len(theta)).
+        base: for every state the base model's energies under the sample's parameters, (frames,), eV; empty where those
+            stay as they are.
+        curves: for every state, its targets.
+    """
+
+    problem: Problem
+    sample: Sample
+    numbers: tuple[Array, ...]
+    base: tuple[Array, ...]
+    curves: tuple[tuple[Curves, ...], ...]
+
+    @classmethod
+    def of(cls, problem: Problem, sample: Sample, base: bool = False) -> Loss:
+        """base: whether the base model's parameters change too."""
+        numbers = tuple(
+            coefficient_counts([frames], sample.correction, temperature)
+            for frames, temperature in zip(sample.frames, problem.temperatures, strict=True)
+        )
+        sampled = _sampled(problem, sample)
+        energies = (
+            tuple(model.energies(sampled, f) for model, f in zip(problem.base, sample.frames, strict=True))
+            if base
+            else ()
+        )
+        curves = tuple(
+            tuple(
+                Curves(
+                    t,
+                    np.asarray(t.predict(frames.counts.astype(float)), float),
+                    np.linalg.inv(np.linalg.cholesky(t.covariance / t.weight)),
+                )
+                for t in problem.targets
+                if t.state == state
+            )
+            for state, frames in enumerate(sample.frames)
+        )
+        return cls(problem, sample, numbers, energies, curves)
+
+    def energies(self, theta: Array, parameters: Array) -> list[Array]:
+        """For every state U_f(p) - U_f(p0), (frames,), eV."""
+        change = [n @ (theta - self.sample.correction.theta) for n in self.numbers]
+        if not self.base:
+            return change
+        return [
+            du + model.energies(parameters, frames) - start
+            for du, model, frames, start in zip(change, self.problem.base, self.sample.frames, self.base, strict=True)
+        ]
+
+    def share(self, theta: Array, parameters: Array) -> float:
+        """Effective share of the frames, the smallest of all states."""
+        return min(
+            effective_sample_size(softmax(-du / self.problem.kt(state))) / len(du)
+            for state, du in enumerate(self.energies(theta, parameters))
+        )
+
+    def gradient(self, theta: Array, parameters: Array) -> tuple[float, Array, Array]:
+        """L, dL/d theta (1/eV) and dL/d base parameters (empty where those stay as they are)."""
+        loss, to_theta, to_base = 0.0, np.zeros_like(theta), np.zeros_like(parameters if self.base else theta[:0])
+        for state, du in enumerate(self.energies(theta, parameters)):
+            if not self.curves[state]:
+                continue
+            value, slope = self._of_energies(state, du)
+            loss += value
+            to_theta = to_theta + self.numbers[state].T @ slope
+            if self.base:
+                frames = self.sample.frames[state]
+                to_base = to_base + self.problem.base[state].gradient(parameters, frames, slope)
+        return loss, to_theta, to_base
+
+    def _of_energies(self, state: int, du: Array) -> tuple[float, Array]:
+        """A state's share of L, and its derivative by each frame's energy, (frames,), 1/eV."""
+        kt, curves = self.problem.kt(state), self.curves[state]
+        weights = softmax(-du / kt)
+        free = [best(c.target, weights @ c.y) for c in curves]
+
+        def share_of_loss(energies: jax.Array) -> jax.Array:
+            w = jax.nn.softmax(-energies / kt)
+            total = jnp.zeros(())
+            for curve, nuisance in zip(curves, free, strict=True):
+                baseline = curve.target.baseline
+                model = baseline + nuisance.scale * (w @ curve.y - baseline)
+                if curve.target.background is not None:
+                    model = model + nuisance.background * curve.target.background
+                total = total + 0.5 * jnp.sum((curve.whitening @ (curve.target.y - model)) ** 2)
+            return total / self.problem.points
+
+        with jax.enable_x64(True):
+            value, slope = jax.value_and_grad(share_of_loss)(jnp.asarray(du))
+            return float(value), np.asarray(slope, float)
+
+
+def _sampled(problem: Problem, sample: Sample) -> Array:
+    """The base parameters of a sample; empty where the problem has none."""
+    found = problem.parameters if sample.parameters is None else sample.parameters
+    return np.zeros(0) if found is None else np.asarray(found, float)
+
+
+@dataclass(frozen=True)
+class DiffTRe:
+    """The rule. A study names it as `difftre`.
+
+    Attributes:
+        optimiser: any of optax that is made from a learning rate.
+        learning_rate: of theta in kT; of a base parameter relative to its value at the start.
+        threshold: effective share of the frames below which the liquid is sampled again.
+        inner_steps: at most so many steps of the optimiser on one sample.
+        final_factor: length of the confirming samples in units of the ordinary ones.
+        parameters: what is moved: "correction", and any other name for `Problem.parameters`, as a whole.
+    """
+
+    yields_potential: ClassVar[bool] = True
+    optimiser: str = "adam"
+    learning_rate: float = 0.02
+    threshold: float = 0.9
+    inner_steps: int = 20
+    final_factor: float = 2.0
+    parameters: tuple[str, ...] = ("correction",)
+
+    @property
+    def moves_correction(self) -> bool:
+        """Whether theta is moved."""
+        return "correction" in self.parameters
+
+    @property
+    def moves_base(self) -> bool:
+        """Whether the base model's parameters are moved."""
+        return any(name != "correction" for name in self.parameters)
+
+    def check(self, problem: Problem, correction: PairCorrection) -> None:
+        """Any curve will do; the optimiser must exist, and what is to be moved must be there."""
+        optimisers.make(self.optimiser, self.learning_rate)
+        if not self.parameters:
+            raise InputError("nothing to refine", where="[refinement] parameters", fix='add "correction"')
+        if self.moves_base and (problem.parameters is None or len(problem.base) != len(problem.temperatures)):
+            raise InputError(
+                f"the base model has no parameters {', '.join(n for n in self.parameters if n != 'correction')}",
+                where="[refinement] parameters",
+                fix="choose a base whose parameters can be refined, or refine the correction alone",
+            )
+        if not self.moves_base and problem.parameters is not None:
+            raise InputError(
+                "base parameters are given, but only the correction is refined",
+                where="[refinement] parameters",
+                fix="name them there too",
+            )
+
+    def start(self) -> dict[str, Any]:
+        """Memory before the first call."""
+        return {"optimiser": None, "previous": None, "lowest": None, "quiet": 0, "frames_factor": 1.0}
+
+    def update(self, state: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> Update:
+        """Steps of the optimiser on the newest sample; converged when chi^2 no longer changes beyond its error twice.
+
+        The step that takes the effective share below the threshold is kept, and is the last. One that would leave less
+        than `FEWEST_SHARE` of the frames is halved until it does not, because averages of so few say nothing about the
+        liquid there; the optimiser's memory is that of the whole step.
+        """
+        memory, sample = dict(state), samples[-1]
+        loss = Loss.of(problem, sample, self.moves_base)
+        scale = self._scale(problem, sample)
+        optimiser = optimisers.make(self.optimiser, self.learning_rate)
+        theta, parameters = sample.correction.theta, _sampled(problem, sample)
+        losses: list[float] = []
+        share, untrusted, halvings = 1.0, 1.0, 0
+        while len(losses) < self.inner_steps and share >= self.threshold:
+            value, *slopes = loss.gradient(theta, parameters)
+            losses.append(value)
+            x = self._joined(theta, parameters) / scale
+            change, memory["optimiser"] = optimisers.step(
+                optimiser, memory["optimiser"], x, self._joined(*slopes) * scale
+            )
+            wished = share = loss.share(*self._parted((x + change) * scale, theta, parameters))
+            # share >= threshold where the step begins, so halving ends
+            while share < min(FEWEST_SHARE, self.threshold):
+                change, halvings = change / 2, halvings + 1
+                share = loss.share(*self._parted((x + change) * scale, theta, parameters))
+            untrusted = min(untrusted, wished)
+            theta, parameters = self._parted((x + change) * scale, theta, parameters)
+
+        found = misfit(sample, problem.targets)
+        since = found.since(memory["previous"])
+        memory["previous"] = found.stored
+        # too large a learning rate circles the minimum without a significant change from one sample to the next
+        above = found.since(memory["lowest"]).rose
+        if memory["lowest"] is None or found.chi2 < memory["lowest"]["chi2"]:
+            memory["lowest"] = found.stored
+        memory["quiet"] = memory["quiet"] + 1 if since.settled and not above else 0
+        settled = memory["quiet"] >= QUIET
+        reason = ""
+        if above:
+            reason = "chi^2 is above its lowest beyond sampling error: the learning rate may be too large"
+        if halvings:
+            reason = (
+                f"a step of the optimiser left {untrusted:.1%} of the frames, too few to trust, and was halved "
+                f"{'once' if halvings == 1 else f'{halvings} times'}: the learning rate is too large for this box"
+            )
+        converged, words = confirmed(memory, settled, self.final_factor)
+        if settled:
+            reason = f"{since}, within its sampling error twice; {words}"
+        return Update(
+            correction=sample.correction.with_theta(theta),
+            state=memory,
+            accepted=True,
+            restart=len(samples) - 1,
+            converged=converged,
+            reason=reason,
+            frames_factor=float(memory["frames_factor"]),
+            diagnostics={
+                "effective_sample_size": share * min(len(f) for f in sample.frames),
+                "actual_decrease": since.decrease,
+                "actual_decrease_error": since.error,
+                "step_kT": self._size(problem, sample, theta),
+                "loss": losses[0],
+                "inner_steps": len(losses),
+            },
+            parameters=parameters if self.moves_base else None,
+        )
+
+    def _scale(self, problem: Problem, sample: Sample) -> Array:
+        """Units of what is moved: kT (of the hottest state) for theta, the base's own for its parameters."""
+        kt = max(problem.kt(s) for s in range(len(problem.temperatures)))
+        base = problem.base[0].units if problem.base else np.zeros(0)
+        return self._joined(np.full(len(sample.correction.theta), kt), base)
+
+    def _joined(self, theta: Array, parameters: Array) -> Array:
+        """One vector of all that is moved."""
+        parts = [theta] if self.moves_correction else []
+        return np.concatenate([*parts, parameters] if self.moves_base else parts)
+
+    def _parted(self, joined: Array, theta: Array, parameters: Array) -> tuple[Array, Array]:
+        """(theta, base parameters) after a step, those that are not moved as they were."""
+        split = len(theta) if self.moves_correction else 0
+        return joined[:split] if self.moves_correction else theta, joined[split:] if self.moves_base else parameters
+
+    @staticmethod
+    def _size(problem: Problem, sample: Sample, theta: Array) -> float:
+        """Largest rms change of phi of a pair, kT; of its part that does not change with temperature."""
+        change = (theta - sample.correction.theta).reshape(sample.correction.terms, -1)[0]
+        return float(rms_in_kt(problem, sample, change).max())

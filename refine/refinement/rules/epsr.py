@@ -1,0 +1,246 @@
+"""Empirical potential structure refinement: the misfit in Q space, fed back as a potential.
+
+With ΔA_p(Q) the difference, measured minus simulated, of a partial structure factor, and Δg_p(r) its Fourier transform,
+the empirical potential of a species pair changes by
+
+    delta phi_p(r) = -feedback kT Δg_p(r),          Δg_p(r) = Σ_k C_pk p_k(r),
+
+p_k the Poisson functions below, whose transform P_k(Q) is analytic. Few data sets i do not fix all partials: their
+differences ΔF_i = Σ_p w_ip(Q) ΔA_p count with the confidence f, and that the simulated partials are right as they are
+(ΔA_p = 0) counts with 1 - f,
+
+    minimise  ∫ dQ { f^2 Σ_i [ΔF_i - Σ_p w_ip ΔA_p]^2 + (1 - f)^2 Σ_p ΔA_p^2 }       (rows w_i of unit length),
+
+which at every Q is the pseudo-inverse of the weight matrix extended by (1 - f) times the identity. The accumulated
+potential is limited to `cap` kT, rms over the sampled pairs of atoms, and projected onto the splines of the correction.
+
+Sources: A. K. Soper, Chem. Phys. 202, 295 (1996) and Phys. Rev. B 72, 104204 (2005), whose p_n and P_n these are. What
+differs: one step per sample of many frames, where the original moves on after few; a step that raised chi^2 beyond its
+sampling error is taken back and the feedback halved, because at a peak of S(Q) a liquid answers S^2 times as strongly
+as the rule assumes; the weights of x-rays keep their dependence on Q; several states share one phi, each with its kT.
+
+When not to use it: when error bars are wanted or the errors of the data are known (there are none, and these are not
+used except to stop), because cap, feedback and confidence decide how far it goes; with few data sets for many pairs,
+because 1 - f then decides what the pairs share; with r-space curves (it is defined in Q).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import gammaln
+
+from refine.curves.curve import Q_QUANTITIES
+from refine.curves.transforms import r_to_q_matrix, trapezoid_weights
+from refine.errors import InputError
+from refine.potentials.correction import PairCorrection
+from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence, rms_in_kt
+from refine.refinement.inference.nuisance import best
+from refine.refinement.problem import Problem, Sample, Target, Update
+from refine.sampling.frames import Frames
+from refine.system import TAPER
+
+Array = NDArray[np.float64]
+
+SIGMA = 0.02
+"""Å, decay length of the Poisson functions: that with its maximum at r has the standard deviation sqrt(sigma r), 0.28 Å
+at 4 Å."""
+
+SMALLEST = 1e-3
+"""Singular values of the Poisson expansion below this share of the largest are left out: sums of overlapping functions
+that no curve shows."""
+
+PLAIN_R = 1.5
+"""Å; nearer than this, bins are so thin in volume that they say nothing on a curve's weights."""
+
+
+def poisson_functions(r: ArrayLike, n: ArrayLike, sigma: float, number_density: float) -> Array:
+    """p_n(r) = (r/σ)^n exp(-r/σ) / [4πρσ^3 (n + 2)!]: (orders, points), dimensionless; maximum at r = nσ.
+
+    Args:
+        r: (points,) Å, above zero.  n: (orders,) at least zero.  sigma: Å.  number_density: ρ, atoms/Å^3.
+    """
+    x, order = np.asarray(r, float) / sigma, np.asarray(n, float)[:, None]
+    # the logarithm: n reaches hundreds
+    exponent = order * np.log(x) - x - gammaln(order + 3.0)
+    return np.exp(exponent) / (4.0 * math.pi * number_density * sigma**3)
+
+
+def poisson_transforms(q: ArrayLike, n: ArrayLike, sigma: float) -> Array:
+    """P_n(Q) = (4πρ/Q) ∫ r p_n(r) sin(Qr) dr = (1 + x^2)^-(n+2)/2 sin[(n + 2) α] / [(n + 2) x]: (orders, points).
+
+    x = Qσ, α = arctan x; 1 at Q = 0. The ρ of p_n cancels.
+
+    Args:
+        q: (points,) 1/Å.  n: (orders,).  sigma: Å.
+    """
+    x, order = np.asarray(q, float) * sigma, np.asarray(n, float)[:, None] + 2.0
+    angle = np.arctan(x)
+    # np.sinc(y/π) is sin(y)/y; angle/x is 1 at x = 0
+    ratio = np.divide(angle, x, out=np.ones_like(x), where=x != 0.0)
+    return (1.0 + x**2) ** (-0.5 * order) * np.sinc(order * angle / math.pi) * ratio
+
+
+def pair_weights(target: Target, frames: Frames) -> Array:
+    """w_p(Q), (pairs, n): the factors with which the partial S_p(Q) - 1 enter a Q-space curve at its points.
+
+    Row i of the operator, taken to g_p, is w_p(Q_i) times the Fourier transform as far as the box is not faded out: the
+    least-squares factor between the two, over the bins from `PLAIN_R` to there. Zero for a pair that is not in the box.
+    Good to a few per cent (worst at the ends of the measured Q range); only the balance between data sets and simulated
+    partials depends on it.
+    """
+    edges, n = frames.edges, len(target.y)
+    rows = target.operator.matrix.reshape(n, *frames.counts.shape[1:]) * frames.ideal_counts()
+    plain = (edges[:-1] > PLAIN_R) & (edges[1:] < frames.r_max - min(TAPER, 0.25 * frames.r_max))
+    transform = r_to_q_matrix(edges, target.x, frames.n_atoms / frames.volume, of="means")[:, plain]
+    return np.einsum("npb,nb->pn", rows[:, :, plain], transform) / (transform**2).sum(axis=1)
+
+
+@dataclass(frozen=True)
+class EPSR:
+    """The rule of empirical potential structure refinement.
+
+    Attributes:
+        feedback: share of the difference that one update adds to the potential, 0 to 1.
+        confidence: f, of the data against the simulated partials, between 0 and 1.
+        cap: largest rms of phi over the sampled pairs of atoms of a species pair, kT.
+        final_factor: length of the confirming samples in units of the ordinary ones.
+    """
+
+    yields_potential: ClassVar[bool] = True
+    feedback: float = 0.8
+    confidence: float = 0.9
+    cap: float = 1.0
+    final_factor: float = 2.0
+
+    def check(self, problem: Problem, correction: PairCorrection) -> None:
+        """Curves in Q space only, and settings within their ranges."""
+        refuse_temperature_dependence(correction, "epsr")
+        ranges = (
+            ("feedback", self.feedback, 1.0),
+            ("confidence", self.confidence, math.nextafter(1.0, 0.0)),
+            ("cap", self.cap, math.inf),
+        )
+        for name, value, most in ranges:
+            if not 0.0 < value <= most:
+                raise InputError(
+                    f"{name} = {value:g} is out of range",
+                    where=f"[refinement] {name}",
+                    fix="use a number above 0" if most == math.inf else "use a number between 0 and 1, such as 0.8",
+                )
+        if not problem.targets:
+            raise InputError("epsr needs a curve to fit", where="[[data]]", fix='give a curve the role "fit"')
+        for target in problem.targets:
+            if target.quantity not in Q_QUANTITIES:
+                raise InputError(
+                    f"epsr is defined in Q space and {target.quantity} is a function of r",
+                    where=f"[[data]] {target.name}",
+                    fix="fit the measured S(Q) with fit_q alone, or use gauss-newton, which takes any curve",
+                )
+
+    def start(self) -> dict[str, Any]:
+        """Memory before the first call."""
+        return {"previous": None, "current": 0, "feedback": self.feedback, "frames_factor": 1.0}
+
+    def update(self, state: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> Update:
+        """Judge the newest sample and feed its difference back.
+
+        Converged when chi^2 no longer changes beyond its sampling error (`Change.settled`).
+        """
+        memory = dict(state)
+        found = misfit(samples[-1], problem.targets)
+        since = found.since(memory["previous"])
+        reason = ""
+        if since.rose:
+            memory["feedback"] *= 0.5
+            reason = f"step taken back ({since}); feedback now {memory['feedback']:g}"
+        else:
+            memory |= {"current": len(samples) - 1, "previous": found.stored}
+        converged, words = confirmed(memory, since.settled, self.final_factor)
+        if since.settled:
+            reason = f"{since}, within its sampling error; {words}"
+        sample = samples[int(memory["current"])]
+        old = sample.correction.theta
+        new, capped = self._capped(
+            problem, sample, old + float(memory["feedback"]) * full_step(problem, sample, self.confidence)
+        )
+        if capped:
+            reason = "; ".join(filter(None, (reason, f"cap of {self.cap:g} kT reached for {', '.join(capped)}")))
+        return Update(
+            correction=sample.correction.with_theta(new),
+            state=memory,
+            accepted=not since.rose,
+            restart=int(memory["current"]),
+            converged=converged,
+            reason=reason,
+            frames_factor=float(memory["frames_factor"]),
+            diagnostics={
+                "effective_sample_size": float(min(len(f) for f in samples[-1].frames)),
+                "actual_decrease": since.decrease,
+                "actual_decrease_error": since.error,
+                "step_kT": float(rms_in_kt(problem, sample, new - old).max()),
+                "feedback": float(memory["feedback"]),
+                "potential_kT": rms_in_kt(problem, sample, new).tolist(),
+            },
+        )
+
+    def _capped(self, problem: Problem, sample: Sample, theta: Array) -> tuple[Array, list[str]]:
+        """theta with every species pair scaled down to the cap, and the names of those that had to be."""
+        correction = sample.correction
+        sizes = rms_in_kt(problem, sample, theta)
+        shares = np.minimum(1.0, self.cap / np.maximum(sizes, self.cap))
+        names = ["-".join(correction.pairs[p]) for p in correction.active_pairs]
+        capped = [name for name, size in zip(names, sizes, strict=True) if size > self.cap]
+        return (theta.reshape(len(names), -1) * shares[:, None]).ravel(), capped
+
+
+def full_step(problem: Problem, sample: Sample, confidence: float) -> Array:
+    """Coefficients (len(theta),) eV of -kT Δg at feedback 1, from the differences of one sample.
+
+    Unknown are the changes of phi themselves, amplitudes (eV Å^3) of Poisson functions of unit integral over space
+    whose maxima lie a knot spacing apart: with -1/kT they are changes of g in every state. What a data set sees of them
+    is its operator's answer, its own Q range and the box included; what the simulated partials see is P_k(Q).
+    """
+    correction = sample.correction
+    basis, pairs = correction.basis, correction.active_pairs
+    orders = np.round(np.maximum(basis.knots[:-1], basis.spacing) / SIGMA)
+    rows, right = [], []
+    for state in sorted({t.state for t in problem.targets}):
+        frames, kt = sample.frames[state], problem.kt(state)
+        density = frames.n_atoms / frames.volume
+        mean = frames.counts.mean(axis=0, dtype=np.float64)
+        # what is added to g, and from there to the counts, for an amplitude of one
+        shape = -poisson_functions(frames.centres, orders, SIGMA, 1.0) / kt
+        counts = frames.ideal_counts()[list(pairs), None, :] * shape
+        targets = [t for t in problem.targets if t.state == state]
+        for target in targets:
+            y = target.predict(mean)
+            free = best(target, y)
+            matrix = target.operator.matrix.reshape(len(y), *mean.shape)[:, list(pairs)]
+            design = free.scale * np.einsum("npb,pkb->npk", matrix, counts).reshape(len(y), -1)
+            length = np.linalg.norm(pair_weights(target, frames), axis=0)
+            if not (length > 0.0).all():
+                raise InputError(
+                    "the curve does not depend on the structure at some of its points",
+                    where=f"[[data]] {target.name}",
+                    fix="start fit_q above 0",
+                )
+            share = confidence * np.sqrt(target.weight * trapezoid_weights(target.x)) / length
+            rows.append(share[:, None] * design)
+            right.append(share * (target.y - free.apply(target, y)))
+        # the simulated partials, on the points of the widest curve
+        q = max((t.x for t in targets), key=np.ptp)
+        partial = poisson_transforms(q, orders, SIGMA).T * (density / kt)
+        block = ((1.0 - confidence) * np.sqrt(trapezoid_weights(q)))[:, None] * partial
+        rows.append(np.kron(np.eye(len(pairs)), block))
+        right.append(np.zeros(len(pairs) * len(q)))
+    amplitudes = np.linalg.lstsq(np.concatenate(rows), np.concatenate(right), rcond=SMALLEST)[0]
+
+    r = np.linspace(basis.r_min, basis.r_cut, 10 * basis.size)
+    phi = amplitudes.reshape(len(pairs), -1) @ poisson_functions(r, orders, SIGMA, 1.0)
+    return np.linalg.lstsq(basis.values(r), phi.T, rcond=None)[0].T.ravel()

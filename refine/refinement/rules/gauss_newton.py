@@ -1,0 +1,342 @@
+"""Gauss-Newton with the fluctuation-formula Jacobian, a smoothness prior by evidence, and a gain-ratio trust region.
+
+One update, from samples alone:
+
+1. judge the previous step by its gain: actual over predicted decrease of chi^2 (`convergence`), with the sampling error
+   of the former;
+2. linearise about the newest accepted sample: y(theta + delta) = <y> + J delta, all samples carried there
+   (`extrapolation`);
+3. noise Σ = Σ_measured + Var(<y> + J delta) + Σ_linear: the Jacobian is itself an estimate, and without its noise the
+   prior is chosen too weak and ripples at the knot spacing appear; Σ_linear, a tenth of the mean squared misfit beyond
+   noise, says that a linear model is not to be trusted better than to a third of the present misfit, and is gone at the
+   solution;
+4. noise of curves that state none: maximum evidence; strength of the prior, one amplitude per species pair: evidence;
+   mean and covariance are averaged over the amplitudes that the evidence leaves possible, and the sampling noise of
+   the Jacobian does not count as information in the covariance;
+5. step to the posterior mean, shortened to the trust radius.
+
+Not steered by effective sample size: that falls exponentially with the number of atoms, while the linear response of
+intensive curves stays good. When not to use it: when the base model is so wrong that the first sample is another phase.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refine.errors import InputError
+from refine.potentials.correction import PairCorrection
+from refine.refinement.convergence import misfit, plain_chi2
+from refine.refinement.inference.identifiability import determination
+from refine.refinement.inference.linearisation import DECADES, NOISE_FACTORS, NOISE_STEP, Linearisation, by_state
+from refine.refinement.inference.posterior import SmoothnessPrior, posterior
+from refine.refinement.problem import Problem, Sample, Update
+from refine.refinement.responses.extrapolation import Extrapolation, step_size
+
+Array = NDArray[np.float64]
+
+GROW, SHRINK = 0.6, 0.2
+"""Gain above which the trust radius doubles, below which it shrinks. A step that raised chi^2 beyond sampling error is
+taken back."""
+
+UNCONFIRMED = 0.5
+"""A sample confirms the linear prediction when the decrease of chi^2 is off by no more than this share of it, by no
+more than sampling explains (`Change.allowance`), or by no more than the measurement's noise scatters chi^2: sqrt(2 n)
+of n points, times the square of the factor by which their errors were found too small."""
+
+SHRINK_FACTOR = 0.4
+
+SETTLED = 1.0
+"""A step is within its error up to this many posterior variances per determined direction: two successive estimates
+share the measurement's noise but not the sampling's, so their difference is between zero and two."""
+
+ROUNDS = 4
+"""Σ depends on the step and the step on Σ: one round at no step, and three that settle it to a few per cent."""
+
+FAR_FACTOR = 0.5
+"""Length of a sample, in units of the ordinary ones, while the misfit is more than three times the noise."""
+
+
+@dataclass(frozen=True)
+class GaussNewton:
+    """The default update rule.
+
+    Attributes:
+        trust_radius: first limit on the step, rms of delta phi over sampled pairs, kT.
+        length: correlation length of the prior, Å.
+        smoothness: "auto" (evidence), or the prior's standard deviation of phi is kT/smoothness; by pair ("Fe-O") where
+            it is a table, and by evidence for pairs that are not in it.
+        final_factor: length of the confirming samples in units of the ordinary ones.
+        pooling: whether earlier samples enter (`extrapolation`).
+    """
+
+    yields_potential: ClassVar[bool] = True
+    trust_radius: float = 0.3
+    length: float = 0.5
+    smoothness: float | str | Mapping[str, float] = "auto"
+    final_factor: float = 2.0
+    pooling: bool = True
+
+    def check(self, problem: Problem, correction: PairCorrection) -> None:
+        """Any curve and any pairs will do; a table of smoothness names corrected pairs."""
+        self._fixed_amplitudes(correction)
+
+    def _fixed_amplitudes(self, correction: PairCorrection) -> Array:
+        """(terms * pairs,) prior amplitudes in kT that the study fixes, NaN for those that the evidence sets."""
+        active = [correction.pairs[p] for p in correction.active_pairs]
+        if self.smoothness == "auto":
+            amplitudes = np.full(len(active), np.nan)
+        elif isinstance(self.smoothness, Mapping):
+            amplitudes = np.full(len(active), np.nan)
+            for name, value in self.smoothness.items():
+                matching = [k for k, pair in enumerate(active) if sorted(pair) == sorted(name.split("-"))]
+                if not matching:
+                    raise InputError(
+                        f"{name} is no corrected pair",
+                        where="[correction] smoothness",
+                        fix=f"one of {', '.join('-'.join(pair) for pair in active)}",
+                    )
+                amplitudes[matching[0]] = 1.0 / value
+        else:
+            amplitudes = np.full(len(active), 1.0 / float(self.smoothness))
+        return np.tile(amplitudes, correction.terms)
+
+    def start(self) -> dict[str, Any]:
+        """Memory before the first call."""
+        return {
+            "trust_radius": self.trust_radius,
+            "frames_factor": 1.0,
+            "quiet": 0,
+            "previous": None,
+            "noise_factors": None,
+            "rising": None,
+            "tempering": None,
+            "scales": None,
+            "backgrounds": None,
+            "amplitudes": None,
+        }
+
+    def update(self, state: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> Update:
+        """Judge the newest sample, then propose the next correction."""
+        memory = dict(state)
+        verdict = self._judge(memory, problem, samples)
+        current = len(samples) - 1 if verdict.accepted else int(memory["previous"]["sample"])
+        memory["trust_radius"] = verdict.trust_radius
+        memory["quiet"] = memory["quiet"] + 1 if verdict.quiet else 0
+
+        step = self._solve(memory, problem, samples, current)
+        within_error = step.mahalanobis <= SETTLED * max(1.0, step.determined)
+        rising = self._rising(memory, step)
+        open_noise = self._open_noise(problem, memory, step, rising)
+        settled = verdict.accepted and not open_noise and (within_error or memory["quiet"] >= 2)
+        long_enough = memory["frames_factor"] >= self.final_factor
+        if settled:
+            memory["frames_factor"] = self.final_factor
+        elif memory["frames_factor"] <= 1.0:
+            memory["frames_factor"] = FAR_FACTOR if self._far(problem, step) else 1.0
+        memory |= {
+            "noise_factors": step.noise_factors,
+            "rising": rising,
+            "tempering": step.tempering,
+            "scales": step.scales,
+            "backgrounds": step.backgrounds,
+            "amplitudes": step.amplitudes,
+            "previous": {
+                "sample": current,
+                "misfit": misfit(samples[current], problem.targets).stored,
+                "decrease": step.predicted_decrease,
+            },
+        }
+        reason = verdict.words + (open_noise if settled else open_noise.removesuffix("; "))
+        if settled:
+            cause = (
+                f"the step is within its error ({step.mahalanobis:.1f} for {step.determined:.1f} determined directions)"
+                if within_error
+                else "chi^2 changed by less than its sampling error twice"
+            )
+            reason = f"{reason}{cause}; " + ("converged" if long_enough else "sampling longer to confirm")
+        return Update(
+            correction=step.correction,
+            state=memory,
+            accepted=verdict.accepted,
+            restart=current,
+            converged=settled and long_enough,
+            confirmed=verdict.confirmed,
+            reason=reason,
+            frames_factor=float(memory["frames_factor"]),
+            diagnostics={
+                "effective_sample_size": step.effective_sample_size,
+                "predicted_decrease": verdict.predicted,
+                "actual_decrease": verdict.actual,
+                "actual_decrease_error": verdict.error,
+                "gain": verdict.gain,
+                "trust_radius": memory["trust_radius"],
+                "step_kT": step.size,
+                "prior_amplitude_kT": max(step.amplitudes),
+                "prior_amplitudes_kT": step.amplitudes,
+                "noise_factor": max(step.noise_factors),
+                "noise_factors": {t.name: f for t, f in zip(problem.targets, step.noise_factors, strict=True)},
+                "scales": {t.name: f for t, f in zip(problem.targets, step.scales, strict=True)},
+                "scales_stderr": {t.name: f for t, f in zip(problem.targets, step.scale_errors, strict=True)},
+                "backgrounds": {t.name: f for t, f in zip(problem.targets, step.backgrounds, strict=True)},
+                "backgrounds_stderr": {t.name: f for t, f in zip(problem.targets, step.background_errors, strict=True)},
+                "determined_directions": step.determined,
+            },
+            covariance=step.covariance,
+            determination=step.determination,
+        )
+
+    @staticmethod
+    def _rising(memory: dict[str, Any], step: _Step) -> list[bool]:
+        """Which factors on estimated errors have risen as far as one update may move them."""
+        before = memory["noise_factors"] or step.noise_factors
+        return [
+            bool(np.log10(now / then) > DECADES - NOISE_STEP)
+            for now, then in zip(step.noise_factors, before, strict=True)
+        ]
+
+    @staticmethod
+    def _open_noise(problem: Problem, memory: dict[str, Any], step: _Step, rising: list[bool]) -> str:
+        """Words where the errors of a curve that states none are not known yet: the factor on their estimate is at the
+        end of what is tried, or has risen as far as it may in two updates running. Empty otherwise."""
+        again = memory["rising"] or [False] * len(rising)
+        for target, factor, now, then in zip(problem.targets, step.noise_factors, rising, again, strict=True):
+            if not target.sigma_known and factor >= NOISE_FACTORS[-1]:
+                return f"{target.name}: the estimated errors are too small by more than {factor:.0f}; "
+            if not target.sigma_known and now and then:
+                return f"{target.name}: the factor on the estimated errors still rises, to {factor:.2g}; "
+        return ""
+
+    @staticmethod
+    def _far(problem: Problem, step: _Step) -> bool:
+        """Whether some curve's misfit is still so large that the linear model, not noise, limits the next step."""
+        return any(
+            variance > factor**2 * float(np.mean(np.diag(target.covariance)))
+            for target, variance, factor in zip(problem.targets, step.tempering, step.noise_factors, strict=True)
+        )
+
+    def _judge(self, memory: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> _Verdict:
+        """Compare the newest sample with what the previous step promised."""
+        radius = float(memory["trust_radius"])
+        if memory["previous"] is None:
+            return _Verdict(True, False, False, radius, None, None, None, None, "")
+        found = misfit(samples[-1], problem.targets)
+        change = found.since(memory["previous"]["misfit"])
+        assert change.decrease is not None
+        assert change.error is not None
+        predicted, actual, error = float(memory["previous"]["decrease"]), change.decrease, change.error
+        gain = actual / predicted if predicted > 0.0 else float(np.sign(actual))
+        quiet = abs(actual) <= error
+        factors = memory["noise_factors"] or [1.0] * len(problem.targets)
+        scatter = math.sqrt(sum(2.0 * len(t.y) * f**4 for t, f in zip(problem.targets, factors, strict=True)))
+        tolerance = max(change.allowance, UNCONFIRMED * abs(predicted), scatter)
+        confirmed = abs(actual - predicted) <= tolerance
+        if change.rose:
+            words = f"step taken back (chi^2 rose by {-actual:.0f} ± {error:.0f}); "
+            return _Verdict(False, False, False, radius * SHRINK_FACTOR, predicted, actual, error, gain, words)
+        if gain > GROW:
+            radius *= 2.0
+        elif gain < SHRINK and not quiet:
+            radius *= SHRINK_FACTOR
+        return _Verdict(True, quiet, confirmed, radius, predicted, actual, error, gain, "")
+
+    def _solve(self, memory: dict[str, Any], problem: Problem, samples: Sequence[Sample], current: int) -> _Step:
+        """Posterior mean and covariance about the current sample, noise and prior strength by evidence."""
+        correction = samples[current].correction
+        theta = correction.theta
+        ordered = (
+            [*samples[:current], *samples[current + 1 :], samples[current]] if self.pooling else [samples[current]]
+        )
+        newest = samples[current].frames
+        base = samples[0].frames[0]
+        prior = SmoothnessPrior.build(correction, base.centres, base.pair_distribution(), self.length)
+        states = by_state(problem)
+        responses = [Extrapolation.build(problem, ordered, s, correction).response(targets) for s, targets in states]
+        kts = [problem.kt(s) for s in range(len(newest))]
+        kt = float(np.mean(kts))
+        fit = Linearisation(problem, states, responses, prior, kt, theta, memory, self._fixed_amplitudes(correction))
+
+        def step_to(mean: Array) -> tuple[Array, float]:
+            """The way there and its size in kT, before it is shortened to the trust radius."""
+            way = mean[: len(theta)] - theta
+            return way, max(step_size(correction, way, f, k) for f, k in zip(newest, kts, strict=True))
+
+        radius = float(memory["trust_radius"])
+        delta = np.zeros_like(theta)
+        for _ in range(ROUNDS):
+            full, size = step_to(fit.maximise_evidence(delta).mean)
+            delta = full * min(1.0, radius / max(size, 1e-12))
+        result = fit.averaged()
+        full, size = step_to(result.mean)
+        shortening = min(1.0, radius / max(size, 1e-12))
+        delta = shortening * full
+        known = posterior(fit.without_noise(), fit.root())
+        covariance = result.covariance[: len(theta), : len(theta)]
+        predicted_decrease = 0.0
+        for (_, targets), response in zip(states, responses, strict=True):
+            ends = np.cumsum([len(target.y) for target in targets])[:-1]
+            before, after = (np.split(y, ends) for y in (response.y, response.y + response.jacobian @ delta))
+            for target, now, then in zip(targets, before, after, strict=True):
+                predicted_decrease += plain_chi2(target, now) - plain_chi2(target, then)
+        scales, backgrounds = fit.nuisances(result.mean)
+        errors = fit.nuisances(np.sqrt(np.diag(result.covariance)), departures=True)
+        return _Step(
+            correction=correction.with_theta(theta + delta),
+            covariance=covariance,
+            mahalanobis=float(full @ np.linalg.solve(fit.statistical_covariance(), full)),
+            determined=known.determined,
+            size=float(shortening * size),
+            effective_sample_size=min(r.effective_sample_size for r in responses),
+            amplitudes=fit.amplitudes.tolist(),
+            noise_factors=fit.noise_factors.tolist(),
+            tempering=fit.tempering,
+            scales=scales,
+            scale_errors=errors[0],
+            backgrounds=backgrounds,
+            background_errors=errors[1],
+            predicted_decrease=predicted_decrease,
+            determination=determination(
+                correction.with_theta(theta + delta),
+                fit.linearised(),
+                fit.prior_root(),
+                known.covariance[: len(theta), : len(theta)],
+                fit.amplitudes * kt,
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    accepted: bool
+    quiet: bool
+    confirmed: bool
+    trust_radius: float
+    predicted: float | None
+    actual: float | None
+    error: float | None
+    gain: float | None
+    words: str
+
+
+@dataclass(frozen=True)
+class _Step:
+    correction: PairCorrection
+    covariance: Array
+    mahalanobis: float
+    determined: float
+    size: float
+    effective_sample_size: float
+    amplitudes: list[float]
+    noise_factors: list[float]
+    tempering: list[float]
+    scales: list[float]
+    scale_errors: list[float]
+    backgrounds: list[float]
+    background_errors: list[float]
+    predicted_decrease: float
+    determination: dict[str, Any]

@@ -1,0 +1,210 @@
+"""Iterative Boltzmann inversion: delta phi(r) = alpha kT ln[g(r) / g_target(r)], with a pressure held if asked for.
+
+Source: D. Reith, M. Pütz and F. Müller-Plathe, J. Comput. Chem. 24, 1624 (2003). Needs the partial g(r) of every
+corrected pair as a target, seen through the experiment's Q range like every curve; other curves are not used. A pair
+with targets in several states gets the one phi(r) that comes nearest to all of their inversions, each at its own kT,
+by weighted least squares: multistate IBI (T. C. Moore, C. R. Iacovella and C. McCabe, J. Chem. Phys. 140, 224104
+(2014)).
+
+The pressure constraint adds delta phi = A (1 - r/r_cut) to every corrected pair, as far as the splines can follow it
+(they make its kink at r_cut smooth), with A = (p_target - p)/(dp/dA), at most 0.1 kT a step as in the source. Instead
+of its empirical factor, or the explicit part alone (H. Wang, C. Junghans and K. Kremer, Eur. Phys. J. E 28, 221
+(2009)), dp/dA is the whole response, from stored frames: with psi what is added for A = 1, N_psi = Σ h psi,
+W_psi = -Σ h r psi' and W the virial,
+
+    dp/dA = [<W_psi> - beta Cov(W, N_psi)] / 3V.
+
+When not to use it: with a single total curve of a mixture (not defined: three unknown partials), where noise matters,
+because nothing but the spline basis smooths the update, and with a pressure whose natural fluctuation in a box so
+small is not averaged out: A then follows noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refine.errors import InputError
+from refine.potentials.correction import PairCorrection
+from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence, rms_in_kt
+from refine.refinement.inference.nuisance import best
+from refine.refinement.inference.statistics import coefficient_counts
+from refine.refinement.problem import Problem, Sample, Target, Update
+from refine.sampling.averages import standard_error
+from refine.units import PRESSURE_UNIT
+
+Array = NDArray[np.float64]
+
+FLOOR = 0.05
+"""The logarithm is taken only where model and target both exceed this."""
+
+RIDGE = 1e-3
+"""Relative ridge that keeps coefficients without data at zero."""
+
+PRESSURE_STEP = 0.1
+"""Largest |A| of one pressure correction, kT."""
+
+
+@dataclass(frozen=True)
+class IBI:
+    """The classical update for g(r) targets.
+
+    Attributes:
+        damping: alpha, 0 to 1.
+        final_factor: length of the confirming samples in units of the ordinary ones.
+        pressure: GPa that the sample is brought to; None: no constraint.
+    """
+
+    yields_potential: ClassVar[bool] = True
+    damping: float = 1.0
+    final_factor: float = 2.0
+    pressure: float | None = None
+
+    def check(self, problem: Problem, correction: PairCorrection) -> None:
+        """Every corrected pair needs its g(r); a pressure belongs to one state."""
+        refuse_temperature_dependence(correction, "ibi")
+        for pair in correction.active_pairs:
+            self._targets(problem, correction, pair)
+        if self.pressure is not None and len(problem.temperatures) > 1:
+            raise InputError(
+                f"one pressure cannot hold for {len(problem.temperatures)} states",
+                where="[refinement] pressure",
+                fix="leave one state, or drop the pressure",
+            )
+
+    def start(self) -> dict[str, Any]:
+        """Memory before the first call."""
+        return {"previous": None, "frames_factor": 1.0}
+
+    def update(self, state: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> Update:
+        """One inversion of the newest sample.
+
+        Converged when chi^2 no longer changes beyond its sampling error (`Change.settled`), and the pressure, where one
+        is asked for, is within two standard errors of it.
+        """
+        memory = dict(state)
+        sample = samples[-1]
+        correction = sample.correction
+        targets = [self._targets(problem, correction, p) for p in correction.active_pairs]
+        pairs = zip(correction.active_pairs, targets, strict=True)
+        change = np.concatenate([self._inversion(problem, sample, p, same_pair) for p, same_pair in pairs])
+        found = misfit(sample, [t for same_pair in targets for t in same_pair])
+        since = found.since(memory["previous"])
+        settled = since.settled
+        reason = f"{since}, within its sampling error; " if settled else ""
+        diagnostics: dict[str, Any] = {}
+        if self.pressure is not None:
+            held = pressure_correction(problem, sample, self.pressure)
+            change = change + held.theta
+            diagnostics = {"pressure_GPa": held.pressure, "pressure_error_GPa": held.error}
+            if settled and abs(held.pressure - self.pressure) > 2.0 * held.error:
+                settled = False
+                reason += f"the pressure, {held.pressure:.4f} ± {held.error:.4f} GPa, is not yet {self.pressure:g} GPa"
+        converged, words = confirmed(memory, settled, self.final_factor)
+        reason += words
+        memory["previous"] = found.stored
+        return Update(
+            correction=correction.with_theta(correction.theta + change),
+            state=memory,
+            accepted=True,
+            restart=len(samples) - 1,
+            converged=converged,
+            reason=reason,
+            frames_factor=float(memory["frames_factor"]),
+            diagnostics={
+                "effective_sample_size": float(min(len(f) for f in sample.frames)),
+                "actual_decrease": since.decrease,
+                "actual_decrease_error": since.error,
+                "step_kT": float(rms_in_kt(problem, sample, change).max()),
+                **diagnostics,
+            },
+        )
+
+    @staticmethod
+    def _targets(problem: Problem, correction: PairCorrection, pair: int) -> list[Target]:
+        """The g(r) targets of one pair: one or more, no two of one state."""
+        matching = [t for t in problem.targets if t.quantity == "g(r)" and t.pair == pair]
+        if not matching or len({t.state for t in matching}) < len(matching):
+            raise InputError(
+                f"ibi needs exactly one fitted g(r) of the pair {'-'.join(correction.pairs[pair])} in a state "
+                f"and found {len(matching)}",
+                where="[refinement] method",
+                fix="give every corrected pair its partial g(r), or use gauss-newton, which takes any curve",
+            )
+        return matching
+
+    def _inversion(self, problem: Problem, sample: Sample, pair: int, targets: Sequence[Target]) -> Array:
+        """Coefficients (size,) nearest to alpha kT ln(g / g_target) of all targets of one pair, where both exceed the
+        floor."""
+        correction = sample.correction
+        size = correction.basis.size
+        gram, right = np.zeros((size, size)), np.zeros(size)
+        for target in targets:
+            y = target.predict(sample.frames[target.state].counts.mean(axis=0, dtype=np.float64))
+            g = best(target, y).apply(target, y)
+            inside = (g > FLOOR) & (target.y > FLOOR) & (target.x < correction.basis.r_cut)
+            if inside.sum() < 2:
+                raise InputError(
+                    "model and target g(r) share fewer than two points above 0.05 within r_cut",
+                    where=f"[[data]] {target.name}",
+                    fix="check fit_r and the units of r",
+                )
+            r = target.x[inside]
+            wish = self.damping * problem.kt(target.state) * np.log(g[inside] / target.y[inside])
+            importance = target.weight * np.minimum(g, target.y)[inside] * r**2
+            design = correction.basis_values(r)[pair]
+            gram += design.T @ (importance[:, None] * design)
+            right += design.T @ (importance * wish)
+        return np.linalg.solve(gram + RIDGE * np.trace(gram) / size * np.eye(size), right)
+
+
+@dataclass(frozen=True)
+class HeldPressure:
+    """A pressure correction, and what it was derived from.
+
+    Attributes:
+        ramp: (len(theta),), 1 - r/r_cut of every corrected pair, dimensionless.
+        amplitude: A, eV.
+        pressure, error: of the sample, and its standard error, GPa.
+        response: dp/dA, GPa/eV.
+    """
+
+    ramp: Array
+    amplitude: float
+    pressure: float
+    error: float
+    response: float
+
+    @property
+    def theta(self) -> Array:
+        """(len(theta),) to be added, eV."""
+        return self.amplitude * self.ramp
+
+
+def pressure_correction(problem: Problem, sample: Sample, pressure: float) -> HeldPressure:
+    """The ramp A (1 - r/r_cut) of every corrected pair that brings state 0 to a pressure (GPa) in linear response.
+
+    At most `PRESSURE_STEP` kT; that, with the sign of the pressure's error, where frames are so few that the response
+    does not come out positive. The pressure is ρkT + W/3V with the temperature asked for: the kinetic one adds noise
+    only.
+    """
+    correction, frames, kt = sample.correction, sample.frames[0], problem.kt(0)
+    basis, centres, volume = correction.basis, frames.centres, frames.volume
+    r = np.linspace(basis.r_min, basis.r_cut, 20 * basis.size)
+    ramp = np.tile(np.linalg.lstsq(basis.values(r), 1.0 - r / basis.r_cut, rcond=None)[0], len(correction.active_pairs))
+    # the wall does not depend on theta: it cancels
+    slope = correction.with_theta(ramp).derivative(centres) - correction.with_theta(0.0 * ramp).derivative(centres)
+    own_virial = -(frames.counts.mean(axis=0, dtype=np.float64) * centres * slope).sum()
+    numbers = coefficient_counts([frames], correction, problem.temperatures[0]) @ ramp
+    covariance = float(np.mean((frames.virial - frames.virial.mean()) * (numbers - numbers.mean())))
+    response = PRESSURE_UNIT * (float(own_virial) - covariance / kt) / (3.0 * volume)
+
+    pressures = PRESSURE_UNIT * (frames.n_atoms * kt + frames.virial / 3.0) / volume
+    error = float(standard_error(pressures, frames.replica))
+    missing, limit = pressure - float(pressures.mean()), PRESSURE_STEP * kt
+    amplitude = np.clip(missing / response, -limit, limit) if response > 0.0 else np.sign(missing) * limit
+    return HeldPressure(ramp, float(amplitude), float(pressures.mean()), error, response)

@@ -1,0 +1,115 @@
+"""Reverse Monte Carlo: the sampler moves atoms to fit the data, and this rule only watches it.
+
+Source: R. L. McGreevy and L. Pusztai, Mol. Simul. 1, 359 (1988); the moves are those of
+`refine.sampling.moves.reverse_monte_carlo`. No potential comes out (`RMC.yields_potential`): the correction stays as it
+is, zero, and what is found are structures, from which g(r) and coordination numbers follow. They are as disordered as
+the data and the minimum distances allow; the base model has no say in them but for the start.
+
+When not to use it: when a potential, energies or dynamics are wanted; with few curves for many pairs, where the most
+disordered partials that fit are not the true ones; with errors much smaller than the fluctuations of the box, because
+every single configuration is then made to reproduce the mean, noise included. There are no constraints on coordination.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refine.errors import InputError
+from refine.potentials.correction import PairCorrection
+from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence
+from refine.refinement.inference.nuisance import best
+from refine.refinement.problem import Problem, Sample, Update
+from refine.sampling.frames import Frames
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RMC:
+    """Watches chi^2 of the mean curves fall.
+
+    Attributes:
+        minimum_distances: Å, of species pairs such as "Fe-O", in either order; pairs that are not named, and all of
+            them with None, have none.
+        final_factor: length of the confirming samples in units of the ordinary ones.
+        yields_potential: no.
+    """
+
+    minimum_distances: Mapping[str, float] | None = None
+    final_factor: float = 2.0
+    yields_potential: ClassVar[bool] = False
+
+    def check(self, problem: Problem, correction: PairCorrection) -> None:
+        """Any curves will do, in any space; the distances must be those of pairs of the system."""
+        refuse_temperature_dependence(correction, "rmc")
+        if not problem.targets:
+            raise InputError("rmc needs a curve to fit", where="[[data]]", fix='give a curve the role "fit"')
+        self.distances(correction.pairs)
+
+    def distances(self, pairs: Sequence[tuple[str, str]]) -> Array:
+        """Minimum distances (pairs,) Å in the order of `pairs`, zero where there is none."""
+        found = np.zeros(len(pairs))
+        for name, distance in (self.minimum_distances or {}).items():
+            matching = [i for i, (a, b) in enumerate(pairs) if name in (f"{a}-{b}", f"{b}-{a}")]
+            if not matching:
+                raise InputError(
+                    f"{name} is no pair of the system",
+                    where="[refinement] minimum_distances",
+                    fix=f"use {', '.join('-'.join(pair) for pair in pairs)}",
+                )
+            if not 0.0 < distance < np.inf:
+                raise InputError(
+                    f"the minimum distance of {name} is {distance:g} Å",
+                    where="[refinement] minimum_distances",
+                    fix="use a number above 0",
+                )
+            found[matching[0]] = distance
+        return found
+
+    def nuisances(self, problem: Problem, state: int, frames: Frames | None) -> tuple[Array, Array]:
+        """Best scale and background of the curves of one state, (curves,) each, at the mean counts of its frames.
+
+        What the sampler takes as its parameters for the next moves. Without frames: one and zero.
+        """
+        targets = [t for t in problem.targets if t.state == state]
+        if frames is None or not len(frames):
+            return np.ones(len(targets)), np.zeros(len(targets))
+        mean = frames.counts.mean(axis=0, dtype=np.float64)
+        free = [best(t, t.predict(mean)) for t in targets]
+        return np.array([f.scale for f in free]), np.array([f.background for f in free])
+
+    def start(self) -> dict[str, Any]:
+        """Memory before the first call."""
+        return {"previous": None, "frames_factor": 1.0}
+
+    def update(self, state: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> Update:
+        """The correction as it was; converged when chi^2 no longer changes beyond its sampling error."""
+        memory = dict(state)
+        found = misfit(samples[-1], problem.targets)
+        since = found.since(memory["previous"])
+        converged, words = confirmed(memory, since.settled, self.final_factor)
+        reason = f"{since}, within its sampling error; {words}" if since.settled else ""
+        if converged:
+            reason += " (structures, no potential)"
+        memory["previous"] = found.stored
+        return Update(
+            correction=samples[-1].correction,
+            state=memory,
+            accepted=True,
+            restart=len(samples) - 1,
+            converged=converged,
+            reason=reason,
+            frames_factor=float(memory["frames_factor"]),
+            diagnostics={
+                "effective_sample_size": float(min(len(f) for f in samples[-1].frames)),
+                "actual_decrease": since.decrease,
+                "actual_decrease_error": since.error,
+                "step_kT": 0.0,
+                "chi2": found.chi2,
+            },
+        )

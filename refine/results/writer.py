@@ -1,0 +1,485 @@
+"""What a finished run leaves for people and programs: result.json, curves, g(r), report.html."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refine.files import make_folder, write_text
+from refine.potentials.correction import PairCorrection
+from refine.refinement.convergence import misfit
+from refine.refinement.inference.linearisation import NOISE_FACTORS
+from refine.refinement.inference.nuisance import Nuisance, best
+from refine.refinement.inference.posterior import band
+from refine.refinement.problem import Sample
+from refine.results.derived import Propagation, coordination_numbers, shells_of
+from refine.sampling.averages import FRAMES_FOR_COVARIANCES, error_of, standard_error
+from refine.scattering.operator import CurveOperator
+from refine.study.datasets import DataSet, Prediction, scored
+
+if TYPE_CHECKING:
+    from refine.study.study import Study
+
+Array = NDArray[np.float64]
+
+PHI_STEP = 0.02
+"""Å between the points of the correction's table."""
+
+HIGH_NOISE = 3.0
+"""Factor on estimated errors from which the report doubts them."""
+
+PACKAGES = ("jax", "jaxlib", "jax-md", "numpy", "scipy", "xraylib", "periodictable", "ase")
+"""Whose versions are written down."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished loop, before it is written."""
+
+    study: Study
+    samples: list[Sample]
+    final: int
+    status: str
+    message: str
+    iterations: list[dict[str, Any]]
+    covariance: Array | None
+    determination: dict[str, Any] | None
+    unconfirmed: bool
+    warnings: list[str]
+    seconds: float
+    digest: str
+
+    @property
+    def stated(self) -> Array | None:
+        """The covariance that files and report state errors from; None where the last sample did not confirm it."""
+        return None if self.unconfirmed else self.covariance
+
+    @cached_property
+    def propagations(self) -> list[Propagation]:
+        """Of every state, at the final correction."""
+        return [
+            Propagation.build(self.study.problem, self.samples, self.final, s, self.stated)
+            for s in range(len(self.study.systems))
+        ]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `Study.run` returns.
+
+    Attributes:
+        status: "converged", "iterations-exhausted", or "not-improved" where the base model is the answer.
+        message: why it stopped.
+        initial, final: {"r_chi": {data: x}, "chi2": {data: x}, ...}.
+        iterations: the iteration table.
+        correction: the refined pair correction.
+        confirmed: whether the final sample came out as the linear response said, on which the next two rest; where it
+            did not, files and report leave them out.
+        covariance: posterior covariance of `correction.theta`, eV^2; None for rules without one and the base model.
+        determination: what the data determine (`refine.refinement.inference.identifiability`); None likewise.
+        out: folder of the output.
+        report_path: the report.
+    """
+
+    status: str
+    message: str
+    initial: dict[str, Any]
+    final: dict[str, Any]
+    iterations: list[dict[str, Any]]
+    correction: PairCorrection
+    confirmed: bool
+    covariance: Array | None
+    determination: dict[str, Any] | None
+    out: Path
+    report_path: Path
+
+
+def write_outcome(outcome: Outcome, folder: Path) -> Result:
+    """Write everything but the checkpoint into `folder`; each file is replaced as a whole."""
+    from refine.report import write_report  # jinja2 is only loaded here
+
+    table = _result(outcome)
+    for name in ("curves", "g_r"):
+        make_folder(folder / name)
+    for s, state in enumerate(outcome.study.config.states):
+        propagation = outcome.propagations[s]
+        write_text(folder / "g_r" / f"{state.name}.csv", _g_table(outcome, s, propagation))
+        for data in outcome.study.datasets:
+            if data.state == s:
+                free = _nuisance(outcome, data, _fitted(outcome))
+                write_text(folder / "curves" / f"{data.name}.csv", _curve_table(outcome, data, propagation, free))
+        for prediction in outcome.study.predictions:
+            if prediction.state == s:
+                table_text = _prediction_table(outcome, prediction, propagation)
+                write_text(folder / "curves" / f"{prediction.name}.csv", table_text)
+    write_text(folder / "result.json", json.dumps(plain(table), indent=1, allow_nan=False) + "\n")
+    refined = outcome.samples[outcome.final].parameters
+    if refined is not None:
+        outcome.study.parameters[0].write(refined, folder)
+    report = write_report(folder)
+    return Result(
+        outcome.status,
+        outcome.message,
+        table["initial"],
+        table["final"],
+        table["iterations"],
+        outcome.samples[outcome.final].correction,
+        not outcome.unconfirmed,
+        outcome.covariance,
+        outcome.determination,
+        folder,
+        report,
+    )
+
+
+def _result(outcome: Outcome) -> dict[str, Any]:
+    study, samples = outcome.study, outcome.samples
+    last = outcome.iterations[-1]
+    ones = {t.name: 1.0 for t in study.problem.targets}
+    factors: dict[str, float] = last.get("noise_factors", ones)
+    fitted = _fitted(outcome)
+    scores = [_scores(study, sample) for sample in samples]
+    iterations = [row | score for row, score in zip(outcome.iterations, scores, strict=True)]
+    final = scores[outcome.final]
+    return {
+        "status": outcome.status,
+        "message": outcome.message,
+        "title": study.config.title,
+        "initial": scores[0],
+        "final": final,
+        "iterations": iterations,
+        "correction": _correction_table(outcome),
+        "yields_potential": study.rule.yields_potential,
+        "parameters": _parameters(outcome),
+        "notes": _notes(outcome, factors),
+        "determination": None if outcome.unconfirmed else outcome.determination,
+        "coordination": [row for s in range(len(study.config.states)) for row in _coordination(outcome, s)],
+        "predictions": [_prediction_entry(study, prediction) for prediction in study.predictions],
+        "data": [_data_entry(study, data, factors, _nuisance(outcome, data, fitted)) for data in study.datasets],
+        "states": [_state_entry(outcome, s) for s in range(len(study.config.states))],
+        "seconds": outcome.seconds,
+        "provenance": _provenance(outcome),
+    }
+
+
+def _notes(outcome: Outcome, factors: dict[str, float]) -> list[str]:
+    """What a reader must know before trusting the result, beyond what the other tables say."""
+    last, found = outcome.iterations[-1], list(outcome.warnings)
+    if outcome.unconfirmed:
+        found.append(
+            "The final sample did not come out as the linear response of the one before had said: error bars of the "
+            "potential, what the data determine and contradictions between data sets rest on it and are left out."
+        )
+    for name, factor in factors.items():
+        if factor >= NOISE_FACTORS[-1]:
+            found.append(
+                f"{name}: what is left of the misfit is more than {factor:.0f} times the errors that were estimated "
+                "before the fit, the largest factor that is tried: state sigma, or look for what is wrong with data or "
+                "model."
+            )
+        elif factor > HIGH_NOISE:
+            found.append(
+                f"{name}: the fit finds the estimated errors {factor:.1f} times too small; they are, or no pair "
+                "correction to this base describes the data."
+            )
+    size = last.get("effective_sample_size")
+    if size is not None and size < FRAMES_FOR_COVARIANCES:
+        found.append(f"The last update rests on {size:.0f} effective frames: too few to trust; sample more frames.")
+    step, radius = last.get("step_kT"), last.get("trust_radius")
+    if outcome.status != "converged" and radius is not None and step is not None and step > 0.95 * radius:
+        found.append(f"The last step was still held back by the trust radius, {radius:.2g} kT; raise iterations.")
+    return found
+
+
+def _parameters(outcome: Outcome) -> dict[str, Any] | None:
+    """Refined parameters of the base by name, before and after; None where they were not refined."""
+    final = outcome.samples[outcome.final].parameters
+    return None if final is None else outcome.study.parameters[0].table(final)
+
+
+def _fitted(outcome: Outcome) -> dict[str, Nuisance]:
+    """Scales and backgrounds that the rule fitted together with the potential about the last sample.
+
+    Empty for rules that fit none, and where an earlier sample is the answer.
+    """
+    last = outcome.iterations[-1]
+    if outcome.final != len(outcome.samples) - 1:
+        return {}
+    return {
+        name: Nuisance(scale, last["backgrounds"][name], last["scales_stderr"][name], last["backgrounds_stderr"][name])
+        for name, scale in last.get("scales", {}).items()
+    }
+
+
+def _scores(study: Study, sample: Sample) -> dict[str, Any]:
+    """R_chi with its standard error and chi^2 (`convergence`, of one data set at weight one) for one sample."""
+    r_chi, error, chi2, points = {}, {}, {}, {}
+    for data in study.datasets:
+        frames = sample.frames[data.state]
+        counts = frames.counts.mean(axis=0, dtype=np.float64)
+        target = study.targets[data.name]
+        _, of_counts = scored(data, target, counts)
+        r_chi[data.name] = of_counts(counts)
+        error[data.name] = error_of(of_counts, frames.counts, frames.replica)
+        points[data.name] = len(target.y)
+        chi2[data.name] = misfit(sample, [target]).chi2 / target.weight
+    return {"r_chi": r_chi, "r_chi_stderr": error, "chi2": chi2, "points": points}
+
+
+def _nuisance(outcome: Outcome, data: DataSet, fitted: dict[str, Nuisance]) -> Nuisance:
+    """Scale and background of a data set in the final state: as fitted with the potential, or the best ones."""
+    if data.name in fitted:
+        return fitted[data.name]
+    target = outcome.study.targets[data.name]
+    frames = outcome.samples[outcome.final].frames[data.state]
+    return best(target, target.predict(frames.counts.mean(axis=0, dtype=np.float64)))
+
+
+def _correction_table(outcome: Outcome) -> list[dict[str, Any]]:
+    """phi(r) of every corrected pair; where it depends on temperature, once for each state."""
+    study, sample = outcome.study, outcome.samples[outcome.final]
+    if sample.correction.slope is None:
+        return _correction_at(outcome, sample.correction, None)
+    rows = []
+    for state in study.config.states:
+        for row in _correction_at(outcome, sample.correction.at(state.temperature), state.temperature):
+            rows.append(row | {"state": state.name, "temperature": state.temperature})
+    return rows
+
+
+def _correction_at(outcome: Outcome, correction: PairCorrection, temperature: float | None) -> list[dict[str, Any]]:
+    study, sample = outcome.study, outcome.samples[outcome.final]
+    basis = correction.basis
+    g = [frames.pair_distribution() for frames in sample.frames]
+    table = []
+    for index, p in enumerate(correction.active_pairs):
+        sampled = np.flatnonzero(np.any([x[p] > 0.0 for x in g], axis=0)) if len({x.shape for x in g}) == 1 else None
+        centres = study.boxes[0].centres
+        low = float(centres[sampled[0]]) if sampled is not None and len(sampled) else float(correction.core[p])
+        start = max(basis.r_min, math.floor(min(low, correction.core[p]) / PHI_STEP) * PHI_STEP - 0.2)
+        r = start + PHI_STEP * np.arange(round((basis.r_cut - start) / PHI_STEP) + 1)
+        errors = None
+        if outcome.stated is not None:
+            errors = band(sample.correction, outcome.stated, r, temperature)[index]
+        base = study.base_energies(r)
+        table.append(
+            {
+                "pair": list(correction.pairs[p]),
+                "r": r,
+                "phi": correction.energy(r)[p],
+                "stderr": errors,
+                "base": None if base is None else base[p],
+                "knots": basis.knots,
+                "coefficients": correction.coefficients[p],
+                "core": float(correction.core[p]),
+                "wall": float(correction.wall[p]),
+                "stiffness": correction.stiffness,
+                "sampled_r": [low, basis.r_cut],
+            }
+        )
+    return table
+
+
+def _coordination(outcome: Outcome, s: int) -> list[dict[str, Any]]:
+    """Coordination numbers of one state up to the first minima of the final g(r), before and after."""
+    study = outcome.study
+    shells = shells_of(outcome.samples[outcome.final].frames[s], study.pairs, study.config.coordination.radii)
+    first = outcome.samples[0]
+    before = Propagation(first.frames[s], np.zeros((0, 0)), None)
+    rows = (
+        coordination_numbers(study.species, study.pairs, propagation, shells)
+        for propagation in (before, outcome.propagations[s])
+    )
+    return [
+        {
+            "state": study.config.states[s].name,
+            "centre": new.centre,
+            "other": new.other,
+            "radius": new.radius,
+            "radius_stderr": new.radius_stderr,
+            "initial": old.number,
+            "initial_stderr": old.sampling_stderr,
+            "final": new.number,
+            "final_stderr": math.hypot(new.sampling_stderr, new.posterior_stderr),
+            "posterior_stderr": new.posterior_stderr,
+        }
+        for old, new in zip(*rows, strict=True)
+    ]
+
+
+def _data_entry(study: Study, data: DataSet, factors: dict[str, float], free: Nuisance) -> dict[str, Any]:
+    config = next(d for d in study.config.data if d.name == data.name)
+    curve, fit = data.measurement.curve, data.fit
+    if not isinstance(config.sigma, str):
+        source = "given"
+    elif fit.sigma_known:
+        source = "file"
+    else:
+        source = "estimated"
+    sigma = float(np.sqrt(np.mean(np.diag(fit.covariance))))
+    role = "fitted" if data.role == "fit" else "compared, not fitted"
+    span = f"{data.measurement.r[0]:g} to {data.measurement.r[-1]:.4g} Å"
+    reach = f"Q range {curve.q_min:g} to {curve.q_max:g} 1/Å" if curve.q_max is not None else "unlimited Q range"
+    return {
+        "name": data.name,
+        "quantity": curve.quantity,
+        "normalisation": curve.normalisation,
+        "radiation": curve.radiation or "partial",
+        "role": data.role,
+        "state": study.config.states[data.state].name,
+        "points": len(fit.values),
+        "sigma_source": source,
+        "sigma_mean": sigma,
+        "noise_factor": factors.get(data.name) if source == "estimated" else None,
+        "scale": free.scale,
+        "scale_stderr": free.scale_stderr if config.free_scale else None,
+        "background": free.background if config.free_background else None,
+        "background_stderr": free.background_stderr if config.free_background else None,
+        "fit": fit.words if data.role == "fit" else None,
+        "score_r": [float(data.measurement.r[0]), float(data.measurement.r[-1])],
+        "source": Path(curve.source).name,
+        "warnings": list(data.doubts),
+        "compared": f"{role}: {fit.words if data.role == 'fit' else curve.quantity}; R_chi of T(r) over {span}, the "
+        f"model seen through the experiment's {reach}, window {curve.window}; "
+        f"the measurement as the box would show it: with periodic images, in Q through its r range "
+        f"({study.boxes[data.state].r_box:.2f} Å)",
+    }
+
+
+def _prediction_entry(study: Study, prediction: Prediction) -> dict[str, Any]:
+    curve = prediction.measurement.curve
+    return {
+        "name": prediction.name,
+        "quantity": curve.quantity,
+        "normalisation": curve.normalisation,
+        "radiation": curve.radiation or "partial",
+        "pair": curve.pair,
+        "state": study.config.states[prediction.state].name,
+        "q_range": [curve.q_min, curve.q_max],
+        "window": curve.window,
+    }
+
+
+def _state_entry(outcome: Outcome, s: int) -> dict[str, Any]:
+    study, frames = outcome.study, outcome.samples[outcome.final].frames[s]
+    system, state = study.systems[s], study.config.states[s]
+    return {
+        "name": state.name,
+        "temperature": state.temperature,
+        "mean_temperature": float(frames.temperature.mean()),
+        "mean_temperature_stderr": float(standard_error(frames.temperature, frames.replica)),
+        "number_density": system.number_density,
+        "atoms": dict(zip(system.species, system.n_per_species, strict=True)),
+        "cell": system.cell,
+        "pressure_GPa": float(frames.pressure().mean()),
+        "pressure_GPa_stderr": float(standard_error(frames.pressure(), frames.replica)),
+        "schedule": [stage.to_json() for stage in study.stages],
+        "frames": len(frames),
+    }
+
+
+def _provenance(outcome: Outcome) -> dict[str, Any]:
+    versions = {"refine": metadata.version("refine-potentials"), "python": platform.python_version()}
+    for name in PACKAGES:
+        versions[name] = metadata.version(name)
+    return {
+        "versions": versions,
+        "seed": outcome.study.config.sampling.seed,
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "digest": outcome.digest,
+    }
+
+
+def _curve_table(outcome: Outcome, data: DataSet, propagation: Propagation, free: Nuisance) -> str:
+    """Measured and modelled curves, as they are and as they are compared (`Measurement.in_box`).
+
+    Errors of the final ones: posterior and sampling together, and of the curve as it is, that of the cut of g(r).
+    """
+    measurement = data.measurement
+    shown, sigma = measurement.shown, measurement.shown_sigma
+    counts = [outcome.samples[k].frames[data.state].counts.mean(axis=0, dtype=np.float64) for k in (0, outcome.final)]
+
+    def as_reported(operator: CurveOperator, background: Array) -> list[Array]:
+        signals = (operator.predict(c) - operator.baseline for c in counts)
+        return [operator.baseline + free.scale * signal + free.background * background for signal in signals]
+
+    def error(operator: CurveOperator) -> Array:
+        return np.asarray(free.scale * np.hypot(*propagation.errors(operator.matrix)))
+
+    columns = [
+        shown.x,
+        measurement.shown_values,
+        sigma if sigma is not None else np.full(len(shown.x), np.nan),
+        *as_reported(shown, measurement.shown_background),
+        np.hypot(error(shown), free.scale * measurement.cut_error(counts[1])),
+        measurement.in_box_values,
+        *as_reported(measurement.in_box, measurement.in_box_background),
+        error(measurement.in_box),
+    ]
+    header = ["x", "measured", "sigma", "initial", "final", "final_stderr"]
+    return csv_text([*header, "measured_box", "initial_box", "final_box", "final_box_stderr"], columns)
+
+
+def _prediction_table(outcome: Outcome, prediction: Prediction, propagation: Propagation) -> str:
+    """Predicted curve before and after; the final one with its standard error.
+
+    Of posterior, sampling and the cut of g(r) at half the box together.
+    """
+    shown = prediction.measurement.shown
+    frames = [outcome.samples[k].frames[prediction.state] for k in (0, outcome.final)]
+    counts = [f.counts.mean(axis=0, dtype=np.float64) for f in frames]
+    error = np.hypot(np.hypot(*propagation.errors(shown.matrix)), prediction.measurement.cut_error(counts[1]))
+    columns = [shown.x, *(shown.predict(c) for c in counts), error]
+    return csv_text(["x", "initial", "final", "final_stderr"], columns)
+
+
+def _g_table(outcome: Outcome, s: int, propagation: Propagation) -> str:
+    """Partial g(r); the final ones with their standard errors, posterior and sampling together."""
+    box = outcome.study.boxes[s]
+    header, columns = ["r"], [box.centres]
+    g = [outcome.samples[k].frames[s].pair_distribution() for k in (0, outcome.final)]
+    per_count = np.divide(1.0, box.ideal_counts, out=np.zeros_like(box.ideal_counts), where=box.ideal_counts > 0.0)
+    error = np.hypot(*propagation.errors_of_counts()).reshape(per_count.shape) * per_count
+    for p, (a, b) in enumerate(outcome.study.pairs):
+        header += [f"{a}-{b} initial", f"{a}-{b} final", f"{a}-{b} final stderr"]
+        columns += [g[0][p], g[1][p], error[p]]
+    return csv_text(header, columns)
+
+
+def csv_text(header: Sequence[str], columns: Sequence[Array]) -> str:
+    """Comma-separated text; what is not known is an empty field."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(header)
+    for row in zip(*columns, strict=True):
+        writer.writerow(["" if not np.isfinite(v) else f"{v:.8g}" for v in row])
+    return stream.getvalue()
+
+
+def plain(value: Any) -> Any:
+    """JSON values: arrays as lists, what is not finite as null."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,1 @@
+"""Molecular dynamics in jax: lists, integrators, samplers, and gradients through trajectories."""

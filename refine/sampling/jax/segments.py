@@ -1,0 +1,269 @@
+"""Pieces of trajectory at constant energy, started from sampled frames: dynamics that no thermostat has touched.
+
+A thermostat leaves the ensemble as it is, but not the motion in it: Langevin's friction damps diffusion and viscosity
+alike. Positions and momenta of the canonical ensemble are independent, so a frame of any thermostat with new momenta
+from the Maxwell-Boltzmann distribution is a point of it, and the average over velocity Verlet trajectories from such
+points is the canonical average of the undisturbed dynamics. New momenta add up to zero, which the dynamics conserve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels.neighbors import NeighborList
+from refine.errors import SimulationError
+from refine.sampling.frames import Frames
+from refine.sampling.jax import random_numbers
+from refine.sampling.jax.sampler import Sampler, _begin, _Shape
+from refine.sampling.state import MDState
+from refine.units import BOLTZMANN, TIME_UNIT
+
+Array = NDArray[np.float64]
+
+STRESS_EVERY = 2
+"""Steps between stresses. The fastest vibration lasts ten steps or more, and the stress, quadratic in displacements,
+half of it."""
+
+DRIFT = 0.02
+"""Largest mean change of the energy of an atom over a segment, kT: the temperature, and D with it, would be another."""
+
+
+class _Record(NamedTuple):
+    """Of a block: positions (P, N, 3) and kinetic energy (P, N) at its points, stress (P, m, 3, 3) in between, and
+    potential energies (2, N) at its first and last moment."""
+
+    positions: Any
+    kinetic: Any
+    stress: Any
+    energy: Any
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Trajectories at constant energy, equally long.
+
+    Attributes:
+        positions: (S, points, N, 3) Å, wrapped or not, `interval` ps apart; the first is the start.
+        stress: (S, moments, 3, 3) eV, sum of p (x) p / m + r (x) f over the box, `stress_interval` ps apart.
+        interval, stress_interval: ps.
+        temperature: (S,) K, mean of each.
+        drift: (S,) change of the energy of an atom from the first to the last moment, eV.
+    """
+
+    positions: NDArray[np.floating[Any]]
+    stress: Array
+    interval: float
+    stress_interval: float
+    temperature: Array
+    drift: Array
+
+    @property
+    def length(self) -> float:
+        """Of each, ps."""
+        return self.interval * (self.positions.shape[1] - 1)
+
+
+def starts(frames: Frames, segments: int) -> NDArray[np.floating[Any]]:
+    """Positions (segments, N, 3) of frames spread evenly over all of them."""
+    if frames.positions is None:
+        raise ValueError("these frames keep no positions")
+    if segments > len(frames):
+        raise ValueError(f"{len(frames)} frames cannot start {segments} segments")
+    chosen = np.floor((np.arange(segments) + 0.5) * len(frames) / segments).astype(int)
+    return frames.positions[chosen]
+
+
+class SegmentRunner:
+    """Runs segments one after the other, and makes them longer on request.
+
+    Args:
+        sampler: of one replica, at constant energy.
+        params: of its force field.
+        positions: (S, N, 3) Å where they start.
+        temperature: of their first momenta, K.
+        seed: of these.
+        interval: about the time between stored positions, ps.
+    """
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        params: Any,
+        positions: NDArray[np.floating[Any]],
+        temperature: float,
+        seed: int,
+        interval: float,
+    ) -> None:
+        if sampler.replicas != 1 or sampler.thermostat.holds_temperature:
+            raise ValueError("segments need a sampler of one replica without a thermostat")
+        self.sampler, self.params, self.temperature = sampler, params, temperature
+        moment = STRESS_EVERY * sampler.timestep / 1000
+        self._moments = max(1, round(interval / moment))  # in an interval
+        self.interval, self.stress_interval = self._moments * moment, moment
+        self._block = max(1, sampler.frames_per_block * sampler.stride // (self._moments * STRESS_EVERY))
+        self._ends = [sampler.start(at, temperature, seed + k) for k, at in enumerate(positions)]
+        self._positions: list[list[np.ndarray]] = [[end.positions] for end in self._ends]
+        self._stress: list[list[np.ndarray]] = [[] for _ in self._ends]
+        self._kinetic: list[list[np.ndarray]] = [[] for _ in self._ends]
+        self._energy: list[list[float]] = [[] for _ in self._ends]
+
+    def points_in(self, picoseconds: float) -> int:
+        """Intervals in so long a time."""
+        return max(1, round(picoseconds / self.interval))
+
+    def lengthen(self, points: int, on_block: Callable[[int], None] | None = None) -> Segments:
+        """Every segment longer by so many intervals; on_block is told how many of all segments were done.
+
+        Raises SimulationError when the dynamics fail or the energy is not conserved.
+        """
+        for s in range(len(self._ends)):
+            done = 0
+            while done < points:
+                count = min(self._block, points - done)
+                self._advance(s, count)
+                done += count
+                if on_block is not None:
+                    on_block(count)
+        found = self._segments()
+        mean = abs(float(found.drift.mean())) / (BOLTZMANN * self.temperature)
+        if mean > DRIFT:
+            raise SimulationError(
+                f"energy is not conserved without a thermostat: {mean:.3f} kT for each atom in {found.length:.3g} ps",
+                where="segments at constant energy",
+                fix=f"shorten sampling.timestep (now {self.sampler.timestep:g} fs) or use double precision",
+            )
+        return found
+
+    def _segments(self) -> Segments:
+        temperatures = [self.sampler._kinetic_temperature(np.concatenate(k)).mean() for k in self._kinetic]
+        return Segments(
+            positions=np.stack([np.concatenate(p) for p in self._positions]),
+            stress=np.stack([np.concatenate(s) for s in self._stress]).astype(np.float64),
+            interval=self.interval,
+            stress_interval=self.stress_interval,
+            temperature=np.array(temperatures),
+            drift=np.array([e[-1] - e[0] for e in self._energy]) / self.sampler.system.n_atoms,
+        )
+
+    def _advance(self, s: int, count: int) -> None:
+        """One segment by `count` intervals."""
+        sampler, state = self.sampler, self._ends[s]
+        dtype, steps = sampler.dtype, count * self._moments * STRESS_EVERY
+        with sampler._precision():
+            fixed = (
+                sampler._as_device(self.params),
+                jnp.asarray(sampler.system.cell, dtype),
+                jnp.asarray(count, jnp.int32),
+            )
+
+            def arguments() -> tuple[Any, ...]:
+                carried = (jnp.array(state.positions[0], copy=True), jnp.array(state.momenta[0], copy=True))
+                return (carried, *fixed)
+
+            (positions, momenta, record), capacity = sampler._settle(
+                f"segments of {self._moments}",
+                state.capacity,
+                state.skin,
+                arguments,
+                where=f"constant energy, steps {state.step} to {state.step + steps}",
+                make=self._program,
+            )
+        after = replace(
+            state,
+            positions=sampler._wrapped(positions[None]),
+            momenta=momenta[None],
+            step=state.step + steps,
+            capacity=capacity,
+        )
+        kinetic = record.kinetic[:count].sum(axis=1, dtype=np.float64)
+        temperatures = sampler._kinetic_temperature(kinetic)
+        sampler._watch.look(after, temperatures[:, None], self.temperature, sampling=False)
+        self._ends[s] = after
+        self._positions[s].append(record.positions[:count])
+        self._stress[s].append(record.stress[:count].reshape(-1, 3, 3))
+        self._kinetic[s].append(kinetic)
+        potential = record.energy.sum(axis=1, dtype=np.float64)
+        if not self._energy[s]:
+            self._energy[s].append(float(potential[0] + self._kinetic_energy(state)))
+        self._energy[s].append(float(potential[1] + self._kinetic_energy(after)))
+
+    def _kinetic_energy(self, state: MDState) -> float:
+        momenta = np.asarray(state.momenta[0], np.float64)
+        return float((momenta**2 / (2 * self.sampler.system.masses[:, None])).sum())
+
+    def _program(self, shape: _Shape) -> Callable[..., Any]:
+        """The program of a block. Records go into buffers of a full block, so the number of points compiles nothing."""
+        sampler, field, moments, points = self.sampler, self.sampler.force_field, self._moments, self._block
+        n, dtype = sampler.system.n_atoms, sampler.dtype
+        init, step = sampler.thermostat.integrator(sampler._force, sampler.timestep / TIME_UNIT)
+        masses = jnp.asarray(sampler.system.masses, dtype)
+
+        def program(
+            carried: tuple[Any, Any],
+            params: Any,
+            cell: jax.Array,
+            count: jax.Array,
+            reach: jax.Array,
+            trigger: jax.Array,
+        ) -> tuple[Any, jax.Array, jax.Array]:
+            sampler._traces.append("segments")  # Python runs while tracing only
+            keywords = {"params": params, "cell": cell, "kT": jnp.zeros((), dtype)}
+
+            def begin(r: jax.Array, p: jax.Array, neighbors: NeighborList) -> Any:
+                unused = random_numbers.new_key(0)  # momenta are given
+                return init(unused, r, mass=masses, momenta=p, neighbors=neighbors, **keywords)
+
+            def advance_one(state: Any, neighbors: NeighborList) -> Any:
+                return step(state, neighbors=neighbors, **keywords)
+
+            lists, advance = sampler._stepper(shape, cell, reach, trigger, advance_one)
+
+            def of_one(walk: Any) -> tuple[jax.Array, jax.Array, NeighborList]:
+                return walk.state.position[0], walk.state.momentum[0], jax.tree.map(lambda x: x[0], walk.neighbors)
+
+            def potential(walk: Any) -> jax.Array:
+                r, _, neighbors = of_one(walk)
+                return field.observables(params, r, neighbors, cell)[0]
+
+            def moment(index: jax.Array, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
+                walk, stress = carry
+                walk = jax.lax.fori_loop(0, STRESS_EVERY, advance, walk)
+                r, p, neighbors = of_one(walk)
+                kinetic = jnp.matmul(p.T, p / masses[:, None], precision=jax.lax.Precision.HIGHEST)
+                return walk, stress.at[index].set(kinetic + field.virial_tensor(params, r, neighbors, cell))
+
+            def point(index: jax.Array, carry: tuple[Any, _Record]) -> tuple[Any, _Record]:
+                walk, record = carry
+                walk, stress = jax.lax.fori_loop(0, moments, moment, (walk, jnp.zeros((moments, 3, 3), dtype)))
+                r, p, _ = of_one(walk)
+                kinetic = jnp.sum(p**2, axis=1) / (2 * masses)
+                record = record._replace(
+                    positions=record.positions.at[index].set(r),
+                    kinetic=record.kinetic.at[index].set(kinetic),
+                    stress=record.stress.at[index].set(stress),
+                )
+                return walk, record
+
+            record = _Record(
+                jnp.zeros((points, n, 3), dtype),
+                jnp.zeros((points, n), dtype),
+                jnp.zeros((points, moments, 3, 3), dtype),
+                jnp.zeros((2, n), dtype),
+            )
+            positions, momenta = (x[None] for x in carried)
+            neighbors = lists(positions)
+            walk = _begin(sampler._each(begin)(positions, momenta, neighbors), neighbors)
+            first = potential(walk)
+            walk, record = jax.lax.fori_loop(0, count, point, (walk, record))
+            record = record._replace(energy=jnp.stack([first, potential(walk)]))
+            after = (walk.state.position[0], walk.state.momentum[0], record)
+            return after, walk.worst, jnp.any(walk.neighbors.overflow)
+
+        return program

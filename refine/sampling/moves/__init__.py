@@ -1,0 +1,1 @@
+"""Moves of atoms that are no dynamics."""

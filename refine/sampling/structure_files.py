@@ -1,0 +1,236 @@
+"""Structure files in: read with ASE, text formats only, and checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from refine.errors import InputError
+from refine.sampling.crystals import read_crystal, refuse_disorder
+from refine.sampling.elements import elements_of
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+from refine.sampling.periodic import close_pairs
+from refine.system import System, make_system, number_density_from_mass
+
+DENSITY_TOLERANCE = 0.005
+"""Relative difference beyond which a structure's number density contradicts the one declared."""
+
+STRUCTURE_FORMATS = (
+    "extxyz",
+    "xyz",
+    "cif",
+    "vasp",
+    "lammps-data",
+    "xsf",
+    "proteindatabank",
+    "gromacs",
+    "gen",
+    "res",
+    "aims",
+)
+"""ASE formats that are plain text; binary and pickled ones are refused, because reading them can run code."""
+
+_MAX_FILE = 200_000_000
+
+_MASS_TOLERANCE = 0.05  # amu; 40.0 could be argon or calcium
+
+OVERLAP = 0.5  # Å; no two atoms of any real structure come this close
+
+
+def read_structure(
+    path: str | Path,
+    number_density: float | None = None,
+    species: tuple[str, ...] | None = None,
+    *,
+    mass_density: float | None = None,
+    types: tuple[str, ...] | None = None,
+    stated: Collection[str] = (),
+) -> System:
+    """Read a periodic structure with ASE (the last frame of a file that holds several) and sort its atoms by species.
+
+    number_density: atoms/Å^3; when given it must agree with the file to 0.5 %.  mass_density: the same in g/cm^3.
+    types: elements of the atom types 1, 2, ... of a LAMMPS data file; None: what its labels or masses say.
+    species: the order of the elements; None: the order in which they first appear.
+    stated: elements that the study names, for files that name atoms and not elements (`elements`).
+    Raises InputError for a file that is missing, empty, too large, not one of `STRUCTURE_FORMATS` or not readable,
+    for one without a cell or not periodic in all three directions, for coinciding atoms, and for types, a density or
+    species that disagree.
+    """
+    path = Path(path)
+    atoms = _read_atoms(path, types, species or stated)
+    where = str(path)
+    if abs(np.linalg.det(atoms.cell.array)) < 1e-6:
+        raise InputError("the structure has no cell", where=where, fix='give all three vectors (extxyz: Lattice="...")')
+    if not atoms.pbc.all():
+        raise InputError(
+            f"the structure is periodic along {int(atoms.pbc.sum())} of 3 vectors",
+            where=where,
+            fix='make it periodic (extxyz: pbc="T T T")',
+        )
+    symbols = atoms.get_chemical_symbols()
+    present = tuple(dict.fromkeys(symbols))
+    order = present if species is None else species
+    if set(order) != set(present):
+        raise InputError(f"the structure holds {', '.join(present)}, the study {', '.join(order)}", where=where)
+    rank = np.array([order.index(symbol) for symbol in symbols])
+    counts = {symbol: symbols.count(symbol) for symbol in order}
+    positions = atoms.positions[np.argsort(rank, kind="stable")]
+    cell = atoms.cell.array
+    if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
+        raise InputError("a coordinate or lattice vector is not a finite number", where=where)
+    system = make_system(counts, cell, positions, where=where)
+    if mass_density is not None:
+        number_density = number_density_from_mass(counts, mass_density)
+    if number_density is not None and abs(system.number_density / number_density - 1) > DENSITY_TOLERANCE:
+        raise InputError(
+            f"the structure has {system.number_density:.5f} atoms/Å^3, the study says {number_density:.5f}",
+            where=where,
+            fix="correct the density or rescale the structure",
+        )
+    overlapping = len(close_pairs(positions, cell, OVERLAP)[0])
+    if overlapping:
+        raise InputError(
+            f"{overlapping} pairs of atoms are closer than {OVERLAP} Å", where=where, fix="remove duplicates"
+        )
+    return system
+
+
+def _read_atoms(path: Path, types: tuple[str, ...] | None, stated: Collection[str]) -> Atoms:
+    import ase.io
+    from ase.io import ParseError
+    from ase.io.formats import UnknownFileTypeError, filetype
+
+    where = str(path)
+    fix = f"use one of {', '.join(STRUCTURE_FORMATS)}"
+    if not path.is_file():
+        raise InputError("no such structure file", where=where)
+    if not 0 < path.stat().st_size <= _MAX_FILE:
+        raise InputError(
+            f"a structure file of {path.stat().st_size} bytes", where=where, fix="1 byte to 200 MB are read"
+        )
+    if path.suffix in (".gz", ".bz2", ".xz"):
+        raise InputError("a compressed structure file", where=where, fix="decompress it")
+    try:
+        kind = "lammps-data" if _is_lammps_data(path) else filetype(str(path))
+    except (UnknownFileTypeError, *UNREADABLE):
+        raise InputError("not a known structure format", where=where, fix=fix) from None
+    if kind not in STRUCTURE_FORMATS:
+        raise InputError(f"structure files of format {kind!r} are not read", where=where, fix=fix)
+    options = _types(path, types) if kind == "lammps-data" else {}
+    if types is not None and not options:
+        raise InputError(
+            f"structure_species are those of a LAMMPS data file, and this is {kind!r}", where=where, fix="remove them"
+        )
+    try:
+        if kind == "cif":
+            atoms = read_crystal(path)
+        else:
+            if kind == "proteindatabank":
+                refuse_disorder(path)
+            atoms = cast("Atoms", ase.io.read(path, index=-1, format=kind, **options))
+    except InputError:
+        raise
+    except (ParseError, *UNREADABLE) as error:
+        raise InputError(f"not readable as {kind}: {reason_of(error)}", where=where, fix=fix) from None
+    set_named_elements(atoms, path, kind, stated)
+    if len(atoms) == 0:
+        raise InputError("the structure has no atoms", where=where)
+    if kind == "lammps-data":
+        _check_types(atoms, types, where)
+    return atoms
+
+
+def reason_of(error: Exception) -> str:
+    """What ASE stumbled over, in words: of a label that is no element it says no more than the label."""
+    if isinstance(error, KeyError) and error.args and not str(error.args[0]).isdigit():
+        return f"unknown element {str(error.args[0])[:40]!r}: write symbols of elements, without charges or numbers"
+    return f"{type(error).__name__} {error}".strip()
+
+
+def set_named_elements(atoms: Atoms, path: Path, kind: str, stated: Collection[str]) -> None:
+    """Elements of a file that names atoms: ASE takes the first letter of a GROMACS name, and in a PDB file without
+    elements whatever the name begins with. InputError where they are not clear (`elements`).
+    """
+    columns = None
+    if kind == "proteindatabank":
+        with path.open(encoding="utf-8", errors="replace") as stream:
+            lines = [line for line in stream if line.startswith(("ATOM", "HETATM"))][-len(atoms) :]
+        if len(lines) == len(atoms) and all(line[76:78].strip().isalpha() for line in lines):
+            return
+        columns = [line[12:16] for line in lines]
+    elif kind != "gromacs":
+        return
+    arrays = atoms.arrays
+    names = [str(name) for name in arrays["atomtypes"]]
+    residues, numbers = [str(name) for name in arrays["residuenames"]], [int(k) for k in arrays["residuenumbers"]]
+    atoms.set_chemical_symbols(elements_of(names, residues, numbers, stated, str(path), columns))
+
+
+def _is_lammps_data(path: Path) -> bool:
+    """By its header; ASE knows such a file by the name alone, and there are many."""
+    with path.open("rb") as stream:
+        return re.search(rb"^[ \t]*[0-9]+[ \t]+atom[ \t]+types\b", stream.read(4096), re.MULTILINE) is not None
+
+
+def _types(path: Path, types: tuple[str, ...] | None) -> dict[str, Any]:
+    """What ASE is told of the atom types of a LAMMPS data file. Left alone it takes type 1 for hydrogen, 2 for helium,
+    and so on, and makes arrays of any size that the header names."""
+    from ase.data import atomic_numbers
+
+    text = path.read_text(encoding="utf-8", errors="replace")
+    header = re.search(r"^[ \t]*([0-9]+)[ \t]+atoms\b", text, re.MULTILINE)
+    if header is not None and (len(header[1]) > 9 or int(header[1]) > len(text) // 8):
+        raise InputError(f"the header speaks of {header[1][:20]} atoms, and the file is shorter", where=str(path))
+    if types is not None:
+        unknown = [name for name in types if atomic_numbers.get(name, 0) == 0]
+        if unknown:
+            raise InputError(f"unknown element {unknown[0]!r}", where=str(path), fix="use symbols of elements")
+        return {"Z_of_type": {number: atomic_numbers[name] for number, name in enumerate(types, 1)}}
+    if not re.search(r"^[ \t]*(Masses|Atom\s+Type\s+Labels)\b", text, re.MULTILINE):
+        raise InputError(
+            "the file has atom types and neither masses nor labels",
+            where=str(path),
+            fix='name the elements of types 1, 2, ..., as in structure_species = ["Si", "O"]',
+        )
+    return {}
+
+
+def _check_types(atoms: Atoms, types: tuple[str, ...] | None, where: str) -> None:
+    """The elements that ASE took must be those that were named, or have the masses of the file."""
+    from ase.data import atomic_masses
+
+    present = int(atoms.arrays["type"].max())
+    if types is not None:
+        if present != len(types):
+            raise InputError(f"the file has atom types to {present}, {len(types)} species are given", where=where)
+        return
+    off = np.abs(atoms.get_masses() - atomic_masses[atoms.numbers])
+    if atoms.has("masses") and off.max() > _MASS_TOLERANCE:
+        raise InputError(
+            f"a mass of {atoms.get_masses()[off.argmax()]:g} is that of no element",
+            where=where,
+            fix='name the elements of types 1, 2, ..., as in structure_species = ["Si", "O"]',
+        )
+
+
+# what ASE's parsers are seen to raise on broken text
+UNREADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    MemoryError,
+    RuntimeError,
+    StopIteration,
+    SyntaxError,
+)

@@ -1,0 +1,421 @@
+"""Trajectories of other programs as pair-distance counts: read with ASE frame by frame, counted in each frame's cell.
+
+A cell that changes (NPT) is honoured: distances are those of the frame's own cell, and what is averaged over frames is
+g(r), each frame's counts over those of an ideal gas in its own volume. `Frames.counts` are then the counts of a box of
+the mean volume with that g(r). g(r) ends at the smallest r_box of all frames.
+
+Only text formats are read, as in `refine.sampling.structure_files`; of a long trajectory, means over blocks of frames
+are kept, so that memory does not grow with it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TextIO, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kernels.cell import wrap
+from kernels.histogram import pair_histogram
+from refine.errors import InputError
+from refine.progress import NullProgress, Progress
+from refine.sampling.crystals import read_crystal, refuse_disorder
+from refine.sampling.frames import Frames
+from refine.sampling.structure_files import OVERLAP, STRUCTURE_FORMATS, UNREADABLE, reason_of, set_named_elements
+from refine.system import System, make_system
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+TRAJECTORY_FORMATS = ("extxyz", "lammps-dump-text", "vasp-xdatcar", "vasp-out", "vasp-xml")
+"""ASE formats of several frames that are plain text."""
+
+SINGLE_FORMATS = tuple(kind for kind in STRUCTURE_FORMATS if kind not in ("extxyz", "lammps-data"))
+"""Structures that count as trajectories of one frame. A LAMMPS data file has types, which ASE takes for elements."""
+
+MAX_IN_MEMORY = 200_000_000
+"""Bytes of a file in a format that ASE takes in as a whole: all but those of `SPLITTERS`."""
+
+BLOCKS = 1024
+"""Blocks of frames from which neighbours are joined when there are twice as many."""
+
+VOLUME_RANGE = 0.2
+"""Relative departure of a frame's volume from the mean beyond which there is no one density to speak of."""
+
+_HEAD = 65536
+
+_count = jax.jit(pair_histogram, static_argnames=("n_per_species", "n_bins", "orthorhombic"))
+
+
+@dataclass(frozen=True)
+class CountedTrajectory:
+    """What a trajectory says of its pair distances.
+
+    system: composition and mean cell.  frames: counts per block of frames; energies are NaN, they are not read.
+    read: frames that entered.  volumes: smallest and largest of a frame, Å^3.
+    first: positions (N, 3) and cell (3, 3) of the first one, Å.
+    """
+
+    system: System
+    frames: Frames
+    read: int
+    volumes: tuple[float, float]
+    first: tuple[np.ndarray, np.ndarray]
+
+    def rescaled(self, number_density: float) -> Self:
+        """All lengths multiplied by one factor, so that the mean number density (atoms/Å^3) becomes this one."""
+        factor = (self.system.number_density / number_density) ** (1 / 3)
+        return replace(
+            self,
+            system=replace(self.system, cell=self.system.cell * factor),
+            frames=replace(self.frames, r_max=self.frames.r_max * factor, volume=self.frames.volume * factor**3),
+            volumes=(self.volumes[0] * factor**3, self.volumes[1] * factor**3),
+        )
+
+
+def count_trajectory(
+    path: str | Path,
+    bin_width: float,
+    *,
+    species: Sequence[str] | None = None,
+    types: Sequence[str] | None = None,
+    kind: str | None = None,
+    first: int = 1,
+    last: int | None = None,
+    every: int = 1,
+    progress: Progress | None = None,
+) -> CountedTrajectory:
+    """Pair-distance counts of the frames of a trajectory, in bins of `bin_width` (Å) up to half of the smallest box.
+
+    Args:
+        species: order of the elements; None: that in which they first appear.
+        types: of a LAMMPS dump without elements, the element of each atom type, in order.
+        kind: name of an ASE format; None: found from the file.
+        first, last, every: which frames are taken, counted from 1; last None: to the end.
+
+    Raises:
+        InputError: the file is missing, of a format that is not read, broken, without a periodic cell in all
+            directions, or its frames contradict each other or `species`.
+    """
+    path = Path(path)
+    where, progress = str(path), progress or NullProgress()
+    progress.stage(f"counting pairs in {path.name}, per cent", 100)
+    blocks: _Blocks | None = None
+    done = 0
+    for number, atoms, share in _atoms(path, kind, types, first, last, every, species or ()):
+        at = f"{where}, frame {number}"
+        cell, positions, present = _checked(atoms, at)
+        if blocks is None:
+            order = tuple(species) if species is not None else tuple(dict.fromkeys(present))
+            blocks = _Blocks(_system(present, order, cell, at), bin_width, at)
+        rank = [order.index(symbol) if symbol in order else -1 for symbol in present]
+        counts = tuple(rank.count(k) for k in range(len(order)))
+        if counts != blocks.system.n_per_species or -1 in rank:
+            raise InputError("the atoms are not those of the first frame", where=at, fix="give frames of one system")
+        blocks.add(positions[np.argsort(rank, kind="stable")], cell, at)
+        progress.advance(int(100 * share) - done)
+        done = int(100 * share)
+    if blocks is None:
+        raise InputError(f"there is no frame {first}", where=where, fix="lower --first, or give a file of frames")
+    return blocks.counted(where)
+
+
+class _Blocks:
+    """Sums of counts times volume, over blocks of equally many frames."""
+
+    def __init__(self, system: System, bin_width: float, at: str) -> None:
+        self.system, self.width = system, bin_width
+        self.bins = int(system.r_box / bin_width)
+        if self.bins < 2:
+            raise InputError(f"half of the cell, {system.r_box:.3g} Å, holds no bins of {bin_width} Å", where=at)
+        self.sums: list[np.ndarray] = []
+        self.length, self.filling = 1, 0  # frames of a block, and those that are in the last one if it is not full
+        self.cells: list[np.ndarray] = []
+        self.reach = system.r_box
+        self.first: tuple[np.ndarray, np.ndarray] = (np.zeros((0, 3)), system.cell)
+
+    def add(self, positions: np.ndarray, cell: np.ndarray, at: str) -> None:
+        """positions: (N, 3) Å, sorted by species."""
+        frame = replace(self.system, cell=cell)
+        self.reach = min(self.reach, frame.r_box)
+        counts = _count(
+            jnp.asarray(wrap(positions, cell), jnp.float32),
+            jnp.asarray(cell, jnp.float32),
+            n_per_species=frame.n_per_species,
+            n_bins=self.bins,
+            r_max=self.bins * self.width,
+            orthorhombic=frame.orthorhombic,
+        )
+        weighted = np.asarray(counts, np.float64) * frame.volume
+        overlapping = round(weighted[:, : int(OVERLAP / self.width)].sum() / frame.volume)
+        if overlapping:
+            raise InputError(f"{overlapping} pairs of atoms are closer than {OVERLAP} Å", where=at)
+        if not self.cells:
+            self.first = positions, cell
+        self.cells.append(cell)
+        if self.filling == 0:
+            if len(self.sums) == 2 * BLOCKS:
+                self.sums = [a + b for a, b in zip(self.sums[::2], self.sums[1::2], strict=True)]
+                self.length *= 2
+            self.sums.append(weighted)
+        else:
+            self.sums[-1] += weighted
+        self.filling = (self.filling + 1) % self.length
+
+    def counted(self, where: str) -> CountedTrajectory:
+        """The blocks that are full; a last one that is not, one frame of 2,000 or less, is left out."""
+        full = self.sums[:-1] if self.filling else self.sums
+        cells = np.array(self.cells[: len(full) * self.length])
+        volumes = np.abs(np.linalg.det(cells))
+        volume = float(volumes.mean())
+        if max(volumes.max() / volume - 1, 1 - volumes.min() / volume) > VOLUME_RANGE:
+            raise InputError(
+                f"the volume runs from {volumes.min():.0f} to {volumes.max():.0f} Å^3: no sample of one density",
+                where=where,
+                fix="choose frames by --first and --last",
+            )
+        mean = cells.mean(axis=0)
+        mean = mean * (volume / abs(np.linalg.det(mean))) ** (1 / 3) if np.ptp(cells, axis=0).any() else cells[0]
+        bins = int(self.reach / self.width)
+        unknown = np.full(len(full), np.nan)
+        frames = Frames(
+            counts=(np.array([s[:, :bins] for s in full]) / (self.length * volume)).astype(np.float32),
+            energy=unknown,
+            virial=unknown,
+            temperature=unknown,
+            replica=np.zeros(len(full), np.int64),
+            r_max=bins * self.width,
+            n_per_species=self.system.n_per_species,
+            volume=volume,
+        )
+        extremes = (float(volumes.min()), float(volumes.max()))
+        return CountedTrajectory(replace(self.system, cell=mean), frames, len(cells), extremes, self.first)
+
+
+def _system(present: Sequence[str], order: tuple[str, ...], cell: np.ndarray, at: str) -> System:
+    if set(order) != set(present):
+        raise InputError(
+            f"the frame holds {', '.join(dict.fromkeys(present))}, the study {', '.join(order)}",
+            where=at,
+            fix="give the study of this system",
+        )
+    return make_system({symbol: list(present).count(symbol) for symbol in order}, cell, where=at)
+
+
+def _checked(atoms: Atoms, at: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Cell (3, 3) and positions (N, 3) in Å, and the symbol of every atom."""
+    cell, positions = atoms.cell.array, atoms.positions
+    if len(atoms) == 0:
+        raise InputError("the frame has no atoms", where=at)
+    if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
+        raise InputError("a coordinate or lattice vector is not a finite number", where=at)
+    if abs(np.linalg.det(cell)) < 1e-6:
+        raise InputError("the frame has no cell", where=at, fix='give all three vectors (extxyz: Lattice="...")')
+    if not atoms.pbc.all():
+        raise InputError(
+            f"the frame is periodic along {int(atoms.pbc.sum())} of 3 vectors",
+            where=at,
+            fix='make it periodic (extxyz: pbc="T T T")',
+        )
+    return cell, positions, atoms.get_chemical_symbols()
+
+
+# --- the file ---------------------------------------------------------------------------------------------------------
+
+
+def _extxyz(stream: TextIO) -> Iterator[str]:
+    while (line := stream.readline()).strip():
+        yield line + _take(stream, int(line) + 1)
+
+
+def _lammps_dump(stream: TextIO) -> Iterator[str]:
+    text, atoms = "", 0
+    while line := stream.readline():
+        text += line
+        if line.startswith("ITEM: NUMBER OF ATOMS"):
+            text += (count := _take(stream, 1))
+            atoms = int(count)
+        elif line.startswith("ITEM: ATOMS"):
+            yield text + _take(stream, atoms)
+            text = ""
+        elif line.startswith("ITEM: UNITS") and (units := _take(stream, 1).strip()) not in ("metal", "real"):
+            raise ValueError(f"lengths in {units!r} units; those of metal and real are Å")
+        elif len(text) > _HEAD:
+            raise ValueError("no line ITEM: ATOMS")
+    if text.strip():
+        raise EOFError(_ENDS)
+
+
+def _xdatcar(stream: TextIO) -> Iterator[str]:
+    """The header of seven lines may be repeated before a frame: the cell has changed."""
+    header, atoms = "", 0
+    while (line := stream.readline()).strip() or (line and not header):  # the title may be empty
+        if "Direct configuration=" not in line:
+            header = line + _take(stream, 5)
+            count = _take(stream, 1)
+            header, atoms = header + count, sum(map(int, count.split()))
+            line = _take(stream, 1)
+        yield header + line + _take(stream, atoms)
+
+
+def _take(stream: TextIO, count: int) -> str:
+    """So many lines; of a wrong number that a file states, no more than there are."""
+    lines = list(islice(iter(stream.readline, ""), max(count, 0)))
+    if len(lines) < count:
+        raise EOFError(_ENDS)
+    return "".join(lines)
+
+
+_ENDS = "the file ends in the middle of a frame"
+
+SPLITTERS: dict[str, Callable[[TextIO], Iterator[str]]] = {
+    "extxyz": _extxyz,
+    "lammps-dump-text": _lammps_dump,
+    "vasp-xdatcar": _xdatcar,
+}
+"""Formats that are taken apart here, frame by frame: ASE would hold all frames at once, or search the file first."""
+
+
+def _atoms(
+    path: Path,
+    kind: str | None,
+    types: Sequence[str] | None,
+    first: int,
+    last: int | None,
+    every: int,
+    stated: Collection[str],
+) -> Iterator[tuple[int, Atoms, float]]:
+    """Number and atoms of the chosen frames, elements set, and the share of the file that has been read."""
+    import ase.io
+    from ase.io import ParseError
+
+    head = _head(path)
+    kind = _kind(path, head) if kind is None else kind
+    known = (*TRAJECTORY_FORMATS, *SINGLE_FORMATS)
+    where, fix = str(path), f"use one of {', '.join(known)}"
+    if kind not in known:
+        raise InputError(f"trajectories of format {kind!r} are not read", where=where, fix=fix)
+    size = path.stat().st_size
+    if kind not in SPLITTERS and size > MAX_IN_MEMORY:
+        raise InputError(f"a {kind} file of {size / 1e6:.0f} MB", where=where, fix="convert it to extended XYZ")
+    typed = _by_type(head, kind, types, where)
+    # of the splitters here these are the file's faults, and others are ours
+    broken = (ValueError, EOFError) if kind in SPLITTERS else (ParseError, EOFError, *UNREADABLE)
+    number = 0
+    with path.open("rb") as raw, io.TextIOWrapper(raw, encoding="utf-8", errors="replace") as stream:
+        frames: Iterator[str] | Iterator[Atoms]  # text of a frame, or what ASE has made of it
+        frames = SPLITTERS[kind](stream) if kind in SPLITTERS else _by_ase(path, kind)
+        while last is None or number < last:
+            number += 1
+            at = f"{where}, frame {number}"
+            mend = "mend the file" + (f", or stop before it: --last {number - 1}" if number > 1 else "")
+            try:
+                frame = next(frames, None)
+            except InputError:
+                raise
+            except broken as error:
+                raise InputError(f"not readable as {kind}: {reason_of(error)}", where=at, fix=mend) from None
+            if frame is None:
+                return
+            if number < first or (number - first) % every:
+                continue
+            try:
+                atoms = cast("Atoms", ase.io.read(io.StringIO(frame), 0, kind) if isinstance(frame, str) else frame)
+            except (ParseError, EOFError, *UNREADABLE) as error:
+                raise InputError(f"not readable as {kind}: {reason_of(error)}", where=at, fix=mend) from None
+            if typed:
+                _set_elements(atoms, typed, at)
+            set_named_elements(atoms, path, kind, stated)
+            yield number, atoms, raw.tell() / size if kind in SPLITTERS else 0.0
+
+
+def _by_ase(path: Path, kind: str) -> Iterator[Atoms]:
+    import ase.io
+
+    if kind == "cif":
+        yield read_crystal(path)
+    else:
+        cell = None
+        if kind == "proteindatabank":
+            refuse_disorder(path)
+        for atoms in ase.io.iread(path, slice(None), format=kind, do_not_split_by_at_sign=True):
+            if kind == "proteindatabank":
+                if len(atoms) == 0:
+                    continue  # END behind the last ENDMDL is no frame
+                if atoms.cell.rank == 3:
+                    cell = atoms.cell
+                elif cell is not None:  # CRYST1 stands once, above all models
+                    atoms.set_cell(cell)
+                    atoms.set_pbc(True)
+            yield atoms
+
+
+def _head(path: Path) -> bytes:
+    where = str(path)
+    if not path.is_file():
+        raise InputError("no such trajectory", where=where)
+    if path.suffix in (".gz", ".bz2", ".xz"):
+        raise InputError("a compressed trajectory", where=where, fix="decompress it")
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(_HEAD)
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=where) from None
+    if not head.strip():
+        raise InputError("the file is empty", where=where)
+    if len(head) == _HEAD and b"\n" not in head:
+        raise InputError("not a text file of lines", where=where)
+    return head
+
+
+def _kind(path: Path, head: bytes) -> str:
+    from ase.io.formats import UnknownFileTypeError, filetype
+
+    if b"ITEM: TIMESTEP" in head[:2000]:  # ASE does not know it by its lines where these end as on Windows
+        return "lammps-dump-text"
+    try:
+        return str(filetype(str(path)))
+    except (UnknownFileTypeError, *UNREADABLE):
+        raise InputError(
+            "not a known trajectory format", where=str(path), fix=f"name it: --format {' | '.join(TRAJECTORY_FORMATS)}"
+        ) from None
+
+
+def _by_type(head: bytes, kind: str, types: Sequence[str] | None, where: str) -> tuple[str, ...]:
+    """Elements by atom type, where the file has no elements; else nothing."""
+    from ase.data import atomic_numbers
+
+    columns: list[str] = []
+    if kind == "lammps-dump-text":
+        items = [line for line in head.decode("latin-1").splitlines() if line.startswith("ITEM: ATOMS")]
+        columns = items[0].split()[2:] if items else []
+    named = kind != "lammps-dump-text" or "element" in columns or ("mass" in columns and types is None)
+    if named and types is not None:
+        raise InputError("the file names its elements", where=where, fix="leave --species out")
+    if not named and types is None:
+        raise InputError(
+            "the dump holds atom types, no elements",
+            where=where,
+            fix="give the element of each type in order, as in --species Si,O",
+        )
+    for symbol in types or ():
+        if atomic_numbers.get(symbol, 0) == 0:
+            raise InputError(f"unknown element {symbol!r}", where="--species", fix="write them as Si,O")
+    return () if named else tuple(types or ())
+
+
+def _set_elements(atoms: Atoms, types: tuple[str, ...], at: str) -> None:
+    numbers = np.asarray(atoms.arrays.get("type", atoms.numbers))
+    if numbers.min() < 1 or numbers.max() > len(types):
+        raise InputError(
+            f"atom types run from {numbers.min()} to {numbers.max()} and --species names {len(types)} elements",
+            where=at,
+            fix="name the element of each type in order, as in --species Si,O",
+        )
+    atoms.set_chemical_symbols([types[t - 1] for t in numbers])

@@ -1,0 +1,208 @@
+"""The curves of a study: each measured one bound to the box that it is compared with, and each predicted one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refine.curves.checks import check_curve
+from refine.curves.curve import Curve, is_q_space
+from refine.curves.readers.text import read_curve
+from refine.errors import InputError
+from refine.refinement.inference.nuisance import Nuisance, best
+from refine.refinement.problem import Target
+from refine.scattering.measurement import Box, Fit, ForwardModel, Measurement
+from refine.study.schema import StudyConfig
+from refine.study.schema.models import Data
+
+Array = NDArray[np.float64]
+
+BACKGROUND_SHARE = 0.1
+"""Default prior of a free background, as a share of the curve's rms signal."""
+
+
+PREDICTED_STEP = 0.02
+"""1/Å and Å between the points of a predicted curve."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A [[data]] entry of role "predict": a curve of the model that nothing is compared with.
+
+    Attributes:
+        measurement: of a curve without features in place of a measured one, which is the mean-field continuation of
+            g(r) = 1 beyond the box; its `shown` and `total` are the prediction, its values mean nothing.
+    """
+
+    name: str
+    state: int
+    measurement: Measurement
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One [[data]] entry bound to its state's box.
+
+    doubts: what looks odd in the curve for what it is declared to be, in words (`refine.curves.checks`).
+    """
+
+    name: str
+    state: int
+    role: str
+    measurement: Measurement
+    fit: Fit
+    doubts: tuple[str, ...] = ()
+
+
+def scored(data: DataSet, target: Target, counts: Array) -> tuple[Nuisance, Callable[[Array], float]]:
+    """How a data set is scored, everywhere: R_chi as a function of mean counts (pairs, bins).
+
+    Scale and background, where they are free, are the best ones of the model with the mean `counts`; a standard error
+    holds them.
+    """
+    free = best(target, target.predict(counts))
+    return free, lambda other: data.measurement.r_chi(other, free.scale, free.background)
+
+
+def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
+    """Every measured [[data]] entry read, checked and bound to the box of its state; one box for each state.
+
+    Raises:
+        InputError: a curve that cannot be read, or contradicts its declaration (`check_curve`).
+    """
+    names = [state.name for state in config.states]
+    datasets = []
+    for data in config.data:
+        if data.role == "predict":
+            continue
+        state = names.index(config.state_of(data).name)
+        box = boxes[state]
+        curve = read_curve(
+            data.path,
+            quantity=data.quantity,
+            normalisation=data.normalisation,
+            radiation=data.radiation,
+            number_density=box.number_density,
+            composition=dict(zip(box.species, box.fractions.tolist(), strict=True)),
+            isotopes=data.isotopes,
+            charges=data.charges,
+            pair=data.pair,
+            window=data.window,
+            q_range=data.q_range,
+            abscissa=data.abscissa,
+            name=data.name,
+            check=False,  # with the errors that the study states, below
+        )
+        if not curve.in_q_space and curve.pair is None and curve.q_max is None:
+            raise InputError(
+                f"the Q range of the transform behind this {curve.quantity} is not known, and without it the model "
+                "would be compared unbroadened",
+                where=f"[[data]] {data.name}",
+                fix="give q_range = [Q_min, Q_max]",
+            )
+        curve = replace(curve, sigma=_errors(data, curve))
+        doubts = tuple(check_curve(curve))
+        model = ForwardModel(curve, box)
+        explicit = "score_r" in data.model_fields_set
+        measurement = model.measurement(data.score_r if explicit else None)
+        fit = model.fit(data.fit_q, data.fit_r)
+        datasets.append(DataSet(data.name, state, data.role, measurement, fit, doubts))
+    return datasets
+
+
+def _errors(data: Data, curve: Curve) -> Array | None:
+    """Standard errors (n,) of the measured points: what the study states of them, else the file's, if any."""
+    where = f"[[data]] {data.name}"
+    if data.sigma == "file" and curve.sigma is None:
+        raise InputError(
+            'sigma = "file" and the file has no third column',
+            where=where,
+            fix='use sigma = "auto", a number or points',
+        )
+    if isinstance(data.sigma, str):
+        return curve.sigma
+    if isinstance(data.sigma, float):
+        return np.full(len(curve.x), data.sigma)
+    x, errors = np.transpose(data.sigma)
+    if x[-1] < curve.x[0] or x[0] > curve.x[-1]:
+        raise InputError(
+            f"the points of sigma lie from {x[0]:g} to {x[-1]:g}, and the curve from {curve.x[0]:g} to {curve.x[-1]:g}",
+            where=where,
+            fix="give them in the units of the curve's x, 1/Å or Å",
+        )
+    return np.interp(curve.x, x, errors)
+
+
+def read_predictions(config: StudyConfig, boxes: Sequence[Box]) -> list[Prediction]:
+    """Every [[data]] entry of role "predict", bound to the box of its state; one box for each state."""
+    names = [state.name for state in config.states]
+    found = []
+    for data in config.data:
+        if data.role == "predict":
+            state = names.index(config.state_of(data).name)
+            explicit = "score_r" in data.model_fields_set
+            model = ForwardModel(_featureless(data, boxes[state]), boxes[state])
+            found.append(Prediction(data.name, state, model.measurement(data.score_r if explicit else None)))
+    return found
+
+
+def _featureless(data: Data, box: Box) -> Curve:
+    """What would have been measured of atoms that know nothing of each other, on the points of the prediction."""
+    in_q = is_q_space(data.quantity)
+    if in_q:
+        assert data.q_range is not None  # the config refuses a prediction without
+        low, high = data.q_range
+        points = low + PREDICTED_STEP * np.arange(1.0 + int((high - low) / PREDICTED_STEP + 1e-9))
+    else:
+        points = PREDICTED_STEP * np.arange(1.0, 1.0 + int(box.r_box / PREDICTED_STEP))
+    curve = Curve(
+        x=points,
+        y=np.zeros(len(points)),
+        quantity=data.quantity,
+        normalisation=data.normalisation,
+        radiation=data.radiation,
+        window=data.window,
+        q_min=None if in_q or data.q_range is None else data.q_range[0],
+        q_max=None if in_q or data.q_range is None else data.q_range[1],
+        number_density=box.number_density,
+        composition=dict(zip(box.species, box.fractions.tolist(), strict=True)),
+        isotopes=data.isotopes,
+        charges=data.charges,
+        pair=data.pair,
+        name=data.name,
+    )
+    return replace(curve, y=curve.form(data.quantity, data.normalisation, points).offset)
+
+
+def target_of(config: StudyConfig, pairs: Sequence[tuple[str, str]], data: DataSet) -> Target:
+    """A data set as an update rule sees it, whether it is fitted or not."""
+    entry = next(entry for entry in config.data if entry.name == data.name)
+    curve, pair, index = data.measurement.curve, data.measurement.curve.pair, None
+    if pair is not None:
+        index = next(i for i, p in enumerate(pairs) if sorted(p) == sorted(pair))
+    elif len(pairs) == 1:
+        index = 0
+    fit = data.fit
+    return Target(
+        data.name,
+        data.state,
+        "T(r)" if curve.in_q_space and entry.fit_r is not None else curve.quantity,
+        index,
+        fit.values,
+        fit.covariance,
+        fit.sigma_known,
+        fit.operator,
+        entry.weight,
+        entry.free_scale,
+        entry.scale_prior,
+        fit.background if entry.free_background else None,
+        entry.background_prior or BACKGROUND_SHARE * _rms(fit),
+    )
+
+
+def _rms(fit: Fit) -> float:
+    """rms signal of a fitted curve, in its units."""
+    return float(np.sqrt(np.mean((fit.values - fit.operator.baseline) ** 2)))

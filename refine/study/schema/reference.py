@@ -1,0 +1,79 @@
+"""The reference page of every key, from the models: ``docs/reference.md`` and ``refine reference``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from refine.study.schema.models import StudyConfig
+from refine.tables.explain import tables
+from refine.tables.toml import toml_value
+from refine.tables.values import Kind
+
+_LIMITS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+
+
+def reference_markdown() -> str:
+    """The page as Markdown."""
+    parts = [
+        "# The study file",
+        "",
+        "Written by `make reference` from `refine/config/models.py`; edit the models there, not this page.",
+        "",
+        "A study is one TOML file. Paths are relative to it, lengths are in Å, energies in eV. Unknown keys are",
+        "refused. `refine run STUDY --set table.key=value` changes a value for one run; an entry of `states` or",
+        "`data` goes by its number from 0 or by its name, as in `--set states.0.temperature=90`.",
+        "",
+        "## Top level",
+        "",
+        *_key_table({"title": StudyConfig.model_fields["title"]}),
+    ]
+    for name, (model, is_array) in tables(StudyConfig).items():
+        header = f"[[{name}]]" if is_array else f"[{name}]"
+        fewest = " at least one" if StudyConfig.model_fields[name].is_required() else " or none"
+        repeat = f" One table each,{fewest}." if is_array else ""
+        parts += ["", f"## `{header}`", "", (model.__doc__ or "").strip() + repeat, ""]
+        parts += _key_table(model.model_fields)
+    return "\n".join(parts) + "\n"
+
+
+def _key_table(fields: Mapping[str, FieldInfo]) -> list[str]:
+    rows = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
+    return rows + [
+        f"| `{name}` | {_kind(field)} | {_default(field)} | {field.description} |" for name, field in fields.items()
+    ]
+
+
+def _kind(field: FieldInfo) -> str:
+    """The kind of value with its limits, for the reference page."""
+    kinds, limits = _marks(field.annotation, field.metadata)
+    return ", ".join([kinds[-1] if kinds else "text", *limits])
+
+
+def _marks(annotation: Any, metadata: Iterable[Any]) -> tuple[list[str], list[str]]:
+    """`Kind` texts and limits of an annotation, the outermost last; what a container holds is left out."""
+    kinds: list[str] = []
+    limits: list[str] = []
+    if get_origin(annotation) is Literal:
+        kinds.append(", ".join(f'`"{word}"`' for word in get_args(annotation)))
+    elif get_origin(annotation) is Annotated:
+        kinds, limits = _marks(annotation.__origin__, annotation.__metadata__)
+    elif type(None) in get_args(annotation):
+        kinds, limits = _marks(get_args(annotation)[0], ())
+    for mark in metadata:
+        if isinstance(mark, Kind):
+            kinds.append(mark.text)
+        elif isinstance(mark, FieldInfo):
+            limits += _marks(None, mark.metadata)[1]
+        else:
+            limits += [f"{sign} {getattr(mark, name)}" for name, sign in _LIMITS.items() if hasattr(mark, name)]
+    return kinds, limits
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    return "" if value is None or value == {} else f"`{toml_value(value)}`"

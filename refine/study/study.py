@@ -1,0 +1,261 @@
+"""A study: what the study file, the data and the structures say together, checked before any dynamics, ready to run.
+
+    study = Study.from_toml("study.toml")
+    result = study.run(out="runs/argon")
+
+The loop itself, start structure -> sample -> update -> ... -> long sample -> report, is in `refine.tasks.run.loop`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refine.errors import InputError
+from refine.files import exclusive
+from refine.potentials.correction import PairCorrection, SplineBasis
+from refine.progress import NullProgress, Progress
+from refine.refinement.problem import MovingRule, Problem, Rule
+from refine.refinement.rules import make_rule
+from refine.refinement.walls import measured_onset
+from refine.results.writer import Result
+from refine.sampling.schedule import Stage
+from refine.scattering.measurement import Box
+from refine.study.bases import base_of
+from refine.study.datasets import read_datasets, read_predictions, target_of
+from refine.study.schema import StudyConfig
+from refine.study.systems import read_systems, stages_of
+from refine.system import System
+from refine.tasks.run.loop import Run
+from refine.units import BOLTZMANN
+
+if TYPE_CHECKING:
+    from refine.potentials.protocols import CorrectedForceField
+    from refine.sampling.jax.adjoint import Adjoint
+    from refine.sampling.jax.sampler import Sampler
+    from refine.sampling.moves.reverse_monte_carlo import ReverseMonteCarlo
+
+Array = NDArray[np.float64]
+
+WALL_STIFFNESS = 1000.0
+"""kT/Å^2 of the wall below the sampled range."""
+
+
+class Study:
+    """A study and its run.
+
+    Args:
+        config: the validated study file.
+
+    Raises:
+        InputError: anything that data, structures and settings say against each other, before any dynamics.
+    """
+
+    def __init__(self, config: StudyConfig) -> None:
+        self.config = config
+        self.stages = stages_of(config)
+        self.systems = read_systems(config)
+        self.species = self.systems[0].species
+        self.boxes = [self._box(system) for system in self.systems]
+        self.pairs = self.boxes[0].pairs
+        self.datasets = read_datasets(config, self.boxes)
+        self.predictions = read_predictions(config, self.boxes)
+        self.targets = {data.name: target_of(config, self.pairs, data) for data in self.datasets}
+        self.base_kind = base_of(config.model.base, config.model.dispersion)
+        self.base: Any = self.base_kind.read(config.model, self.species, self.pairs, config.correction.r_cut)
+        own = tuple(name for name in config.refinement.parameters if name != "correction")
+        self.parameters = [
+            self.base_kind.parameters(self.base, own, system, box.edges)
+            for system, box in zip(self.systems, self.boxes, strict=True)
+            if own
+        ]
+        self.problem = Problem(
+            tuple(self.targets[data.name] for data in self.datasets if data.role == "fit"),
+            tuple(state.temperature for state in config.states),
+            tuple(self.parameters),
+            self.parameters[0].start if own else None,
+        )
+        self.rule: Rule = make_rule(config)
+        self.rule.check(self.problem, self.initial_correction())
+
+    @classmethod
+    def from_toml(cls, path: str | Path, overrides: Iterable[str] = ()) -> Study:
+        """From a study file; `overrides` are like "refinement.iterations=3"."""
+        return cls(StudyConfig.from_toml(path, overrides))
+
+    def run(
+        self,
+        out: str | Path | None = None,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> Result:
+        """Refine, and leave result.json, curves, g(r), run.h5 and report.html in `out`.
+
+        Args:
+            out: output folder; default runs/<name of the study's folder> under the current one.
+            resume: go on with the run in `out`.
+            overwrite: throw away the run in `out`.
+            progress: told what happens.
+
+        Raises:
+            RefineError: what the user can mend; the last good checkpoint stays.
+        """
+        folder = Path(out) if out is not None else self.config.default_out()
+        self.stages_at_volume()
+        if not self.problem.targets:
+            raise InputError("there is nothing to fit", where="[[data]]", fix='give at least one data set role = "fit"')
+        for data in self.datasets:
+            for doubt in data.doubts:
+                (progress or NullProgress()).message(f"warning: {doubt}")
+        with exclusive(folder):
+            run = Run(self, folder, resume=resume, overwrite=overwrite, progress=progress or NullProgress())
+            return run.finish()
+
+    def stages_at_volume(self) -> tuple[Stage, ...]:
+        """The schedule of a start at the density that the study declares; InputError where a stage has a pressure."""
+        if any(stage.pressure is not None for stage in self.stages):
+            raise InputError(
+                "a stage with a pressure changes the density that the state declares",
+                where="[[schedule]] pressure",
+                fix="make the start structure with refine prepare and give it as [system] structure, without schedule",
+            )
+        return self.stages
+
+    # -- construction --------------------------------------------------------------------------------------------------
+
+    def _box(self, system: System) -> Box:
+        width = self.config.sampling.bin_width
+        bins = int(system.r_box / width)
+        correction = self.config.correction
+        if correction.r_cut > system.r_box:
+            needed = int(np.ceil(system.n_atoms * (correction.r_cut / system.r_box) ** 3))
+            raise InputError(
+                f"r_cut = {correction.r_cut:g} Å is above half the box, {system.r_box:.2f} Å",
+                where="[correction]",
+                fix=f"lower r_cut or use about {needed} atoms or more",
+            )
+        return Box(
+            system.species,
+            system.n_per_species,
+            system.volume,
+            width * np.arange(bins + 1, dtype=np.float64),
+            system.cell,
+        )
+
+    def initial_correction(self) -> PairCorrection:
+        """No correction, on the study's basis."""
+        config = self.config.correction
+        chosen = self.pairs if config.pairs == "all" else config.pairs
+        wanted = {tuple(sorted(pair)) for pair in chosen}
+        for pair in wanted - {tuple(sorted(p)) for p in self.pairs}:
+            raise InputError(f"{'-'.join(pair)} is no pair of the system", where="[correction] pairs")
+        temperatures = [state.temperature for state in self.config.states]
+        hottest = max(temperatures)
+        changing = config.temperature == "linear"
+        return PairCorrection.zero(
+            self.pairs,
+            SplineBasis(config.r_min, config.r_cut, config.knots),
+            active=tuple(tuple(sorted(p)) in wanted for p in self.pairs),
+            stiffness=WALL_STIFFNESS * BOLTZMANN * hottest,
+            temperatures=(float(np.mean(temperatures)), float(np.ptp(temperatures))) if changing else None,
+        )
+
+    def onsets(self) -> Array:
+        """(pairs,) Å: where the measured g(r) of each pair begins; inf where none tells."""
+        found = np.full(len(self.pairs), np.inf)
+        for data in self.datasets:
+            pair = self.targets[data.name].pair
+            if pair is not None:
+                r = data.measurement.r
+                g = data.measurement.total_values / (4.0 * np.pi * self.boxes[data.state].number_density * r)
+                found[pair] = min(found[pair], measured_onset(r, g))
+        return found
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of what the run follows from: `StudyConfig.digest`, and the model that a name stands for."""
+        identity = self.base_kind.identity(self.base)
+        digest = self.config.digest()
+        return hashlib.sha256(f"{digest} {identity}".encode()).hexdigest() if identity else digest
+
+    def base_energies(self, r: Array) -> Array | None:
+        """Pair functions of the base model, (pairs, n) eV at r (n,) Å; None where it is no sum of such."""
+        return self.base_kind.pair_energies(self.base, r)
+
+    def force_field_params(
+        self, field: CorrectedForceField, state: int, correction: PairCorrection, parameters: Array | None = None
+    ) -> Any:
+        """What the force field of a state takes for a correction and parameters of the base (None: its own)."""
+        now = correction.at(self.problem.temperatures[state])
+        return field.params(now) if parameters is None else field.params(now, self.parameters[state].at(parameters))
+
+    def adjoints(self, steps: int, clip: float | None) -> list[Adjoint]:
+        """Gradients through windows of `steps` steps in each state; float64 (`refine.sampling.jax.adjoint`)."""
+        from refine.sampling.jax.adjoint import Adjoint
+        from refine.sampling.jax.thermostats import THERMOSTATS
+
+        config = self.config.sampling
+        return [
+            Adjoint(
+                system,
+                self.base_kind.force_field(self.base, self.config.correction.r_cut, system, "float64"),
+                thermostat=THERMOSTATS[config.thermostat](config.time_constant),
+                temperature=state.temperature,
+                timestep=config.timestep,
+                steps=steps,
+                n_bins=len(box.edges) - 1,
+                r_max=box.r_box,
+                clip=clip,
+            )
+            for system, box, state in zip(self.systems, self.boxes, self.config.states, strict=True)
+        ]
+
+    def movers(self, rule: MovingRule) -> list[ReverseMonteCarlo]:
+        """What moves atoms to fit the data, in each state."""
+        from refine.sampling.moves.reverse_monte_carlo import ReverseMonteCarlo
+
+        config = self.config.sampling
+        return [
+            ReverseMonteCarlo(
+                system,
+                [target for target in self.problem.targets if target.state == s],
+                minimum_distances=rule.distances(self.pairs),
+                stride=self.config.refinement.moves,
+                n_bins=len(box.edges) - 1,
+                r_max=box.r_box,
+                dtype=config.precision,
+                replicas=config.replicas,
+            )
+            for s, (system, box) in enumerate(zip(self.systems, self.boxes, strict=True))
+        ]
+
+    def samplers(self, *, positions: bool = False) -> list[tuple[CorrectedForceField, Sampler]]:
+        """A force field and its sampler for each state; imports the dynamics. positions: whether frames keep them."""
+        from refine.sampling.jax.sampler import Sampler
+        from refine.sampling.jax.thermostats import THERMOSTATS
+
+        config = self.config.sampling
+        samplers = []
+        for system, box, state in zip(self.systems, self.boxes, self.config.states, strict=True):
+            field = self.base_kind.force_field(self.base, self.config.correction.r_cut, system, config.precision)
+            sampler = Sampler(
+                system,
+                field,
+                thermostat=THERMOSTATS[config.thermostat](config.time_constant),
+                timestep=config.timestep,
+                stride=config.stride,
+                n_bins=len(box.edges) - 1,
+                r_max=box.r_box,
+                dtype=config.precision,
+                replicas=config.replicas,
+                phase=state.phase,
+                positions=positions or any(own.stored_positions for own in self.parameters),
+            )
+            samplers.append((field, sampler))
+        return samplers

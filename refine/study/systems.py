@@ -1,0 +1,72 @@
+"""The atoms that a study speaks of: one system for each state, and how their start structures are made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from ase.data import atomic_numbers
+
+from refine.errors import InputError
+from refine.sampling.schedule import Stage
+from refine.sampling.structure_files import read_structure
+from refine.study.schema import State, StudyConfig
+from refine.system import System, make_system, number_density_from_mass
+
+
+def read_systems(config: StudyConfig) -> list[System]:
+    """One system per state, all with the same species in the same order; packings are still to be made."""
+    systems: list[System] = []
+    for state in config.states:
+        order = systems[0].species if systems else None
+        system = read_system(config, state, order)
+        if order is not None and system.species != order:
+            raise InputError(
+                f"state '{state.name}' holds {', '.join(system.species)}, the first state {', '.join(order)}",
+                where="[[states]]",
+                fix="give all states the same elements",
+            )
+        systems.append(system)
+    return systems
+
+
+def read_system(config: StudyConfig, state: State, order: tuple[str, ...] | None = None) -> System:
+    """The system of one state; order: of its elements in a structure file, None: as they appear there."""
+    density, mass_density = config.number_density_of(state), config.mass_density_of(state)
+    path = config.structure_of(state)
+    if path is not None:
+        types = config.system.structure_species
+        stated = stated_elements(config)
+        return read_structure(path, density, species=order, mass_density=mass_density, types=types, stated=stated)
+    counts = config.system.counts
+    assert counts is not None  # the config refuses a study without
+    if mass_density is not None:
+        density = number_density_from_mass(counts, mass_density)
+    assert density is not None
+    return make_system(counts, np.eye(3) * (sum(counts.values()) / density) ** (1 / 3))
+
+
+def stated_elements(config: StudyConfig) -> set[str]:
+    """Elements that the study names anywhere: in its data, its model and its correction."""
+    names: list[str] = []
+    for data in config.data:
+        names += [*data.isotopes, *data.charges, *(data.pair or ())]
+    if config.correction.pairs != "all":
+        names += [name for pair in config.correction.pairs for name in pair]
+
+    def keys(table: object) -> None:
+        if isinstance(table, Mapping):
+            for key, value in table.items():
+                names.extend(str(key).split("-"))
+                keys(value)
+
+    keys(config.model.model_dump())
+    return {name for name in names if name in atomic_numbers and name != "X"}
+
+
+def stages_of(config: StudyConfig) -> tuple[Stage, ...]:
+    """The schedule that makes the start structures; empty for the default."""
+    return tuple(
+        Stage(stage.temperature, stage.picoseconds, to=stage.to, timestep=stage.timestep, pressure=stage.pressure)
+        for stage in config.schedule
+    )

@@ -1,0 +1,273 @@
+"""The kinds of value in a study file: what pydantic checks, and the words for what it refuses."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, Strict
+from pydantic_core import PydanticCustomError
+
+from refine.tables.explain import shown
+
+ELEMENTS = (
+    *("H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne", "Na", "Mg", "Al", "Si", "P", "S", "Cl", "Ar", "K", "Ca"),
+    *("Sc", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "Ga", "Ge", "As", "Se", "Br", "Kr", "Rb", "Sr", "Y"),
+    *("Zr", "Nb", "Mo", "Tc", "Ru", "Rh", "Pd", "Ag", "Cd", "In", "Sn", "Sb", "Te", "I", "Xe", "Cs", "Ba", "La", "Ce"),
+    *("Pr", "Nd", "Pm", "Sm", "Eu", "Gd", "Tb", "Dy", "Ho", "Er", "Tm", "Yb", "Lu", "Hf", "Ta", "W", "Re", "Os", "Ir"),
+    *("Pt", "Au", "Hg", "Tl", "Pb", "Bi", "Po", "At", "Rn", "Fr", "Ra", "Ac", "Th", "Pa", "U", "Np", "Pu", "Am", "Cm"),
+    *("Bk", "Cf"),
+)
+"""Symbols of the elements with a tabulated form factor (H to Cf), by atomic number."""
+
+
+class Kind:
+    """Annotation: how the reference page names a kind of value."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def refusal(text: str) -> PydanticCustomError:
+    """A validation error whose message is ``text`` as it stands (braces in it are no placeholders)."""
+    return PydanticCustomError("study", "{text}", {"text": text})
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_finite(value: object) -> bool:
+    """A number that a float can hold; TOML's whole numbers may have thousands of digits."""
+    return _is_number(value) and -sys.float_info.max <= value <= sys.float_info.max  # type: ignore[operator]
+
+
+def _fits_a_float(value: Any) -> Any:
+    if _is_number(value) and not _is_finite(value):
+        raise refusal("should be a finite number")
+    return value
+
+
+def _known_element(symbol: str) -> str:
+    if symbol not in ELEMENTS:
+        near = difflib.get_close_matches(symbol.capitalize(), ELEMENTS, n=1, cutoff=0.6)
+        raise refusal("is not a chemical element" + (f"; did you mean {near[0]!r}?" if near else ""))
+    return symbol
+
+
+def _file_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}", name):
+        raise refusal("names a file of the output: use letters, digits and . _ + -, at most 80, no blank")
+    return name
+
+
+def _one_line(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise refusal("should be text on one line, without control characters")
+    return text
+
+
+def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
+    if not 0 <= limits[0] < limits[1]:
+        raise refusal("should be [low, high] with 0 <= low < high")
+    return limits
+
+
+def _two_numbers(value: Any) -> Any:
+    if not (isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value))):
+        raise refusal("should be [low, high], two numbers")
+    return value
+
+
+def _two_elements(value: Any) -> tuple[str, str]:
+    if not (isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(name, str) for name in value)):
+        raise refusal('should be two element symbols, as in ["Ca", "Cl"]')
+    for name in value:
+        if name not in ELEMENTS:
+            raise refusal(f"names {shown(name)}, which is not a chemical element")
+    return value[0], value[1]
+
+
+def _all_or_pairs(value: Any) -> Any:
+    if value == "all":
+        return "all"
+    if not isinstance(value, list | tuple) or not value:
+        raise refusal('should be "all" or a list of pairs, as in [["Fe", "O"]]')
+    pairs = tuple(_two_elements(pair) for pair in value)
+    if len({frozenset(pair) for pair in pairs}) < len(pairs):
+        raise refusal("names a pair twice")
+    return pairs
+
+
+MAX_POINTS = 20
+"""Of a line of straight pieces: a study is written out with them on one line of the file."""
+
+
+def _sigma(value: Any) -> Any:
+    """A positive number, "auto", "file", or points (x, number) in order of x."""
+    if isinstance(value, str) and value in ("auto", "file"):
+        return value
+    if _is_finite(value) and value > 0:
+        return float(value)
+    if not isinstance(value, list | tuple):
+        raise refusal('should be a positive number, "auto", "file", or points, as in [[1, 0.02], [20, 0.001]]')
+    if not 2 <= len(value) <= MAX_POINTS:
+        raise refusal(f"should have 2 to {MAX_POINTS} points [x, number]")
+    for point in value:
+        if not (isinstance(point, list | tuple) and len(point) == 2 and all(map(_is_finite, point))):
+            raise refusal("should have points of two numbers, [x, number]")
+        if not (point[0] >= 0 and point[1] > 0):
+            raise refusal("should have points of x >= 0 and a positive number")
+    if any(after[0] <= before[0] for before, after in itertools.pairwise(value)):
+        raise refusal("should have its points in order of x")
+    return tuple((float(x), float(number)) for x, number in value)
+
+
+def _number_or_table(value: Any) -> float | dict[str, float]:
+    """A number, or a table of numbers by species ("Ar") or pair ("Fe-O")."""
+    if isinstance(value, Mapping) and all(map(_is_finite, value.values())):
+        return {key: float(number) for key, number in value.items()}
+    if _is_finite(value):
+        return float(value)
+    raise refusal("should be a number, or a table of numbers by species or pair")
+
+
+def _forms(value: Any) -> dict[str, dict[str, float | str]]:
+    """Tables by pair, "Fe-O", of a form and numbers."""
+    if not isinstance(value, Mapping):
+        raise refusal('should be tables by pair, as in { Fe-O = { form = "morse", ... } }')
+    for name, table in value.items():
+        elements = name.split("-")
+        if len(elements) != 2 or not all(element in ELEMENTS for element in elements):
+            raise refusal(f"names {shown(name)}, which is no pair of elements; write Fe-O")
+        if not (isinstance(table, Mapping) and isinstance(table.get("form"), str)):
+            raise refusal(f'has no form for {name}; write {{ form = "morse", ... }}')
+        if not all(_is_finite(number) for key, number in table.items() if key != "form"):
+            raise refusal(f"has a parameter of {name} that is not a number")
+    return {name: {key: x if key == "form" else float(x) for key, x in table.items()} for name, table in value.items()}
+
+
+def _by_pair(value: Any) -> dict[str, float]:
+    """A table of positive numbers by pair, "Fe-O"."""
+    if not (isinstance(value, Mapping) and all(_is_finite(number) and number > 0 for number in value.values())):
+        raise refusal("should be a table of positive numbers by pair, as in { Fe-O = 2 }")
+    for name in value:
+        elements = name.split("-")
+        if len(elements) != 2 or not all(element in ELEMENTS for element in elements):
+            raise refusal(f"names {shown(name)}, which is no pair of elements; write Fe-O")
+    if len({frozenset(name.split("-")) for name in value}) < len(value):
+        raise refusal("names a pair twice")
+    return {name: float(number) for name, number in value.items()}
+
+
+def _smoothness(value: Any) -> Any:
+    """A positive number, "auto", or a table of positive numbers by pair."""
+    if isinstance(value, Mapping):
+        return _by_pair(value)
+    if value == "auto":
+        return value
+    if _is_finite(value) and value > 0:
+        return float(value)
+    raise refusal('should be a positive number, "auto", or a table of positive numbers by pair')
+
+
+def any_tables(value: Any) -> Any:
+    """Tables, or none at all."""
+    return () if isinstance(value, list | tuple) and not value else some_tables(value)
+
+
+MAX_NESTING = 8
+"""Parentheses within parentheses of a formula."""
+
+
+def atoms_of(formula: str) -> dict[str, int]:
+    """Atoms of each element in a formula unit: elements, whole numbers and parentheses, as in "Ca(NO3)2".
+
+    Raises:
+        PydanticCustomError: it is no such formula.
+    """
+    groups: list[dict[str, int]] = [{}]
+    end = 0
+    for token in re.finditer(r"([A-Z][a-z]?|\))([0-9]{0,4})|\(", formula, re.ASCII):
+        if token.start() != end:
+            break
+        end = token.end()
+        if token[0] == "(":
+            groups.append({})
+            continue
+        number = int(token[2] or 1)
+        if number == 0 or len(groups) > MAX_NESTING or (token[1] == ")" and len(groups) == 1):
+            raise refusal(NO_FORMULA)
+        inner = groups.pop() if token[1] == ")" else {_known_element(token[1]): 1}
+        for element, n in inner.items():
+            groups[-1][element] = groups[-1].get(element, 0) + n * number
+    if end != len(formula) or len(groups) != 1 or not groups[0] or sum(groups[0].values()) > 1_000_000:
+        raise refusal(NO_FORMULA)
+    return groups[0]
+
+
+NO_FORMULA = "should be a formula of elements and whole numbers, as in SiO2 or Ca(NO3)2"
+
+
+def _formula(text: str) -> str:
+    atoms_of(text)
+    return text
+
+
+def some_tables(value: Any) -> Any:
+    if not (isinstance(value, list | tuple) and value and all(isinstance(entry, Mapping) for entry in value)):
+        raise refusal("should be one table or more, each under its own [[...]] line")
+    return value
+
+
+Number = Annotated[float, Strict(), BeforeValidator(_fits_a_float), Kind("number")]
+Integer = Annotated[int, Strict(), Kind("whole number")]
+Switch = Annotated[bool, Strict(), Kind("`true` or `false`")]
+Element = Annotated[str, AfterValidator(_known_element)]
+Name = Annotated[str, AfterValidator(_file_name), Kind("name")]
+Line = Annotated[str, AfterValidator(_one_line)]
+FileName = Annotated[Line, Kind("path")]
+Range = Annotated[tuple[float, float], BeforeValidator(_two_numbers), AfterValidator(_ascending), Kind("`[low, high]`")]
+Pair = Annotated[tuple[str, str], BeforeValidator(_two_elements), Kind('`["A", "B"]`')]
+Pairs = Annotated[
+    Literal["all"] | tuple[tuple[str, str], ...],
+    BeforeValidator(_all_or_pairs),
+    Kind('`"all"` or `[["A", "B"], ...]`'),
+]
+Counts = Annotated[
+    dict[Element, Annotated[Integer, Field(ge=1, le=1_000_000)]], Field(min_length=1), Kind("`{ element = count }`")
+]
+Formula = Annotated[str, Field(max_length=100), AfterValidator(_formula), Kind("formula")]
+Species = Annotated[tuple[Element, ...], Field(min_length=1, max_length=100), Kind("list of elements")]
+Isotopes = Annotated[dict[Element, Annotated[Integer, Field(ge=1, le=300)]], Kind("`{ element = mass number }`")]
+Charges = Annotated[dict[Element, Annotated[Integer, Field(ge=-8, le=8)]], Kind("`{ element = charge }`")]
+RealCharges = Annotated[dict[Element, Annotated[Number, Field(ge=-8, le=8)]], Kind("`{ element = charge }`")]
+Ions = Annotated[dict[Element, Line], Kind('`{ element = "ion" }`')]
+PairForms = Annotated[
+    dict[str, dict[str, float | str]], BeforeValidator(_forms), Kind('`{ A-B = { form = "name", ... }, ... }`')
+]
+Parameters = Annotated[
+    dict[str, Annotated[float | dict[str, float], BeforeValidator(_number_or_table)]],
+    Kind("`{ name = number }` or `{ name = { A = number, ... } }`, also by pair, `A-B`"),
+]
+Sigma = Annotated[
+    float | Literal["auto", "file"] | tuple[tuple[float, float], ...],
+    BeforeValidator(_sigma),
+    Kind('number, `[[x, number], ...]`, `"auto"` or `"file"`'),
+]
+SmoothnessByPair = Annotated[
+    float | Literal["auto"] | dict[str, float],
+    BeforeValidator(_smoothness),
+    Kind('number, `"auto"` or `{ A-B = number, ... }`'),
+]
+ByPair = Annotated[dict[str, float], BeforeValidator(_by_pair), Kind("`{ A-B = number, ... }`")]
+
+Quantity = Literal["S(Q)", "F(Q)", "i(Q)", "Q[S(Q)-1]", "g(r)", "G(r)", "D(r)", "T(r)", "J(r)"]
+Normalisation = Literal["faber-ziman", "keen", "<f^2>"]
+Radiation = Literal["neutron", "xray"]
+Window = Literal["none", "lorch"]
+Abscissa = Literal["auto", "points", "left-edges", "centres"]

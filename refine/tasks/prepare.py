@@ -1,0 +1,236 @@
+"""Start structures as files: pack or read, follow the schedule, repeat, measure, write (`refine prepare`).
+
+Only the base model acts, and no data are read: a small cell can be melted, cooled and repeated for a study whose
+correction and curves need a larger one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from refine.errors import InputError
+from refine.files import replacing
+from refine.progress import NullProgress, Progress
+from refine.sampling.averages import standard_error
+from refine.sampling.jax.sampler import Sampler
+from refine.sampling.jax.thermostats import THERMOSTATS
+from refine.sampling.schedule import Stage, follow
+from refine.sampling.starts import begin, equilibrate
+from refine.sampling.state import MDState
+from refine.study.bases import base_of
+from refine.study.schema import State, StudyConfig
+from refine.study.systems import read_system, stages_of
+from refine.system import System, replicate
+from refine.units import MASS_DENSITY_UNIT
+
+SUFFIXES = (".extxyz", ".xyz")
+NO_CORRECTION = 1.0
+"""Å; the range of a correction that there is not."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A start structure and what is known of it.
+
+    system: with positions.  pressure, energy: mean and standard error at the end, GPa, and eV of the whole box.
+    densities: of the stages at constant temperature and pressure, mean and standard error in atoms/Å^3; None for
+    others.
+    """
+
+    system: System
+    state: str
+    temperature: float
+    stages: tuple[Stage, ...]
+    densities: tuple[tuple[float, float] | None, ...]
+    pressure: tuple[float, float]
+    energy: tuple[float, float]
+    seed: int
+    digest: str
+
+    def words(self) -> list[str]:
+        """What a user is told, line by line."""
+        n = self.system.n_atoms
+        grams = MASS_DENSITY_UNIT * float(self.system.masses.sum()) / self.system.volume
+        return [
+            *self._history(),
+            f"{n} atoms at {self.temperature:g} K",
+            f"density: {self.system.number_density:.6g} atoms/Å^3, {grams:.5g} g/cm^3",
+            f"pressure: {self.pressure[0]:.4f} ± {self.pressure[1]:.4f} GPa",
+            f"potential energy: {self.energy[0] / n:.6f} ± {self.energy[1] / n:.6f} eV/atom",
+        ]
+
+    def _history(self) -> list[str]:
+        """The stages in words, with the densities that were found."""
+        return [
+            stage.words() + ("" if density is None else f": {density[0]:.5f} ± {density[1]:.5f} atoms/Å^3")
+            for stage, density in zip(self.stages, self.densities, strict=True)
+        ]
+
+    def write(self, path: Path) -> None:
+        """Write an extended XYZ file atomically; its comment says what the structure is and where it comes from."""
+        import ase.io
+        from ase import Atoms
+
+        system = self.system
+        symbols = np.repeat(system.species, system.n_per_species)
+        atoms = Atoms(symbols, positions=system.positions, cell=system.cell, pbc=True)
+        atoms.wrap()
+        atoms.info = {
+            "state": self.state,
+            "temperature_K": self.temperature,
+            "number_density": system.number_density,
+            "pressure_GPa": self.pressure[0],
+            "pressure_stderr_GPa": self.pressure[1],
+            "potential_energy_eV": self.energy[0],
+            "schedule": "; ".join(self._history()) or "default melt",
+            "seed": self.seed,
+            "study": self.digest,
+            "refine": metadata.version("refine-potentials"),
+        }
+        with replacing(path) as temporary:
+            ase.io.write(temporary, atoms, format="extxyz")
+
+
+def prepare(
+    config: StudyConfig,
+    *,
+    state: str | None = None,
+    repeats: tuple[int, int, int] = (1, 1, 1),
+    seed: int | None = None,
+    settle: float | None = None,
+    progress: Progress | None = None,
+) -> Prepared:
+    """A start structure of one state.
+
+    The packing or structure of the study goes through its schedule, or the default melt, and `sampling.equilibration`
+    at the temperature of the state; the cell is repeated, and run for `settle` ps so that the copies forget each other;
+    then `sampling.frames` frames are taken for pressure and energy.
+
+    Args:
+        config: the study.
+        state: name of the state; None where there is one.
+        repeats: copies of the cell along its vectors.
+        seed: of packing and momenta; None: that of the study.
+        settle: ps after repeating; None: `sampling.equilibration`.
+        progress: told what happens.
+
+    Raises:
+        InputError: no such state, or what the study says does not fit together.
+        SimulationError: the dynamics failed.
+    """
+    progress, settings = progress or NullProgress(), config.sampling
+    chosen, seed = _state(config, state), settings.seed if seed is None else seed
+    stages, digest = stages_of(config), config.digest(data=False)
+    system = read_system(config, chosen)
+    make = _Samplers(config, system.species)
+    sampler, params = make(system)
+    temperature = chosen.temperature
+
+    progress.stage("start structure", len(stages) + 2)
+    densities: tuple[tuple[float, float] | None, ...] = ()
+    if stages:
+        first = begin(sampler, params, stages[0].temperature, seed)
+        followed = follow(sampler, params, first, stages, seed, lambda _: progress.advance(1))
+        sampler, now = followed.sampler, followed.sampler.retuned(followed.state, temperature)
+        densities = tuple(
+            None if seen is None or stage.rate else seen.number_density
+            for stage, seen in zip(stages, followed.volumes, strict=True)
+        )
+        now = _wait(sampler, now, params, temperature, settings.equilibration)
+    else:
+        now = equilibrate(sampler, params, temperature, seed, settings.equilibration)
+    progress.advance(1)
+    if math.prod(repeats) > 1:
+        small = replace(sampler.system, positions=now.positions[0].astype(np.float64))
+        sampler, params = make(replicate(small, repeats))
+        now = begin(sampler, params, temperature, seed + 1)
+        now = _wait(sampler, now, params, temperature, settings.equilibration if settle is None else settle)
+    progress.advance(1)
+
+    progress.stage("pressure and energy", 1)
+    now, frames = sampler.run(now, params, temperature, settings.frames)
+    progress.advance(1)
+    pressure = frames.pressure()
+    return Prepared(
+        system=replace(sampler.system, positions=now.positions[0].astype(np.float64)),
+        state=chosen.name,
+        temperature=temperature,
+        stages=stages,
+        densities=densities,
+        pressure=(float(pressure.mean()), float(standard_error(pressure, frames.replica))),
+        energy=(float(frames.energy.mean()), float(standard_error(frames.energy, frames.replica))),
+        seed=seed,
+        digest=digest,
+    )
+
+
+def parse_repeats(text: str) -> tuple[int, int, int]:
+    """ "2,2,2" as numbers; InputError for anything else."""
+    words = text.split(",")
+    if len(words) != 3 or not all(word.strip().isdecimal() and 1 <= len(word.strip()) <= 3 for word in words):
+        raise InputError(f"{text[:40]!r} is not three whole numbers", where="--replicate", fix="write 2,2,2")
+    a, b, c = (int(word) for word in words)
+    if min(a, b, c) < 1:
+        raise InputError("a cell is repeated at least once along each vector", where="--replicate", fix="write 2,2,2")
+    return a, b, c
+
+
+def check_target(path: Path, overwrite: bool) -> None:
+    """InputError for a file that should not be written."""
+    if path.suffix not in SUFFIXES:
+        raise InputError(
+            f"extended XYZ is written, and this ends in {path.suffix!r}", where=str(path), fix="use .extxyz"
+        )
+    if path.exists() and not overwrite:
+        raise InputError("the file exists", where=str(path), fix="use --overwrite or another --out")
+    if not path.parent.is_dir():
+        raise InputError("no such folder", where=str(path.parent))
+
+
+class _Samplers:
+    """Samplers of one box under the base model, for systems of any size of the same species.
+
+    A glass is no failure here, so nothing has to flow.
+    """
+
+    def __init__(self, config: StudyConfig, species: tuple[str, ...]) -> None:
+        self.settings, self.base = config.sampling, base_of(config.model.base, config.model.dispersion)
+        pairs = tuple(itertools.combinations_with_replacement(species, 2))
+        self.potential = self.base.read(config.model, species, pairs, config.correction.r_cut)
+
+    def __call__(self, system: System) -> tuple[Sampler, Any]:
+        settings, r_max = self.settings, system.r_box / 2
+        field = self.base.force_field(self.potential, NO_CORRECTION, system, settings.precision)
+        sampler = Sampler(
+            system,
+            field,
+            thermostat=THERMOSTATS[settings.thermostat](settings.time_constant),
+            timestep=settings.timestep,
+            stride=settings.stride,
+            n_bins=max(1, int(r_max / settings.bin_width)),
+            r_max=r_max,
+            dtype=settings.precision,
+            phase="solid",
+        )
+        return sampler, field.params(None)
+
+
+def _state(config: StudyConfig, name: str | None) -> State:
+    names = [state.name for state in config.states]
+    if name is None and len(names) > 1:
+        raise InputError("the study has several states", where="--state", fix=f"choose one of {', '.join(names)}")
+    if name is not None and name not in names:
+        raise InputError(f"no state {name!r}", where="--state", fix=f"choose one of {', '.join(names)}")
+    return config.states[0 if name is None else names.index(name)]
+
+
+def _wait(sampler: Sampler, state: MDState, params: Any, temperature: float, picoseconds: float) -> MDState:
+    frames = math.ceil(picoseconds * 1000 / (sampler.timestep * sampler.stride))
+    return sampler.run(state, params, temperature, frames, observe=False)[0] if frames else state

@@ -1,0 +1,1 @@
+"""The loop: sample, count, predict, update; its record and its store."""

@@ -1,0 +1,137 @@
+"""Form factors, scattering lengths and weights against published numbers, on the absolute scale."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from refine.curves.weights import (
+    amplitudes,
+    distinct_factor,
+    form_factors,
+    mean_amplitude,
+    mean_square_amplitude,
+    pair_weights,
+    scattering_lengths,
+)
+from refine.errors import InputError
+from refine.system import species_pairs
+
+Q = np.array([0.0, 1.0, 2.0, 5.0, 10.0, 20.0])
+
+# International Tables values as xraylib (neutral atoms) and Waasmaier & Kirfel 1995 (ions) give them.
+FORM_FACTORS = {
+    ("O", 0): [8.0000, 7.5040, 6.3161, 3.0212, 1.5718, 0.9339],
+    ("O", -2): [9.9984, 9.0216, 6.9749, 2.9511, 1.5747, 0.9325],
+    ("Fe", 0): [26.0000, 24.3841, 21.4732, 13.8650, 7.6350, 4.3826],
+    ("Fe", 2): [24.0007, 23.2826, 21.3875, 13.9383, 7.6702, 4.4030],
+    ("Al", 0): [13.0000, 11.7454, 9.8687, 6.7849, 3.2362, 1.4135],
+    ("Ar", 0): [18.0000, 16.8721, 14.3217, 8.5688, 5.6455, 2.2030],
+}
+
+
+@pytest.mark.parametrize(("symbol", "charge"), FORM_FACTORS)
+def test_form_factors_match_the_tables(symbol: str, charge: int) -> None:
+    f = form_factors([symbol], Q, {symbol: charge} if charge else None)
+    np.testing.assert_allclose(f[0], FORM_FACTORS[symbol, charge], atol=5.1e-5)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "charge", "electrons"), [("Na", 1, 10), ("Cl", -1, 18), ("Ca", 2, 18), ("Si", 0, 14)]
+)
+def test_forward_scattering_counts_the_electrons(symbol: str, charge: int, electrons: int) -> None:
+    f = form_factors([symbol], [0.0], {symbol: charge})
+    assert f[0, 0] == pytest.approx(electrons, abs=0.007)
+
+
+def test_neutral_and_waasmaier_kirfel_agree_within_two_percent() -> None:
+    """Two independent tables, so that a wrong unit of Q cannot hide; Fe3+ and Fe differ by the outer electrons only."""
+    q = np.linspace(6.0, 25.0, 20)
+    np.testing.assert_allclose(form_factors(["Fe"], q), form_factors(["Fe"], q, {"Fe": 3}), rtol=0.02)
+
+
+def test_scattering_lengths() -> None:
+    natural = scattering_lengths(["Fe", "O", "Al", "Ar", "Na", "Cl", "Li", "K", "Ge", "Hf"])
+    np.testing.assert_allclose(natural, [9.45, 5.8037, 3.449, 1.909, 3.63, 9.5792, -1.93, 3.67, 8.185, 7.77], atol=1e-3)
+    enriched = scattering_lengths(["Ar", "Cl", "Li", "H"], {"Ar": 36, "Cl": 37, "Li": 6, "H": 2})
+    np.testing.assert_allclose(enriched, [24.9, 3.08, 2.27, 6.671], atol=0.03)
+
+
+def test_pairs_are_in_row_order() -> None:
+    assert species_pairs(("Fe", "O")) == (("Fe", "Fe"), ("Fe", "O"), ("O", "O"))
+    assert len(species_pairs(("A", "B", "C", "D"))) == 10
+
+
+@pytest.mark.parametrize(
+    ("charges", "q", "expected"),
+    [
+        (None, 0.0, [0.585, 0.360, 0.055]),
+        (None, 5.0, [0.675, 0.294, 0.032]),
+        (None, 20.0, [0.681, 0.288, 0.031]),
+        ({"Fe": 2, "O": -2}, 0.0, [0.498, 0.415, 0.087]),
+    ],
+)
+def test_xray_weights_of_feo(charges: dict[str, int] | None, q: float, expected: list[float]) -> None:
+    """The numbers at 5 and 20 1/Å were made with Waasmaier-Kirfel form factors, hence the tolerance."""
+    w = pair_weights([0.5, 0.5], form_factors(["Fe", "O"], [q], charges))
+    np.testing.assert_allclose(w[:, 0], expected, atol=2e-3)
+
+
+def test_neutron_weights_of_feo() -> None:
+    w = pair_weights([0.5, 0.5], amplitudes("neutron", ["Fe", "O"], Q))
+    np.testing.assert_allclose(w, np.repeat([[0.384], [0.471], [0.145]], len(Q), axis=1), atol=6e-4)
+
+
+def test_weights_sum_to_one_at_every_q() -> None:
+    fractions = [0.2, 0.5, 0.3]
+    w = pair_weights(fractions, form_factors(["Li", "Fe", "O"], Q))
+    assert w.shape == (6, len(Q))
+    np.testing.assert_allclose(w.sum(axis=0), 1.0, atol=1e-14)
+
+
+def test_distinct_factors_of_feo() -> None:
+    """Dividing by <f^2> instead of <f>^2 is a factor of 1.28 at Q = 0 and 1.43 at Q = 10 for FeO."""
+    fractions, f = [0.5, 0.5], form_factors(["Fe", "O"], [0.0, 10.0])
+    np.testing.assert_allclose(1.0 / distinct_factor("<f^2>", "xray", fractions, f), [1.280, 1.434], atol=2e-3)
+    np.testing.assert_allclose(distinct_factor("keen", "xray", fractions, f), mean_amplitude(fractions, f) ** 2)
+    np.testing.assert_array_equal(distinct_factor("faber-ziman", "xray", fractions, f), 1.0)
+    np.testing.assert_allclose(mean_square_amplitude(fractions, f)[0], (26**2 + 8**2) / 2, rtol=1e-6)
+
+
+def test_keen_neutron_factor_is_in_barn() -> None:
+    """36Ar: b = 24.9 fm, b^2 = 6.2 barn."""
+    b = amplitudes("neutron", ["Ar"], [1.0], isotopes={"Ar": 36})
+    assert distinct_factor("keen", "neutron", [1.0], b)[0] == pytest.approx(0.01 * 24.9**2)
+
+
+def test_null_scattering_mixture_is_refused() -> None:
+    lengths = np.array([[-1.93], [3.86]])
+    with pytest.raises(InputError, match="keen"):
+        pair_weights([2 / 3, 1 / 3], lengths)
+    with pytest.raises(InputError, match="mean scattering amplitude"):
+        distinct_factor("<f^2>", "neutron", [2 / 3, 1 / 3], lengths)
+    assert distinct_factor("keen", "neutron", [2 / 3, 1 / 3], lengths)[0] == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: form_factors(["Xx"], Q), "unknown species 'Xx'"),
+        (lambda: form_factors(["fe"], Q), "unknown species 'fe'"),
+        (lambda: form_factors(["n"], Q), "unknown species 'n'"),
+        (lambda: scattering_lengths(["D"]), "isotopes = { H = 2 }"),
+        (lambda: form_factors(["Og"], Q), "no form factor is tabulated for Og"),
+        (lambda: form_factors(["Fe"], Q, {"Fe": 7}), r"charge \+7; use one of the charges \[2, 3\]"),
+        (lambda: form_factors(["Ar"], Q, {"Ar": 1}), "leave Ar out of charges"),
+        (lambda: form_factors(["Fe"], [80.0], {"Fe": 2}), "75.4 1/Å and 80.0"),
+        (lambda: form_factors(["Fe"], Q, {"O": -2}), "'O' is not one of the species Fe"),
+        (lambda: scattering_lengths(["Ar"], {"Ar": 99}), "no isotope 99Ar"),
+        (lambda: scattering_lengths(["Ar"], {"Fe": 56}), "'Fe' is not one of the species Ar"),
+        (lambda: scattering_lengths(["Po"]), "no coherent scattering length is known for Po"),
+        (lambda: amplitudes("gamma", ["Ar"], Q), "unknown radiation 'gamma'"),
+        (lambda: distinct_factor("barn", "neutron", [1.0], np.ones((1, 1))), "unknown normalisation 'barn'"),
+    ],
+)
+def test_refusals_say_what_and_how_to_mend(call: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        call()  # type: ignore[operator]

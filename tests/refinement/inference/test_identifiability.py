@@ -1,0 +1,90 @@
+"""What the data determine: against direct linear algebra, and on liquids where the answer is known."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from refine.refinement.inference.identifiability import chi2_sigma, singular_values
+from refine.refinement.problem import Update
+from refine.refinement.rules.gauss_newton import GaussNewton
+from tests.refinement.conftest import PoissonLiquid, problem_of
+
+
+def updated(liquid: PoissonLiquid, *targets, rule: GaussNewton | None = None) -> Update:
+    rule = rule or GaussNewton(smoothness=3.0)
+    return rule.update(rule.start(), problem_of(*targets), [liquid.sample(liquid.basis(), 600, seed=1)])
+
+
+def test_singular_values_are_those_of_the_whitened_jacobian():
+    rng = np.random.default_rng(0)
+    j, b = rng.normal(size=(9, 5)), rng.normal(size=(5, 5))
+    root = np.linalg.cholesky(b @ b.T + np.eye(5))
+    covariance = np.linalg.inv(j.T @ j + np.linalg.inv(root @ root.T))
+    expected = np.linalg.svd(j @ root, compute_uv=False)
+    np.testing.assert_allclose(singular_values(root, covariance), expected, rtol=1e-8)
+
+
+def test_sigma_of_chi2_against_the_exact_distribution():
+    """Wilson-Hilferty against the survival function, within 0.15 sigma up to five."""
+    from scipy.stats import chi2, norm
+
+    for n in (10, 40, 200):
+        for sigma in (-1.0, 0.0, 2.0, 5.0):
+            assert abs(chi2_sigma(chi2.isf(norm.sf(sigma), n), n) - sigma) < 0.15
+
+
+def test_directions_add_up_and_a_second_curve_adds(liquid: PoissonLiquid):
+    counts = liquid.mean_counts(liquid.basis())
+    one, other = liquid.target(counts, 0.01, seed=1), replace(liquid.target(counts, 0.01, seed=2), name="again")
+    single = updated(liquid, one).determination
+    both = updated(liquid, one, other).determination
+    assert abs(single["data"][0]["alone"] - single["data"][0]["adds"]) < 1e-6
+    assert abs(single["data"][0]["alone"] - single["directions"]) < 0.02 * single["directions"]
+    assert single["directions"] < both["directions"] < 2 * single["directions"]
+    assert 0 < both["data"][1]["adds"] < both["data"][1]["alone"]
+    # a curve to 13.5 1/Å against splines on 2.8 to 8 Å
+    assert abs(single["data"][0]["nyquist"] - 13.5 * 5.2 / np.pi) < 0.5
+
+
+def test_noise_decides_between_data_and_prior(liquid: PoissonLiquid):
+    counts = liquid.mean_counts(liquid.basis())
+    good = updated(liquid, liquid.target(counts, 0.003)).determination["pairs"][0]
+    poor = updated(liquid, liquid.target(counts, 20.0)).determination["pairs"][0]
+    assert good["decided"]
+    assert poor["decided"] == []
+    assert np.mean(good["share"]) > 3 * np.mean(poor["share"])
+
+
+def test_a_pair_without_weight_is_the_prior_s():
+    """The partial of A-A says nothing of B-B, whose atoms it never sees."""
+    liquid = PoissonLiquid(species=("A", "B"), n=250)
+    target = liquid.target(liquid.mean_counts(liquid.basis()), 0.01, pair=("A", "A"))
+    known = {tuple(p["pair"]): p for p in updated(liquid, target).determination["pairs"]}
+    assert known["A", "A"]["decided"]
+    assert known["B", "B"]["decided"] == []
+    assert np.mean(known["B", "B"]["share"]) < 0.2  # 600 frames leave chance correlations
+
+
+def test_two_curves_of_different_liquids_contradict_each_other(liquid: PoissonLiquid):
+    def bump(r):
+        return 0.4 * liquid.kt * np.exp(-((r - 4.5) ** 2) / 0.18)[None]
+
+    base, other = liquid.mean_counts(liquid.basis()), liquid.mean_counts(liquid.basis(), bump)
+    agreeing = [liquid.target(base, 0.01, seed=1), replace(liquid.target(base, 0.01, seed=2), name="same")]
+    opposing = [agreeing[0], replace(liquid.target(other, 0.01, seed=2), name="other")]
+    calm = updated(liquid, *agreeing).determination["tension"]
+    tense = updated(liquid, *opposing).determination["tension"]
+    assert {(t["data"], t["given"]) for t in tense} == {("synthetic", "other"), ("other", "synthetic")}
+    assert max(t["sigma"] for t in calm) < 3
+    assert min(t["sigma"] for t in tense) > 4
+
+
+def test_a_correction_far_out_of_its_prior_is_named(liquid: PoissonLiquid):
+    def bump(r):
+        return 2.0 * liquid.kt * np.exp(-((r - 5.0) ** 2) / 0.5)[None]
+
+    target = liquid.target(liquid.mean_counts(liquid.basis(), bump), 0.003)
+    update = updated(liquid, target, rule=GaussNewton(smoothness=10.0, trust_radius=100.0))
+    r, size = update.determination["pairs"][0]["at_limit"]
+    assert size > 3
+    assert 3.5 < r < 6.5

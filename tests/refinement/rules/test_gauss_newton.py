@@ -1,0 +1,128 @@
+"""The whole rule on the Poisson liquid: recovery, honest errors, judgement of steps, scales, no hidden evaluations."""
+
+import json
+
+import numpy as np
+import pytest
+
+from refine.refinement.inference.posterior import band
+from refine.refinement.problem import Target
+from refine.refinement.rules.gauss_newton import GaussNewton
+from tests.refinement.conftest import PoissonLiquid, problem_of
+
+
+def bump(liquid: PoissonLiquid, size: float = 0.5):
+    return lambda r: size * liquid.kt * np.exp(-((r - 4.6) ** 2) / 0.5)
+
+
+def refine(liquid, problem, rule, *, frames=200, iterations=10, seed=0):
+    """The outer loop, without its files: returns the corrections sampled and the updates."""
+    correction, memory = liquid.basis(), rule.start()
+    samples, updates = [], []
+    for k in range(iterations):
+        factor = updates[-1].frames_factor if updates else 1.0
+        samples.append(liquid.sample(correction, int(frames * factor), 1000 * seed + k))
+        updates.append(rule.update(memory, problem, samples))
+        memory = json.loads(json.dumps(updates[-1].state))  # as a checkpoint does
+        correction = updates[-1].correction
+        if updates[-1].converged:
+            break
+    return samples, updates
+
+
+@pytest.mark.parametrize("size", [0.5, -0.5])
+def test_a_hidden_bump_is_found_and_the_run_stops(liquid: PoissonLiquid, size):
+    target = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid, size)), 0.01)
+    _, updates = refine(liquid, problem_of(target), GaussNewton())
+    assert updates[-1].converged
+    assert len(updates) <= 8
+    r = np.arange(3.3, 8.0, 0.05)
+    found = updates[-1].correction.energy(r)[0]
+    assert np.sqrt(np.mean((found - bump(liquid, size)(r)) ** 2)) < 0.05 * liquid.kt
+
+
+def test_error_bars_cover(liquid: PoissonLiquid):
+    """12 syntheses, noise in data and samples new in each: two-sigma bands cover 85 % of all points or more, and are
+    not absurdly wide (one-sigma bands cover fewer than 95 %)."""
+    r = np.arange(3.3, 8.0, 0.2)
+    inside = []
+    for seed in range(12):
+        target = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid)), 0.01, seed=seed)
+        _, updates = refine(liquid, problem_of(target), GaussNewton(), seed=seed + 1)
+        update = updates[-1]
+        error = band(update.correction, update.covariance, r)[0]
+        inside.append(np.abs(update.correction.energy(r)[0] - bump(liquid)(r)) / error)
+    assert np.mean(np.array(inside) < 2) >= 0.85
+    assert np.mean(np.array(inside) < 1) < 0.95
+
+
+def test_nothing_to_fit_stays_nothing(liquid: PoissonLiquid):
+    """The base is right: no ripples. The correction stays below 0.03 kT rms."""
+    target = liquid.target(liquid.mean_counts(liquid.basis()), 0.01)
+    _, updates = refine(liquid, problem_of(target), GaussNewton())
+    r = np.arange(3.3, 8.0, 0.05)
+    assert updates[-1].converged
+    assert np.sqrt(np.mean(updates[-1].correction.energy(r) ** 2)) < 0.03 * liquid.kt
+
+
+def test_a_step_that_made_it_worse_is_taken_back(liquid: PoissonLiquid):
+    target = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid)), 0.01)
+    problem, rule = problem_of(target), GaussNewton()
+    good = liquid.sample(liquid.basis(), 200, 0)
+    first = rule.update(rule.start(), problem, [good])
+    wrong = first.correction.with_theta(-3.0 * first.correction.theta)
+    second = rule.update(first.state, problem, [good, liquid.sample(wrong, 200, 1)])
+    assert not second.accepted
+    assert second.restart == 0
+    assert second.state["trust_radius"] < first.state["trust_radius"]
+    assert "taken back" in second.reason
+
+
+def test_the_trust_radius_limits_and_grows(liquid: PoissonLiquid):
+    target = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid, 2.0)), 0.01)
+    _, updates = refine(liquid, problem_of(target), GaussNewton(trust_radius=0.1))
+    assert updates[0].diagnostics["step_kT"] == pytest.approx(0.1)
+    assert updates[1].state["trust_radius"] == pytest.approx(0.2)
+    assert updates[1].diagnostics["gain"] > 0.6
+
+
+def test_a_free_scale_is_found_with_the_potential(liquid: PoissonLiquid):
+    """Data 10 % low in scale: the scale comes back within three of its standard errors, which are below 5 %."""
+    clean = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid)), 0.01)
+    low = clean.baseline + 0.9 * (clean.y - clean.baseline)
+    target = Target("s", 0, "S(Q)", None, low, clean.covariance, True, clean.operator, free_scale=True)
+    _, updates = refine(liquid, problem_of(target), GaussNewton(), frames=400)
+    found, error = (updates[-1].diagnostics[key]["s"] for key in ("scales", "scales_stderr"))
+    assert error < 0.05
+    assert abs(found - 0.9) < 3 * error
+    r = np.arange(3.3, 8.0, 0.05)
+    assert np.sqrt(np.mean((updates[-1].correction.energy(r)[0] - bump(liquid)(r)) ** 2)) < 0.08 * liquid.kt
+
+
+def test_unknown_noise_is_found_by_evidence(liquid: PoissonLiquid):
+    """Declared five times too small as a guess: the noise factor comes out between 3.5 and 7."""
+    clean = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid)), 0.05)
+    target = Target("s", 0, "S(Q)", None, clean.y, clean.covariance / 25.0, False, clean.operator)
+    _, updates = refine(liquid, problem_of(target), GaussNewton())
+    assert 3.5 < updates[-1].diagnostics["noise_factor"] < 7.0
+
+
+def test_a_mixture_with_one_curve_keeps_the_unseen_pairs_at_the_prior():
+    """Three partials, one neutron curve: the fit improves, and stays finite and small in every pair."""
+    liquid = PoissonLiquid(species=("Ar", "Kr"), n=250)
+    target = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid)), 0.01, radiation="neutron")
+    samples, updates = refine(liquid, problem_of(target), GaussNewton())
+    before, after = (
+        np.sum((target.y - target.predict(s.frames[0].counts.mean(axis=0, dtype=float))) ** 2)
+        for s in (samples[0], samples[-1])
+    )
+    assert after < 0.05 * before
+    assert np.abs(updates[-1].correction.energy(np.arange(3.5, 8, 0.1))).max() < 1.5 * liquid.kt
+
+
+def test_a_given_smoothness_is_used(liquid: PoissonLiquid):
+    target = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid)), 0.01)
+    problem = problem_of(target)
+    sample = liquid.sample(liquid.basis(), 200, 0)
+    rule = GaussNewton(smoothness=10.0)
+    assert rule.update(rule.start(), problem, [sample]).diagnostics["prior_amplitude_kT"] == pytest.approx(0.1)

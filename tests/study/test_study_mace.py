@@ -1,0 +1,255 @@
+"""A study with a MACE base: outputs, resuming bit for bit, and how often the model is asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refine.errors import CheckpointError, InputError
+from refine.potentials.mace.reader.neutral import write_neutral
+from refine.potentials.sites import MaceForceField
+from refine.sampling.jax.sampler import Sampler
+from refine.study import bases
+from refine.study.study import Study
+from tests.potentials.mace.models import random_checkpoint
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+STUDY = """
+title = "Argon by a small MACE model"
+[system]
+species = { Ar = 32 }
+number_density = 0.02125
+[[states]]
+name = "85K"
+temperature = 85.0
+[[data]]
+name = "gr"
+file = "gr.csv"
+quantity = "g(r)"
+radiation = "neutron"
+q_range = [0.0, 40.0]
+score_r = [3.0, 5.0]
+fit_r = [2.5, 5.5]
+[model]
+base = "mace"
+path = "own.safetensors"
+[correction]
+knots = 8
+r_min = 0.8
+r_cut = 5.5
+[sampling]
+timestep = 5.0
+equilibration = 0.4
+reequilibration = 0.1
+frames = 24
+stride = 5
+seed = 3
+[refinement]
+iterations = 1
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A g(r) of its own making; a model of 6 Å, longer than half of the box, that is a weak perturbation."""
+    r = np.arange(0.05, 8.0, 0.05)
+    g = 1 / (1 + np.exp(-(r - 3.35) / 0.1)) * (1 + 1.2 * np.exp(-((r - 3.75) ** 2) / 0.2))
+    np.savetxt(tmp_path / "gr.csv", np.column_stack([r, g]), delimiter=",", header="r,g", comments="")
+    checkpoint = random_checkpoint(2, r_max=6.0, channels=2, max_ell=1, l_hidden=0, layers=2, scale=0.02)
+    write_neutral(checkpoint, tmp_path / "own.safetensors")
+    (tmp_path / "study.toml").write_text(STUDY)
+    return tmp_path
+
+
+class Stop(BaseException):
+    """Ends a run from inside, like a crash."""
+
+
+class StopAt:
+    """Progress that ends the run at its n-th event."""
+
+    def __init__(self, n: int) -> None:
+        self.left = n
+
+    def stage(self, *_: object) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise Stop
+
+    advance = message = stage
+
+
+def numbers(out: Path) -> dict[str, Any]:
+    result = json.loads((out / "result.json").read_text())
+    for row in result["iterations"]:
+        row.pop("seconds_sampling"), row.pop("seconds_solving")
+    return {key: value for key, value in result.items() if key not in ("seconds", "provenance")}
+
+
+@pytest.mark.slow
+def test_a_run_resumed_bit_for_bit_that_never_asks_the_model_while_solving(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("refine.tasks.run.loop.SAVE_INTERVAL", 0.0)
+    loads: list[Path] = []
+    load = bases.load
+    monkeypatch.setattr(bases, "load", lambda path: loads.append(path) or load(path))
+    study = Study.from_toml(folder / "study.toml")
+    assert len(loads) == 1
+
+    # the model is reached through these alone: programs of the sampler, and Python while they are compiled
+    asked: list[str] = []
+    for owner, name in (
+        (Sampler, "run"),
+        (Sampler, "minimise"),
+        (MaceForceField, "forces"),
+        (MaceForceField, "observables"),
+    ):
+        monkeypatch.setattr(owner, name, counted(getattr(owner, name), asked))
+    update = study.rule.update
+    during: list[int] = []
+
+    class Watched:
+        start = staticmethod(study.rule.start)
+        yields_potential = study.rule.yields_potential
+
+        @staticmethod
+        def update(*arguments: Any) -> Any:
+            """Reweights the stored frames to new corrections."""
+            before = len(asked)
+            result = update(*arguments)
+            during.append(len(asked) - before)
+            return result
+
+    study.rule = Watched()  # type: ignore[assignment]
+    study.run(folder / "whole")
+    assert len(loads) == 1
+    assert {"run", "minimise", "forces", "observables"} == set(asked)
+    assert during == [0] * len(during)
+    assert len(during) >= 2
+
+    for stops, event in enumerate((2, 6, 12)):
+        with pytest.raises(Stop):
+            Study.from_toml(folder / "study.toml").run(folder / "parts", resume=stops > 0, progress=StopAt(event))
+    Study.from_toml(folder / "study.toml").run(folder / "parts", resume=True)
+    assert numbers(folder / "parts") == numbers(folder / "whole")
+    result = numbers(folder / "whole")
+    assert result["correction"][0]["base"] is None
+    assert (folder / "whole" / "report.html").stat().st_size > 100_000
+
+    # other weights under the same name are another run
+    write_neutral(random_checkpoint(5, r_max=6.0, channels=2, max_ell=1), folder / "own.safetensors")
+    with pytest.raises(CheckpointError, match="changed"):
+        Study.from_toml(folder / "study.toml").run(folder / "whole", resume=True)
+
+
+def counted(method: Callable[..., Any], asked: list[str]) -> Callable[..., Any]:
+    """The method, which writes its name down when it is called."""
+
+    def wrapped(*arguments: Any, **keywords: Any) -> Any:
+        asked.append(method.__name__)
+        return method(*arguments, **keywords)
+
+    return wrapped
+
+
+def test_the_run_depends_on_the_model_that_a_name_stands_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = ['model={ base = "mace", name = "small" }']
+    digests = set()
+    for seed in (1, 2):
+        write_neutral(random_checkpoint(seed, channels=2, max_ell=1), folder / "published.safetensors")
+        monkeypatch.setattr(bases, "find", lambda name: folder / "published.safetensors")
+        study = Study.from_toml(folder / "study.toml", named)
+        digests.add(study.digest())
+        assert study.digest() != study.config.digest()
+    assert len(digests) == 2
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["system.species={ Xe = 32 }"], ["does not know Xe"]),
+        (['model.path="nothing.model"'], ["nothing.model"]),
+        (['model.head="mp"'], ["no head 'mp'", "default"]),
+        (['model={ base = "mace", name = "medium-mpa-1" }'], ["medium-mpa-1"]),
+    ],
+)
+def test_what_a_user_can_get_wrong_is_one_line_before_any_dynamics(
+    folder: Path, overrides: list[str], words: list[str]
+) -> None:
+    with pytest.raises(InputError) as caught:
+        Study.from_toml(folder / "study.toml", overrides)
+    text = str(caught.value)
+    assert "\n" not in text
+    for word in words:
+        assert word in text
+
+
+METHODS = {
+    "difftre": ['refinement.method="difftre"'],
+    "ibi": ['refinement.method="ibi"'],
+    "epsr": ['refinement.method="epsr"', 'data.0.role="score"', 'data.1.role="fit"'],
+    "rmc": ['refinement.method="rmc"', "refinement.moves=2"],
+    "backprop": ['refinement.method="backprop"', "refinement.windows=4", "refinement.window_steps=5"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_with_this_base(folder: Path, method: str) -> None:
+    """No rule knows the base: one update, the sample after it, and a report."""
+    study = (folder / "study.toml").read_text()
+    second = study[study.index("[[data]]") : study.index("[model]")]
+    second = second.replace('"gr"', '"sq"').replace("gr.csv", "sq.csv").replace('"g(r)"', '"S(Q)"')
+    second = second.replace("fit_r = [2.5, 5.5]", 'isotopes = { Ar = 36 }\nfit_q = [1.0, 11.0]\nrole = "score"')
+    (folder / "study.toml").write_text(study.replace("[model]", second + "[model]", 1))
+    q = np.arange(0.1, 11.9, 0.1)
+    s = 1.0 + 0.8 * np.cos(3.1 * (q - 2.0)) * np.exp(-0.3 * q)
+    np.savetxt(folder / "sq.csv", np.column_stack([q, s]), delimiter=",", header="Q,S", comments="")
+    Study.from_toml(folder / "study.toml", METHODS[method]).run(folder / "out")
+    result = numbers(folder / "out")
+    assert result["status"] in ("converged", "iterations-exhausted")
+    assert len(result["iterations"]) == 2
+    assert all(0.0 < value < 3.0 for value in result["final"]["r_chi"].values())
+    moved = any(np.any(pair["coefficients"]) for pair in result["correction"])
+    assert moved == (method != "rmc")
+    assert (folder / "out" / "report.html").stat().st_size > 100_000
+
+
+@pytest.mark.slow
+def test_weights_are_refined_and_a_run_resumed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DiffTRe moves the readout alone; the refined model is one that can be read, and predicts what the run sampled."""
+    monkeypatch.setattr("refine.tasks.run.loop.SAVE_INTERVAL", 0.0)
+    overrides = [
+        'refinement.method="difftre"',
+        'refinement.parameters=["layers.1.readout"]',
+        "refinement.learning_rate=0.05",
+        "refinement.inner_steps=3",
+    ]
+    make = lambda *more: Study.from_toml(folder / "study.toml", [*overrides, *more])  # noqa: E731
+    study = make()
+    study.run(folder / "whole")
+    result = numbers(folder / "whole")
+    assert set(result["parameters"]) == {"layers.1.readout.0, rms", "layers.1.readout.1, rms"}
+    assert all(0.0 < row["change"] < row["initial"] for row in result["parameters"].values())
+    assert not any(np.any(pair["coefficients"]) for pair in result["correction"])
+    assert "rms of the change" in (folder / "whole" / "report.html").read_text(encoding="utf-8")
+
+    model = folder / "whole" / "model.safetensors"
+    old, new = (bases.load(path).weights for path in (folder / "own.safetensors", model))
+    changed = {name for name in old if not np.array_equal(old[name], new[name])}
+    assert changed == {"layers.1.readout.0", "layers.1.readout.1"}
+
+    for k, event in enumerate((3, 5)):
+        with pytest.raises(Stop):
+            make().run(folder / "parts", resume=k > 0, progress=StopAt(event))
+    make().run(folder / "parts", resume=True)
+    assert numbers(folder / "parts") == result
+    with pytest.raises(InputError, match="no weights 'epsilon'"):
+        Study.from_toml(folder / "study.toml", [overrides[0], 'refinement.parameters=["epsilon"]'])

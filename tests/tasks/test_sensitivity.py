@@ -1,0 +1,241 @@
+"""`refine sensitivity`: its parsers, its chain rule and its jackknife, without dynamics; one small study with it."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from refine.errors import InputError
+from refine.study.schema import StudyConfig
+from refine.study.study import Study
+from refine.tasks import sensitivity as module
+from refine.tasks.sensitivity import Parameter, Quantity, parse_parameter, parse_quantity, sensitivity
+from refine.units import BOLTZMANN
+
+TEMPERATURE = 95.0
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """108 argon atoms against a made-up g(r)."""
+    folder = tmp_path_factory.mktemp("sensitivity")
+    r = np.arange(0.05, 8.0, 0.05)
+    g = 1 / (1 + np.exp(-(r - 3.35) / 0.1)) * (1 + 1.5 * np.exp(-((r - 3.75) ** 2) / 0.2))
+    np.savetxt(folder / "gr.csv", np.column_stack([r, g]), delimiter=",", header="r,g", comments="")
+    config = StudyConfig.parse(
+        {
+            "system": {"species": {"Ar": 108}, "number_density": 0.02},
+            "states": [{"name": "95K", "temperature": TEMPERATURE}],
+            "data": [
+                {
+                    "name": "argon",
+                    "file": "gr.csv",
+                    "quantity": "g(r)",
+                    "pair": ["Ar", "Ar"],
+                    "score_r": [3.0, 6.0],
+                    "fit_r": [2.5, 6.0],
+                }
+            ],
+            "model": {"base": "lennard-jones", "parameters": {"epsilon": 0.010324, "sigma": {"Ar": 3.405}}},
+            "correction": {"knots": 12, "r_min": 2.8, "r_cut": 6.0},
+            "sampling": {"timestep": 10.0, "equilibration": 2.0, "frames": 100, "stride": 10, "seed": 1},
+        },
+        folder=folder,
+    )
+    return Study(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "quantity"),
+    [
+        ("argon:S(Q)@2.0", Quantity("argon", "point", "S(Q)", x=2.0)),
+        ("argon:Q[S(Q)-1]@.5", Quantity("argon", "point", "Q[S(Q)-1]", x=0.5)),
+        ("a:b:g(r):height@3..4.5", Quantity("a:b", "height", "g(r)", limits=(3.0, 4.5))),
+        ("argon:S(Q):position@1.5..2.5", Quantity("argon", "position", "S(Q)", limits=(1.5, 2.5))),
+        ("argon:R_chi", Quantity("argon", "R_chi")),
+    ],
+)
+def test_quantities(text, quantity):
+    assert parse_quantity(text) == quantity
+    assert parse_quantity(str(quantity)) == quantity
+
+
+@pytest.mark.parametrize(
+    ("text", "parameter"),
+    [
+        ("Ar-Ar@3.8", Parameter("phi", ("Ar", "Ar"), 3.8)),
+        ("epsilon", Parameter("epsilon")),
+        ("sigma:Ar-Kr", Parameter("sigma", key="Ar-Kr")),
+    ],
+)
+def test_parameters(text, parameter):
+    assert parse_parameter(text) == parameter
+    assert parse_parameter(str(parameter)) == parameter
+
+
+@pytest.mark.parametrize(
+    "text", ["", "argon", "argon:S(Q)", "argon:S(Q)@", "argon:S(Q):width@1..2", "argon:S(Q):height@2"]
+)
+def test_no_quantity(text):
+    with pytest.raises(InputError, match="names no quantity"):
+        parse_quantity(text)
+
+
+def test_empty_range():
+    with pytest.raises(InputError, match="empty"):
+        parse_quantity("argon:S(Q):height@2..1")
+
+
+@pytest.mark.parametrize("text", ["", "Ar-Ar", "3.8", "Ar-Ar@", "@3.8"])
+def test_no_parameter(text):
+    with pytest.raises(InputError, match="names no parameter"):
+        parse_parameter(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["argon:g(r)@3.72", "argon:T(r)@4.0", "argon:g(r):height@3..4.6", "argon:g(r):position@3..4.6", "argon:R_chi"],
+)
+def test_the_derivative_by_the_counts(study, text):
+    """Central differences along a smooth change of the counts."""
+    box = study.boxes[0]
+    r = box.centres
+    counts = box.ideal_counts / (1 + np.exp(-(r - 3.4) / 0.1)) * (1 + 1.3 * np.exp(-((r - 3.8) ** 2) / 0.25))
+    observable = module._Observable(parse_quantity(text), study.datasets[0])
+    direction = box.ideal_counts * np.sin(r)
+    (up, _), (down, _) = observable(counts + 1e-4 * direction), observable(counts - 1e-4 * direction)
+    assert np.sum(observable(counts)[1] * direction) == pytest.approx((up - down) / 2e-4, rel=1e-5)
+
+
+def test_fluctuations_of_independent_bins(study):
+    """Poisson counts: d<h_b>/dp = -beta <h_b> n_b exactly; the answer within four of its errors, which are 3 %."""
+    box = study.boxes[0]
+    r = box.centres
+    mean = box.ideal_counts / (1 + np.exp(-(r - 3.4) / 0.1)) * (1 + 1.3 * np.exp(-((r - 3.8) ** 2) / 0.25))
+    counts = np.random.default_rng(1).poisson(mean, (8000, *mean.shape)).astype(float)
+    observable = module._Observable(parse_quantity("argon:g(r):height@3..4.6"), study.datasets[0])
+    direction = module._Coefficient(study, parse_parameter("Ar-Ar@3.85"), 0)
+    number = direction.number(box.edges)
+    beta = 1 / (BOLTZMANN * TEMPERATURE)
+    _, v = observable(mean)
+    exact = -beta * np.sum(v * mean * number)
+    value, stderr = module._fluctuation(
+        counts, np.zeros(len(counts), int), np.einsum("fpb,pb->f", counts, number), observable, beta
+    )
+    assert abs(value - exact) < 4 * stderr
+    assert stderr < 0.1 * abs(exact)
+    height, error = module._average(counts, np.zeros(len(counts), int), observable)
+    assert abs(height - observable(mean)[0]) < 4 * error
+
+
+def test_pair_energies_along_parameters(study):
+    """dU/d epsilon = U/epsilon, dU/d sigma by hand, a coefficient's B-spline."""
+    edges = study.boxes[0].edges
+    centres = 0.5 * (edges[1:] + edges[:-1])
+    near = (centres > 3.3) & (centres < 5.4)  # below the switch of the cutoff
+    epsilon, sigma, r = 0.010324, 3.405, centres[near]
+    s6 = (sigma / r) ** 6
+    by_epsilon = module._BaseParameter(study, parse_parameter("epsilon"), 0).number(edges)[0, near]
+    by_sigma = module._BaseParameter(study, parse_parameter("sigma:Ar"), 0).number(edges)[0, near]
+    scale = np.abs(by_sigma).max()
+    np.testing.assert_allclose(by_epsilon, 4 * (s6**2 - s6), rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(by_sigma, 24 * epsilon / sigma * (2 * s6**2 - s6), atol=2e-3 * scale)
+    correction = study.initial_correction()
+    by_phi = module._Coefficient(study, parse_parameter("Ar-Ar@3.85"), 0).number(edges)
+    k = int(np.argmin(np.abs(correction.basis.centres - 3.85)))
+    np.testing.assert_array_equal(by_phi, correction.binned_basis(edges)[:, :, k])
+
+
+@pytest.mark.parametrize(
+    ("of", "parameter", "words"),
+    [
+        ("neon:R_chi", "epsilon", "no data set is called 'neon'"),
+        ("argon:S(Q)@2", "epsilon", "no curve of data set"),
+        ("argon:g(r)@20", "epsilon", "known from"),
+        ("argon:g(r):height@3..3.05", "epsilon", "7 are needed"),
+        ("argon:R_chi", "Ar-Kr@3.8", "no corrected pair"),
+        ("argon:R_chi", "Ar-Ar@9", "no coefficient"),
+        ("argon:R_chi", "charge", "no parameter of the base"),
+        ("argon:R_chi", "epsilon:Ar", "one number for all"),
+        ("argon:R_chi", "sigma", "not given in the study"),
+    ],
+)
+def test_refusals(study, of, parameter, words):
+    with pytest.raises(InputError, match=words):
+        sensitivity(study, of=parse_quantity(of), parameter=parse_parameter(parameter))
+
+
+@pytest.mark.parametrize("settings", [{"frames": 10}, {"windows": 2}, {"delta": -1.0}])
+def test_too_little(study, settings):
+    with pytest.raises(InputError):
+        sensitivity(study, of=parse_quantity("argon:R_chi"), parameter=parse_parameter("epsilon"), **settings)
+
+
+def test_a_base_without_parameters(study):
+    other = SimpleNamespace(
+        initial_correction=study.initial_correction,
+        problem=study.problem,
+        config=SimpleNamespace(model=SimpleNamespace(base="mace", parameters={})),
+        base_energies=lambda r: None,
+    )
+    with pytest.raises(InputError, match="has no parameter 'epsilon'"):
+        module._BaseParameter(other, parse_parameter("epsilon"), 0)
+
+
+def test_no_maximum(study):
+    box = study.boxes[0]
+    counts = box.ideal_counts * box.centres  # rises to the end
+    with pytest.raises(InputError, match="no maximum between"):
+        module._Observable(parse_quantity("argon:g(r):height@3..4.6"), study.datasets[0])(counts)
+
+
+class Events:
+    """Counts what a progress display would be told."""
+
+    def __init__(self):
+        self.stages, self.done = [], []
+
+    def stage(self, label, total):
+        self.stages.append((label, total))
+        self.done.append(0)
+
+    def advance(self, n):
+        self.done[-1] += n
+
+    def message(self, text):
+        pass
+
+
+@pytest.mark.slow
+def test_a_small_study(study, monkeypatch):
+    """All parts together: numbers, costs, JSON and a table; agreement is tested in tests/statistical."""
+    # most of the time is LLVM's
+    monkeypatch.setattr("refine.sampling.jax.adjoint.CPU_OPTIONS", {"xla_backend_optimization_level": 0})
+    events = Events()
+    found = sensitivity(
+        study,
+        of=parse_quantity("argon:g(r):height@3..5"),
+        parameter=parse_parameter("sigma:Ar"),
+        frames=110,
+        windows=4,
+        steps=25,
+        progress=events,
+    )
+    assert [total for _, total in events.stages] == events.done
+    assert [e.method for e in found.estimates] == [
+        "fluctuation",
+        "fluctuation, window",
+        "backprop",
+        "finite differences",
+    ]
+    assert found.unit == "Å"
+    assert 2.0 < found.value < 4.0
+    assert all(np.isfinite([e.value, e.stderr]).all() and e.stderr > 0 for e in found.estimates)
+    steps = found.by("fluctuation").md_steps
+    assert steps == 4 * 28 * 10 + 200  # four parts of whole frames x stride, and 2 ps of 10 fs
+    assert found.by("backprop").md_steps == steps + 4 * 25
+    assert found.by("finite differences").md_steps == 2 * (110 * 10 + 200)
+    assert json.loads(json.dumps(found.to_json()))["estimates"][2]["method"] == "backprop"
+    table = found.table()
+    assert all(word in table for word in ("finite differences", "per Å", "1/ps", "delta = 0.0681 Å"))
