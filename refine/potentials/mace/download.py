@@ -4,8 +4,8 @@ What has come so far lies in `<name>.part` beside the place, which a process hol
 `<name>.part.from` says of which version of which URL it is the beginning. The place itself changes by a rename only.
 
 Ours, because what is ready-made does not go on: pooch (1.9) opens the file anew at every try and removes what came of
-one that was cut, so hundreds of megabytes begin again. Nor does it bound a size, look at the size before anything comes,
-or refuse a redirect from https to http; and it brings requests with it.
+one that was cut, so hundreds of megabytes begin again. Nor does it bound a size, look at it before anything comes, or
+refuse a redirect from https to http; and it brings requests with it.
 """
 
 from __future__ import annotations
