@@ -30,6 +30,7 @@ from urllib.parse import urlsplit
 
 import refine
 from refine.errors import InputError, RefineError
+from refine.files import put_in_place
 from refine.progress import Progress
 
 __all__ = ["MAX_BYTES", "digest", "download", "is_whole"]
@@ -300,14 +301,8 @@ def _verified(transfer: _Transfer, url: str, destination: Path, accept: Callable
             transfer.drop()
             what = f"what came is not a model that refine reads ({error}) and is removed"
             raise InputError(what, where=url, fix=transfer.otherwise) from None
-    os.fsync(transfer.stream.fileno())
-    transfer.part.replace(destination)
+    put_in_place(transfer.part, destination)
     transfer.origin.unlink(missing_ok=True)
-    folder = os.open(destination.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
     return found
 
 
