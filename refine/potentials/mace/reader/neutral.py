@@ -86,7 +86,8 @@ def read_neutral(path: str | Path) -> Checkpoint:
             factors = dict(about["factors"])
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise InputError(f"its architecture cannot be read ({error!r:.80})", where=where, fix=_AGAIN) from None
-        arrays = {name: _array(stored, name, where) for name in stored.keys()}  # noqa: SIM118, no dictionary
+        # In the order of the file, which is that of the numbers where weights are refined.
+        arrays = {name: _array(stored, name, where) for name in stored.offset_keys()}
     check(architecture, arrays, factors, where=where)
     if about.pop("digest") != _digest(about, arrays):
         raise InputError("its contents do not match their checksum", where=where, fix=_AGAIN)

@@ -96,6 +96,13 @@ def test_other_programs_can_read_it(tiny: Checkpoint, written: Path) -> None:
     assert about["architecture"]["r_max"] == 4.0
 
 
+def test_arrays_come_in_the_order_of_the_file(written: Path) -> None:
+    """It is that of the parameters where weights are refined."""
+    header, _, _ = split(written.read_bytes())
+    assert list(read_neutral(written).arrays) == [name for name in header if name != "__metadata__"]
+    assert list(read_neutral(written).arrays) != sorted(header)
+
+
 def test_transposed_arrays_are_written_as_they_are_seen(tiny: Checkpoint, written: Path) -> None:
     skip = tiny.arrays["layers.1.skip.0"]
     assert not skip.flags.c_contiguous
