@@ -9,7 +9,8 @@ import numpy as np
 
 from refine.report import words
 from refine.report.tables import Column, Table
-from refine.results.reader import DataSet, Iteration, Results, Scores, State
+from refine.results.reader import Results
+from refine.results.schema import DataSet, Iteration, Scores, State
 from refine.units import BOLTZMANN
 
 Cards = list[tuple[str, dict[str, str]]]
