@@ -1,4 +1,8 @@
-"""Writing so that nothing is ever half written, and one process at a time in an output folder."""
+"""Writing so that nothing is ever half written, one process at a time in an output folder, and where the cache is.
+
+`REFINE_CACHE` is the folder for everything that refine can make or fetch again; without it that is
+`$XDG_CACHE_HOME/refine`, else `~/.cache/refine`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from refine.errors import CheckpointError
+from refine.errors import CheckpointError, InputError
+
+
+def cache_folder(part: str) -> Path:
+    """Folder of one kind of things that can be made or fetched again; it need not exist.
+
+    Raises:
+        InputError: no variable names a folder and the user has no home.
+    """
+    named = os.environ.get("REFINE_CACHE", "").strip()
+    if named:
+        return expanded(named) / part
+    shared = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG base directory specification calls relative paths invalid and has them ignored.
+    base = Path(shared) if os.path.isabs(shared) else expanded("~") / ".cache"
+    return base / "refine" / part
+
+
+def expanded(path: str) -> Path:
+    """The path with a leading ~ as the home folder.
+
+    Raises:
+        InputError: whose home folder it is, is not known.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        fix = "set REFINE_CACHE, or what you gave, to a path without ~"
+        raise InputError(f"the home folder of {path} is not known", fix=fix) from None
 
 
 @contextmanager
