@@ -26,10 +26,11 @@ from typing import Any
 from refine.errors import RefineError
 from refine.files import cache_folder
 
-__all__ = ["keep_programs"]
+__all__ = ["keep_programs", "processor"]
 
-LIMIT = 512 * 2**20
-"""Bytes for each version of jax and processor. The programs of a study with a pair potential take less than 1 MB."""
+LIMIT = 256 * 2**20
+"""Bytes for each version of jax and processor. The programs of a study with a pair potential take less than 1 MB; of
+several thousand entries jax takes as long to write one more as to compile a small program."""
 
 SHORTEST = 0.1
 """Seconds of compilation from which a program is kept."""
@@ -54,7 +55,7 @@ def keep_programs(say: Callable[[str], None]) -> None:
     if config.jax_compilation_cache_dir or not config.jax_enable_compilation_cache or _crashes(jax.__version__):
         return
     try:
-        folder = cache_folder("compiled") / f"jax-{jax.__version__}-{_processor()}"
+        folder = cache_folder("compiled") / f"jax-{jax.__version__}-{processor()}"
         _tidy(folder)
     except RefineError as error:
         say(f"compiled programs are not kept: {error}")
@@ -72,7 +73,7 @@ def _crashes(version: str) -> bool:
     return sys.platform == "darwin" and version.startswith(("0.7", "0.8", "0.9"))
 
 
-def _processor() -> str:
+def processor() -> str:
     """A short digest of the processor's model and instructions."""
     words = [platform.machine(), platform.processor()]
     described = Path("/proc/cpuinfo")

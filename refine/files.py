@@ -59,21 +59,30 @@ def replacing(path: Path) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
         temporary.chmod(0o644)
-        temporary.replace(path)
+        put_in_place(temporary, path)
         temporary = None
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
     except OSError as error:
         raise _explained(error, path) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def put_in_place(whole: Path, path: Path) -> None:
+    """Rename a whole file to its place in the same folder, once its content is on disk.
+
+    Raises:
+        OSError: disk full, not writable, ...
+    """
+    with whole.open("rb+") as stream:
+        os.fsync(stream.fileno())
+    whole.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -10,7 +10,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SLOW = ("jax", "jax_md", "plotly", "pymatgen", "ase", "xraylib", "periodictable", "numpy", "scipy", "pandas", "h5py")
+SLOW = (
+    "jax",
+    "jax_md",
+    "jinja2",
+    "plotly",
+    "pymatgen",
+    "ase",
+    "xraylib",
+    "periodictable",
+    "numpy",
+    "scipy",
+    "pandas",
+    "h5py",
+)
 
 FLOORS = (
     ("kernels", "refine.errors", "refine.units", "refine.files", "refine.progress", "refine.tables"),

@@ -34,7 +34,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.
 def study_of(
     file: Path, changes: Sequence[str] | None, *, to_stderr: bool = True
 ) -> Iterator[tuple[StudyConfig, Progress]]:
-    """The preamble of a command on a study: the study, checked, and what draws its progress while jax is loaded."""
+    """The preamble of a command on a study: the study, checked, and what draws its progress while jax is loaded.
+
+    What jax compiles is kept (`refine.compiled`).
+    """
     from rich.console import Console
 
     from refine.cli.terminal import terminal_progress

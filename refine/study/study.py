@@ -44,6 +44,16 @@ class Study:
     Args:
         config: the validated study file.
 
+    Attributes:
+        systems, boxes: of every state: its atoms, and the bins that their distances are counted in.
+        species, pairs: elements, and pairs of them in the order of all arrays of pairs.
+        stages: of the schedule that the start structure goes through.
+        datasets, predictions: measured curves, and curves of the model that nothing is compared with.
+        targets: of every data set, by name: the measurement as an update rule sees it.
+        base, base_kind: the base model, and what reads it and makes force fields of it.
+        parameters: of every state, the base as a function of its own parameters; empty where they are not refined.
+        problem, rule: what is fitted, and the update rule that fits it.
+
     Raises:
         InputError: anything that data, structures and settings say against each other, before any dynamics.
     """
@@ -143,7 +153,7 @@ class Study:
         return onsets
 
     def digest(self) -> str:
-        """SHA-256 (hex) of what the run follows from: `StudyConfig.digest`, and the model that a name stands for."""
+        """SHA-256 (hex) of what a run follows from: `StudyConfig.digest`, and the model that a name stands for."""
         identity = self.base_kind.identity(self.base)
         digest = self.config.digest()
         return hashlib.sha256(f"{digest} {identity}".encode()).hexdigest() if identity else digest

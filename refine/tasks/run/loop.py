@@ -250,7 +250,7 @@ class Run:
         return f"iteration {row['iteration']}: R_chi {scores}" + (f"; {reason}" if reason else "")
 
     def _report(self) -> Result:
-        from refine.report import write_report  # plotly is only loaded here
+        from refine.report import write_report  # jinja2 is only loaded here
 
         answer = self.record.answer
         assert answer is not None

@@ -1,0 +1,93 @@
+"""The record of a run: its phases, its JSON, and how a run ends."""
+
+import json
+
+import numpy as np
+import pytest
+
+from refine.refinement.problem import Update
+from refine.tasks.run.record import Answer, Ending, Phase, Potential, Record
+from refine.tasks.run.verdict import answer_of, ending_of
+
+
+@pytest.mark.parametrize(
+    ("rows", "accepted", "final", "status"),
+    [
+        ([(90.0, 5.0), (60.0, 5.0), (40.0, 5.0)], True, 2, "converged"),
+        ([(90.0, 5.0), (41.0, 5.0), (44.0, 5.0)], True, 2, "converged"),  # no worse than its error
+        ([(90.0, 5.0), (40.0, 5.0), (70.0, 5.0)], True, 1, "iterations-exhausted"),
+        ([(90.0, 5.0), (40.0, 5.0), (60.0, 50.0)], False, 1, "iterations-exhausted"),  # taken back
+        ([(90.0, 5.0), (120.0, 5.0), (110.0, 5.0)], True, 0, "not-improved"),
+        ([(90.0, 50.0), (80.0, 50.0), (91.0, 50.0)], True, 1, "converged"),
+        ([(90.0, 50.0), (91.0, 50.0)], True, 0, "not-improved"),  # within errors, and still no better
+    ],
+)
+def test_the_best_sample_is_the_answer_and_never_one_worse_than_the_base(rows, accepted, final, status):
+    """chi^2 of the samples with its error, whether the last was accepted; the answer, and how the run ended."""
+    iterations = [{"chi2_fitted": chi2, "chi2_fitted_stderr": error, "frames": 100} for chi2, error in rows]
+    ending = Ending("converged", "stopped", np.array([[1.0]]), {})
+    answer = answer_of(iterations, Update(None, {}, accepted, 0, True, "", confirmed=True), ending)
+    assert (answer.final, answer.ending.status) == (final, status)
+    assert ("base model" in answer.ending.message) == (final == 0)
+    # what rests on the linearisation is stated of the last sample only, and there is none of the base model
+    assert (answer.ending.covariance is None) == (final == 0)
+    assert answer.unconfirmed == (0 < final < len(rows) - 1)
+
+
+def records() -> list[Record]:
+    """One of every phase, and of the sample after the last update."""
+    potential = Potential(np.ones((1, 1, 4)) / 3.0, np.ones(1), np.zeros(1), np.array([0.1, 0.2]))
+    ending = Ending("converged", "stopped", np.array([[1.0 / 3.0]]), {"directions": 1.0})
+    start = Record.start({"lambda": None})
+    sampling = start.equilibrated(potential)
+    judged = sampling.sampled(["slow"], 2.5)
+    again = judged.updated({"iteration": 0}, {"lambda": 0.1}, potential, parent=0, frames_factor=2.0, ending=ending)
+    done = again.sampled([], 1.0).concluded({"iteration": 1}, Answer(1, unconfirmed=True, ending=ending))
+    return [start, sampling, judged, again, done]
+
+
+def test_a_record_goes_through_its_phases_and_comes_back_from_json_bit_for_bit():
+    phases = [record.phase.name for record in records()]
+    assert phases == ["EQUILIBRATE", "SAMPLE", "UPDATE", "SAMPLE", "DONE"]
+    for record in records():
+        tree = json.loads(json.dumps(record.to_json()))
+        again = Record.from_json(tree)
+        assert again.to_json() == tree
+        assert (again.ending is None, again.answer is None) == (record.ending is None, record.answer is None)
+    done = records()[-1]
+    assert [row["iteration"] for row in done.iterations] == [0, 1]
+    assert done.rule == {"lambda": 0.1}
+
+
+def test_a_record_refuses_a_step_out_of_turn():
+    start, sampling, judged, *_ = records()
+    with pytest.raises(ValueError, match="phase SAMPLE, and not in EQUILIBRATE"):
+        sampling.equilibrated(sampling.potential)
+    with pytest.raises(ValueError, match="phase EQUILIBRATE, and not in SAMPLE"):
+        start.sampled([], 0.0)
+    with pytest.raises(ValueError, match="not in SAMPLE"):
+        judged.sampled([], 0.0)
+
+
+def test_a_run_of_the_first_layout_of_records_goes_on():
+    """As version 0.1.0 wrote it, in the middle of the last sample."""
+    tree = {
+        "phase": "sample", "rule": {"n": 1}, "iterations": [{"iteration": 0}], "restart": None, "frames_factor": 3.0,
+        "next": {"coefficients": [[[0.0, 0.5]]], "core": [3.0], "wall": [2.9], "parameters": None}, "parent": 0,
+        "warnings": [], "seconds": 12.5, "last": True, "status": "converged", "message": "stopped",
+        "covariance": [[0.25]], "determination": None,
+    }  # fmt: skip
+    record = Record.from_json(tree)
+    assert record.phase is Phase.SAMPLE
+    assert record.ending is not None
+    assert (record.ending.status, record.frames_factor, record.seconds) == ("converged", 3.0, 12.5)
+    assert {**tree, "seconds_sampling": 0.0} == {**record.to_json(), "restart": None}
+
+
+@pytest.mark.parametrize(
+    ("converged", "updates", "status"),
+    [(False, 1, None), (True, 1, "converged"), (False, 2, "iterations-exhausted"), (True, 2, "converged")],
+)
+def test_a_run_ends_when_the_rule_has_converged_or_at_the_limit_of_updates(converged, updates, status):
+    ending = ending_of(Update(None, {}, True, 0, converged, "nothing left"), updates, 2)
+    assert (None if ending is None else ending.status) == status
