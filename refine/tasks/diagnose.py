@@ -24,7 +24,10 @@ from refine.files import make_folder, write_text
 from refine.potentials.correction import PairCorrection
 from refine.progress import NullProgress, Progress
 from refine.refinement.convergence import misfit as sample_misfit
-from refine.refinement.misfit.misfit import KINDS, Datum, Ensemble, Misfit, Solution, View, linearise, truncated_curve
+from refine.refinement.misfit.decomposition import KINDS, Decomposition, Solution
+from refine.refinement.misfit.ensemble import Ensemble
+from refine.refinement.misfit.linear import linearise
+from refine.refinement.misfit.views import Datum, View, truncated_curve
 from refine.refinement.problem import Sample
 from refine.sampling.averages import FRAMES_FOR_COVARIANCES, standard_error
 from refine.sampling.frames import Frames, by_replica
@@ -78,7 +81,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Explanation:
-    """One kind of direction (`refine.refinement.misfit.misfit`).
+    """One kind of direction (`refine.refinement.misfit`).
 
     Attributes:
         share, share_stderr: of the excess chi^2 that it explains alone; None where there is no excess.
@@ -407,7 +410,9 @@ def examine(study: Study, frames: Sequence[Frames]) -> Diagnosis:
 # -- directions --------------------------------------------------------------------------------------------------------
 
 
-def _explanation(misfit: Misfit, kind: str, correction: PairCorrection, temperature: float, clear: bool) -> Explanation:
+def _explanation(
+    misfit: Decomposition, kind: str, correction: PairCorrection, temperature: float, clear: bool
+) -> Explanation:
     """One kind, in the units of tables."""
     alone, full = misfit.solve([kind]), misfit.solve(misfit.kinds)
     direction = next(d for d in misfit.directions if d.kind == kind)

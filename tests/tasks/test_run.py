@@ -173,7 +173,7 @@ def test_the_best_sample_is_the_answer_and_never_one_worse_than_the_base(rows, a
     run.record = {"status": "converged", "message": "stopped", "covariance": [[1.0]], "determination": {}}
     run._save = lambda: None
     iterations = [{"chi2_fitted": chi2, "chi2_fitted_stderr": error, "frames": 100} for chi2, error in rows]
-    run._conclude(iterations, Update(None, {}, accepted, 0, True, "", confirmed=True))
+    run._conclude(iterations, Update(None, {}, accepted, 0, True, "", None, confirmed=True))
     assert (run.record["final"], run.record["status"]) == (final, status)
     assert ("base model" in run.record["message"]) == (final == 0)
     # what rests on the linearisation is stated of the last sample only, and there is none of the base model

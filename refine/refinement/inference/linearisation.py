@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,8 @@ from scipy.linalg import block_diag, solve_triangular
 from refine.refinement.inference import nuisance
 from refine.refinement.inference.identifiability import Linearised
 from refine.refinement.inference.posterior import NormalEquations, Posterior, SmoothnessPrior, log_evidence, posterior
-from refine.refinement.inference.statistics import Response
 from refine.refinement.problem import Problem, Target
+from refine.refinement.responses.protocol import Response
 from refine.scattering.instrument import seen
 
 Array = NDArray[np.float64]
@@ -112,7 +112,7 @@ class Linearisation:
         self,
         problem: Problem,
         states: list[tuple[int, list[Target]]],
-        responses: list[Response],
+        responses: Sequence[Response],
         prior: SmoothnessPrior,
         kt: float,
         theta: Array,
@@ -257,15 +257,15 @@ class Linearisation:
 
     def _gram_noise(self, index: int, part: slice, noise: Array, size: int) -> Array:
         """What the noise of the Jacobian adds to the Gram matrix (size, size) of the rows `part` of a state."""
-        response = self.responses[index]
         scales = Rows.build(self.states[index][1], self.memory(), self.problem).scale
-        response = replace(response, jacobian=response.jacobian[part], deviations_y=response.deviations_y[:, part])
         lower, scale = np.linalg.cholesky(noise), scales[part][:, None]
-        found, k = np.zeros((size, size)), len(self.theta)
-        found[:k, :k] = response.gram_noise(
-            lambda values: solve_triangular(lower, scale * values, lower=True, check_finite=False)
-        )
-        return found
+
+        def whiten(values: Array) -> Array:
+            return np.asarray(solve_triangular(lower, scale * values, lower=True, check_finite=False))
+
+        added, k = np.zeros((size, size)), len(self.theta)
+        added[:k, :k] = self.responses[index].gram_noise(whiten, part)
+        return added
 
     def _normal(self) -> NormalEquations:
         """The normal equations of all states at the present noise factors; scales and backgrounds are extra columns."""

@@ -121,7 +121,7 @@ class NormalEquations:
         A. Fuller, Measurement Error Models (Wiley, 1987), section 2.2.
 
         Args:
-            gram_noise: (k, k), see `statistics.Response.gram_noise`.
+            gram_noise: (k, k), see `responses.protocol.Response.gram_noise`.
             root: (k, k) of the prior covariance at any amplitude.
         """
         values, vectors = np.linalg.eigh(root.T @ (self.gram - gram_noise) @ root)

@@ -41,6 +41,7 @@ from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.refinement import optimisers
 from refine.refinement.convergence import confirmed, misfit
+from refine.refinement.fitted import Fitted
 from refine.refinement.inference.nuisance import best
 from refine.refinement.inference.reweighting import effective_sample_size
 from refine.refinement.inference.statistics import coefficient_counts
@@ -316,14 +317,11 @@ class DiffTRe:
             converged=converged,
             reason=reason,
             frames_factor=float(memory["frames_factor"]),
-            diagnostics={
-                "effective_sample_size": share * min(len(f) for f in sample.frames),
-                "actual_decrease": since.decrease,
-                "actual_decrease_error": since.error,
-                "step_kT": float(step_sizes(sample.correction, change_of_theta, sample.frames[0], problem.kt(0)).max()),
-                "loss": losses[0],
-                "inner_steps": len(losses),
-            },
+            fitted=Fitted(
+                effective_sample_size=share * min(len(f) for f in sample.frames),
+                step=float(step_sizes(sample.correction, change_of_theta, sample.frames[0], problem.kt(0)).max()),
+                numbers={"loss": losses[0], "inner_steps": len(losses)},
+            ),
             parameters=parameters if self.moves_base else None,
         )
 

@@ -41,6 +41,7 @@ from refine.curves.transforms import r_to_q_matrix, trapezoid_weights
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence
+from refine.refinement.fitted import Fitted
 from refine.refinement.inference.nuisance import best
 from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Target, Update
@@ -207,14 +208,14 @@ class EPSR:
             converged=converged,
             reason=reason,
             frames_factor=float(memory["frames_factor"]),
-            diagnostics={
-                "effective_sample_size": float(min(len(f) for f in samples[-1].frames)),
-                "actual_decrease": since.decrease,
-                "actual_decrease_error": since.error,
-                "step_kT": float(_sizes(problem, sample, new - old).max()),
-                "feedback": float(memory["feedback"]),
-                "potential_kT": _sizes(problem, sample, new).tolist(),
-            },
+            fitted=Fitted(
+                effective_sample_size=float(min(len(f) for f in samples[-1].frames)),
+                step=float(_sizes(problem, sample, new - old).max()),
+                numbers={
+                    "feedback": float(memory["feedback"]),
+                    "potential_kT": _sizes(problem, sample, new).tolist(),
+                },
+            ),
         )
 
     def _capped(self, problem: Problem, sample: Sample, theta: Array) -> tuple[Array, list[str]]:

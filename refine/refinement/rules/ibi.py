@@ -32,6 +32,7 @@ from pydantic import Field
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence
+from refine.refinement.fitted import Fitted
 from refine.refinement.inference.nuisance import best
 from refine.refinement.inference.statistics import coefficient_counts
 from refine.refinement.keys import Refinement, Shared
@@ -114,11 +115,11 @@ class IBI:
         since = found.since(memory["previous"])
         settled = since.settled
         reason = f"{since}, within its sampling error; " if settled else ""
-        diagnostics: dict[str, Any] = {}
+        pressure: dict[str, Any] = {}
         if self.pressure is not None:
             held = pressure_correction(problem, sample, self.pressure)
             change = change + held.theta
-            diagnostics = {"pressure_GPa": held.pressure, "pressure_error_GPa": held.error}
+            pressure = {"pressure_GPa": held.pressure, "pressure_error_GPa": held.error}
             if settled and abs(held.pressure - self.pressure) > 2.0 * held.error:
                 settled = False
                 reason += f"the pressure, {held.pressure:.4f} ± {held.error:.4f} GPa, is not yet {self.pressure:g} GPa"
@@ -133,13 +134,11 @@ class IBI:
             converged=converged,
             reason=reason,
             frames_factor=float(memory["frames_factor"]),
-            diagnostics={
-                "effective_sample_size": float(min(len(f) for f in sample.frames)),
-                "actual_decrease": since.decrease,
-                "actual_decrease_error": since.error,
-                "step_kT": float(step_sizes(correction, change, sample.frames[0], problem.kt(0)).max()),
-                **diagnostics,
-            },
+            fitted=Fitted(
+                effective_sample_size=float(min(len(f) for f in sample.frames)),
+                step=float(step_sizes(correction, change, sample.frames[0], problem.kt(0)).max()),
+                numbers=pressure,
+            ),
         )
 
     @staticmethod

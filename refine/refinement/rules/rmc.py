@@ -23,6 +23,7 @@ from pydantic import Field
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence
+from refine.refinement.fitted import Fitted
 from refine.refinement.inference.nuisance import best
 from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Update
@@ -126,11 +127,9 @@ class RMC:
             converged=converged,
             reason=reason,
             frames_factor=float(memory["frames_factor"]),
-            diagnostics={
-                "effective_sample_size": float(min(len(f) for f in samples[-1].frames)),
-                "actual_decrease": since.decrease,
-                "actual_decrease_error": since.error,
-                "step_kT": 0.0,
-                "chi2": found.chi2,
-            },
+            fitted=Fitted(
+                effective_sample_size=float(min(len(f) for f in samples[-1].frames)),
+                step=0.0,
+                numbers={"chi2": found.chi2},
+            ),
         )

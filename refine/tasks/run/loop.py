@@ -292,7 +292,7 @@ class Run:
             "frames": int(sum(len(f) for f in sample.frames)),
             "seconds_sampling": self.record.pop("seconds_sampling", 0.0),
             "seconds_solving": seconds,
-            **update.diagnostics,
+            **update.fitted.to_json(),
             **self._change(),
         }
         iterations = [*self.record["iterations"], row]

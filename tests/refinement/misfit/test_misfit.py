@@ -8,7 +8,9 @@ from scipy.interpolate import CubicSpline
 
 from refine.curves.curve import Curve
 from refine.refinement.misfit import misfit
-from refine.refinement.misfit.misfit import Datum, Ensemble, linearise
+from refine.refinement.misfit.ensemble import Ensemble
+from refine.refinement.misfit.linear import linearise
+from refine.refinement.misfit.views import Datum
 from refine.refinement.problem import Target
 from refine.sampling.frames import Frames
 from refine.scattering.measurement import ForwardModel
