@@ -46,7 +46,7 @@ def innermost(frames: Sequence[Frames]) -> Array:
         seen = one.counts.max(axis=0) > 0.0
         first = one.edges[:-1][np.argmax(seen, axis=1)]
         nearest.append(np.where(np.any(seen, axis=1), first, np.inf))
-    return np.min(nearest, axis=0)
+    return np.asarray(np.min(nearest, axis=0))
 
 
 def walls(frames: Sequence[Frames], onsets: Array) -> Array:

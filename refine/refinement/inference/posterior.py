@@ -178,4 +178,4 @@ def marginal(correction: PairCorrection, covariance: Array, factors: Array) -> A
     """Covariance of each pair's coefficients at factors (terms,) of the terms: (active pairs, size, size), eV^2."""
     terms, pairs, size = len(factors), len(correction.active_pairs), correction.basis.size
     split = covariance.reshape(terms, pairs, size, terms, pairs, size)
-    return np.einsum("tpkupl,t,u->pkl", split, factors, factors)
+    return np.asarray(np.einsum("tpkupl,t,u->pkl", split, factors, factors))

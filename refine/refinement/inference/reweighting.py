@@ -42,7 +42,7 @@ def mbar_weights(
     f = np.zeros(len(n))
 
     def log_denominator(f: Array) -> Array:
-        return logsumexp(f[:, None] - u, axis=0, b=n[:, None])
+        return np.asarray(logsumexp(f[:, None] - u, axis=0, b=n[:, None]))
 
     def gradient(f: Array) -> tuple[Array, Array]:
         w = np.exp(f[:, None] - u - log_denominator(f))  # (ensembles, frames), rows sum to 1 at the solution
@@ -69,7 +69,7 @@ def mbar_weights(
             fix="sample more frames or take smaller steps, so that neighbouring samples overlap",
         )
     log_weights = -target - log_denominator(f)
-    return np.exp(log_weights - logsumexp(log_weights))
+    return np.asarray(np.exp(log_weights - logsumexp(log_weights)))
 
 
 def effective_sample_size(weights: Array) -> float:

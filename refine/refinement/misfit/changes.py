@@ -67,4 +67,4 @@ def _infinite(counts: Array, box: Box) -> Array:
 def _opened(change: Array, box: Box) -> Array:
     """Counts whose g - 1 of the infinite system changes by `change`: the operators add the closed box's share again."""
     share = (change @ box.closure) / (1.0 + box.closure.sum())
-    return box.ideal_counts * (change - share[:, None])
+    return np.asarray(box.ideal_counts * (change - share[:, None]))

@@ -1,4 +1,4 @@
-"""A curve of one state as what is needed to differentiate it: operators that are made again for another box or Q_max."""
+"""A curve of one state as what is needed to differentiate it: operators made again for another box or Q_max."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Pool:
         """<h>: (pairs, bins)."""
         split = np.cumsum([len(f.counts) for f in self.counts])[:-1]
         parts = zip(np.split(self.weights, split), self.counts, strict=True)
-        return np.sum([np.tensordot(w, f.counts, axes=1) for w, f in parts], axis=0)
+        return np.asarray(np.sum([np.tensordot(w, f.counts, axes=1) for w, f in parts], axis=0))
 
     def response(self, targets: Sequence[Target]) -> Fluctuation:
         """Prediction and Jacobian of targets of this state, one after the other in one vector."""

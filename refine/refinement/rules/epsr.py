@@ -73,7 +73,7 @@ def poisson_functions(r: ArrayLike, n: ArrayLike, sigma: float, number_density: 
     x, order = np.asarray(r, float) / sigma, np.asarray(n, float)[:, None]
     # the logarithm: n reaches hundreds
     exponent = order * np.log(x) - x - gammaln(order + 3.0)
-    return np.exp(exponent) / (4.0 * math.pi * number_density * sigma**3)
+    return np.asarray(np.exp(exponent) / (4.0 * math.pi * number_density * sigma**3))
 
 
 def poisson_transforms(q: ArrayLike, n: ArrayLike, sigma: float) -> Array:
@@ -103,7 +103,7 @@ def pair_weights(target: Target, frames: Frames) -> Array:
     rows = target.operator.matrix.reshape(n, *frames.counts.shape[1:]) * frames.ideal_counts()
     plain = (edges[:-1] > PLAIN_R) & (edges[1:] < frames.r_max - min(TAPER, 0.25 * frames.r_max))
     transform = r_to_q_matrix(edges, target.x, frames.n_atoms / frames.volume, of="means")[:, plain]
-    return np.einsum("npb,nb->pn", rows[:, :, plain], transform) / (transform**2).sum(axis=1)
+    return np.asarray(np.einsum("npb,nb->pn", rows[:, :, plain], transform) / (transform**2).sum(axis=1))
 
 
 class EPSRKeys(Refinement):
@@ -277,4 +277,4 @@ def full_step(problem: Problem, sample: Sample, confidence: float) -> Array:
 
     r = np.linspace(basis.r_min, basis.r_cut, 10 * basis.size)
     phi = amplitudes.reshape(len(pairs), -1) @ poisson_functions(r, orders, SIGMA, 1.0)
-    return np.linalg.lstsq(basis.values(r), phi.T, rcond=None)[0].T.ravel()
+    return np.asarray(np.linalg.lstsq(basis.values(r), phi.T, rcond=None)[0].T.ravel())
