@@ -171,8 +171,10 @@ class Decomposition:
 
     def alone(self, kind: str) -> Share:
         """Of the excess chi^2, what one kind explains by itself."""
-        found = self.solve([kind])
-        return self._share(self.chi2 - found.chi2, found.freedom, found.chi2, len(self.residual) - found.freedom)
+        solution = self.solve([kind])
+        return self._share(
+            self.chi2 - solution.chi2, solution.freedom, solution.chi2, len(self.residual) - solution.freedom
+        )
 
     def last(self, kind: str) -> Share:
         """Of the excess chi^2, what one kind adds when all the others are in."""
@@ -193,8 +195,8 @@ class Decomposition:
         n = len(self.residual)
 
         def cost(kind: str) -> float:
-            found = self.solve([kind])
-            return found.chi2 + found.freedom * float(np.log(n))
+            solution = self.solve([kind])
+            return solution.chi2 + solution.freedom * float(np.log(n))
 
         return min(self.kinds, key=cost)
 
@@ -205,8 +207,8 @@ class Decomposition:
         pair correction answers within its prior.
         """
         first, second = (next(d for d in self.directions if d.kind == k) for k in (kind, other))
-        found = self.solve([kind])
-        x = found.values[kind]
+        solution = self.solve([kind])
+        x = solution.values[kind]
         if len(x) == 1:
             x = np.ones(1)
         effect = self.whiten(first.columns @ x)
@@ -215,7 +217,7 @@ class Decomposition:
             cosine = float(effect @ column / (np.linalg.norm(effect) * np.linalg.norm(column)))
             return cosine if first.columns.shape[1] == 1 else abs(cosine)
         # Of the size that it has in the data: what the prior allows depends on it.
-        size = float(np.max(np.maximum(np.abs(found.values[kind]), found.stderr[kind]))) if len(x) == 1 else 1.0
+        size = float(np.max(np.maximum(np.abs(solution.values[kind]), solution.stderr[kind]))) if len(x) == 1 else 1.0
         _, z = self._columns([second], self.solve([other]).amplitude)
         inside = z @ np.linalg.solve(np.eye(z.shape[1]) + z.T @ z, z.T @ (size * effect))
         left = float(np.sum((size * effect - inside) ** 2) / np.sum((size * effect) ** 2))

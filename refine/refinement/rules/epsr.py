@@ -182,14 +182,14 @@ class EPSR:
         Converged when chi^2 no longer changes beyond its sampling error (`Change.settled`).
         """
         memory = dict(state)
-        found = misfit(samples[-1], problem.targets)
-        since = found.since(memory["previous"])
+        present = misfit(samples[-1], problem.targets)
+        since = present.since(memory["previous"])
         reason = ""
         if since.rose:
             memory["feedback"] *= 0.5
             reason = f"step taken back ({since}); feedback now {memory['feedback']:g}"
         else:
-            memory |= {"current": len(samples) - 1, "previous": found.stored}
+            memory |= {"current": len(samples) - 1, "previous": present.stored}
         converged, words = confirmed(memory, since.settled, self.final_factor)
         if since.settled:
             reason = f"{since}, within its sampling error; {words}"

@@ -250,8 +250,7 @@ class GaussNewton:
         radius = float(memory["trust_radius"])
         if memory["previous"] is None:
             return _Verdict(True, False, False, radius, None, None, "")
-        found = misfit(samples[-1], problem.targets)
-        change = found.since(memory["previous"]["misfit"])
+        change = misfit(samples[-1], problem.targets).since(memory["previous"]["misfit"])
         assert change.decrease is not None
         assert change.error is not None
         predicted, actual, error = float(memory["previous"]["decrease"]), change.decrease, change.error
@@ -304,7 +303,7 @@ class GaussNewton:
         full, size = step_to(result.mean)
         shortening = min(1.0, radius / max(size, 1e-12))
         delta = shortening * full
-        known = posterior(fit.without_noise(), fit.root())
+        unbiased = posterior(fit.without_noise(), fit.root())
         covariance = result.covariance[: len(theta), : len(theta)]
         predicted_decrease = 0.0
         for (_, targets), response in zip(states, responses, strict=True):
@@ -318,7 +317,7 @@ class GaussNewton:
             correction=correction.with_theta(theta + delta),
             covariance=covariance,
             mahalanobis=float(full @ np.linalg.solve(fit.statistical_covariance(), full)),
-            determined=known.determined,
+            determined=unbiased.determined,
             size=float(shortening * size),
             effective_sample_size=min(r.effective_sample_size for r in responses),
             amplitudes=fit.amplitudes.tolist(),
@@ -333,7 +332,7 @@ class GaussNewton:
                 correction.with_theta(theta + delta),
                 fit.linearised(),
                 fit.prior_root(),
-                known.covariance[: len(theta), : len(theta)],
+                unbiased.covariance[: len(theta), : len(theta)],
                 fit.amplitudes * kt,
             ),
         )

@@ -111,8 +111,8 @@ class IBI:
         targets = [self._targets(problem, correction, p) for p in correction.active_pairs]
         pairs = zip(correction.active_pairs, targets, strict=True)
         change = np.concatenate([self._inversion(problem, sample, p, same_pair) for p, same_pair in pairs])
-        found = misfit(sample, [t for same_pair in targets for t in same_pair])
-        since = found.since(memory["previous"])
+        present = misfit(sample, [t for same_pair in targets for t in same_pair])
+        since = present.since(memory["previous"])
         settled = since.settled
         reason = f"{since}, within its sampling error; " if settled else ""
         pressure: dict[str, Any] = {}
@@ -125,7 +125,7 @@ class IBI:
                 reason += f"the pressure, {held.pressure:.4f} ± {held.error:.4f} GPa, is not yet {self.pressure:g} GPa"
         converged, words = confirmed(memory, settled, self.final_factor)
         reason += words
-        memory["previous"] = found.stored
+        memory["previous"] = present.stored
         return Update(
             correction=correction.with_theta(correction.theta + change),
             state=memory,

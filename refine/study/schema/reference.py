@@ -50,8 +50,8 @@ def _chosen_tables(choice: Choice, common: type[BaseModel]) -> list[str]:
     for table, words in choice.tables().items():
         parts += ["", f"### {', '.join(f'`{choice.key} = {toml_value(word)}`' for word in words)}", ""]
         parts += [(table.__doc__ or "").strip()]
-        own = {name: field for name, field in table.model_fields.items() if name not in common.model_fields}
-        parts += ["", *_key_table(own)] if own else []
+        keys = {name: field for name, field in table.model_fields.items() if name not in common.model_fields}
+        parts += ["", *_key_table(keys)] if keys else []
     return parts
 
 
