@@ -83,6 +83,9 @@ def poisson_transforms(q: ArrayLike, n: ArrayLike, sigma: float) -> Array:
 
     Args:
         q: (points,) 1/Å.  n: (orders,).  sigma: Å.
+
+    >>> poisson_transforms([0.0, 1.0], [200], 0.02).round(3)
+    array([[ 1.   , -0.186]])
     """
     x, order = np.asarray(q, float) * sigma, np.asarray(n, float)[:, None] + 2.0
     angle = np.arctan(x)
