@@ -50,6 +50,9 @@ class Change:
     Attributes:
         decrease, error: of chi^2.
         alike: the error if the newer sample had the misfit of the one before.
+
+    >>> str(Change(12.0, 5.0)), Change(12.0, 5.0).settled, Change(-20.0, 5.0).rose
+    ('chi^2 fell by 12.0 ± 5.0', False, True)
     """
 
     decrease: float | None = None

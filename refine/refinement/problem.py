@@ -7,14 +7,15 @@ the base potential.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refine.potentials.correction import PairCorrection
+from refine.refinement.fitted import Fitted
 from refine.sampling.frames import Frames
 from refine.scattering.operator import CurveOperator
 from refine.units import BOLTZMANN
@@ -146,7 +147,7 @@ class Update:
             linearisation (covariance, determination) is only reported of a sample that did.
         reason: in words, for the user.
         frames_factor: the next sample's length in units of the study's `frames`.
-        diagnostics: numbers for the iteration table.
+        fitted: what the rule found beside the correction.
         covariance: posterior covariance of theta, eV^2; None for rules that know none.
         determination: what the data determine, JSON values (`refinement.identifiability`); None likewise.
         parameters: (k,) of the base model, to sample next; None where they stay as they are.
@@ -158,9 +159,9 @@ class Update:
     restart: int
     converged: bool
     reason: str
+    fitted: Fitted
     confirmed: bool = False
     frames_factor: float = 1.0
-    diagnostics: Mapping[str, Any] = field(default_factory=dict)
     covariance: Array | None = None
     determination: dict[str, Any] | None = None
     parameters: Array | None = None

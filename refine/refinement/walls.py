@@ -46,7 +46,7 @@ def innermost(frames: Sequence[Frames]) -> Array:
         seen = one.counts.max(axis=0) > 0.0
         first = one.edges[:-1][np.argmax(seen, axis=1)]
         nearest.append(np.where(np.any(seen, axis=1), first, np.inf))
-    return np.min(nearest, axis=0)
+    return np.asarray(np.min(nearest, axis=0))
 
 
 def walls(frames: Sequence[Frames], onsets: Array) -> Array:
@@ -56,11 +56,11 @@ def walls(frames: Sequence[Frames], onsets: Array) -> Array:
         frames: of every state.
         onsets: (pairs,) Å, where measured partial g(r) begin (`measured_onset`); inf where there is none.
     """
-    found = []
+    starts = []
     for one in frames:
         nearest, g = innermost([one]), one.pair_distribution()
-        found.append([_forbidden(one.centres, g[p], nearest[p]) for p in range(len(g))])
-    lowest = np.minimum(np.min(found, axis=0), np.where(np.isfinite(onsets), onsets, np.inf))
+        starts.append([_forbidden(one.centres, g[p], nearest[p]) for p in range(len(g))])
+    lowest = np.minimum(np.min(starts, axis=0), np.where(np.isfinite(onsets), onsets, np.inf))
     return np.where(np.isfinite(lowest), np.maximum(lowest, 0.0), 0.0)
 
 

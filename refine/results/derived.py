@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from refine.errors import InputError, SimulationError
-from refine.refinement.inference.statistics import pool
 from refine.refinement.problem import Problem, Sample
+from refine.refinement.responses.pool import pool
 from refine.sampling.averages import standard_error
 from refine.sampling.frames import Frames
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from refine.files import make_folder, write_text
 from refine.potentials.correction import PairCorrection
 from refine.refinement.convergence import misfit
+from refine.refinement.fitted import Fitted
 from refine.refinement.inference.linearisation import NOISE_FACTORS
 from refine.refinement.inference.nuisance import Nuisance, best
 from refine.refinement.inference.posterior import band
@@ -117,9 +118,9 @@ def write_outcome(outcome: Outcome, folder: Path) -> Summary:
 
 def _summary(outcome: Outcome) -> Summary:
     study, samples = outcome.study, outcome.samples
-    last = outcome.iterations[-1]
-    ones = {t.name: 1.0 for t in study.problem.targets}
-    factors: dict[str, float] = last.get("noise_factors", ones)
+    curves = Fitted.from_json(outcome.iterations[-1]).curves
+    targets = [target.name for target in study.problem.targets]
+    factors = {name: curves[name].noise_factor if name in curves else 1.0 for name in targets}
     fitted = _fitted(outcome)
     scores = [_scores(study, sample) for sample in samples]
     rows = (row | score.model_dump() for row, score in zip(outcome.iterations, scores, strict=True))
@@ -149,7 +150,7 @@ def _summary(outcome: Outcome) -> Summary:
 
 def _notes(outcome: Outcome, factors: dict[str, float]) -> list[str]:
     """What a reader must know before trusting the result, beyond what the other tables say."""
-    last, found = outcome.iterations[-1], list(outcome.warnings)
+    last, found = Fitted.from_json(outcome.iterations[-1]), list(outcome.warnings)
     if outcome.unconfirmed:
         found.append(
             "The final sample did not come out as the linear response of the one before had said: error bars of the "
@@ -167,11 +168,10 @@ def _notes(outcome: Outcome, factors: dict[str, float]) -> list[str]:
                 f"{name}: the fit finds the estimated errors {factor:.1f} times too small; they are, or no pair "
                 "correction to this base describes the data."
             )
-    size = last.get("effective_sample_size")
-    if size is not None and size < FRAMES_FOR_COVARIANCES:
+    size, step, radius = last.effective_sample_size, last.step, last.trust_radius
+    if size < FRAMES_FOR_COVARIANCES:
         found.append(f"The last update rests on {size:.0f} effective frames: too few to trust; sample more frames.")
-    step, radius = last.get("step_kT"), last.get("trust_radius")
-    if outcome.status != "converged" and radius is not None and step is not None and step > 0.95 * radius:
+    if outcome.status != "converged" and radius is not None and step > 0.95 * radius:
         found.append(f"The last step was still held back by the trust radius, {radius:.2g} kT; raise iterations.")
     return found
 
@@ -187,12 +187,11 @@ def _fitted(outcome: Outcome) -> dict[str, Nuisance]:
 
     Empty for rules that fit none, and where an earlier sample is the answer.
     """
-    last = outcome.iterations[-1]
     if outcome.final != len(outcome.samples) - 1:
         return {}
     return {
-        name: Nuisance(scale, last["backgrounds"][name], last["scales_stderr"][name], last["backgrounds_stderr"][name])
-        for name, scale in last.get("scales", {}).items()
+        name: Nuisance(curve.scale, curve.background, curve.scale_stderr, curve.background_stderr)
+        for name, curve in Fitted.from_json(outcome.iterations[-1]).curves.items()
     }
 
 

@@ -31,8 +31,9 @@ def seen(y: Y, baseline: Array, scale: float | Array = 1.0, background: Array | 
     >>> seen(np.array([0.5, 2.0]), np.ones(2), scale=1.1, background=np.full(2, 0.02))
     array([0.47, 2.12])
     """
-    reported = baseline + scale * (y - baseline)
-    return reported if background is None else reported + background
+    scaled: Y = baseline + scale * (y - baseline)
+    reported: Y = scaled if background is None else scaled + background
+    return reported
 
 
 def by_scale(y: Array, baseline: Array) -> Array:

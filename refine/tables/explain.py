@@ -44,13 +44,13 @@ def clipped(text: str, width: int = 80) -> str:
 
 def tables(root: type[BaseModel]) -> dict[str, tuple[type[BaseModel], bool]]:
     """The tables of a file by name: the model of each, and whether it is an array, ``[[name]]``."""
-    found: dict[str, tuple[type[BaseModel], bool]] = {}
+    by_name: dict[str, tuple[type[BaseModel], bool]] = {}
     for name, field in root.model_fields.items():
         array = get_origin(field.annotation) is tuple
         inner = get_args(field.annotation)[0] if array else field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            found[name] = inner, array
-    return found
+            by_name[name] = inner, array
+    return by_name
 
 
 def input_error(error: ValidationError, tree: Mapping[str, Any], source: str, root: type[BaseModel]) -> InputError:
@@ -130,6 +130,6 @@ def _meaning(keys: Location, model: type[BaseModel]) -> str | None:
 
 
 def _nearest_key(key: str, model: type[BaseModel]) -> str:
-    known = list(model.model_fields)
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+    keys = list(model.model_fields)
+    near = difflib.get_close_matches(key, keys, n=1, cutoff=0.6)
+    return f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(keys)}"

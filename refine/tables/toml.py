@@ -82,6 +82,11 @@ def override(tree: dict[str, Any], assignment: str) -> None:
 
     Raises:
         InputError: not of this form, or the path leads nowhere.
+
+    >>> study = {"states": [{"name": "melt", "temperature": 1900}]}
+    >>> override(study, "states.melt.temperature=2100")
+    >>> study
+    {'states': [{'name': 'melt', 'temperature': 2100}]}
     """
     where = f"--set {clipped(assignment)}"
     key_path, equals, text = assignment.partition("=")
@@ -130,7 +135,17 @@ def _single_value(text: str) -> Any:
 
 
 def to_toml(tree: Mapping[str, Any]) -> str:
-    """TOML text of a study's nested dictionaries: values first, then ``[tables]`` and ``[[arrays of tables]]``."""
+    """TOML text of a study's nested dictionaries: values first, then ``[tables]`` and ``[[arrays of tables]]``.
+
+    >>> print(to_toml({"model": {"base": "bks"}, "title": "Silica", "states": [{"name": "melt"}]}), end="")
+    title = "Silica"
+    <BLANKLINE>
+    [model]
+    base = "bks"
+    <BLANKLINE>
+    [[states]]
+    name = "melt"
+    """
     lines = [f"{key} = {toml_value(value)}" for key, value in tree.items() if not _entries(value)]
     for name, value in tree.items():
         header = f"[{name}]" if isinstance(value, Mapping) else f"[[{name}]]"

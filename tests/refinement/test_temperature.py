@@ -7,8 +7,9 @@ import pytest
 
 from refine.potentials.correction import PairCorrection
 from refine.refinement.inference.posterior import band
-from refine.refinement.inference.statistics import coefficient_counts, pool
+from refine.refinement.inference.statistics import coefficient_counts
 from refine.refinement.problem import Problem, Sample
+from refine.refinement.responses.pool import pool
 from refine.refinement.rules.gauss_newton import GaussNewton
 from refine.scattering.metrics import chi_squared
 from refine.units import BOLTZMANN

@@ -206,7 +206,8 @@ def test_different_peaks_are_not_compared(folder: Path, hot: tuple[Frames, Box])
 
 def test_density_by_finite_differences_of_real_runs(folder: Path) -> None:
     """S(Q) of runs 2 % denser and less dense, each in its own box: their difference is the density column."""
-    from refine.refinement.misfit.misfit import Ensemble, View
+    from refine.refinement.misfit.ensemble import Ensemble
+    from refine.refinement.misfit.views import View
 
     middle, box = liquid(TEMPERATURE, 20, 1200)
     curve = study(folder).datasets[0].measurement.curve

@@ -26,7 +26,7 @@ def test_the_best_sample_is_the_answer_and_never_one_worse_than_the_base(rows, a
     """chi^2 of the samples with its error, whether the last was accepted; the answer, and how the run ended."""
     iterations = [{"chi2_fitted": chi2, "chi2_fitted_stderr": error, "frames": 100} for chi2, error in rows]
     ending = Ending("converged", "stopped", np.array([[1.0]]), {})
-    answer = answer_of(iterations, Update(None, {}, accepted, 0, True, "", confirmed=True), ending)
+    answer = answer_of(iterations, Update(None, {}, accepted, 0, True, "", None, confirmed=True), ending)
     assert (answer.final, answer.ending.status) == (final, status)
     assert ("base model" in answer.ending.message) == (final == 0)
     # what rests on the linearisation is stated of the last sample only, and there is none of the base model
@@ -89,5 +89,5 @@ def test_a_run_of_the_first_layout_of_records_goes_on():
     [(False, 1, None), (True, 1, "converged"), (False, 2, "iterations-exhausted"), (True, 2, "converged")],
 )
 def test_a_run_ends_when_the_rule_has_converged_or_at_the_limit_of_updates(converged, updates, status):
-    ending = ending_of(Update(None, {}, True, 0, converged, "nothing left"), updates, 2)
+    ending = ending_of(Update(None, {}, True, 0, converged, "nothing left", None), updates, 2)
     assert (None if ending is None else ending.status) == status

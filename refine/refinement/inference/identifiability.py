@@ -186,6 +186,10 @@ def _tension(
 
 
 def chi2_sigma(chi2: float, n: int) -> float:
-    """How many standard deviations a chi^2 on n degrees of freedom lies above its expectation (Wilson-Hilferty)."""
+    """How many standard deviations a chi^2 on n degrees of freedom lies above its expectation (Wilson-Hilferty).
+
+    >>> round(chi2_sigma(50.0, 50), 2), round(chi2_sigma(80.0, 50), 2)
+    (0.07, 2.61)
+    """
     width = 2.0 / (9.0 * n)
-    return ((chi2 / n) ** (1.0 / 3.0) - (1.0 - width)) / width**0.5
+    return float(((chi2 / n) ** (1.0 / 3.0) - (1.0 - width)) / width**0.5)

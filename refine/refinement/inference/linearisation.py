@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,8 @@ from scipy.linalg import block_diag, solve_triangular
 from refine.refinement.inference import nuisance
 from refine.refinement.inference.identifiability import Linearised
 from refine.refinement.inference.posterior import NormalEquations, Posterior, SmoothnessPrior, log_evidence, posterior
-from refine.refinement.inference.statistics import Response
 from refine.refinement.problem import Problem, Target
+from refine.refinement.responses.protocol import Response
 from refine.scattering.instrument import seen
 
 Array = NDArray[np.float64]
@@ -112,7 +112,7 @@ class Linearisation:
         self,
         problem: Problem,
         states: list[tuple[int, list[Target]]],
-        responses: list[Response],
+        responses: Sequence[Response],
         prior: SmoothnessPrior,
         kt: float,
         theta: Array,
@@ -243,12 +243,12 @@ class Linearisation:
         blocks, now = [rows.scale[:, None] * response.jacobian], [self.theta]
         parts = rows.split(response.y)
         for i, target in enumerate(self.problem.targets):
-            own = next((k for k, t in enumerate(targets) if t is target), None)
-            found, _ = nuisance.columns(target, target.y if own is None else parts[own])
-            column = np.zeros((len(rows.y), found.shape[1]))
-            if own is not None:
-                start = sum(rows.lengths[:own])
-                column[start : start + len(found)] = found
+            place = next((k for k, t in enumerate(targets) if t is target), None)
+            derivatives, _ = nuisance.columns(target, target.y if place is None else parts[place])
+            column = np.zeros((len(rows.y), derivatives.shape[1]))
+            if place is not None:
+                start = sum(rows.lengths[:place])
+                column[start : start + len(derivatives)] = derivatives
             blocks.append(column)
             free = [self.scales[i] - 1.0] * target.free_scale
             now.append(np.array(free + [self.backgrounds[i]] * (target.background is not None)))
@@ -257,15 +257,15 @@ class Linearisation:
 
     def _gram_noise(self, index: int, part: slice, noise: Array, size: int) -> Array:
         """What the noise of the Jacobian adds to the Gram matrix (size, size) of the rows `part` of a state."""
-        response = self.responses[index]
         scales = Rows.build(self.states[index][1], self.memory(), self.problem).scale
-        response = replace(response, jacobian=response.jacobian[part], deviations_y=response.deviations_y[:, part])
         lower, scale = np.linalg.cholesky(noise), scales[part][:, None]
-        found, k = np.zeros((size, size)), len(self.theta)
-        found[:k, :k] = response.gram_noise(
-            lambda values: solve_triangular(lower, scale * values, lower=True, check_finite=False)
-        )
-        return found
+
+        def whiten(values: Array) -> Array:
+            return np.asarray(solve_triangular(lower, scale * values, lower=True, check_finite=False))
+
+        added, k = np.zeros((size, size)), len(self.theta)
+        added[:k, :k] = self.responses[index].gram_noise(whiten, part)
+        return added
 
     def _normal(self) -> NormalEquations:
         """The normal equations of all states at the present noise factors; scales and backgrounds are extra columns."""
@@ -291,9 +291,9 @@ class Linearisation:
         tempering, normal = self.tempering, self.normal
         self.tempering = [0.0] * len(tempering)
         self.normal = self._normal()
-        found = posterior(self.without_noise(), self.root()).covariance
+        covariance = posterior(self.without_noise(), self.root()).covariance
         self.tempering, self.normal = tempering, normal
-        return found[: len(self.theta), : len(self.theta)]
+        return covariance[: len(self.theta), : len(self.theta)]
 
     def averaged(self) -> Posterior:
         """Mean and covariance of all parameters when the amplitudes are as uncertain as the evidence leaves them.
@@ -318,16 +318,16 @@ class Linearisation:
             if 5 * sweep < sweeps and sweeps > 1:  # forget the start
                 continue
             root = self._root(amplitudes)
-            known = posterior(unbiased, root)
+            one = posterior(unbiased, root)
             means.append(posterior(self.normal, root).mean)
-            covariance, determined = covariance + known.covariance, determined + known.determined
+            covariance, determined = covariance + one.covariance, determined + one.determined
         kept, mean = len(means), np.mean(means, axis=0)
         off = np.array(means) - mean
         return Posterior(mean, (covariance + off.T @ off) / kept, determined / kept)
 
     def linearised(self) -> list[Linearised]:
         """Every target by itself, linear in theta, its own scale and background marginalised into its noise."""
-        found: list[Linearised] = []
+        curves: list[Linearised] = []
         for index, (_, targets) in enumerate(self.states):
             rows, columns, now, noise = self._stacked(index)
             residual = rows.residual(self.responses[index].y)
@@ -336,14 +336,14 @@ class Linearisation:
             spread = self._root(self.amplitudes)[k:, k:] ** 2
             for target, low, high in zip(targets, starts[:-1], starts[1:], strict=True):
                 part = slice(int(low), int(high))
-                own = columns[part, k:]
-                widened = noise[part, part] + own @ spread @ own.T
+                nuisances = columns[part, k:]
+                widened = noise[part, part] + nuisances @ spread @ nuisances.T
                 jacobian = columns[part, :k]
                 goal = residual[part] + columns[part] @ now
                 normal = NormalEquations.build(jacobian, goal, widened)
                 normal = normal.unbiased(self._gram_noise(index, part, widened, k), self.prior_root())
-                found.append(Linearised(target, jacobian, goal, widened, normal))
-        return sorted(found, key=lambda one: self.problem.targets.index(one.target))
+                curves.append(Linearised(target, jacobian, goal, widened, normal))
+        return sorted(curves, key=lambda curve: self.problem.targets.index(curve.target))
 
 
 def _nearest(grid: Array, value: float) -> int:

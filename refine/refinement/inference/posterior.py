@@ -121,7 +121,7 @@ class NormalEquations:
         A. Fuller, Measurement Error Models (Wiley, 1987), section 2.2.
 
         Args:
-            gram_noise: (k, k), see `statistics.Response.gram_noise`.
+            gram_noise: (k, k), see `responses.protocol.Response.gram_noise`.
             root: (k, k) of the prior covariance at any amplitude.
         """
         values, vectors = np.linalg.eigh(root.T @ (self.gram - gram_noise) @ root)
@@ -178,4 +178,4 @@ def marginal(correction: PairCorrection, covariance: Array, factors: Array) -> A
     """Covariance of each pair's coefficients at factors (terms,) of the terms: (active pairs, size, size), eV^2."""
     terms, pairs, size = len(factors), len(correction.active_pairs), correction.basis.size
     split = covariance.reshape(terms, pairs, size, terms, pairs, size)
-    return np.einsum("tpkupl,t,u->pkl", split, factors, factors)
+    return np.asarray(np.einsum("tpkupl,t,u->pkl", split, factors, factors))

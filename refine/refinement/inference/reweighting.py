@@ -32,6 +32,11 @@ def mbar_weights(
 
     Raises:
         SimulationError: the free energies did not converge, or are not numbers.
+
+    Two frames of one ensemble, and their weights in another, where the second one's energy is ln 3 kT higher:
+
+    >>> mbar_weights(np.zeros((1, 2)), np.array([2]), np.array([0.0, np.log(3.0)]))
+    array([0.75, 0.25])
     """
     counts = np.asarray(counts, float)
     sampled = counts > 0
@@ -42,7 +47,7 @@ def mbar_weights(
     f = np.zeros(len(n))
 
     def log_denominator(f: Array) -> Array:
-        return logsumexp(f[:, None] - u, axis=0, b=n[:, None])
+        return np.asarray(logsumexp(f[:, None] - u, axis=0, b=n[:, None]))
 
     def gradient(f: Array) -> tuple[Array, Array]:
         w = np.exp(f[:, None] - u - log_denominator(f))  # (ensembles, frames), rows sum to 1 at the solution
@@ -69,9 +74,13 @@ def mbar_weights(
             fix="sample more frames or take smaller steps, so that neighbouring samples overlap",
         )
     log_weights = -target - log_denominator(f)
-    return np.exp(log_weights - logsumexp(log_weights))
+    return np.asarray(np.exp(log_weights - logsumexp(log_weights)))
 
 
 def effective_sample_size(weights: Array) -> float:
-    """Kish's 1 / Σ w^2 for weights that sum to one: how many equally weighted frames are worth as much."""
+    """Kish's 1 / Σ w^2 for weights that sum to one: how many equally weighted frames are worth as much.
+
+    >>> effective_sample_size(np.array([0.5, 0.25, 0.25, 0.0]))
+    2.6666666666666665
+    """
     return float(1.0 / np.sum(np.square(weights)))

@@ -35,6 +35,7 @@ from scipy.linalg import cho_factor, cho_solve
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.refinement import optimisers
+from refine.refinement.fitted import Fitted
 from refine.refinement.inference import nuisance
 from refine.refinement.inference.posterior import SmoothnessPrior
 from refine.refinement.keys import Refinement, Shared
@@ -189,14 +190,16 @@ class Backprop:
             converged=settled and long_enough,
             reason=self._words(norm, error, carrying, settled, long_enough),
             frames_factor=float(memory["frames_factor"]),
-            diagnostics={
-                "effective_sample_size": float(sum(len(frames) for frames in sample.frames)),
-                "step_kT": step_size(correction, correction.theta - theta, sample.frames[0], kt),
-                "chi2_per_point": chi2 / problem.points,
-                "gradient_norm": norm,
-                "gradient_error": error,
-                "windows_carrying": carrying,
-            },
+            fitted=Fitted(
+                effective_sample_size=float(sum(len(frames) for frames in sample.frames)),
+                step=step_size(correction, correction.theta - theta, sample.frames[0], kt),
+                numbers={
+                    "chi2_per_point": chi2 / problem.points,
+                    "gradient_norm": norm,
+                    "gradient_error": error,
+                    "windows_carrying": carrying,
+                },
+            ),
         )
 
     def _prior(self, base: Sample) -> SmoothnessPrior:

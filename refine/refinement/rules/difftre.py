@@ -41,6 +41,7 @@ from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.refinement import optimisers
 from refine.refinement.convergence import confirmed, misfit
+from refine.refinement.fitted import Fitted
 from refine.refinement.inference.nuisance import best
 from refine.refinement.inference.reweighting import effective_sample_size
 from refine.refinement.inference.statistics import coefficient_counts
@@ -201,8 +202,8 @@ class Loss:
 
 def _sampled(problem: Problem, sample: Sample) -> Array:
     """The base parameters of a sample; empty where the problem has none."""
-    found = problem.parameters if sample.parameters is None else sample.parameters
-    return np.zeros(0) if found is None else np.asarray(found, float)
+    parameters = problem.parameters if sample.parameters is None else sample.parameters
+    return np.zeros(0) if parameters is None else np.asarray(parameters, float)
 
 
 @dataclass(frozen=True)
@@ -288,13 +289,13 @@ class DiffTRe:
             theta, parameters = self._parted((x + change) * scale, theta, parameters)
 
         change_of_theta = theta - sample.correction.theta
-        found = misfit(sample, problem.targets)
-        since = found.since(memory["previous"])
-        memory["previous"] = found.stored
+        present = misfit(sample, problem.targets)
+        since = present.since(memory["previous"])
+        memory["previous"] = present.stored
         # too large a learning rate circles the minimum without a significant change from one sample to the next
-        above = found.since(memory["lowest"]).rose
-        if memory["lowest"] is None or found.chi2 < memory["lowest"]["chi2"]:
-            memory["lowest"] = found.stored
+        above = present.since(memory["lowest"]).rose
+        if memory["lowest"] is None or present.chi2 < memory["lowest"]["chi2"]:
+            memory["lowest"] = present.stored
         memory["quiet"] = memory["quiet"] + 1 if since.settled and not above else 0
         settled = memory["quiet"] >= QUIET
         reason = ""
@@ -316,14 +317,11 @@ class DiffTRe:
             converged=converged,
             reason=reason,
             frames_factor=float(memory["frames_factor"]),
-            diagnostics={
-                "effective_sample_size": share * min(len(f) for f in sample.frames),
-                "actual_decrease": since.decrease,
-                "actual_decrease_error": since.error,
-                "step_kT": float(step_sizes(sample.correction, change_of_theta, sample.frames[0], problem.kt(0)).max()),
-                "loss": losses[0],
-                "inner_steps": len(losses),
-            },
+            fitted=Fitted(
+                effective_sample_size=share * min(len(f) for f in sample.frames),
+                step=float(step_sizes(sample.correction, change_of_theta, sample.frames[0], problem.kt(0)).max()),
+                numbers={"loss": losses[0], "inner_steps": len(losses)},
+            ),
             parameters=parameters if self.moves_base else None,
         )
 

@@ -41,6 +41,7 @@ from refine.curves.transforms import r_to_q_matrix, trapezoid_weights
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence
+from refine.refinement.fitted import Fitted
 from refine.refinement.inference.nuisance import best
 from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Target, Update
@@ -72,7 +73,7 @@ def poisson_functions(r: ArrayLike, n: ArrayLike, sigma: float, number_density: 
     x, order = np.asarray(r, float) / sigma, np.asarray(n, float)[:, None]
     # the logarithm: n reaches hundreds
     exponent = order * np.log(x) - x - gammaln(order + 3.0)
-    return np.exp(exponent) / (4.0 * math.pi * number_density * sigma**3)
+    return np.asarray(np.exp(exponent) / (4.0 * math.pi * number_density * sigma**3))
 
 
 def poisson_transforms(q: ArrayLike, n: ArrayLike, sigma: float) -> Array:
@@ -82,6 +83,9 @@ def poisson_transforms(q: ArrayLike, n: ArrayLike, sigma: float) -> Array:
 
     Args:
         q: (points,) 1/Å.  n: (orders,).  sigma: Å.
+
+    >>> poisson_transforms([0.0, 1.0], [200], 0.02).round(3)
+    array([[ 1.   , -0.186]])
     """
     x, order = np.asarray(q, float) * sigma, np.asarray(n, float)[:, None] + 2.0
     angle = np.arctan(x)
@@ -102,7 +106,7 @@ def pair_weights(target: Target, frames: Frames) -> Array:
     rows = target.operator.matrix.reshape(n, *frames.counts.shape[1:]) * frames.ideal_counts()
     plain = (edges[:-1] > PLAIN_R) & (edges[1:] < frames.r_max - min(TAPER, 0.25 * frames.r_max))
     transform = r_to_q_matrix(edges, target.x, frames.n_atoms / frames.volume, of="means")[:, plain]
-    return np.einsum("npb,nb->pn", rows[:, :, plain], transform) / (transform**2).sum(axis=1)
+    return np.asarray(np.einsum("npb,nb->pn", rows[:, :, plain], transform) / (transform**2).sum(axis=1))
 
 
 class EPSRKeys(Refinement):
@@ -181,14 +185,14 @@ class EPSR:
         Converged when chi^2 no longer changes beyond its sampling error (`Change.settled`).
         """
         memory = dict(state)
-        found = misfit(samples[-1], problem.targets)
-        since = found.since(memory["previous"])
+        present = misfit(samples[-1], problem.targets)
+        since = present.since(memory["previous"])
         reason = ""
         if since.rose:
             memory["feedback"] *= 0.5
             reason = f"step taken back ({since}); feedback now {memory['feedback']:g}"
         else:
-            memory |= {"current": len(samples) - 1, "previous": found.stored}
+            memory |= {"current": len(samples) - 1, "previous": present.stored}
         converged, words = confirmed(memory, since.settled, self.final_factor)
         if since.settled:
             reason = f"{since}, within its sampling error; {words}"
@@ -207,14 +211,14 @@ class EPSR:
             converged=converged,
             reason=reason,
             frames_factor=float(memory["frames_factor"]),
-            diagnostics={
-                "effective_sample_size": float(min(len(f) for f in samples[-1].frames)),
-                "actual_decrease": since.decrease,
-                "actual_decrease_error": since.error,
-                "step_kT": float(_sizes(problem, sample, new - old).max()),
-                "feedback": float(memory["feedback"]),
-                "potential_kT": _sizes(problem, sample, new).tolist(),
-            },
+            fitted=Fitted(
+                effective_sample_size=float(min(len(f) for f in samples[-1].frames)),
+                step=float(_sizes(problem, sample, new - old).max()),
+                numbers={
+                    "feedback": float(memory["feedback"]),
+                    "potential_kT": _sizes(problem, sample, new).tolist(),
+                },
+            ),
         )
 
     def _capped(self, problem: Problem, sample: Sample, theta: Array) -> tuple[Array, list[str]]:
@@ -276,4 +280,4 @@ def full_step(problem: Problem, sample: Sample, confidence: float) -> Array:
 
     r = np.linspace(basis.r_min, basis.r_cut, 10 * basis.size)
     phi = amplitudes.reshape(len(pairs), -1) @ poisson_functions(r, orders, SIGMA, 1.0)
-    return np.linalg.lstsq(basis.values(r), phi.T, rcond=None)[0].T.ravel()
+    return np.asarray(np.linalg.lstsq(basis.values(r), phi.T, rcond=None)[0].T.ravel())

@@ -5,7 +5,7 @@ One update, from samples alone:
 1. judge the previous step by its gain: actual over predicted decrease of chi^2 (`convergence`), with the sampling error
    of the former;
 2. linearise about the newest accepted sample: y(theta + delta) = <y> + J delta, all samples carried there
-   (`extrapolation`);
+   (`responses.fluctuation`);
 3. noise Σ = Σ_measured + Var(<y> + J delta) + Σ_linear: the Jacobian is itself an estimate, and without its noise the
    prior is chosen too weak and ripples at the knot spacing appear; Σ_linear, a tenth of the mean squared misfit beyond
    noise, says that a linear model is not to be trusted better than to a third of the present misfit, and is gone at the
@@ -33,12 +33,13 @@ from pydantic import Field
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.refinement.convergence import misfit, plain_chi2
+from refine.refinement.fitted import Fitted, FittedCurve
 from refine.refinement.inference.identifiability import determination
 from refine.refinement.inference.linearisation import DECADES, NOISE_FACTORS, NOISE_STEP, Linearisation, by_state
 from refine.refinement.inference.posterior import SmoothnessPrior, posterior
 from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Update
-from refine.refinement.responses.extrapolation import Extrapolation
+from refine.refinement.responses import RESPONSES
 from refine.refinement.steps import step_size
 from refine.tables.values import Number, Switch
 from refine.units import BOLTZMANN
@@ -99,7 +100,8 @@ class GaussNewton:
         smoothness: "auto" (evidence), or the prior's standard deviation of phi is kT/smoothness; by pair ("Fe-O") where
             it is a table, and by evidence for pairs that are not in it.
         final_factor: length of the confirming samples in units of the ordinary ones.
-        pooling: whether earlier samples enter (`extrapolation`).
+        pooling: whether earlier samples enter.
+        response: what a step is believed to do, one of `RESPONSES`.
     """
 
     yields_potential: ClassVar[bool] = True
@@ -108,6 +110,7 @@ class GaussNewton:
     smoothness: float | str | Mapping[str, float] = "auto"
     final_factor: float = 2.0
     pooling: bool = True
+    response: str = "fluctuation"
 
     def check(self, problem: Problem, correction: PairCorrection) -> None:
         """Any curve and any pairs will do; a table of smoothness names corrected pairs."""
@@ -196,24 +199,19 @@ class GaussNewton:
             confirmed=verdict.confirmed,
             reason=reason,
             frames_factor=float(memory["frames_factor"]),
-            diagnostics={
-                "effective_sample_size": step.effective_sample_size,
-                "predicted_decrease": verdict.predicted,
-                "actual_decrease": verdict.actual,
-                "actual_decrease_error": verdict.error,
-                "gain": verdict.gain,
-                "trust_radius": memory["trust_radius"],
-                "step_kT": step.size,
-                "prior_amplitude_kT": max(step.amplitudes),
-                "prior_amplitudes_kT": step.amplitudes,
-                "noise_factor": max(step.noise_factors),
-                "noise_factors": {t.name: f for t, f in zip(problem.targets, step.noise_factors, strict=True)},
-                "scales": {t.name: f for t, f in zip(problem.targets, step.scales, strict=True)},
-                "scales_stderr": {t.name: f for t, f in zip(problem.targets, step.scale_errors, strict=True)},
-                "backgrounds": {t.name: f for t, f in zip(problem.targets, step.backgrounds, strict=True)},
-                "backgrounds_stderr": {t.name: f for t, f in zip(problem.targets, step.background_errors, strict=True)},
-                "determined_directions": step.determined,
-            },
+            fitted=Fitted(
+                effective_sample_size=step.effective_sample_size,
+                step=step.size,
+                trust_radius=memory["trust_radius"],
+                curves=step.curves(problem),
+                numbers={
+                    "predicted_decrease": verdict.predicted,
+                    "gain": verdict.gain,
+                    "prior_amplitude_kT": max(step.amplitudes),
+                    "prior_amplitudes_kT": step.amplitudes,
+                    "determined_directions": step.determined,
+                },
+            ),
             covariance=step.covariance,
             determination=step.determination,
         )
@@ -251,9 +249,8 @@ class GaussNewton:
         """Compare the newest sample with what the previous step promised."""
         radius = float(memory["trust_radius"])
         if memory["previous"] is None:
-            return _Verdict(True, False, False, radius, None, None, None, None, "")
-        found = misfit(samples[-1], problem.targets)
-        change = found.since(memory["previous"]["misfit"])
+            return _Verdict(True, False, False, radius, None, None, "")
+        change = misfit(samples[-1], problem.targets).since(memory["previous"]["misfit"])
         assert change.decrease is not None
         assert change.error is not None
         predicted, actual, error = float(memory["previous"]["decrease"]), change.decrease, change.error
@@ -265,12 +262,12 @@ class GaussNewton:
         confirmed = abs(actual - predicted) <= tolerance
         if change.rose:
             words = f"step taken back (chi^2 rose by {-actual:.0f} ± {error:.0f}); "
-            return _Verdict(False, False, False, radius * SHRINK_FACTOR, predicted, actual, error, gain, words)
+            return _Verdict(False, False, False, radius * SHRINK_FACTOR, predicted, gain, words)
         if gain > GROW:
             radius *= 2.0
         elif gain < SHRINK and not quiet:
             radius *= SHRINK_FACTOR
-        return _Verdict(True, quiet, confirmed, radius, predicted, actual, error, gain, "")
+        return _Verdict(True, quiet, confirmed, radius, predicted, gain, "")
 
     def _solve(self, memory: dict[str, Any], problem: Problem, samples: Sequence[Sample], current: int) -> _Step:
         """Posterior mean and covariance about the current sample, noise and prior strength by evidence."""
@@ -283,7 +280,8 @@ class GaussNewton:
         base = samples[0].frames[0]
         prior = SmoothnessPrior.build(correction, base.centres, base.pair_distribution(), self.length)
         states = by_state(problem)
-        responses = [Extrapolation.build(problem, ordered, s, correction).response(targets) for s, targets in states]
+        respond = RESPONSES[self.response]
+        responses = [respond(problem, ordered, s, correction, targets) for s, targets in states]
         kts = [problem.kt(s) for s in range(len(newest))]
         kt = float(np.mean(kts))
         fit = Linearisation(problem, states, responses, prior, kt, theta, memory, self._fixed_amplitudes(correction))
@@ -305,12 +303,12 @@ class GaussNewton:
         full, size = step_to(result.mean)
         shortening = min(1.0, radius / max(size, 1e-12))
         delta = shortening * full
-        known = posterior(fit.without_noise(), fit.root())
+        unbiased = posterior(fit.without_noise(), fit.root())
         covariance = result.covariance[: len(theta), : len(theta)]
         predicted_decrease = 0.0
         for (_, targets), response in zip(states, responses, strict=True):
             ends = np.cumsum([len(target.y) for target in targets])[:-1]
-            before, after = (np.split(y, ends) for y in (response.y, response.y + response.jacobian @ delta))
+            before, after = (np.split(y, ends) for y in (response.y, response.predict(delta)[0]))
             for target, now, then in zip(targets, before, after, strict=True):
                 predicted_decrease += plain_chi2(target, now) - plain_chi2(target, then)
         scales, backgrounds = fit.nuisances(result.mean)
@@ -319,7 +317,7 @@ class GaussNewton:
             correction=correction.with_theta(theta + delta),
             covariance=covariance,
             mahalanobis=float(full @ np.linalg.solve(fit.statistical_covariance(), full)),
-            determined=known.determined,
+            determined=unbiased.determined,
             size=float(shortening * size),
             effective_sample_size=min(r.effective_sample_size for r in responses),
             amplitudes=fit.amplitudes.tolist(),
@@ -334,7 +332,7 @@ class GaussNewton:
                 correction.with_theta(theta + delta),
                 fit.linearised(),
                 fit.prior_root(),
-                known.covariance[: len(theta), : len(theta)],
+                unbiased.covariance[: len(theta), : len(theta)],
                 fit.amplitudes * kt,
             ),
         )
@@ -347,8 +345,6 @@ class _Verdict:
     confirmed: bool
     trust_radius: float
     predicted: float | None
-    actual: float | None
-    error: float | None
     gain: float | None
     words: str
 
@@ -370,3 +366,9 @@ class _Step:
     background_errors: list[float]
     predicted_decrease: float
     determination: dict[str, Any]
+
+    def curves(self, problem: Problem) -> dict[str, FittedCurve]:
+        """What was fitted of each target, by its name."""
+        columns = (self.scales, self.scale_errors, self.backgrounds, self.background_errors, self.noise_factors)
+        rows = zip(problem.targets, *columns, strict=True)
+        return {target.name: FittedCurve(*values) for target, *values in rows}

@@ -32,6 +32,7 @@ from pydantic import Field
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence
+from refine.refinement.fitted import Fitted
 from refine.refinement.inference.nuisance import best
 from refine.refinement.inference.statistics import coefficient_counts
 from refine.refinement.keys import Refinement, Shared
@@ -110,21 +111,21 @@ class IBI:
         targets = [self._targets(problem, correction, p) for p in correction.active_pairs]
         pairs = zip(correction.active_pairs, targets, strict=True)
         change = np.concatenate([self._inversion(problem, sample, p, same_pair) for p, same_pair in pairs])
-        found = misfit(sample, [t for same_pair in targets for t in same_pair])
-        since = found.since(memory["previous"])
+        present = misfit(sample, [t for same_pair in targets for t in same_pair])
+        since = present.since(memory["previous"])
         settled = since.settled
         reason = f"{since}, within its sampling error; " if settled else ""
-        diagnostics: dict[str, Any] = {}
+        pressure: dict[str, Any] = {}
         if self.pressure is not None:
             held = pressure_correction(problem, sample, self.pressure)
             change = change + held.theta
-            diagnostics = {"pressure_GPa": held.pressure, "pressure_error_GPa": held.error}
+            pressure = {"pressure_GPa": held.pressure, "pressure_error_GPa": held.error}
             if settled and abs(held.pressure - self.pressure) > 2.0 * held.error:
                 settled = False
                 reason += f"the pressure, {held.pressure:.4f} ± {held.error:.4f} GPa, is not yet {self.pressure:g} GPa"
         converged, words = confirmed(memory, settled, self.final_factor)
         reason += words
-        memory["previous"] = found.stored
+        memory["previous"] = present.stored
         return Update(
             correction=correction.with_theta(correction.theta + change),
             state=memory,
@@ -133,13 +134,11 @@ class IBI:
             converged=converged,
             reason=reason,
             frames_factor=float(memory["frames_factor"]),
-            diagnostics={
-                "effective_sample_size": float(min(len(f) for f in sample.frames)),
-                "actual_decrease": since.decrease,
-                "actual_decrease_error": since.error,
-                "step_kT": float(step_sizes(correction, change, sample.frames[0], problem.kt(0)).max()),
-                **diagnostics,
-            },
+            fitted=Fitted(
+                effective_sample_size=float(min(len(f) for f in sample.frames)),
+                step=float(step_sizes(correction, change, sample.frames[0], problem.kt(0)).max()),
+                numbers=pressure,
+            ),
         )
 
     @staticmethod

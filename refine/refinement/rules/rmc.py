@@ -23,6 +23,7 @@ from pydantic import Field
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence
+from refine.refinement.fitted import Fitted
 from refine.refinement.inference.nuisance import best
 from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Update
@@ -74,7 +75,7 @@ class RMC:
 
     def distances(self, pairs: Sequence[tuple[str, str]]) -> Array:
         """Minimum distances (pairs,) Å in the order of `pairs`, zero where there is none."""
-        found = np.zeros(len(pairs))
+        minimum = np.zeros(len(pairs))
         for name, distance in (self.minimum_distances or {}).items():
             matching = [i for i, (a, b) in enumerate(pairs) if name in (f"{a}-{b}", f"{b}-{a}")]
             if not matching:
@@ -89,8 +90,8 @@ class RMC:
                     where="[refinement] minimum_distances",
                     fix="use a number above 0",
                 )
-            found[matching[0]] = distance
-        return found
+            minimum[matching[0]] = distance
+        return minimum
 
     def nuisances(self, problem: Problem, state: int, frames: Frames | None) -> tuple[Array, Array]:
         """Best scale and background of the curves of one state, (curves,) each, at the mean counts of its frames.
@@ -111,13 +112,13 @@ class RMC:
     def update(self, state: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> Update:
         """The correction as it was; converged when chi^2 no longer changes beyond its sampling error."""
         memory = dict(state)
-        found = misfit(samples[-1], problem.targets)
-        since = found.since(memory["previous"])
+        present = misfit(samples[-1], problem.targets)
+        since = present.since(memory["previous"])
         converged, words = confirmed(memory, since.settled, self.final_factor)
         reason = f"{since}, within its sampling error; {words}" if since.settled else ""
         if converged:
             reason += " (structures, no potential)"
-        memory["previous"] = found.stored
+        memory["previous"] = present.stored
         return Update(
             correction=samples[-1].correction,
             state=memory,
@@ -126,11 +127,9 @@ class RMC:
             converged=converged,
             reason=reason,
             frames_factor=float(memory["frames_factor"]),
-            diagnostics={
-                "effective_sample_size": float(min(len(f) for f in samples[-1].frames)),
-                "actual_decrease": since.decrease,
-                "actual_decrease_error": since.error,
-                "step_kT": 0.0,
-                "chi2": found.chi2,
-            },
+            fitted=Fitted(
+                effective_sample_size=float(min(len(f) for f in samples[-1].frames)),
+                step=0.0,
+                numbers={"chi2": present.chi2},
+            ),
         )

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from refine.errors import InputError
 from refine.refinement.convergence import misfit as sample_misfit
-from refine.refinement.misfit.misfit import Datum, Ensemble, linearise
+from refine.refinement.misfit.ensemble import Ensemble
+from refine.refinement.misfit.linear import linearise
+from refine.refinement.misfit.views import Datum
 from refine.refinement.problem import Sample
 from refine.sampling.frames import Frames
 from refine.tasks.diagnose.diagnosis import Diagnosis

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from refine.potentials.correction import PairCorrection
-from refine.refinement.misfit.misfit import Misfit, Solution
+from refine.refinement.misfit.decomposition import Decomposition, Solution
 from refine.tasks.diagnose.findings import Amplitude, Explanation
 from refine.units import BOLTZMANN
 
 
-def explanation(misfit: Misfit, kind: str, correction: PairCorrection, temperature: float, clear: bool) -> Explanation:
+def explanation(
+    misfit: Decomposition, kind: str, correction: PairCorrection, temperature: float, clear: bool
+) -> Explanation:
     """One kind, in the units of tables."""
     alone, full = misfit.solve([kind]), misfit.solve(misfit.kinds)
     direction = next(d for d in misfit.directions if d.kind == kind)

@@ -39,7 +39,7 @@ class Amplitude:
 
 @dataclass(frozen=True)
 class Explanation:
-    """One kind of direction (`refine.refinement.misfit.misfit`).
+    """One kind of direction (`refine.refinement.misfit`).
 
     Attributes:
         share, share_stderr: of the excess chi^2 that it explains alone; None where there is no excess.

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from refine.curves.transforms import q_to_r_matrix
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
-from refine.refinement.misfit.misfit import KINDS, Ensemble, View, truncated_curve
+from refine.refinement.misfit.decomposition import KINDS
+from refine.refinement.misfit.ensemble import Ensemble
+from refine.refinement.misfit.views import View, truncated_curve
 from refine.sampling.averages import standard_error
 from refine.sampling.frames import Frames
 from refine.scattering.measurement import ForwardModel

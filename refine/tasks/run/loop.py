@@ -216,7 +216,7 @@ class Run:
             "frames": sum(len(frames) for frames in sample.frames),
             "seconds_sampling": self.record.seconds_sampling,
             "seconds_solving": seconds,
-            **update.diagnostics,
+            **update.fitted.to_json(),
             "chi2_fitted": newest.chi2,
             "chi2_fitted_stderr": newest.error,
             "actual_decrease": since.decrease,

@@ -51,7 +51,8 @@ def test_a_fit_finds_what_was_planted(liquid: PoissonLiquid, scale: float, backg
     target = planted(liquid, scale, background, free_scale=True, background_prior=0.05)
     problem, rule = problem_of(target), GaussNewton()
     update = rule.update(rule.start(), problem, [liquid.sample(liquid.basis(), 400, seed=2)])
-    for key, true in (("scales", scale), ("backgrounds", background)):
-        found, error = update.diagnostics[key]["synthetic"], update.diagnostics[f"{key}_stderr"]["synthetic"]
+    curve = update.fitted.curves["synthetic"]
+    found = (curve.scale, curve.scale_stderr, scale), (curve.background, curve.background_stderr, background)
+    for value, error, true in found:
         assert error < 0.03
-        assert abs(found - true) < 3 * error
+        assert abs(value - true) < 3 * error

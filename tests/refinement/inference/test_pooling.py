@@ -7,8 +7,8 @@ alone give its mean curves and its Jacobian the error that all give together.
 import numpy as np
 import pytest
 
-from refine.refinement.inference.statistics import pool
-from refine.refinement.responses.extrapolation import Extrapolation
+from refine.refinement.responses.fluctuation import Extrapolation
+from refine.refinement.responses.pool import pool
 from tests.refinement.conftest import PoissonLiquid, problem_of
 
 FRAMES, REPEATS = 100, 60

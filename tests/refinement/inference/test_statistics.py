@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from refine.refinement.inference.statistics import coefficient_counts, pool, statistical_inefficiency
+from refine.refinement.inference.statistics import coefficient_counts, statistical_inefficiency
+from refine.refinement.responses.pool import pool
 from tests.refinement.conftest import TEMPERATURE, PoissonLiquid, problem_of
 
 

@@ -7,8 +7,10 @@ import pytest
 from scipy.interpolate import CubicSpline
 
 from refine.curves.curve import Curve
-from refine.refinement.misfit import misfit
-from refine.refinement.misfit.misfit import Datum, Ensemble, linearise
+from refine.refinement.misfit import changes
+from refine.refinement.misfit.ensemble import Ensemble
+from refine.refinement.misfit.linear import linearise
+from refine.refinement.misfit.views import Datum
 from refine.refinement.problem import Target
 from refine.sampling.frames import Frames
 from refine.scattering.measurement import ForwardModel
@@ -94,7 +96,7 @@ PLANTED = {
     "background": (0.03, lambda case: case.curve(case.liquid.box, case.mean(), change=lambda q, s: s + 0.03)),
     "damping": (
         0.005,
-        lambda case: case.curve(case.liquid.box, case.mean() + 0.005 * misfit.damped(case.mean(), case.liquid.box)),
+        lambda case: case.curve(case.liquid.box, case.mean() + 0.005 * changes.damped(case.mean(), case.liquid.box)),
     ),
     "broadening": (
         0.008,
@@ -134,11 +136,11 @@ def test_a_planted_bump_is_a_pair_correction(case):
 def test_a_planted_density_is_found(case):
     """The measurement is of a liquid 1.5 % denser, positions scaled; the study has the wrong density."""
     s, box, r = 1.015 ** (-1.0 / 3.0), case.liquid.box, case.liquid.box.centres
-    true = misfit.scaled_box(box, s - 1.0)
+    true = changes.scaled_box(box, s - 1.0)
     # counts of the scaled box are Poisson with the mean of g at r/s, Boltzmann factor of the energy at r
     fine = np.repeat(case.mean() / 20.0, 20, axis=1)
     finer = replace(box, edges=np.linspace(0.0, box.r_box, 20 * len(r) + 1))
-    moved = misfit.scaled_counts(fine, finer, s - 1.0).reshape(1, len(r), 20).sum(axis=2)
+    moved = changes.scaled_counts(fine, finer, s - 1.0).reshape(1, len(r), 20).sum(axis=2)
     moved = moved * np.exp(-(energy(r) - energy(r / s)) / KT)
     problem, _ = case.problem(case.curve(true, moved)).settled()
     found = problem.solve(["density"])
@@ -244,7 +246,7 @@ def test_damping_is_the_derivative_of_a_damped_g(case):
     """D(r) of the infinite system times exp(-Qdamp^2 r^2/2), by finite differences through the operators."""
     box = case.liquid.box
     counts, r = case.mean(), box.centres
-    change = misfit.damped(counts, box)
+    change = changes.damped(counts, box)
     infinite = lambda h: (h / box.ideal_counts - 1.0) @ (np.eye(len(r)) + np.outer(box.closure, np.ones(len(r))))  # noqa: E731
     np.testing.assert_allclose(
         infinite(counts + 1e-6 * change), infinite(counts) * (1.0 - 1e-6 * r**2 / 2.0), atol=1e-12, rtol=1e-9
@@ -323,7 +325,7 @@ def test_density_of_two_particles_is_exact():
 
     # beta Cov(h, W) + geometry, per relative change of density: epsilon = -1/3 of it
     geometry = (
-        misfit.scaled_counts(onehot_mean[None], box, 1e-3) - misfit.scaled_counts(onehot_mean[None], box, -1e-3)
+        changes.scaled_counts(onehot_mean[None], box, 1e-3) - changes.scaled_counts(onehot_mean[None], box, -1e-3)
     )[0] / -6e-3
     found = geometry - covariance / (3.0 * KT)
     assert np.max(np.abs(exact)) > 20 * 2e-5

@@ -8,8 +8,8 @@ import pytest
 
 from refine.errors import InputError
 from refine.refinement.inference.nuisance import best
-from refine.refinement.inference.statistics import pool
 from refine.refinement.problem import Problem
+from refine.refinement.responses.pool import pool
 from refine.refinement.rules.difftre import FEWEST_SHARE, DiffTRe, Loss
 from tests.refinement.conftest import TEMPERATURE, PoissonLiquid, problem_of
 
@@ -99,12 +99,12 @@ def test_a_sample_is_left_at_the_threshold(liquid):
     problem, sample = problem_of(hidden(liquid)), liquid.sample(liquid.basis(), 400, 1)
     rule = DiffTRe(learning_rate=0.0005, threshold=0.9, inner_steps=1000)
     update = rule.update(rule.start(), problem, [sample])
-    steps, loss = update.diagnostics["inner_steps"], Loss.of(problem, sample)
+    steps, loss = update.fitted.numbers["inner_steps"], Loss.of(problem, sample)
     assert 1 < steps < 1000
     assert loss.share(update.correction.theta, np.zeros(0)) < 0.9
     shorter = replace(rule, inner_steps=steps - 1).update(rule.start(), problem, [sample])
     assert loss.share(shorter.correction.theta, np.zeros(0)) >= 0.9
-    assert replace(rule, inner_steps=2).update(rule.start(), problem, [sample]).diagnostics["inner_steps"] == 2
+    assert replace(rule, inner_steps=2).update(rule.start(), problem, [sample]).fitted.numbers["inner_steps"] == 2
 
 
 def test_a_step_that_leaves_too_few_frames_is_halved(liquid):

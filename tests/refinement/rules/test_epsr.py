@@ -145,7 +145,7 @@ def test_free_scale_is_not_fed_back(liquid: PoissonLiquid):
 def test_the_cap_holds_and_is_named(liquid: PoissonLiquid):
     rule = EPSR(cap=0.05)
     update, _ = refine(rule, liquid, problem_of(target_of(liquid, lambda r: bump(r, liquid.kt))), 3)
-    assert max(update.diagnostics["potential_kT"]) == pytest.approx(0.05, rel=1e-6)
+    assert max(update.fitted.numbers["potential_kT"]) == pytest.approx(0.05, rel=1e-6)
     assert "cap of 0.05 kT reached for Ar-Ar" in update.reason
 
 
@@ -157,7 +157,7 @@ def test_a_step_that_made_it_worse_is_taken_back(liquid: PoissonLiquid):
     update = rule.update(proposal.state, problem, [first, liquid.sample(away, 200, 1)])
     assert not update.accepted
     assert update.restart == 0
-    assert update.diagnostics["feedback"] == 0.4
+    assert update.fitted.numbers["feedback"] == 0.4
     np.testing.assert_allclose(update.correction.theta, 0.5 * proposal.correction.theta, rtol=1e-9, atol=1e-15)
 
 

@@ -81,9 +81,9 @@ def test_a_step_that_made_it_worse_is_taken_back(liquid: PoissonLiquid):
 def test_the_trust_radius_limits_and_grows(liquid: PoissonLiquid):
     target = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid, 2.0)), 0.01)
     _, updates = refine(liquid, problem_of(target), GaussNewton(trust_radius=0.1))
-    assert updates[0].diagnostics["step_kT"] == pytest.approx(0.1)
+    assert updates[0].fitted.step == pytest.approx(0.1)
     assert updates[1].state["trust_radius"] == pytest.approx(0.2)
-    assert updates[1].diagnostics["gain"] > 0.6
+    assert updates[1].fitted.numbers["gain"] > 0.6
 
 
 def test_a_free_scale_is_found_with_the_potential(liquid: PoissonLiquid):
@@ -92,9 +92,9 @@ def test_a_free_scale_is_found_with_the_potential(liquid: PoissonLiquid):
     low = clean.baseline + 0.9 * (clean.y - clean.baseline)
     target = Target("s", 0, "S(Q)", None, low, clean.covariance, True, clean.operator, free_scale=True)
     _, updates = refine(liquid, problem_of(target), GaussNewton(), frames=400)
-    found, error = (updates[-1].diagnostics[key]["s"] for key in ("scales", "scales_stderr"))
-    assert error < 0.05
-    assert abs(found - 0.9) < 3 * error
+    curve = updates[-1].fitted.curves["s"]
+    assert curve.scale_stderr < 0.05
+    assert abs(curve.scale - 0.9) < 3 * curve.scale_stderr
     r = np.arange(3.3, 8.0, 0.05)
     assert np.sqrt(np.mean((updates[-1].correction.energy(r)[0] - bump(liquid)(r)) ** 2)) < 0.08 * liquid.kt
 
@@ -104,7 +104,7 @@ def test_unknown_noise_is_found_by_evidence(liquid: PoissonLiquid):
     clean = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid)), 0.05)
     target = Target("s", 0, "S(Q)", None, clean.y, clean.covariance / 25.0, False, clean.operator)
     _, updates = refine(liquid, problem_of(target), GaussNewton())
-    assert 3.5 < updates[-1].diagnostics["noise_factor"] < 7.0
+    assert 3.5 < max(curve.noise_factor for curve in updates[-1].fitted.curves.values()) < 7.0
 
 
 def test_a_mixture_with_one_curve_keeps_the_unseen_pairs_at_the_prior():
@@ -125,4 +125,4 @@ def test_a_given_smoothness_is_used(liquid: PoissonLiquid):
     problem = problem_of(target)
     sample = liquid.sample(liquid.basis(), 200, 0)
     rule = GaussNewton(smoothness=10.0)
-    assert rule.update(rule.start(), problem, [sample]).diagnostics["prior_amplitude_kT"] == pytest.approx(0.1)
+    assert rule.update(rule.start(), problem, [sample]).fitted.numbers["prior_amplitude_kT"] == pytest.approx(0.1)

@@ -1,0 +1,223 @@
+"""The fluctuation response: averages and their derivatives from stored pair counts alone, carried to one correction.
+
+For one thermodynamic state, with frames f of weight w_f, y_f = A h_f + y0 and N_f = Σ h_f B:
+
+    <y>        = Σ w_f y_f
+    J          = -beta Σ w_f (y_f - <y>)(N_f - <N>)                          d<y>/d theta, the fluctuation formula
+    y(delta)   = <y> + J delta = Σ w_f z_f,  z_f = y_f - beta (y_f - <y>) (N_f - <N>).delta
+
+Exact to first order for every base and every state of matter. The covariance of the mean of z is the sampling noise of
+the linear prediction, that of the Jacobian included: Var = g Σ w_f^2 (z_f - <z>)(z_f - <z>)', g the statistical
+inefficiency. float64 throughout: the covariances are differences of large sums.
+
+Samples of several corrections are carried to one of them by linear response (`Extrapolation`), instead of being
+reweighted to it (`responses.pool`). With theta_i of sample i, <y>_i its mean curves, d_i = theta - theta_i and
+J_i = -beta Cov_i(y, N)
+
+    y(theta) = Σ_i a_i (<y>_i + J d_i),   J = Σ_i b_i J_i
+
+Reweighting the same frames is exact, but the effective number that it leaves falls exponentially with the number of
+atoms: in a box of a few hundred only the newest sample counts. Means of curves depend on theta almost linearly. What is
+not linear is taken to be a share of |J d_i|^2, in the space of the curves, that grows with the square of the way in kT
+up to `NONLINEAR`. a_i are those of the least variance of y(theta), the noise of <y>_i and of J and that together
+(generalised least squares of one mean); b_i fall with the way in kT. Both are our own choice;
+tests/refinement/inference/test_pooling.py compares it with reweighting.
+
+When not to use it: where g has to change by factors, and where the sample has no pairs at all: J is zero there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refine.potentials.correction import PairCorrection
+from refine.refinement.inference.reweighting import effective_sample_size
+from refine.refinement.inference.statistics import coefficient_counts, statistical_inefficiency
+from refine.refinement.problem import Problem, Sample, Target
+from refine.refinement.steps import step_size
+from refine.sampling.frames import Frames
+from refine.units import BOLTZMANN
+
+Array = NDArray[np.float64]
+
+NONLINEAR = 0.1
+"""Squared share of a linear change that is not linear: a linear model is trusted to a third of what it predicts."""
+
+LINEAR = 0.3
+"""Size of a change of phi, rms over sampled pairs in kT, at which half of the weight of a Jacobian is gone."""
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What a response that is carried from several ensembles to one correction has besides: y = Σ w y_f + J d.
+
+    Attributes:
+        slope_weights: (frames,) of the covariances in J, deviations being those from each ensemble's own means.
+        displacement: d, (len(theta),), the mean way from the ensembles to the correction, eV.
+        parts: the frames of each ensemble.
+        curvature: (n,) variance of what is not linear on that way.
+    """
+
+    slope_weights: Array
+    displacement: Array
+    parts: tuple[slice, ...]
+    curvature: Array
+
+
+@dataclass(frozen=True)
+class Fluctuation:
+    """Predicted curves of one state and their linear response at one correction, with what their noise needs.
+
+    A `Response` (`responses.protocol`).
+
+    Attributes:
+        y: (n,) predicted curves, scale 1, targets one after the other.
+        jacobian: (n, len(theta)), curve units per eV.
+        carried: where the frames are of several ensembles and not reweighted.
+    """
+
+    y: Array
+    jacobian: Array
+    beta: float
+    weights: Array
+    deviations_y: Array
+    deviations_n: Array
+    inefficiency: Array
+    carried: Carried | None = None
+
+    @property
+    def effective_sample_size(self) -> float:
+        """Kish's number of equally weighted frames."""
+        return effective_sample_size(self.weights)
+
+    @property
+    def slope_weights(self) -> Array:
+        """(frames,) weights of the products that J is the mean of."""
+        return self.weights if self.carried is None else self.carried.slope_weights
+
+    def predict(self, delta: Array) -> tuple[Array, Array]:
+        """y + J delta and J: the curves (n,) and their derivative (n, len(theta)) when theta changes by delta, eV."""
+        return self.y + self.jacobian @ delta, self.jacobian
+
+    def noise(self, delta: Array | None = None) -> Array:
+        """Sampling covariance (n, n) of y + J delta (without delta: of y), shrunk to its diagonal where uncertain."""
+        z = self.weights[:, None] * self.deviations_y
+        moved = np.zeros(self.deviations_n.shape[1]) if self.carried is None else self.carried.displacement
+        moved = moved if delta is None else moved + delta
+        if moved.any():
+            w = self.slope_weights[:, None]
+            products = self.deviations_y * (self.deviations_n @ moved)[:, None]
+            for part in [slice(None)] if self.carried is None else self.carried.parts:
+                centred = products[part] - (w[part] * products[part]).sum(axis=0) / w[part].sum()
+                z[part] -= self.beta * w[part] * centred
+        scaled = z * np.sqrt(self.inefficiency)
+        covariance = scaled.T @ scaled
+        if self.carried is not None:
+            covariance = covariance + np.diag(self.carried.curvature)
+        # From few independent frames the smallest eigenvalues come out far too small and would be trusted most: shrink
+        # to the diagonal, all the way when there are no more independent frames than points.
+        independent = effective_sample_size(self.weights) / float(self.inefficiency.mean())
+        shrinkage = min(1.0, len(self.y) / independent)
+        return np.asarray((1.0 - shrinkage) * covariance + shrinkage * np.diag(np.diag(covariance)))
+
+    def gram_noise(self, whiten: Callable[[Array], Array], part: slice = slice(None)) -> Array:
+        """What sampling noise adds to J'Σ^-1 J of some of the points on average: (k, k), k = len(theta).
+
+        J = -beta Σ w_f dy_f dN_f' is a mean of products, so with g the statistical inefficiency
+
+            E[J'Σ^-1 J] - E[J]'Σ^-1 E[J] = beta^2 g Σ w_f^2 (dy_f'Σ^-1 dy_f) dN_f dN_f' - g Σ w_f^2 J'Σ^-1 J
+
+        Args:
+            whiten: (points, any) curve values to L^-1 of them, Σ = L L'.
+            part: the points.
+        """
+        squared = np.sum(whiten(self.deviations_y[:, part].T) ** 2, axis=0)  # (frames,)
+        g = float(self.inefficiency.mean())
+        w = self.slope_weights
+        scaled = self.deviations_n * (w * np.sqrt(squared))[:, None]
+        jw = whiten(self.jacobian[part])
+        return np.asarray(g * (self.beta**2 * scaled.T @ scaled - float(np.sum(w**2)) * jw.T @ jw))
+
+
+@dataclass(frozen=True)
+class Extrapolation:
+    """Frames of several samples of one state, to be carried to one correction.
+
+    Attributes:
+        frames: of each sample, the one at the correction last.
+        numbers: N, (all frames, len(theta)).
+        displacements: d_i, (samples, len(theta)), eV.
+        sizes: (samples,), rms of d_i in kT over sampled pairs.
+        kt: eV.
+    """
+
+    frames: tuple[Frames, ...]
+    numbers: Array
+    displacements: Array
+    sizes: Array
+    kt: float
+
+    @classmethod
+    def build(
+        cls, problem: Problem, samples: Sequence[Sample], state: int, correction: PairCorrection
+    ) -> Extrapolation:
+        """samples: the one that was sampled with the correction last."""
+        frames = tuple(sample.frames[state] for sample in samples)
+        numbers = coefficient_counts(frames, correction, problem.temperatures[state])
+        kt = problem.kt(state)
+        displacements = np.array([correction.theta - sample.correction.theta for sample in samples])
+        sizes = np.array(
+            [
+                step_size(correction, d, frames[-1], kt, temperature=kt / BOLTZMANN, reach="centre")
+                for d in displacements
+            ]
+        )
+        return cls(frames, numbers, displacements, sizes, kt)
+
+    def response(self, targets: Sequence[Target]) -> Fluctuation:
+        """Prediction and Jacobian of targets of this state, one after the other in one vector."""
+        lengths = [len(f) for f in self.frames]
+        ends = np.cumsum(lengths)
+        parts = tuple(slice(int(end - n), int(end)) for end, n in zip(ends, lengths, strict=True))
+        y = np.concatenate([np.hstack([t.predict(f.counts) for t in targets]) for f in self.frames])
+        means = np.array([y[part].mean(axis=0) for part in parts])
+        dy = np.concatenate([y[part] - mean for part, mean in zip(parts, means, strict=True)])
+        dn = np.concatenate([self.numbers[part] - self.numbers[part].mean(axis=0) for part in parts])
+        beta = 1.0 / self.kt
+        slopes = np.array(lengths) / (1.0 + (self.sizes / LINEAR) ** 2)
+        slopes /= slopes.sum()
+        slope_weights = np.repeat(slopes / lengths, lengths)
+        jacobian = -beta * (dy * slope_weights[:, None]).T @ dn
+
+        by_sample = [statistical_inefficiency(y[part], f.replica) for part, f in zip(parts, self.frames, strict=True)]
+        inefficiency = np.average(by_sample, axis=0, weights=lengths)
+        noise = np.array(
+            [inefficiency * (dy[part] ** 2).mean(axis=0) / n for part, n in zip(parts, lengths, strict=True)]
+        )
+        nonlinear = (
+            NONLINEAR * np.minimum(1.0, (self.sizes / LINEAR) ** 2)[:, None] * (self.displacements @ jacobian.T) ** 2
+        )
+        scale = noise[-1] + np.concatenate([np.diag(t.covariance) / t.weight for t in targets])
+        # of J d_i, for each pair of samples, beside what each sample has for itself
+        displaced = dn @ self.displacements.T * slope_weights[:, None]
+        of_slope = beta**2 * displaced.T @ (displaced * (dy**2 @ (inefficiency / scale) / len(scale))[:, None])
+        errors = of_slope + np.diag(((noise + nonlinear) / scale).mean(axis=1))
+        shares = np.maximum(np.linalg.solve(errors, np.ones(len(lengths))), 0.0)
+        shares /= shares.sum()
+        displacement = shares @ self.displacements
+        carried = Carried(slope_weights, displacement, parts, shares**2 @ nonlinear)
+        weights = np.repeat(shares / lengths, lengths)
+        return Fluctuation(
+            shares @ means + jacobian @ displacement, jacobian, beta, weights, dy, dn, inefficiency, carried
+        )
+
+
+def fluctuation(
+    problem: Problem, samples: Sequence[Sample], state: int, correction: PairCorrection, targets: Sequence[Target]
+) -> Fluctuation:
+    """The response of targets of one state about a correction that `samples[-1]` was sampled with."""
+    return Extrapolation.build(problem, samples, state, correction).response(targets)
