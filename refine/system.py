@@ -21,7 +21,11 @@ TAPER = 3.0
 
 
 def species_pairs(species: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """All unordered pairs i <= j in row order: (0, 0), (0, 1), ..., (1, 1), ...; S (S + 1) / 2 of them."""
+    """All unordered pairs i <= j in row order: (0, 0), (0, 1), ..., (1, 1), ...; S (S + 1) / 2 of them.
+
+    >>> species_pairs(["Si", "O"])
+    (('Si', 'Si'), ('Si', 'O'), ('O', 'O'))
+    """
     return tuple((a, b) for i, a in enumerate(species) for b in species[i:])
 
 
@@ -31,6 +35,10 @@ class System:
 
     species: element symbols in order.  n_per_species: atoms of each.  cell: (3, 3) Å, rows are lattice vectors.
     masses: (N,) amu.  positions: (N, 3) Å, or None where a packing is still to be made.
+
+    >>> box = make_system({"Ar": 108}, 17.0 * np.eye(3))
+    >>> box.r_box, round(box.number_density, 4)
+    (8.5, 0.022)
     """
 
     species: tuple[str, ...]
@@ -117,7 +125,11 @@ def make_system(
 
 
 def number_density_from_mass(counts: dict[str, int], mass_density: float) -> float:
-    """Atoms/Å^3 of a composition with a density in g/cm^3, with standard atomic weights."""
+    """Atoms/Å^3 of a composition with a density in g/cm^3, with standard atomic weights.
+
+    >>> round(number_density_from_mass({"Si": 1, "O": 2}, 2.20), 5)  # silica glass
+    0.06615
+    """
     from ase.data import atomic_masses, atomic_numbers
 
     mass = sum(n * atomic_masses[atomic_numbers[name]] for name, n in counts.items()) / sum(counts.values())

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refine.compiled import keep_programs
+
 if TYPE_CHECKING:
     from refine.progress import Progress
     from refine.study.schema import StudyConfig
@@ -41,7 +43,6 @@ def study_of(
     from rich.console import Console
 
     from refine.cli.terminal import terminal_progress
-    from refine.compiled import keep_programs
     from refine.study.schema import StudyConfig
 
     config = StudyConfig.from_toml(file, changes or ())

@@ -51,7 +51,11 @@ class Stage:
         return (self.end - self.temperature) / self.picoseconds
 
     def words(self) -> str:
-        """The stage in words."""
+        """The stage in words.
+
+        >>> Stage(4000.0, 50.0, to=300.0).words()
+        '4000 to 300 K in 50 ps (-74 K/ps)'
+        """
         at = "" if self.pressure is None else f" at {self.pressure:g} GPa"
         if self.rate == 0:
             return f"{self.temperature:g} K for {self.picoseconds:g} ps{at}"
@@ -168,6 +172,9 @@ def staircase(stage: Stage, total: int, most: int) -> list[tuple[float, int]]:
 
     Pieces have at most `most`; on a ramp there are `PIECES` or more, as far as `total` goes, each at the temperature
     of its middle, so that their mean is that of the ramp.
+
+    >>> staircase(Stage(200.0, 1.0, to=100.0), 4, 100)
+    [(187.5, 1), (162.5, 1), (137.5, 1), (112.5, 1)]
     """
     pieces = max(math.ceil(total / most), 1 if stage.rate == 0 else min(total, PIECES))
     bounds = np.linspace(0, total, pieces + 1).round().astype(int)

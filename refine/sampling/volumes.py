@@ -19,6 +19,10 @@ class Volumes:
     """What the volume did: one entry for every move.
 
     volume: (moves,) Å^3.  energy: (moves,) eV, of the whole box.  accepted: (moves,) bool.  n_atoms: in the box.
+
+    >>> volume = np.array([990.0, 1010.0])
+    >>> Volumes(volume, np.zeros(2), np.array([True, False]), n_atoms=20).number_density
+    (0.02, nan)
     """
 
     volume: Array

@@ -149,7 +149,12 @@ class Watch:
 
 
 def long_waves(positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
-    """T of positions (R, N, 3) in a cell (3, 3), rows its vectors: (R,). See the module."""
+    """T of positions (R, N, 3) in a cell (3, 3), rows its vectors: (R,). See the module.
+
+    >>> corner = np.zeros((1, 8, 3))  # all in one place: each of the three waves has S = N
+    >>> long_waves(corner, np.eye(3)).tolist()
+    [24.0]
+    """
     modes = np.exp(2j * np.pi * (np.asarray(positions, np.float64) @ np.linalg.inv(cell))).sum(axis=1)
     waves: np.ndarray = np.sum(np.abs(modes) ** 2, axis=1) / positions.shape[1]
     return waves

@@ -190,7 +190,8 @@ def _chain_step(state: Chained, timestep: float, freedom: int, kT: jax.Array) ->
 
     def pulled(m: int | jax.Array, next_momentum: jax.Array, force: jax.Array) -> jax.Array:
         scale = jnp.exp(-eighth * next_momentum / mass[m + 1])
-        return scale * (scale * p[m] + quarter * force)
+        new: jax.Array = scale * (scale * p[m] + quarter * force)
+        return new
 
     def downwards(next_momentum: jax.Array, m: jax.Array) -> tuple[jax.Array, jax.Array]:
         new = pulled(m, next_momentum, p[m - 1] ** 2 / mass[m - 1] - kT)
