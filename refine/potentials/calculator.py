@@ -28,7 +28,7 @@ from refine.potentials.dispersion import BOHR, CUTOFF, D3, half_images
 from refine.potentials.mace.architecture import Checkpoint
 from refine.potentials.mace.catalogue import resolve
 from refine.potentials.mace.model import Mace
-from refine.potentials.mace.reader.checkpoint import load
+from refine.potentials.mace.reader import load
 from refine.potentials.protocols import SiteModel
 from refine.potentials.sites import edges
 

@@ -26,7 +26,7 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +37,7 @@ from kernels.cell import inverse_cell, perpendicular_heights
 from kernels.neighbors import NeighborList, images_within
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
+from refine.potentials.protocols import CorrectedForceField
 
 Array = NDArray[np.float64]
 
@@ -118,29 +119,6 @@ def half_images(cell: Array, cutoff: float) -> Array:
     diagonal = max(float(np.linalg.norm(np.array([1, b, c]) @ cell)) for b in (-1, 1) for c in (-1, 1))
     near = images[np.linalg.norm(images @ cell, axis=1) <= cutoff + diagonal / 2 + 1e-6]
     return near[[tuple(image) >= (0, 0, 0) for image in near.tolist()]].astype(np.float64)
-
-
-class _Field(Protocol):
-    """See `refine.potentials.protocols.CorrectedForceField`."""
-
-    cutoff: float
-    inner_cutoff: float | None
-    periodic_images: bool
-    cost: float
-    n_per_species: tuple[int, ...]
-    orthorhombic: bool
-
-    def params(self, correction: Any, base: Any = None) -> Any: ...
-
-    def forces(self, params: Any, positions: jax.Array, neighbors: NeighborList, cell: jax.Array) -> jax.Array: ...
-
-    def observables(
-        self, params: Any, positions: jax.Array, neighbors: NeighborList, cell: jax.Array
-    ) -> tuple[jax.Array, jax.Array]: ...
-
-    def virial_tensor(
-        self, params: Any, positions: jax.Array, neighbors: NeighborList, cell: jax.Array
-    ) -> jax.Array: ...
 
 
 class _Sums(NamedTuple):
@@ -298,7 +276,7 @@ class DispersionForceField:
         cell: (3, 3) Å; in one with smaller heights than this an image could be missed.
     """
 
-    def __init__(self, base: _Field, dispersion: D3, cell: Array) -> None:
+    def __init__(self, base: CorrectedForceField, dispersion: D3, cell: Array) -> None:
         if base.n_per_species != dispersion.n_per_species:
             raise ValueError("the base and the dispersion are of different atoms")
         self.base, self.dispersion = base, dispersion

@@ -77,8 +77,14 @@ class PairPotential(Protocol):
 
 
 class SiteModel(Protocol):
-    """What evaluates a MACE model: `Mace`, or `refine.potentials.mace.second_opinion.MaceJax`; see `Mace`. Any other
-    sum of energies of atoms that depend on the vectors to their neighbours does as well: `ManyBodySites`."""
+    """A sum of energies of atoms that depend on the vectors to their neighbours: a MACE model (`Mace`, or
+    `refine.potentials.mace.second_opinion.MaceJax`), or a many-body potential (`ManyBodySites`).
+
+    cutoff: of the neighbours, Å.
+    precision: "float32" or "float64", of vectors, energies and gradients.
+    isolated: (species,) eV, energy of an atom of each species alone, which site energies leave out.
+    params: a pytree of arrays whose change compiles nothing.
+    """
 
     cutoff: float
     species: tuple[str, ...]

@@ -23,11 +23,11 @@ from refine.potentials.dispersion import D3, DispersionForceField, check_species
 from refine.potentials.mace.architecture import Checkpoint
 from refine.potentials.mace.catalogue import find
 from refine.potentials.mace.model import Mace
-from refine.potentials.mace.reader.checkpoint import load
+from refine.potentials.mace.reader import load
 from refine.potentials.mace.weights import MaceWeights
 from refine.potentials.pairs import PairForceField
 from refine.potentials.protocols import SiteModel
-from refine.potentials.sites import MaceForceField
+from refine.potentials.sites import SiteForceField
 from refine.refinement.problem import BaseEnergy
 from refine.study.schema.models import Model
 
@@ -169,7 +169,7 @@ class ManyBodyBase:
         self, potential: ManyBody, correction_cutoff: float, system: System, precision: str
     ) -> CorrectedForceField:
         sites = ManyBodySites(potential, system.species, system.n_per_species, precision)
-        return MaceForceField(sites, correction_cutoff, orthorhombic=system.orthorhombic, cost=MANY_BODY_COST)
+        return SiteForceField(sites, correction_cutoff, orthorhombic=system.orthorhombic, cost=MANY_BODY_COST)
 
     def pair_energies(self, potential: ManyBody, r: Array) -> None:
         return None
@@ -213,7 +213,7 @@ class MaceBase:
         self, potential: MacePotential, correction_cutoff: float, system: System, precision: str
     ) -> CorrectedForceField:
         model = BACKENDS[potential.backend](potential, system, precision)
-        return MaceForceField(model, correction_cutoff, orthorhombic=system.orthorhombic)
+        return SiteForceField(model, correction_cutoff, orthorhombic=system.orthorhombic)
 
     def pair_energies(self, potential: MacePotential, r: Array) -> None:
         return None

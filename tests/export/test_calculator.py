@@ -10,7 +10,7 @@ import pytest
 
 import refine
 from refine.errors import InputError
-from refine.potentials.mace.reader.checkpoint import load
+from refine.potentials.mace.reader import load
 from refine.potentials.mace.reader.neutral import write_neutral
 from refine.potentials.mace.weights import MODEL_FILE
 from tests.export.runs import correction, rows, run_folder

@@ -12,7 +12,7 @@ import pytest
 
 from refine.errors import CheckpointError, InputError
 from refine.potentials.mace.reader.neutral import write_neutral
-from refine.potentials.sites import MaceForceField
+from refine.potentials.sites import SiteForceField
 from refine.sampling.jax.sampler import Sampler
 from refine.study import bases
 from refine.study.study import Study
@@ -108,8 +108,8 @@ def test_a_run_resumed_bit_for_bit_that_never_asks_the_model_while_solving(
     for owner, name in (
         (Sampler, "run"),
         (Sampler, "minimise"),
-        (MaceForceField, "forces"),
-        (MaceForceField, "observables"),
+        (SiteForceField, "forces"),
+        (SiteForceField, "observables"),
     ):
         monkeypatch.setattr(owner, name, counted(getattr(owner, name), asked))
     update = study.rule.update

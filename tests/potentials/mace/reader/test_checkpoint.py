@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 from refine.errors import InputError
 from refine.potentials.mace.architecture import ZBL, Agnesi, Architecture, Checkpoint, monomials
-from refine.potentials.mace.reader import checkpoint as checkpoints
-from refine.potentials.mace.reader import modules, neutral
-from refine.potentials.mace.reader.checkpoint import load, read_torch
+from refine.potentials.mace.reader import load, modules, neutral, read_torch
 from refine.potentials.mace.reader.checks import check
+from refine.potentials.mace.reader.contractions import symmetrised
 from refine.potentials.mace.reader.modules import Module, TorchFile
 from refine.potentials.mace.reader.pickles import Name, Object, Reference
 from tests.potentials.mace.torch_files import TINY, Model, archive_of, parts, pickled
@@ -134,7 +133,7 @@ def test_symmetrisation_of_any_form(components: int, degree: int) -> None:
     rng = np.random.default_rng(components)
     form = rng.normal(size=(3, *(components,) * degree, 2))
     x = rng.normal(size=components)
-    packed = checkpoints._symmetrised(form.reshape(3, -1, 2), components, degree)
+    packed = symmetrised(form.reshape(3, -1, 2), components, degree)
     value = np.moveaxis(form, -1, 0)
     for _ in range(degree):
         value = value @ x
