@@ -29,7 +29,6 @@ FLOORS = (
 Rooms of one floor do not know each other, but for the ground's."""
 
 PENDING: set[tuple[str, str]] = {
-    ("refine.refinement.rules", "refine.study"),
     ("refine.results.writer", "refine.report"),
     ("refine.study.study", "refine.results"),
     ("refine.study.study", "refine.tasks"),

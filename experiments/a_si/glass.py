@@ -42,8 +42,7 @@ from refine.sampling.periodic import close_pairs
 from refine.sampling.starts import equilibrate
 from refine.scattering.peaks import peak
 from refine.study.datasets import DataSet
-from refine.study.schema import StudyConfig
-from refine.study.schema.models import ModelFile
+from refine.study.schema import ModelFile, StudyConfig
 from refine.system import System
 from refine.units import BOLTZMANN, TIME_UNIT
 

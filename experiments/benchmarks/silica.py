@@ -25,7 +25,7 @@ import numpy as np
 from refine.sampling.jax.sampler import Sampler
 from refine.sampling.jax.thermostats import Langevin
 from refine.study.bases import base_of
-from refine.study.schema.models import Model
+from refine.study.schema import Model
 from refine.system import System, make_system
 
 TEMPERATURE, DENSITY, STRIDE, PAIRS = 3000.0, 0.066, 20, (("Si", "Si"), ("Si", "O"), ("O", "O"))

@@ -29,8 +29,7 @@ from refine.sampling.frames import Frames
 from refine.sampling.starts import equilibrate
 from refine.scattering.peaks import peak
 from refine.study.datasets import DataSet
-from refine.study.schema import StudyConfig
-from refine.study.schema.models import ModelFile
+from refine.study.schema import ModelFile, StudyConfig
 from refine.system import System
 
 Array = NDArray[np.float64]

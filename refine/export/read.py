@@ -59,7 +59,7 @@ class Exported:
         model, words = self.study.model, f"base {self.study.model.base!r}"
         if model.dispersion != "none":
             words += f" with {model.dispersion} dispersion"
-        if own := [name for name in self.study.refinement.parameters if name != "correction"]:
+        if own := self.study.refinement.base_parameters:
             words += f" with the refined {', '.join(own)} of the run's folder"
         return f"{self.study.title}: pair correction on top of {words}; useless without it."
 

@@ -186,7 +186,12 @@ class Rule(Protocol):
 
 @runtime_checkable
 class MovingRule(Rule, Protocol):
-    """A rule whose samples, after the first, come from atoms that are moved to fit the data; no dynamics."""
+    """A rule whose samples, after the first, come from atoms that are moved to fit the data; no dynamics.
+
+    moves: attempted moves of every atom between frames.
+    """
+
+    moves: int
 
     def distances(self, pairs: Sequence[tuple[str, str]]) -> Array:
         """(pairs,) Å: how near the atoms of each species pair may come."""
@@ -200,10 +205,12 @@ class TrajectoryRule(Rule, Protocol):
     """A rule that differentiates through the dynamics: `Sample.gradients` is made for it.
 
     windows, steps: how many windows of how many steps are taken from each state's sample.
+    clip: largest norm of a window's gradient, in units of the median; None: any.
     """
 
     windows: int
     steps: int
+    clip: float | None
 
     def cotangents(self, problem: Problem, sample: Sample) -> tuple[Array, ...]:
         """For every state d loss/d<h>, (pairs, bins): what the windows are differentiated for."""

@@ -29,7 +29,7 @@ from refine.potentials.pairs import PairForceField
 from refine.potentials.protocols import SiteModel
 from refine.potentials.sites import SiteForceField
 from refine.refinement.problem import BaseEnergy
-from refine.study.schema.models import Model
+from refine.study.schema import Model
 
 if TYPE_CHECKING:
     from refine.potentials.protocols import CorrectedForceField

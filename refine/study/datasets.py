@@ -15,8 +15,7 @@ from refine.errors import InputError
 from refine.refinement.inference.nuisance import Nuisance, best
 from refine.refinement.problem import Target
 from refine.scattering.measurement import Box, Fit, ForwardModel, Measurement
-from refine.study.schema import StudyConfig
-from refine.study.schema.models import Data
+from refine.study.schema import Data, StudyConfig
 
 Array = NDArray[np.float64]
 

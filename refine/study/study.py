@@ -20,8 +20,8 @@ from refine.errors import InputError
 from refine.files import exclusive
 from refine.potentials.correction import PairCorrection, SplineBasis
 from refine.progress import NullProgress, Progress
+from refine.refinement.keys import Shared
 from refine.refinement.problem import MovingRule, Problem, Rule
-from refine.refinement.rules import make_rule
 from refine.refinement.walls import measured_onset
 from refine.results.writer import Result
 from refine.sampling.schedule import Stage
@@ -68,7 +68,7 @@ class Study:
         self.targets = {data.name: target_of(config, self.pairs, data) for data in self.datasets}
         self.base_kind = base_of(config.model.base, config.model.dispersion)
         self.base: Any = self.base_kind.read(config.model, self.species, self.pairs, config.correction.r_cut)
-        own = tuple(name for name in config.refinement.parameters if name != "correction")
+        own = config.refinement.base_parameters
         self.parameters = [
             self.base_kind.parameters(self.base, own, system, box.edges)
             for system, box in zip(self.systems, self.boxes, strict=True)
@@ -80,7 +80,9 @@ class Study:
             tuple(self.parameters),
             self.parameters[0].start if own else None,
         )
-        self.rule: Rule = make_rule(config)
+        self.rule: Rule = config.refinement.rule(
+            Shared(config.sampling.final, config.correction.length, config.correction.smoothness)
+        )
         self.rule.check(self.problem, self.initial_correction())
 
     @classmethod
@@ -226,7 +228,7 @@ class Study:
                 system,
                 [target for target in self.problem.targets if target.state == s],
                 minimum_distances=rule.distances(self.pairs),
-                stride=self.config.refinement.moves,
+                stride=rule.moves,
                 n_bins=len(box.edges) - 1,
                 r_max=box.r_box,
                 dtype=config.precision,

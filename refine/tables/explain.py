@@ -6,7 +6,7 @@ import difflib
 import re
 import reprlib
 from collections.abc import Mapping
-from typing import Any, get_args, get_origin
+from typing import Any, Protocol, get_args, get_origin, runtime_checkable
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -15,6 +15,14 @@ from refine.errors import InputError
 
 Location = tuple[int | str, ...]
 """Keys and entry numbers that lead from the top of the file to a value."""
+
+
+@runtime_checkable
+class Chooser(Protocol):
+    """A mark on a field whose table depends on what the file says in it (`refine.tables.choice.Choice`)."""
+
+    def of(self, value: object) -> type[BaseModel] | None:
+        """The table that a file's table asks for; None where it names none."""
 
 
 class _Short(reprlib.Repr):
@@ -61,6 +69,13 @@ def input_error(error: ValidationError, tree: Mapping[str, Any], source: str, ro
     return InputError(what, where=source, fix=fix)
 
 
+def _model(name: str, tree: Mapping[str, Any], root: type[BaseModel]) -> type[BaseModel]:
+    """Whose keys a table has: that which a key of it chooses, where one does."""
+    choices = [mark for mark in root.model_fields[name].metadata if isinstance(mark, Chooser)]
+    chosen = choices[0].of(tree.get(name, {})) if choices else None
+    return chosen or tables(root)[name][0]
+
+
 def _after_unknown_keys(problem: ErrorDetails) -> bool:
     """Sorts unknown keys first: a misspelt key is missing, too, and the spelling is what to mend."""
     return problem["type"] != "extra_forbidden"
@@ -72,7 +87,7 @@ def _explain(problem: ErrorDetails, tree: Mapping[str, Any], root: type[BaseMode
     location = problem["loc"][:-1] if about_key else problem["loc"]
     table, keys = _split(location, tree, root)
     prefix = f"{table} " if table else ""
-    model = tables(root)[str(location[0])][0] if table else root
+    model = _model(str(location[0]), tree, root) if table else root
     if problem["type"] == "extra_forbidden":
         return f"{prefix}unknown key {shown(keys[-1])}", _nearest_key(str(keys[-1]), model)
     if problem["type"] == "missing":

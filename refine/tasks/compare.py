@@ -20,6 +20,7 @@ from refine.files import make_folder, write_text
 from refine.potentials.correction import PairCorrection
 from refine.progress import NullProgress, Progress
 from refine.refinement.inference.nuisance import Nuisance
+from refine.refinement.rules import RULES
 from refine.results.derived import Propagation, coordination_numbers, shells_of
 from refine.results.ranking import Curve, FirstPeak, Ranking, Row
 from refine.results.writer import csv_text
@@ -27,7 +28,7 @@ from refine.sampling.averages import FRAMES_FOR_ERRORS, error_of, standard_error
 from refine.sampling.frames import Frames
 from refine.scattering.peaks import Peak, first_peak_range, peak
 from refine.study.datasets import DataSet, Prediction, scored
-from refine.study.schema.models import Model, ModelFile, Refinement, StudyConfig
+from refine.study.schema import Model, ModelFile, StudyConfig
 from refine.tasks.diagnose import sample_base
 from refine.tasks.transport import transport
 
@@ -123,7 +124,7 @@ def _row(entry: _Entry, config: StudyConfig, frames: int, progress: Progress) ->
     from refine.study.study import Study
 
     # A rule that changes parameters of the study's base would ask for them in every model.
-    changes: dict[str, Any] = {"model": entry.model, "refinement": Refinement()}
+    changes: dict[str, Any] = {"model": entry.model, "refinement": RULES.made()}
     if entry.run:
         changes["correction"] = entry.run[0].study.correction
     study = Study(config.model_copy(update=changes))

@@ -36,8 +36,7 @@ from refine.scattering.measurement import R_CHI_STEP, Cut, ForwardModel
 from refine.scattering.metrics import chi_squared
 from refine.scattering.operator import CurveOperator
 from refine.study.datasets import DataSet, Prediction, read_datasets, read_predictions, scored, target_of
-from refine.study.schema import StudyConfig
-from refine.study.schema.models import State
+from refine.study.schema import State, StudyConfig
 from refine.study.systems import read_system
 from refine.system import Box
 

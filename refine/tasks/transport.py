@@ -23,7 +23,7 @@ from refine.sampling.viscosity import Viscosity, green_kubo
 
 if TYPE_CHECKING:
     from refine.sampling.jax.segments import Segments
-    from refine.study.schema.models import State
+    from refine.study.schema import State
     from refine.study.study import Study
     from refine.system import System
 

@@ -10,8 +10,7 @@ import pytest
 
 from refine.results.ranking import Ranking
 from refine.study.bases import base_of
-from refine.study.schema import StudyConfig
-from refine.study.schema.models import ModelFile
+from refine.study.schema import ModelFile, StudyConfig
 from refine.study.systems import read_systems
 from refine.tasks.compare import compare
 

@@ -13,7 +13,7 @@ from refine import Study
 from refine.curves.checks import check_curve
 from refine.curves.readers.text import read_table
 from refine.study.bases import base_of
-from refine.study.schema.models import ModelFile
+from refine.study.schema import ModelFile
 from tests.experiments.scripts import script
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "silica"

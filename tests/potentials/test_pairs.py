@@ -16,7 +16,7 @@ from refine.potentials.pairs import PairForceField
 from refine.sampling.jax.sampler import Sampler
 from refine.sampling.jax.thermostats import Langevin, VelocityVerlet
 from refine.study.bases import base_of
-from refine.study.schema.models import Model
+from refine.study.schema import Model
 from refine.system import System
 from tests.potentials.classical.direct import CELLS, direct, random_box
 

@@ -15,7 +15,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from refine.errors import InputError
-from refine.study.schema import Data, Model, Refinement, Sampling, StudyConfig, reference_markdown
+from refine.refinement.keys import Refinement
+from refine.refinement.rules import FORMER, RULES
+from refine.study.schema import Data, Model, Sampling, StudyConfig, reference_markdown
 from refine.tables.toml import MAX_LINE, MAX_STUDY_BYTES, override
 from refine.tables.values import ELEMENTS, MAX_POINTS, atoms_of
 
@@ -593,7 +595,7 @@ def test_tables_by_pair_are_refused(key: str, table: str, says: str) -> None:
 )
 def test_a_key_of_another_method_is_refused(key: str, value: Any, methods: set[str]) -> None:
     """Accepted by the methods that have it, refused by all others in a line that names them."""
-    for method in get_args(Refinement.model_fields["method"].annotation):
+    for method in RULES.entries:
         nested = tree() | {"refinement": {"method": method, key: value}}
         line = _refusal(StudyConfig.parse, nested)
         if method in methods:
@@ -609,13 +611,101 @@ def test_a_key_of_another_method_at_its_default_changes_nothing() -> None:
     assert parse(EXAMPLE, "refinement.damping=1.0").refinement.method == "gauss-newton"
 
 
-def test_every_key_of_a_method_is_in_the_table_of_methods() -> None:
-    """A new key of [refinement] is in METHOD_KEYS or belongs to all methods."""
-    from refine.study.schema.models import METHOD_KEYS
+@pytest.mark.parametrize("method", RULES.entries)
+def test_every_rule_has_a_table_of_its_own_keys(method: str) -> None:
+    """Derived from the one with the keys of all, named by its word, every key described, all with defaults."""
+    table = RULES.table(method)
+    assert issubclass(table, Refinement)
+    assert table().method == method
+    assert table.__doc__ != Refinement.__doc__
+    assert all(field.description for name, field in table.model_fields.items() if name != "method")
 
-    listed = [key for keys in METHOD_KEYS.values() for key in keys]
-    assert len(listed) == len(set(listed))
-    assert set(Refinement.model_fields) - set(listed) == {"method", "iterations"}
+
+WRITTEN_BEFORE = """
+method = "{method}"
+iterations = 8
+trust_radius = 0.3
+pooling = true
+damping = 1.0
+optimiser = "adam"
+learning_rate = 0.02
+inner_steps = 20
+threshold = 0.9
+parameters = ["correction"]
+windows = 32
+window_steps = 200
+feedback = 0.8
+confidence = 0.9
+cap = 1.0
+moves = 5
+minimum_distances = {{}}
+"""
+"""[refinement] as run folders have it from when the keys of all rules stood in one table."""
+
+
+@pytest.mark.parametrize("method", RULES.entries)
+def test_studies_in_run_folders_of_before_still_open(method: str) -> None:
+    nested = tree() | {"refinement": tomllib.loads(WRITTEN_BEFORE.format(method=method))}
+    study = StudyConfig.parse(nested)
+    assert study.refinement == StudyConfig.parse(tree() | {"refinement": {"method": method}}).refinement
+    assert tomllib.loads(study.to_toml())["refinement"].keys() <= set(RULES.table(method).model_fields)
+    nested["refinement"]["confidence"] = True  # not the default, though Python has True == 1
+    assert "[refinement] " in _refusal(StudyConfig.parse, nested)
+
+
+def test_keys_of_before_are_those_of_the_rules_that_were() -> None:
+    """What run folders of before hold is closed; a rule that changes a default of its own has to leave it there."""
+    assert set(FORMER) == {
+        *("trust_radius", "pooling", "damping", "pressure", "optimiser", "learning_rate", "inner_steps", "threshold"),
+        *("parameters", "windows", "window_steps", "clip", "feedback", "confidence", "cap", "moves"),
+        "minimum_distances",
+    }
+
+
+@pytest.mark.parametrize(
+    ("keys", "digest"),
+    [
+        ({}, "4a4c987f6024944ea871319249c7727965259ea9cf2c6863f439357737ac59ca"),
+        ({"trust_radius": 0.1, "pooling": False}, "d81921fcab5b884aa1e3922db09bd087be1f2ed6c22b158f9b2024953512d297"),
+        (
+            {"method": "ibi", "damping": 0.5, "pressure": 0.1},
+            "45b2d891ad057a54a1bb23f51f9f603f8baaa29e6cbfe60d92f4dd2b67f54815",
+        ),
+        (
+            {"method": "difftre", "parameters": ["epsilon", "sigma"], "optimiser": "sgd"},
+            "fb0242df9e43e8ad3793edf280879e6a2d54105dbf8dfeefb85cdb17a3f5a219",
+        ),
+        (
+            {"method": "backprop", "clip": 3.0, "windows": 8},
+            "b0d672df174e3499980406b81df399dc2f06aa734043b32ecc4e7bee9cbb8447",
+        ),
+        ({"method": "epsr", "cap": 2.0}, "c734356e1046ee5586c26a355a379f81a5c8e2638d49fb52f59887dfedd32951"),
+        (
+            {"method": "rmc", "moves": 2, "minimum_distances": {"Ar-Ar": 2.8}},
+            "8057649c873b8b73ebd29d27809228ebdf365dce7bc36f0dc2c23dd199010655",
+        ),
+    ],
+)
+def test_digests_are_those_of_before(keys: dict[str, Any], digest: str) -> None:
+    """Runs of before can be resumed: recorded when the keys of all rules stood in one table."""
+    assert StudyConfig.parse(tree() | {"refinement": keys}).digest(data=False) == digest
+
+
+@pytest.mark.parametrize(
+    ("refinement", "says"),
+    [
+        ({"method": "ibii"}, "[refinement] method = 'ibii' should be 'gauss-newton', 'ibi', 'difftre', 'backprop', "),
+        ({"method": 3, "damping": 0.5}, "[refinement] method = 3 should be 'gauss-newton', "),
+        ({"method": ["ibi"]}, "[refinement] method = ['ibi'] should be 'gauss-newton', "),
+        ({"method": "ibi", "dampin": 0.5}, "[refinement] unknown key 'dampin'; did you mean 'damping'?"),
+        ({"method": "ibi", "damping": 2}, "[refinement] damping = 2 should be less than or equal to 1; Share of each"),
+        ({"method": "ibi", "windows": 8, "pooling": False}, "takes no 'windows'; backprop has it"),
+        ({"optimiser": "sgd"}, "method = 'gauss-newton' takes no 'optimiser'; difftre and backprop have it"),
+        ("ibi", "[refinement] should be a table"),
+    ],
+)
+def test_refusals_name_the_key_of_the_rule(refinement: Any, says: str) -> None:
+    assert says in _refusal(StudyConfig.parse, tree() | {"refinement": refinement})
 
 
 def _two_states(second: str, temperature: float, role: str = "fit") -> dict[str, Any]:
@@ -838,12 +928,10 @@ def test_reference_page_has_every_key() -> None:
 
 def test_words_for_choices_are_those_of_the_code() -> None:
     """A choice of the study file is looked up in one table of the code; the file's words are exactly its keys."""
-    from refine.refinement.rules import RULES
     from refine.sampling.jax.thermostats import THERMOSTATS
     from refine.study.bases import BACKENDS
 
     assert set(get_args(Sampling.model_fields["thermostat"].annotation)) == set(THERMOSTATS)
-    assert set(get_args(Refinement.model_fields["method"].annotation)) == set(RULES)
     assert set(get_args(Model.model_fields["backend"].annotation)) == set(BACKENDS)
 
 

@@ -25,10 +25,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy.linalg import cho_factor, cho_solve
 
 from refine.errors import InputError
@@ -36,7 +37,9 @@ from refine.potentials.correction import PairCorrection
 from refine.refinement import optimisers
 from refine.refinement.inference import nuisance
 from refine.refinement.inference.posterior import SmoothnessPrior
+from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Update
+from refine.tables.values import Integer, Line, Number
 
 Array = NDArray[np.float64]
 
@@ -48,6 +51,37 @@ CARRIED_BY_FEW = 0.25
 
 QUIET = 2
 """Times in a row that the gradient must be within its error."""
+
+
+class BackpropKeys(Refinement):
+    """Gradient through the trajectory."""
+
+    method: Literal["backprop"] = "backprop"
+    optimiser: Line = Field("adam", description="Name of an optimiser of optax.")
+    learning_rate: Annotated[Number, Field(gt=0, le=10)] = Field(
+        0.02, description="Its learning rate; in kT for the correction."
+    )
+    windows: Annotated[Integer, Field(ge=2, le=4096)] = Field(
+        32, description="Windows of the trajectory that are differentiated in each state."
+    )
+    window_steps: Annotated[Integer, Field(ge=1, le=100_000)] = Field(
+        200, description="Steps of a window; the gradient's variance grows exponentially with it."
+    )
+    clip: Annotated[Number, Field(gt=0)] | None = Field(
+        None, description="Largest norm of a window's gradient, in units of the median. Default: none."
+    )
+
+    def rule(self, shared: Shared) -> Backprop:
+        """The update rule with these settings."""
+        return Backprop(
+            windows=self.windows,
+            steps=self.window_steps,
+            clip=self.clip,
+            optimiser=self.optimiser,
+            learning_rate=self.learning_rate,
+            length=shared.length,
+            final_factor=shared.final_factor,
+        )
 
 
 @dataclass(frozen=True)

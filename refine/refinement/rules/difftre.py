@@ -28,12 +28,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy.special import softmax
 
 from refine.errors import InputError
@@ -43,7 +44,9 @@ from refine.refinement.convergence import confirmed, misfit, rms_in_kt
 from refine.refinement.inference.nuisance import best
 from refine.refinement.inference.reweighting import effective_sample_size
 from refine.refinement.inference.statistics import coefficient_counts
+from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Target, Update
+from refine.tables.values import Integer, Line, Number
 
 Array = NDArray[np.float64]
 
@@ -52,6 +55,43 @@ FEWEST_SHARE = 0.05
 
 QUIET = 2
 """Times in a row that chi^2 must not have changed beyond its sampling error."""
+
+
+class DiffTReKeys(Refinement):
+    """Gradient of reweighted averages."""
+
+    method: Literal["difftre"] = "difftre"
+    optimiser: Line = Field("adam", description="Name of an optimiser of optax.")
+    learning_rate: Annotated[Number, Field(gt=0, le=10)] = Field(
+        0.02, description="Its learning rate; in kT for the correction."
+    )
+    inner_steps: Annotated[Integer, Field(ge=1, le=10_000)] = Field(
+        20, description="At most so many steps of the optimiser on one sample."
+    )
+    threshold: Annotated[Number, Field(gt=0, lt=1)] = Field(
+        0.9, description="A new sample is taken below this effective share of the frames."
+    )
+    parameters: Annotated[tuple[Line, ...], Field(min_length=1)] = Field(
+        ("correction",),
+        description="What is fitted: `correction`, parameters of a classical base (`epsilon`, `sigma`), those of a "
+        "MACE base (`weights` for all, or a part by its name, such as `layers.1.readout`), or several.",
+    )
+
+    @property
+    def base_parameters(self) -> tuple[str, ...]:
+        """Parameters of the base model that are refined, too, by name."""
+        return tuple(name for name in self.parameters if name != "correction")
+
+    def rule(self, shared: Shared) -> DiffTRe:
+        """The update rule with these settings."""
+        return DiffTRe(
+            optimiser=self.optimiser,
+            learning_rate=self.learning_rate,
+            threshold=self.threshold,
+            inner_steps=self.inner_steps,
+            final_factor=shared.final_factor,
+            parameters=self.parameters,
+        )
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
 from scipy.special import gammaln
 
 from refine.curves.curve import Q_QUANTITIES
@@ -41,9 +42,11 @@ from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence, rms_in_kt
 from refine.refinement.inference.nuisance import best
+from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Target, Update
 from refine.sampling.frames import Frames
 from refine.system import TAPER
+from refine.tables.values import Number
 
 Array = NDArray[np.float64]
 
@@ -99,6 +102,30 @@ def pair_weights(target: Target, frames: Frames) -> Array:
     plain = (edges[:-1] > PLAIN_R) & (edges[1:] < frames.r_max - min(TAPER, 0.25 * frames.r_max))
     transform = r_to_q_matrix(edges, target.x, frames.n_atoms / frames.volume, of="means")[:, plain]
     return np.einsum("npb,nb->pn", rows[:, :, plain], transform) / (transform**2).sum(axis=1)
+
+
+class EPSRKeys(Refinement):
+    """Empirical potential structure refinement, Q-space data."""
+
+    method: Literal["epsr"] = "epsr"
+    feedback: Annotated[Number, Field(gt=0, le=1)] = Field(
+        0.8, description="Share of the difference that enters the empirical potential at each update."
+    )
+    confidence: Annotated[Number, Field(gt=0, le=1)] = Field(
+        0.9, description="Weight of the data against the simulated partials when data sets are combined."
+    )
+    cap: Annotated[Number, Field(gt=0, le=1000)] = Field(
+        1.0, description="Largest rms of the empirical potential over sampled pairs, in kT."
+    )
+
+    def rule(self, shared: Shared) -> EPSR:
+        """The update rule with these settings."""
+        return EPSR(
+            feedback=self.feedback,
+            confidence=self.confidence,
+            cap=self.cap,
+            final_factor=shared.final_factor,
+        )
 
 
 @dataclass(frozen=True)

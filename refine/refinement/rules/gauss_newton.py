@@ -24,10 +24,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
@@ -35,8 +36,10 @@ from refine.refinement.convergence import misfit, plain_chi2
 from refine.refinement.inference.identifiability import determination
 from refine.refinement.inference.linearisation import DECADES, NOISE_FACTORS, NOISE_STEP, Linearisation, by_state
 from refine.refinement.inference.posterior import SmoothnessPrior, posterior
+from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Update
 from refine.refinement.responses.extrapolation import Extrapolation, step_size
+from refine.tables.values import Number, Switch
 
 Array = NDArray[np.float64]
 
@@ -60,6 +63,28 @@ ROUNDS = 4
 
 FAR_FACTOR = 0.5
 """Length of a sample, in units of the ordinary ones, while the misfit is more than three times the noise."""
+
+
+class GaussNewtonKeys(Refinement):
+    """Any data, with error bars."""
+
+    has_prior: ClassVar[bool] = True
+
+    method: Literal["gauss-newton"] = "gauss-newton"
+    trust_radius: Annotated[Number, Field(gt=0, le=100)] = Field(
+        0.3, description="First limit on the rms change of φ over sampled pairs, in kT."
+    )
+    pooling: Switch = Field(True, description="Use the frames of earlier iterations in each update.")
+
+    def rule(self, shared: Shared) -> GaussNewton:
+        """The update rule with these settings."""
+        return GaussNewton(
+            trust_radius=self.trust_radius,
+            length=shared.length,
+            smoothness=shared.smoothness,
+            final_factor=shared.final_factor,
+            pooling=self.pooling,
+        )
 
 
 @dataclass(frozen=True)

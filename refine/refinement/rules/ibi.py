@@ -23,18 +23,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence, rms_in_kt
 from refine.refinement.inference.nuisance import best
 from refine.refinement.inference.statistics import coefficient_counts
+from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Target, Update
 from refine.sampling.averages import standard_error
+from refine.tables.values import Number
 from refine.units import PRESSURE_UNIT
 
 Array = NDArray[np.float64]
@@ -47,6 +50,20 @@ RIDGE = 1e-3
 
 PRESSURE_STEP = 0.1
 """Largest |A| of one pressure correction, kT."""
+
+
+class IBIKeys(Refinement):
+    """Iterative Boltzmann inversion of partial g(r)."""
+
+    method: Literal["ibi"] = "ibi"
+    damping: Annotated[Number, Field(gt=0, le=1)] = Field(1.0, description="Share of each update that is made.")
+    pressure: Annotated[Number, Field(ge=-100, le=1000)] | None = Field(
+        None, description="Pressure in GPa that the correction is held to. Default: no constraint."
+    )
+
+    def rule(self, shared: Shared) -> IBI:
+        """The update rule with these settings."""
+        return IBI(damping=self.damping, final_factor=shared.final_factor, pressure=self.pressure)
 
 
 @dataclass(frozen=True)

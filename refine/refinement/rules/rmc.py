@@ -14,19 +14,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence
 from refine.refinement.inference.nuisance import best
+from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Update
 from refine.sampling.frames import Frames
+from refine.tables.values import ByPair, Integer
 
 Array = NDArray[np.float64]
+
+
+class RMCKeys(Refinement):
+    """Reverse Monte Carlo; no potential comes out."""
+
+    method: Literal["rmc"] = "rmc"
+    moves: Annotated[Integer, Field(ge=1, le=1_000_000)] = Field(
+        5, description="Attempted moves of every atom between frames."
+    )
+    minimum_distances: ByPair = Field(
+        default_factory=dict, description="Closest approach in Å by pair, as in `{ Si-O = 1.4 }`."
+    )
+
+    def rule(self, shared: Shared) -> RMC:
+        """The update rule with these settings."""
+        return RMC(minimum_distances=self.minimum_distances, moves=self.moves, final_factor=shared.final_factor)
 
 
 @dataclass(frozen=True)
@@ -36,11 +55,13 @@ class RMC:
     Attributes:
         minimum_distances: Å, of species pairs such as "Fe-O", in either order; pairs that are not named, and all of
             them with None, have none.
+        moves: attempted moves of every atom between frames.
         final_factor: length of the confirming samples in units of the ordinary ones.
         yields_potential: no.
     """
 
     minimum_distances: Mapping[str, float] | None = None
+    moves: int = 5
     final_factor: float = 2.0
     yields_potential: ClassVar[bool] = False
 

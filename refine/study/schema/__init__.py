@@ -3,14 +3,22 @@
 Unknown keys are refused, and everything that is wrong with a study file becomes one `refine.errors.InputError`.
 """
 
-from refine.study.schema.models import Correction, Data, Model, Refinement, Sampling, Stage, State, StudyConfig, System
+from refine.study.schema.compare import Compare, Coordination
+from refine.study.schema.correction import Correction
+from refine.study.schema.data import Data
+from refine.study.schema.model import Model, ModelFile
 from refine.study.schema.reference import reference_markdown
+from refine.study.schema.sampling import Sampling
+from refine.study.schema.study import StudyConfig
+from refine.study.schema.system import Stage, State, System
 
 __all__ = [
+    "Compare",
+    "Coordination",
     "Correction",
     "Data",
     "Model",
-    "Refinement",
+    "ModelFile",
     "Sampling",
     "Stage",
     "State",

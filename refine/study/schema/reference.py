@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, get_args, get_origin
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from refine.study.schema.models import StudyConfig
+from refine.study.schema.study import StudyConfig
+from refine.tables.choice import Choice
 from refine.tables.explain import tables
 from refine.tables.toml import toml_value
 from refine.tables.values import Kind
@@ -20,7 +22,8 @@ def reference_markdown() -> str:
     parts = [
         "# The study file",
         "",
-        "Written by `make reference` from `refine/config/models.py`; edit the models there, not this page.",
+        "Written by `make reference` from the tables in `refine/study/schema/` and those that they name; edit the",
+        "tables, not this page.",
         "",
         "A study is one TOML file. Paths are relative to it, lengths are in Å, energies in eV. Unknown keys are",
         "refused. `refine run STUDY --set table.key=value` changes a value for one run; an entry of `states` or",
@@ -35,15 +38,32 @@ def reference_markdown() -> str:
         fewest = " at least one" if StudyConfig.model_fields[name].is_required() else " or none"
         repeat = f" One table each,{fewest}." if is_array else ""
         parts += ["", f"## `{header}`", "", (model.__doc__ or "").strip() + repeat, ""]
-        parts += _key_table(model.model_fields)
+        choice = next((mark for mark in StudyConfig.model_fields[name].metadata if isinstance(mark, Choice)), None)
+        parts += _key_table(model.model_fields, choice)
+        parts += _chosen_tables(choice, model) if choice else []
     return "\n".join(parts) + "\n"
 
 
-def _key_table(fields: Mapping[str, FieldInfo]) -> list[str]:
+def _chosen_tables(choice: Choice, common: type[BaseModel]) -> list[str]:
+    """A section for each table that a key chooses, with the keys that it has besides those of all."""
+    parts = []
+    for table, words in choice.tables().items():
+        parts += ["", f"### {', '.join(f'`{choice.key} = {toml_value(word)}`' for word in words)}", ""]
+        parts += [(table.__doc__ or "").strip()]
+        own = {name: field for name, field in table.model_fields.items() if name not in common.model_fields}
+        parts += ["", *_key_table(own)] if own else []
+    return parts
+
+
+def _key_table(fields: Mapping[str, FieldInfo], choice: Choice | None = None) -> list[str]:
     rows = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
-    return rows + [
-        f"| `{name}` | {_kind(field)} | {_default(field)} | {field.description} |" for name, field in fields.items()
-    ]
+    for name, field in fields.items():
+        kind, default = _kind(field), _default(field)
+        if choice is not None and name == choice.key:
+            kind = ", ".join(f"`{toml_value(word)}`" for word in choice.entries)
+            default = default if choice.default is None else f"`{toml_value(choice.default)}`"
+        rows.append(f"| `{name}` | {kind} | {default} | {field.description} |")
+    return rows
 
 
 def _kind(field: FieldInfo) -> str:

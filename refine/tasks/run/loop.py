@@ -254,7 +254,7 @@ class Run:
         from refine.sampling.jax.adjoint import starts_along
 
         if self.adjoints is None:
-            self.adjoints = self.study.adjoints(rule.steps, self.study.config.refinement.clip)
+            self.adjoints = self.study.adjoints(rule.steps, rule.clip)
         apart = max(1, rule.steps // (2 * self.study.config.sampling.stride))
         cotangents, gradients, after = rule.cotangents(self.study.problem, sample), [], []
         self.progress.stage("differentiating", rule.windows * len(self.samplers))

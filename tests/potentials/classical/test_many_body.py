@@ -14,7 +14,7 @@ from kernels.neighbors import build, choose_images
 from refine.errors import InputError
 from refine.potentials.classical.many_body import StillingerWeber, Tersoff, many_body
 from refine.study.bases import base_of
-from refine.study.schema.models import Model
+from refine.study.schema import Model
 from refine.system import System, make_system
 from tests.lammps_reference import energy_and_forces
 from tests.potentials.classical.direct import CELLS, random_box

@@ -1,0 +1,130 @@
+"""[[data]]: measured curves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from refine.tables.table import Table
+from refine.tables.values import (
+    Abscissa,
+    Charges,
+    FileName,
+    Isotopes,
+    Line,
+    Name,
+    Normalisation,
+    Number,
+    Pair,
+    Quantity,
+    Radiation,
+    Range,
+    Sigma,
+    Switch,
+    Window,
+    refusal,
+)
+
+
+class Data(Table):
+    """A measured curve and what to do with it."""
+
+    name: Name = Field(description="Name of the data set in the report and of its file in the output.")
+    file: FileName | None = Field(
+        None,
+        description="Columns x, y[, sigma] in Å and 1/Å, or a .sq .gr .fq .int01 .mint01 file; relative to the study. "
+        'Required unless the role is "predict".',
+    )
+    quantity: Quantity = Field(description="What the y column is.")
+    normalisation: Normalisation = Field(
+        "faber-ziman",
+        description="`faber-ziman`: S(Q) → 1; `keen`: in barn/sr/atom or electron units; `<f^2>`: x-rays over ⟨f²⟩.",
+    )
+    radiation: Radiation | None = Field(
+        None, description="What was scattered. Required unless `pair` makes the curve a partial."
+    )
+    pair: Pair | None = Field(
+        None, description="The curve is the partial of this pair of elements. Default: the total."
+    )
+    isotopes: Isotopes = Field(
+        default_factory=dict, description="Isotopes of the sample, neutrons only. Default: natural abundance."
+    )
+    charges: Charges = Field(
+        default_factory=dict, description="Ions whose form factors are used, x-rays only. Default: neutral atoms."
+    )
+    state: Line | None = Field(None, description="State in which it was measured. Required if there are several.")
+    role: Literal["fit", "score", "predict"] = Field(
+        "fit",
+        description="`score`: compared and reported, never fitted. `predict`: nothing was measured, or it is not at "
+        "hand; the model's curve is written, of a measurement over `q_range`.",
+    )
+    fit_q: Range | None = Field(None, description="Fitted range of Q in 1/Å. Default: all of the data.")
+    fit_r: Range | None = Field(
+        None, description="Fitted range of r in Å. Default: all that the data and the box have."
+    )
+    score_r: Range = Field((1.0, 10.0), description="Range in Å over which R_chi of T(r) is taken, cut to the box.")
+    q_range: Range | None = Field(
+        None,
+        description="Q range in 1/Å of the measurement, or of the transform behind r-space data; of these a total "
+        "needs it unless the file's header has it.",
+    )
+    abscissa: Abscissa = Field(
+        "auto",
+        description="What the first column of the file is: `points`, or `left-edges` or `centres` of the bins that y "
+        "is averaged over; left edges are shifted to the centres. `auto`: left edges in Gudrun's .mint01 .mdcs01 "
+        ".dcs01 .int01 (02, ...), points elsewhere; a file whose header names such a file has to say it.",
+    )
+    window: Window = Field("none", description="Window of the transform to r, applied to model and measurement alike.")
+    sigma: Sigma = Field(
+        "auto",
+        description="Standard deviation of each measured y, independent of the others: a number, points `[x, number]` "
+        'with straight lines between them and constant beyond, `"file"` for the third column, `"auto"` for the column '
+        "where there is one and an estimate elsewhere.",
+    )
+    weight: Annotated[Number, Field(gt=0)] = Field(1.0, description="Factor on this data set's χ².")
+    free_scale: Switch = Field(False, description="Fit an overall scale factor together with the potential.")
+    scale_prior: Annotated[Number, Field(gt=0, le=10)] = Field(
+        0.2, description="Prior standard deviation of a free scale about one."
+    )
+    free_background: Switch = Field(
+        False, description="Fit a flat background together with the potential; Q-space data only."
+    )
+    background_prior: Annotated[Number, Field(gt=0)] | None = Field(
+        None,
+        description="Prior standard deviation of a free background about zero, in units of y. "
+        "Default: a tenth of the rms of the curve's signal.",
+    )
+
+    @property
+    def path(self) -> Path:
+        """Where `file` is; ValueError for a prediction."""
+        if self.file is None:
+            raise ValueError(f"{self.name} is a prediction")
+        return self._folder / self.file
+
+    @model_validator(mode="after")
+    def _measured_or_predicted(self) -> Self:
+        if self.role != "predict":
+            if self.file is None:
+                raise refusal("missing key 'file'; or role = \"predict\", for a curve that was not measured")
+            return self
+        for key in ("file", "fit_q", "fit_r", "sigma", "weight", "free_scale", "free_background", "abscissa"):
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise refusal(f'role = "predict" takes no {key!r}; there is no measurement')
+        if self.q_range is None and self.quantity not in ("g(r)", "G(r)", "D(r)", "T(r)", "J(r)"):
+            raise refusal(f"{self.quantity} is predicted over a range of Q; give q_range")
+        return self
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.radiation is None and self.pair is None:
+            raise refusal('missing key \'radiation\'; "neutron" or "xray"')
+        if self.isotopes and self.radiation == "xray":
+            raise refusal("isotopes do not change x-ray scattering; remove 'isotopes'")
+        if self.charges and self.radiation == "neutron":
+            raise refusal("charges do not change neutron scattering; remove 'charges'")
+        if self.free_background and self.quantity in ("g(r)", "G(r)", "D(r)", "T(r)", "J(r)"):
+            raise refusal(f"a flat background is one in Q, and {self.quantity} is in r; remove 'free_background'")
+        return self

@@ -1,0 +1,201 @@
+"""A whole study file as pydantic models; each field of a table carries its unit, its limits and its meaning.
+
+What needs physics (does r_cut fit into the box, do structure and density agree) is checked where the physics is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, PrivateAttr, SerializeAsAny, ValidationError, model_validator
+
+from refine.errors import InputError
+from refine.refinement.keys import Refinement
+from refine.refinement.rules import RULES
+from refine.study.schema.compare import Compare, Coordination
+from refine.study.schema.correction import Correction
+from refine.study.schema.data import Data
+from refine.study.schema.model import Model
+from refine.study.schema.sampling import Sampling
+from refine.study.schema.system import Stage, State, System
+from refine.tables.explain import input_error, shown
+from refine.tables.table import Table
+from refine.tables.toml import override, parse_toml, read_text, to_toml
+from refine.tables.values import Line, any_tables, refusal, some_tables
+
+
+class StudyConfig(Table):
+    """A whole study. Attributes are the tables of the file; `parse` and `from_toml` are the ways to make one."""
+
+    title: Line = Field("Untitled study", max_length=300, description="Headline of the report.")
+    system: System
+    states: Annotated[tuple[State, ...], BeforeValidator(some_tables)]
+    schedule: Annotated[tuple[Stage, ...], BeforeValidator(any_tables)] = ()
+    data: Annotated[tuple[Data, ...], BeforeValidator(some_tables)]
+    model: Model
+    correction: Correction = Correction()
+    sampling: Sampling = Sampling()
+    refinement: Annotated[SerializeAsAny[Refinement], RULES] = Field(default_factory=RULES.made)
+    compare: Compare = Compare()
+    coordination: Coordination = Coordination()
+
+    _source_path: Path | None = PrivateAttr(default=None)
+
+    @property
+    def source_path(self) -> Path | None:
+        """The study file, or None for a study that was made in Python."""
+        return self._source_path
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the study's paths are relative to."""
+        return self._folder
+
+    def default_out(self) -> Path:
+        """Where results go that are asked for without a folder: runs/<name of the study's folder>."""
+        name = self.folder.resolve().name if self.source_path else "study"
+        return Path("runs") / (name or "study")
+
+    @classmethod
+    def from_toml(cls, path: str | Path, overrides: Iterable[str] = ()) -> Self:
+        """Read a study file.
+
+        Args:
+            path: the TOML file.
+            overrides: changes like ``refinement.iterations=3`` or ``states.0.temperature=90``; see `override`.
+
+        Raises:
+            InputError: the file cannot be read, is not TOML, or is not a valid study.
+        """
+        path = Path(path)
+        tree = parse_toml(read_text(path), str(path))
+        for assignment in overrides:
+            override(tree, assignment)
+        return cls._validated(tree, source=str(path), source_path=path, folder=path.parent)
+
+    @classmethod
+    def parse(cls, tree: Mapping[str, Any], folder: str | Path = ".") -> Self:
+        """Make a study from nested dictionaries and lists of the file's shape.
+
+        Args:
+            tree: the study; keys are those of the file.
+            folder: what relative paths in it are relative to.
+
+        Raises:
+            InputError: it is not a valid study.
+        """
+        return cls._validated(tree, source="study", source_path=None, folder=Path(folder))
+
+    @classmethod
+    def _validated(cls, tree: Mapping[str, Any], *, source: str, source_path: Path | None, folder: Path) -> Self:
+        try:
+            study = cls.model_validate(dict(tree))
+        except ValidationError as error:
+            raise input_error(error, tree, source, cls) from None
+        study._source_path = source_path
+        study.put_into(folder)
+        return study
+
+    @model_validator(mode="after")
+    def _names_fit_together(self) -> Self:
+        states = [state.name for state in self.states]
+        _refuse_duplicates("states", states)
+        _refuse_duplicates("data", [data.name for data in self.data])
+        for data in self.data:
+            where = f"[[data]] {data.name!r}:"
+            if data.state is None and len(states) > 1:
+                raise refusal(f"{where} missing key 'state'; one of {', '.join(states)}")
+            if data.state is not None and data.state not in states:
+                raise refusal(f"{where} state = {shown(data.state)} is not a state; one of {', '.join(states)}")
+        if self.correction.smoothness != "auto" and not self.refinement.has_prior:
+            method = shown(self.refinement.method)
+            raise refusal(f"[correction] smoothness is a prior, and method = {method} has none; gauss-newton has it")
+        if self.correction.temperature == "linear":
+            fitted = {self.state_of(data).temperature for data in self.data if data.role == "fit"}
+            if len(fitted) < 2:
+                raise refusal('[correction] temperature = "linear" needs fitted data at two temperatures or more')
+        return self
+
+    @model_validator(mode="after")
+    def _states_have_a_density(self) -> Self:
+        for state in self.states:
+            declared = (self.number_density_of(state), self.mass_density_of(state))
+            if self.structure_of(state) is None and declared == (None, None):
+                raise refusal(f"missing key 'number_density' in [system] or in [[states]] {state.name!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _elements_are_in_the_system(self) -> Self:
+        """Where the composition is known from the file alone, nothing may name another element."""
+        counts = self.system.counts
+        if counts is None:
+            return self
+        named: list[tuple[str, tuple[str, ...]]] = []
+        named += [(f"[[data]] {data.name!r}: pair", data.pair or ()) for data in self.data]
+        named += [(f"[[data]] {data.name!r}: isotopes", tuple(data.isotopes)) for data in self.data]
+        named += [(f"[[data]] {data.name!r}: charges", tuple(data.charges)) for data in self.data]
+        if self.correction.pairs != "all":
+            named += [("[correction] pairs", pair) for pair in self.correction.pairs]
+        for where, elements in named:
+            for element in elements:
+                if element not in counts:
+                    raise refusal(f"{where} names {element!r}, which is not in the system ({', '.join(counts)})")
+        return self
+
+    def state_of(self, data: Data) -> State:
+        """The state that a data set was measured in."""
+        return next(state for state in self.states if data.state in (None, state.name))
+
+    def number_density_of(self, state: State) -> float | None:
+        """Number density of a state in atoms/Å^3 where it is declared as such."""
+        declared = state.number_density is not None or state.mass_density is not None
+        return state.number_density if declared else self.system.number_density
+
+    def mass_density_of(self, state: State) -> float | None:
+        """Density of a state in g/cm^3 where it is declared as such."""
+        declared = state.number_density is not None or state.mass_density is not None
+        return state.mass_density if declared else self.system.mass_density
+
+    def structure_of(self, state: State) -> Path | None:
+        """Start structure of a state; None where it is packed at random from the composition."""
+        return state.structure_path or self.system.structure_path
+
+    def digest(self, *, data: bool = True) -> str:
+        """SHA-256 (hex) of the settings and of the bytes of every data, structure and model file.
+
+        Two studies with one digest are the same run; where the files lie makes no difference.
+
+        Args:
+            data: False to leave the data files out, where nothing depends on them.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
+        settings = self.model_dump(mode="json", exclude={"compare", "coordination"})  # a run does not follow from them
+        settings["refinement"] = {**RULES.former, **settings["refinement"]}
+        total = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        structures = (self.structure_of(state) for state in self.states)
+        curves = [entry.path for entry in self.data if entry.file is not None] if data else []
+        for path in (*curves, *filter(None, (*structures, self.model.model_path))):
+            try:
+                total.update(hashlib.sha256(path.read_bytes()).digest())
+            except OSError as error:
+                raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
+        return total.hexdigest()
+
+    def to_toml(self) -> str:
+        """The study as it runs, overrides applied and defaults written out, as TOML that reads back the same."""
+        return to_toml(self.model_dump(mode="json", exclude_none=True))
+
+
+def _refuse_duplicates(table: str, names: Sequence[str]) -> None:
+    """Names become file names, so two that differ only in case are the same on some file systems."""
+    seen: set[str] = set()
+    for name in names:
+        if name.lower() in seen:
+            raise refusal(f"[[{table}]] has the name {name!r} twice")
+        seen.add(name.lower())
