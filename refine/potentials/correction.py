@@ -43,7 +43,8 @@ def bin_average(function: Callable[[Array], Array], edges: Array) -> Array:
     w = weights * r**2
     values = function(r.ravel())
     values = values.reshape(len(values), *r.shape, *values.shape[2:])
-    return np.einsum("pbq...,bq->pb...", values, w / w.sum(axis=1, keepdims=True))
+    averages: Array = np.einsum("pbq...,bq->pb...", values, w / w.sum(axis=1, keepdims=True))
+    return averages
 
 
 @dataclass(frozen=True)
@@ -210,13 +211,15 @@ class PairCorrection:
 
     def energy(self, r: ArrayLike) -> Array:
         """phi(r): (pairs, n), eV."""
-        return np.einsum("pnk,pk->pn", self.basis_values(r), self.coefficients) + self.repulsion(r)[0]
+        splines: Array = np.einsum("pnk,pk->pn", self.basis_values(r), self.coefficients)
+        return splines + self.repulsion(r)[0]
 
     def derivative(self, r: ArrayLike) -> Array:
         """d phi/dr: (pairs, n), eV/Å."""
         r = np.asarray(r, float)
         slopes = np.array([self.basis.derivatives(np.maximum(r, core)) for core in self.core])
-        return np.einsum("pnk,pk->pn", slopes, self.coefficients) + self.repulsion(r)[1]
+        splines: Array = np.einsum("pnk,pk->pn", slopes, self.coefficients)
+        return splines + self.repulsion(r)[1]
 
     def continued(self, r: ArrayLike) -> tuple[Array, Array]:
         """`energy` and `derivative`: phi is finite everywhere."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from refine.errors import InputError
 from refine.files import exclusive
+from refine.potentials.bases import base_of
 from refine.potentials.correction import PairCorrection, SplineBasis
 from refine.progress import NullProgress, Progress
 from refine.refinement.keys import Shared
@@ -26,7 +27,6 @@ from refine.refinement.walls import measured_onset
 from refine.results.writer import Result
 from refine.sampling.schedule import Stage
 from refine.scattering.measurement import Box
-from refine.study.bases import base_of
 from refine.study.datasets import read_datasets, read_predictions, target_of
 from refine.study.schema import StudyConfig
 from refine.study.systems import read_systems, stages_of

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from refine.errors import InputError, RefineError
 from refine.files import make_folder, write_text
 from refine.potentials.correction import PairCorrection
+from refine.potentials.keys import Model
 from refine.progress import NullProgress, Progress
 from refine.refinement.inference.nuisance import Nuisance
 from refine.refinement.rules import RULES
@@ -28,7 +29,7 @@ from refine.sampling.averages import FRAMES_FOR_ERRORS, error_of, standard_error
 from refine.sampling.frames import Frames
 from refine.scattering.peaks import Peak, first_peak_range, peak
 from refine.study.datasets import DataSet, Prediction, scored
-from refine.study.schema import Model, ModelFile, StudyConfig
+from refine.study.schema import ModelFile, StudyConfig
 from refine.tasks.diagnose import sample_base
 from refine.tasks.transport import transport
 
@@ -64,7 +65,7 @@ def compare(
         InputError: a model file or a run that cannot be read, two models of one label, too few frames.
     """
     files = config.compare.paths if models is None else models
-    own = (config.model.name or config.model.base) + ("+D3" if config.model.dispersion != "none" else "")
+    own = config.model.title + ("+D3" if config.model.dispersion != "none" else "")
     entries = [_Entry(own, config.model), *(_Entry(f.label, f.model) for f in map(ModelFile.from_toml, files))]
     entries += [_refined(folder, config) for folder in runs]
     labels = [entry.label.lower() for entry in entries]
@@ -111,7 +112,7 @@ def _refined(folder: Path, config: StudyConfig) -> _Entry:
 
     changing = StudyConfig.from_toml(folder / "study.toml").correction.temperature == "linear"
     run = tuple(read_correction(folder, state.temperature if changing else None) for state in config.states)
-    if run[0].parameters is not None and run[0].study.model.base == "mace":
+    if run[0].parameters is not None and run[0].kind.refined_file is not None:
         raise InputError(
             "its refined weights are a model of their own",
             where=str(folder),

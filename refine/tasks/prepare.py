@@ -17,6 +17,7 @@ import numpy as np
 
 from refine.errors import InputError
 from refine.files import replacing
+from refine.potentials.bases import base_of
 from refine.progress import NullProgress, Progress
 from refine.sampling.averages import standard_error
 from refine.sampling.jax.sampler import Sampler
@@ -24,7 +25,6 @@ from refine.sampling.jax.thermostats import THERMOSTATS
 from refine.sampling.schedule import Stage, follow
 from refine.sampling.starts import begin, equilibrate
 from refine.sampling.state import MDState
-from refine.study.bases import base_of
 from refine.study.schema import State, StudyConfig
 from refine.study.systems import read_system, stages_of
 from refine.system import System, replicate

@@ -252,13 +252,13 @@ class _BaseParameter:
     def __init__(self, study: Study, parameter: Parameter, state: int) -> None:
         self.study, self.parameter = study, parameter
         self.correction = study.initial_correction().at(study.problem.temperatures[state])
-        given: Any = study.config.model.parameters
         if study.base_energies(np.array([1.0])) is None:
             raise InputError(
                 f"base '{study.config.model.base}' has no parameter '{parameter.name}'",
                 where="[model]",
                 fix='only classical bases without dispersion have; ask for a coefficient like "Ar-Ar@3.8"',
             )
+        given: Any = study.config.model.parameters
         if parameter.name not in given:
             raise InputError(
                 f"'{parameter.name}' is no parameter of the base",

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from refine.cli.main import app
 from refine.errors import InputError
+from refine.potentials.bases import base_of
 from refine.potentials.calculator import Calculator
 from refine.sampling.periodic import close_pairs
 from refine.sampling.structure_files import read_structure
-from refine.study.bases import base_of
 from refine.study.schema import StudyConfig
 from refine.study.study import Study
 from refine.system import make_system

@@ -191,7 +191,8 @@ class MaceWeights:
     @functools.cached_property
     def _energies(self) -> Any:
         def energies(parameters: jax.Array, positions: jax.Array, capacity: int) -> jax.Array:
-            return jax.lax.map(lambda r: self._energy(parameters, r, capacity), positions)
+            each: jax.Array = jax.lax.map(lambda r: self._energy(parameters, r, capacity), positions)
+            return each
 
         return jax.jit(energies, static_argnums=2)
 

@@ -8,11 +8,10 @@ from typing import Any, Literal
 from refine.errors import InputError
 from refine.potentials.classical.by_pair import ByPair
 from refine.potentials.classical.coulomb import Coulomb, Method
-from refine.potentials.classical.forms import FORMS, PairForm, Pairs, Truncation
+from refine.potentials.classical.form import PairForm, Truncation
+from refine.potentials.classical.forms import FORMS
 from refine.potentials.classical.sets import SETS, filled
-
-BASES = (*FORMS, ByPair.name, *SETS)
-"""What `[model] base` may name."""
+from refine.potentials.protocols import Pairs
 
 
 def base_potential(
@@ -51,7 +50,8 @@ def base_potential(
                 "is missing", where="[model.pairs]", fix='give "A-B" = { form = "...", ... } for each pair'
             )
     else:
-        raise InputError(f"unknown base '{name}'", where="[model] base", fix=f"known: {', '.join(BASES)}")
+        known = ", ".join((*FORMS, ByPair.name, *SETS))
+        raise InputError(f"unknown base '{name}'", where="[model] base", fix=f"known: {known}")
     if ions and name not in SETS:
         raise InputError(f"{name} has no ions", where="[model] ions", fix="a named set has; give charges instead")
     if pair_forms and name != ByPair.name:
