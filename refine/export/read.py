@@ -81,15 +81,12 @@ class Exported:
     def finished(self) -> Finished:
         """What the base depends on besides its table in the study."""
         correction = self.correction
-        return Finished(self.species, correction.pairs, correction.cutoff, self.parameters, self.folder)
+        return Finished(self.species, correction.pairs, correction.cutoff, self.parameters, self.folder / RESULT)
 
     def base(self, file: str | Path | None = None) -> Any:
         """The base potential with the final numbers of parameters that were refined; file: of a model, in place of the
         one that the study names."""
-        try:
-            return self.kind.finished(self.study.model, self.finished, file)
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-            raise _unreadable("parameters of the base", error, self.folder / RESULT) from None
+        return self.kind.finished(self.study.model, self.finished, file)
 
     def column(self, index: int) -> Array:
         """Standard error (POINTS,) eV of the active pair `index`; NaN where it is not known."""

@@ -196,14 +196,14 @@ class Finished:
         cutoff: Å, of the correction.
         parameters: of the base that were refined, as result.json has them (`BaseParameters.table`); None: there are
             none.
-        folder: of the run.
+        result: result.json in the run's folder.
     """
 
     species: tuple[str, ...]
     pairs: Pairs
     cutoff: float
     parameters: Mapping[str, Mapping[str, float]] | None
-    folder: Path
+    result: Path
 
 
 class Base(Protocol):

@@ -109,7 +109,16 @@ class ClassicalBase:
     def finished(self, model: ClassicalModel, run: Finished, file: str | Path | None = None) -> PairForm:
         """That of the study, with the final numbers of what was refined."""
         potential = self.read(model, run.species, run.pairs, run.cutoff)
-        return potential if run.parameters is None else refined(potential, run.parameters)
+        if run.parameters is None:
+            return potential
+        try:
+            return refined(potential, run.parameters)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                f"no parameters of the base can be read from it ({error!r:.80})",
+                where=str(run.result),
+                fix="finish the run with this version",
+            ) from None
 
     def lammps(self, model: ClassicalModel, run: Finished, script: Script) -> Part:
         """A table for each pair with a short-range part: what the engine sums without the pair function of charges."""

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError
+from refine.potentials.classical.form import PairForm
 from refine.potentials.correction import bin_average
 from refine.potentials.protocols import PairPotential
 
@@ -119,7 +120,7 @@ class ClassicalParameters:
         return found
 
 
-def refined(potential: Any, table: Mapping[str, Mapping[str, float]]) -> Any:
+def refined(potential: PairForm, table: Mapping[str, Mapping[str, float]]) -> PairForm:
     """A classical potential with the final numbers of a `ClassicalParameters.table`; KeyError, TypeError, ValueError or
     AttributeError where they are of another one."""
     names = sorted({label.partition(" ")[0] for label in table})
@@ -130,7 +131,9 @@ def refined(potential: Any, table: Mapping[str, Mapping[str, float]]) -> Any:
         arrays[name][row] = numbers["final"]
     if not all(np.isfinite(array).all() and array.shape == (len(potential.pairs),) for array in arrays.values()):
         raise ValueError("parameters that are none of the base")
-    return replace(potential, **arrays)
+    record: Any = potential  # every form is a dataclass
+    changed: PairForm = replace(record, **arrays)
+    return changed
 
 
 def _label(name: str, pair: tuple[str, str]) -> str:

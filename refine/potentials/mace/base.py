@@ -99,7 +99,7 @@ class MaceBase:
     def finished(self, model: MaceModel, run: Finished, file: str | Path | None = None) -> MacePotential:
         """Refined weights are a file of the run's folder; else the model is what the study names."""
         if run.parameters is not None:
-            return mace_potential(run.folder / MODEL_FILE, model.head)
+            return mace_potential(run.result.with_name(MODEL_FILE), model.head)
         name = file or model.model_path or model.name or ""
         if file is None and model.model_path is not None and not model.model_path.is_file():
             raise InputError(
