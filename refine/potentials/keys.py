@@ -5,8 +5,10 @@ Plain pydantic: a study file is read, and refused, before anything that computes
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,11 +19,28 @@ if TYPE_CHECKING:
     from refine.potentials.protocols import Base
 
 
+@dataclass(frozen=True)
+class Example:
+    """A small system that a base describes, with which every base is tested (tests/potentials/test_bases.py).
+
+    Attributes:
+        atoms: number of each element.
+        keys: of [model] besides `base`.
+        apart: Å, no two atoms are nearer.
+    """
+
+    atoms: Mapping[str, int]
+    keys: Mapping[str, Any]
+    apart: float = 1.7
+
+
 class Model(Table):
     """The base potential, which the correction is added to: a classical one with parameters, or a MACE model."""
 
     kind: ClassVar[Base]
     """What is made of such a table."""
+    examples: ClassVar[Mapping[str, Example]]
+    """By each name that `base` may have."""
 
     base: Line = Field(
         description="Name of the base potential. Forms with [model.parameters]: `lennard-jones`, `born-mayer`, "

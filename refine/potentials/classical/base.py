@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -12,11 +13,12 @@ from pydantic import Field
 from refine.errors import InputError
 from refine.potentials.classical.by_pair import ByPair
 from refine.potentials.classical.coulomb import Coulomb
+from refine.potentials.classical.examples import EXAMPLES
 from refine.potentials.classical.form import PairForm
 from refine.potentials.classical.parameters import ClassicalParameters, refined
 from refine.potentials.classical.read import base_potential
 from refine.potentials.classical.sets import SETS
-from refine.potentials.keys import Model
+from refine.potentials.keys import Example, Model
 from refine.potentials.lammps import POINTS, Part, Script, section, spline_nodes
 from refine.potentials.pairs import PairForceField
 from refine.potentials.protocols import Array, Base, Finished, Pairs
@@ -151,6 +153,7 @@ class ClassicalModel(Model):
 
     called: ClassVar[str] = "a classical base"
     kind: ClassVar[Base] = ClassicalBase()
+    examples: ClassVar[Mapping[str, Example]] = EXAMPLES
 
     parameters: Parameters = Field(
         default_factory=dict,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
@@ -11,7 +11,7 @@ from ase.data import chemical_symbols
 from pydantic import Field, model_validator
 
 from refine.errors import InputError
-from refine.potentials.keys import Model
+from refine.potentials.keys import Example, Model
 from refine.potentials.lammps import Part, Script
 from refine.potentials.mace.architecture import Checkpoint
 from refine.potentials.mace.catalogue import find, resolve
@@ -131,6 +131,9 @@ class MaceModel(Model):
 
     called: ClassVar[str] = 'only "mace"'
     kind: ClassVar[Base] = MaceBase()
+    examples: ClassVar[Mapping[str, Example]] = {
+        "mace": Example({"H": 8, "O": 8}, {"path": "mace.safetensors"}, apart=1.0)
+    }
 
     base: Literal["mace"]
     path: FileName | None = Field(

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from refine.errors import InputError
-from refine.potentials.keys import Model
+from refine.potentials.keys import Example, Model
 from refine.potentials.lammps import Part, Script, head_line
-from refine.potentials.many_body.potentials import ManyBody, ManyBodySites, StillingerWeber, Tersoff, many_body
+from refine.potentials.many_body.potentials import (
+    MANY_BODY,
+    ManyBody,
+    ManyBodySites,
+    StillingerWeber,
+    Tersoff,
+    many_body,
+)
 from refine.potentials.protocols import Array, Base, BaseParameters, CorrectedForceField, Finished, Pairs
 from refine.potentials.sites import SiteForceField
 from refine.tables.values import Parameters
@@ -78,6 +85,7 @@ class ManyBodyModel(Model):
 
     called: ClassVar[str] = "a classical base"
     kind: ClassVar[Base] = ManyBodyBase()
+    examples: ClassVar[Mapping[str, Example]] = dict.fromkeys(MANY_BODY, Example({"Si": 24}, {}, apart=2.0))
 
     base: Literal["stillinger-weber", "tersoff"]
     parameters: Parameters = Field(
