@@ -24,6 +24,10 @@ class LennardJones(PairForm):
 
     Attributes:
         epsilon, sigma: (pairs,), eV and Å.
+
+    >>> argon = LennardJones.from_parameters(("Ar",), (("Ar", "Ar"),), {"epsilon": 0.0103, "sigma": 3.4}, 10.0)
+    >>> argon.energy([3.4, 2 ** (1 / 6) * 3.4]).round(4).tolist()
+    [[0.0, -0.0103]]
     """
 
     pairs: Pairs

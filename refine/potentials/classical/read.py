@@ -32,6 +32,10 @@ def base_potential(
 
     coulomb: None is "ewald" where there are charges, or what a named set was made with. InputError for what is missing,
     unknown or contradictory.
+
+    >>> silica = base_potential("bks-1990", ("Si", "O"), (("Si", "Si"), ("Si", "O"), ("O", "O")), {}, 8.0)
+    >>> silica.name, silica.coulomb.method
+    ('buckingham-patched', 'ewald')
     """
     charges, ions = charges or {}, ions or {}
     for element in charges:
