@@ -258,7 +258,8 @@ class _BaseParameter:
                 where="[model]",
                 fix='only classical bases without dispersion have; ask for a coefficient like "Ar-Ar@3.8"',
             )
-        given: Any = study.config.model.parameters
+        model: Any = study.config.model  # of a sum of pair functions, which has parameters
+        given = model.parameters
         if parameter.name not in given:
             raise InputError(
                 f"'{parameter.name}' is no parameter of the base",
@@ -283,13 +284,14 @@ class _BaseParameter:
 
     def _base(self, shift: float) -> Any:
         study, parameter = self.study, self.parameter
-        parameters: dict[str, Any] = dict(study.config.model.parameters)
+        model: Any = study.config.model
+        parameters: dict[str, Any] = dict(model.parameters)
         moved = self.value + shift
         parameters[parameter.name] = (
             moved if parameter.key is None else {**parameters[parameter.name], parameter.key: moved}
         )
-        model = study.config.model.model_copy(update={"parameters": parameters})
-        return study.base_kind.read(model, study.species, study.pairs, study.config.correction.r_cut)
+        moved_model = model.model_copy(update={"parameters": parameters})
+        return study.base_kind.read(moved_model, study.species, study.pairs, study.config.correction.r_cut)
 
     def number(self, edges: Array) -> Array:
         up, down, inner = self._base(self.step), self._base(-self.step), self.study.base.inner
