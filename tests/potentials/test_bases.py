@@ -35,6 +35,9 @@ CELL = np.array([[11.0, 0.0, 0.0], [1.5, 11.5, 0.0], [-1.0, 2.0, 12.0]])
 R_CUT = 5.0
 """Å, of the correction, and of a base that takes one."""
 
+TINY = random_checkpoint(3, species=("H", "O"), channels=2, max_ell=1, l_hidden=0, layers=1, r_max=4.0)
+"""A MACE model."""
+
 TABLE = 1e-4
 """What pair functions on a table may be off, in parts of the largest energy or force."""
 
@@ -68,7 +71,7 @@ def example_of(name: str) -> Example:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With the files that examples name."""
     path = tmp_path_factory.mktemp("models")
-    write_neutral(random_checkpoint(3, agnesi=True), path / "mace.safetensors")
+    write_neutral(TINY, path / "mace.safetensors")
     return path
 
 
@@ -87,19 +90,22 @@ def case_of(folder: Path) -> Any:
     @cache
     def make(name: str) -> Case:
         example, kind = example_of(name), base_of(name)
+        species, pairs = tuple(example.atoms), pairs_of(dict(example.atoms))
+        potential = kind.read(BASES.table(name).model_validate(model_of(name, folder)), species, pairs, R_CUT)
         system = random_box(dict(example.atoms), CELL, example.apart)
-        pairs = pairs_of(dict(example.atoms))
-        potential = kind.read(BASES.table(name).model_validate(model_of(name, folder)), system.species, pairs, R_CUT)
         field = kind.force_field(potential, R_CUT, system, "float64")
+        if not field.periodic_images and field.cutoff > system.r_box:  # a set with a cutoff of its own
+            system = random_box(dict(example.atoms), 1.01 * field.cutoff / system.r_box * CELL, example.apart)
+            field = kind.force_field(potential, R_CUT, system, "float64")
 
         @jax.jit
         def at(params: Any, positions: jax.Array, cell: jax.Array) -> tuple[jax.Array, ...]:
             lists = []
             for cutoff in (field.cutoff, field.inner_cutoff):
                 if cutoff is not None:
-                    images = choose_images(CELL, cutoff, system.n_atoms) if field.periodic_images else None
+                    images = choose_images(system.cell, cutoff, system.n_atoms) if field.periodic_images else None
                     options = {"orthorhombic": False, "images": images}
-                    lists.append(build(positions, cell, cutoff + 0.02, capacity=8 * system.n_atoms, **options))
+                    lists.append(build(positions, cell, cutoff + 0.02, capacity=2 * system.n_atoms, **options))
             neighbors = lists[0] if len(lists) == 1 else lists[0]._replace(inner=lists[1])
             arguments = (params, positions, neighbors, cell)
             energies = field.observables(*arguments)[0]
@@ -111,9 +117,12 @@ def case_of(folder: Path) -> Any:
     return make
 
 
-def evaluated(case: Case, params: Any, positions: np.ndarray, cell: np.ndarray = CELL) -> list[np.ndarray]:
+def evaluated(case: Case, params: Any, positions: np.ndarray, strain: np.ndarray | None = None) -> list[np.ndarray]:
+    """strain: of the cell and the positions."""
+    stretch = np.eye(3) if strain is None else np.eye(3) + strain
     with jax.enable_x64(True):
-        return [np.asarray(value) for value in case.at(params, jnp.asarray(positions), jnp.asarray(cell))]
+        arguments = (params, jnp.asarray(positions @ stretch), jnp.asarray(case.system.cell @ stretch))
+        return [np.asarray(value) for value in case.at(*arguments)]
 
 
 def test_forces_are_minus_the_gradient(name: str, case_of: Any) -> None:
@@ -131,13 +140,12 @@ def test_forces_are_minus_the_gradient(name: str, case_of: Any) -> None:
 
 
 def test_the_virial_is_minus_the_derivative_by_strain(name: str, case_of: Any) -> None:
-    """W = -dU/dstrain of cell and positions, all nine components at once and one by one in two random strains."""
+    """W = -dU/dstrain of cell and positions, along three random strains of all nine components."""
     case = case_of(name)
     params, positions = case.field.params(case.phi), case.system.positions
     virial, step = evaluated(case, params, positions)[2], 1e-5
     for strain in np.random.default_rng(6).normal(size=(3, 3, 3)):
-        stretched = [np.eye(3) + sign * step * strain for sign in (1.0, -1.0)]
-        ends = [evaluated(case, params, positions @ s, CELL @ s)[0] for s in stretched]
+        ends = [evaluated(case, params, positions, sign * step * strain)[0] for sign in (1.0, -1.0)]
         expected = -(ends[0] - ends[1]) / (2 * step)
         scale = float(np.abs(virial).max())
         assert float((virial * strain).sum()) == pytest.approx(float(expected), abs=1e-5 * scale)
@@ -167,7 +175,7 @@ def test_the_correction_adds_to_it(name: str, case_of: Any) -> None:
     numbers = np.repeat(np.arange(len(case.system.species)), case.system.n_per_species)
     energies = np.zeros(case.system.n_atoms)
     for image in itertools.product((-1, 0, 1), repeat=3):
-        apart = case.system.positions[:, None] - case.system.positions[None] + np.array(image) @ CELL
+        apart = case.system.positions[:, None] - case.system.positions[None] + np.array(image) @ case.system.cell
         r = np.linalg.norm(apart, axis=2)
         for row, (a, b) in enumerate(case.phi.pairs):
             i, j = (case.system.species.index(symbol) for symbol in (a, b))
@@ -212,7 +220,7 @@ def test_a_study_with_it_is_written_and_read_back(name: str, folder: Path, case_
     run_folder(tmp_path, counts, lines, rows(case.phi), r_cut=R_CUT)
     study = StudyConfig.from_toml(tmp_path / "study.toml")
     (tmp_path / "again.toml").write_text(study.to_toml())
-    assert StudyConfig.from_toml(tmp_path / "again.toml") == study
+    assert StudyConfig.from_toml(tmp_path / "again.toml").model_dump() == study.model_dump()
     assert study.model.base == name
 
     atoms, same = case.atoms, case.atoms
@@ -226,7 +234,7 @@ def test_a_study_with_it_is_written_and_read_back(name: str, folder: Path, case_
     assert all(file in script for file in written)
 
 
-def test_its_parameters_are_refused_by_name_or_refined(name: str, case_of: Any) -> None:
+def test_parameters_that_it_has_not_are_refused(name: str, case_of: Any) -> None:
     case, edges = case_of(name), np.linspace(0.0, R_CUT, 26)
     with pytest.raises(refine.errors.InputError, match=r"\[refinement\] parameters"):
         base_of(name).parameters(case.potential, ("nothing of it",), case.system, edges)
