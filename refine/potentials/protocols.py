@@ -202,7 +202,7 @@ class Finished:
     species: tuple[str, ...]
     pairs: Pairs
     cutoff: float
-    parameters: Mapping[str, Mapping[str, float]] | None
+    parameters: Mapping[str, Mapping[str, float | None]] | None
     result: Path
 
 

@@ -120,7 +120,7 @@ class ClassicalParameters:
         return found
 
 
-def refined(potential: PairForm, table: Mapping[str, Mapping[str, float]]) -> PairForm:
+def refined(potential: PairForm, table: Mapping[str, Mapping[str, float | None]]) -> PairForm:
     """A classical potential with the final numbers of a `ClassicalParameters.table`; KeyError, TypeError, ValueError or
     AttributeError where they are of another one."""
     names = sorted({label.partition(" ")[0] for label in table})

@@ -1,4 +1,4 @@
-"""The reference page of every key, from the models: ``docs/reference.md`` and ``refine reference``."""
+"""The reference page of every key, from the models: ``docs/reference/study.md`` and ``refine reference``."""
 
 from __future__ import annotations
 
