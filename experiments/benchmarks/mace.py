@@ -194,7 +194,7 @@ def serve(model_path: str, box_path: str, dtype: str) -> None:
 
     from kernels.neighbors import build, choose_images, most_neighbors
     from refine.potentials.mace.model import Mace
-    from refine.potentials.mace.reader.checkpoint import read_torch
+    from refine.potentials.mace.reader import read_torch
     from refine.potentials.sites import edges, forces_of
 
     jax.config.update("jax_enable_x64", dtype == "float64")

@@ -22,10 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
+from refine.potentials.bases import base_of
+from refine.potentials.classical.base import ClassicalModel
 from refine.sampling.jax.sampler import Sampler
 from refine.sampling.jax.thermostats import Langevin
-from refine.study.bases import base_of
-from refine.study.schema import Model
 from refine.system import System, make_system
 
 TEMPERATURE, DENSITY, STRIDE, PAIRS = 3000.0, 0.066, 20, (("Si", "Si"), ("Si", "O"), ("O", "O"))
@@ -76,7 +76,7 @@ def melt(n: int, cutoff: float) -> tuple[System, Steps, np.ndarray]:
     side = (n / DENSITY) ** (1 / 3)
     system = make_system({"Si": n // 3, "O": 2 * (n // 3)}, side * np.eye(3))
     kind = base_of("bks-1990")
-    potential = kind.read(Model(base="bks-1990", r_cut=cutoff), system.species, PAIRS, cutoff)
+    potential = kind.read(ClassicalModel(base="bks-1990", r_cut=cutoff), system.species, PAIRS, cutoff)
     field = kind.force_field(potential, cutoff, system, "float32")
     sampler = Sampler(
         system,

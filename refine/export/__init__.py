@@ -17,9 +17,10 @@ from refine.errors import InputError
 from refine.export.calculator import read_calculator
 from refine.export.columns import columns_files
 from refine.export.lammps import lammps_files
-from refine.export.read import POINTS, Exported, read_correction
+from refine.export.read import Exported, read_correction
 from refine.export.scripts import ase_files, openmm_files
 from refine.files import make_folder, write_text
+from refine.potentials.lammps import POINTS
 
 __all__ = ["FORMATS", "POINTS", "Exported", "export", "read_calculator", "read_correction"]
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from refine.errors import InputError
-from refine.export.read import Exported, read_correction
+from refine.export.read import read_correction
 from refine.potentials.calculator import Calculator
-from refine.potentials.mace.weights import MODEL_FILE
 
 
 def read_calculator(
@@ -35,19 +33,5 @@ def read_calculator(
         InputError: as `refine.export.read_correction`; and no MACE model where the run says it is.
     """
     exported = read_correction(folder, temperature)
-    said = exported.study.model
-    base = _mace(exported, model) if said.base == "mace" else exported.base()
-    return Calculator(base, dtype, head=said.head, correction=exported.correction, dispersion=said.dispersion)
-
-
-def _mace(exported: Exported, model: str | Path | None) -> str | Path:
-    """A file, or the name of a published model."""
-    said = exported.study.model
-    if exported.parameters is not None:
-        return exported.folder / MODEL_FILE
-    found = model or said.model_path or said.name or ""
-    if model is None and said.model_path is not None and not said.model_path.is_file():
-        raise InputError(
-            "no such file, as seen from the run", where=str(found), fix="give the file of the model: model="
-        )
-    return found
+    dispersion = exported.study.model.dispersion
+    return Calculator(exported.base(model), dtype, correction=exported.correction, dispersion=dispersion)

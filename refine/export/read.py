@@ -12,17 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError
-from refine.potentials.classical.parameters import refined
+from refine.potentials.bases import base_of
 from refine.potentials.correction import PairCorrection
+from refine.potentials.lammps import POINTS
+from refine.potentials.protocols import Base, Finished
 from refine.results.refined import correction_of, errors_of, species_of, temperatures_of
 from refine.results.schema import RESULT, read_summary
-from refine.study.bases import base_of
 from refine.study.schema import StudyConfig
 
 Array = NDArray[np.float64]
-
-POINTS = 5000
-"""Of a table."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +64,21 @@ class Exported:
         """Rows of the corrected pairs, and their species."""
         return [(p, self.correction.pairs[p]) for p in self.correction.active_pairs]
 
-    def base(self) -> Any:
-        """The base potential: what its kind in `refine.study.bases` reads, with the final numbers of parameters that
-        were
-        refined. Not for MACE, whose refined weights are a file of the run's folder."""
-        model = self.study.model
-        potential = base_of(model.base).read(model, self.species, self.correction.pairs, self.correction.cutoff)
-        if self.parameters is None:
-            return potential
-        try:
-            return refined(potential, self.parameters)
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-            raise _unreadable("parameters of the base", error, self.folder / RESULT) from None
+    @property
+    def kind(self) -> Base:
+        """The kind of base, with dispersion where there is any."""
+        return base_of(self.study.model.base, self.study.model.dispersion)
+
+    @property
+    def finished(self) -> Finished:
+        """What the base depends on besides its table in the study."""
+        correction = self.correction
+        return Finished(self.species, correction.pairs, correction.cutoff, self.parameters, self.folder / RESULT)
+
+    def base(self, file: str | Path | None = None) -> Any:
+        """The base potential with the final numbers of parameters that were refined; file: of a model, in place of the
+        one that the study names."""
+        return self.kind.finished(self.study.model, self.finished, file)
 
     def column(self, index: int) -> Array:
         """Standard error (POINTS,) eV of the active pair `index`; NaN where it is not known."""

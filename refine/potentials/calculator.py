@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 from ase.calculators.calculator import Calculator as AseCalculator
 from ase.calculators.calculator import all_changes
-from ase.data import chemical_symbols
 from ase.geometry import complete_cell
 from numpy.typing import NDArray
 
@@ -21,15 +20,11 @@ from kernels.ewald import EwaldSum
 from kernels.neighbors import build, choose_images, images_within, most_neighbors
 from refine.errors import InputError, SimulationError
 from refine.potentials.classical.coulomb import Coulomb
-from refine.potentials.classical.forms import PairForm
-from refine.potentials.classical.many_body import ManyBody, ManyBodySites
 from refine.potentials.correction import PairCorrection
 from refine.potentials.dispersion import BOHR, CUTOFF, D3, half_images
 from refine.potentials.mace.architecture import Checkpoint
-from refine.potentials.mace.catalogue import resolve
-from refine.potentials.mace.model import Mace
-from refine.potentials.mace.reader.checkpoint import load
-from refine.potentials.protocols import SiteModel
+from refine.potentials.mace.base import mace_potential
+from refine.potentials.protocols import ContinuedPairs, Potential, SiteModel, Terms
 from refine.potentials.sites import edges
 
 if TYPE_CHECKING:
@@ -67,8 +62,8 @@ class Calculator(AseCalculator):
     Programs are compiled for a composition, not for an order of atoms or a cell; `compilations` counts them.
 
     Args:
-        model: a MACE model file, the name of a published one, or a Checkpoint; or a classical potential, of
-            `refine.potentials.classical.base_potential` or `many_body.many_body`.
+        model: a MACE model file, the name of a published one, or a Checkpoint; or any base, such as those of
+            `refine.potentials.classical.base_potential` and `refine.potentials.many_body.potentials.many_body`.
         dtype: "float64" or "float32" of a MACE or many-body model; positions, sums and all else are always float64.
         head: of a model with several.
         correction: pair potential on top.
@@ -84,25 +79,25 @@ class Calculator(AseCalculator):
 
     def __init__(
         self,
-        model: str | Path | Checkpoint | PairForm | ManyBody,
+        model: str | Path | Checkpoint | Potential,
         dtype: str = "float64",
         head: str | None = None,
         correction: PairCorrection | None = None,
         dispersion: str = "none",
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         if dispersion not in ("none", "d3-bj"):
             raise InputError(f"dispersion is {dispersion!r}", fix="use 'none' or 'd3-bj'")
         if dtype not in ("float64", "float32"):
             raise InputError(f"dtype is {dtype!r}", fix="use 'float64' or 'float32'")
-        self.model = load(resolve(str(model))) if isinstance(model, str | Path) else model
         self.dtype, self.head, self.correction, self.dispersion = dtype, head, correction, dispersion
         self.compilations = 0
-        if isinstance(self.model, Checkpoint):
-            known = chemical_symbols[self.model.architecture.species[0]]
-            Mace(self.model, (known,), (1,), head=head, precision=dtype, plain=True)  # refuses a wrong head
+        if isinstance(model, str | Path | Checkpoint):
+            self.model: Potential = mace_potential(model, head)
         elif head is not None:
-            raise InputError(f"a classical potential has no head {head!r}", fix="leave it out")
+            raise InputError(f"this potential has no head {head!r}", fix="leave it out")
+        else:
+            self.model = model
         self._systems: dict[tuple[tuple[str, ...], tuple[int, ...]], _System] = {}
 
     def calculate(
@@ -112,7 +107,7 @@ class Calculator(AseCalculator):
         system_changes: Sequence[str] = tuple(all_changes),
     ) -> None:
         """All properties at once, into `results`; see `ase.calculators.calculator.Calculator`."""
-        super().calculate(atoms, properties, system_changes)
+        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
         atoms = self.atoms
         if atoms is None or len(atoms) == 0:
             raise InputError("there are no atoms to calculate")
@@ -140,14 +135,14 @@ class Calculator(AseCalculator):
     def _parts(self, system: _System) -> list[Part]:
         """What adds up to the energy."""
         parts: list[Part] = []
-        if isinstance(self.model, PairForm):
-            parts.append(partial(system.pairs, self.model))
-            if self.model.coulomb is not None:
-                parts.append(partial(system.charges, self.model.coulomb))
-        else:
-            parts.append(system.sites)
+        if system.terms.pairs is not None:
+            parts.append(partial(system.pairs, system.terms.pairs, "base"))
+        if system.terms.charges is not None:
+            parts.append(partial(system.charges, system.terms.charges))
+        if system.terms.sites is not None:
+            parts.append(partial(system.sites, system.terms.sites))
         if self.correction is not None:
-            parts.append(partial(system.pairs, self.correction))
+            parts.append(partial(system.pairs, self.correction, "correction"))
         if self.dispersion != "none":
             parts.append(system.dispersion)
         return parts
@@ -156,21 +151,12 @@ class Calculator(AseCalculator):
         key = (species, n_per_species)
         system = self._systems.pop(key, None)
         if system is None:
-            system = _System(species, n_per_species, self._sites(species, n_per_species), self._compiled)
+            terms = self.model.terms(species, n_per_species, self.dtype)
+            system = _System(species, n_per_species, terms, self._compiled)
         self._systems[key] = system  # the newest last
         if len(self._systems) > KEPT:
             del self._systems[next(iter(self._systems))]
         return system
-
-    def _sites(self, species: tuple[str, ...], n_per_species: tuple[int, ...]) -> SiteModel | None:
-        """What has energies of atoms among their neighbours; None: the model is a sum of pair functions."""
-        if isinstance(self.model, PairForm):
-            return None
-        if isinstance(self.model, Checkpoint):
-            return Mace(self.model, species, n_per_species, head=self.head, precision=self.dtype)
-        if len(species) > 1:
-            raise InputError(f"{self.model.name} is for one element, and the atoms are {', '.join(species)}")
-        return ManyBodySites(self.model, species, n_per_species, self.dtype)
 
     def _compiled(self) -> None:
         self.compilations += 1
@@ -184,42 +170,43 @@ class _System:
     """
 
     def __init__(
-        self, species: tuple[str, ...], n_per_species: tuple[int, ...], model: SiteModel | None, compiled: Any
+        self, species: tuple[str, ...], n_per_species: tuple[int, ...], terms: Terms, compiled: Callable[[], None]
     ) -> None:
         self.species, self.n_per_species = species, n_per_species
-        self._model, self._compiled = model, compiled
+        self.terms, self._compiled = terms, compiled
         self._numbers = np.repeat(np.arange(len(species)), n_per_species)
         self._near, self._far = _Edges(compiled), _Edges(compiled)
 
         def evaluate(params: Any, vectors: jax.Array, senders: jax.Array) -> tuple[jax.Array, jax.Array]:
-            assert model is not None
+            assert terms.sites is not None
             compiled()  # Python runs while tracing only
-            return model.energies_and_gradients(params, vectors, senders)
+            return terms.sites.energies_and_gradients(params, vectors, senders)
 
         self._evaluate = jax.jit(evaluate)
         self._disperse: Any = None
         self._images = 1
         self._ewald: tuple[Array, Any] | None = None
 
-    def sites(self, positions: Array, cell: Array, periodic: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
+    def sites(
+        self, model: SiteModel, positions: Array, cell: Array, periodic: NDArray[np.bool_]
+    ) -> tuple[Array, Array, Array]:
         """Of the site model, with E0."""
-        assert self._model is not None
-        vectors, senders = self._near(positions, cell, periodic, self._model.cutoff)
-        with jax.enable_x64(self._model.precision == "float64"):
-            arguments = (vectors.astype(self._model.precision), senders)
-            sites, gradients = jax.device_get(self._evaluate(self._model.params, *arguments))
+        vectors, senders = self._near(positions, cell, periodic, model.cutoff)
+        with jax.enable_x64(model.precision == "float64"):
+            arguments = (vectors.astype(model.precision), senders)
+            sites, gradients = jax.device_get(self._evaluate(model.params, *arguments))
         return (
-            sites.astype(np.float64) + self._model.isolated[self._numbers],
+            sites.astype(np.float64) + model.isolated[self._numbers],
             *_forces_and_strain(vectors, senders, gradients.astype(np.float64)),
         )
 
     def pairs(
-        self, potential: PairCorrection | PairForm, positions: Array, cell: Array, periodic: NDArray[np.bool_]
+        self, potential: ContinuedPairs, name: str, positions: Array, cell: Array, periodic: NDArray[np.bool_]
     ) -> tuple[Array, Array, Array]:
-        """Of a sum of pair functions, half of each pair's energy to either atom."""
+        """Of a sum of pair functions, half of each pair's energy to either atom; name: in a refusal."""
         vectors, senders = self._far(positions, cell, periodic, potential.cutoff)
         r = np.linalg.norm(vectors, axis=2)
-        rows = self._rows(potential)[self._numbers[:, None], self._numbers[senders]]
+        rows = self._rows(potential, name)[self._numbers[:, None], self._numbers[senders]]
         energies, slopes = np.zeros_like(r), np.zeros_like(r)
         for row in range(len(potential.pairs)):
             chosen = (rows == row) & (r < potential.cutoff)
@@ -281,13 +268,12 @@ class _System:
 
         return jax.jit(disperse)
 
-    def _rows(self, potential: PairCorrection | PairForm) -> NDArray[np.int64]:
+    def _rows(self, potential: ContinuedPairs, name: str) -> NDArray[np.int64]:
         """Row of the pair functions for each pair of this composition's species."""
         rows = {frozenset(pair): row for row, pair in enumerate(potential.pairs)}
         for a in self.species:
             for b in self.species:
                 if frozenset((a, b)) not in rows:
-                    name = "correction" if isinstance(potential, PairCorrection) else "base"
                     raise InputError(f"the {name} has no pair {a}-{b}", fix="calculate atoms that it was made for")
         return np.array([[rows[frozenset((a, b))] for b in self.species] for a in self.species])
 
@@ -344,7 +330,7 @@ def _in_vacuum(positions: Array, cell: Array, periodic: NDArray[np.bool_], cutof
     for k in np.flatnonzero(periodic):
         if not cell[k].any():
             raise InputError(f"the atoms are periodic along vector {'abc'[k]} of the cell, which is zero")
-    filled = np.array(complete_cell(np.where(periodic[:, None], cell, 0.0)))
+    filled = np.array(complete_cell(np.where(periodic[:, None], cell, 0.0)))  # type: ignore[no-untyped-call]
     if abs(np.linalg.det(filled)) < 1e-6:
         raise InputError("the lattice vectors are not independent")
     positions = np.array(positions)

@@ -16,7 +16,7 @@ against it, so the correction cannot open a hole that atoms fall into. With a st
 slope of 30 kT/Å is turned around within 0.03 Å of the wall. No correction yet (`PairCorrection.zero`) has no wall
 either: with it the base model is sampled, and nothing but that.
 
-Everything here is float64 numpy; `forcefield.PairForceField` turns it into device tables.
+Everything here is float64 numpy; `refine.potentials.pairs.PairForceField` turns it into device tables.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def bin_average(function: Callable[[Array], Array], edges: Array) -> Array:
     w = weights * r**2
     values = function(r.ravel())
     values = values.reshape(len(values), *r.shape, *values.shape[2:])
-    return np.einsum("pbq...,bq->pb...", values, w / w.sum(axis=1, keepdims=True))
+    averages: Array = np.einsum("pbq...,bq->pb...", values, w / w.sum(axis=1, keepdims=True))
+    return averages
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,12 @@ class SplineBasis:
 
     Knot spacing h = (r_cut - r_min)/size; spline k is centred at r_min + (k - 1) h and is nonzero within 2 h of it, so
     every cubic spline on these knots with phi = phi' = phi'' = 0 at r_cut is a combination of them.
+
+    >>> basis = SplineBasis(2.0, 8.0, 12)
+    >>> basis.spacing
+    0.5
+    >>> basis.values([3.0, 8.0]).sum(axis=1).round(12).tolist()
+    [1.0, 0.0]
     """
 
     r_min: float
@@ -109,6 +116,11 @@ class PairCorrection:
         slope: theta_1, (pairs, basis.size), eV: the change of theta when the temperature rises by `span`; None: phi is
             the same at all temperatures. `energy` and the like are those at `reference`; `at` gives the others.
         reference, span: T_0 and the unit of (T - T_0), K.
+
+    >>> phi = PairCorrection.zero((("Ar", "Ar"),), SplineBasis(2.0, 8.0, 12), stiffness=7.0)
+    >>> phi = phi.with_theta(np.full(12, 0.01)).with_core([3.0])
+    >>> phi.energy([2.9, 4.0, 8.0]).round(4).tolist()
+    [[0.045, 0.01, 0.0]]
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -210,13 +222,15 @@ class PairCorrection:
 
     def energy(self, r: ArrayLike) -> Array:
         """phi(r): (pairs, n), eV."""
-        return np.einsum("pnk,pk->pn", self.basis_values(r), self.coefficients) + self.repulsion(r)[0]
+        splines: Array = np.einsum("pnk,pk->pn", self.basis_values(r), self.coefficients)
+        return splines + self.repulsion(r)[0]
 
     def derivative(self, r: ArrayLike) -> Array:
         """d phi/dr: (pairs, n), eV/Å."""
         r = np.asarray(r, float)
         slopes = np.array([self.basis.derivatives(np.maximum(r, core)) for core in self.core])
-        return np.einsum("pnk,pk->pn", slopes, self.coefficients) + self.repulsion(r)[1]
+        splines: Array = np.einsum("pnk,pk->pn", slopes, self.coefficients)
+        return splines + self.repulsion(r)[1]
 
     def continued(self, r: ArrayLike) -> tuple[Array, Array]:
         """`energy` and `derivative`: phi is finite everywhere."""

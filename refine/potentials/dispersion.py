@@ -23,10 +23,10 @@ stay those of the base. It takes 8 N^2 numbers and a time that grows with N^2: m
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +37,11 @@ from kernels.cell import inverse_cell, perpendicular_heights
 from kernels.neighbors import NeighborList, images_within
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
+from refine.potentials.lammps import Part, Script
+from refine.potentials.protocols import Base, BaseParameters, CorrectedForceField, Finished, Pairs
+
+if TYPE_CHECKING:
+    from refine.system import System
 
 Array = NDArray[np.float64]
 
@@ -117,30 +122,8 @@ def half_images(cell: Array, cutoff: float) -> Array:
     images = images_within(reach.astype(int).tolist())
     diagonal = max(float(np.linalg.norm(np.array([1, b, c]) @ cell)) for b in (-1, 1) for c in (-1, 1))
     near = images[np.linalg.norm(images @ cell, axis=1) <= cutoff + diagonal / 2 + 1e-6]
-    return near[[tuple(image) >= (0, 0, 0) for image in near.tolist()]].astype(np.float64)
-
-
-class _Field(Protocol):
-    """See `refine.potentials.protocols.CorrectedForceField`."""
-
-    cutoff: float
-    inner_cutoff: float | None
-    periodic_images: bool
-    cost: float
-    n_per_species: tuple[int, ...]
-    orthorhombic: bool
-
-    def params(self, correction: Any, base: Any = None) -> Any: ...
-
-    def forces(self, params: Any, positions: jax.Array, neighbors: NeighborList, cell: jax.Array) -> jax.Array: ...
-
-    def observables(
-        self, params: Any, positions: jax.Array, neighbors: NeighborList, cell: jax.Array
-    ) -> tuple[jax.Array, jax.Array]: ...
-
-    def virial_tensor(
-        self, params: Any, positions: jax.Array, neighbors: NeighborList, cell: jax.Array
-    ) -> jax.Array: ...
+    half: Array = near[[tuple(image) >= (0, 0, 0) for image in near.tolist()]].astype(np.float64)
+    return half
 
 
 class _Sums(NamedTuple):
@@ -214,7 +197,8 @@ class D3:
         def strained(by: jax.Array) -> jax.Array:
             return jnp.sum(self.energies(positions @ by, cell @ by, images))
 
-        return jax.jacfwd(strained)(jnp.eye(3, dtype=positions.dtype))
+        derivative: jax.Array = jax.jacfwd(strained)(jnp.eye(3, dtype=positions.dtype))
+        return derivative
 
     def _energies(self, sums: _Sums) -> jax.Array:
         return -0.5 * HARTREE * jnp.sum(self._c6_of(self._numbers(sums)) * (sums.f + sums.f.T), axis=1)
@@ -239,7 +223,8 @@ class D3:
         atoms = jnp.minimum(jnp.arange(blocks * size, dtype=jnp.int32), n - 1).reshape(blocks, size)
         cell, positions, images = cell / BOHR, positions / BOHR, jnp.asarray(images, dtype)
         sums = jax.lax.map(lambda rows: self._rows(rows, positions, cell, images, gradients), atoms)
-        return jax.tree.map(lambda block: block.reshape(-1, n)[:n], sums)
+        whole: _Sums = jax.tree.map(lambda block: block.reshape(-1, n)[:n], sums)
+        return whole
 
     def _rows(
         self, rows: jax.Array, positions: jax.Array, cell: jax.Array, images: jax.Array, gradients: bool
@@ -298,7 +283,7 @@ class DispersionForceField:
         cell: (3, 3) Å; in one with smaller heights than this an image could be missed.
     """
 
-    def __init__(self, base: _Field, dispersion: D3, cell: Array) -> None:
+    def __init__(self, base: CorrectedForceField, dispersion: D3, cell: Array) -> None:
         if base.n_per_species != dispersion.n_per_species:
             raise ValueError("the base and the dispersion are of different atoms")
         self.base, self.dispersion = base, dispersion
@@ -337,3 +322,57 @@ def check_species(species: tuple[str, ...]) -> None:
     for symbol in species:
         if not 1 <= atomic_numbers[symbol] <= HEAVIEST:
             raise InputError(f"D3 has no parameters for {symbol}; it ends with Pu", where="[model] dispersion")
+
+
+@dataclass(frozen=True)
+class Dispersed:
+    """Another kind of base with D3(BJ) dispersion on top of whatever it evaluates; see
+    `refine.potentials.protocols.Base`."""
+
+    kind: Base
+
+    @property
+    def refined_file(self) -> str | None:
+        """That of the base."""
+        return self.kind.refined_file
+
+    def read(self, model: Any, species: tuple[str, ...], pairs: Pairs, cutoff: float) -> Any:
+        """The base; InputError for an element that D3 has no parameters for."""
+        check_species(species)
+        return self.kind.read(model, species, pairs, cutoff)
+
+    def force_field(
+        self, potential: Any, correction_cutoff: float, system: System, precision: str
+    ) -> CorrectedForceField:
+        """The base's, and dispersion."""
+        base = self.kind.force_field(potential, correction_cutoff, system, precision)
+        return DispersionForceField(base, D3(system.species, system.n_per_species), system.cell)
+
+    def pair_energies(self, potential: Any, r: Array) -> None:
+        """C6 depends on the surroundings."""
+        return None
+
+    def identity(self, potential: Any) -> str:
+        """That of the base; the study file says that there is dispersion."""
+        return self.kind.identity(potential)
+
+    def parameters(self, potential: Any, names: tuple[str, ...], system: System, edges: Array) -> BaseParameters:
+        """Those of the base."""
+        return self.kind.parameters(potential, names, system, edges)
+
+    def finished(self, model: Any, run: Finished, file: str | Path | None = None) -> Any:
+        """The base; whoever evaluates it adds dispersion."""
+        return self.kind.finished(model, run, file)
+
+    def lammps(self, model: Any, run: Finished, script: Script) -> Part:
+        """The base and LAMMPS' own D3."""
+        reach = f"{CUTOFF * BOHR:.12g}"  # of energies, and of coordination numbers
+        style = f"dispersion/d3 bj pbe {reach} {reach}"
+        base = self.kind.lammps(model, run, replace(script, beside=(style, *script.beside)))
+        return Part(
+            (*base.styles, style),
+            (*base.before, "# dispersion/d3 is in LAMMPS since 2025, package EXTRA-PAIR"),
+            (*base.coefficients, f"pair_coeff * * dispersion/d3 {' '.join(run.species)}"),
+            base.after,
+            base.files,
+        )

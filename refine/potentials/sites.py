@@ -1,7 +1,11 @@
-"""MACE with a pair correction, as the sampler needs it (the protocol is `refine.potentials.protocols.ForceField`).
+"""A model of site energies with a pair correction, as the sampler needs it: MACE, Stillinger-Weber, Tersoff.
 
-The energies here are without the isolated atoms E0: a constant of hundreds of eV for each atom, which would take the
-digits of a float32 energy and changes no force and no ensemble average. `MaceForceField.isolated_energy` is their sum.
+A site is an atom among its neighbours, whose energy depends on the vectors to them
+(`refine.potentials.protocols.SiteModel`).
+
+The energies here are without the isolated atoms E0 of a MACE model: a constant of hundreds of eV for each atom, which
+would take the digits of a float32 energy and changes no force and no ensemble average.
+`SiteForceField.isolated_energy` is their sum.
 """
 
 from __future__ import annotations
@@ -29,20 +33,20 @@ TABLE_SIZE = 4096
 """Nodes of that table, uniform in r^2."""
 
 
-class MaceParams(NamedTuple):
-    """What the functions of a `MaceForceField` depend on besides the atoms."""
+class SiteParams(NamedTuple):
+    """What the functions of a `SiteForceField` depend on besides the atoms."""
 
     weights: Any
     correction: PairTable
 
 
-class MaceForceField:
-    """A MACE model and a pair correction.
+class SiteForceField:
+    """A model of site energies and a pair correction.
 
     Args:
         model: for the atoms of the system, which come sorted by its species.
         correction_cutoff: Å, largest r_cut that a correction will have. Beyond the model's own cutoff it gets a list of
-            its own, so that MACE never sees the atoms between the two.
+            its own, so that the model never sees the atoms between the two.
         orthorhombic: whether the cell is diagonal.
         cost: of the forces on an atom, in those of a pair potential.
     """
@@ -61,20 +65,20 @@ class MaceForceField:
         """Σ E0 of the atoms, eV, in float64: what the energies leave out."""
         return float(np.dot(self.model.isolated, self.n_per_species))
 
-    def params(self, correction: PairCorrection | None, base: Mapping[str, Any] | None = None) -> MaceParams:
+    def params(self, correction: PairCorrection | None, base: Mapping[str, Any] | None = None) -> SiteParams:
         """The weights and the table of the correction; base: arrays in place of the model's own, by name, for weights
         that are refined."""
         weights = self.model.params if base is None else self.model.load(base)
-        return MaceParams(weights, correction_table(self.radii, self.n_per_species, correction, self.precision))
+        return SiteParams(weights, correction_table(self.radii, self.n_per_species, correction, self.precision))
 
-    def forces(self, params: MaceParams, positions: jax.Array, neighbors: NeighborList, cell: jax.Array) -> jax.Array:
+    def forces(self, params: SiteParams, positions: jax.Array, neighbors: NeighborList, cell: jax.Array) -> jax.Array:
         """(N, 3), eV/Å."""
         _, gradients, _, senders = self._evaluate(params, positions, neighbors, cell)
         pair = pair_forces(positions, neighbors, params.correction, cell, self.n_per_species, self.orthorhombic)
         return forces_of(gradients, senders) + pair
 
     def observables(
-        self, params: MaceParams, positions: jax.Array, neighbors: NeighborList, cell: jax.Array
+        self, params: SiteParams, positions: jax.Array, neighbors: NeighborList, cell: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         """Energy without E0 (N,) and virial (N,) of each atom, eV; the virials add up to W = Σ r · f."""
         sites, gradients, vectors, _ = self._evaluate(params, positions, neighbors, cell)
@@ -82,7 +86,7 @@ class MaceForceField:
         return sites + pair[0], pair[1] - jnp.sum(vectors * gradients, axis=(1, 2))
 
     def virial_tensor(
-        self, params: MaceParams, positions: jax.Array, neighbors: NeighborList, cell: jax.Array
+        self, params: SiteParams, positions: jax.Array, neighbors: NeighborList, cell: jax.Array
     ) -> jax.Array:
         """W (3, 3) eV, see `refine.potentials.protocols.ForceField`."""
         _, gradients, vectors, _ = self._evaluate(params, positions, neighbors, cell)
@@ -90,9 +94,9 @@ class MaceForceField:
         return pair - jnp.einsum("nka,nkb->ab", vectors, gradients, precision=jax.lax.Precision.HIGHEST)
 
     def _evaluate(
-        self, params: MaceParams, positions: jax.Array, neighbors: NeighborList, cell: jax.Array
+        self, params: SiteParams, positions: jax.Array, neighbors: NeighborList, cell: jax.Array
     ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-        """MACE alone: site energies (N,), their sum's derivative by the vectors, vectors (N, K, 3), senders (N, K)."""
+        """The model alone: site energies (N,), their derivative by the vectors, vectors (N, K, 3), senders (N, K)."""
         near = neighbors if neighbors.inner is None else neighbors.inner
         vectors, senders = edges(positions, near, cell, self.orthorhombic, self.model.cutoff)
         sites, gradients = self.model.energies_and_gradients(params.weights, vectors, senders)
@@ -102,7 +106,8 @@ class MaceForceField:
 def edges(
     positions: jax.Array, neighbors: NeighborList, cell: jax.Array, orthorhombic: bool, cutoff: float
 ) -> tuple[jax.Array, jax.Array]:
-    """A list as MACE takes it: vectors (N, K, 3) Å from each neighbour to the atom, and the neighbours (N, K) int32.
+    """A list as a `SiteModel` takes it: vectors (N, K, 3) Å from each neighbour to the atom, and the neighbours (N, K)
+    int32.
 
     A place that is not used gets a vector twice as long as the cutoff: it adds exactly nothing, and neither energy nor
     derivative is ever taken at a distance of zero.

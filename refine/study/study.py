@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError
+from refine.potentials.bases import base_of
 from refine.potentials.correction import PairCorrection, SplineBasis
 from refine.refinement.keys import Shared
 from refine.refinement.problem import MovingRule, Problem, Rule
 from refine.refinement.walls import measured_onset
 from refine.sampling.engine import DEFAULT_ENGINE, ENGINES, Engine
 from refine.sampling.schedule import Stage
-from refine.study.bases import base_of
 from refine.study.datasets import read_datasets, read_predictions, target_of
 from refine.study.schema import StudyConfig
 from refine.study.systems import read_systems, stages_of

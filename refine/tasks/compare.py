@@ -19,6 +19,7 @@ from refine.errors import InputError, RefineError
 from refine.export.read import Exported, read_correction
 from refine.files import make_folder, write_text
 from refine.potentials.correction import PairCorrection
+from refine.potentials.keys import Model
 from refine.progress import NullProgress, Progress
 from refine.refinement.inference.nuisance import Nuisance
 from refine.refinement.rules import RULES
@@ -32,7 +33,7 @@ from refine.sampling.frames import Frames
 from refine.scattering.instrument import seen
 from refine.scattering.peaks import Peak, first_peak_range, peak
 from refine.study.datasets import DataSet, Prediction
-from refine.study.schema import Model, ModelFile, StudyConfig
+from refine.study.schema import ModelFile, StudyConfig
 from refine.study.study import Study
 from refine.tasks.sample import sample_states
 from refine.tasks.transport import transport
@@ -64,7 +65,7 @@ def compare(
         InputError: a model file or a run that cannot be read, two models of one label, too few frames.
     """
     files = config.compare.paths if models is None else models
-    label = (config.model.name or config.model.base) + ("+D3" if config.model.dispersion != "none" else "")
+    label = config.model.title + ("+D3" if config.model.dispersion != "none" else "")
     entries = [_Entry(label, config.model), *(_Entry(f.label, f.model) for f in map(ModelFile.from_toml, files))]
     entries += [_refined(folder, config) for folder in runs]
     labels = [entry.label.lower() for entry in entries]
@@ -109,7 +110,7 @@ def _refined(folder: Path, config: StudyConfig) -> _Entry:
     """The refined potential of a finished run."""
     changing = StudyConfig.from_toml(folder / "study.toml").correction.temperature == "linear"
     run = tuple(read_correction(folder, state.temperature if changing else None) for state in config.states)
-    if run[0].parameters is not None and run[0].study.model.base == "mace":
+    if run[0].parameters is not None and run[0].kind.refined_file is not None:
         raise InputError(
             "its refined weights are a model of their own",
             where=str(folder),

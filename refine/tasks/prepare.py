@@ -17,12 +17,12 @@ import numpy as np
 
 from refine.errors import InputError
 from refine.files import replacing
+from refine.potentials.bases import base_of
 from refine.progress import NullProgress, Progress
 from refine.sampling.averages import standard_error
 from refine.sampling.engine import DEFAULT_ENGINE, ENGINES, Engine
 from refine.sampling.schedule import Stage, follow
 from refine.sampling.starts import begin, equilibrate
-from refine.study.bases import base_of
 from refine.study.schema import State, StudyConfig
 from refine.study.systems import read_system, stages_of
 from refine.system import System, replicate

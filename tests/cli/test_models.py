@@ -307,5 +307,5 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, compare: Any) -> None:
 
 def test_control_characters_do_not_reach_the_terminal(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     evil = dataclasses.replace(tiny_model(), origin="a\x1b[2Jb\nc.model")
-    monkeypatch.setattr("refine.potentials.mace.reader.checkpoint.load", lambda path: evil)
+    monkeypatch.setattr("refine.potentials.mace.reader.load", lambda path: evil)
     assert "a?[2Jb?c.model" in call("inspect", str(file)).stdout

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from refine.potentials.bases import base_of
 from refine.results.ranking import Ranking
-from refine.study.bases import base_of
 from refine.study.schema import ModelFile, StudyConfig
 from refine.study.systems import read_systems
 from refine.tasks.compare import compare

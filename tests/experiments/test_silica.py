@@ -12,7 +12,7 @@ import pytest
 from refine import Study
 from refine.curves.checks import check_curve
 from refine.curves.readers.text import read_table
-from refine.study.bases import base_of
+from refine.potentials.bases import base_of
 from refine.study.schema import ModelFile
 from tests.experiments.scripts import script
 

@@ -8,7 +8,7 @@ import pytest
 from ase.io import read
 
 from refine import Calculator, Study
-from refine.potentials.mace.reader.checkpoint import load
+from refine.potentials.mace.reader import load
 from refine.sampling.bonds import coordination_numbers
 from tests.experiments.scripts import script
 

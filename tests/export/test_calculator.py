@@ -10,7 +10,7 @@ import pytest
 
 import refine
 from refine.errors import InputError
-from refine.potentials.mace.reader.checkpoint import load
+from refine.potentials.mace.reader import load
 from refine.potentials.mace.reader.neutral import write_neutral
 from refine.potentials.mace.weights import MODEL_FILE
 from tests.export.runs import correction, rows, run_folder
@@ -29,7 +29,7 @@ def test_a_mace_model_with_all_that_is_on_top(tmp_path: Path) -> None:
         model = 'base = "mace"\npath = "my.safetensors"\ndispersion = "d3-bj"'
         run_folder(tmp_path, COUNTS, model, rows(phi), parameters=parameters)
         found = refine.read_calculator(tmp_path, dtype="float32")
-        assert found.model.sha256 == load(tmp_path / name).sha256
+        assert found.model.checkpoint.sha256 == load(tmp_path / name).sha256
         assert (found.dtype, found.dispersion) == ("float32", "d3-bj")
         np.testing.assert_allclose(found.correction.energy(r), phi.energy(r), atol=1e-12)
 
@@ -43,7 +43,7 @@ def test_a_mace_model_that_is_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file, as seen from the run"):
         refine.read_calculator(out)
     found = refine.read_calculator(out, model=tmp_path / "my.safetensors")
-    assert found.model.sha256 == load(tmp_path / "my.safetensors").sha256
+    assert found.model.checkpoint.sha256 == load(tmp_path / "my.safetensors").sha256
 
 
 def test_a_correction_that_changes_with_temperature(tmp_path: Path) -> None:

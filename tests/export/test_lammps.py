@@ -12,8 +12,8 @@ from ase.geometry import get_distances
 
 from refine import read_calculator
 from refine.export import export, read_correction
-from refine.export.lammps import spline_nodes
 from refine.potentials.correction import PairCorrection
+from refine.potentials.lammps import spline_nodes
 from refine.system import System, make_system
 from tests.export.runs import correction, pairs_of, rows, run_folder
 from tests.lammps_reference import energy_and_forces

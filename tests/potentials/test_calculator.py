@@ -18,10 +18,10 @@ from kernels.neighbors import build
 from kernels.pair import pair_table, table_radii
 from refine.errors import InputError, RefineError, SimulationError
 from refine.potentials.classical import base_potential
-from refine.potentials.classical.many_body import many_body
+from refine.potentials.classical.base import ClassicalBase
 from refine.potentials.correction import PairCorrection, SplineBasis
 from refine.potentials.mace.reader.neutral import write_neutral
-from refine.study.bases import ClassicalBase
+from refine.potentials.many_body.potentials import many_body
 from refine.system import make_system
 from tests.potentials.classical.direct import CELLS, direct, random_box
 from tests.potentials.mace.models import random_checkpoint

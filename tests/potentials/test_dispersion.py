@@ -22,7 +22,7 @@ from refine.potentials.classical import LennardJones
 from refine.potentials.dispersion import BOHR, D3, HARTREE, DispersionForceField, half_images, tables
 from refine.potentials.mace.model import Mace
 from refine.potentials.pairs import PairForceField
-from refine.potentials.sites import MaceForceField
+from refine.potentials.sites import SiteForceField
 from refine.sampling.jax.sampler import Sampler
 from refine.sampling.jax.thermostats import VelocityVerlet
 from refine.system import System, make_system
@@ -218,10 +218,10 @@ def lennard_jones(system: System) -> PairForceField:
     return PairForceField(base, 4.6, system.n_per_species, orthorhombic=system.orthorhombic, precision="float64")
 
 
-def mace(system: System) -> MaceForceField:
+def mace(system: System) -> SiteForceField:
     """With a list of its own for the longer ranged correction."""
     model = Mace(random_checkpoint(3), system.species, system.n_per_species, precision="float64")
-    field = MaceForceField(model, 5.4, orthorhombic=system.orthorhombic)
+    field = SiteForceField(model, 5.4, orthorhombic=system.orthorhombic)
     assert field.inner_cutoff is not None
     return field
 

@@ -11,12 +11,12 @@ import pytest
 
 from kernels.neighbors import build
 from refine.errors import InputError, SimulationError
+from refine.potentials.bases import base_of
 from refine.potentials.classical import PairForm
+from refine.potentials.classical.base import ClassicalModel as Model
 from refine.potentials.pairs import PairForceField
 from refine.sampling.jax.sampler import Sampler
 from refine.sampling.jax.thermostats import Langevin, VelocityVerlet
-from refine.study.bases import base_of
-from refine.study.schema import Model
 from refine.system import System
 from tests.potentials.classical.direct import CELLS, direct, random_box
 

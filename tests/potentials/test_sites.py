@@ -16,7 +16,7 @@ from kernels.pair import pair_forces, pair_observables
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection, SplineBasis
 from refine.potentials.mace.model import Mace
-from refine.potentials.sites import MaceForceField
+from refine.potentials.sites import SiteForceField
 from refine.sampling.jax.sampler import Sampler
 from refine.sampling.jax.thermostats import Langevin, VelocityVerlet
 from refine.sampling.starts import packed_positions
@@ -48,11 +48,11 @@ def correction(r_cut: float, seed: int = 0) -> PairCorrection:
     return zero.with_theta(np.random.default_rng(seed).normal(scale=0.1, size=36))
 
 
-def field(system: System, r_cut: float = 4.0, precision: str = "float64") -> MaceForceField:
-    return MaceForceField(Mace(MODEL, SPECIES, COUNTS, precision=precision), r_cut, orthorhombic=system.orthorhombic)
+def field(system: System, r_cut: float = 4.0, precision: str = "float64") -> SiteForceField:
+    return SiteForceField(Mace(MODEL, SPECIES, COUNTS, precision=precision), r_cut, orthorhombic=system.orthorhombic)
 
 
-def listed(force_field: MaceForceField, system: System) -> NeighborList:
+def listed(force_field: SiteForceField, system: System) -> NeighborList:
     """As the sampler makes it, without a skin."""
     assert system.positions is not None
     lists = []
@@ -65,7 +65,7 @@ def listed(force_field: MaceForceField, system: System) -> NeighborList:
     return lists[0] if len(lists) == 1 else lists[0]._replace(inner=lists[1])
 
 
-def evaluated(force_field: MaceForceField, params: Any, system: System) -> tuple[np.ndarray, ...]:
+def evaluated(force_field: SiteForceField, params: Any, system: System) -> tuple[np.ndarray, ...]:
     """Forces, energies and virials."""
     with jax.enable_x64(True):
         neighbors = listed(force_field, system)
@@ -73,7 +73,7 @@ def evaluated(force_field: MaceForceField, params: Any, system: System) -> tuple
         return tuple(map(np.asarray, (force_field.forces(*arguments), *force_field.observables(*arguments))))
 
 
-def tensor(force_field: MaceForceField, params: Any, system: System) -> np.ndarray:
+def tensor(force_field: SiteForceField, params: Any, system: System) -> np.ndarray:
     """The virial tensor."""
     with jax.enable_x64(True):
         neighbors = listed(force_field, system)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from refine.errors import InputError
 from refine.refinement.keys import Refinement
 from refine.refinement.rules import FORMER, RULES
-from refine.study.schema import Data, Model, Sampling, StudyConfig, reference_markdown
+from refine.study.schema import Data, Sampling, StudyConfig, reference_markdown
 from refine.tables.toml import MAX_LINE, MAX_STUDY_BYTES, override
 from refine.tables.values import ELEMENTS, MAX_POINTS, atoms_of
 
@@ -928,11 +928,11 @@ def test_reference_page_has_every_key() -> None:
 
 def test_words_for_choices_are_those_of_the_code() -> None:
     """A choice of the study file is looked up in one table of the code; the file's words are exactly its keys."""
+    from refine.potentials.mace.base import BACKENDS, MaceModel
     from refine.sampling.jax.thermostats import THERMOSTATS
-    from refine.study.bases import BACKENDS
 
     assert set(get_args(Sampling.model_fields["thermostat"].annotation)) == set(THERMOSTATS)
-    assert set(get_args(Model.model_fields["backend"].annotation)) == set(BACKENDS)
+    assert set(get_args(MaceModel.model_fields["backend"].annotation)) == set(BACKENDS)
 
 
 def test_elements() -> None:

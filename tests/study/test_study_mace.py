@@ -12,10 +12,10 @@ import pytest
 
 from refine import Study
 from refine.errors import CheckpointError, InputError
+from refine.potentials.mace import base
 from refine.potentials.mace.reader.neutral import write_neutral
-from refine.potentials.sites import MaceForceField
+from refine.potentials.sites import SiteForceField
 from refine.sampling.jax.sampler import Sampler
-from refine.study import bases
 from tests.potentials.mace.models import random_checkpoint
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -98,8 +98,8 @@ def test_a_run_resumed_bit_for_bit_that_never_asks_the_model_while_solving(
 ) -> None:
     monkeypatch.setattr("refine.tasks.run.loop.SAVE_INTERVAL", 0.0)
     loads: list[Path] = []
-    load = bases.load
-    monkeypatch.setattr(bases, "load", lambda path: loads.append(path) or load(path))
+    load = base.load
+    monkeypatch.setattr(base, "load", lambda path: loads.append(path) or load(path))
     study = Study.from_toml(folder / "study.toml")
     assert len(loads) == 1
 
@@ -108,8 +108,8 @@ def test_a_run_resumed_bit_for_bit_that_never_asks_the_model_while_solving(
     for owner, name in (
         (Sampler, "run"),
         (Sampler, "minimise"),
-        (MaceForceField, "forces"),
-        (MaceForceField, "observables"),
+        (SiteForceField, "forces"),
+        (SiteForceField, "observables"),
     ):
         monkeypatch.setattr(owner, name, counted(getattr(owner, name), asked))
     update = study.rule.update
@@ -164,7 +164,7 @@ def test_the_run_depends_on_the_model_that_a_name_stands_for(folder: Path, monke
     digests = set()
     for seed in (1, 2):
         write_neutral(random_checkpoint(seed, channels=2, max_ell=1), folder / "published.safetensors")
-        monkeypatch.setattr(bases, "find", lambda name: folder / "published.safetensors")
+        monkeypatch.setattr(base, "find", lambda name: folder / "published.safetensors")
         study = Study.from_toml(folder / "study.toml", named)
         digests.add(study.digest())
         assert study.digest() != study.config.digest()
@@ -242,7 +242,7 @@ def test_weights_are_refined_and_a_run_resumed(folder: Path, monkeypatch: pytest
     assert "rms of the change" in (folder / "whole" / "report.html").read_text(encoding="utf-8")
 
     model = folder / "whole" / "model.safetensors"
-    old, new = (bases.load(path).weights for path in (folder / "own.safetensors", model))
+    old, new = (base.load(path).weights for path in (folder / "own.safetensors", model))
     changed = {name for name in old if not np.array_equal(old[name], new[name])}
     assert changed == {"layers.1.readout.0", "layers.1.readout.1"}
 

@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 from refine import Study
 from refine.cli.main import app
 from refine.errors import InputError
+from refine.potentials.bases import base_of
 from refine.potentials.calculator import Calculator
 from refine.sampling.periodic import close_pairs
 from refine.sampling.structure_files import read_structure
-from refine.study.bases import base_of
 from refine.study.schema import StudyConfig
 from refine.system import make_system
 from refine.tasks.prepare import _Samplers, check_target, parse_repeats, prepare

@@ -68,7 +68,7 @@ def list_models(as_json: Json = False) -> None:
 def inspect(file: File, as_json: Json = False) -> None:
     """Say what is in a model file; nothing in it is run."""
     from refine.potentials.mace.catalogue import resolve
-    from refine.potentials.mace.reader.checkpoint import load
+    from refine.potentials.mace.reader import load
 
     path = resolve(file)
     found = description(path, load(path))
@@ -126,7 +126,7 @@ def convert(
     It holds numbers and JSON only, and refine reads it as it reads FILE.
     """
     from refine.potentials.mace.catalogue import resolve
-    from refine.potentials.mace.reader.checkpoint import load
+    from refine.potentials.mace.reader import load
     from refine.potentials.mace.reader.neutral import write_neutral
 
     path = resolve(file)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from refine.potentials.classical.bases import BASES, base_potential
-from refine.potentials.classical.forms import LennardJones, PairForm
+from refine.potentials.classical.form import PairForm
+from refine.potentials.classical.forms import LennardJones
+from refine.potentials.classical.read import base_potential
 
-__all__ = ["BASES", "LennardJones", "PairForm", "base_potential"]
+__all__ = ["LennardJones", "PairForm", "base_potential"]

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from refine.errors import InputError
 from refine.potentials.classical.coulomb import Coulomb
-from refine.potentials.classical.forms import FORMS, PairForm, Pairs, Truncation
-from refine.potentials.correction import Array
+from refine.potentials.classical.form import PairForm, Truncation
+from refine.potentials.classical.forms import FORMS
+from refine.potentials.protocols import Array, Pairs
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,6 @@
 """Pair functions of classical base potentials, each with its parameters for all pairs of species.
 
-A form is a frozen dataclass whose arrays (pairs,) are what `refine.potentials.classical.parameters.ClassicalParameters`
-may refine. All add up the same way:
-
-    u(r) = short(r) * switch(r) + Coulomb pair function
-
-with truncation "switch": the short-range part is multiplied by 1 - x^2 (3 - 2x) over the last 0.5 Å before the cutoff,
-x the fraction of the way, so that energy and force are continuous; "none": it ends at the cutoff as it stands.
+A form is a `PairForm`; here are its formula, its slope, and how its parameters are read.
 """
 
 from __future__ import annotations
@@ -14,160 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from refine.errors import InputError
 from refine.potentials.classical.coulomb import Coulomb
-from refine.potentials.correction import Array
-
-SWITCH_WIDTH = 0.5
-"""Å over which a truncated pair function is brought to zero with zero slope."""
-
-WALL = 100.0
-"""eV: a pair function that is tabulated from here on (`PairForm.inner`) has room for whatever atoms do."""
-
-CLOSEST = 0.1
-"""Å; pair functions are looked at from here on."""
-
-Truncation = Literal["switch", "none"]
-Pairs = tuple[tuple[str, str], ...]
-
-
-class PairForm:
-    """Base of the forms, which have the attributes below and their own `short`.
-
-    Attributes:
-        pairs: species pairs i <= j.
-        cutoff: Å.
-        truncation: see the module.
-        coulomb: of the charges, or None.
-    """
-
-    name: ClassVar[str]
-    scales: ClassVar[dict[str, str]]
-    """Parameters that a pair without the interaction has zero of, with their units."""
-    lengths: ClassVar[dict[str, str]]
-    """The others, above zero, with their units."""
-    optional: ClassVar[tuple[str, ...]] = ()
-    """Scales that are zero where they are not given."""
-
-    pairs: Pairs
-    cutoff: float
-    truncation: Truncation
-    coulomb: Coulomb | None
-
-    @classmethod
-    def from_parameters(
-        cls,
-        species: tuple[str, ...],
-        pairs: Pairs,
-        parameters: Mapping[str, Any],
-        cutoff: float,
-        *,
-        truncation: Truncation = "switch",
-        coulomb: Coulomb | None = None,
-    ) -> Self:
-        """From the study's [model.parameters]: each a number for all pairs, or a table by "A-B".
-
-        A pair that is in none of the tables interacts through its charges alone, which must repel. InputError for
-        anything missing, unknown or out of range.
-        """
-        raise NotImplementedError
-
-    def short(self, r: Array) -> tuple[Array, Array]:
-        """The short-range part without end, and its derivative, (pairs, n)."""
-        raise NotImplementedError
-
-    def energy(self, r: ArrayLike) -> Array:
-        """Pair energies (pairs, n), eV, at r (n,) Å: what is tabulated, without the reciprocal part of an Ewald sum."""
-        return self._tabulated(np.asarray(r, float))[0]
-
-    def derivative(self, r: ArrayLike) -> Array:
-        """d(energy)/dr (pairs, n), eV/Å, at r (n,) Å."""
-        return self._tabulated(np.asarray(r, float))[1]
-
-    def interaction(self, r: ArrayLike) -> Array:
-        """Energies (pairs, n), eV, of two atoms alone at r (n,) Å: with q_i q_j / r in full where an Ewald sum is."""
-        r = np.asarray(r, float)
-        if self.coulomb is None or self.coulomb.method != "ewald":
-            return self.energy(r)
-        return self.short_range(r)[0] + self.coulomb.bare(r)[0]
-
-    def short_range(self, r: ArrayLike) -> tuple[Array, Array]:
-        """Without Coulomb, and with the end that `truncation` gives it: energy and derivative, (pairs, n)."""
-        r = np.asarray(r, float)
-        u, slope = self.short(r)
-        if self.truncation == "none":
-            # the last node of a table lies on the cutoff, to rounding
-            inside = r <= self.cutoff * (1.0 + 1e-12)
-            return np.where(inside, u, 0.0), np.where(inside, slope, 0.0)
-        x = np.clip((r - self.cutoff + SWITCH_WIDTH) / SWITCH_WIDTH, 0.0, 1.0)
-        s, ds = 1.0 - x**2 * (3.0 - 2.0 * x), -6.0 * x * (1.0 - x) / SWITCH_WIDTH
-        return u * s, slope * s + u * ds
-
-    def continued(self, r: ArrayLike) -> tuple[Array, Array]:
-        """`energy` and `derivative`, below `inner` as the sampler has them: finite, and as repulsive as they are there.
-
-        From `inner` inwards g = -u'/r goes on in a straight line in r^2, or stays as it is where that line would fall
-        (`kernels.pair`, whose line is that of its first interval).
-        """
-        r = np.asarray(r, float)
-        u, slope = self._tabulated(np.maximum(r, self.inner))
-        below = r < self.inner
-        if below.any():
-            s, step = self.inner**2, 1e-6 * self.inner**2
-            near = np.sqrt([s, s + step])
-            energy, derivative = self._tabulated(near)
-            g = -derivative / near
-            start, rise = g[:, :1], np.maximum(g[:, :1] - g[:, 1:], 0.0) / step
-            depth = s - r[below] ** 2
-            u[:, below] = energy[:, :1] + start * depth / 2.0 + rise * depth**2 / 4.0
-            slope[:, below] = -(start + rise * depth) * r[below]
-        return u, slope
-
-    @property
-    def inner(self) -> float:
-        """Å, where the table of these functions begins: the shortest distance at which a pair that has a short-range
-        part is 100 eV up its wall.
-
-        A pair function that falls inside a barrier (a Buckingham) is tabulated to 0.7 of the barrier's distance, into
-        the hole: atoms that go over it gain tens of eV, which the sampler sees as a run-away and reports. It is not
-        hidden.
-        """
-        r = np.arange(CLOSEST, self.cutoff, 0.005)
-        u, slope = self._whole(r)
-        first = []
-        for row in np.flatnonzero(self.interacting):
-            above = np.flatnonzero(u[row] >= WALL)
-            barrier = _barrier(slope[row])
-            if len(above) and not (barrier is not None and above[-1] < barrier):
-                first.append(r[above[-1]])
-            elif barrier is not None:
-                first.append(0.7 * r[barrier])
-        return max(min(first, default=0.5), 0.3)
-
-    @property
-    def interacting(self) -> NDArray[np.bool_]:
-        """(pairs,) whether there is any short-range part; the other parameters of a pair without one mean nothing."""
-        return np.any([getattr(self, name) != 0.0 for name in self.scales], axis=0)
-
-    def _whole(self, r: Array) -> tuple[Array, Array]:
-        """Short range and q_i q_j / r, without end."""
-        u, slope = self.short(r)
-        if self.coulomb is not None:
-            more = self.coulomb.bare(r)
-            u, slope = u + more[0], slope + more[1]
-        return u, slope
-
-    def _tabulated(self, r: Array) -> tuple[Array, Array]:
-        u, slope = self.short_range(r)
-        if self.coulomb is not None:
-            more = self.coulomb.pair(r)
-            u, slope = u + more[0], slope + more[1]
-        return u, slope
+from refine.potentials.classical.form import CLOSEST, PairForm, Truncation, barrier
+from refine.potentials.protocols import Array, Pairs
 
 
 @dataclass(frozen=True)
@@ -176,6 +24,10 @@ class LennardJones(PairForm):
 
     Attributes:
         epsilon, sigma: (pairs,), eV and Å.
+
+    >>> argon = LennardJones.from_parameters(("Ar",), (("Ar", "Ar"),), {"epsilon": 0.0103, "sigma": 3.4}, 10.0)
+    >>> argon.energy([3.4, 2 ** (1 / 6) * 3.4]).round(4).tolist()
+    [[0.0, -0.0103]]
     """
 
     pairs: Pairs
@@ -313,7 +165,7 @@ class BuckinghamPatched(Buckingham):
         slopes = self._plain(r)[1]
         patches = []
         for row in np.flatnonzero(self.interacting):
-            at = _barrier(slopes[row])
+            at = barrier(slopes[row])
             if at is None:
                 if slopes[row, 0] <= 0.0:
                     continue  # repulsive down to nothing
@@ -411,14 +263,6 @@ FORMS: dict[str, type[PairForm]] = {
     form.name: form for form in (LennardJones, BornMayer, Buckingham, BuckinghamPatched, BuckinghamR24, Morse)
 }
 """Forms by the name that a study has for them."""
-
-
-def _barrier(slope: Array) -> int | None:
-    """Where a function that rises from the first of its points on falls for the first time; None: it does neither."""
-    if slope[0] <= 0.0:
-        return None
-    falling = np.flatnonzero(slope < 0.0)
-    return int(falling[0]) if len(falling) else None
 
 
 def _refuse_unknown(form: type[PairForm], parameters: Mapping[str, Any]) -> None:

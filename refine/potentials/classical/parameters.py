@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError
+from refine.potentials.classical.form import PairForm
 from refine.potentials.correction import bin_average
 from refine.potentials.protocols import PairPotential
 
@@ -93,7 +94,8 @@ class ClassicalParameters:
         if not np.all(np.isfinite(parameters)):
             raise InputError("a parameter of the base is no longer a number", where="[refinement] learning_rate")
         split = np.split(np.asarray(parameters, float), len(self.names))
-        return replace(self._record, **dict(zip(self.names, split, strict=True)))
+        potential: PairPotential = replace(self._record, **dict(zip(self.names, split, strict=True)))
+        return potential
 
     def binned(self, parameters: Array) -> Array:
         """u averaged over the bins, (pairs, bins), eV; below the potential's inner end its value there."""
@@ -102,7 +104,8 @@ class ClassicalParameters:
 
     def energies(self, parameters: Array, frames: Any) -> Array:
         """Σ_bins h u of every frame, (frames,) eV; frames: a `refine.sampling.frames.Frames`."""
-        return np.einsum("fpb,pb->f", frames.counts, self.binned(parameters), optimize=True)
+        energies: Array = np.einsum("fpb,pb->f", frames.counts, self.binned(parameters), optimize=True)
+        return energies
 
     def gradient(self, parameters: Array, frames: Any, weights: Array) -> Array:
         """Σ_f weights_f dU_f/d parameters, (names * pairs,), by central differences of u."""
@@ -117,9 +120,9 @@ class ClassicalParameters:
         return found
 
 
-def refined(potential: Any, table: Mapping[str, Mapping[str, float | None]]) -> Any:
-    """A classical potential with the final numbers of a `ClassicalParameters.table`; ValueError where they are of
-    another one."""
+def refined(potential: PairForm, table: Mapping[str, Mapping[str, float | None]]) -> PairForm:
+    """A classical potential with the final numbers of a `ClassicalParameters.table`; KeyError, TypeError, ValueError or
+    AttributeError where they are of another one."""
     names = sorted({label.partition(" ")[0] for label in table})
     arrays = {name: np.array(getattr(potential, name, None), float) for name in names}
     rows = {_label(name, pair): (name, row) for name in names for row, pair in enumerate(potential.pairs)}
@@ -128,7 +131,9 @@ def refined(potential: Any, table: Mapping[str, Mapping[str, float | None]]) -> 
         arrays[name][row] = numbers["final"]
     if not all(np.isfinite(array).all() and array.shape == (len(potential.pairs),) for array in arrays.values()):
         raise ValueError("parameters that are none of the base")
-    return replace(potential, **arrays)
+    record: Any = potential  # every form is a dataclass
+    changed: PairForm = replace(record, **arrays)
+    return changed
 
 
 def _label(name: str, pair: tuple[str, str]) -> str:

@@ -1,21 +1,21 @@
 """Published sets of parameters by name, and sets whose numbers the user fills in from the publication.
 
-Nothing here is a guess: a set has the numbers it is known by, or none.
+A set is a file in sets/, eV and Å. Nothing there is a guess: a set has the numbers it is known by, or none.
 """
 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from refine.errors import InputError
 from refine.potentials.classical.coulomb import Method
-from refine.potentials.classical.forms import FORMS, Pairs
-
-KCAL = 1 / 23.060548
-"""eV in a kcal/mol."""
+from refine.potentials.classical.forms import FORMS
+from refine.potentials.protocols import Pairs
 
 Tables = dict[str, dict[str, float]]
 
@@ -41,75 +41,25 @@ class NamedSet:
     damping: float | None = None
     cutoff: float | None = None
 
+    @classmethod
+    def read(cls, path: Path) -> NamedSet:
+        """From a file with the attributes as keys.
+
+        >>> SETS["bks-1990"].charges
+        {'Si': 2.4, 'O': -1.2}
+        """
+        return cls(**tomllib.loads(path.read_text(encoding="utf-8")))
+
     @property
     def empty(self) -> bool:
         """Whether the numbers are the user's to fill in."""
         return not self.parameters
 
 
-SETS: dict[str, NamedSet] = {
-    "pedone-2006": NamedSet(
-        "morse",
-        "A. Pedone, G. Malavasi, M. C. Menziani, A. N. Cormack and U. Segre, J. Phys. Chem. B 110, 11780 (2006); "
-        "cations repel each other by their charges alone",
-        {"Fe2+": 1.2, "Fe3+": 1.8, "Si": 2.4, "O": -1.2},
-        {
-            "D": {"Fe2+-O": 0.078171, "Fe3+-O": 0.418981, "Si-O": 0.340554, "O-O": 0.042395},
-            "a": {"Fe2+-O": 1.822638, "Fe3+-O": 1.620376, "Si-O": 2.006700, "O-O": 1.379316},
-            "r0": {"Fe2+-O": 2.658163, "Fe3+-O": 2.382183, "Si-O": 2.100000, "O-O": 3.618701},
-            "C": {"Fe2+-O": 2.0, "Fe3+-O": 2.0, "Si-O": 1.0, "O-O": 22.0},
-        },
-    ),
-    "guillot-sator-2007": NamedSet(
-        "buckingham-patched",
-        "B. Guillot and N. Sator, Geochim. Cosmochim. Acta 71, 1249 (2007), from a secondary source: compare the "
-        "numbers with the paper before you publish with them",
-        {"Fe2+": 0.945, "Fe3+": 1.4175, "O": -0.945},
-        {
-            "A": {"Fe2+-O": 13032.93, "Fe3+-O": 8020.27, "O-O": 9022.79},
-            "rho": {"Fe2+-O": 0.190, "Fe3+-O": 0.190, "O-O": 0.265},
-            "C": {"Fe2+-O": 0.0, "Fe3+-O": 0.0, "O-O": 85.0921},
-        },
-    ),
-    "bks": NamedSet(
-        "buckingham-r24",
-        "silica as jax-md has it under this name: the functions of van Beest, Kramer and van Santen with a core, "
-        "charges and numbers of A. Carré, S. Ispas, J. Horbach and W. Kob, Comput. Mater. Sci. 124, 323 (2016); the "
-        "numbers of 1990 are bks-1990",
-        {"Si": 1.954952037, "O": -0.977476019},
-        {
-            "A": {"Si-Si": 0.0, "Si-O": 471671.1243 * KCAL, "O-O": 23138.64826 * KCAL},
-            "rho": {"Si-Si": 1.0, "Si-O": 0.19173537, "O-O": 0.356855265},
-            "C": {"Si-Si": 0.0, "Si-O": 2156.074422 * KCAL, "O-O": 1879.223108 * KCAL},
-            "D": {"Si-Si": 78940848.06 * KCAL, "Si-O": 668.7557239 * KCAL, "O-O": 2605.841269 * KCAL},
-        },
-        "dsf",
-        0.25,
-        8.0,
-    ),
-    "bks-1990": NamedSet(
-        "buckingham-patched",
-        "silica, B. W. H. van Beest, G. J. Kramer and R. A. van Santen, Phys. Rev. Lett. 64, 1955 (1990)",
-        {"Si": 2.4, "O": -1.2},
-        {
-            "A": {"Si-O": 18003.7572, "O-O": 1388.7730},
-            "rho": {"Si-O": 1 / 4.87318, "O-O": 1 / 2.76000},
-            "C": {"Si-O": 133.5381, "O-O": 175.0000},
-        },
-    ),
-    "rossano-2000": NamedSet(
-        "buckingham-patched",
-        "S. Rossano, A. Ramos and J.-M. Delaye, J. Non-Cryst. Solids 273, 48 (2000): Born-Mayer-Huggins",
-    ),
-    "yang-2016": NamedSet("buckingham-patched", "Yang (2016), journal not known here: Born-Mayer-Huggins"),
-    "seo-tsukihashi-2005": NamedSet(
-        "buckingham-patched", "W.-G. Seo and F. Tsukihashi, Mater. Trans. 46, 1240 (2005): Born-Mayer-Huggins"
-    ),
-    "belashchenko-1996": NamedSet("born-mayer", "D. K. Belashchenko (1996), journal not known here: Born-Mayer"),
-}
-"""Sets by the name that a study has for them. The four without numbers are those of the molten-FeO comparison; their
-sources are cited as far as they are known, and their form is the usual one of the authors: compare both with the paper
-that you take the numbers from (another form is a base of its own, see `FORMS`)."""
+SETS = {path.stem: NamedSet.read(path) for path in sorted(Path(__file__).with_suffix("").glob("*.toml"))}
+"""Sets by the name that a study has for them, each from its file in sets/. The four without numbers are those of the
+molten-FeO comparison; their sources are cited as far as they are known, and their form is the usual one of the authors:
+compare both with the paper that you take the numbers from (another form is a base of its own, see `FORMS`)."""
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,7 @@ class Checkpoint:
     """
 
     architecture: Architecture
-    arrays: Mapping[str, NDArray]
+    arrays: Mapping[str, NDArray[Any]]
     factors: Mapping[str, float]
     sha256: str
     origin: str

@@ -372,7 +372,7 @@ def fetch(
 
 def _reads(path: Path) -> object:
     """Read a torch checkpoint, which refuses what is none."""
-    from refine.potentials.mace.reader.checkpoint import read_torch
+    from refine.potentials.mace.reader import read_torch
 
     return read_torch(path)
 

@@ -154,7 +154,8 @@ class Mace:
                 message = message / (1 + jnp.sum(density, axis=1))[:, None, None]
             h = self._product(layer, own, message, h, receiver)
             energy += self._readout(layer, own, h[:, 0])
-        return params["scale"] * energy + params["shift"]
+        energies: jax.Array = params["scale"] * energy + params["shift"]
+        return energies
 
     def energies_and_gradients(
         self, params: Any, vectors: jax.Array, senders: jax.Array

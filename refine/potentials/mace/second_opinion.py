@@ -2,7 +2,7 @@
 
 It is not on the package index, converts a model with torch and mace-torch, and is known to be wrong for correlation 2
 with the full Clebsch-Gordan basis: `compare` says so for the model at hand. Loading a file with torch runs whatever is
-in it, so only files that are trusted belong here; `refine.potentials.mace.reader.checkpoint` runs nothing.
+in it, so only files that are trusted belong here; `refine.potentials.mace.reader` runs nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kernels.neighbors import build, choose_images, most_neighbors
 from refine.errors import InputError
 from refine.potentials.mace.architecture import Checkpoint
 from refine.potentials.mace.model import Mace, with_gradients
-from refine.potentials.mace.reader.checkpoint import load
+from refine.potentials.mace.reader import load
 from refine.potentials.protocols import SiteModel
 from refine.potentials.sites import edges, forces_of
 

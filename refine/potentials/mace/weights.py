@@ -2,7 +2,7 @@
 
 Energies and derivatives are by the reference formulas (`Mace(plain=True)`) in float64, frame after frame, so that
 memory does not grow with their number: a frame's derivative costs a few evaluations of its energy and is added up at
-once. Dynamics under changed weights use the fast kernels (`MaceForceField.params`).
+once. Dynamics under changed weights use the fast kernels (`SiteForceField.params`).
 
 What may change are the arrays of the table in `architecture` but for the isolated atoms, radii and couplings, which
 are no weights, and the wave numbers of the Bessel functions, which mace-torch does not train either.
@@ -99,7 +99,7 @@ class MaceWeights:
         self._capacity = 1
 
     def at(self, parameters: Array) -> dict[str, Array]:
-        """The changed arrays, by name: what `MaceForceField.params` takes as `base`."""
+        """The changed arrays, by name: what `SiteForceField.params` takes as `base`."""
         if not np.all(np.isfinite(parameters)):
             raise InputError("a weight of the model is no longer a number", where="[refinement] learning_rate")
         return self._split(np.asarray(parameters, np.float64))
@@ -191,7 +191,8 @@ class MaceWeights:
     @functools.cached_property
     def _energies(self) -> Any:
         def energies(parameters: jax.Array, positions: jax.Array, capacity: int) -> jax.Array:
-            return jax.lax.map(lambda r: self._energy(parameters, r, capacity), positions)
+            each: jax.Array = jax.lax.map(lambda r: self._energy(parameters, r, capacity), positions)
+            return each
 
         return jax.jit(energies, static_argnums=2)
 

@@ -6,7 +6,7 @@ Unknown keys are refused, and everything that is wrong with a study file becomes
 from refine.study.schema.compare import Compare, Coordination
 from refine.study.schema.correction import Correction
 from refine.study.schema.data import Data
-from refine.study.schema.model import Model, ModelFile
+from refine.study.schema.model import ModelFile
 from refine.study.schema.reference import reference_markdown
 from refine.study.schema.sampling import Sampling
 from refine.study.schema.study import StudyConfig
@@ -17,7 +17,6 @@ __all__ = [
     "Coordination",
     "Correction",
     "Data",
-    "Model",
     "ModelFile",
     "Sampling",
     "Stage",

@@ -14,12 +14,13 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, PrivateAttr, SerializeAsAny, ValidationError, model_validator
 
 from refine.errors import InputError
+from refine.potentials.bases import BASES
+from refine.potentials.keys import Model
 from refine.refinement.keys import Refinement
 from refine.refinement.rules import RULES
 from refine.study.schema.compare import Compare, Coordination
 from refine.study.schema.correction import Correction
 from refine.study.schema.data import Data
-from refine.study.schema.model import Model
 from refine.study.schema.sampling import Sampling
 from refine.study.schema.system import Stage, State, System
 from refine.tables.explain import input_error, shown
@@ -36,7 +37,7 @@ class StudyConfig(Table):
     states: Annotated[tuple[State, ...], BeforeValidator(some_tables)]
     schedule: Annotated[tuple[Stage, ...], BeforeValidator(any_tables)] = ()
     data: Annotated[tuple[Data, ...], BeforeValidator(some_tables)]
-    model: Model
+    model: Annotated[SerializeAsAny[Model], BASES]
     correction: Correction = Correction()
     sampling: Sampling = Sampling()
     refinement: Annotated[SerializeAsAny[Refinement], RULES] = Field(default_factory=RULES.made)
@@ -176,11 +177,12 @@ class StudyConfig(Table):
             InputError: a file cannot be read.
         """
         settings = self.model_dump(mode="json", exclude={"compare", "coordination"})  # a run does not follow from them
+        settings["model"] = {**BASES.former, **settings["model"]}
         settings["refinement"] = {**RULES.former, **settings["refinement"]}
         total = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         structures = (self.structure_of(state) for state in self.states)
         curves = [entry.path for entry in self.data if entry.file is not None] if data else []
-        for path in (*curves, *filter(None, (*structures, self.model.model_path))):
+        for path in (*curves, *filter(None, structures), *self.model.files):
             try:
                 total.update(hashlib.sha256(path.read_bytes()).digest())
             except OSError as error:

@@ -81,7 +81,8 @@ class BaseParameter:
     def __init__(self, study: Study, parameter: Parameter, state: int) -> None:
         self.study, self.parameter = study, parameter
         self.correction = study.initial_correction().at(study.problem.temperatures[state])
-        given: Any = study.config.model.parameters
+        model: Any = study.config.model  # of a sum of pair functions, which has parameters
+        given = model.parameters
         if study.base_energies(np.array([1.0])) is None:
             raise InputError(
                 f"base '{study.config.model.base}' has no parameter '{parameter.name}'",
@@ -112,13 +113,14 @@ class BaseParameter:
 
     def _base(self, shift: float) -> Any:
         study, parameter = self.study, self.parameter
-        parameters: dict[str, Any] = dict(study.config.model.parameters)
+        model: Any = study.config.model
+        parameters: dict[str, Any] = dict(model.parameters)
         moved = self.value + shift
         parameters[parameter.name] = (
             moved if parameter.key is None else {**parameters[parameter.name], parameter.key: moved}
         )
-        model = study.config.model.model_copy(update={"parameters": parameters})
-        return study.base_kind.read(model, study.species, study.pairs, study.config.correction.r_cut)
+        moved_model = model.model_copy(update={"parameters": parameters})
+        return study.base_kind.read(moved_model, study.species, study.pairs, study.config.correction.r_cut)
 
     def number(self, edges: Array) -> Array:
         up, down, inner = self._base(self.step), self._base(-self.step), self.study.base.inner

@@ -6,14 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from scipy.optimize import minimize_scalar
 
 from refine.errors import InputError
+from refine.potentials.bases import BASES, base_of
 from refine.potentials.classical import PairForm, base_potential
+from refine.potentials.classical.base import ClassicalModel as Model
 from refine.potentials.classical.coulomb import Coulomb
 from refine.potentials.classical.sets import SETS
-from refine.study.bases import BASES, base_of
-from refine.study.schema import Model
+from refine.study.schema import ModelFile, reference_markdown
 from refine.system import make_system
 from tests.potentials.classical.direct import direct
 
@@ -127,10 +129,10 @@ def test_a_damped_sum_has_the_cutoff_of_its_set() -> None:
 
 
 def test_a_many_body_potential_ends_by_itself() -> None:
-    with pytest.raises(InputError, match="truncation"):
-        base_of("tersoff").read(Model(base="tersoff", truncation="none"), ("Si",), (("Si", "Si"),), 7.0)
+    with pytest.raises(ValidationError, match="base = 'tersoff' takes no 'truncation'; a classical base has it"):
+        ModelFile.model_validate({"label": "x", "model": {"base": "tersoff", "truncation": "none"}})
 
 
 def test_named_sets_are_on_the_reference_page() -> None:
-    described = Model.model_fields["base"].description or ""
-    assert all(f"`{name}`" in described for name in BASES)
+    page = reference_markdown()
+    assert all(f'`"{name}"`' in page for name in BASES.entries)

@@ -301,9 +301,7 @@ def test_a_licence_that_restricts_must_be_accepted(cache: Path) -> None:
 
 def test_a_model_without_checksum_is_read_and_its_sum_told(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[bytes] = []
-    monkeypatch.setattr(
-        "refine.potentials.mace.reader.checkpoint.read_torch", lambda path: read.append(path.read_bytes())
-    )
+    monkeypatch.setattr("refine.potentials.mace.reader.read_torch", lambda path: read.append(path.read_bytes()))
     lines = Lines()
     with loopback(any=CONTENT) as server:
         path = fetch("bound", url=f"{server.base}/any", progress=lines, accept_licence=True)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from refine.potentials.mace.architecture import Checkpoint
 from refine.potentials.mace.model import Mace
-from refine.potentials.mace.reader.checkpoint import read_torch
+from refine.potentials.mace.reader import read_torch
 
 GOLDENS = Path(__file__).parents[2] / "goldens" / "mace"
 FOLDER = Path(os.environ.get("REFINE_PARITY", GOLDENS))

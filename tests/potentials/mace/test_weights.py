@@ -13,7 +13,7 @@ from refine.potentials.calculator import Calculator
 from refine.potentials.mace.model import Mace
 from refine.potentials.mace.reader.neutral import read_neutral
 from refine.potentials.mace.weights import MODEL_FILE, MaceWeights
-from refine.potentials.sites import MaceForceField
+from refine.potentials.sites import SiteForceField
 from refine.sampling.frames import Frames
 from refine.sampling.starts import packed_positions
 from refine.system import System, make_system
@@ -90,7 +90,7 @@ def test_dynamics_and_the_written_model_have_the_same_energies(tmp_path: Path) -
     assert abs(expected - weights.energies(weights.start, frames)[0]) > 1e-2
 
     model = Mace(CHECKPOINT, system.species, system.n_per_species)
-    field = MaceForceField(model, 4.0, orthorhombic=True)
+    field = SiteForceField(model, 4.0, orthorhombic=True)
     params = field.params(None, weights.at(changed))
     programs = model._sample_network._cache_size()
     field.params(None, weights.at(2.0 * changed))

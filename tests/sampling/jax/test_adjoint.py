@@ -231,13 +231,13 @@ def test_the_exponent_is_found() -> None:
 def test_mace_with_its_fast_kernels() -> None:
     """Second derivatives of MACE's energy enter: the gradient against differences of the same ten steps."""
     from refine.potentials.mace.model import Mace
-    from refine.potentials.sites import MaceForceField
+    from refine.potentials.sites import SiteForceField
     from tests.potentials.mace.models import random_checkpoint
 
     lattice = np.stack(np.meshgrid(*[np.arange(3)] * 3, indexing="ij"), -1).reshape(-1, 3) * 3.7
     system = make_system({"Ar": 27}, np.eye(3) * 11.1, lattice + 0.2 * np.random.default_rng(0).normal(size=(27, 3)))
     checkpoint = random_checkpoint(2, r_max=4.5, channels=2, max_ell=1, l_hidden=0, layers=2, zbl=False, scale=0.02)
-    field = MaceForceField(Mace(checkpoint, ("Ar",), (27,), precision="float64"), 5.0, orthorhombic=True)
+    field = SiteForceField(Mace(checkpoint, ("Ar",), (27,), precision="float64"), 5.0, orthorhombic=True)
     correction = PairCorrection.zero((("Ar", "Ar"),), SplineBasis(2.8, 5.0, 5), stiffness=8.0)
     adjoint = Adjoint(
         system, field, thermostat=VelocityVerlet(), temperature=95.0, timestep=5.0, steps=9, n_bins=25, r_max=5.0

@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 from refine.errors import InputError
 from refine.potentials.mace.architecture import ZBL, Agnesi, Architecture, Checkpoint, monomials
-from refine.potentials.mace.reader import checkpoint as checkpoints
-from refine.potentials.mace.reader import modules, neutral
-from refine.potentials.mace.reader.checkpoint import load, read_torch
+from refine.potentials.mace.reader import checkpoint, load, modules, neutral, read_torch, reading
 from refine.potentials.mace.reader.checks import check
+from refine.potentials.mace.reader.contractions import symmetrised
 from refine.potentials.mace.reader.modules import Module, TorchFile
 from refine.potentials.mace.reader.pickles import Name, Object, Reference
 from tests.potentials.mace.torch_files import TINY, Model, archive_of, parts, pickled
@@ -134,7 +133,7 @@ def test_symmetrisation_of_any_form(components: int, degree: int) -> None:
     rng = np.random.default_rng(components)
     form = rng.normal(size=(3, *(components,) * degree, 2))
     x = rng.normal(size=components)
-    packed = checkpoints._symmetrised(form.reshape(3, -1, 2), components, degree)
+    packed = symmetrised(form.reshape(3, -1, 2), components, degree)
     value = np.moveaxis(form, -1, 0)
     for _ in range(degree):
         value = value @ x
@@ -544,7 +543,7 @@ def test_folders_and_pipes(tmp_path: Path) -> None:
 
 
 def test_oversized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "MAX_BYTES", 1000)
+    monkeypatch.setattr(checkpoint, "MAX_BYTES", 1000)
     with pytest.raises(InputError, match="larger than any model"):
         load(TINY, tmp_path)
     huge = tmp_path / "huge.model"
@@ -652,7 +651,7 @@ def test_expansion_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_sum_of_weights_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """One storage can serve many weights, so a small file can claim much."""
-    monkeypatch.setattr(checkpoints, "MAX_ARRAY_BYTES", 2000)
+    monkeypatch.setattr(reading, "MAX_ARRAY_BYTES", 2000)
     with pytest.raises(InputError, match="weights of more than"):
         read_torch(TINY)
 
@@ -696,7 +695,7 @@ def test_the_second_load_reads_the_neutral_form_alone(tmp_path: Path, monkeypatc
     first = load(TINY, cache)
     (entry,) = cache.iterdir()
     assert entry.name == f"{first.sha256}.safetensors"
-    monkeypatch.setattr(checkpoints, "TorchFile", None)
+    monkeypatch.setattr(checkpoint, "TorchFile", None)
     copy = tmp_path / "renamed.model"
     copy.write_bytes(TINY.read_bytes())
     second = load(copy, cache)

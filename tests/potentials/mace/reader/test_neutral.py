@@ -18,8 +18,7 @@ from safetensors.numpy import save
 
 from refine.errors import CheckpointError, InputError
 from refine.potentials.mace.architecture import Architecture, Checkpoint
-from refine.potentials.mace.reader import neutral
-from refine.potentials.mace.reader.checkpoint import read_torch
+from refine.potentials.mace.reader import neutral, read_torch
 from refine.potentials.mace.reader.neutral import read_neutral, write_neutral
 from tests.potentials.mace.models import random_checkpoint
 from tests.potentials.mace.torch_files import TINY

@@ -19,9 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError
-
-COST = 10.0
-"""Of the forces on an atom, in those of a pair potential, roughly."""
+from refine.potentials.protocols import Terms
 
 
 class ManyBody(Protocol):
@@ -36,9 +34,22 @@ class ManyBody(Protocol):
     def site_energies(self, vectors: jax.Array) -> jax.Array:
         """(N,) eV from vectors (N, K, 3) Å, those that are not used longer than the cutoff."""
 
+    def terms(self, species: tuple[str, ...], n_per_species: tuple[int, ...], precision: str) -> Terms:
+        """See `refine.potentials.protocols.Potential`; InputError for more than one element."""
+
+
+class _OneElement:
+    """What the potentials here are to the ASE calculator."""
+
+    def terms(self: ManyBody, species: tuple[str, ...], n_per_species: tuple[int, ...], precision: str) -> Terms:
+        """See `refine.potentials.protocols.Potential`; InputError for more than one element."""
+        if len(species) > 1:
+            raise InputError(f"{self.name} is for one element, and the atoms are {', '.join(species)}")
+        return Terms(sites=ManyBodySites(self, species, n_per_species, precision))
+
 
 @dataclass(frozen=True)
-class StillingerWeber:
+class StillingerWeber(_OneElement):
     """The two- and three-body potential of F. H. Stillinger and T. A. Weber, Phys. Rev. B 31, 5262 (1985), silicon:
 
         U = Σ_{i<j} A epsilon [B (sigma/r)^p - (sigma/r)^q] w_1(r)
@@ -85,7 +96,7 @@ class StillingerWeber:
 
 
 @dataclass(frozen=True)
-class Tersoff:
+class Tersoff(_OneElement):
     """The bond-order potential of J. Tersoff, Phys. Rev. B 38, 9902 (1988), for silicon ("Si(C)"):
 
         U = 1/2 Σ_i Σ_j f(r_ij) [A exp(-lambda1 r_ij) - b_ij B exp(-lambda2 r_ij)]
@@ -188,7 +199,7 @@ class ManyBodySites:
         self.params: Any = ()
 
     def load(self, changed: Mapping[str, Any]) -> Any:
-        """Its numbers are not refined: `refine.study.bases` refuses it before."""
+        """Its numbers are not refined: `ManyBodyBase` refuses it before."""
         raise ValueError("a many-body potential has no parameters that change")
 
     def energies_and_gradients(

@@ -8,11 +8,10 @@ from typing import Any, Literal
 from refine.errors import InputError
 from refine.potentials.classical.by_pair import ByPair
 from refine.potentials.classical.coulomb import Coulomb, Method
-from refine.potentials.classical.forms import FORMS, PairForm, Pairs, Truncation
+from refine.potentials.classical.form import PairForm, Truncation
+from refine.potentials.classical.forms import FORMS
 from refine.potentials.classical.sets import SETS, filled
-
-BASES = (*FORMS, ByPair.name, *SETS)
-"""What `[model] base` may name."""
+from refine.potentials.protocols import Pairs
 
 
 def base_potential(
@@ -33,6 +32,10 @@ def base_potential(
 
     coulomb: None is "ewald" where there are charges, or what a named set was made with. InputError for what is missing,
     unknown or contradictory.
+
+    >>> silica = base_potential("bks-1990", ("Si", "O"), (("Si", "Si"), ("Si", "O"), ("O", "O")), {}, 8.0)
+    >>> silica.name, silica.coulomb.method
+    ('buckingham-patched', 'ewald')
     """
     charges, ions = charges or {}, ions or {}
     for element in charges:
@@ -51,7 +54,8 @@ def base_potential(
                 "is missing", where="[model.pairs]", fix='give "A-B" = { form = "...", ... } for each pair'
             )
     else:
-        raise InputError(f"unknown base '{name}'", where="[model] base", fix=f"known: {', '.join(BASES)}")
+        known = ", ".join((*FORMS, ByPair.name, *SETS))
+        raise InputError(f"unknown base '{name}'", where="[model] base", fix=f"known: {known}")
     if ions and name not in SETS:
         raise InputError(f"{name} has no ions", where="[model] ions", fix="a named set has; give charges instead")
     if pair_forms and name != ByPair.name:

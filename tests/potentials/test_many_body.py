@@ -9,12 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from kernels.neighbors import build, choose_images
 from refine.errors import InputError
-from refine.potentials.classical.many_body import StillingerWeber, Tersoff, many_body
-from refine.study.bases import base_of
-from refine.study.schema import Model
+from refine.potentials.bases import base_of
+from refine.potentials.many_body.base import ManyBodyModel
+from refine.potentials.many_body.potentials import StillingerWeber, Tersoff, many_body
+from refine.study.schema import ModelFile
 from refine.system import System, make_system
 from tests.lammps_reference import energy_and_forces
 from tests.potentials.classical.direct import CELLS, random_box
@@ -62,7 +64,7 @@ Evaluation = Callable[[float], tuple[float, np.ndarray, float]]
 def evaluation(name: str, system: System, precision: str = "float64") -> Evaluation:
     """Energy, forces and virial of a system whose lengths are multiplied by a factor, as the sampler gets them."""
     kind = base_of(name)
-    potential = kind.read(Model.model_validate({"base": name}), ("Si",), (("Si", "Si"),), 5.0)
+    potential = kind.read(ManyBodyModel.model_validate({"base": name}), ("Si",), (("Si", "Si"),), 5.0)
     field = kind.force_field(potential, 3.0, system, precision)
     reach = field.cutoff + 0.1
     images = choose_images(system.cell, reach, system.n_atoms)
@@ -138,7 +140,7 @@ def test_what_is_refused() -> None:
         many_body("stillinger-weber", ("Si",), {"beta": 1.0})
     assert many_body("stillinger-weber", ("Si",), {"lambda3": 31.5}).lambda3 == 31.5
     kind = base_of("tersoff")
-    with pytest.raises(InputError, match="takes no r_cut"):
-        kind.read(Model.model_validate({"base": "tersoff", "r_cut": 4.0}), ("Si",), (("Si", "Si"),), 4.0)
+    with pytest.raises(ValidationError, match="base = 'tersoff' takes no 'r_cut'; a classical base has it"):
+        ModelFile.model_validate({"label": "x", "model": {"base": "tersoff", "r_cut": 4.0}})
     with pytest.raises(InputError, match="cannot be refined"):
         kind.parameters(Tersoff(), ("A",), shaken_diamond(), np.linspace(0, 5, 6))

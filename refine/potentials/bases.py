@@ -1,0 +1,56 @@
+"""Kinds of base model, a file each; the study file's `base` is looked up here and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from refine.potentials.keys import Model
+from refine.tables.choice import Choice
+
+if TYPE_CHECKING:
+    from refine.potentials.protocols import Base
+
+FORMER: dict[str, Any] = {
+    "parameters": {},
+    "r_cut": None,
+    "truncation": "switch",
+    "charges": {},
+    "ions": {},
+    "coulomb": None,
+    "damping": None,
+    "pairs": {},
+    "path": None,
+    "name": None,
+    "head": None,
+    "backend": "refine",
+}
+"""Keys that [model] had with every base until each kind got its own table, see `refine.refinement.rules.FORMER`. It is
+closed: keys of new bases do not belong here."""
+
+FORMS = ("lennard-jones", "born-mayer", "buckingham", "buckingham-patched", "buckingham-r24", "morse", "by-pair")
+SETS = tuple(sorted(path.stem for path in (Path(__file__).parent / "classical" / "sets").glob("*.toml")))
+"""Published sets of parameters of a form: a file each."""
+
+BASES = Choice(
+    "base",
+    {
+        **dict.fromkeys((*FORMS, *SETS), "refine.potentials.classical.base:ClassicalModel"),
+        **dict.fromkeys(("stillinger-weber", "tersoff"), "refine.potentials.many_body.base:ManyBodyModel"),
+        "mace": "refine.potentials.mace.base:MaceModel",
+    },
+    former=FORMER,
+)
+"""The table of each base: `Model` with its keys; `kind` is what it means, a `refine.potentials.protocols.Base`."""
+
+
+def base_of(name: str, dispersion: str = "none") -> Base:
+    """The kind of base that `[model] base` and `dispersion` name; KeyError for a name that is none of `BASES`."""
+    table = BASES.table(name)
+    assert issubclass(table, Model)
+    kind = table.kind
+    if dispersion == "none":
+        return kind
+    from refine.potentials.dispersion import Dispersed
+
+    return Dispersed(kind)

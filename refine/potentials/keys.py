@@ -1,0 +1,65 @@
+"""What [model] of a study file may say: the keys of every base; each kind of base has a table with its own.
+
+Plain pydantic: a study file is read, and refused, before anything that computes is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from refine.tables.table import Table
+from refine.tables.values import Line
+
+if TYPE_CHECKING:
+    from refine.potentials.protocols import Base
+
+
+@dataclass(frozen=True)
+class Example:
+    """A small system that a base describes, with which every base is tested (tests/potentials/test_bases.py).
+
+    Attributes:
+        atoms: number of each element.
+        keys: of [model] besides `base`.
+        apart: Å, no two atoms are nearer.
+    """
+
+    atoms: Mapping[str, int]
+    keys: Mapping[str, Any]
+    apart: float = 1.7
+
+
+class Model(Table):
+    """The base potential, which the correction is added to: a classical one with parameters, or a MACE model."""
+
+    kind: ClassVar[Base]
+    """What is made of such a table."""
+    examples: ClassVar[Mapping[str, Example]]
+    """By each name that `base` may have."""
+
+    base: Line = Field(
+        description="Name of the base potential. Forms with [model.parameters]: `lennard-jones`, `born-mayer`, "
+        "`buckingham`, `buckingham-patched`, `buckingham-r24`, `morse`; `by-pair` with [model.pairs]. Published sets: "
+        "`pedone-2006`, `guillot-sator-2007`, `bks`, `bks-1990`; without numbers: `rossano-2000`, `yang-2016`, "
+        "`seo-tsukihashi-2005`, `belashchenko-1996`. Silicon: `stillinger-weber`, `tersoff`. Or `mace`."
+    )
+    dispersion: Literal["none", "d3-bj"] = Field(
+        "none",
+        description="`d3-bj`: Grimme's D3 with Becke-Johnson damping, as fitted to PBE, on top of the base; within "
+        "40 bohr as for MACE-MP-0+D3, no three-body term, up to Pu.",
+    )
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files whose bytes the base follows from."""
+        return ()
+
+    @property
+    def title(self) -> str:
+        """What the base is called where models are compared."""
+        return self.base

@@ -1,0 +1,144 @@
+"""Layers of e3nn as mace-torch saves them: their matrices, factors and paths."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refine.potentials.mace.reader.modules import Module, say
+from refine.potentials.mace.reader.pickles import Name, Object
+from refine.potentials.mace.reader.reading import Reading
+from refine.potentials.mace.reader.refusals import unsupported
+
+SILU = ("torch.nn.functional.silu", "torch._C._nn.silu", "torch.nn.modules.activation.SiLU")
+
+
+def matrices_of(model: Reading, module: Module) -> dict[int, tuple[NDArray[Any], float]]:
+    """Matrix (inputs, outputs) and factor of each l that a linear layer of e3nn leads to.
+
+    Where several slots lead to one l their rows follow each other in the order of the slots.
+    """
+    model.expect(module, "e3nn", "Linear")
+    inputs, outputs = module.irreps("irreps_in"), module.irreps("irreps_out")
+    for _, l, parity in (*inputs, *outputs):
+        check_parity(model, module, l, parity)
+    instructions = module.instructions(4)
+    if any(i == -1 for i, *_ in instructions) or (
+        "bias" in module and module.file.tensor(module.get("bias"), f"{module.path}.bias").size
+    ):
+        raise unsupported(model.root, f"a model with biases ({module.path})")
+    weight, used = module.array("weight"), 0
+    blocks: dict[int, list[tuple[int, NDArray[Any], float]]] = {}
+    for i, o, _, factor in instructions:
+        (rows, l, _), (columns, target, _) = slot(module, inputs, i), slot(module, outputs, o)
+        if l != target or min(rows, columns) < 1 or weight.ndim != 1 or used + rows * columns > weight.size:
+            raise module.error("has paths that do not fit its weights")
+        number = model.root.file.scalar(factor, f"{module.path}: a path weight")
+        block = weight[used : used + rows * columns].reshape(rows, columns)
+        blocks.setdefault(o, []).append((i, block, number))
+        used += rows * columns
+    if used != weight.size:
+        raise module.error("has more weights than paths")
+    found: dict[int, tuple[NDArray[Any], float]] = {}
+    for o, parts in blocks.items():
+        parts.sort(key=lambda part: part[0])
+        _, l, _ = outputs[o]
+        if l in found or len({number for *_, number in parts}) != 1:
+            raise unsupported(model.root, f"a model that treats parts of one l differently ({module.path})")
+        matrices = [matrix for _, matrix, _ in parts]
+        found[l] = (matrices[0] if len(matrices) == 1 else np.concatenate(matrices), parts[0][2])
+    return dict(sorted(found.items()))
+
+
+def paths_of(model: Reading, module: Module) -> tuple[tuple[tuple[int, int, int], ...], tuple[float, ...]]:
+    """(l1, l2, l3) and factor of each path of the channel-wise product, in the order of its weights."""
+    model.expect(module, "e3nn", "TensorProduct")
+    one, two, out = (module.irreps(name) for name in ("irreps_in1", "irreps_in2", "irreps_out"))
+    if two != model.harmonics:
+        raise module.error("does not take the spherical harmonics")
+    paths, factors = [], []
+    for k, (i, j, o, mode, has_weight, factor, _) in enumerate(module.instructions(7)):
+        first, second, third = slot(module, one, i), slot(module, two, j), slot(module, out, o)
+        if mode != "uvu" or has_weight is not True or o != k:
+            raise module.error("is no channel-wise product with one weight for each path and channel")
+        if (first[0], second[0], third[0]) != (model.channels, 1, model.channels):
+            raise unsupported(model.root, f"a model whose channels differ between irreps ({module.path})")
+        for _, l, parity in (first, second, third):
+            check_parity(model, module, l, parity)
+        paths.append((first[1], second[1], third[1]))
+        factors.append(model.root.file.scalar(factor, f"{module.path}: a path weight"))
+    return tuple(paths), tuple(factors)
+
+
+def read_network(model: Reading, name: str, net: Module, paths: int | None) -> int:
+    """A network of e3nn without biases, silu between its layers; the number of hidden ones.
+
+    Its weights are divided by sqrt(inputs), and silu is multiplied with a constant, which goes to the next layer.
+    """
+    model.expect(net, "e3nn", "FullyConnectedNet")
+    layers = [net.child(part) for part in net.parts]
+    if not layers:
+        raise net.error("has no layers")
+    constant = 1.0
+    for k, layer in enumerate(layers):
+        model.expect(layer, "e3nn", "_Layer")
+        weight, last = layer.array("weight"), k == len(layers) - 1
+        h_in, var_in, var_out = (layer.number(key) for key in ("h_in", "var_in", "var_out"))
+        if weight.ndim != 2 or weight.shape[0] != h_in or not (var_in > 0 and var_out > 0):
+            raise layer.error(f"has a weight of shape {weight.shape}")
+        if last != (layer.get("act", None) is None):
+            raise unsupported(model.root, f"a model whose {net.path} has its activations in other places")
+        factor = constant / math.sqrt(h_in * var_in)
+        if not last:
+            model.put(f"{name}.{k}", weight, factor)
+            constant = silu_constant(model, layer.child("act")) * math.sqrt(var_out)
+            continue
+        factor *= math.sqrt(var_out)
+        if paths is None:
+            model.put(name, weight, factor)
+        elif weight.shape[1] != paths * model.channels:
+            raise layer.error(f"has {weight.shape[1]} outputs for {paths} paths of {model.channels} channels")
+        else:
+            model.put(f"{name}.last", weight.reshape(-1, paths, model.channels), factor)
+    return len(layers) - 1
+
+
+def silu_constant(model: Reading, activation: Module) -> float:
+    """The constant that e3nn multiplies an activation with; only silu is known."""
+    model.expect(activation, "e3nn", "normalize2mom")
+    function = activation.get("f")
+    name = str(function.kind if isinstance(function, Object) else function) if function is not None else "None"
+    if not isinstance(function, Name | Object) or name not in SILU:
+        raise unsupported(model.root, f"a model with the activation {say(function)} ({activation.path})", "silu is")
+    return 1.0 if activation.flag("_is_id", False) else activation.number("cst")
+
+
+def ells_of(model: Reading, module: Module, name: str, feature: str = "hidden irreps") -> tuple[int, ...]:
+    """The l of each slot; every slot must have all channels, and no l may be there twice."""
+    slots = module.irreps(name)
+    for count, l, parity in slots:
+        check_parity(model, module, l, parity)
+        if count != model.channels:
+            what = f"a model whose {feature} have {count} channels of l = {l} and {model.channels} elsewhere"
+            raise unsupported(model.root, what)
+    ells = tuple(l for _, l, _ in slots)
+    if len(set(ells)) != len(ells):
+        raise unsupported(model.root, f"a model with one l twice ({module.path}.{name})")
+    return ells
+
+
+def check_parity(model: Reading, module: Module, l: int, parity: int) -> None:
+    """InputError for a pseudotensor, whose parity is not (-1)^l."""
+    if parity != (-1) ** (l % 2) or not 0 <= l <= 20:
+        sign = "e" if parity == 1 else "o"
+        raise unsupported(model.root, f"a model with features of irrep {l}{sign} ({module.path})")
+
+
+def slot(module: Module, slots: list[tuple[int, int, int]], index: Any) -> tuple[int, int, int]:
+    """(count, l, parity) of the slot that a path names."""
+    if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(slots):
+        raise module.error("has a path to a slot that does not exist")
+    return slots[index]

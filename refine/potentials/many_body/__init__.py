@@ -1,0 +1,1 @@
+"""Many-body potentials of one element."""

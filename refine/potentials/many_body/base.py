@@ -1,0 +1,117 @@
+"""Stillinger-Weber and Tersoff as a base."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from refine.errors import InputError
+from refine.potentials.keys import Example, Model
+from refine.potentials.lammps import Part, Script, head_line
+from refine.potentials.many_body.potentials import (
+    MANY_BODY,
+    ManyBody,
+    ManyBodySites,
+    StillingerWeber,
+    Tersoff,
+    many_body,
+)
+from refine.potentials.protocols import Array, Base, BaseParameters, CorrectedForceField, Finished, Pairs
+from refine.potentials.sites import SiteForceField
+from refine.tables.values import Parameters
+
+if TYPE_CHECKING:
+    from refine.system import System
+
+COST = 10.0
+"""Of the forces on an atom, in those of a pair potential, roughly."""
+
+
+class ManyBodyBase:
+    """See `refine.potentials.protocols.Base`."""
+
+    refined_file: ClassVar[str | None] = None
+
+    def read(self, model: ManyBodyModel, species: tuple[str, ...], pairs: Pairs, cutoff: float) -> ManyBody:
+        """The potential of the study's numbers."""
+        return many_body(model.base, species, model.parameters)
+
+    def force_field(
+        self, potential: ManyBody, correction_cutoff: float, system: System, precision: str
+    ) -> CorrectedForceField:
+        """Site energies, which any element's neighbours may give."""
+        sites = ManyBodySites(potential, system.species, system.n_per_species, precision)
+        return SiteForceField(sites, correction_cutoff, orthorhombic=system.orthorhombic, cost=COST)
+
+    def pair_energies(self, potential: ManyBody, r: Array) -> None:
+        """It is no sum of pair functions."""
+        return None
+
+    def identity(self, potential: ManyBody) -> str:
+        """The study file has every number."""
+        return ""
+
+    def parameters(self, potential: ManyBody, names: tuple[str, ...], system: System, edges: Array) -> BaseParameters:
+        """InputError: there are none."""
+        raise InputError(
+            f"parameters of {potential.name} cannot be refined",
+            where="[refinement] parameters",
+            fix='only those of pair forms can; use parameters = ["correction"]',
+        )
+
+    def finished(self, model: ManyBodyModel, run: Finished, file: str | Path | None = None) -> ManyBody:
+        """That of the study."""
+        return self.read(model, run.species, run.pairs, run.cutoff)
+
+    def lammps(self, model: ManyBodyModel, run: Finished, script: Script) -> Part:
+        """A potential file."""
+        potential = self.finished(model, run)
+        style, text = STYLES[type(potential)]
+        (symbol,) = run.species
+        name = f"base.{style}"
+        source = f"{head_line()}\n# {potential.name}, for {symbol}\n"
+        return Part(
+            (style,),
+            coefficients=(f"pair_coeff * * {style} {name} {symbol}",),
+            files={name: source + text(potential, symbol)},
+        )
+
+
+class ManyBodyModel(Model):
+    """Silicon, or another element with all of its numbers."""
+
+    called: ClassVar[str] = "a classical base"
+    kind: ClassVar[Base] = ManyBodyBase()
+    examples: ClassVar[Mapping[str, Example]] = dict.fromkeys(MANY_BODY, Example({"Si": 24}, {}, apart=2.0))
+
+    base: Literal["stillinger-weber", "tersoff"]
+    parameters: Parameters = Field(
+        default_factory=dict,
+        description="Numbers in place of silicon's, in eV and Å; for another element all of them.",
+    )
+
+
+def _stillinger_weber(p: StillingerWeber, symbol: str) -> str:
+    """epsilon, sigma, a, lambda, gamma, cos theta_0, A, B, p, q, and no tolerance of its own."""
+    numbers = p.epsilon, p.sigma, p.a, p.lambda3, p.gamma, p.cos_theta0, p.A, p.B, p.p, p.q, 0.0
+    return f"{symbol} {symbol} {symbol} {_joined(numbers)}\n"
+
+
+def _tersoff(p: Tersoff, symbol: str) -> str:
+    """m = 3, gamma = 1, lambda3, c, d, cos theta_0, n, beta, lambda2, B, R, D, lambda1, A."""
+    numbers = 3.0, 1.0, p.lambda3, p.c, p.d, p.h, p.n, p.beta, p.lambda2, p.B, p.R, p.D, p.lambda1, p.A
+    return f"{symbol} {symbol} {symbol} {_joined(numbers)}\n"
+
+
+STYLES: dict[type, tuple[str, Callable[[Any, str], str]]] = {
+    StillingerWeber: ("sw", _stillinger_weber),
+    Tersoff: ("tersoff", _tersoff),
+}
+"""LAMMPS' pair style of a many-body potential, and the text of its file."""
+
+
+def _joined(numbers: Iterable[float]) -> str:
+    return " ".join(repr(float(number)) for number in numbers)
