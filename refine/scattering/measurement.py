@@ -9,15 +9,15 @@ The chain, every link linear and float64:
 A model's curve is a function of its own counts alone. What a small periodic box does to it is treated in three places:
 
 - The fixed number of atoms is taken off the model (`Box.closure`).
-- The periodic images of g beyond r_box, half the box, reach into g below it, and the counts end at r_box. So they are
+- The periodic images of g beyond r_max, half the box, reach into g below it, and the counts end at r_max. So they are
   put on the measurement, which does know g beyond, and a comparison is of what the box shows with what the box would
-  have shown of the measured system (`ForwardModel._as_box_shows`). A prediction keeps them: 0.002 in g(r) near r_box
+  have shown of the measured system (`ForwardModel._as_box_shows`). A prediction keeps them: 0.002 in g(r) near r_max
   for 500 atoms of liquid argon.
-- A box knows g(r) up to r_box only. In r space that is no restriction (a point is only compared below it). In Q space
+- A box knows g(r) up to r_max only. In r space that is no restriction (a point is only compared below it). In Q space
   both sides of a comparison lose the same: the measured curve, and the model on the measured Q points, are transformed
-  to r, brought to zero smoothly before r_box, and transformed back. Neither can then show the other ripples of the box,
+  to r, brought to zero smoothly before r_max, and transformed back. Neither can then show the other ripples of the box,
   and the loss of the experiment's Q range acts on both. The model's own S(Q), for tables and predictions, has g = 1
-  beyond r_box and the error of that cut (`Cut`).
+  beyond r_max and the error of that cut (`Cut`).
 
 The fitted points lie at the Nyquist spacing, pi/r in Q and pi/Q_max in r: n points are n pieces of information.
 """
@@ -38,7 +38,7 @@ from refine.curves.weights import amplitudes, distinct_factor, pair_weights
 from refine.errors import ConversionError, InputError
 from refine.scattering.metrics import r_chi
 from refine.scattering.operator import CurveOperator, bracketing, interpolation
-from refine.system import TAPER, Box, pair_index
+from refine.system import Box, pair_index, taper_width
 
 Array = NDArray[np.float64]
 
@@ -58,19 +58,19 @@ and the condition number of the correlations is below 1e4 times their largest ei
 
 @dataclass(frozen=True)
 class Cut:
-    """The error of a Q-space curve from g = 1 beyond r_box: how much it changes as the cut moves inwards.
+    """The error of a Q-space curve from g = 1 beyond r_max: how much it changes as the cut moves inwards.
 
-    The root mean square of y(Q; R) - y(Q; r_box) over cuts R from r_box/2 to r_box, and over Q and its neighbours
-    pi/(2 r_box) away, as the difference goes through zero every pi/R where the error need not. g - 1 of a liquid or
-    glass decays while it oscillates, so what lies beyond r_box is of the size of the last half, or smaller. In argon,
+    The root mean square of y(Q; R) - y(Q; r_max) over cuts R from r_max/2 to r_max, and over Q and its neighbours
+    pi/(2 r_max) away, as the difference goes through zero every pi/R where the error need not. g - 1 of a liquid or
+    glass decays while it oscillates, so what lies beyond r_max is of the size of the last half, or smaller. In argon,
     against the sum at the box's own wave vectors, rms (experiments/benchmarks/forward.py):
 
-        atoms   r_box    0.3 to 1 1/Å         1 to 4 1/Å, with the first peak
+        atoms   r_max    0.3 to 1 1/Å         1 to 4 1/Å, with the first peak
         108      8.6 Å   0.12, stated 0.47    0.18, stated 0.19; 81 % within one stated error, 95 % within two
         256     11.5 Å   0.14, stated 0.26    0.11, stated 0.16; 92 %, 100 %
         2048    22.9 Å   0.010, stated 0.065  0.042 (0.022 of it the sum's), stated 0.050; 77 %, 95 %
 
-    Below the first peak it is cautious. Every cut lowers that peak: where order reaches beyond r_box (63 atoms of a
+    Below the first peak it is cautious. Every cut lowers that peak: where order reaches beyond r_max (63 atoms of a
     damped wave of argon's period and range) the peak is off by twice the error.
 
     Attributes:
@@ -88,10 +88,10 @@ class Cut:
         ideal = self.box.ideal_counts
         g = np.divide(counts, ideal, out=np.ones_like(ideal), where=ideal > 0.0) - 1.0
         weighted = self.weights @ (g + (g @ self.box.closure)[:, None])
-        outer = np.count_nonzero(self.box.centres > 0.5 * self.box.r_box)
+        outer = np.count_nonzero(self.box.centres > 0.5 * self.box.r_max)
         mean = np.zeros(len(self.q))
         for shift in (-1.0, 0.0, 1.0):
-            q = np.abs(self.q + shift * 0.5 * math.pi / self.box.r_box)
+            q = np.abs(self.q + shift * 0.5 * math.pi / self.box.r_max)
             by_bin = r_to_q_matrix(self.box.edges, q, self.box.number_density, of="means") * weighted
             mean += np.mean(np.cumsum(by_bin[:, ::-1], axis=1)[:, :outer] ** 2, axis=1) / 3.0
         return np.sqrt(mean)
@@ -104,7 +104,7 @@ class Measurement:
     Attributes:
         curve: as read.
         shown: operator on the measured points (those the box can reach): the model's curve, from its counts alone. In Q
-            space g = 1 beyond r_box.
+            space g = 1 beyond r_max.
         shown_values: (n,) measured there, as read.
         cut: the error of `shown` from that cut; None for curves in r.
         in_box: operator on the same points: the model as it is compared, in Q space through the r range of the box.
@@ -132,7 +132,7 @@ class Measurement:
     total_background: Array
 
     def cut_error(self, counts: Array) -> Array:
-        """(n,) standard error of `shown` because g is cut at r_box, from mean counts (pairs, bins); zero in r."""
+        """(n,) standard error of `shown` because g is cut at r_max, from mean counts (pairs, bins); zero in r."""
         return np.zeros(len(self.shown.x)) if self.cut is None else self.cut.error(counts)
 
     def r_chi(self, counts: Array, scale: float = 1.0, background: float = 0.0) -> float:
@@ -187,7 +187,7 @@ class ForwardModel:
         if curve.in_q_space:
             self.q: Array | None = curve.x
         elif curve.q_max is not None:
-            step = math.pi / (3.0 * max(box.r_box, float(curve.x[-1])))
+            step = math.pi / (3.0 * max(box.r_max, float(curve.x[-1])))
             low = curve.q_min or 0.0
             self.q = np.linspace(low, curve.q_max, max(2, math.ceil((curve.q_max - low) / step) + 1))
         else:
@@ -269,8 +269,8 @@ class ForwardModel:
 
             r [g_box(r) - g(r)] = Σ_d (1 / 2d) ∫_(d-r)^(d+r) s [g(s) - 1] ds,     d = |lattice vector| > 0.
 
-        As d >= 2 r_box, that is g beyond r_box alone, for r < r_box: nothing that the counts of a model hold. The grid
-        begins at zero with equal steps; D is faded out between 2 and 3 r_box, where it is noise.
+        As d >= 2 r_max, that is g beyond r_max alone, for r < r_max: nothing that the counts of a model hold. The grid
+        begins at zero with equal steps; D is faded out between 2 and 3 r_max, where it is noise.
         Source: L. R. Pratt and S. W. Haan, J. Chem. Phys. 74, 1864 (1981).
         """
         box, step = self.box, float(s[1] - s[0])
@@ -287,7 +287,7 @@ class ForwardModel:
 
     @property
     def _image_grid(self) -> Array:
-        return np.arange(0.0, 3.0 * self.box.r_box, IMAGE_STEP)
+        return np.arange(0.0, 3.0 * self.box.r_max, IMAGE_STEP)
 
     @cached_property
     def _as_box_shows(self) -> Array:
@@ -303,24 +303,24 @@ class ForwardModel:
         """(n,) an r-space curve, in declared units, as the periodic box would show it: images of its own D(r) added.
 
         Images are isotropic, so they commute with the transform's Q range and window: those of a broadened D(r) are the
-        broadened ones. A straight line through D(r) beyond r_box, fitted with weights r^2, is left out: it says that
+        broadened ones. A straight line through D(r) beyond r_max, fitted with weights r^2, is left out: it says that
         the curve is normalised wrongly, by a per cent or ten, and its images would grow with r.
         """
         curve, box, s = self.curve, self.box, self._image_grid
         scale, offset, _ = self._r_declared(curve.x)
-        beyond = curve.x > box.r_box
+        beyond = curve.x > box.r_max
         if not np.any(beyond):
             return curve.y
         d = np.divide(curve.y - offset, scale, out=np.zeros_like(curve.y), where=scale > 0.0)
         slope = float(curve.x[beyond] ** 3 @ d[beyond]) / float(np.sum(curve.x[beyond] ** 4))
-        known = (s > box.r_box) & (s <= curve.x[-1])
+        known = (s > box.r_max) & (s <= curve.x[-1])
         images = self._images(s) @ np.where(known, np.interp(s, curve.x, d) - slope * s, 0.0)
         uniform = 4.0 * math.pi * box.number_density * curve.x
         return np.asarray(curve.y + scale * uniform * np.interp(curve.x, box.centres, images))
 
     def _fade(self, s: Array) -> Array:
-        """1 below 2 r_box, falling smoothly to 0 at 3 r_box, and 0 where the Q spacing no longer resolves r."""
-        x = np.clip((3.0 * self.box.r_box - s) / self.box.r_box, 0.0, 1.0)
+        """1 below 2 r_max, falling smoothly to 0 at 3 r_max, and 0 where the Q spacing no longer resolves r."""
+        x = np.clip((3.0 * self.box.r_max - s) / self.box.r_max, 0.0, 1.0)
         resolved = True if not self.curve.in_q_space else s < math.pi / (2.0 * self._spacing())
         return np.where(resolved, x**2 * (3.0 - 2.0 * x), 0.0)
 
@@ -392,7 +392,7 @@ class ForwardModel:
                 in_box_background=factor * (back @ flat),
                 total_background=to_r @ flat,
             )
-        curve = self.curve.cropped(0.0, box.r_box)
+        curve = self.curve.cropped(0.0, box.r_max)
         scale, offset, k = self._r_declared(curve.x)
         shown = self._r_operator(curve.x, k, scale, offset)
         return Measurement(
@@ -433,7 +433,7 @@ class ForwardModel:
 
     def _score_points(self, score_r: tuple[float, float] | None) -> Array:
         low, high = score_r or (1.0, 10.0)
-        limit = self.box.r_box
+        limit = self.box.r_max
         if not self.curve.in_q_space:
             limit = min(limit, float(self.curve.x[-1]))
             low = max(low, float(self.curve.x[0]))
@@ -468,14 +468,14 @@ class ForwardModel:
                     where=self.where,
                     fix="use fit_r",
                 )
-            reach = min(self.box.r_box, float(self.curve.x[-1]))
+            reach = min(self.box.r_max, float(self.curve.x[-1]))
             parts.append(self._fit_r(fit_r or (float(self.curve.x[0]), reach)))
         return parts[0] if len(parts) == 1 else _joined(parts)
 
     def _fit_q(self, limits: tuple[float, float]) -> Fit:
         """Points k pi / r_eff within the limits, r_eff the middle of the taper.
 
-        Below 2 pi / r_box a box of fixed composition says little about S(Q) (its longest wave is 2 r_box), so there are
+        Below 2 pi / r_max a box of fixed composition says little about S(Q) (its longest wave is 2 r_max), so there are
         no fitted points there.
         """
         q = self.curve.x
@@ -487,7 +487,7 @@ class ForwardModel:
                 fix="narrow fit_q",
             )
         step = self._nyquist_q()
-        points = _multiples(step, max(low, 2.0 * math.pi / self.box.r_box), high)
+        points = _multiples(step, max(low, 2.0 * math.pi / self.box.r_max), high)
         _need(points, self.where, "fit_q")
         factor, baseline = self._q_factor(points), self._q_baseline(points)
         operator, back = self._q_operator(points)
@@ -537,10 +537,10 @@ class ForwardModel:
 
     def _r_points(self, limits: tuple[float, float], q_max: float) -> Array:
         low, high = limits
-        if high > self.box.r_box + 1e-9 or (not self.curve.in_q_space and high > self.curve.x[-1] + 1e-9):
+        if high > self.box.r_max + 1e-9 or (not self.curve.in_q_space and high > self.curve.x[-1] + 1e-9):
             raise InputError(
                 f"fit_r ends at {high:g} Å; the box and the data reach "
-                f"{min(self.box.r_box, self.curve.x[-1] if not self.curve.in_q_space else np.inf):.2f} Å",
+                f"{min(self.box.r_max, self.curve.x[-1] if not self.curve.in_q_space else np.inf):.2f} Å",
                 where=self.where,
                 fix="lower fit_r or simulate more atoms",
             )
@@ -564,7 +564,7 @@ class ForwardModel:
         return np.divide(1.0, factor, out=np.zeros_like(factor), where=factor != 0.0)
 
     def _nyquist_q(self) -> float:
-        return math.pi / (self.box.r_box - 0.5 * min(TAPER, 0.25 * self.box.r_box))
+        return math.pi / (self.box.r_max - 0.5 * taper_width(self.box.r_max))
 
     def _spacing(self) -> float:
         return float(np.median(np.diff(self.curve.x)))
@@ -576,7 +576,7 @@ class ForwardModel:
         points, pi/r_eff apart, average pi/(r_eff dq) measured ones. A rule may scale it by the evidence.
         """
         q, rho = self.curve.x, self.box.number_density
-        r = np.arange(0.05, self.box.r_box, 0.05)
+        r = np.arange(0.05, self.box.r_max, 0.05)
         d = q_to_r_matrix(q, r, "none") @ self._measured_distinct()
         _, ripple = noise.ripple(r, d, 4.0 * math.pi * rho, (float(q[0]), float(q[-1])))
         power = float(q[-1] ** 3 - q[0] ** 3) / 6.0

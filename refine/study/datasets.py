@@ -14,9 +14,10 @@ from refine.curves.readers.text import read_curve
 from refine.errors import InputError
 from refine.refinement.inference.nuisance import Nuisance, best
 from refine.refinement.problem import Target
-from refine.scattering.measurement import Box, Fit, ForwardModel, Measurement
+from refine.scattering.measurement import Fit, ForwardModel, Measurement
 from refine.study.schema import StudyConfig
 from refine.study.schema.models import Data
+from refine.system import Box
 
 Array = NDArray[np.float64]
 
@@ -157,7 +158,7 @@ def _featureless(data: Data, box: Box) -> Curve:
         low, high = data.q_range
         points = low + PREDICTED_STEP * np.arange(1.0 + int((high - low) / PREDICTED_STEP + 1e-9))
     else:
-        points = PREDICTED_STEP * np.arange(1.0, 1.0 + int(box.r_box / PREDICTED_STEP))
+        points = PREDICTED_STEP * np.arange(1.0, 1.0 + int(box.r_max / PREDICTED_STEP))
     curve = Curve(
         x=points,
         y=np.zeros(len(points)),

@@ -25,12 +25,11 @@ from refine.refinement.rules import make_rule
 from refine.refinement.walls import measured_onset
 from refine.results.writer import Result
 from refine.sampling.schedule import Stage
-from refine.scattering.measurement import Box
 from refine.study.bases import base_of
 from refine.study.datasets import read_datasets, read_predictions, target_of
 from refine.study.schema import StudyConfig
 from refine.study.systems import read_systems, stages_of
-from refine.system import System
+from refine.system import Box, System
 from refine.tasks.run.loop import Run
 from refine.units import BOLTZMANN
 
@@ -141,13 +140,7 @@ class Study:
                 where="[correction]",
                 fix=f"lower r_cut or use about {needed} atoms or more",
             )
-        return Box(
-            system.species,
-            system.n_per_species,
-            system.volume,
-            width * np.arange(bins + 1, dtype=np.float64),
-            system.cell,
-        )
+        return Box.of(system, width * np.arange(bins + 1, dtype=np.float64))
 
     def initial_correction(self) -> PairCorrection:
         """No correction, on the study's basis."""
@@ -210,7 +203,7 @@ class Study:
                 timestep=config.timestep,
                 steps=steps,
                 n_bins=len(box.edges) - 1,
-                r_max=box.r_box,
+                r_max=box.r_max,
                 clip=clip,
             )
             for system, box, state in zip(self.systems, self.boxes, self.config.states, strict=True)
@@ -228,7 +221,7 @@ class Study:
                 minimum_distances=rule.distances(self.pairs),
                 stride=self.config.refinement.moves,
                 n_bins=len(box.edges) - 1,
-                r_max=box.r_box,
+                r_max=box.r_max,
                 dtype=config.precision,
                 replicas=config.replicas,
             )
@@ -251,7 +244,7 @@ class Study:
                 timestep=config.timestep,
                 stride=config.stride,
                 n_bins=len(box.edges) - 1,
-                r_max=box.r_box,
+                r_max=box.r_max,
                 dtype=config.precision,
                 replicas=config.replicas,
                 phase=state.phase,

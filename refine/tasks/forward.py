@@ -140,7 +140,7 @@ class Forward:
             "cell": system.cell,
             "volumes": self.counted.volumes,
             "rescaled_by": self.factor,
-            "r_box": self.box.r_box,
+            "r_box": self.box.r_max,
             "data": [
                 {
                     "name": score.data.name,
@@ -180,7 +180,7 @@ class Forward:
         density = f"{system.number_density:.5f} atoms/Å^3"
         if high > low * (1 + 1e-9):
             density += f" on average (volume {low:.0f} to {high:.0f} Å^3)"
-        known = f"g(r) to {self.box.r_box:.2f} Å"
+        known = f"g(r) to {self.box.r_max:.2f} Å"
         lines = [f"{self.trajectory.name}: {_frames(self.counted.read)} of {atoms}, {density}, {known}", ""]
         if self.factor != 1.0:
             lines.insert(
@@ -251,7 +251,7 @@ class Forward:
         The measured ones as R_chi takes them, with the periodic images of the box.
         """
         curve = score.data.measurement.curve
-        reach = self.box.r_box if curve.in_q_space else min(self.box.r_box, float(curve.x[-1]))
+        reach = self.box.r_max if curve.in_q_space else min(self.box.r_max, float(curve.x[-1]))
         whole = ForwardModel(curve, self.box).measurement((R_CHI_STEP, reach))
         model = _seen(whole.total, self._mean, score.free, whole.total_background)
         uniform = 4.0 * math.pi * self.box.number_density * whole.r
@@ -281,7 +281,7 @@ class Forward:
         return csv_text(header, columns)
 
     def _s_table(self) -> str:
-        """Faber-Ziman A_ij(Q), and S(Q) with the weights of every data set that is a total; g = 1 beyond r_box.
+        """Faber-Ziman A_ij(Q), and S(Q) with the weights of every data set that is a total; g = 1 beyond r_max.
 
         Standard errors of sampling and of that cut.
         """
@@ -308,10 +308,10 @@ class Forward:
         return csv_text(header, columns)
 
     def _q_points(self) -> Array:
-        """From the box's longest wave, 2 r_box."""
+        """From the box's longest wave, 2 r_max."""
         curves = [score.data.measurement.curve for score in self.scores]
         last = max((float(c.q_max) for c in curves if c.q_max is not None), default=Q_MAX)
-        first = math.ceil(math.pi / self.box.r_box / Q_STEP)
+        first = math.ceil(math.pi / self.box.r_max / Q_STEP)
         return Q_STEP * np.arange(first, max(first + 1, math.floor(last / Q_STEP + 1e-9)) + 1, dtype=np.float64)
 
 

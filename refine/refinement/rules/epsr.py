@@ -43,7 +43,7 @@ from refine.refinement.convergence import confirmed, misfit, refuse_temperature_
 from refine.refinement.inference.nuisance import best
 from refine.refinement.problem import Problem, Sample, Target, Update
 from refine.sampling.frames import Frames
-from refine.system import TAPER
+from refine.system import taper_width
 
 Array = NDArray[np.float64]
 
@@ -96,7 +96,7 @@ def pair_weights(target: Target, frames: Frames) -> Array:
     """
     edges, n = frames.edges, len(target.y)
     rows = target.operator.matrix.reshape(n, *frames.counts.shape[1:]) * frames.ideal_counts()
-    plain = (edges[:-1] > PLAIN_R) & (edges[1:] < frames.r_max - min(TAPER, 0.25 * frames.r_max))
+    plain = (edges[:-1] > PLAIN_R) & (edges[1:] < frames.r_max - taper_width(frames.r_max))
     transform = r_to_q_matrix(edges, target.x, frames.n_atoms / frames.volume, of="means")[:, plain]
     return np.einsum("npb,nb->pn", rows[:, :, plain], transform) / (transform**2).sum(axis=1)
 

@@ -137,7 +137,7 @@ def test_a_planted_density_is_found(case):
     true = misfit.scaled_box(box, s - 1.0)
     # counts of the scaled box are Poisson with the mean of g at r/s, Boltzmann factor of the energy at r
     fine = np.repeat(case.mean() / 20.0, 20, axis=1)
-    finer = replace(box, edges=np.linspace(0.0, box.r_box, 20 * len(r) + 1))
+    finer = replace(box, edges=np.linspace(0.0, box.r_max, 20 * len(r) + 1))
     moved = misfit.scaled_counts(fine, finer, s - 1.0).reshape(1, len(r), 20).sum(axis=2)
     moved = moved * np.exp(-(energy(r) - energy(r / s)) / KT)
     problem, _ = case.problem(case.curve(true, moved)).settled()
