@@ -69,7 +69,7 @@ def convert(
     """Convert a curve between S(Q), F(Q), i(Q), Q[S(Q)-1], g(r), G(r), D(r), T(r), J(r) and their normalisations."""
     from refine.curves.checks import check_curve
     from refine.curves.convert import convert as converted
-    from refine.curves.curve import is_q_space
+    from refine.curves.quantities import is_q_space
     from refine.curves.readers.text import read_curve
     from refine.curves.writers import curve_text
     from refine.files import write_text

@@ -19,13 +19,11 @@ import xraylib
 from numpy.typing import ArrayLike, NDArray
 from periodictable import cromermann
 
+from refine.curves.quantities import NORMALISATIONS
 from refine.errors import InputError
 from refine.units import BARN_PER_FM2
 
 Array = NDArray[np.float64]
-
-NORMALISATIONS = ("faber-ziman", "keen", "<f^2>")
-RADIATIONS = ("neutron", "xray")
 
 _WAASMAIER_KIRFEL_Q_MAX = 24.0 * math.pi
 """1/Å; the fit of Waasmaier and Kirfel ends at sin(theta)/lambda = 6 1/Å."""

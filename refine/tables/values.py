@@ -265,9 +265,3 @@ SmoothnessByPair = Annotated[
     Kind('number, `"auto"` or `{ A-B = number, ... }`'),
 ]
 ByPair = Annotated[dict[str, float], BeforeValidator(_by_pair), Kind("`{ A-B = number, ... }`")]
-
-Quantity = Literal["S(Q)", "F(Q)", "i(Q)", "Q[S(Q)-1]", "g(r)", "G(r)", "D(r)", "T(r)", "J(r)"]
-Normalisation = Literal["faber-ziman", "keen", "<f^2>"]
-Radiation = Literal["neutron", "xray"]
-Window = Literal["none", "lorch"]
-Abscissa = Literal["auto", "points", "left-edges", "centres"]

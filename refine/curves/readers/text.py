@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.curves.checks import check_curve
-from refine.curves.curve import QUANTITIES, Curve, is_q_space
+from refine.curves.curve import Curve
+from refine.curves.quantities import ABSCISSAE, QUANTITIES, is_q_space, same_quantity
 from refine.errors import InputError
 
 __all__ = ["CurveWarning", "Table", "check_curve", "read_curve", "read_table"]
@@ -38,9 +39,6 @@ MAX_HEADER_LINES = 1000
 """Header beyond is passed over, and of each line no more than `MAX_HEADER_WIDTH` characters are looked at."""
 MAX_HEADER_WIDTH = 400
 MAX_COLUMNS = 64
-
-ABSCISSAE = ("auto", "points", "left-edges", "centres")
-"""What x can be: points; left edges or centres of bins that y is the mean over; "auto" goes by the file's name."""
 
 LEFT_EDGES = re.compile(r"\.(?:mint|mdcs|dcs|int)\d\d", re.IGNORECASE)
 """Endings of files whose x are left edges of bins: those of GudrunN and GudrunX."""
@@ -423,11 +421,11 @@ def _refuse_contradicting_header(table: Table, quantity: str, radiation: str | N
     """What the file says about itself, where it says it in refine's or PDFgetX3's own words."""
     header = table.header
     stated = header.get("quantity", "")
-    if stated in QUANTITIES and {stated, quantity} != {"F(Q)", "i(Q)"} and stated != quantity:
+    if stated in QUANTITIES and not same_quantity(stated, quantity):
         raise InputError(
             f"the header says {stated} and {quantity} is declared", where=where, fix=f'declare quantity = "{stated}"'
         )
-    if quantity in ("F(Q)", "i(Q)") and "pdfgetx" in header.get("version", "").lower() and _is_fq(table, where):
+    if same_quantity(quantity, "F(Q)") and "pdfgetx" in header.get("version", "").lower() and _is_fq(table, where):
         raise InputError("what PDFgetX3 calls F(Q) is Q[S(Q)-1]", where=where, fix='declare quantity = "Q[S(Q)-1]"')
     stated = {"xray": "xray", "x-ray": "xray", "neutron": "neutron"}.get(
         header.get("radiation", header.get("mode", "")).lower(), ""

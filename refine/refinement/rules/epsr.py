@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln
 
-from refine.curves.curve import Q_QUANTITIES
+from refine.curves.quantities import is_q_space
 from refine.curves.transforms import r_to_q_matrix, trapezoid_weights
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
@@ -136,7 +136,7 @@ class EPSR:
         if not problem.targets:
             raise InputError("epsr needs a curve to fit", where="[[data]]", fix='give a curve the role "fit"')
         for target in problem.targets:
-            if target.quantity not in Q_QUANTITIES:
+            if not is_q_space(target.quantity):
                 raise InputError(
                     f"epsr is defined in Q space and {target.quantity} is a function of r",
                     where=f"[[data]] {target.name}",

@@ -13,12 +13,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 
+from refine.curves.quantities import is_q_space
 from refine.errors import InputError
+from refine.study.schema.conventions import Abscissa, Normalisation, Quantity, Radiation, Window
 from refine.tables.explain import input_error, shown
 from refine.tables.table import Table
 from refine.tables.toml import override, parse_toml, read_text, to_toml
 from refine.tables.values import (
-    Abscissa,
     ByPair,
     Charges,
     Counts,
@@ -30,21 +31,17 @@ from refine.tables.values import (
     Kind,
     Line,
     Name,
-    Normalisation,
     Number,
     Pair,
     PairForms,
     Pairs,
     Parameters,
-    Quantity,
-    Radiation,
     Range,
     RealCharges,
     Sigma,
     SmoothnessByPair,
     Species,
     Switch,
-    Window,
     any_tables,
     atoms_of,
     refusal,
@@ -248,7 +245,7 @@ class Data(Table):
         for key in ("file", "fit_q", "fit_r", "sigma", "weight", "free_scale", "free_background", "abscissa"):
             if getattr(self, key) != type(self).model_fields[key].default:
                 raise refusal(f'role = "predict" takes no {key!r}; there is no measurement')
-        if self.q_range is None and self.quantity not in ("g(r)", "G(r)", "D(r)", "T(r)", "J(r)"):
+        if self.q_range is None and is_q_space(self.quantity):
             raise refusal(f"{self.quantity} is predicted over a range of Q; give q_range")
         return self
 
@@ -260,7 +257,7 @@ class Data(Table):
             raise refusal("isotopes do not change x-ray scattering; remove 'isotopes'")
         if self.charges and self.radiation == "neutron":
             raise refusal("charges do not change neutron scattering; remove 'charges'")
-        if self.free_background and self.quantity in ("g(r)", "G(r)", "D(r)", "T(r)", "J(r)"):
+        if self.free_background and not is_q_space(self.quantity):
             raise refusal(f"a flat background is one in Q, and {self.quantity} is in r; remove 'free_background'")
         return self
 

@@ -1,0 +1,16 @@
+"""The names of a curve's conventions as kinds of value in a study file, from `refine.curves.quantities`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from refine.curves.quantities import ABSCISSAE, NORMALISATIONS, QUANTITIES, RADIATIONS, WINDOWS
+
+if TYPE_CHECKING:  # type checkers want the names written out once more
+    Quantity = Normalisation = Radiation = Window = Abscissa = str
+else:
+    Quantity = Literal[tuple(QUANTITIES)]
+    Normalisation = Literal[NORMALISATIONS]
+    Radiation = Literal[RADIATIONS]
+    Window = Literal[WINDOWS]
+    Abscissa = Literal[ABSCISSAE]
