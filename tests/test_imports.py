@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 SLOW = ("jax", "jax_md", "plotly", "pymatgen", "ase", "xraylib", "periodictable", "numpy", "scipy", "pandas", "h5py")
 
 FLOORS = (
-    ("kernels", "refine.errors", "refine.units", "refine.files", "refine.progress", "refine.tables"),
+    ("kernels", "refine.errors", "refine.units", "refine.files", "refine.formula", "refine.progress", "refine.tables"),
     ("refine.system",),
     ("refine.curves", "refine.potentials"),
     ("refine.scattering", "refine.sampling"),

@@ -135,7 +135,7 @@ def _errors(data: Data, curve: Curve) -> Array | None:
             where=where,
             fix="give them in the units of the curve's x, 1/Å or Å",
         )
-    return np.interp(curve.x, x, errors)
+    return np.asarray(np.interp(curve.x, x, errors))
 
 
 def read_predictions(config: StudyConfig, boxes: Sequence[Box]) -> list[Prediction]:
