@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from refine.curves.convert import convert
     from refine.curves.curve import Curve
-    from refine.curves.readers.text import read_curve
+    from refine.curves.readers import read_curve
     from refine.export.calculator import read_calculator
     from refine.potentials.calculator import Calculator
     from refine.study.study import Study
@@ -27,7 +27,7 @@ _HOMES = {
     "Study": "refine.study.study",
     "convert": "refine.curves.convert",
     "read_calculator": "refine.export.calculator",
-    "read_curve": "refine.curves.readers.text",
+    "read_curve": "refine.curves.readers",
 }
 
 

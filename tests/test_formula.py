@@ -28,7 +28,7 @@ def test_amounts(formula: str, amounts: dict[str, float]) -> None:
 
 @pytest.mark.parametrize(
     "formula",
-    ["", "sio2", "Si(O", "SiO)", "()2", "Si O2", "Si0", "Si0.0", "SiO²", "Si1e3", "O9999999", "(" * 9 + "O" + ")" * 9],,
+    ["", "sio2", "Si(O", "SiO)", "()2", "Si O2", "Si0", "Si0.0", "SiO²", "Si1e3", "O9999999", "(" * 9 + "O" + ")" * 9],
 )
 def test_what_is_no_formula(formula: str) -> None:
     with pytest.raises(ValueError, match="no formula"):

@@ -71,7 +71,7 @@ def convert(
     from refine.curves.checks import check_curve
     from refine.curves.convert import convert as converted
     from refine.curves.quantities import is_q_space
-    from refine.curves.readers.text import read_curve
+    from refine.curves.readers import read_curve
     from refine.curves.writers import curve_text
     from refine.files import write_text
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from refine.curves.checks import check_curve
 from refine.curves.curve import Curve
 from refine.curves.quantities import is_q_space
-from refine.curves.readers.text import read_curve
+from refine.curves.readers import read_curve
 from refine.errors import InputError
 from refine.refinement.inference.nuisance import Nuisance, best
 from refine.refinement.problem import Target

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from refine.cli.main import app
-from refine.curves.readers.text import read_curve, read_table
+from refine.curves.readers import read_curve, read_table
 
 ARGON = Path(__file__).parents[2] / "experiments" / "argon" / "yarnell_1973_sq.csv"
 SILICA = ("--radiation", "neutron", "--composition", "SiO2", "--number-density", "0.0662")

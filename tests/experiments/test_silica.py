@@ -11,7 +11,7 @@ import pytest
 
 from refine import Study
 from refine.curves.checks import check_curve
-from refine.curves.readers.text import read_table
+from refine.curves.readers import read_table
 from refine.study.bases import base_of
 from refine.study.schema.models import ModelFile
 from tests.experiments.scripts import script
