@@ -48,7 +48,7 @@ from refine.sampling.jax.sampler import Sampler
 from refine.sampling.jax.thermostats import Langevin
 from refine.sampling.starts import equilibrate
 from refine.sampling.trajectories import count_trajectory
-from refine.scattering.measurement import Cut
+from refine.scattering.compared import Cut
 from refine.scattering.operator import CurveOperator
 from refine.system import Box, make_system
 from refine.units import BOLTZMANN

@@ -15,7 +15,8 @@ from refine.curves.readers import read_curve
 from refine.errors import InputError
 from refine.refinement.inference.nuisance import Nuisance, best
 from refine.refinement.problem import Target
-from refine.scattering.measurement import Fit, ForwardModel, Measurement
+from refine.scattering.compared import Fit, Measurement
+from refine.scattering.measurement import ForwardModel
 from refine.study.schema import StudyConfig
 from refine.study.schema.models import Data
 from refine.system import Box

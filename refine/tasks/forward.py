@@ -32,9 +32,11 @@ from refine.sampling.frames import Frames
 from refine.sampling.periodic import distances_to_atoms
 from refine.sampling.structure_files import DENSITY_TOLERANCE
 from refine.sampling.trajectories import CountedTrajectory, count_trajectory
-from refine.scattering.measurement import R_CHI_STEP, Cut, ForwardModel
+from refine.scattering.compared import Cut
+from refine.scattering.measurement import ForwardModel
 from refine.scattering.metrics import chi_squared
 from refine.scattering.operator import CurveOperator
+from refine.scattering.points import R_CHI_STEP
 from refine.study.datasets import DataSet, Prediction, read_datasets, read_predictions, scored, target_of
 from refine.study.schema import StudyConfig
 from refine.study.schema.models import State

@@ -32,7 +32,7 @@ from refine.progress import NullProgress, Progress
 from refine.sampling.averages import FRAMES_FOR_COVARIANCES, error_of, standard_error
 from refine.sampling.frames import Frames, by_replica
 from refine.sampling.jax.random_numbers import seed_of_state
-from refine.scattering.measurement import Measurement
+from refine.scattering.compared import Measurement
 from refine.scattering.peaks import peak
 
 if TYPE_CHECKING:

@@ -267,7 +267,7 @@ def test_periodic_images_are_put_on_the_measurement_in_q():
     q = np.arange(0.02, 14.0, 0.02)
     forward = ForwardModel(s_of_q(ordered_liquid_s_of_q(q), q), box)
     fit = forward.fit((1.0, 12.0), None)
-    operator, back = forward._q_operator(fit.operator.x)
+    operator, back = forward.compared.operator(fit.operator.x)
     shift = np.abs(fit.values - 1.0 - back @ (forward.curve.y - 1.0)).max()
     assert shift > 0.005
     left = np.abs(operator.predict(counts) - fit.values)

@@ -285,7 +285,7 @@ def test_qmax_column_against_the_truncated_transform():
     found = ensemble.columns(datum.view)[0]["truncation"][:, 0]
     q = np.linspace(8.1, 9.0, 91)
     model = ForwardModel(Curve(x=q, y=np.ones(91), composition={"Ar": 1.0}, number_density=0.0214), box)
-    distinct = CurveOperator.from_g(q, model.distinct, np.zeros(91), np.zeros(91), box).predict(counts)
+    distinct = CurveOperator.from_g(q, model.bound.distinct, np.zeros(91), np.zeros(91), box).predict(counts)
     integrand = q * distinct * np.sin(np.outer(fit.operator.x, q))
     expected = (2.0 / np.pi) * np.trapezoid(integrand, q, axis=1) / 0.9
     np.testing.assert_allclose(found, expected, atol=0.03 * np.max(np.abs(expected)))
