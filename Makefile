@@ -14,7 +14,7 @@ TORCH_INSTALLED := $(if $(filter $(TORCH_BIN)/python,$(TORCH_PYTHON)),.venv-torc
 STOPPED_AT_LIMIT := test $$? -eq 4
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run run-mace test slow calibration parity lint bench reference constraints
+.PHONY: help venv run run-mace test slow calibration parity lint bench docs pictures reference constraints
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -64,8 +64,24 @@ lint: $(INSTALLED)  ## Check style and types
 bench: $(INSTALLED)  ## Time an MD step against LAMMPS and jax-md
 	$(BIN)/python experiments/benchmarks/md.py
 
-reference: $(INSTALLED)  ## Write docs/reference.md from the models of the study file
-	$(BIN)/refine reference > docs/reference.md
+docs: $(INSTALLED)  ## Build the documentation into out/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "out/site/index.html"
+
+# $(1): what is needed, $(2): the script and its arguments
+draw = @if test -e $(1); then $(BIN)/python $(2); else echo "$(1) is not there: left as it was"; fi
+
+pictures: $(INSTALLED)  ## Draw the pictures of README and docs from the runs in runs/; each page says how to make them
+	$(call draw,runs/argon_wrong/result.json,experiments/argon/picture.py runs/argon_wrong docs/argon.png)
+	$(call draw,runs/silica/result.json,experiments/silica/picture.py runs/silica experiments/silica/silica.png)
+	$(call draw,runs/silica_mace/result.json,experiments/silica_mace/picture.py experiments/silica_mace/silica_mace.png \
+	  $(wildcard runs/silica_mace runs/silica_mace_4 runs/silica_mace_5))
+	$(call draw,runs/a_si_tersoff.csv,experiments/a_si/picture.py runs/a_si_sw.csv runs/a_si_tersoff.csv \
+	  experiments/a_si/a_si.png)
+	$(call draw,runs/feo/compare.json,experiments/feo/picture.py runs/feo experiments/feo/feo.png)
+
+reference: $(INSTALLED)  ## Write docs/reference/study.md from the models of the study file
+	$(BIN)/refine reference > docs/reference/study.md
 
 constraints: $(INSTALLED)  ## Pin in constraints.txt what is installed in .venv now
 	@$(BIN)/python -m pip freeze --disable-pip-version-check --exclude-editable > .venv/frozen

@@ -24,7 +24,7 @@ def perpendicular_heights(cell: np.ndarray) -> np.ndarray:
     if volume == 0.0:
         raise ValueError("the cell has no volume: its three lattice vectors are not independent and finite")
     faces = np.array([np.cross(cell[1], cell[2]), np.cross(cell[2], cell[0]), np.cross(cell[0], cell[1])])
-    return volume / np.linalg.norm(faces, axis=1)
+    return np.asarray(volume / np.linalg.norm(faces, axis=1))
 
 
 def is_orthorhombic(cell: np.ndarray) -> bool:

@@ -185,7 +185,7 @@ def _square(pairs: np.ndarray, l: np.ndarray, cell: np.ndarray) -> np.ndarray:
         ],
         axis=2,
     )
-    return ((2 * math.pi * whole @ np.linalg.inv(cell).T) ** 2).sum(axis=2)
+    return np.asarray(((2 * math.pi * whole @ np.linalg.inv(cell).T) ** 2).sum(axis=2))
 
 
 def _product(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -1,8 +1,8 @@
 """Refines interatomic potentials against measured x-ray and neutron total scattering.
 
-`Study` runs a study file; `Curve`, `read_curve` and `convert` are for measured curves; `Calculator` is a base model for
-ASE, `read_calculator` the refined potential of a run. Each is loaded when it is first used, so that ``import refine``
-costs nothing.
+`Study` runs a study file, and `open` takes up a finished run; what both give is a `Result`. `Curve`, `read_curve` and
+`convert` are for measured curves; `Calculator` is a base model for ASE, `read_calculator` the refined potential of a
+run. Each is loaded when it is first used, so that ``import refine`` costs nothing.
 """
 
 from __future__ import annotations
@@ -11,21 +11,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from refine.api.result import Result, open
+    from refine.api.study import Study
     from refine.curves.convert import convert
     from refine.curves.curve import Curve
     from refine.curves.readers import read_curve
     from refine.export.calculator import read_calculator
     from refine.potentials.calculator import Calculator
-    from refine.study.study import Study
 
 __version__ = "0.1.0"
-__all__ = ["Calculator", "Curve", "Study", "__version__", "convert", "read_calculator", "read_curve"]
+__all__ = ["Calculator", "Curve", "Result", "Study", "__version__", "convert", "open", "read_calculator", "read_curve"]
 
 _HOMES = {
     "Calculator": "refine.potentials.calculator",
     "Curve": "refine.curves.curve",
-    "Study": "refine.study.study",
+    "Result": "refine.api.result",
+    "Study": "refine.api.study",
     "convert": "refine.curves.convert",
+    "open": "refine.api.result",
     "read_calculator": "refine.export.calculator",
     "read_curve": "refine.curves.readers",
 }

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from refine import Study
 from refine.errors import InputError
 from refine.export import read_correction
 from refine.study.schema import StudyConfig
-from refine.study.study import Study
 from tests import small_box
 
 

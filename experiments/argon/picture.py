@@ -1,4 +1,4 @@
-"""The picture of the project's README: `python experiments/argon/picture.py runs/argon docs/argon.png`.
+"""The picture of the project's README: `python experiments/argon/picture.py runs/argon_wrong docs/argon.png`.
 
 Drawn with matplotlib, which comes with ASE.
 """

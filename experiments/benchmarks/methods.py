@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refine import Study
 from refine.curves.curve import Curve
 from refine.errors import RefineError
 from refine.potentials.classical import LennardJones
@@ -48,7 +49,6 @@ from refine.sampling.jax.thermostats import Langevin
 from refine.sampling.starts import melt
 from refine.scattering.measurement import ForwardModel
 from refine.study.schema import StudyConfig
-from refine.study.study import Study
 from refine.system import Box, make_system
 from refine.tasks.run.loop import Run
 from refine.units import BOLTZMANN

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,9 @@ from numpy.typing import NDArray
 
 from refine.errors import InputError
 from refine.potentials.classical.parameters import refined
-from refine.potentials.correction import PairCorrection, SplineBasis
+from refine.potentials.correction import PairCorrection
+from refine.results.refined import correction_of, errors_of, species_of, temperatures_of
+from refine.results.schema import RESULT, read_summary
 from refine.study.bases import base_of
 from refine.study.schema import StudyConfig
 
@@ -23,14 +23,6 @@ Array = NDArray[np.float64]
 
 POINTS = 5000
 """Of a table."""
-
-RESULT = "result.json"
-
-MAX_BYTES = 2**28
-"""Of a result.json."""
-
-TEMPERATURE_TOLERANCE = 1e-6
-"""K within which a temperature is that of a state."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +43,7 @@ class Exported:
     errors: tuple[tuple[Array, Array] | None, ...]
     study: StudyConfig
     folder: Path
-    parameters: Mapping[str, Mapping[str, float]] | None
+    parameters: Mapping[str, Mapping[str, float | None]] | None
 
     @property
     def about(self) -> str:
@@ -107,27 +99,20 @@ def read_correction(folder: str | Path, temperature: float | None = None) -> Exp
     """
     folder = Path(folder)
     path = folder / RESULT
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError("larger than any result", where=str(path))
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise InputError(
-            "there is no finished run", where=str(folder), fix="give the folder of a finished run"
-        ) from None
-    except ValueError as error:
-        raise InputError(f"not JSON ({error})", where=str(path)) from None
+    if not path.is_file():
+        raise InputError("there is no finished run", where=str(folder), fix="give the folder of a finished run")
+    summary = read_summary(path)
     study = StudyConfig.from_toml(folder / "study.toml")
+    if not summary.yields_potential:
+        raise InputError(f"method {study.refinement.method!r} yields no potential to export", where=str(folder))
     try:
-        if not result["yields_potential"]:
-            raise InputError(f"method {study.refinement.method!r} yields no potential to export", where=str(folder))
-        species = tuple(result["states"][0]["atoms"])
-        if not all(re.fullmatch("[A-Z][a-z]?", symbol) for symbol in species):
-            raise ValueError("a species that is no element")  # it would be written into scripts
-        rows = _rows_by_temperature(result["correction"])
-        return _exported(rows, species, study, temperature, folder, result.get("parameters"))
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        species, correction = species_of(summary), correction_of(summary)
+    except (IndexError, ValueError) as error:
         raise _unreadable("correction", error, path) from None
+    _check_temperature(temperature, temperatures_of(summary))
+    if temperature is not None:
+        correction = correction.at(temperature)
+    return Exported(correction, species, errors_of(summary, temperature), study, folder, summary.parameters)
 
 
 def _unreadable(what: str, error: Exception, path: Path) -> InputError:
@@ -136,70 +121,13 @@ def _unreadable(what: str, error: Exception, path: Path) -> InputError:
     )
 
 
-def _rows_by_temperature(rows: list[dict[str, Any]]) -> dict[float | None, list[dict[str, Any]]]:
-    """The correction's tables of each temperature, or of None where it is the same at all of them."""
-    found: dict[float | None, list[dict[str, Any]]] = {}
-    seen: dict[float, str] = {}
-    for row in rows:
-        kelvin = row.get("temperature")
-        if kelvin is not None and seen.setdefault(kelvin, row["state"]) != row["state"]:
-            continue  # a second state at the same temperature
-        found.setdefault(kelvin, []).append(row)
-    if not found:
-        raise ValueError("no pair is corrected")
-    return found
-
-
-def _exported(
-    rows: dict[float | None, list[dict[str, Any]]],
-    species: tuple[str, ...],
-    study: StudyConfig,
-    temperature: float | None,
-    folder: Path,
-    parameters: Mapping[str, Mapping[str, float]] | None,
-) -> Exported:
-    known = [kelvin for kelvin in rows if kelvin is not None]
-    if temperature is None and known:
-        span = f"{min(known):g} to {max(known):g} K"
+def _check_temperature(temperature: float | None, kelvins: Sequence[float]) -> None:
+    """A temperature (K) is asked for where the correction changes with it, at the temperatures of the run, and else
+    not."""
+    if temperature is None and kelvins:
+        span = f"{min(kelvins):g} to {max(kelvins):g} K"
         raise InputError("the correction changes with temperature", fix=f"give --temperature; it was fitted at {span}")
-    if temperature is not None and not known:
+    if temperature is not None and not kelvins:
         raise InputError("the correction is the same at all temperatures", fix="leave --temperature out")
     if temperature is not None and not (math.isfinite(temperature) and temperature > 0):
         raise InputError(f"temperature is {temperature} K; it must be above zero")
-
-    first = rows[None] if temperature is None else rows[min(known)]
-    coefficients = _coefficients(first)
-    chosen = first
-    if temperature is not None:
-        low, high = min(known), max(known)
-        rise = (_coefficients(rows[high]) - coefficients) / (high - low)  # phi is linear in T
-        coefficients = coefficients + (temperature - low) * rise
-        chosen = rows[min(known, key=lambda kelvin: abs(kelvin - temperature))]
-    at_a_state = temperature is None or min(abs(temperature - kelvin) for kelvin in known) < TEMPERATURE_TOLERANCE
-
-    pairs = tuple((a, b) for i, a in enumerate(species) for b in species[i:])
-    order = [pairs.index((row["pair"][0], row["pair"][1])) for row in first]
-    if order != sorted(set(order)):
-        raise ValueError("pairs out of order")
-    knots = first[0]["knots"]
-    basis = SplineBasis(float(knots[0]), float(knots[-1]), len(knots) - 1)
-    every = np.zeros((len(pairs), basis.size))
-    core, wall = np.full(len(pairs), basis.r_min), np.zeros(len(pairs))
-    every[order], core[order] = coefficients, [float(row["core"]) for row in first]
-    wall[order] = [float(row.get("wall", row["core"])) for row in first]  # runs of before had one number for both
-    active = tuple(p in order for p in range(len(pairs)))
-    correction = PairCorrection(pairs, active, basis, every, core, wall, float(first[0]["stiffness"]))
-    if not (np.isfinite(every).all() and np.isfinite(core).all() and np.isfinite(wall).all()):
-        raise ValueError("a coefficient is not a finite number")
-    errors = tuple(_errors(row) if at_a_state else None for row in chosen)
-    return Exported(correction, species, errors, study, folder, parameters)
-
-
-def _coefficients(rows: list[dict[str, Any]]) -> Array:
-    return np.array([row["coefficients"] for row in rows], np.float64)
-
-
-def _errors(row: dict[str, Any]) -> tuple[Array, Array] | None:
-    if row["stderr"] is None:
-        return None
-    return np.array(row["r"], np.float64), np.array(row["stderr"], np.float64)

@@ -16,16 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.report import words
-from refine.results.reader import (
-    Array,
-    Comparison,
-    Correction,
-    DataSet,
-    PairDistribution,
-    Predicted,
-    PredictedCurve,
-    Results,
-)
+from refine.results.reader import Array, Comparison, PairDistribution, PredictedCurve, Results
+from refine.results.schema import Correction, DataSet, Predicted
 
 Spec = dict[str, Any]
 Mask = NDArray[np.bool_]
@@ -153,9 +145,10 @@ def _prediction(k: int, one: Predicted, curve: PredictedCurve) -> Figure:
     if banded:
         width = 1.96 * curve.final_stderr
         traces.insert(0, _band(curve.x, curve.final - width, curve.final + width, "95 %", _BAND_95))
+    seen = "with all Q" if one.q_range is None else f"seen through a Q range of {words.span(one.q_range, '1/Å')}"
     caption = (
-        f"Prediction: there is no measured curve. State {one.state}, seen through a Q range of "
-        f"{words.span(one.q_range, '1/Å')}, window {one.window}{'; red: 95 % band of the model' if banded else ''}."
+        f"Prediction: there is no measured curve. State {one.state}, {seen}, "
+        f"window {one.window}{'; red: 95 % band of the model' if banded else ''}."
     )
     layout = plot_layout(xaxis=plot_axis(words.abscissa(one)), yaxis=plot_axis(words.ordinate(one)))
     title = f"{one.name}: {words.symbol(one)}, prediction"

@@ -10,7 +10,8 @@ import numpy as np
 
 from refine.report import figures, words
 from refine.report.figures import Figure
-from refine.results.reader import DataSet, Iteration, Results, Scores, State
+from refine.results.reader import Results
+from refine.results.schema import DataSet, Iteration, Scores, State
 from refine.units import BOLTZMANN
 
 # Puts figures on the page, under headings of the given level, and returns their HTML.

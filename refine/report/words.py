@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from refine.curves import quantities
-from refine.results.reader import DataSet, Declared, Results
+from refine.results.reader import Results
+from refine.results.schema import DataSet, Declared
 
 _SUPERSCRIPT = {-3: "⁻³", -2: "⁻²", -1: "⁻¹", 0: ""}
 

@@ -1,4 +1,4 @@
-"""What a finished run leaves for people and programs: result.json, curves, g(r), report.html."""
+"""Writes what a finished run leaves for people and programs: result.json, curves/ and g_r/."""
 
 from __future__ import annotations
 
@@ -25,7 +25,20 @@ from refine.refinement.inference.linearisation import NOISE_FACTORS
 from refine.refinement.inference.nuisance import Nuisance, best
 from refine.refinement.inference.posterior import band
 from refine.refinement.problem import Sample
+from refine.results import schema
 from refine.results.derived import Propagation, coordination_numbers, shells_of
+from refine.results.schema import (
+    FORMAT,
+    RESULT,
+    Coordination,
+    Correction,
+    Determination,
+    Iteration,
+    Predicted,
+    Scores,
+    State,
+    Summary,
+)
 from refine.sampling.averages import FRAMES_FOR_COVARIANCES, error_of, standard_error
 from refine.scattering.operator import CurveOperator
 from refine.study.datasets import DataSet, Prediction, scored
@@ -76,42 +89,9 @@ class Outcome:
         ]
 
 
-@dataclass(frozen=True)
-class Result:
-    """What `Study.run` returns.
-
-    Attributes:
-        status: "converged", "iterations-exhausted", or "not-improved" where the base model is the answer.
-        message: why it stopped.
-        initial, final: {"r_chi": {data: x}, "chi2": {data: x}, ...}.
-        iterations: the iteration table.
-        correction: the refined pair correction.
-        confirmed: whether the final sample came out as the linear response said, on which the next two rest; where it
-            did not, files and report leave them out.
-        covariance: posterior covariance of `correction.theta`, eV^2; None for rules without one and the base model.
-        determination: what the data determine (`refine.refinement.inference.identifiability`); None likewise.
-        out: folder of the output.
-        report_path: the report.
-    """
-
-    status: str
-    message: str
-    initial: dict[str, Any]
-    final: dict[str, Any]
-    iterations: list[dict[str, Any]]
-    correction: PairCorrection
-    confirmed: bool
-    covariance: Array | None
-    determination: dict[str, Any] | None
-    out: Path
-    report_path: Path
-
-
-def write_outcome(outcome: Outcome, folder: Path) -> Result:
-    """Write everything but the checkpoint into `folder`; each file is replaced as a whole."""
-    from refine.report import write_report  # plotly is only loaded here
-
-    table = _result(outcome)
+def write_outcome(outcome: Outcome, folder: Path) -> Summary:
+    """Write result.json, curves/ and g_r/ into `folder`, each file replaced as a whole; what result.json says."""
+    summary = _summary(outcome)
     for name in ("curves", "g_r"):
         make_folder(folder / name)
     for s, state in enumerate(outcome.study.config.states):
@@ -125,54 +105,44 @@ def write_outcome(outcome: Outcome, folder: Path) -> Result:
             if prediction.state == s:
                 table_text = _prediction_table(outcome, prediction, propagation)
                 write_text(folder / "curves" / f"{prediction.name}.csv", table_text)
-    write_text(folder / "result.json", json.dumps(plain(table), indent=1, allow_nan=False) + "\n")
+    content = plain(summary.model_dump(exclude_unset=True))
+    write_text(folder / RESULT, json.dumps(content, indent=1, allow_nan=False) + "\n")
     refined = outcome.samples[outcome.final].parameters
     if refined is not None:
         outcome.study.parameters[0].write(refined, folder)
-    report = write_report(folder)
-    return Result(
-        outcome.status,
-        outcome.message,
-        table["initial"],
-        table["final"],
-        table["iterations"],
-        outcome.samples[outcome.final].correction,
-        not outcome.unconfirmed,
-        outcome.covariance,
-        outcome.determination,
-        folder,
-        report,
-    )
+    return summary
 
 
-def _result(outcome: Outcome) -> dict[str, Any]:
+def _summary(outcome: Outcome) -> Summary:
     study, samples = outcome.study, outcome.samples
     last = outcome.iterations[-1]
     ones = {t.name: 1.0 for t in study.problem.targets}
     factors: dict[str, float] = last.get("noise_factors", ones)
     fitted = _fitted(outcome)
     scores = [_scores(study, sample) for sample in samples]
-    iterations = [row | score for row, score in zip(outcome.iterations, scores, strict=True)]
-    final = scores[outcome.final]
-    return {
-        "status": outcome.status,
-        "message": outcome.message,
-        "title": study.config.title,
-        "initial": scores[0],
-        "final": final,
-        "iterations": iterations,
-        "correction": _correction_table(outcome),
-        "yields_potential": study.rule.yields_potential,
-        "parameters": _parameters(outcome),
-        "notes": _notes(outcome, factors),
-        "determination": None if outcome.unconfirmed else outcome.determination,
-        "coordination": [row for s in range(len(study.config.states)) for row in _coordination(outcome, s)],
-        "predictions": [_prediction_entry(study, prediction) for prediction in study.predictions],
-        "data": [_data_entry(study, data, factors, _nuisance(outcome, data, fitted)) for data in study.datasets],
-        "states": [_state_entry(outcome, s) for s in range(len(study.config.states))],
-        "seconds": outcome.seconds,
-        "provenance": _provenance(outcome),
-    }
+    rows = (row | score.model_dump() for row, score in zip(outcome.iterations, scores, strict=True))
+    determination = None if outcome.unconfirmed else outcome.determination
+    return Summary(
+        format=FORMAT,
+        status=outcome.status,
+        message=outcome.message,
+        title=study.config.title,
+        initial=scores[0],
+        final=scores[outcome.final],
+        iterations=[Iteration.model_validate(plain(row)) for row in rows],
+        correction=_correction_table(outcome),
+        yields_potential=study.rule.yields_potential,
+        confirmed=not outcome.unconfirmed,
+        parameters=_parameters(outcome),
+        notes=_notes(outcome, factors),
+        determination=None if determination is None else Determination.model_validate(plain(determination)),
+        coordination=[row for s in range(len(study.config.states)) for row in _coordination(outcome, s)],
+        predictions=[_prediction_entry(study, prediction) for prediction in study.predictions],
+        data=[_data_entry(study, data, factors, _nuisance(outcome, data, fitted)) for data in study.datasets],
+        states=[_state_entry(outcome, s) for s in range(len(study.config.states))],
+        seconds=outcome.seconds,
+        provenance=_provenance(outcome),
+    )
 
 
 def _notes(outcome: Outcome, factors: dict[str, float]) -> list[str]:
@@ -224,9 +194,12 @@ def _fitted(outcome: Outcome) -> dict[str, Nuisance]:
     }
 
 
-def _scores(study: Study, sample: Sample) -> dict[str, Any]:
+def _scores(study: Study, sample: Sample) -> Scores:
     """R_chi with its standard error and chi^2 (`convergence`, of one data set at weight one) for one sample."""
-    r_chi, error, chi2, points = {}, {}, {}, {}
+    r_chi: dict[str, float | None] = {}
+    error: dict[str, float | None] = {}
+    chi2: dict[str, float | None] = {}
+    points: dict[str, int | None] = {}
     for data in study.datasets:
         frames = sample.frames[data.state]
         counts = frames.counts.mean(axis=0, dtype=np.float64)
@@ -236,7 +209,7 @@ def _scores(study: Study, sample: Sample) -> dict[str, Any]:
         error[data.name] = error_of(of_counts, frames.counts, frames.replica)
         points[data.name] = len(target.y)
         chi2[data.name] = misfit(sample, [target]).chi2 / target.weight
-    return {"r_chi": r_chi, "r_chi_stderr": error, "chi2": chi2, "points": points}
+    return Scores(r_chi=plain(r_chi), r_chi_stderr=plain(error), chi2=plain(chi2), points=points)
 
 
 def _nuisance(outcome: Outcome, data: DataSet, fitted: dict[str, Nuisance]) -> Nuisance:
@@ -248,19 +221,20 @@ def _nuisance(outcome: Outcome, data: DataSet, fitted: dict[str, Nuisance]) -> N
     return best(target, target.predict(frames.counts.mean(axis=0, dtype=np.float64)))
 
 
-def _correction_table(outcome: Outcome) -> list[dict[str, Any]]:
+def _correction_table(outcome: Outcome) -> list[Correction]:
     """phi(r) of every corrected pair; where it depends on temperature, once for each state."""
     study, sample = outcome.study, outcome.samples[outcome.final]
     if sample.correction.slope is None:
         return _correction_at(outcome, sample.correction, None)
-    rows = []
-    for state in study.config.states:
-        for row in _correction_at(outcome, sample.correction.at(state.temperature), state.temperature):
-            rows.append(row | {"state": state.name, "temperature": state.temperature})
-    return rows
+    line = {"reference": sample.correction.reference, "span": sample.correction.span}
+    return [
+        row.model_copy(update={"state": state.name, "temperature": state.temperature, **line})
+        for state in study.config.states
+        for row in _correction_at(outcome, sample.correction.at(state.temperature), state.temperature)
+    ]
 
 
-def _correction_at(outcome: Outcome, correction: PairCorrection, temperature: float | None) -> list[dict[str, Any]]:
+def _correction_at(outcome: Outcome, correction: PairCorrection, temperature: float | None) -> list[Correction]:
     study, sample = outcome.study, outcome.samples[outcome.final]
     basis = correction.basis
     g = [frames.pair_distribution() for frames in sample.frames]
@@ -276,24 +250,24 @@ def _correction_at(outcome: Outcome, correction: PairCorrection, temperature: fl
             errors = band(sample.correction, outcome.stated, r, temperature)[index]
         base = study.base_energies(r)
         table.append(
-            {
-                "pair": list(correction.pairs[p]),
-                "r": r,
-                "phi": correction.energy(r)[p],
-                "stderr": errors,
-                "base": None if base is None else base[p],
-                "knots": basis.knots,
-                "coefficients": correction.coefficients[p],
-                "core": float(correction.core[p]),
-                "wall": float(correction.wall[p]),
-                "stiffness": correction.stiffness,
-                "sampled_r": [low, basis.r_cut],
-            }
+            Correction(
+                pair=correction.pairs[p],
+                r=r.tolist(),
+                phi=plain(correction.energy(r)[p]),
+                stderr=plain(errors),
+                base=None if base is None else plain(base[p]),
+                knots=basis.knots.tolist(),
+                coefficients=correction.coefficients[p].tolist(),
+                core=float(correction.core[p]),
+                wall=float(correction.wall[p]),
+                stiffness=correction.stiffness,
+                sampled_r=(low, basis.r_cut),
+            )
         )
     return table
 
 
-def _coordination(outcome: Outcome, s: int) -> list[dict[str, Any]]:
+def _coordination(outcome: Outcome, s: int) -> list[Coordination]:
     """Coordination numbers of one state up to the first minima of the final g(r), before and after."""
     study = outcome.study
     shells = shells_of(outcome.samples[outcome.final].frames[s], study.pairs, study.config.coordination.radii)
@@ -304,23 +278,23 @@ def _coordination(outcome: Outcome, s: int) -> list[dict[str, Any]]:
         for propagation in (before, outcome.propagations[s])
     )
     return [
-        {
-            "state": study.config.states[s].name,
-            "centre": new.centre,
-            "other": new.other,
-            "radius": new.radius,
-            "radius_stderr": new.radius_stderr,
-            "initial": old.number,
-            "initial_stderr": old.sampling_stderr,
-            "final": new.number,
-            "final_stderr": math.hypot(new.sampling_stderr, new.posterior_stderr),
-            "posterior_stderr": new.posterior_stderr,
-        }
+        Coordination(
+            state=study.config.states[s].name,
+            centre=new.centre,
+            other=new.other,
+            radius=new.radius,
+            radius_stderr=new.radius_stderr,
+            initial=old.number,
+            initial_stderr=old.sampling_stderr,
+            final=new.number,
+            final_stderr=math.hypot(new.sampling_stderr, new.posterior_stderr),
+            posterior_stderr=new.posterior_stderr,
+        )
         for old, new in zip(*rows, strict=True)
     ]
 
 
-def _data_entry(study: Study, data: DataSet, factors: dict[str, float], free: Nuisance) -> dict[str, Any]:
+def _data_entry(study: Study, data: DataSet, factors: dict[str, float], free: Nuisance) -> schema.DataSet:
     config = next(d for d in study.config.data if d.name == data.name)
     curve, fit = data.measurement.curve, data.fit
     if not isinstance(config.sigma, str):
@@ -333,62 +307,62 @@ def _data_entry(study: Study, data: DataSet, factors: dict[str, float], free: Nu
     role = "fitted" if data.role == "fit" else "compared, not fitted"
     span = f"{data.measurement.r[0]:g} to {data.measurement.r[-1]:.4g} Å"
     reach = f"Q range {curve.q_min:g} to {curve.q_max:g} 1/Å" if curve.q_max is not None else "unlimited Q range"
-    return {
-        "name": data.name,
-        "quantity": curve.quantity,
-        "normalisation": curve.normalisation,
-        "radiation": curve.radiation or "partial",
-        "role": data.role,
-        "state": study.config.states[data.state].name,
-        "points": len(fit.values),
-        "sigma_source": source,
-        "sigma_mean": sigma,
-        "noise_factor": factors.get(data.name) if source == "estimated" else None,
-        "scale": free.scale,
-        "scale_stderr": free.scale_stderr if config.free_scale else None,
-        "background": free.background if config.free_background else None,
-        "background_stderr": free.background_stderr if config.free_background else None,
-        "fit": fit.words if data.role == "fit" else None,
-        "score_r": [float(data.measurement.r[0]), float(data.measurement.r[-1])],
-        "source": Path(curve.source).name,
-        "warnings": list(data.doubts),
-        "compared": f"{role}: {fit.words if data.role == 'fit' else curve.quantity}; R_chi of T(r) over {span}, the "
+    return schema.DataSet(
+        name=data.name,
+        quantity=curve.quantity,
+        normalisation=curve.normalisation,
+        radiation=curve.radiation or "partial",
+        role=data.role,
+        state=study.config.states[data.state].name,
+        points=len(fit.values),
+        sigma_source=source,
+        sigma_mean=sigma,
+        noise_factor=factors.get(data.name) if source == "estimated" else None,
+        scale=free.scale,
+        scale_stderr=free.scale_stderr if config.free_scale else None,
+        background=free.background if config.free_background else None,
+        background_stderr=free.background_stderr if config.free_background else None,
+        fit=fit.words if data.role == "fit" else None,
+        score_r=(float(data.measurement.r[0]), float(data.measurement.r[-1])),
+        source=Path(curve.source).name,
+        warnings=list(data.doubts),
+        compared=f"{role}: {fit.words if data.role == 'fit' else curve.quantity}; R_chi of T(r) over {span}, the "
         f"model seen through the experiment's {reach}, window {curve.window}; "
         f"the measurement as the box would show it: with periodic images, in Q through its r range "
         f"({study.boxes[data.state].r_max:.2f} Å)",
-    }
+    )
 
 
-def _prediction_entry(study: Study, prediction: Prediction) -> dict[str, Any]:
+def _prediction_entry(study: Study, prediction: Prediction) -> Predicted:
     curve = prediction.measurement.curve
-    return {
-        "name": prediction.name,
-        "quantity": curve.quantity,
-        "normalisation": curve.normalisation,
-        "radiation": curve.radiation or "partial",
-        "pair": curve.pair,
-        "state": study.config.states[prediction.state].name,
-        "q_range": [curve.q_min, curve.q_max],
-        "window": curve.window,
-    }
+    return Predicted(
+        name=prediction.name,
+        quantity=curve.quantity,
+        normalisation=curve.normalisation,
+        radiation=curve.radiation or "partial",
+        pair=curve.pair,
+        state=study.config.states[prediction.state].name,
+        q_range=None if curve.q_max is None else (curve.q_min or 0.0, curve.q_max),
+        window=curve.window,
+    )
 
 
-def _state_entry(outcome: Outcome, s: int) -> dict[str, Any]:
+def _state_entry(outcome: Outcome, s: int) -> State:
     study, frames = outcome.study, outcome.samples[outcome.final].frames[s]
     system, state = study.systems[s], study.config.states[s]
-    return {
-        "name": state.name,
-        "temperature": state.temperature,
-        "mean_temperature": float(frames.temperature.mean()),
-        "mean_temperature_stderr": float(standard_error(frames.temperature, frames.replica)),
-        "number_density": system.number_density,
-        "atoms": dict(zip(system.species, system.n_per_species, strict=True)),
-        "cell": system.cell,
-        "pressure_GPa": float(frames.pressure().mean()),
-        "pressure_GPa_stderr": float(standard_error(frames.pressure(), frames.replica)),
-        "schedule": [stage.to_json() for stage in study.stages],
-        "frames": len(frames),
-    }
+    return State(
+        name=state.name,
+        temperature=state.temperature,
+        mean_temperature=float(frames.temperature.mean()),
+        mean_temperature_stderr=float(standard_error(frames.temperature, frames.replica)),
+        number_density=system.number_density,
+        atoms=dict(zip(system.species, system.n_per_species, strict=True)),
+        cell=plain(system.cell),
+        pressure_GPa=float(frames.pressure().mean()),
+        pressure_GPa_stderr=float(standard_error(frames.pressure(), frames.replica)),
+        schedule=[stage.to_json() for stage in study.stages],
+        frames=len(frames),
+    )
 
 
 def _provenance(outcome: Outcome) -> dict[str, Any]:

@@ -1,9 +1,6 @@
 """A study: what the study file, the data and the structures say together, checked before any dynamics, ready to run.
 
-    study = Study.from_toml("study.toml")
-    result = study.run(out="runs/argon")
-
-The loop itself, start structure -> sample -> update -> ... -> long sample -> report, is in `refine.tasks.run.loop`.
+It builds and runs nothing: what runs it is in `refine.tasks`.
 """
 
 from __future__ import annotations
@@ -17,20 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError
-from refine.files import exclusive
 from refine.potentials.correction import PairCorrection, SplineBasis
-from refine.progress import NullProgress, Progress
 from refine.refinement.problem import MovingRule, Problem, Rule
 from refine.refinement.rules import make_rule
 from refine.refinement.walls import measured_onset
-from refine.results.writer import Result
 from refine.sampling.schedule import Stage
 from refine.study.bases import base_of
 from refine.study.datasets import read_datasets, read_predictions, target_of
 from refine.study.schema import StudyConfig
 from refine.study.systems import read_systems, stages_of
 from refine.system import Box, System
-from refine.tasks.run.loop import Run
 from refine.units import BOLTZMANN
 
 if TYPE_CHECKING:
@@ -46,7 +39,7 @@ WALL_STIFFNESS = 1000.0
 
 
 class Study:
-    """A study and its run.
+    """What a study file means.
 
     Args:
         config: the validated study file.
@@ -86,36 +79,6 @@ class Study:
     def from_toml(cls, path: str | Path, overrides: Iterable[str] = ()) -> Study:
         """From a study file; `overrides` are like "refinement.iterations=3"."""
         return cls(StudyConfig.from_toml(path, overrides))
-
-    def run(
-        self,
-        out: str | Path | None = None,
-        *,
-        resume: bool = False,
-        overwrite: bool = False,
-        progress: Progress | None = None,
-    ) -> Result:
-        """Refine, and leave result.json, curves, g(r), run.h5 and report.html in `out`.
-
-        Args:
-            out: output folder; default runs/<name of the study's folder> under the current one.
-            resume: go on with the run in `out`.
-            overwrite: throw away the run in `out`.
-            progress: told what happens.
-
-        Raises:
-            RefineError: what the user can mend; the last good checkpoint stays.
-        """
-        folder = Path(out) if out is not None else self.config.default_out()
-        self.stages_at_volume()
-        if not self.problem.targets:
-            raise InputError("there is nothing to fit", where="[[data]]", fix='give at least one data set role = "fit"')
-        for data in self.datasets:
-            for doubt in data.doubts:
-                (progress or NullProgress()).message(f"warning: {doubt}")
-        with exclusive(folder):
-            run = Run(self, folder, resume=resume, overwrite=overwrite, progress=progress or NullProgress())
-            return run.finish()
 
     def stages_at_volume(self) -> tuple[Stage, ...]:
         """The schedule of a start at the density that the study declares; InputError where a stage has a pressure."""

@@ -20,6 +20,7 @@ from refine.cli.main import app
 from refine.cli.terminal import r_chi_table, terminal_progress
 from refine.errors import CheckpointError, SimulationError
 from refine.progress import NullProgress, Progress
+from refine.results.schema import Scores
 from refine.study.schema import StudyConfig, reference_markdown
 
 STUDY = """
@@ -44,13 +45,13 @@ base = "lennard-jones"
 class FakeResult:
     status: str = "converged"
     message: str = "change is within the sampling noise"
-    initial: dict[str, Any] = field(default_factory=lambda: {"r_chi": {"sq": 0.1234, "other": None}})
-    final: dict[str, Any] = field(default_factory=lambda: {"r_chi": {"sq": 0.0098, "other": None}})
+    initial: Scores = field(default_factory=lambda: Scores(r_chi={"sq": 0.1234, "other": None}, chi2={}))
+    final: Scores = field(default_factory=lambda: Scores(r_chi={"sq": 0.0098, "other": None}, chi2={}))
     report_path: Path = Path("somewhere/report.html")
 
 
 class FakeStudy:
-    """Stands for `refine.study.study.Study`: notes how it is called, and ends as it is told to."""
+    """Stands for `refine.study.study.Study` and its run: notes how it is called, and ends as it is told to."""
 
     calls: list[tuple[StudyConfig, Path, bool, bool]]
     ends_with: BaseException | None
@@ -75,6 +76,9 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> type[FakeStudy]:
     FakeStudy.calls, FakeStudy.ends_with = [], None
     module.Study = FakeStudy  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "refine.study.study", module)
+    task = ModuleType("refine.tasks.run")
+    task.run_study = FakeStudy.run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "refine.tasks.run", task)
     return FakeStudy
 
 

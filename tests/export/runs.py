@@ -73,7 +73,18 @@ def run_folder(
 ) -> Path:
     """model: lines of [model]; table: `rows`; changes: of result.json."""
     states = [{"name": "hot", "temperature": 2000.0, "atoms": counts}]
-    result = {"yields_potential": True, "states": states, "correction": table} | changes
+    scores = {"r_chi": {"x": 0.1}, "chi2": {"x": 20.0}}
+    data = {"name": "x", "quantity": "S(Q)", "normalisation": "faber-ziman", "role": "fit", "state": "hot"}
+    result = {
+        "status": "converged",
+        "initial": scores,
+        "final": scores,
+        "iterations": [],
+        "correction": table,
+        "yields_potential": True,
+        "data": [data],
+        "states": states,
+    } | changes
     (folder / "result.json").write_text(json.dumps(result))
     species = ", ".join(f"{symbol} = {n}" for symbol, n in counts.items())
     (folder / "study.toml").write_text(STUDY.format(species=species, model=model, r_cut=r_cut))

@@ -142,10 +142,11 @@ def test_temperature(tmp_path: Path) -> None:
     [
         ({"yields_potential": False}, "no potential"),
         ({"table": []}, "no correction"),
-        ({"table": [{"pair": ["O", "Fe"]}]}, "no correction"),
-        ({"states": None}, "no correction"),
-        ({"table": "x"}, "no correction"),
-        ({"states": [{"atoms": {"O\nshell ls": 1, "Fe": 1}}]}, "no correction"),
+        ({"table": [{"pair": ["O", "Fe"]}]}, r"correction\.0\.r: Field required"),
+        ({"table": [{"pair": ["O", "Fe"], "r": [1.0, 2.0], "phi": [0.0, 0.0]}]}, "no correction"),
+        ({"states": None}, "states: Input should be a valid list"),
+        ({"table": "x"}, "correction: Input should be a valid list"),
+        ({"states": [{"name": "hot", "temperature": 1.0, "atoms": {"O\nshell ls": 1, "Fe": 1}}]}, "no correction"),
     ],
 )
 def test_damaged(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
@@ -184,5 +185,10 @@ def test_mace_lines_are_remarks(tmp_path: Path) -> None:
     "table", ["x", {"sigma": {"final": 1.0}}, {"size O-O": {"final": 1.0}}, {"sigma O-O": {"final": None}}]
 )
 def test_damaged_parameters_of_the_base(tmp_path: Path, table: Any) -> None:
-    with pytest.raises(InputError, match="no parameters of the base can be read"):
+    words = (
+        "no parameters of the base can be read"
+        if isinstance(table, dict)
+        else "parameters: Input should be a valid dict"
+    )
+    with pytest.raises(InputError, match=words):
         export(run(tmp_path, parameters=table), "lammps")

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from refine.report import words
-from refine.results.reader import DataSet, read_results
+from refine.results.reader import read_results
+from refine.results.schema import DataSet
 
 
 def _data(quantity: str, normalisation: str, radiation: str | None, pair: tuple[str, str] | None = None) -> DataSet:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from refine import Study
 from refine.curves.curve import Curve
 from refine.potentials.classical import LennardJones
 from refine.potentials.correction import PairCorrection, SplineBasis
@@ -19,7 +20,6 @@ from refine.potentials.pairs import PairForceField
 from refine.sampling.starts import melt
 from refine.scattering.measurement import ForwardModel
 from refine.study.schema import StudyConfig
-from refine.study.study import Study
 from refine.system import Box, make_system
 from refine.units import BOLTZMANN
 

@@ -58,13 +58,13 @@ def test_three_pair_corrections_come_back_within_their_bands(results):
 def test_both_curves_end_at_their_noise(result):
     """chi^2 per point below 2 for both, from far above."""
     for name in ("xray", "neutron"):
-        points = result.final["points"][name]
-        assert result.final["chi2"][name] < 2 * points
-    assert sum(result.initial["chi2"].values()) > 2 * sum(result.final["chi2"].values())
+        points = result.final.points[name]
+        assert result.final.chi2[name] < 2 * points
+    assert sum(result.initial.chi2.values()) > 2 * sum(result.final.chi2.values())
 
 
 def test_each_radiation_adds_directions_and_they_agree(result):
     known = result.determination
-    for data in known["data"]:
-        assert 1 < data["adds"] < data["alone"] < known["directions"] < known["parameters"]
-    assert all(abs(t["sigma"]) < 4 for t in known["tension"])
+    for data in known.data:
+        assert 1 < data.adds < data.alone < known.directions < known.parameters
+    assert all(abs(t.sigma) < 4 for t in known.tension)

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from refine import Study
 from refine.curves.curve import Curve
 from refine.potentials.classical import LennardJones
 from refine.potentials.pairs import PairForceField
 from refine.refinement.inference.posterior import band
 from refine.scattering.measurement import ForwardModel
 from refine.study.schema import StudyConfig
-from refine.study.study import Study
 from refine.system import Box
 from refine.units import BOLTZMANN
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from refine import Study
 from refine.curves.curve import Curve
 from refine.potentials.classical import LennardJones
 from refine.potentials.correction import PairCorrection, SplineBasis
@@ -22,7 +23,6 @@ from refine.sampling.jax.thermostats import Langevin
 from refine.sampling.starts import melt
 from refine.scattering.measurement import ForwardModel
 from refine.study.schema import StudyConfig
-from refine.study.study import Study
 from refine.system import Box, make_system
 from refine.units import BOLTZMANN
 
@@ -112,7 +112,7 @@ def result(tmp_path_factory: pytest.TempPathFactory):
 
 def test_the_state_that_is_not_fitted_is_predicted(result) -> None:
     """R_chi falls to less than half at all three temperatures."""
-    first, last = result.initial["r_chi"], result.final["r_chi"]
+    first, last = result.initial.r_chi, result.final.r_chi
     for name, before in first.items():
         assert last[name] < 0.5 * before, f"{name}: {before:.4f} -> {last[name]:.4f}"
 

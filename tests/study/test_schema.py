@@ -823,7 +823,7 @@ def test_digest_of_missing_data() -> None:
 
 
 def test_reference_page_is_current() -> None:
-    page = Path(__file__).parents[2] / "docs" / "reference.md"
+    page = Path(__file__).parents[2] / "docs" / "reference" / "study.md"
     assert page.read_text(encoding="utf-8") == reference_markdown(), "run: make reference"
 
 

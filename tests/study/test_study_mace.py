@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from refine import Study
 from refine.errors import CheckpointError, InputError
 from refine.potentials.mace.reader.neutral import write_neutral
 from refine.potentials.sites import MaceForceField
 from refine.sampling.jax.sampler import Sampler
 from refine.study import bases
-from refine.study.study import Study
 from tests.potentials.mace.models import random_checkpoint
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")

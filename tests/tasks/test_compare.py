@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from refine import Study
 from refine.cli.main import app
 from refine.errors import InputError
 from refine.potentials.pairs import PairForceField
 from refine.sampling.diffusion import finite_size_correction
 from refine.study.schema import StudyConfig
-from refine.study.study import Study
 from refine.tasks.compare import compare
 from tests import small_box
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from refine import Study
 from refine.curves.curve import Curve
 from refine.errors import InputError
 from refine.potentials.classical import LennardJones
@@ -26,7 +27,6 @@ from refine.sampling.state import MDState
 from refine.scattering.measurement import ForwardModel
 from refine.scattering.operator import CurveOperator
 from refine.study.schema import StudyConfig
-from refine.study.study import Study
 from refine.system import Box, make_system
 from refine.tasks.diagnose import Diagnosis, diagnose, examine
 

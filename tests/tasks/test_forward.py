@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from refine import Study
 from refine.cli.main import app
 from refine.curves.transforms import r_to_q_matrix
 from refine.errors import InputError
@@ -18,7 +19,6 @@ from refine.results.derived import Propagation
 from refine.sampling.averages import error_of
 from refine.sampling.frames import Frames
 from refine.study.schema import StudyConfig
-from refine.study.study import Study
 from refine.tasks.forward import forward
 from tests import small_box
 from tests.trajectories import write_dump, write_extxyz, write_xdatcar

@@ -11,6 +11,7 @@ import pytest
 from ase.build import bulk
 from typer.testing import CliRunner
 
+from refine import Study
 from refine.cli.main import app
 from refine.errors import InputError
 from refine.potentials.calculator import Calculator
@@ -18,7 +19,6 @@ from refine.sampling.periodic import close_pairs
 from refine.sampling.structure_files import read_structure
 from refine.study.bases import base_of
 from refine.study.schema import StudyConfig
-from refine.study.study import Study
 from refine.system import make_system
 from refine.tasks.prepare import _Samplers, check_target, parse_repeats, prepare
 

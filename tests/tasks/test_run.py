@@ -13,14 +13,13 @@ import h5py
 import numpy as np
 import pytest
 
-from refine import files
+from refine import Study, files
 from refine.errors import CheckpointError, InputError
 from refine.files import exclusive
 from refine.progress import NullProgress
 from refine.refinement.problem import Update
 from refine.results.reader import read_results
 from refine.study.schema import StudyConfig
-from refine.study.study import Study
 from refine.tasks.diagnose import diagnose
 from refine.tasks.run import store as checkpoint
 from refine.tasks.run.loop import Run
@@ -183,7 +182,7 @@ def test_the_best_sample_is_the_answer_and_never_one_worse_than_the_base(rows, a
 
 CHILD = """
 import os, signal, sys
-from refine.study import Study
+from refine import Study
 from tests import small_box
 class Kill:
     left = int(sys.argv[3])
@@ -375,6 +374,11 @@ role = "predict"
 quantity = "F(Q)"
 radiation = "xray"
 q_range = [0.8, 11.0]
+[[data]]
+name = "partial"
+role = "predict"
+quantity = "g(r)"
+pair = ["Ar", "Ar"]
 """
 
 
@@ -391,10 +395,11 @@ def test_progress_tells_the_scores_of_the_report(folder):
     (folder / "study.toml").write_text(text + PREDICTED)
     study = Study.from_toml(folder / "study.toml", ["data.gr.free_scale=true", "refinement.iterations=1"])
     result = study.run(folder / "out", progress=Listener())
-    scores = result.iterations[0]["r_chi"]
+    scores = result.iterations[0].r_chi
     words = f"iteration 0: R_chi sq {scores['sq']:.4f}, gr {scores['gr']:.4f}"
     assert any(text.startswith(words) for text in heard), heard
     report = read_results(folder / "out")
-    assert [one.name for one in report.summary.predictions] == ["ours"]
+    assert [(one.name, one.q_range) for one in report.summary.predictions] == [("ours", (0.8, 11.0)), ("partial", None)]
     assert (report.predicted["ours"].final_stderr > 0.0).all()
     assert "ours: F(Q), prediction" in result.report_path.read_text(encoding="utf-8")
+    assert "with all Q, window none" in result.report_path.read_text(encoding="utf-8")

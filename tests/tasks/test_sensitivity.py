@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from refine import Study
 from refine.errors import InputError
 from refine.study.schema import StudyConfig
-from refine.study.study import Study
 from refine.tasks import sensitivity as module
 from refine.tasks.sensitivity import Parameter, Quantity, parse_parameter, parse_quantity, sensitivity
 from refine.units import BOLTZMANN

@@ -117,7 +117,7 @@ class ClassicalParameters:
         return found
 
 
-def refined(potential: Any, table: Mapping[str, Mapping[str, float]]) -> Any:
+def refined(potential: Any, table: Mapping[str, Mapping[str, float | None]]) -> Any:
     """A classical potential with the final numbers of a `ClassicalParameters.table`; ValueError where they are of
     another one."""
     names = sorted({label.partition(" ")[0] for label in table})

@@ -1,4 +1,4 @@
-"""The reference page of every key, from the models: ``docs/reference.md`` and ``refine reference``."""
+"""The reference page of every key, from the models: ``docs/reference/study.md`` and ``refine reference``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def reference_markdown() -> str:
     parts = [
         "# The study file",
         "",
-        "Written by `make reference` from `refine/config/models.py`; edit the models there, not this page.",
+        "Written by `make reference` from the models in `refine/study/schema`; edit those, not this page.",
         "",
         "A study is one TOML file. Paths are relative to it, lengths are in Å, energies in eV. Unknown keys are",
         "refused. `refine run STUDY --set table.key=value` changes a value for one run; an entry of `states` or",

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refine.errors import CheckpointError
-from refine.files import make_folder, write_text
+from refine.errors import CheckpointError, InputError
+from refine.files import exclusive, make_folder, write_text
 from refine.potentials.correction import PairCorrection
-from refine.progress import Progress
+from refine.progress import NullProgress, Progress
 from refine.refinement.convergence import Misfit, misfit
 from refine.refinement.problem import MovingRule, Sample, TrajectoryRule, Update
 from refine.refinement.walls import closest, innermost, refuse_r_min, walls
-from refine.results.writer import Outcome, Result, write_outcome
+from refine.results.result import Result
+from refine.results.writer import Outcome, write_outcome
 from refine.sampling.frames import Frames, by_replica
 from refine.sampling.jax.random_numbers import seed_of_state
 from refine.study.datasets import DataSet, scored
@@ -42,6 +43,38 @@ SAVE_INTERVAL = 5.0
 
 OUTPUTS = ("run.h5", "result.json", "report.html", "study.toml", "curves", "g_r", "model.safetensors")
 """What a run leaves in its folder, and all that --overwrite removes."""
+
+
+def run_study(
+    study: Study,
+    out: str | Path | None = None,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Result:
+    """Refine, and leave result.json, curves, g(r), run.h5 and report.html in `out`.
+
+    Args:
+        study: what is refined.
+        out: output folder; default runs/<name of the study's folder> under the current one.
+        resume: go on with the run in `out`.
+        overwrite: throw away the run in `out`.
+        progress: told what happens.
+
+    Raises:
+        RefineError: what the user can mend; the last good checkpoint stays.
+    """
+    folder = Path(out) if out is not None else study.config.default_out()
+    progress = progress or NullProgress()
+    study.stages_at_volume()
+    if not study.problem.targets:
+        raise InputError("there is nothing to fit", where="[[data]]", fix='give at least one data set role = "fit"')
+    for data in study.datasets:
+        for doubt in data.doubts:
+            progress.message(f"warning: {doubt}")
+    with exclusive(folder):
+        return Run(study, folder, resume=resume, overwrite=overwrite, progress=progress).finish()
 
 
 class Run:
@@ -392,6 +425,8 @@ class Run:
         return scored(data, self.study.targets[data.name], counts)[1](counts)
 
     def _report(self) -> Result:
+        from refine.report import write_report  # plotly is only loaded here
+
         record = self.record
         outcome = Outcome(
             study=self.study,
@@ -408,7 +443,9 @@ class Run:
             digest=self.digest,
         )
         make_folder(self.folder)
-        return write_outcome(outcome, self.folder)
+        summary = write_outcome(outcome, self.folder)
+        write_report(self.folder)
+        return Result(summary, self.samples[outcome.final].correction, outcome.covariance, self.folder)
 
 
 def _stored(correction: PairCorrection, parameters: Array | None = None) -> dict[str, Any]:

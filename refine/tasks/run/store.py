@@ -24,6 +24,9 @@ from refine.files import replacing
 FORMAT = 3
 """Version of the layout."""
 
+CHECKPOINT = "run.h5"
+"""Name of the file."""
+
 Arrays = dict[str, np.ndarray]
 
 
@@ -101,6 +104,22 @@ def load(path: Path, digest: str) -> Checkpoint:
             fix="restore a copy, or start again with --overwrite",
         ) from error
     return Checkpoint(digest, record, samples, current)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The record alone, of whatever study; CheckpointError where there is none that can be read."""
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != FORMAT:
+                raise CheckpointError(f"checkpoint format {file.attrs.get('format')} is not {FORMAT}", where=str(path))
+            record = json.loads(bytes(file["record"][()]).decode())
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"no record can be read ({' '.join(str(error).split())[:120]})", where=str(path)
+        ) from error
+    if not isinstance(record, dict):
+        raise CheckpointError("the record is no table", where=str(path))
+    return record
 
 
 def _write(group: h5py.Group, tree: dict[str, Any]) -> None:

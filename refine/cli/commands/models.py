@@ -96,7 +96,7 @@ def fetch(
     """Download a published model, verify it, and say where it is. A download that was cut goes on where it stopped."""
     from rich.console import Console
 
-    from refine.cli.main import INTERRUPTED
+    from refine.cli.common import INTERRUPTED
     from refine.cli.terminal import terminal_progress
     from refine.potentials.mace import catalogue
 

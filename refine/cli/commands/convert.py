@@ -1,4 +1,4 @@
-"""The commands ``refine convert`` and ``refine forward``: thin. What is slow is imported by what needs it."""
+"""``refine convert``."""
 
 from __future__ import annotations
 
@@ -119,72 +119,6 @@ def convert(
     write_text(out, text)
     span = f"{'Q' if to_q else 'r'} = {result.x[0]:.4g} to {result.x[-1]:.4g} {'1/Å' if to_q else 'Å'}"
     typer.echo(f"{result.quantity}, {result.normalisation}: {len(result.x)} points, {span}: {out}")
-
-
-def forward(
-    trajectory: Annotated[
-        Path, typer.Argument(metavar="TRAJECTORY", help="LAMMPS dump, extended XYZ, XDATCAR, OUTCAR, vasprun.xml, ...")
-    ],
-    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study file (TOML) that holds the data.")],
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for the tables.  [default: runs/<study's folder>-<trajectory>]", show_default=False),
-    ] = None,
-    state: Annotated[
-        str | None, typer.Option(help="State that the trajectory stands for, if there are several.", show_default=False)
-    ] = None,
-    species: Annotated[
-        str | None, typer.Option(help="Element of each atom type of a LAMMPS dump, as in Si,O.", show_default=False)
-    ] = None,
-    first: Annotated[int, typer.Option(min=1, help="First frame that is taken, counted from 1.")] = 1,
-    last: Annotated[
-        int | None, typer.Option(min=1, help="Last frame that is taken.  [default: all]", show_default=False)
-    ] = None,
-    every: Annotated[int, typer.Option(min=1, help="Take every N-th frame.")] = 1,
-    rescale: Annotated[
-        bool, typer.Option("--rescale", help="Scale all lengths, by 3 % at most, so that the density is the study's.")
-    ] = False,
-    rescale_by_more: Annotated[bool, typer.Option("--rescale-by-more", help="The same, by any factor.")] = False,
-    kind: Annotated[
-        str | None,
-        typer.Option("--format", help="As ASE calls it.  [default: found from the file]", show_default=False),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
-    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As in refine run.")] = None,
-) -> None:
-    """Compare a trajectory of any program with a study's data: g(r), S(Q), D(r), T(r), R_chi; no dynamics."""
-    import json
-
-    from rich.console import Console
-
-    from refine.cli.terminal import terminal_progress
-    from refine.study.schema import StudyConfig
-
-    config = StudyConfig.from_toml(study, changes or ())
-    with terminal_progress(Console(highlight=False, stderr=True)) as progress:
-        progress.stage("loading jax", 1)
-        from refine.tasks import forward as engine
-
-        folder = engine.default_out(config, trajectory) if out is None else out
-        found = engine.forward(
-            config,
-            trajectory,
-            state=state,
-            types=None if species is None else [name.strip() for name in species.split(",")],
-            kind=kind,
-            first=first,
-            last=last,
-            every=every,
-            rescale=rescale,
-            rescale_by_more=rescale_by_more,
-            progress=progress,
-        )
-        found.write(folder)
-    if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=1))
-        return
-    typer.echo(found.table())
-    typer.echo(f"tables: {folder}")
 
 
 def _formula(text: str | None) -> dict[str, float]:

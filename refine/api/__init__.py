@@ -1,0 +1,1 @@
+"""For notebooks and scripts: what `refine` offers by name, with figures."""

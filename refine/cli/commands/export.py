@@ -1,0 +1,26 @@
+"""``refine export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a finished run.")],
+    to: Annotated[str, typer.Option(help="lammps, ase, openmm or csv.")],
+    folder: Annotated[
+        Path | None, typer.Option(help="Folder for the files.  [default: OUT/export-<to>]", show_default=False)
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="K; for a correction that changes with temperature.", show_default=False),
+    ] = None,
+) -> None:
+    """Write the refined potential for another program: base and correction for LAMMPS, else the correction."""
+    from refine.export import export as write
+
+    for path in write(out, to, folder, temperature):
+        typer.echo(path)

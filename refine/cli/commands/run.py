@@ -1,0 +1,61 @@
+"""``refine run``."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from refine.cli.common import INTERRUPTED, STATUS_CODES, Out, StudyFile, study_of
+
+
+def run(
+    study: StudyFile,
+    out: Out = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run in OUT stopped.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in OUT.")] = False,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a value of the study, as in refinement.iterations=3. Repeatable."
+        ),
+    ] = None,
+) -> None:
+    """Run a study: sample, compare with the measurement, correct the potential, report.
+
+    Exit codes: 0 converged; 4 stopped at the limit of iterations, or the last sample rose again; 3 finished,
+    and nothing improved on the base model; 2 an error in the input; 130 interrupted. With 0, 3 and 4 all results are
+    written.
+    """
+    from rich.console import Console
+
+    from refine.cli.terminal import r_chi_table
+
+    if resume and overwrite:
+        raise typer.BadParameter("--resume and --overwrite exclude each other")
+    with study_of(study, changes, to_stderr=False) as (config, progress):
+        from refine.study.study import Study
+        from refine.tasks.run import run_study
+
+        engine = Study(config)
+        folder = config.default_out() if out is None else out
+        progress.message(f"{config.title}: results go to {folder}")
+        try:
+            result = run_study(engine, folder, resume=resume, overwrite=overwrite, progress=progress)
+        except KeyboardInterrupt:
+            progress.message(f"interrupted; go on with: {resume_command(study, folder, changes or [])}")
+            raise typer.Exit(INTERRUPTED) from None
+    typer.echo(f"{result.status}: {result.message}")
+    Console(highlight=False).print(r_chi_table(result.initial.r_chi, result.final.r_chi))
+    typer.echo(f"report: {result.report_path}")
+    raise typer.Exit(STATUS_CODES[result.status])
+
+
+def resume_command(study: Path, out: Path, changes: list[str]) -> str:
+    """The command line that goes on with an interrupted run."""
+    words = ["refine", "run", str(study), "--out", str(out), "--resume"]
+    for change in changes:
+        words += ["--set", change]
+    return shlex.join(words)

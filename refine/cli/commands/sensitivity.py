@@ -1,0 +1,51 @@
+"""``refine sensitivity``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from refine.cli.common import AsJson, Changes, StudyFile, study_of
+
+
+def sensitivity(
+    study: StudyFile,
+    of: Annotated[
+        str,
+        typer.Option(
+            help="A point of a curve, a peak, or R_chi of a data set: 'xray:S(Q)@2.0', 'xray:S(Q):height@1.5..2.5', "
+            "'xray:S(Q):position@1.5..2.5', 'xray:R_chi'."
+        ),
+    ],
+    parameter: Annotated[
+        str, typer.Option(help="A coefficient of the correction, 'Fe-O@2.1', or of a classical base, 'sigma:Ar'.")
+    ],
+    frames: Annotated[int, typer.Option(help="Frames for averages; finite differences take as many twice.")] = 1000,
+    windows: Annotated[int, typer.Option(help="Windows that are differentiated.")] = 64,
+    steps: Annotated[int, typer.Option(help="Steps of a window.")] = 200,
+    delta: Annotated[
+        float | None, typer.Option(help="Displacement of the parameter, eV or its own unit.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+    changes: Changes = None,
+) -> None:
+    """The derivative of a curve, peak or R_chi by a parameter, in three ways that must agree."""
+    import json
+
+    with study_of(study, changes) as (config, progress):
+        from refine.study.study import Study
+        from refine.tasks import sensitivity as derivatives
+
+        asked = derivatives.parse_quantity(of), derivatives.parse_parameter(parameter)
+        found = derivatives.sensitivity(
+            Study(config),
+            of=asked[0],
+            parameter=asked[1],
+            frames=frames,
+            windows=windows,
+            steps=steps,
+            delta=delta,
+            progress=progress,
+        )
+    typer.echo(json.dumps(found.to_json(), indent=1) if as_json else found.table())

@@ -1,0 +1,46 @@
+"""What all commands share: the options they have in common, exit codes, and the preamble of those that read a study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from refine.progress import Progress
+    from refine.study.schema import StudyConfig
+
+INPUT_ERROR, NOT_IMPROVED, EXHAUSTED, INTERRUPTED = 2, 3, 4, 130
+"""Exit codes: an error that the user can mend; a run that finished and improved nothing; one that stopped at the limit
+of its iterations; Ctrl-C."""
+
+STATUS_CODES = {"converged": 0, "not-improved": NOT_IMPROVED, "iterations-exhausted": EXHAUSTED}
+"""Exit code of a finished run by its status."""
+
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="The study file (TOML).")]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Folder for the results.  [default: runs/<name of the study's folder>]", show_default=False),
+]
+Frames = Annotated[int | None, typer.Option(help="Frames of each state.  [default: the study's]", show_default=False)]
+Changes = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As in refine run.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")]
+
+
+@contextmanager
+def study_of(
+    file: Path, changes: Sequence[str] | None, *, to_stderr: bool = True
+) -> Iterator[tuple[StudyConfig, Progress]]:
+    """The preamble of a command on a study: the study, checked, and what draws its progress while jax is loaded."""
+    from rich.console import Console
+
+    from refine.cli.terminal import terminal_progress
+    from refine.study.schema import StudyConfig
+
+    config = StudyConfig.from_toml(file, changes or ())
+    with terminal_progress(Console(highlight=False, stderr=to_stderr)) as progress:
+        progress.stage("loading jax", 1)
+        yield config, progress

@@ -1,0 +1,345 @@
+"""The schema of result.json: what a run leaves, written, read, reported and exported through these models alone.
+
+A number that is not known (null, NaN, an absent key) is None. The file says which `format` it is; `migrated` brings one
+of an earlier version to this one, and what a later version wrote is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+
+from refine.errors import InputError
+
+RESULT = "result.json"
+"""The file's name in a run's folder."""
+
+FORMAT = 2
+"""Version of the file. 1: without the key, and at first without walls."""
+
+MAX_BYTES = 2**28
+"""Of the file."""
+
+RERUN = "run the study again, or restore the folder from a copy"
+
+
+def _known(value: Any) -> Any:
+    """None for a number that is not finite: JSON written by Python may hold NaN and Infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Number = Annotated[float | None, BeforeValidator(_known)]
+Count = Annotated[int | None, BeforeValidator(_known)]
+ByName = dict[str, Number]
+Vector = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+
+
+class Record(BaseModel):
+    """Base of all parts of the file."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Scores(Record):
+    """Misfit of every data set at one potential, by data name. chi2 is the sum over the points, both dimensionless.
+
+    Its errors are those that were known before the fit, and what sampling noise adds to it is taken off.
+    """
+
+    r_chi: ByName
+    chi2: ByName
+    points: dict[str, Count] = {}
+    r_chi_stderr: ByName = {}
+
+
+class Iteration(Record):
+    """One turn of the loop; what a rule does not define (a gain of IBI, say) is None.
+
+    A rule may say more of its own; `model_extra` holds that.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    iteration: int
+    accepted: bool = True
+    reason: str = ""
+    r_chi: ByName
+    r_chi_stderr: ByName = {}
+    chi2: ByName
+    points: dict[str, Count] = {}
+    frames: Count = None
+    effective_sample_size: Number = None
+    step_kT: Number = None
+    trust_radius: Number = None
+    chi2_fitted: Number = None
+    chi2_fitted_stderr: Number = None
+    predicted_decrease: Number = None
+    actual_decrease: Number = None
+    actual_decrease_error: Number = None
+    gain: Number = None
+    prior_amplitude_kT: Number = None
+    noise_factor: Number = None
+    noise_factors: ByName = {}
+    scales: ByName = {}
+    scales_stderr: ByName = {}
+    backgrounds: ByName = {}
+    backgrounds_stderr: ByName = {}
+    seconds_sampling: Number = None
+    seconds_solving: Number = None
+
+
+class Correction(Record):
+    """phi(r) of one species pair, at one temperature where it changes with it.
+
+    On a grid: r in Å; phi, stderr and base in eV, lists of one length. And exactly, as
+    `refine.potentials.correction.PairCorrection` has them: knots, core and wall in Å, coefficients in eV, stiffness in
+    eV/Å^2. reference and span, K: what the temperature's change is counted from, and in.
+    """
+
+    pair: tuple[str, str]
+    r: list[FiniteFloat] = Field(min_length=2)
+    phi: list[Number]
+    stderr: list[Number] | None = None
+    base: list[Number] | None = None
+    knots: list[FiniteFloat] | None = None
+    coefficients: list[FiniteFloat] | None = None
+    core: FiniteFloat | None = None
+    wall: FiniteFloat | None = None
+    stiffness: FiniteFloat | None = None
+    sampled_r: tuple[FiniteFloat, FiniteFloat] | None = None
+    state: str | None = None
+    temperature: FiniteFloat | None = None
+    reference: FiniteFloat | None = None
+    span: FiniteFloat | None = None
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        for name in ("phi", "stderr", "base"):
+            values = getattr(self, name)
+            if values is not None and len(values) != len(self.r):
+                raise ValueError(f"{name} has {len(values)} values for {len(self.r)} radii")
+        return self
+
+    @property
+    def name(self) -> str:
+        """The pair as it is written in tables and figures, Fe–O."""
+        return "–".join(self.pair)
+
+    @property
+    def title(self) -> str:
+        """The pair, and the state where the correction depends on temperature."""
+        return self.name if self.state is None else f"{self.name}, {self.state}"
+
+
+class DeterminedData(Record):
+    """How many directions of the correction a data set determines, alone and beyond all others."""
+
+    name: str
+    points: Count = None
+    alone: Number = None
+    adds: Number = None
+    nyquist: Number = None
+
+
+class DeterminedPair(Record):
+    """Share of the prior variance of phi(r) that the data removed; term 1 is the change with temperature."""
+
+    pair: tuple[str, str]
+    term: int = 0
+    r: list[FiniteFloat]
+    share: list[Number]
+    decided: list[tuple[FiniteFloat, FiniteFloat]] = []
+    amplitude_eV: Number = None
+    at_limit: tuple[FiniteFloat, FiniteFloat] | None = None
+
+    @property
+    def name(self) -> str:
+        """Fe–O, or what of it."""
+        return "–".join(self.pair) + (", change with temperature" if self.term else "")
+
+
+class Tension(Record):
+    """How far a data set lies from what another one (None: all others) says of the correction."""
+
+    data: str
+    given: str | None = None
+    chi2: Number = None
+    points: Count = None
+    sigma: Number = None
+
+
+class Determination(Record):
+    """What the data determine; see `refine.refinement.inference.identifiability`."""
+
+    parameters: Count = None
+    directions: Number = None
+    singular_values: list[FiniteFloat] = []
+    data: list[DeterminedData] = []
+    pairs: list[DeterminedPair] = []
+    tension: list[Tension] = []
+
+
+class Coordination(Record):
+    """Mean number of `other` around one `centre` within `radius` (Å)."""
+
+    state: str
+    centre: str
+    other: str
+    radius: FiniteFloat
+    radius_stderr: Number = None
+    initial: Number = None
+    initial_stderr: Number = None
+    final: Number = None
+    final_stderr: Number = None
+    posterior_stderr: Number = None
+
+
+class Declared(Record):
+    """A curve as it was declared."""
+
+    name: str
+    quantity: str
+    normalisation: str
+    radiation: str | None = None
+    pair: tuple[str, str] | None = None
+    state: str
+
+
+class Predicted(Declared):
+    """A curve that nobody measured, as an experiment with this Q range (1/Å; None: all Q) and window would."""
+
+    q_range: tuple[FiniteFloat, FiniteFloat] | None
+    window: str
+
+
+class DataSet(Declared):
+    """A measured curve as it was declared and treated."""
+
+    role: str
+    points: Count = None
+    sigma_source: str | None = None
+    sigma_mean: Number = None
+    noise_factor: Number = None
+    scale: Number = None
+    scale_stderr: Number = None
+    background: Number = None
+    background_stderr: Number = None
+    fit: str | None = None
+    score_r: tuple[FiniteFloat, FiniteFloat] | None = None
+    source: str | None = None
+    warnings: list[str] = []
+    compared: str | None = None
+
+
+class State(Record):
+    """A thermodynamic state that was simulated: K, atoms/Å^3, GPa; the cell in Å, edge lengths or rows of vectors."""
+
+    name: str
+    temperature: FiniteFloat
+    mean_temperature: Number = None
+    mean_temperature_stderr: Number = None
+    number_density: Number = None
+    atoms: int | dict[str, int] | None = None
+    cell: tuple[Vector, Vector, Vector] | Vector | None = None
+    pressure_GPa: Number = None
+    pressure_GPa_stderr: Number = None
+    schedule: list[dict[str, Any]] = []
+    frames: Count = None
+
+
+class Summary(Record):
+    """The file result.json.
+
+    status: "converged", "iterations-exhausted", or "not-improved" where the base model is the answer; message: why.
+    initial, final: scores of the base model and of the answer.
+    confirmed: whether the final sample came out as the linear response said, on which error bars and `determination`
+        rest; where it did not, they are left out.
+    notes: what a reader must know before trusting the result.
+    parameters: of the base, where they were refined: by name, `initial`, `final` and, where these say too little,
+        `change`.
+    seconds: of the whole run.
+    """
+
+    format: int = FORMAT
+    status: str
+    message: str = ""
+    title: str = ""
+    initial: Scores
+    final: Scores
+    iterations: list[Iteration]
+    correction: list[Correction]
+    yields_potential: bool = True
+    confirmed: bool = True
+    parameters: dict[str, dict[str, Number]] | None = None
+    notes: list[str] = []
+    determination: Determination | None = None
+    coordination: list[Coordination] = []
+    predictions: list[Predicted] = []
+    data: list[DataSet] = Field(min_length=1)
+    states: list[State] = Field(min_length=1)
+    seconds: Number = None
+    provenance: dict[str, Any] = {}
+
+
+def read_summary(path: Path) -> Summary:
+    """Read result.json.
+
+    Raises:
+        InputError: it is missing, cannot be read, is larger than `MAX_BYTES`, of a later format, or damaged.
+    """
+    try:
+        return Summary.model_validate(migrated(json.loads(read_text(path, MAX_BYTES)), path))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"is not valid JSON ({error})", where=str(path), fix=RERUN) from None
+    except ValidationError as error:
+        first, *others = error.errors()
+        key = ".".join(map(str, first["loc"])) or "the file"
+        more = f" (and {len(others)} more)" if others else ""
+        raise InputError(f"{key}: {first['msg']}{more}", where=str(path), fix=RERUN) from None
+
+
+def migrated(tree: Any, path: Path) -> Any:
+    """The content of a result.json of this or an earlier format as this one has it; of a later one InputError.
+
+    What is no table, or has no such keys, is left to the schema to refuse.
+
+    >>> migrated({"correction": [{"core": 2.0}]}, Path("result.json"))
+    {'correction': [{'core': 2.0, 'wall': 2.0}], 'format': 2}
+    """
+    if not isinstance(tree, dict):
+        return tree
+    version = tree.get("format", 1)
+    if not isinstance(version, int) or version > FORMAT:
+        raise InputError(
+            f"format {version!r:.20} is not known here, only those to {FORMAT}",
+            where=str(path),
+            fix="read it with the version of refine that wrote it",
+        )
+    rows = tree.get("correction")
+    if version == 1 and isinstance(rows, list):
+        # at first the wall began where the splines end
+        rows = [{**row, "wall": row.get("wall", row["core"])} if _has_core(row) else row for row in rows]
+        tree = {**tree, "correction": rows}
+    return {**tree, "format": FORMAT}
+
+
+def _has_core(row: Any) -> bool:
+    return isinstance(row, dict) and "core" in row
+
+
+def read_text(path: Path, largest: int = MAX_BYTES) -> str:
+    """The text of a file of the folder, of at most so many bytes."""
+    try:
+        if path.stat().st_size > largest:
+            raise InputError(f"larger than {largest} bytes", where=str(path), fix=RERUN)
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError("the file is missing", where=str(path), fix=RERUN) from None
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", where=str(path)) from None
+    except UnicodeDecodeError:
+        raise InputError("is not UTF-8 text", where=str(path), fix=RERUN) from None

@@ -1,0 +1,93 @@
+"""What `refine` offers in Python of a finished run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import refine
+from refine.errors import InputError
+from refine.tasks.run import store
+
+DETERMINATION = {"parameters": 32, "pairs": [{"pair": ["Ar", "Ar"], "r": [3.0, 4.0, 5.0], "share": [0.1, 0.9, 0.3]}]}
+
+
+@pytest.fixture
+def folder(make_run: Callable[..., Path]) -> Path:
+    """A finished run as refine writes it: with the numbers that make a correction."""
+    out = make_run(determination=DETERMINATION)
+    content = json.loads((out / "result.json").read_text())
+    content["states"][0]["atoms"] = {"Ar": 500}
+    for row in content["correction"]:
+        row |= {"coefficients": [0.01] * 31, "wall": 2.5, "stiffness": 7.0}
+    (out / "result.json").write_text(json.dumps(content))
+    return out
+
+
+@pytest.fixture
+def result(folder: Path) -> refine.Result:
+    return refine.open(folder)
+
+
+def test_numbers(result: refine.Result) -> None:
+    summary = result.summary
+    assert result.status == summary.status
+    assert list(result.curves) == [data.name for data in summary.data]
+    name = summary.data[0].name
+    curve = result.curves[name]
+    assert curve.x.shape == curve.measured.shape == curve.final.shape
+    assert list(result.g_r) == [state.name for state in summary.states]
+    assert result.iterations[-1].r_chi.keys() == result.final.r_chi.keys()
+    assert result.correction.active_pairs
+    assert result.covariance is None  # there is no run.h5
+
+
+def test_figures(result: refine.Result) -> None:
+    """One panel a figure of the report, each on axes of its own, all within the page."""
+    for figure, panels in (
+        (result.plot_curves(), 2 * len(result.curves)),
+        (result.plot_curves(next(iter(result.curves))), 2),
+        (result.plot_correction(), len(result.summary.correction)),
+        (result.plot_g_r(), sum(map(len, result.g_r.values()))),
+        (result.plot_determination(), 1),
+    ):
+        axes = [name for name in figure.layout if name.startswith("yaxis")]
+        assert len(axes) == panels
+        spans = sorted(tuple(figure.layout[name].domain) for name in axes)
+        assert all(0 <= low < high <= 1 + 1e-9 for low, high in spans)
+        used = {trace.yaxis or "y" for trace in figure.data}
+        assert {"yaxis" + name[1:] for name in used} == set(axes)
+        assert all(trace.x is not None and len(trace.x) for trace in figure.data)
+
+
+def test_unknown_curve(result: refine.Result) -> None:
+    with pytest.raises(InputError, match=r"no data set 'nothing'.*one of"):
+        result.plot_curves("nothing")
+
+
+def test_in_a_notebook(result: refine.Result) -> None:
+    page = result._repr_html_()
+    assert all(data.name in page for data in result.summary.data)
+    assert "<script" not in page
+
+
+def test_without_plotly(result: refine.Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "plotly.graph_objects", None)
+    with pytest.raises(InputError, match=r"need plotly.*pip install plotly"):
+        result.plot_correction()
+
+
+def test_no_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no finished run"):
+        refine.open(tmp_path)
+
+
+def test_covariance_is_that_of_the_checkpoint(folder: Path) -> None:
+    size = len(refine.open(folder).correction.theta)
+    store.save(folder / "run.h5", store.Checkpoint("x", {"covariance": np.eye(size).tolist()}))
+    np.testing.assert_array_equal(refine.open(folder).covariance, np.eye(size))
