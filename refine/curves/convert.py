@@ -62,6 +62,14 @@ def convert(
     Raises:
         ConversionError: the target is not defined, or the density, composition or Q range that it needs is unknown.
         InputError: an unknown quantity, normalisation or window.
+
+    The broad peak of a liquid at 2 1/Å becomes a shell at 3.7 Å:
+
+    >>> q = np.arange(0.02, 12.0, 0.02)
+    >>> s = Curve(q, 1.0 + np.exp(-8.0 * (q - 2.0) ** 2), number_density=0.021)
+    >>> g = convert(s, "g(r)", x=np.arange(0.1, 10.0, 0.1))
+    >>> g.quantity, (g.q_min, g.q_max), float(g.x[30 + np.argmax(g.y[30:])].round(1))
+    ('g(r)', (0.02, 11.98), 3.7)
     """
     to_q_space = is_q_space(quantity)
     norm = curve.normalisation if normalisation is None else normalisation

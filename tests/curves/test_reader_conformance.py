@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from refine.curves.curve import Curve
 from refine.curves.quantities import QUANTITIES, is_q_space, same_quantity
 from refine.curves.readers import READERS, read_curve, read_table
-from refine.curves.readers.table import HEAD_BYTES, Reader
+from refine.curves.readers.table import HEAD_BYTES, Example, Reader, Table, bytes_of
 from refine.curves.writers import curve_text
 from refine.errors import InputError
 
@@ -147,3 +147,26 @@ def test_a_huge_file_is_refused_unread(reader: Reader, tmp_path: Path) -> None:
         file.truncate(2**33)  # sparse
     with pytest.raises(InputError, match="too large"):
         read(reader, path)
+
+
+def test_a_binary_format_is_a_reader_and_a_line_in_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told by its first bytes; its attributes are facts like those of a text file's header."""
+    x = np.linspace(0.1, 2.0, 20)
+    content = b"CURVES\x00\x01" + np.column_stack([x, -x, 0.1 * x]).astype("<f8").tobytes()
+
+    def read_binary(path: Path) -> Table:
+        data = bytes_of(path, 10_000)
+        values = np.frombuffer(data[8 : 8 + (len(data) - 8) // 24 * 24], "<f8").reshape(-1, 3)
+        facts = ("quantity = D(r)", "qmin = 0.5", "qmax = 20", "radiation = xray")
+        return Table(values, np.arange(1, len(values) + 1), facts, ("r", "D", "sigma"))
+
+    example = Example("a.nxs", content, "D(r)", tuple(x), tuple(-x), tuple(0.1 * x), {"qmax": "20"})
+    toy = Reader("toy", lambda path, head: head.startswith(b"CURVES\x00\x01"), read_binary, example)
+    monkeypatch.setattr("refine.curves.readers.READERS", (toy, *READERS))
+    path = tmp_path / "a.nxs"
+    path.write_bytes(content)
+    curve = read_curve(path, quantity="D(r)", radiation="xray", check=False)
+    np.testing.assert_array_equal(curve.y, -x)
+    assert (curve.q_min, curve.q_max, curve.header["radiation"]) == (0.5, 20.0, "xray")
+    with pytest.raises(InputError, match="the header says xray"):
+        read_curve(path, quantity="D(r)", radiation="neutron", check=False)
