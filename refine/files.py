@@ -1,4 +1,8 @@
-"""Writing so that nothing is ever half written, and one process at a time in an output folder."""
+"""Writing so that nothing is ever half written, one process at a time in an output folder, and where the cache is.
+
+`REFINE_CACHE` is the folder for everything that refine can make or fetch again; without it that is
+`$XDG_CACHE_HOME/refine`, else `~/.cache/refine`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from refine.errors import CheckpointError
+from refine.errors import CheckpointError, InputError
+
+
+def cache_folder(part: str) -> Path:
+    """Folder of one kind of things that can be made or fetched again; it need not exist.
+
+    Raises:
+        InputError: no variable names a folder and the user has no home.
+    """
+    named = os.environ.get("REFINE_CACHE", "").strip()
+    if named:
+        return expanded(named) / part
+    shared = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG base directory specification calls relative paths invalid and has them ignored.
+    base = Path(shared) if os.path.isabs(shared) else expanded("~") / ".cache"
+    return base / "refine" / part
+
+
+def expanded(path: str) -> Path:
+    """The path with a leading ~ as the home folder.
+
+    Raises:
+        InputError: whose home folder it is, is not known.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        fix = "set REFINE_CACHE, or what you gave, to a path without ~"
+        raise InputError(f"the home folder of {path} is not known", fix=fix) from None
 
 
 @contextmanager
@@ -27,21 +59,30 @@ def replacing(path: Path) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
         temporary.chmod(0o644)
-        temporary.replace(path)
+        put_in_place(temporary, path)
         temporary = None
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
     except OSError as error:
         raise _explained(error, path) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def put_in_place(whole: Path, path: Path) -> None:
+    """Rename a whole file to its place in the same folder, once its content is on disk.
+
+    Raises:
+        OSError: disk full, not writable, ...
+    """
+    with whole.open("rb+") as stream:
+        os.fsync(stream.fileno())
+    whole.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 
-COMPILED = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
+from refine.compiled import processor
+
+UNUSED = 14 * 86400
+"""Seconds after which a program that tests have compiled goes."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Programs that several tests of a process, or a command that a test starts, compile alike are compiled once."""
-    if hasattr(config, "workerinput") or not getattr(config.option, "numprocesses", None):
-        config.stash[COMPILED] = tempfile.TemporaryDirectory(prefix="refine-tests-")
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = config.stash[COMPILED].name
-        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
-        # XLA takes two tuning hints of its own for features that the processor lacks, and says so of every program.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    """What tests compile alike, in one process or another, in this session or the next, is compiled once.
+
+    `pytest --cache-clear` empties it. jax finds a program by its text, its options and the compiler's version.
+    """
+    if not hasattr(config, "cache"):  # -p no:cacheprovider
+        return
+    folder = config.cache.mkdir("compiled") / processor()
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+    # XLA takes two tuning hints of its own for features that the processor lacks, and says so of every program.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if not hasattr(config, "workerinput") and folder.exists():
+        for entry in folder.iterdir():
+            with suppress(FileNotFoundError):  # another session was quicker
+                if time.time() - entry.stat().st_mtime > UNUSED:
+                    entry.unlink()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,11 +52,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = set(sorted({item.path for item in slow})[int(commit, 16) % 2 :: 2])
     config.hook.pytest_deselected(items=[item for item in slow if item.path in left_out])
     items[:] = [item for item in items if item not in slow or item.path not in left_out]
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    if COMPILED in config.stash:
-        config.stash[COMPILED].cleanup()
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,24 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SLOW = ("jax", "jax_md", "plotly", "pymatgen", "ase", "xraylib", "periodictable", "numpy", "scipy", "pandas", "h5py")
+SLOW = (
+    "jax",
+    "jax_md",
+    "jinja2",
+    "plotly",
+    "pymatgen",
+    "ase",
+    "xraylib",
+    "periodictable",
+    "numpy",
+    "scipy",
+    "pandas",
+    "h5py",
+)
 
 FLOORS = (
     ("kernels", "refine.errors", "refine.units", "refine.files", "refine.formula", "refine.progress", "refine.tables"),
+    ("refine.compiled",),
     ("refine.system",),
     ("refine.curves", "refine.potentials"),
     ("refine.scattering", "refine.sampling"),
@@ -102,8 +116,8 @@ def test_kernels_know_jax_and_numpy_only(name: str) -> None:
     assert outside <= {"kernels", "jax", "numpy"}
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if not name.startswith("refine.sampling")])
-def test_jax_md_is_for_sampling_only(name: str) -> None:
+@pytest.mark.parametrize("name", MODULES)
+def test_jax_md_is_a_reference_for_tests_only(name: str) -> None:
     assert "jax_md" not in {module.split(".")[0] for module in _imports(name)}
 
 

@@ -34,13 +34,18 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.
 def study_of(
     file: Path, changes: Sequence[str] | None, *, to_stderr: bool = True
 ) -> Iterator[tuple[StudyConfig, Progress]]:
-    """The preamble of a command on a study: the study, checked, and what draws its progress while jax is loaded."""
+    """The preamble of a command on a study: the study, checked, and what draws its progress while jax is loaded.
+
+    What jax compiles is kept (`refine.compiled`).
+    """
     from rich.console import Console
 
     from refine.cli.terminal import terminal_progress
+    from refine.compiled import keep_programs
     from refine.study.schema import StudyConfig
 
     config = StudyConfig.from_toml(file, changes or ())
     with terminal_progress(Console(highlight=False, stderr=to_stderr)) as progress:
         progress.stage("loading jax", 1)
+        keep_programs(progress.message)
         yield config, progress

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import html
+
 import numpy as np
 
+from refine.report.document import document
 from refine.report.figures import MEASURED, SERIES, Figure, plot_axis, plot_layout, plot_line, slug
-from refine.report.page import document
-from refine.report.sections import escape, figure_html
+from refine.report.tables import Column, Table
 from refine.results.ranking import Ranking, Row, value_words
 
 OFFSET = 1.1
 """Of successive models, in units of the range of the measured curve."""
+
+Titled = tuple[str, Table]
+"""A table and its heading."""
 
 
 def render(found: Ranking) -> str:
     """The whole page as text."""
     names = (*found.data, *found.predicted)
     figures = [_figure(k, n, found) for k, n in enumerate(names) if any(n in row.curves for row in found.rows)]
-    body = [f"<h1>{escape(found.title)}</h1><p>Models compared, nothing fitted.</p>", _scores(found)]
-    body += [figure_html(figure, 2) for figure in figures]
-    body += [_peaks(found), _coordination(found), _diffusion(found), _viscosity(found), _notes(found)]
-    return document(found.title, "<main>" + "".join(body) + "</main>", figures)
+    return document(
+        "compare.html",
+        found.title,
+        figures,
+        measured=bool(found.data),
+        scores=_scores(found),
+        figures=figures,
+        tables=[_peaks(found), _coordination(found), _diffusion(found), _viscosity(found)],
+        notes=[f"{row.label}: {note}" for row in found.rows for note in row.notes],
+    )
 
 
 def _figure(k: int, name: str, found: Ranking) -> Figure:
@@ -31,7 +42,7 @@ def _figure(k: int, name: str, found: Ranking) -> Figure:
     traces = []
     for i, row in enumerate(rows):
         curve, shift = row.curves[name], (len(rows) - 1 - i) * step
-        label = escape(row.label)
+        label = html.escape(row.label)
         if curve.measured is not None:
             measured = plot_line(curve.r, curve.measured + shift, "measured", MEASURED, width=1.2)
             dots = {"mode": "markers", "marker": {"color": MEASURED, "size": 3.5}, "legendgroup": "measured"}
@@ -50,34 +61,28 @@ def _figure(k: int, name: str, found: Ranking) -> Figure:
     return Figure(slug(f"compare-{k}", name), title, caption, height, {"data": traces, "layout": layout})
 
 
-def _table(title: str, head: list[str], rows: list[list[str]]) -> str:
-    def line(cells: list[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    if not rows:
-        return ""
-    body = "".join(line(row, "td") for row in rows)
-    return f"<h2>{escape(title)}</h2><table><thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table>"
+def _table(title: str, labels: list[str], rows: list[list[str]]) -> Titled:
+    return title, Table([Column(label) for label in labels], rows)
 
 
-def _scores(found: Ranking) -> str:
+def _scores(found: Ranking) -> list[Titled]:
     if not found.data:
-        words = "<p><strong>Prediction.</strong> The study has no measured curve: nothing is scored or ranked.</p>"
         failed = [[row.label, str(row.failure)] for row in found.failed]
-        return words + _table("Models that failed", ["model", "why"], failed)
+        return [_table("Models that failed", ["model", "why"], failed)]
 
-    def cells(row: Row) -> list[str]:
+    def texts(row: Row) -> list[str]:
         if row.failure is not None:
             return [row.label, *["–"] * len(found.data), f"failed: {row.failure}"]
         return [row.label, *(value_words(*row.r_chi[name]) for name in found.data), ""]
 
     scales = [[row.label, name, value_words(*scale)] for row in found.rows for name, scale in row.scales.items()]
-    return _table("R_χ", ["model", *found.data, ""], [cells(row) for row in found.rows]) + _table(
-        "Free scales, which R_χ is taken with", ["model", "data", "scale of the model's signal"], scales
-    )
+    return [
+        _table("R_χ", ["model", *found.data, ""], [texts(row) for row in found.rows]),
+        _table("Free scales, which R_χ is taken with", ["model", "data", "scale of the model's signal"], scales),
+    ]
 
 
-def _peaks(found: Ranking) -> str:
+def _peaks(found: Ranking) -> Titled:
     head = ["model", "data", "position (Å)", "measured", "height", "measured"]
     rows = [
         [
@@ -98,7 +103,7 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _coordination(found: Ranking) -> str:
+def _coordination(found: Ranking) -> Titled:
     rows = []
     for row in found.rows:
         for state, numbers in row.coordination.items():
@@ -108,7 +113,7 @@ def _coordination(found: Ranking) -> str:
     return _table("Coordination numbers", ["model", "state", "atoms", "within (Å)", "number"], rows)
 
 
-def _diffusion(found: Ranking) -> str:
+def _diffusion(found: Ranking) -> Titled:
     rows = [
         [
             row.label,
@@ -127,15 +132,10 @@ def _diffusion(found: Ranking) -> str:
     return _table("Diffusion coefficients, without a thermostat", head, rows)
 
 
-def _viscosity(found: Ranking) -> str:
+def _viscosity(found: Ranking) -> Titled:
     rows = [
         [row.label, state, value_words(v["value"], v["stderr"]), f"{v['window']:.3g}"]
         for row in found.rows
         for state, v in row.viscosity.items()
     ]
     return _table("Shear viscosity (Green-Kubo)", ["model", "state", "η (mPa s)", "integral to (ps)"], rows)
-
-
-def _notes(found: Ranking) -> str:
-    notes = "".join(f"<li>{escape(row.label)}: {escape(note)}</li>" for row in found.rows for note in row.notes)
-    return f"<h2>Notes</h2><ul>{notes}</ul>" if notes else ""

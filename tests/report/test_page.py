@@ -114,7 +114,7 @@ def test_a_failed_write_leaves_the_folder_as_it_was(make_run: Any, monkeypatch: 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("refine.report.page.os.replace", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(CheckpointError, match=r"report\.html.*No space left on device"):
         write_report(out)
     assert (out / "report.html").read_bytes() == before

@@ -2,6 +2,10 @@
 
 What has come so far lies in `<name>.part` beside the place, which a process holds locked while it works on it;
 `<name>.part.from` says of which version of which URL it is the beginning. The place itself changes by a rename only.
+
+Ours, because what is ready-made does not go on: pooch (1.9) opens the file anew at every try and removes what came of
+one that was cut, so hundreds of megabytes begin again. Nor does it bound a size, look at it before anything comes, or
+refuse a redirect from https to http; and it brings requests with it.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from urllib.parse import urlsplit
 
 import refine
 from refine.errors import InputError, RefineError
+from refine.files import put_in_place
 from refine.progress import Progress
 
 __all__ = ["MAX_BYTES", "digest", "download", "is_whole"]
@@ -296,14 +301,8 @@ def _verified(transfer: _Transfer, url: str, destination: Path, accept: Callable
             transfer.drop()
             what = f"what came is not a model that refine reads ({error}) and is removed"
             raise InputError(what, where=url, fix=transfer.otherwise) from None
-    os.fsync(transfer.stream.fileno())
-    transfer.part.replace(destination)
+    put_in_place(transfer.part, destination)
     transfer.origin.unlink(missing_ok=True)
-    folder = os.open(destination.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
     return found
 
 

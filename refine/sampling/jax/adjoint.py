@@ -540,7 +540,7 @@ class Adjoint:
         return jax.value_and_grad(observed, has_aux=True)
 
     def _drive(self, variables: dict[str, jax.Array]) -> _Drive:
-        """Of all steps, (blocks, lists, steps of a list, ...): the keys as `simulate.nvt_langevin` would split them."""
+        """Of all steps, (blocks, lists, steps of a list, ...): the keys as `integrators.langevin` splits them."""
         shape = (self._blocks, self._lists, self._per_list)
         # the half kicks that end a step and begin the next are at the same positions: one force, and none at the end
         kick = jnp.ones(math.prod(shape), self.dtype).at[0].set(0.5).reshape(shape)

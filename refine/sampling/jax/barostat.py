@@ -250,7 +250,7 @@ class ConstantPressure:
         """The program of a block. Records go into buffers of a full block, so the number of moves compiles nothing."""
         sampler, field = self.sampler, self.sampler.force_field
         thermostat = sampler.thermostat
-        init, step = thermostat.integrator(sampler._force, sampler.timestep / TIME_UNIT)
+        integrator = thermostat.integrator(sampler._force, sampler.timestep / TIME_UNIT)
         n, masses = sampler.system.n_atoms, jnp.asarray(sampler.system.masses, sampler.dtype)
 
         def program(
@@ -269,7 +269,7 @@ class ConstantPressure:
 
             def lists_in(cell: jax.Array) -> tuple[Callable[..., Any], Callable[..., Any]]:
                 def advance_one(state: Any, neighbors: NeighborList) -> Any:
-                    return step(state, neighbors=neighbors, params=params, cell=cell, kT=kT)
+                    return integrator.step(state, neighbors=neighbors, params=params, cell=cell, kT=kT)
 
                 return sampler._stepper(shape, cell, reach, trigger, advance_one)
 
@@ -282,9 +282,7 @@ class ConstantPressure:
                 neighbors = lists(m.positions[None])
 
                 def begin(r: jax.Array, p: jax.Array, own: Any, near: NeighborList) -> Any:
-                    unused = random_numbers.new_key(0)  # momenta and the thermostat's key are given
-                    given = {"params": params, "cell": cell, "kT": kT, "neighbors": near}
-                    return thermostat.restore(init(unused, r, mass=masses, momenta=p, **given), own)
+                    return integrator.begin(r, p, masses, own, params=params, cell=cell, kT=kT, neighbors=near)
 
                 one = jax.tree.map(lambda x: x[None], (m.positions, m.momenta, m.variables))
                 walk = _begin(sampler._each(begin)(*one, neighbors), neighbors)

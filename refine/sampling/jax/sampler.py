@@ -1,4 +1,4 @@
-"""Molecular dynamics: jax_md integrators around a force field, a neighbour list, and frames.
+"""Molecular dynamics: integrators around a force field, a neighbour list, and frames.
 
 Work is done in blocks of frames. A block is one compiled program: it builds the neighbour list, integrates, rebuilds
 the list when an atom has moved too far, and counts pairs at every frame; nothing goes through the host in between.
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -23,7 +22,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax_md import minimize
 
 from kernels.cell import wrap
 from kernels.histogram import pair_histogram
@@ -32,6 +30,7 @@ from refine.errors import InputError, SimulationError
 from refine.potentials.protocols import ForceField
 from refine.sampling.frames import Frames
 from refine.sampling.jax import random_numbers
+from refine.sampling.jax.minimiser import fire
 from refine.sampling.jax.thermostats import Thermostat
 from refine.sampling.state import MDState
 from refine.sampling.watch import Watch
@@ -220,9 +219,7 @@ class Sampler:
             raise InputError(f"temperature is {temperature} K; it must be above zero")
         momenta = np.stack([_maxwell(self.system.masses, temperature, [seed, k]) for k in range(self.replicas)])
         with self._precision():
-            keys = jax.random.split(random_numbers.new_key(seed), self.replicas)
-            fresh = [self.thermostat.fresh(key, self.dtype) for key in keys]
-            thermostat = {name: np.stack([np.asarray(one[name]) for one in fresh]) for name in fresh[0]}
+            thermostat = jax.device_get(jax.jit(self._fresh, static_argnums=0)(seed))
         skin = self._choose_skin(_fastest(temperature, self.system, self.replicas) * self.timestep / TIME_UNIT)
         return MDState(
             positions=self._wrapped(positions),
@@ -235,11 +232,15 @@ class Sampler:
             sampled_steps=0,
         )
 
-    def minimise(self, positions: np.ndarray, params: Any) -> np.ndarray:
-        """Positions (R, N, 3) after `MINIMISER_STEPS` of jax_md's FIRE in this force field: takes out what would
-        explode.
+    def _fresh(self, seed: int) -> dict[str, jax.Array]:
+        """The thermostat's variables of all replicas, (R, ...)."""
+        keys = jax.random.split(random_numbers.new_key(seed), self.replicas)
+        return jax.vmap(lambda key: self.thermostat.fresh(key, self.dtype))(keys)
 
-        Bitzek et al., Phys. Rev. Lett. 97, 170201 (2006). No search for a minimum: forces need only become harmless.
+    def minimise(self, positions: np.ndarray, params: Any) -> np.ndarray:
+        """Positions (R, N, 3) after `MINIMISER_STEPS` of FIRE in this force field: takes out what would explode.
+
+        `refine.sampling.jax.minimiser`. No search for a minimum: forces need only become harmless.
         Raises SimulationError when the positions do not stay finite.
         """
         positions = self._wrapped(self._per_replica(positions))
@@ -504,7 +505,7 @@ class Sampler:
     def _dynamics(self, shape: _Shape) -> Callable[..., Any]:
         """The program of one block. Frames go into buffers of a full block, so their number compiles nothing."""
         system, thermostat = self.system, self.thermostat
-        init, step = thermostat.integrator(self._force, self.timestep / TIME_UNIT)
+        integrator = thermostat.integrator(self._force, self.timestep / TIME_UNIT)
         masses = jnp.asarray(system.masses, self.dtype)
 
         def program(
@@ -522,11 +523,10 @@ class Sampler:
             keywords = {"params": params, "cell": cell, "kT": kT}
 
             def begin(r: jax.Array, p: jax.Array, own: Any, neighbors: NeighborList) -> Any:
-                key = random_numbers.new_key(0)  # init wants one, but momenta and the thermostat's key are given
-                return thermostat.restore(init(key, r, mass=masses, momenta=p, neighbors=neighbors, **keywords), own)
+                return integrator.begin(r, p, masses, own, neighbors=neighbors, **keywords)
 
             def advance_one(state: Any, neighbors: NeighborList) -> Any:
-                return step(state, neighbors=neighbors, **keywords)
+                return integrator.step(state, neighbors=neighbors, **keywords)
 
             def observation(state: Any, neighbors: NeighborList) -> tuple[jax.Array, ...]:
                 r = state.position
@@ -555,12 +555,8 @@ class Sampler:
         return program
 
     def _minimisation(self, shape: _Shape) -> Callable[..., Any]:
-        """The program of `minimise`. Unit masses: FIRE's time is a step length (Å^2 per eV), not physics."""
-
-        def move(position: jax.Array, displacement: jax.Array, **_: Any) -> jax.Array:
-            return position + jnp.clip(displacement, -MINIMISER_MOVE, MINIMISER_MOVE)
-
-        init, step = minimize.fire_descent(self._force, move)
+        """The program of `minimise`."""
+        start, step = fire(self._force, MINIMISER_MOVE)
 
         def program(
             positions: jax.Array, params: Any, cell: jax.Array, reach: jax.Array, trigger: jax.Array
@@ -568,7 +564,7 @@ class Sampler:
             self._traces.append("minimise")  # Python runs while tracing only
 
             def begin(r: jax.Array, neighbors: NeighborList) -> Any:
-                return init(r, neighbors=neighbors, params=params, cell=cell)
+                return start(r, neighbors=neighbors, params=params, cell=cell)
 
             def advance_one(state: Any, neighbors: NeighborList) -> Any:
                 return step(state, neighbors=neighbors, params=params, cell=cell)
@@ -673,10 +669,7 @@ def _begin(state: Any, neighbors: NeighborList) -> _Walk:
 
 def _call(program: Callable[..., Any], *arguments: Any) -> Any:
     """The program's result on the host."""
-    with warnings.catch_warnings():
-        # jax_md asks for float64 sums of the kinetic energy; in a float32 run it gets float32 ones, as it should
-        warnings.filterwarnings("ignore", message="Explicitly requested dtype float64")
-        return jax.device_get(program(*arguments))
+    return jax.device_get(program(*arguments))
 
 
 def _n_pairs(system: System) -> int:

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from kernels.neighbors import NeighborList
 from refine.errors import SimulationError
 from refine.sampling.frames import Frames
-from refine.sampling.jax import random_numbers
 from refine.sampling.jax.sampler import Sampler, _begin, _Shape
 from refine.sampling.state import MDState
 from refine.units import BOLTZMANN, TIME_UNIT
@@ -202,7 +201,7 @@ class SegmentRunner:
         """The program of a block. Records go into buffers of a full block, so the number of points compiles nothing."""
         sampler, field, moments, points = self.sampler, self.sampler.force_field, self._moments, self._block
         n, dtype = sampler.system.n_atoms, sampler.dtype
-        init, step = sampler.thermostat.integrator(sampler._force, sampler.timestep / TIME_UNIT)
+        integrator = sampler.thermostat.integrator(sampler._force, sampler.timestep / TIME_UNIT)
         masses = jnp.asarray(sampler.system.masses, dtype)
 
         def program(
@@ -217,11 +216,10 @@ class SegmentRunner:
             keywords = {"params": params, "cell": cell, "kT": jnp.zeros((), dtype)}
 
             def begin(r: jax.Array, p: jax.Array, neighbors: NeighborList) -> Any:
-                unused = random_numbers.new_key(0)  # momenta are given
-                return init(unused, r, mass=masses, momenta=p, neighbors=neighbors, **keywords)
+                return integrator.begin(r, p, masses, {}, neighbors=neighbors, **keywords)
 
             def advance_one(state: Any, neighbors: NeighborList) -> Any:
-                return step(state, neighbors=neighbors, **keywords)
+                return integrator.step(state, neighbors=neighbors, **keywords)
 
             lists, advance = sampler._stepper(shape, cell, reach, trigger, advance_one)
 

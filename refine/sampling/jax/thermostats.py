@@ -1,4 +1,4 @@
-"""Thermostats: each builds its jax_md.simulate pair (init, step) and knows what of its state must be carried on.
+"""Thermostats: each builds its integrator and knows what of the integrator's state must be carried on.
 
 A thermostat is an object handed to the `Sampler`; the name in a study file is looked up in `THERMOSTATS`, here and
 nowhere else. Times are in ps at the border; inside, dynamics run in eV-Å-amu, whose unit of time is
@@ -13,16 +13,10 @@ from typing import Any, ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
-from jax_md import simulate
 
-from refine.sampling.jax import random_numbers
+from refine.sampling.jax import integrators
+from refine.sampling.jax.integrators import Arrays, Force, Integrator
 from refine.units import TIME_UNIT
-
-Arrays = dict[str, jax.Array]
-Force = Callable[..., jax.Array]
-Integrator = tuple[Callable[..., Any], Callable[..., Any]]
-"""(init(key, positions, mass=, momenta=, **kwargs) -> state, step(state, **kwargs) -> state) as jax_md.simulate makes
-them."""
 
 
 class Thermostat(Protocol):
@@ -34,23 +28,13 @@ class Thermostat(Protocol):
         """Degrees of freedom among which kinetic energy is shared: T = 2 K / (dof k)."""
 
     def integrator(self, force: Force, timestep: float) -> Integrator:
-        """jax_md's pair; timestep in internal units. kT is given to every step as a keyword, so a change compiles
-        nothing."""
+        """timestep in internal units. kT is given to every step as a keyword, so a change compiles nothing."""
 
     def fresh(self, key: jax.Array, dtype: Any) -> Arrays:
         """Variables of the thermostat at the start of a trajectory."""
 
-    def restore(self, state: Any, variables: Arrays) -> Any:
-        """jax_md's state with the thermostat's variables put back into it."""
-
     def variables(self, state: Any) -> Arrays:
         """The variables of the thermostat that continue a trajectory."""
-
-
-def _move(position: jax.Array, displacement: jax.Array, **_: Any) -> jax.Array:
-    """jax_md's shift function. Coordinates stay unwrapped within a block of steps, where every distance is a minimum
-    image."""
-    return position + displacement
 
 
 @dataclass(frozen=True)
@@ -74,16 +58,13 @@ class Langevin:
 
     def integrator(self, force: Force, timestep: float) -> Integrator:
         gamma = TIME_UNIT / (1000 * self.time_constant_ps)
-        return simulate.nvt_langevin(force, _move, dt=timestep, kT=0.0, gamma=gamma)
+        return integrators.langevin(force, timestep, gamma)
 
     def fresh(self, key: jax.Array, dtype: Any) -> Arrays:
         return {"key": jax.random.key_data(key)}
 
-    def restore(self, state: Any, variables: Arrays) -> Any:
-        return state.set(rng=random_numbers.wrap(variables["key"]))
-
     def variables(self, state: Any) -> Arrays:
-        return {"key": jax.random.key_data(state.rng)}
+        return {"key": jax.random.key_data(state.key)}
 
 
 @dataclass(frozen=True)
@@ -107,25 +88,13 @@ class NoseHoover:
 
     def integrator(self, force: Force, timestep: float) -> Integrator:
         tau = 1000 * self.time_constant_ps / TIME_UNIT
-        return simulate.nvt_nose_hoover(
-            force, _move, dt=timestep, kT=0.0, chain_length=self.CHAIN, chain_steps=1, sy_steps=1, tau=tau
-        )
+        return integrators.nose_hoover(force, timestep, tau, self.degrees_of_freedom)
 
     def fresh(self, key: jax.Array, dtype: Any) -> Arrays:
         return {"chain_position": jnp.zeros(self.CHAIN, dtype), "chain_momentum": jnp.zeros(self.CHAIN, dtype)}
 
-    def restore(self, state: Any, variables: Arrays) -> Any:
-        # jax_md counts 3N degrees of freedom; with the momentum conserved that would hold the atoms N/(N-1) times too
-        # hot.
-        chain = state.chain.set(
-            position=variables["chain_position"],
-            momentum=variables["chain_momentum"],
-            degrees_of_freedom=self.degrees_of_freedom(state.position.shape[0]),
-        )
-        return state.set(chain=chain)
-
     def variables(self, state: Any) -> Arrays:
-        return {"chain_position": state.chain.position, "chain_momentum": state.chain.momentum}
+        return {"chain_position": state.chain_position, "chain_momentum": state.chain_momentum}
 
 
 @dataclass(frozen=True)
@@ -139,13 +108,10 @@ class VelocityVerlet:
         return 3 * n_atoms - 3
 
     def integrator(self, force: Force, timestep: float) -> Integrator:
-        return simulate.nve(force, _move, dt=timestep)
+        return integrators.velocity_verlet(force, timestep)
 
     def fresh(self, key: jax.Array, dtype: Any) -> Arrays:
         return {}
-
-    def restore(self, state: Any, variables: Arrays) -> Any:
-        return state
 
     def variables(self, state: Any) -> Arrays:
         return {}

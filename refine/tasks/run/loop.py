@@ -425,7 +425,7 @@ class Run:
         return scored(data, self.study.targets[data.name], counts)[1](counts)
 
     def _report(self) -> Result:
-        from refine.report import write_report  # plotly is only loaded here
+        from refine.report import write_report  # jinja2 is only loaded here
 
         record = self.record
         outcome = Outcome(

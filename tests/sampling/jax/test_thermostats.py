@@ -48,7 +48,7 @@ def test_free_flight_moves_by_velocity_times_time(make_sampler: Callable[..., An
     start = sampler.start(system.positions, T, seed=1)
     end, _ = sampler.run(start, sampler.force_field.params(epsilon=0.0, dtype="float64"), T, 1)
     expected = start.momenta / system.masses[:, None] * (400.0 / TIME_UNIT)
-    np.testing.assert_allclose(end.displacement, expected, atol=1e-6)  # jax_md keeps the step in float32
+    np.testing.assert_allclose(end.displacement, expected, atol=1e-6)  # the step is kept in float32
     np.testing.assert_array_equal(end.momenta, start.momenta)
 
 

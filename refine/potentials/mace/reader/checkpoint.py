@@ -69,7 +69,7 @@ def load(path: str | Path, cache: Path | None = None) -> Checkpoint:
         InputError: the file cannot be read, or is not a model that refine evaluates.
     """
     file = Path(path)
-    if _is_neutral(read_bytes(file, 9, truncate=True)):
+    if _is_neutral(read_bytes(file, first=9)):
         return read_neutral(file)
     data = read_bytes(file, MAX_BYTES)
     sha256 = hashlib.sha256(data).hexdigest()

@@ -4,7 +4,8 @@ The metadata has one key, `refine.mace`, with a JSON object: `version` (of this 
 the file that the model was made from, `architecture` and `factors` (see `refine.potentials.mace.architecture`), and
 `digest`, a SHA-256 over all of these and the arrays, so that a damaged file does not pass for a model.
 
-Source: the format of Hugging Face's safetensors: 8 bytes with the length of a JSON header, the header, the numbers.
+The file itself is read by the safetensors library, which compares every length, shape and offset of the header with
+what is there, and the whole of the file with what the header says.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from refine.errors import InputError
 from refine.files import replacing
@@ -30,6 +34,7 @@ VERSION = 1
 MAX_BYTES = 2 * 2**30
 MAX_HEADER_BYTES = 2**20
 """A model of two layers has some ten thousand."""
+MAX_DIMENSIONS = 8
 
 _KEY = "refine.mace"
 _FIELDS = {"version", "origin", "sha256", "architecture", "factors", "digest"}
@@ -43,8 +48,6 @@ def write_neutral(checkpoint: Checkpoint, path: str | Path) -> None:
         InputError: this is not a model that can be evaluated.
         CheckpointError: disk full, not writable, ...
     """
-    from safetensors.numpy import save
-
     arrays = {name: np.ascontiguousarray(array) for name, array in checkpoint.arrays.items()}
     check(checkpoint.architecture, arrays, checkpoint.factors, where=checkpoint.origin)
     architecture = checkpoint.architecture.to_json()
@@ -69,29 +72,30 @@ def read_neutral(path: str | Path) -> Checkpoint:
     """
     file = Path(path)
     where = str(file)
-    data = read_bytes(file, MAX_BYTES)
-    about, places = _header(data, where)
-    origin, sha256, version = about["origin"], about["sha256"], about["version"]
-    if not isinstance(version, int) or version != VERSION:
-        raise InputError(f"written in layout {str(version)[:20]}, not {VERSION}", where=where, fix=_AGAIN)
-    if not isinstance(origin, str) or not isinstance(sha256, str) or not re.fullmatch("[0-9a-f]{64}", sha256):
-        raise InputError("its metadata do not say what it was made from", where=where, fix=_AGAIN)
-    if not origin.isprintable() or len(origin) > 255 or "/" in origin:
-        raise InputError("its metadata name an odd file that it was made from", where=where, fix=_AGAIN)
-    try:
-        architecture = Architecture.from_json(about["architecture"])
-        factors = dict(about["factors"])
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise InputError(f"its architecture cannot be read ({error!r:.80})", where=where, fix=_AGAIN) from None
-    arrays = {name: _array(data, name, place, where) for name, place in places.items()}
+    with _opened(file) as stored:
+        about = _about(stored.metadata() or {}, where)
+        origin, sha256, version = about["origin"], about["sha256"], about["version"]
+        if not isinstance(version, int) or version != VERSION:
+            raise InputError(f"written in layout {str(version)[:20]}, not {VERSION}", where=where, fix=_AGAIN)
+        if not isinstance(origin, str) or not isinstance(sha256, str) or not re.fullmatch("[0-9a-f]{64}", sha256):
+            raise InputError("its metadata do not say what it was made from", where=where, fix=_AGAIN)
+        if not origin.isprintable() or len(origin) > 255 or "/" in origin:
+            raise InputError("its metadata name an odd file that it was made from", where=where, fix=_AGAIN)
+        try:
+            architecture = Architecture.from_json(about["architecture"])
+            factors = dict(about["factors"])
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise InputError(f"its architecture cannot be read ({error!r:.80})", where=where, fix=_AGAIN) from None
+        # In the order of the file, which is that of the numbers where weights are refined.
+        arrays = {name: _array(stored, name, where) for name in stored.offset_keys()}
     check(architecture, arrays, factors, where=where)
     if about.pop("digest") != _digest(about, arrays):
         raise InputError("its contents do not match their checksum", where=where, fix=_AGAIN)
     return Checkpoint(architecture, arrays, factors, sha256, origin)
 
 
-def read_bytes(file: Path, limit: int, *, truncate: bool = False) -> bytes:
-    """A whole file; with `truncate` no more than its first bytes.
+def read_bytes(file: Path, limit: int = MAX_BYTES, *, first: int | None = None) -> bytes:
+    """A whole file, or its first bytes.
 
     Raises:
         InputError: it cannot be read, is empty, or is larger than the limit.
@@ -104,9 +108,9 @@ def read_bytes(file: Path, limit: int, *, truncate: bool = False) -> bytes:
             raise InputError("not a regular file", where=where, fix="give the path of a model's file")
         with file.open("rb") as stream:
             size = os.fstat(stream.fileno()).st_size  # a read reserves what it asks for
-            if size > limit and not truncate:
+            if size > limit:
                 raise InputError(f"larger than any model (limit {limit / 2**30:g} GiB)", where=where)
-            data = stream.read(min(size, limit))
+            data = stream.read(size if first is None else first)
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
         raise InputError(f"cannot be read ({error})", where=where) from None
     if not data:
@@ -114,23 +118,38 @@ def read_bytes(file: Path, limit: int, *, truncate: bool = False) -> bytes:
     return data
 
 
-def _header(data: bytes, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the file says about the model, and where its arrays lie; every length compared with what is there."""
-    length = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or length > min(MAX_HEADER_BYTES, len(data) - 8):
-        raise InputError("no safetensors file, or one that is cut off", where=where, fix=_AGAIN)
-    tree = _json(data[8 : 8 + length], where)
-    metadata = tree.pop("__metadata__", None)
-    if not isinstance(metadata, dict) or not isinstance(metadata.get(_KEY), str):
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    """A safetensors file as the library's `safe_open`; whatever that refuses is one line."""
+
+    def refused(reason: str) -> InputError:
+        said = "".join(c if c.isprintable() else "?" for c in reason)[:120]
+        what = f"its header cannot be read ({said}): no safetensors file, or one that is cut off or damaged"
+        return InputError(what, where=str(file), fix=_AGAIN)
+
+    if int.from_bytes(read_bytes(file, first=8), "little") > MAX_HEADER_BYTES:
+        raise refused("header too large")
+    try:
+        with safe_open(file, "numpy") as stored:
+            yield stored
+    except SafetensorError as error:
+        raise refused(str(error).removeprefix("Error while deserializing header: ")) from None
+    except OSError as error:
+        raise InputError(f"cannot be read ({error})", where=str(file)) from None
+
+
+def _about(metadata: Mapping[str, str], where: str) -> dict[str, Any]:
+    """What the file says about the model."""
+    if _KEY not in metadata:
         what = "a safetensors file, but not of a model that refine converted"
         raise InputError(what, where=where, fix="convert the .model file: refine models convert")
-    about = _json(metadata[_KEY].encode("utf-8", "replace"), where)
+    about = _json(metadata[_KEY], where)
     if set(about) != _FIELDS:
         raise InputError("its metadata are not those of a model", where=where, fix=_AGAIN)
-    return about, tree
+    return about
 
 
-def _json(text: bytes, where: str) -> dict[str, Any]:
+def _json(text: str, where: str) -> dict[str, Any]:
     """An object of JSON, in which no key is repeated and every number is finite."""
 
     def refuse(constant: str) -> NoReturn:
@@ -151,21 +170,12 @@ def _json(text: bytes, where: str) -> dict[str, Any]:
     return tree
 
 
-def _array(data: bytes, name: str, place: Any, where: str) -> NDArray[Any]:
-    """One array, a window into the file; float32 or float64, its length compared with its shape."""
-    start = 8 + int.from_bytes(data[:8], "little")
-    match place:
-        case {"dtype": "F32" | "F64" as kind, "shape": list(shape), "data_offsets": [int(begin), int(end)]}:
-            lengths = [n for n in shape if type(n) is int and 0 < n < 2**40]
-            count = 1
-            for n in lengths[:8]:
-                count *= n
-            bytes_each = 4 if kind == "F32" else 8
-            inside = 0 <= begin <= end <= len(data) - start
-            if inside and len(lengths) == len(shape) <= 8 and count * bytes_each == end - begin:
-                array = np.frombuffer(data, f"<f{bytes_each}", count, start + begin).reshape(lengths)
-                return array.astype(array.dtype.newbyteorder("="), copy=False)
-    raise InputError(f"the array {name[:60]!r} is damaged", where=where, fix=_AGAIN)
+def _array(stored: Any, name: str, where: str) -> NDArray[Any]:
+    """One array, float32 or float64."""
+    place = stored.get_slice(name)
+    if place.get_dtype() not in ("F32", "F64") or len(place.get_shape()) > MAX_DIMENSIONS:
+        raise InputError(f"the array {name[:60]!r} is damaged", where=where, fix=_AGAIN)
+    return np.asarray(stored.get_tensor(name))
 
 
 def _digest(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:

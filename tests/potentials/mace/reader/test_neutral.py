@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors import safe_open
+from safetensors.numpy import save
 
 from refine.errors import CheckpointError, InputError
 from refine.potentials.mace.architecture import Architecture, Checkpoint
@@ -95,6 +96,13 @@ def test_other_programs_can_read_it(tiny: Checkpoint, written: Path) -> None:
     assert about["architecture"]["r_max"] == 4.0
 
 
+def test_arrays_come_in_the_order_of_the_file(written: Path) -> None:
+    """It is that of the parameters where weights are refined."""
+    header, _, _ = split(written.read_bytes())
+    assert list(read_neutral(written).arrays) == [name for name in header if name != "__metadata__"]
+    assert list(read_neutral(written).arrays) != sorted(header)
+
+
 def test_transposed_arrays_are_written_as_they_are_seen(tiny: Checkpoint, written: Path) -> None:
     skip = tiny.arrays["layers.1.skip.0"]
     assert not skip.flags.c_contiguous
@@ -138,18 +146,18 @@ BYTES: dict[str, tuple[bytes, str]] = {
     "header of 16 EiB": (b"\xff" * 8 + b"{}", "no safetensors file, or one that is cut off"),
     "header longer than the file": (struct.pack("<Q", 100) + b"{}", "cut off"),
     "no JSON": (struct.pack("<Q", 2) + b"{x", "its header cannot be read"),
-    "a list": (struct.pack("<Q", 2) + b"[]", "its header is not an object"),
+    "a list": (struct.pack("<Q", 2) + b"[]", "its header cannot be read"),
     "deep": (struct.pack("<Q", 200_000) + b"[" * 200_000, "its header cannot be read"),
     "deep object": (struct.pack("<Q", 300_000) + b'{"a":' * 60_000, "its header cannot be read"),
-    "a key twice": (struct.pack("<Q", 13) + b'{"a":1,"a":2}', "a repeated key"),
-    "not a number": (struct.pack("<Q", 9) + b'{"a":NaN}', "NaN is no number of JSON"),
+    "a key twice": (struct.pack("<Q", 13) + b'{"a":1,"a":2}', "its header cannot be read"),
+    "not a number": (struct.pack("<Q", 9) + b'{"a":NaN}', "its header cannot be read"),
     "a number of a million digits": (
         struct.pack("<Q", 900_005 + 1) + b'{"a":' + b"9" * 900_000 + b"}",
         "cannot be read",
     ),
     "not UTF-8": (struct.pack("<Q", 4) + b'{"\xff"', "its header cannot be read"),
     "of another program": (struct.pack("<Q", 2) + b"{}", "not of a model that refine converted"),
-    "odd metadata": (struct.pack("<Q", 22) + b'{"__metadata__":[1,2]}', "not of a model that refine converted"),
+    "odd metadata": (struct.pack("<Q", 22) + b'{"__metadata__":[1,2]}', "its header cannot be read"),
 }
 
 
@@ -255,25 +263,25 @@ METADATA: dict[str, tuple[str, Any, str]] = {
     "path factor": (f"{L}/path_factors/0", None, r"a path factor that is not finite"),
     "too few path factors": (f"{L}/path_factors", [1.0], r"not one factor for each path"),
     "hidden layers": (f"{L}/radial_hidden", 3, r"'layers\.1\.radial\.2' is missing"),
-    "missing array": ("header/embedding", ..., r"the array 'embedding' is missing"),
+    "missing array": ("header/embedding", ..., r"its header cannot be read"),
     "additional array": (
         "header/more",
         {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
-        r"an array 'more' that this architecture has no use for",
+        r"its header cannot be read",
     ),
     "integers": ("header/embedding/dtype", "I64", r"the array 'embedding' is damaged"),
-    "half as long": ("header/embedding/dtype", "F32", r"the array 'embedding' is damaged"),
+    "half as long": ("header/embedding/dtype", "F32", r"its header cannot be read"),
     "transposed": ("header/embedding/shape", [4, 3], r"'embedding' has shape \(4, 3\) instead of \(3, 4\)"),
-    "longer": ("header/embedding/shape", [3, 5], r"the array 'embedding' is damaged"),
-    "negative": ("header/embedding/shape", [-3, -4], r"the array 'embedding' is damaged"),
-    "shape of floats": ("header/embedding/shape", [3.0, 4], r"the array 'embedding' is damaged"),
-    "shape that overflows": ("header/embedding/shape", [2**39] * 8, r"the array 'embedding' is damaged"),
-    "deep shape": ("header/embedding/shape", [[3], 4], r"the array 'embedding' is damaged"),
-    "beyond the end": ("header/embedding/data_offsets", [2**40, 2**40 + 96], r"the array 'embedding' is damaged"),
-    "before the beginning": ("header/embedding/data_offsets", [-96, 0], r"the array 'embedding' is damaged"),
-    "backwards": ("header/embedding/data_offsets", [96, 0], r"the array 'embedding' is damaged"),
-    "offsets": ("header/embedding/data_offsets", [0], r"the array 'embedding' is damaged"),
-    "no place": ("header/embedding", "x", r"the array 'embedding' is damaged"),
+    "longer": ("header/embedding/shape", [3, 5], r"its header cannot be read"),
+    "negative": ("header/embedding/shape", [-3, -4], r"its header cannot be read"),
+    "shape of floats": ("header/embedding/shape", [3.0, 4], r"its header cannot be read"),
+    "shape that overflows": ("header/embedding/shape", [2**39] * 8, r"its header cannot be read"),
+    "deep shape": ("header/embedding/shape", [[3], 4], r"its header cannot be read"),
+    "beyond the end": ("header/embedding/data_offsets", [2**40, 2**40 + 96], r"its header cannot be read"),
+    "before the beginning": ("header/embedding/data_offsets", [-96, 0], r"its header cannot be read"),
+    "backwards": ("header/embedding/data_offsets", [96, 0], r"its header cannot be read"),
+    "offsets": ("header/embedding/data_offsets", [0], r"its header cannot be read"),
+    "no place": ("header/embedding", "x", r"its header cannot be read"),
 }
 
 
@@ -291,6 +299,66 @@ def test_forged_headers(name: str, written: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 2 * 2**20
     finally:
         tracemalloc.stop()
+
+
+TEXTS = {
+    "no JSON": ("{x", "its header cannot be read"),
+    "a list": ("[]", "its header is not an object"),
+    "a key twice": ('{"a":1,"a":2}', "a repeated key"),
+    "not a number": ('{"a":NaN}', "NaN is no number of JSON"),
+    "a number of many digits": ('{"a":' + "9" * 300_000 + "}", "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_metadata_that_are_no_object_of_json(name: str, tiny: Checkpoint, tmp_path: Path) -> None:
+    text, message = TEXTS[name]
+    (tmp_path / "file").write_bytes(save(_contiguous(tiny), {"refine.mace": text}))
+    with pytest.raises(InputError, match=message):
+        read_neutral(tmp_path / "file")
+
+
+def _contiguous(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    return {name: np.ascontiguousarray(array) for name, array in checkpoint.arrays.items()}
+
+
+ARRAYS: dict[str, tuple[dict[str, np.ndarray | None], str]] = {
+    "missing": ({"embedding": None}, r"the array 'embedding' is missing"),
+    "additional": ({"more": np.ones(1, np.float32)}, r"an array 'more' that this architecture has no use for"),
+    "half precision": ({"embedding": np.ones((3, 4), np.float16)}, r"the array 'embedding' is damaged"),
+    "empty": ({"embedding": np.ones((0, 4))}, r"'embedding' has shape \(0, 4\) instead of \(3, 4\)"),
+    "nine dimensions": ({"embedding": np.ones((1,) * 9)}, r"the array 'embedding' is damaged"),
+    "odd name": ({"\x1b[2J\n" * 100: np.ones((), np.int8)}, r"the array '\\x1b\[2J\\n.{1,120} is damaged"),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_sound_files_with_other_arrays(name: str, tiny: Checkpoint, written: Path) -> None:
+    changes, message = ARRAYS[name]
+    _, about, _ = split(written.read_bytes())
+    arrays = {key: array for key, array in (_contiguous(tiny) | changes).items() if array is not None}
+    written.write_bytes(save(arrays, {"refine.mace": json.dumps(about)}))
+    with pytest.raises(InputError, match=message):
+        read_neutral(written)
+
+
+def test_more_dimensions_than_numpy_has(written: Path) -> None:
+    header, about, numbers = split(written.read_bytes())
+    header["embedding"]["shape"] += [1] * 200
+    written.write_bytes(joined(header, about, numbers))
+    with pytest.raises(InputError, match="the array 'embedding' is damaged"):
+        read_neutral(written)
+
+
+def test_a_header_that_the_library_would_still_read(written: Path) -> None:
+    """It allows a hundred million bytes."""
+    data = written.read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    padded = data[8 : 8 + length] + b" " * neutral.MAX_HEADER_BYTES
+    written.write_bytes(struct.pack("<Q", len(padded)) + padded + data[8 + length :])
+    with pytest.raises(InputError, match=r"header too large.*convert the model again") as caught:
+        read_neutral(written)
+    assert "\n" not in str(caught.value)
 
 
 def test_deep_metadata(written: Path) -> None:

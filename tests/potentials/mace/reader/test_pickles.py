@@ -135,7 +135,7 @@ def test_nothing_happens_but_reading(tmp_path: Path) -> None:
 import sys
 import numpy, tempfile
 from refine.errors import InputError
-from refine.potentials.mace.checkpoint import read_torch
+from refine.potentials.mace.reader.checkpoint import read_torch
 seen = []
 watched = ("import", "exec", "compile", "os.", "subprocess", "pickle", "marshal", "ctypes", "socket", "shutil")
 sys.addaudithook(lambda event, args: seen.append((event, args)) if event.startswith(watched) else None)
