@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from refine.api.study import Study
     from refine.curves.convert import convert
     from refine.curves.curve import Curve
-    from refine.curves.readers.text import read_curve
+    from refine.curves.readers import read_curve
     from refine.export.calculator import read_calculator
     from refine.potentials.calculator import Calculator
 
@@ -30,7 +30,7 @@ _HOMES = {
     "convert": "refine.curves.convert",
     "open": "refine.api.result",
     "read_calculator": "refine.export.calculator",
-    "read_curve": "refine.curves.readers.text",
+    "read_curve": "refine.curves.readers",
 }
 
 

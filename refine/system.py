@@ -17,7 +17,12 @@ from refine.units import MASS_DENSITY_UNIT
 Array = NDArray[np.float64]
 
 TAPER = 3.0
-"""Å over which g - 1 is brought to zero before r_box; a quarter of r_box in boxes where that is less."""
+"""Å over which g - 1 is brought to zero before r_max of a box."""
+
+
+def taper_width(r_max: float) -> float:
+    """`TAPER`, or a quarter of r_max (Å) where that is less."""
+    return min(TAPER, 0.25 * r_max)
 
 
 def species_pairs(species: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -160,13 +165,13 @@ def replicate(system: System, repeats: tuple[int, int, int]) -> System:
 
 @dataclass(frozen=True)
 class Box:
-    """What the forward model needs of a simulated state.
+    """A system and the bins in which its pair distances are counted: what the forward model needs of a simulated state.
 
     Attributes:
         species: element symbols; pairs follow `species_pairs`.
         n_per_species: atoms of each.
         volume: Å^3.
-        edges: (bins + 1,) of the pair-distance histogram, Å, from 0 to r_box.
+        edges: (bins + 1,) of the pair-distance histogram, Å, from 0 to r_max.
         cell: (3, 3) Å, rows are lattice vectors; None: a cube of that volume.
     """
 
@@ -175,6 +180,17 @@ class Box:
     volume: float
     edges: Array
     cell: Array | None = None
+
+    @classmethod
+    def of(cls, system: System, edges: Array) -> Box:
+        """The box of a system; the last edge, (bins + 1,) Å, is at most `System.r_box`.
+
+        >>> argon = make_system({"Ar": 864}, 34.4 * np.eye(3))
+        >>> box = Box.of(argon, 0.02 * np.arange(860 + 1))
+        >>> box.pairs, box.r_max, argon.r_box
+        ((('Ar', 'Ar'),), 17.2, 17.2)
+        """
+        return cls(system.species, system.n_per_species, system.volume, edges, system.cell)
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
@@ -197,22 +213,21 @@ class Box:
         return 0.5 * (self.edges[1:] + self.edges[:-1])
 
     @property
-    def r_box(self) -> float:
-        """Å; g(r) is known below."""
+    def r_max(self) -> float:
+        """The last edge, Å; g(r) is known below."""
         return float(self.edges[-1])
 
     @property
     def taper(self) -> Array:
-        """(bins,): 1, falling smoothly to 0 at r_box."""
-        width = min(TAPER, 0.25 * self.r_box)
-        x = np.clip((self.r_box - self.centres) / width, 0.0, 1.0)
-        return x**2 * (3.0 - 2.0 * x)
+        """(bins,): 1, falling smoothly to 0 at r_max."""
+        x = np.clip((self.r_max - self.centres) / taper_width(self.r_max), 0.0, 1.0)
+        return np.asarray(x**2 * (3.0 - 2.0 * x))
 
     @property
     def image_distances(self) -> Array:
-        """Lengths of the lattice vectors but zero, up to 3 r_box, Å: how far away an atom's own images are."""
+        """Lengths of the lattice vectors but zero, up to 3 r_max, Å: how far away an atom's own images are."""
         cell = np.eye(3) * self.volume ** (1.0 / 3.0) if self.cell is None else self.cell
-        reach = 3.0 * self.r_box
+        reach = 3.0 * self.r_max
         heights = self.volume * np.linalg.norm(np.linalg.inv(cell), axis=0)  # |b x c| and so on
         spans = [np.arange(-n, n + 1) for n in np.ceil(reach * heights / self.volume).astype(int)]
         steps = np.stack(np.meshgrid(*spans, indexing="ij"), axis=-1).reshape(-1, 3)
@@ -225,15 +240,15 @@ class Box:
 
         The box holds a fixed number of atoms, so g - 1 averages to zero over its whole volume, while in an infinite
         system its integral is the Kirkwood-Buff integral G: the two differ by a constant, -G/V, at all r. G is taken
-        from the g within r_box with weights w = 1 - 23 x^3/8 + 3 x^4/4 + 9 x^5/8, x = r/r_box, which make the constant
+        from the g within r_max with weights w = 1 - 23 x^3/8 + 3 x^4/4 + 9 x^5/8, x = r/r_max, which make the constant
         -Σ w s (g - 1) / (V - Σ w s), s the shell volumes. For a dense liquid it is 1/N; left out, it biases S(Q) at
         low Q, and a fit would answer with a ramp in the potential. Sources: P. Ganguly and N. F. A. van der Vegt, J.
         Chem. Theory Comput. 9, 1347 (2013); weights: P. Krüger and T. J. H. Vlugt, Phys. Rev. E 97, 051301 (2018).
         """
-        x = self.centres / self.r_box
+        x = self.centres / self.r_max
         weights = 1.0 - 23.0 * x**3 / 8.0 + 3.0 * x**4 / 4.0 + 9.0 * x**5 / 8.0
         weighted = weights * 4.0 / 3.0 * math.pi * np.diff(self.edges**3)
-        return weighted / (self.volume - weighted.sum())
+        return np.asarray(weighted / (self.volume - weighted.sum()))
 
     @property
     def ideal_counts(self) -> Array:

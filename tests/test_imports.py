@@ -26,7 +26,7 @@ SLOW = (
 )
 
 FLOORS = (
-    ("kernels", "refine.errors", "refine.units", "refine.files", "refine.progress", "refine.tables"),
+    ("kernels", "refine.errors", "refine.units", "refine.files", "refine.formula", "refine.progress", "refine.tables"),
     ("refine.compiled",),
     ("refine.system",),
     ("refine.curves", "refine.potentials"),

@@ -48,7 +48,7 @@ from refine.sampling.jax.sampler import Sampler
 from refine.sampling.jax.thermostats import Langevin
 from refine.sampling.starts import equilibrate
 from refine.sampling.trajectories import count_trajectory
-from refine.scattering.measurement import Cut
+from refine.scattering.compared import Cut
 from refine.scattering.operator import CurveOperator
 from refine.system import Box, make_system
 from refine.units import BOLTZMANN
@@ -166,11 +166,11 @@ def beside_freud(positions: Array, cell: Array, rounds: int, say: Callable[[str]
     bins = len(box.edges) - 1
 
     def ours() -> Array:
-        return our_counts(positions, cell, bins, box.r_box) / box.ideal_counts
+        return our_counts(positions, cell, bins, box.r_max) / box.ideal_counts
 
     tasks: dict[str, Callable[[], object]] = {"refine": ours}
     if freud is not None:
-        rdf = freud.density.RDF(bins, box.r_box, normalization_mode="finite_size")
+        rdf = freud.density.RDF(bins, box.r_max, normalization_mode="finite_size")
         periodic = freud.box.Box.cube(cell[0, 0])
         wrapped = [periodic.wrap(frame) for frame in positions]
 
@@ -182,7 +182,7 @@ def beside_freud(positions: Array, cell: Array, rounds: int, say: Callable[[str]
         tasks["freud"] = theirs
         difference = np.abs(ours()[0] - theirs())
         ordered = np.asarray(rdf.bin_counts, np.float64)
-        moved = np.abs(ordered - 2 * len(positions) * our_counts(positions, cell, bins, box.r_box)[0])
+        moved = np.abs(ordered - 2 * len(positions) * our_counts(positions, cell, bins, box.r_max)[0])
         inside = box.centres > 3.0
         say(f"  largest |difference| of g(r) beyond 3 Å: {difference[inside].max():.1e}")
         say(f"  share of pairs in another bin: {moved.sum() / 2 / ordered.sum():.1e}")
@@ -198,15 +198,15 @@ def beside_waves(positions: Array, cell: Array, rounds: int, say: Callable[[str]
     operator = CurveOperator.from_g(q, to_q[:, None, :], np.ones(len(q)), np.ones(len(q)), box)
 
     def ours() -> Array:
-        return operator.predict(our_counts(positions, cell, len(box.edges) - 1, box.r_box))
+        return operator.predict(our_counts(positions, cell, len(box.edges) - 1, box.r_max))
 
     vectors = waves(cell)
     per_wave = direct_sum(positions, vectors)
     summed, error = by_length(per_wave, np.linalg.norm(vectors, axis=1), q)
     known = np.isfinite(summed)
-    say(f"  {len(vectors)} wave vectors up to {Q_MAX:g} 1/Å, g(r) to {box.r_box:.1f} Å")
+    say(f"  {len(vectors)} wave vectors up to {Q_MAX:g} 1/Å, g(r) to {box.r_max:.1f} Å")
     difference = (ours() - summed)[known]
-    counts = our_counts(positions, cell, len(box.edges) - 1, box.r_box)
+    counts = our_counts(positions, cell, len(box.edges) - 1, box.r_max)
     cut = Cut(q, np.ones((len(q), 1)), box).error(np.asarray(counts, np.float64))
     for low, high in ((0.3, 1.0), (1.0, 4.0), (4.0, Q_MAX)):
         part = (q[known] >= low) & (q[known] < high)

@@ -40,7 +40,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     counts = rng.poisson(box.ideal_counts * g, (options.frames, 3, options.bins)).astype(np.float32)
     zeros = np.zeros(options.frames)
-    frames = Frames(counts, zeros, zeros, zeros + 300.0, zeros.astype(int), box.r_box, (n, n), volume)
+    frames = Frames(counts, zeros, zeros, zeros + 300.0, zeros.astype(int), box.r_max, (n, n), volume)
     correction = PairCorrection.zero(box.pairs, SplineBasis(2.0, 8.0, options.knots), stiffness=25.0)
 
     q = np.arange(0.5, 20.0, 0.02)

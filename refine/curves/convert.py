@@ -1,7 +1,7 @@
 """Conversions among S(Q), F(Q) = i(Q), Q[S(Q)-1], g(r), G(r), D(r), T(r), J(r) and the three normalisations.
 
 Every quantity is an affine function, point by point, of one canonical quantity of its space: the distinct scattering
-i(Q) = k [S(Q) - 1] in Q, and D(r), its sine transform, in r (definitions: `refine.curves.curve`). A conversion is:
+i(Q) = k [S(Q) - 1] in Q, and D(r), its sine transform, in r (definitions: `refine.curves.quantities`). A conversion is:
 to the canonical quantity, across by a matrix of `refine.curves.transforms` where the space changes, to the target.
 """
 
@@ -13,7 +13,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from refine.curves.curve import Curve, Form, is_q_space, why_undefined
+from refine.curves.curve import Curve
+from refine.curves.forms import Form
+from refine.curves.quantities import is_q_space, same_quantity, why_undefined
 from refine.curves.transforms import extrapolate_low_q, q_to_r_matrix, sampled_r_to_q_matrix, window_values
 from refine.errors import ConversionError
 
@@ -49,7 +51,7 @@ def convert(
 
     Args:
         curve: what is to be converted.
-        quantity: one of `refine.curves.curve.QUANTITIES`.
+        quantity: one of `refine.curves.quantities.QUANTITIES`.
         normalisation: of the result; that of the curve when None.
         x: grid of the result, only where the space changes: r in Å (default 0.02 Å apart to 20 Å or π/ΔQ) or Q in
             1/Å (default π/r_max apart, over the Q range of the curve, or to 25 1/Å where that is unknown).
@@ -60,6 +62,14 @@ def convert(
     Raises:
         ConversionError: the target is not defined, or the density, composition or Q range that it needs is unknown.
         InputError: an unknown quantity, normalisation or window.
+
+    The broad peak of a liquid at 2 1/Å becomes a shell at 3.7 Å:
+
+    >>> q = np.arange(0.02, 12.0, 0.02)
+    >>> s = Curve(q, 1.0 + np.exp(-8.0 * (q - 2.0) ** 2), number_density=0.021)
+    >>> g = convert(s, "g(r)", x=np.arange(0.1, 10.0, 0.1))
+    >>> g.quantity, (g.q_min, g.q_max), float(g.x[30 + np.argmax(g.y[30:])].round(1))
+    ('g(r)', (0.02, 11.98), 3.7)
     """
     to_q_space = is_q_space(quantity)
     norm = curve.normalisation if normalisation is None else normalisation
@@ -82,7 +92,7 @@ def convert(
 
 
 def _within_space(curve: Curve, quantity: str, normalisation: str) -> Curve:
-    if normalisation == curve.normalisation and _same(quantity, curve.quantity):
+    if normalisation == curve.normalisation and same_quantity(quantity, curve.quantity):
         return replace(curve, quantity=quantity)
     ratio = _ratio_of_factors(curve, normalisation, curve.x if curve.in_q_space else None)
     before, after = _own_form(curve), curve.form(quantity, normalisation, curve.x)
@@ -254,8 +264,3 @@ def _propagated(operator: Array, sigma: Array | None) -> Array | None:
     if sigma is None:
         return None
     return np.asarray(np.sqrt(operator**2 @ sigma**2), dtype=np.float64)
-
-
-def _same(first: str, second: str) -> bool:
-    alias = {"i(Q)": "F(Q)"}
-    return alias.get(first, first) == alias.get(second, second)

@@ -1,27 +1,7 @@
 """A measured curve together with the whole convention it is written in.
 
-Names collide in this field ("G(r)" is three functions, "F(Q)" two), so a `Curve` carries them and nothing in refine
-compares two curves of different kinds without `refine.curves.convert`. With S(Q) the Faber-Ziman structure factor,
-g(r) the (radiation-weighted) pair distribution function, ρ the number density, and k(Q) the factor of the declared
-normalisation (`refine.curves.weights.distinct_factor`: 1 for "faber-ziman", <f>^2 for "keen", <f>^2/<f^2> for "<f^2>"):
-
-| quantity | definition | limits | defined for |
-| --- | --- | --- | --- |
-| S(Q) | 1 + k [S(Q) - 1] | -> 1 at high Q | faber-ziman, <f^2> |
-| F(Q), i(Q) (one quantity, two names) | k [S(Q) - 1] | -> 0 at high Q | all |
-| Q[S(Q)-1] | Q k [S(Q) - 1]; PDFgetX3 calls it F(Q) | -> 0 at high Q | all |
-| D(r) | (2/π) ∫ Q k [S(Q) - 1] M(Q) sin(Qr) dQ | -4πρ k r at low r, 0 at high r | all |
-| G(r), faber-ziman and <f^2> | D(r), the G(r) of PDFgui and PDFgetX3 | as D(r) | |
-| G(r), keen | D(r) / (4πρ r), eq. 10 of Keen: Σ c c b b [g_ij - 1] | -k at low r, 0 at high r | |
-| g(r) | 1 + D(r) / (4πρ r) | 0 at low r, 1 at high r | faber-ziman |
-| T(r) | D(r) + 4πρ k r | 0 at low r, 4πρ k r at high r | k independent of Q |
-| J(r) | r T(r) = 4πρ k r^2 g(r), the radial distribution function | 0 at low r | k independent of Q |
-
-k does not depend on Q for neutrons, for partials (k = 1) and for "faber-ziman". A partial (`pair` given) is the
-Faber-Ziman A_ij(Q) or its transform with the number density of the whole material. Units: Q in 1/Å, r in Å, D, T in
-1/Å^2 (keen: barn/Å^2), J in 1/Å, ρ in atoms/Å^3.
-
-Source: Keen, J. Appl. Cryst. 34, 172 (2001).
+A `Curve` carries its quantity and its normalisation (`refine.curves.quantities`), and nothing in refine compares two
+curves of different kinds without `refine.curves.convert`.
 """
 
 from __future__ import annotations
@@ -33,72 +13,26 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from refine.curves.weights import NORMALISATIONS, RADIATIONS, amplitudes, distinct_factor
+from refine.curves.forms import Form, form_of
+from refine.curves.quantities import NORMALISATIONS, RADIATIONS, WINDOWS, is_q_space, quantity_of, why_undefined
+from refine.curves.weights import amplitudes, distinct_factor
 from refine.errors import ConversionError, InputError
 
 Array = NDArray[np.float64]
-
-Q_QUANTITIES = ("S(Q)", "F(Q)", "i(Q)", "Q[S(Q)-1]")
-R_QUANTITIES = ("g(r)", "G(r)", "D(r)", "T(r)", "J(r)")
-QUANTITIES = Q_QUANTITIES + R_QUANTITIES
 
 MINIMUM_POINTS = 5
 """Fewer points are a mistake (a wrong file, a wrong delimiter), not a curve."""
 
 
-def is_q_space(quantity: str) -> bool:
-    """Whether the quantity is a function of Q (else of r).
-
-    Raises:
-        InputError: the name is none of `QUANTITIES`.
-    """
-    if quantity not in QUANTITIES:
-        raise InputError(f"unknown quantity {quantity!r}", where="quantity", fix=f"use one of {', '.join(QUANTITIES)}")
-    return quantity in Q_QUANTITIES
-
-
-def why_undefined(
-    quantity: str, normalisation: str, radiation: str | None, pair: tuple[str, str] | None
-) -> tuple[str, str] | None:
-    """Why a quantity does not exist in a normalisation, and what to use instead; None where it does (module table)."""
-    if normalisation == "faber-ziman":
-        return None
-    if pair is not None:
-        return f"a partial ({'-'.join(pair)}) is Faber-Ziman by definition", 'normalisation = "faber-ziman"'
-    if quantity == "S(Q)" and normalisation == "keen":
-        what = "S(Q) is not defined in the keen normalisation (it would tend to neither 0 nor 1)"
-        return what, 'quantity = "F(Q)", or normalisation = "faber-ziman"'
-    if quantity == "g(r)":
-        what = f"g(r) is not defined in the {normalisation} normalisation"
-        return what, 'quantity = "G(r)", or normalisation = "faber-ziman"'
-    if quantity in ("T(r)", "J(r)") and radiation == "xray":
-        what = f"{quantity} of x-rays is not defined in the {normalisation} normalisation, whose factor depends on Q"
-        return what, 'quantity = "D(r)", or normalisation = "faber-ziman"'
-    return None
-
-
-@dataclass(frozen=True)
-class Form:
-    """A quantity y as an affine function of the canonical one c of its space, i(Q) or D(r): y = c / gain + offset.
-
-    Attributes:
-        gain: (n,); infinite or zero at x = 0 where the relation is 0/0.
-        offset: (n,), in the unit of y.
-    """
-
-    gain: Array
-    offset: Array
-
-
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """A curve and its convention (module docstring). Immutable; checked when made.
+    """A curve and its convention. Immutable; checked when made.
 
     Attributes:
         x: (n,) Q in 1/Å or r in Å, increasing, not negative.
         y: (n,) values.
         sigma: (n,) standard errors, >= 0, or None where unknown.
-        quantity: one of `QUANTITIES`.
+        quantity: one of `refine.curves.quantities.QUANTITIES`.
         normalisation: "faber-ziman", "keen" or "<f^2>".
         radiation: "neutron" or "xray"; None only for a partial.
         window: "none" or "lorch": of the transform that made an r-space curve; for a Q-space curve the one to use when
@@ -178,7 +112,7 @@ class Curve:
         return np.array(list(self.composition.values()), dtype=np.float64)
 
     def distinct_factor(self, q: ArrayLike, normalisation: str | None = None) -> Array:
-        """k(Q) of the module docstring, (nq,), in the curve's own or another normalisation.
+        """k(Q) of `refine.curves.quantities`, (nq,), in the curve's own or another normalisation.
 
         Raises:
             ConversionError: the composition is needed and unknown.
@@ -193,38 +127,26 @@ class Curve:
                 where=self.label,
                 fix='give composition, e.g. {"Si": 1, "O": 2}',
             )
-        species = self.species
-        isotopes = {element: number for element, number in self.isotopes.items() if element in species}
-        charges = {element: charge for element, charge in self.charges.items() if element in species}
-        f = amplitudes(self.radiation, species, grid, isotopes=isotopes, charges=charges)
-        return distinct_factor(wanted, self.radiation, self.fractions, f)
+        return distinct_factor(wanted, self.radiation, self.fractions, self.amplitudes(grid))
+
+    def amplitudes(self, q: Array) -> Array:
+        """Scattering amplitudes of its species on q (nq,) 1/Å, (S, nq) (`refine.curves.weights.amplitudes`)."""
+        assert self.radiation is not None
+        isotopes = {element: number for element, number in self.isotopes.items() if element in self.species}
+        charges = {element: charge for element, charge in self.charges.items() if element in self.species}
+        return amplitudes(self.radiation, self.species, q, isotopes=isotopes, charges=charges)
 
     def form(self, quantity: str, normalisation: str, x: Array) -> Form:
-        """The table of the module as numbers: how a quantity depends on i(Q) or D(r) of the same normalisation.
+        """How a quantity depends on i(Q) or D(r) of the same normalisation on the points x, (n,).
 
         Raises:
             ConversionError: the number density or the composition is needed and unknown.
         """
-        one, zero = np.ones_like(x), np.zeros_like(x)
-        with np.errstate(divide="ignore"):
-            if quantity == "S(Q)":
-                return Form(one, one)
-            if quantity == "Q[S(Q)-1]":
-                return Form(1.0 / x, zero)
-            if quantity in ("F(Q)", "i(Q)", "D(r)") or (quantity == "G(r)" and normalisation != "keen"):
-                return Form(one, zero)
-            if self.number_density is None:
-                raise ConversionError(
-                    f"{quantity} needs the number density", where=self.label, fix="give number_density in atoms/Å^3"
-                )
-            uniform = 4.0 * math.pi * self.number_density * x
-            if quantity == "G(r)":
-                return Form(uniform, zero)
-            if quantity == "g(r)":
-                return Form(uniform, one)
-            # `why_undefined` has excluded T(r) and J(r) where k depends on Q.
-            uniform = uniform * self.distinct_factor(0.0, normalisation)[0]
-            return Form(one, uniform) if quantity == "T(r)" else Form(1.0 / x, uniform * x)
+        # `why_undefined` has excluded T(r) and J(r) where k depends on Q.
+        definition = quantity_of(quantity, normalisation)
+        return form_of(
+            definition, x, self.number_density, lambda: self.distinct_factor(0.0, normalisation)[0], self.label
+        )
 
     def cropped(self, low: float, high: float) -> Curve:
         """The points with low <= x <= high; in r space the Q range of the transform stays as it is.
@@ -259,7 +181,7 @@ def _check_convention(curve: Curve) -> None:
         raise InputError(
             f"unknown normalisation {normalisation!r}", where=where, fix=f"use one of {', '.join(NORMALISATIONS)}"
         )
-    if curve.window not in ("none", "lorch"):
+    if curve.window not in WINDOWS:
         raise InputError(f"unknown window {curve.window!r}", where=where, fix='use "none" or "lorch"')
     if curve.pair is None and curve.radiation not in RADIATIONS:
         raise InputError(f"unknown radiation {curve.radiation!r}", where=where, fix='use "neutron" or "xray"')

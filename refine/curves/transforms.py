@@ -1,6 +1,6 @@
 """Fourier sine transforms between Q and r as float64 matrices, and windows.
 
-Convention (normalised, Faber-Ziman; docstring of `refine.curves.curve`), Q in 1/Å, r in Å, number density ρ in
+Convention (normalised, Faber-Ziman; docstring of `refine.curves.quantities`), Q in 1/Å, r in Å, number density ρ in
 atoms/Å^3:
 
     D(r)     = (2/π) ∫ Q [S(Q) - 1] M(Q) sin(Qr) dQ = 4πρ r [g(r) - 1]   [1/Å^2]
@@ -23,13 +23,15 @@ from refine.errors import InputError
 
 Array = NDArray[np.float64]
 
-WINDOWS = ("none", "lorch")
-
 Of = Literal["steps", "samples", "means"]
 
 
 def trapezoid_weights(x: ArrayLike) -> Array:
-    """Weights w, (n,), such that w @ y is the trapezoid integral of y over the sorted grid x, (n,)."""
+    """Weights w, (n,), such that w @ y is the trapezoid integral of y over the sorted grid x, (n,).
+
+    >>> trapezoid_weights([0.0, 1.0, 3.0])
+    array([0.5, 1.5, 1. ])
+    """
     grid = np.asarray(x, dtype=np.float64)
     weights = np.zeros_like(grid)
     half_steps = 0.5 * np.diff(grid)
@@ -43,6 +45,9 @@ def lorch(q: ArrayLike, q_max: float) -> Array:
 
     Broadens a peak in r to a full width at half maximum of 5.437/Q_max (a sharp cut: 3.791/Q_max).
     Lorch, J. Phys. C 2, 229 (1969).
+
+    >>> lorch([0.0, 10.0, 20.0, 21.0], 20.0).round(3)
+    array([1.   , 0.637, 0.   , 0.   ])
     """
     grid = np.asarray(q, dtype=np.float64)
     # numpy's sinc already contains the π.
@@ -70,6 +75,12 @@ def q_to_r_matrix(q: ArrayLike, r: ArrayLike, window: str = "none", q_max: float
         r: (nr,) Å.
         window: "none" or "lorch".
         q_max: where the window ends; the last q when None.
+
+    >>> q = np.arange(0.0, 30.0, 0.01)
+    >>> shell = np.sinc(3.0 * q / np.pi) * np.exp(-0.02 * q**2)  # atoms at 3 Å, smeared by 0.2 Å
+    >>> r = np.arange(0.5, 6.0, 0.1)
+    >>> float(r[np.argmax(q_to_r_matrix(q, r) @ shell)].round(1))
+    3.0
     """
     grid = np.asarray(q, dtype=np.float64)
     distances = np.asarray(r, dtype=np.float64)
@@ -91,6 +102,12 @@ def r_to_q_matrix(r_edges: ArrayLike, q: ArrayLike, number_density: float, of: O
         number_density: ρ, atoms/Å^3.
         of: what the matrix acts on: "steps", g constant in each bin; "samples", a smooth g at the centres of bins;
             "means", a smooth g averaged over each bin, as counts are.
+
+    An empty sphere of 3 Å takes its volume times ρ from S(0):
+
+    >>> at_zero = r_to_q_matrix(np.linspace(0.0, 3.0, 31), [0.0], 0.02) @ np.full(30, -1.0)
+    >>> bool(np.isclose(at_zero[0], -0.02 * 4.0 / 3.0 * math.pi * 27.0))
+    True
     """
     edges = np.asarray(r_edges, dtype=np.float64)
     grid = np.asarray(q, dtype=np.float64)

@@ -19,13 +19,11 @@ import xraylib
 from numpy.typing import ArrayLike, NDArray
 from periodictable import cromermann
 
+from refine.curves.quantities import NORMALISATIONS
 from refine.errors import InputError
 from refine.units import BARN_PER_FM2
 
 Array = NDArray[np.float64]
-
-NORMALISATIONS = ("faber-ziman", "keen", "<f^2>")
-RADIATIONS = ("neutron", "xray")
 
 _WAASMAIER_KIRFEL_Q_MAX = 24.0 * math.pi
 """1/Å; the fit of Waasmaier and Kirfel ends at sin(theta)/lambda = 6 1/Å."""
@@ -44,6 +42,9 @@ def form_factors(species: Sequence[str], q: ArrayLike, charges: Mapping[str, int
 
     Raises:
         InputError: an unknown element, an ion that is not tabulated, or an ion beyond Q = 75 1/Å.
+
+    >>> form_factors(["Fe", "O"], [0.0], charges={"O": -1}).round(1).tolist()
+    [[26.0], [9.0]]
     """
     grid = np.atleast_1d(np.asarray(q, dtype=np.float64))
     charges = charges or {}
@@ -92,6 +93,9 @@ def scattering_lengths(species: Sequence[str], isotopes: Mapping[str, int] | Non
 
     Raises:
         InputError: an unknown element or isotope, or one without a measured scattering length.
+
+    >>> scattering_lengths(["H", "Si", "O"], isotopes={"H": 2}).round(2)
+    array([6.67, 4.15, 5.8 ])
     """
     isotopes = isotopes or {}
     _refuse_strangers("isotopes", isotopes, species)
@@ -147,6 +151,10 @@ def pair_weights(fractions: ArrayLike, amplitudes: ArrayLike) -> Array:
 
     Raises:
         InputError: the mean amplitude vanishes (a null-scattering mixture), so that no normalised S(Q) exists.
+
+    >>> silica = scattering_lengths(["Si", "O"])[:, None]
+    >>> pair_weights([1 / 3, 2 / 3], silica).round(3).ravel().tolist()  # Si-Si, Si-O, O-O
+    [0.069, 0.388, 0.543]
     """
     c = np.asarray(fractions, dtype=np.float64)
     f = np.asarray(amplitudes, dtype=np.float64)

@@ -10,7 +10,22 @@ from refine.curves.curve import Curve
 def curve_text(curve: Curve) -> str:
     """Columns x, y[, sigma] (10 significant digits) under a header of `key = value` lines, one for each convention.
 
-    Units: Q in 1/Å, r in Å, number density in atoms/Å^3; those of y are in the table of `refine.curves.curve`.
+    Units: Q in 1/Å, r in Å, number density in atoms/Å^3; those of y are in the table of `refine.curves.quantities`.
+
+    >>> print(curve_text(Curve([1, 2, 3, 4, 5], [0, 0.5, 1.5, 1.2, 1.0], quantity="S(Q)")))
+    # quantity = S(Q)
+    # normalisation = faber-ziman
+    # radiation = neutron
+    # window = none
+    # qmin = 1
+    # qmax = 5
+    # columns: Q [1/Å], S(Q)
+    1 0
+    2 0.5
+    3 1.5
+    4 1.2
+    5 1
+    <BLANKLINE>
     """
     entries = {
         "quantity": curve.quantity,

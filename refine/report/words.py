@@ -6,23 +6,11 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from refine.curves import quantities
 from refine.results.reader import Results
 from refine.results.schema import DataSet, Declared
 
 _SUPERSCRIPT = {-3: "⁻³", -2: "⁻²", -1: "⁻¹", 0: ""}
-
-# Power of Å that a quantity of a dimensionless S(Q) carries, e.g. D(r) = (2/π) ∫ Q [S(Q) − 1] sin(Qr) dQ in Å⁻².
-_POWER_OF_ANGSTROM = {
-    "S(Q)": 0,
-    "F(Q)": 0,
-    "i(Q)": 0,
-    "Q[S(Q)-1]": -1,
-    "g(r)": 0,
-    "G(r)": -2,
-    "D(r)": -2,
-    "T(r)": -2,
-    "J(r)": -1,
-}
 
 UNSEEN = 0.1
 """A pair of whose correction the data decide less than this share, at every distance, is not seen by them."""
@@ -74,7 +62,7 @@ def duration(seconds: float | None) -> str:
 
 def is_q_space(data: Declared) -> bool:
     """Whether the curve runs over Q."""
-    return "(Q)" in data.quantity
+    return quantities.is_q_space(data.quantity)
 
 
 def abscissa(data: Declared) -> str:
@@ -84,7 +72,7 @@ def abscissa(data: Declared) -> str:
 
 def symbol(data: Declared) -> str:
     """The quantity as it is typeset, with the pair of a partial: S(Q), Q[S(Q) − 1], g(r) of Si–O."""
-    text = data.quantity.replace("-", " − ")
+    text = quantities.quantity_of(data.quantity).symbol
     return text if data.pair is None else f"{text} of {'–'.join(data.pair)}"
 
 
@@ -95,7 +83,7 @@ def unit(data: Declared) -> str:
     is that sum times g − 1, with no 4πρr.
     """
     keen = data.normalisation == "keen" and data.quantity != "g(r)"
-    power = 0 if keen and data.quantity == "G(r)" else _POWER_OF_ANGSTROM.get(data.quantity, 0)
+    power = quantities.quantity_of(data.quantity, data.normalisation).power_of_length
     scattering = {"neutron": "barn/sr", "xray": "e.u."}.get(data.radiation or "", "") if keen else ""
     length = f"Å{_SUPERSCRIPT[power]}" if power else ""
     return " ".join(part for part in (scattering, length) if part)

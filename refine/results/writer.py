@@ -327,7 +327,7 @@ def _data_entry(study: Study, data: DataSet, factors: dict[str, float], free: Nu
         compared=f"{role}: {fit.words if data.role == 'fit' else curve.quantity}; R_chi of T(r) over {span}, the "
         f"model seen through the experiment's {reach}, window {curve.window}; "
         f"the measurement as the box would show it: with periodic images, in Q through its r range "
-        f"({study.boxes[data.state].r_box:.2f} Å)",
+        f"({study.boxes[data.state].r_max:.2f} Å)",
     )
 
 

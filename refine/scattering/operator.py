@@ -52,7 +52,12 @@ class CurveOperator:
 
 
 def interpolation(nodes: Array, points: Array) -> Array:
-    """(points, nodes) matrix of linear interpolation; constant beyond the ends."""
+    """(points, nodes) matrix of linear interpolation; constant beyond the ends.
+
+    >>> interpolation(np.array([0.0, 1.0, 2.0]), np.array([0.25, 5.0]))
+    array([[0.75, 0.25, 0.  ],
+           [0.  , 0.  , 1.  ]])
+    """
     x = np.clip(points, nodes[0], nodes[-1])
     k = np.clip(np.searchsorted(nodes, x) - 1, 0, len(nodes) - 2)
     fraction = (x - nodes[k]) / (nodes[k + 1] - nodes[k])
@@ -64,6 +69,10 @@ def interpolation(nodes: Array, points: Array) -> Array:
 
 
 def bracketing(nodes: Array, points: Array) -> Array:
-    """Those of the sorted nodes that `interpolation` to the points takes."""
+    """Those of the sorted nodes that `interpolation` to the points takes.
+
+    >>> bracketing(np.arange(6.0), np.array([0.5, 4.2]))
+    array([0., 1., 4., 5.])
+    """
     upper = np.clip(np.searchsorted(nodes, points), 1, len(nodes) - 1)
     return nodes[np.union1d(upper - 1, upper)]

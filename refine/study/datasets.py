@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.curves.checks import check_curve
-from refine.curves.curve import Curve, is_q_space
-from refine.curves.readers.text import read_curve
+from refine.curves.curve import Curve
+from refine.curves.quantities import is_q_space
+from refine.curves.readers import read_curve
 from refine.errors import InputError
 from refine.refinement.problem import Target
-from refine.scattering.measurement import Box, Fit, ForwardModel, Measurement
+from refine.scattering.compared import Fit, Measurement
+from refine.scattering.measurement import ForwardModel
 from refine.study.schema import Data, StudyConfig
+from refine.system import Box
 
 Array = NDArray[np.float64]
 
@@ -121,7 +124,7 @@ def _errors(data: Data, curve: Curve) -> Array | None:
             where=where,
             fix="give them in the units of the curve's x, 1/Å or Å",
         )
-    return np.interp(curve.x, x, errors)
+    return np.asarray(np.interp(curve.x, x, errors))
 
 
 def read_predictions(config: StudyConfig, boxes: Sequence[Box]) -> list[Prediction]:
@@ -145,7 +148,7 @@ def _featureless(data: Data, box: Box) -> Curve:
         low, high = data.q_range
         points = low + PREDICTED_STEP * np.arange(1.0 + int((high - low) / PREDICTED_STEP + 1e-9))
     else:
-        points = PREDICTED_STEP * np.arange(1.0, 1.0 + int(box.r_box / PREDICTED_STEP))
+        points = PREDICTED_STEP * np.arange(1.0, 1.0 + int(box.r_max / PREDICTED_STEP))
     curve = Curve(
         x=points,
         y=np.zeros(len(points)),

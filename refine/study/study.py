@@ -115,13 +115,7 @@ class Study:
                 where="[correction]",
                 fix=f"lower r_cut or use about {needed} atoms or more",
             )
-        return Box(
-            system.species,
-            system.n_per_species,
-            system.volume,
-            width * np.arange(bins + 1, dtype=np.float64),
-            system.cell,
-        )
+        return Box.of(system, width * np.arange(bins + 1, dtype=np.float64))
 
     def initial_correction(self) -> PairCorrection:
         """No correction, on the study's basis."""
@@ -179,7 +173,7 @@ class Study:
                 temperature=state.temperature,
                 steps=steps,
                 n_bins=len(box.edges) - 1,
-                r_max=box.r_box,
+                r_max=box.r_max,
                 clip=clip,
             )
             for system, box, state in zip(self.systems, self.boxes, self.config.states, strict=True)
@@ -197,7 +191,7 @@ class Study:
                 minimum_distances=rule.distances(self.pairs),
                 stride=rule.moves,
                 n_bins=len(box.edges) - 1,
-                r_max=box.r_box,
+                r_max=box.r_max,
                 dtype=config.precision,
                 replicas=config.replicas,
             )
@@ -215,7 +209,7 @@ class Study:
                 field,
                 config,
                 n_bins=len(box.edges) - 1,
-                r_max=box.r_box,
+                r_max=box.r_max,
                 phase=state.phase,
                 replicas=config.replicas,
                 positions=positions or any(one.stored_positions for one in self.parameters),

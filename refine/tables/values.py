@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, Strict
 from pydantic_core import PydanticCustomError
 
+from refine.formula import amounts_of
 from refine.tables.explain import shown
 
 ELEMENTS = (
@@ -180,34 +181,19 @@ def any_tables(value: Any) -> Any:
     return () if isinstance(value, list | tuple) and not value else some_tables(value)
 
 
-MAX_NESTING = 8
-"""Parentheses within parentheses of a formula."""
-
-
 def atoms_of(formula: str) -> dict[str, int]:
     """Atoms of each element in a formula unit: elements, whole numbers and parentheses, as in "Ca(NO3)2".
 
     Raises:
         PydanticCustomError: it is no such formula.
     """
-    groups: list[dict[str, int]] = [{}]
-    end = 0
-    for token in re.finditer(r"([A-Z][a-z]?|\))([0-9]{0,4})|\(", formula, re.ASCII):
-        if token.start() != end:
-            break
-        end = token.end()
-        if token[0] == "(":
-            groups.append({})
-            continue
-        number = int(token[2] or 1)
-        if number == 0 or len(groups) > MAX_NESTING or (token[1] == ")" and len(groups) == 1):
-            raise refusal(NO_FORMULA)
-        inner = groups.pop() if token[1] == ")" else {_known_element(token[1]): 1}
-        for element, n in inner.items():
-            groups[-1][element] = groups[-1].get(element, 0) + n * number
-    if end != len(formula) or len(groups) != 1 or not groups[0] or sum(groups[0].values()) > 1_000_000:
+    try:
+        amounts = amounts_of(formula)
+    except ValueError:
+        raise refusal(NO_FORMULA) from None
+    if re.search(r"\.|[0-9]{5}", formula):
         raise refusal(NO_FORMULA)
-    return groups[0]
+    return {_known_element(element): int(number) for element, number in amounts.items()}
 
 
 NO_FORMULA = "should be a formula of elements and whole numbers, as in SiO2 or Ca(NO3)2"
@@ -265,9 +251,3 @@ SmoothnessByPair = Annotated[
     Kind('number, `"auto"` or `{ A-B = number, ... }`'),
 ]
 ByPair = Annotated[dict[str, float], BeforeValidator(_by_pair), Kind("`{ A-B = number, ... }`")]
-
-Quantity = Literal["S(Q)", "F(Q)", "i(Q)", "Q[S(Q)-1]", "g(r)", "G(r)", "D(r)", "T(r)", "J(r)"]
-Normalisation = Literal["faber-ziman", "keen", "<f^2>"]
-Radiation = Literal["neutron", "xray"]
-Window = Literal["none", "lorch"]
-Abscissa = Literal["auto", "points", "left-edges", "centres"]

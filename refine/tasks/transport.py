@@ -84,7 +84,7 @@ def transport(study: Study, s: int, frames: Frames, correction: PairCorrection, 
         timestep=config.sampling.timestep,
         stride=1,
         n_bins=1,
-        r_max=study.boxes[s].r_box,
+        r_max=study.boxes[s].r_max,
         dtype=config.sampling.precision,
         phase=state.phase,
     )

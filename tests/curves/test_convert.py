@@ -13,7 +13,7 @@ import pytest
 
 from refine.curves.convert import convert
 from refine.curves.curve import Curve
-from refine.curves.readers.text import read_curve
+from refine.curves.readers import read_curve
 from refine.curves.transforms import r_to_q_matrix
 from refine.curves.weights import form_factors
 from refine.errors import ConversionError, InputError

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refine.curves.curve import QUANTITIES, Curve, is_q_space
+from refine.curves.curve import Curve
+from refine.curves.quantities import QUANTITIES, is_q_space
 from refine.errors import ConversionError, InputError
 
 Q = np.linspace(0.1, 10.0, 100)

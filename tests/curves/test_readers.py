@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from refine.curves.curve import Curve
-from refine.curves.readers import text as readers
-from refine.curves.readers.text import CurveWarning, read_curve, read_table
+from refine.curves.readers import CurveWarning, read_curve, read_table
+from refine.curves.readers.text import MAX_BYTES
 from refine.errors import InputError, RefineError
 
 ARGON = Path(__file__).parents[2] / "experiments" / "argon"
@@ -304,7 +304,7 @@ def test_files_that_are_not_there_or_no_files(tmp_path: Path) -> None:
 def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "huge.dat"
     with path.open("wb") as file:
-        file.truncate(readers.MAX_BYTES + 1)  # sparse
+        file.truncate(MAX_BYTES + 1)  # sparse
     with pytest.raises(InputError, match="8 MiB is too large"):
         read(path)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from refine.curves.curve import Curve
-from refine.curves.readers.text import read_curve
+from refine.curves.readers import read_curve
 from refine.curves.writers import curve_text
 
 Q, R = np.arange(0.5, 20.0, 0.05), np.arange(0.02, 10.0, 0.02)

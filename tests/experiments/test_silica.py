@@ -11,7 +11,7 @@ import pytest
 
 from refine import Study
 from refine.curves.checks import check_curve
-from refine.curves.readers.text import read_table
+from refine.curves.readers import read_table
 from refine.potentials.bases import base_of
 from refine.study.schema import ModelFile
 from tests.experiments.scripts import script

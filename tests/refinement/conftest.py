@@ -57,7 +57,7 @@ class PoissonLiquid:
             zeros,
             zeros + TEMPERATURE,
             zeros.astype(int),
-            box.r_box,
+            box.r_max,
             box.n_per_species,
             box.volume,
         )

@@ -30,7 +30,7 @@ def sample(frames: int, seed: int, softness: float, shift: float = 0.0) -> Frame
     g = np.array([distribution(one.centres, 2.4 + 0.1 * k + shift, softness) for k in range(len(one.pairs))])
     counts = rng.poisson(one.ideal_counts * g, (frames, *g.shape)).astype(np.float32)
     nothing = np.zeros(frames)
-    return Frames(counts, nothing, nothing, nothing + 1, nothing.astype(int), one.r_box, COUNTS, one.volume)
+    return Frames(counts, nothing, nothing, nothing + 1, nothing.astype(int), one.r_max, COUNTS, one.volume)
 
 
 def correction(core: np.ndarray, wall: np.ndarray) -> PairCorrection:

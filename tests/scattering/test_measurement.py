@@ -68,7 +68,7 @@ def test_rock_salt_against_a_direct_lattice_sum(window):
     lattice = np.stack(np.meshgrid(*[reach] * 3, indexing="ij"), -1).reshape(-1, 3)
     r = a / 2 * np.linalg.norm(lattice, axis=1)
     like = lattice.sum(axis=1) % 2 == 0
-    inside = (r > 0) & (r < box.r_box)
+    inside = (r > 0) & (r < box.r_max)
     hist = lambda mask: np.histogram(r[mask & inside], box.edges)[0].astype(float)  # noqa: E731
     counts = np.array([n / 2 * hist(like), n * hist(~like), n / 2 * hist(like)])
     assert parity.sum() == n
@@ -104,7 +104,7 @@ def test_rock_salt_against_a_direct_lattice_sum(window):
     uniform = 4 * math.pi * box.number_density * s * 0.01
     expected = lines - (p(m.r[:, None] - s) - p(m.r[:, None] + s)) @ uniform
     got = m.total.predict(counts) - m.total.baseline
-    # a sharp cut at r_box = 16.8 Å leaks 1/(q_max distance) of the crystal's undamped long-range order
+    # a sharp cut at r_max = 16.8 Å leaks 1/(q_max distance) of the crystal's undamped long-range order
     tolerance = 0.02 if window == "lorch" else 0.06
     assert np.abs(got - expected).max() < tolerance * np.abs(expected).max()
 
@@ -131,7 +131,7 @@ def test_fit_points_are_at_the_nyquist_spacing_and_whiten_white_noise():
     q = np.arange(0.03, 11.75, 0.03)
     fit = ForwardModel(s_of_q(sigma=np.full(len(q), 0.01)), box).fit((0.5, 11.5), None)
     spacing = np.diff(fit.operator.x)
-    np.testing.assert_allclose(spacing, math.pi / (box.r_box - 1.5))
+    np.testing.assert_allclose(spacing, math.pi / (box.r_max - 1.5))
     expected = 0.01 * math.sqrt(0.03 / spacing[0])
     inner = (fit.operator.x > 2) & (fit.operator.x < 10)
     np.testing.assert_allclose(np.sqrt(np.diag(fit.covariance))[inner], expected, rtol=0.1)
@@ -195,7 +195,7 @@ def test_ranges_that_cannot_be_are_refused(fit_q, fit_r, message):
 def test_a_curve_in_r_that_ends_inside_the_box_is_fitted_to_its_end():
     r = np.arange(0.5, 9.01, 0.02)
     curve = Curve(x=r, y=np.ones_like(r), quantity="g(r)", number_density=RHO, composition={"Ar": 1.0}, name="test")
-    assert argon_box().r_box > 14.0
+    assert argon_box().r_max > 14.0
     x = ForwardModel(curve, argon_box()).fit(None, None).operator.x
     assert x[-1] == pytest.approx(9.0, abs=0.11)
 
@@ -267,7 +267,7 @@ def test_periodic_images_are_put_on_the_measurement_in_q():
     q = np.arange(0.02, 14.0, 0.02)
     forward = ForwardModel(s_of_q(ordered_liquid_s_of_q(q), q), box)
     fit = forward.fit((1.0, 12.0), None)
-    operator, back = forward._q_operator(fit.operator.x)
+    operator, back = forward.compared.operator(fit.operator.x)
     shift = np.abs(fit.values - 1.0 - back @ (forward.curve.y - 1.0)).max()
     assert shift > 0.005
     left = np.abs(operator.predict(counts) - fit.values)
@@ -285,7 +285,7 @@ def test_periodic_images_are_put_on_the_measurement_in_r(scale):
     curve = Curve(x=r, y=t, quantity="T(r)", composition={"Ar": 1.0}, number_density=RHO, name="test")
     measurement = ForwardModel(curve, box).measurement((3.0, 8.5))
     at = measurement.shown.x
-    assert at[-1] == pytest.approx(box.r_box, abs=0.02)
+    assert at[-1] == pytest.approx(box.r_max, abs=0.02)
     per_g = 4 * math.pi * RHO * at
     added = (measurement.in_box_values - measurement.shown_values) / per_g
     # the correction for the closed box, of what is counted, acts on them, too

@@ -72,10 +72,10 @@ def write_measurement(folder: Path, frames: Frames, box: Box, name: str = "sq.cs
     blank = Curve(x=Q, y=np.ones_like(Q), **known)
     # Of g up to half the box, not faded out there: the study fades it, and would do so twice.
     one = np.ones_like(Q)
-    series = CurveOperator.from_g(Q, ForwardModel(blank, box).distinct, one, one, box).predict(frames.counts)
+    series = CurveOperator.from_g(Q, ForwardModel(blank, box).bound.distinct, one, one, box).predict(frames.counts)
     s = series.mean(axis=0) + NOISE * np.random.default_rng(5).normal(size=len(Q))
     # The error of the run is the same over a Nyquist interval, where white errors average out: written larger by that.
-    interval = np.sqrt(np.pi / box.r_box / (Q[1] - Q[0]))
+    interval = np.sqrt(np.pi / box.r_max / (Q[1] - Q[0]))
     blocks = np.array([b.mean(axis=0) for b in np.array_split(series, 24)])
     sigma = np.hypot(NOISE, interval * blocks.std(axis=0, ddof=1) / np.sqrt(24))
     columns = [Q, s, sigma] if errors else [Q, s]

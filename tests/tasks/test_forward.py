@@ -324,7 +324,7 @@ def test_a_predicted_curve_is_written_and_nothing_said_of_it(folder: Path, dump:
     np.testing.assert_allclose(mine["model"], theirs, atol=5e-3)
     # the error of sampling and of the cut: wider than what two models of the same atoms differ by when cut elsewhere
     counts, box = found.frames.counts.mean(axis=0, dtype=np.float64), found.box
-    kept = np.where(box.centres < 0.75 * box.r_box, counts - box.ideal_counts, 0.0) + box.ideal_counts
+    kept = np.where(box.centres < 0.75 * box.r_max, counts - box.ideal_counts, 0.0) + box.ideal_counts
     shown = found.predictions[0].measurement.shown
     earlier = np.abs(shown.predict(kept) - shown.predict(counts))
     assert earlier.max() > 0.1

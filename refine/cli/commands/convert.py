@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from refine.errors import InputError
+from refine.formula import amounts_of
 
 Density = Annotated[
     float | None, typer.Option("--number-density", help="atoms/Å^3; g(r), T(r) and J(r) need it.", show_default=False)
@@ -69,8 +70,8 @@ def convert(
     """Convert a curve between S(Q), F(Q), i(Q), Q[S(Q)-1], g(r), G(r), D(r), T(r), J(r) and their normalisations."""
     from refine.curves.checks import check_curve
     from refine.curves.convert import convert as converted
-    from refine.curves.curve import is_q_space
-    from refine.curves.readers.text import read_curve
+    from refine.curves.quantities import is_q_space
+    from refine.curves.readers import read_curve
     from refine.curves.writers import curve_text
     from refine.files import write_text
 
@@ -121,16 +122,10 @@ def convert(
 
 
 def _formula(text: str | None) -> dict[str, float]:
-    """{"Si": 1, "O": 2} of SiO2; brackets are not understood."""
-    if text is None:
-        return {}
-    parts = re.findall(r"([A-Z][a-z]?)(\d+\.?\d*|\.\d+)?", text)
-    amounts: dict[str, float] = {}
-    for element, amount in parts:
-        amounts[element] = amounts.get(element, 0.0) + float(amount or 1)
-    if not parts or "".join(element + amount for element, amount in parts) != text:
-        raise InputError(f"{text!r} is no formula", where="--composition", fix="write it as SiO2 or Fe49O51")
-    return amounts
+    try:
+        return {} if text is None else amounts_of(text)
+    except ValueError:
+        raise InputError(f"{text!r} is no formula", where="--composition", fix="write it as SiO2 or Fe49O51") from None
 
 
 def _pair(text: str | None) -> tuple[str, str] | None:

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
+from refine.curves.quantities import is_q_space
 from refine.potentials.correction import PairCorrection
 from refine.refinement.inference.posterior import NormalEquations, Posterior, marginal, posterior
 from refine.refinement.problem import Target
@@ -64,7 +65,7 @@ class Linearised:
     @property
     def q_max(self) -> float:
         """1/Å: the largest Q fitted; of a curve in r, whose points lie pi/Q_max apart, from their spacing."""
-        in_q = self.target.quantity in ("S(Q)", "F(Q)", "i(Q)", "Q[S(Q)-1]")
+        in_q = is_q_space(self.target.quantity)
         return float(self.target.x[-1] if in_q else np.pi / np.median(np.diff(self.target.x)))
 
 

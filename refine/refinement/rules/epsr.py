@@ -36,7 +36,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 from scipy.special import gammaln
 
-from refine.curves.curve import Q_QUANTITIES
+from refine.curves.quantities import is_q_space
 from refine.curves.transforms import r_to_q_matrix, trapezoid_weights
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
@@ -47,7 +47,7 @@ from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Target, Update
 from refine.refinement.steps import step_sizes
 from refine.sampling.frames import Frames
-from refine.system import TAPER
+from refine.system import taper_width
 from refine.tables.values import Number
 
 Array = NDArray[np.float64]
@@ -104,7 +104,7 @@ def pair_weights(target: Target, frames: Frames) -> Array:
     """
     edges, n = frames.edges, len(target.y)
     rows = target.operator.matrix.reshape(n, *frames.counts.shape[1:]) * frames.ideal_counts()
-    plain = (edges[:-1] > PLAIN_R) & (edges[1:] < frames.r_max - min(TAPER, 0.25 * frames.r_max))
+    plain = (edges[:-1] > PLAIN_R) & (edges[1:] < frames.r_max - taper_width(frames.r_max))
     transform = r_to_q_matrix(edges, target.x, frames.n_atoms / frames.volume, of="means")[:, plain]
     return np.asarray(np.einsum("npb,nb->pn", rows[:, :, plain], transform) / (transform**2).sum(axis=1))
 
@@ -168,7 +168,7 @@ class EPSR:
         if not problem.targets:
             raise InputError("epsr needs a curve to fit", where="[[data]]", fix='give a curve the role "fit"')
         for target in problem.targets:
-            if target.quantity not in Q_QUANTITIES:
+            if not is_q_space(target.quantity):
                 raise InputError(
                     f"epsr is defined in Q space and {target.quantity} is a function of r",
                     where=f"[[data]] {target.name}",

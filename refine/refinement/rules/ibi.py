@@ -9,10 +9,7 @@ by weighted least squares: multistate IBI (T. C. Moore, C. R. Iacovella and C. M
 The pressure constraint adds delta phi = A (1 - r/r_cut) to every corrected pair, as far as the splines can follow it
 (they make its kink at r_cut smooth), with A = (p_target - p)/(dp/dA), at most 0.1 kT a step as in the source. Instead
 of its empirical factor, or the explicit part alone (H. Wang, C. Junghans and K. Kremer, Eur. Phys. J. E 28, 221
-(2009)), dp/dA is the whole response, from stored frames: with psi what is added for A = 1, N_psi = Σ h psi,
-W_psi = -Σ h r psi' and W the virial,
-
-    dp/dA = [<W_psi> - beta Cov(W, N_psi)] / 3V.
+(2009)), dp/dA is the whole response, from stored frames (`refine.refinement.observables.pressure`).
 
 When not to use it: with a single total curve of a mixture (not defined: three unknown partials), where noise matters,
 because nothing but the spline basis smooths the update, and with a pressure whose natural fluctuation in a box so
@@ -34,13 +31,12 @@ from refine.potentials.correction import PairCorrection
 from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence
 from refine.refinement.fitted import Fitted
 from refine.refinement.inference.nuisance import best
-from refine.refinement.inference.statistics import coefficient_counts
 from refine.refinement.keys import Refinement, Shared
+from refine.refinement.observables.pressure import Pressure
 from refine.refinement.problem import Problem, Sample, Target, Update
 from refine.refinement.steps import step_sizes
 from refine.sampling.averages import standard_error
 from refine.tables.values import Number
-from refine.units import PRESSURE_UNIT
 
 Array = NDArray[np.float64]
 
@@ -206,21 +202,15 @@ def pressure_correction(problem: Problem, sample: Sample, pressure: float) -> He
     """The ramp A (1 - r/r_cut) of every corrected pair that brings state 0 to a pressure (GPa) in linear response.
 
     At most `PRESSURE_STEP` kT; that, with the sign of the pressure's error, where frames are so few that the response
-    does not come out positive. The pressure is ρkT + W/3V with the temperature asked for: the kinetic one adds noise
-    only.
+    does not come out positive.
     """
     correction, frames, kt = sample.correction, sample.frames[0], problem.kt(0)
-    basis, centres, volume = correction.basis, frames.centres, frames.volume
+    basis, observable, temperature = correction.basis, Pressure(), problem.temperatures[0]
     r = np.linspace(basis.r_min, basis.r_cut, 20 * basis.size)
     ramp = np.tile(np.linalg.lstsq(basis.values(r), 1.0 - r / basis.r_cut, rcond=None)[0], len(correction.active_pairs))
-    # the wall does not depend on theta: it cancels
-    slope = correction.with_theta(ramp).derivative(centres) - correction.with_theta(0.0 * ramp).derivative(centres)
-    own_virial = -(frames.counts.mean(axis=0, dtype=np.float64) * centres * slope).sum()
-    numbers = coefficient_counts([frames], correction, problem.temperatures[0]) @ ramp
-    covariance = float(np.mean((frames.virial - frames.virial.mean()) * (numbers - numbers.mean())))
-    response = PRESSURE_UNIT * (float(own_virial) - covariance / kt) / (3.0 * volume)
+    response = float(observable.derivative(frames, correction, temperature, ramp)[0])
 
-    pressures = PRESSURE_UNIT * (frames.n_atoms * kt + frames.virial / 3.0) / volume
+    pressures = observable.values(frames, temperature)[:, 0]
     error = float(standard_error(pressures, frames.replica))
     missing, limit = pressure - float(pressures.mean()), PRESSURE_STEP * kt
     amplitude = np.clip(missing / response, -limit, limit) if response > 0.0 else np.sign(missing) * limit

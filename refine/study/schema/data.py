@@ -7,23 +7,20 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from refine.curves.quantities import is_q_space
+from refine.study.schema.conventions import Abscissa, Normalisation, Quantity, Radiation, Window
 from refine.tables.table import Table
 from refine.tables.values import (
-    Abscissa,
     Charges,
     FileName,
     Isotopes,
     Line,
     Name,
-    Normalisation,
     Number,
     Pair,
-    Quantity,
-    Radiation,
     Range,
     Sigma,
     Switch,
-    Window,
     refusal,
 )
 
@@ -113,7 +110,7 @@ class Data(Table):
         for key in ("file", "fit_q", "fit_r", "sigma", "weight", "free_scale", "free_background", "abscissa"):
             if getattr(self, key) != type(self).model_fields[key].default:
                 raise refusal(f'role = "predict" takes no {key!r}; there is no measurement')
-        if self.q_range is None and self.quantity not in ("g(r)", "G(r)", "D(r)", "T(r)", "J(r)"):
+        if self.q_range is None and is_q_space(self.quantity):
             raise refusal(f"{self.quantity} is predicted over a range of Q; give q_range")
         return self
 
@@ -125,6 +122,6 @@ class Data(Table):
             raise refusal("isotopes do not change x-ray scattering; remove 'isotopes'")
         if self.charges and self.radiation == "neutron":
             raise refusal("charges do not change neutron scattering; remove 'charges'")
-        if self.free_background and self.quantity in ("g(r)", "G(r)", "D(r)", "T(r)", "J(r)"):
+        if self.free_background and not is_q_space(self.quantity):
             raise refusal(f"a flat background is one in Q, and {self.quantity} is in r; remove 'free_background'")
         return self

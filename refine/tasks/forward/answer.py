@@ -80,7 +80,7 @@ class Forward:
             "cell": system.cell,
             "volumes": self.counted.volumes,
             "rescaled_by": self.factor,
-            "r_box": self.box.r_box,
+            "r_box": self.box.r_max,
             "data": [
                 {
                     "name": score.data.name,
@@ -120,7 +120,7 @@ class Forward:
         density = f"{system.number_density:.5f} atoms/Å^3"
         if high > low * (1 + 1e-9):
             density += f" on average (volume {low:.0f} to {high:.0f} Å^3)"
-        reach = f"g(r) to {self.box.r_box:.2f} Å"
+        reach = f"g(r) to {self.box.r_max:.2f} Å"
         lines = [f"{self.trajectory.name}: {_frames(self.counted.read)} of {atoms}, {density}, {reach}", ""]
         if self.factor != 1.0:
             lines.insert(

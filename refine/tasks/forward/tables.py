@@ -17,9 +17,11 @@ from refine.results.derived import Propagation
 from refine.results.writer import csv_text
 from refine.sampling.averages import FRAMES_FOR_ERRORS
 from refine.sampling.frames import Frames
+from refine.scattering.compared import Cut
 from refine.scattering.instrument import seen
-from refine.scattering.measurement import R_CHI_STEP, Cut, ForwardModel
+from refine.scattering.measurement import ForwardModel
 from refine.scattering.operator import CurveOperator
+from refine.scattering.points import R_CHI_STEP
 from refine.study.datasets import Prediction
 from refine.system import Box
 from refine.tasks.forward.compared import Compared
@@ -90,7 +92,7 @@ def total_table(averages: Averages, compared: Compared, box: Box) -> str:
     The measured ones as R_chi takes them, with the periodic images of the box.
     """
     curve = compared.data.measurement.curve
-    reach = box.r_box if curve.in_q_space else min(box.r_box, float(curve.x[-1]))
+    reach = box.r_max if curve.in_q_space else min(box.r_max, float(curve.x[-1]))
     whole = ForwardModel(curve, box).measurement((R_CHI_STEP, reach))
     model = _reported(whole.total, averages.mean, compared.free, whole.total_background)
     uniform = 4.0 * math.pi * box.number_density * whole.r
@@ -122,7 +124,7 @@ def g_table(averages: Averages, pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def s_table(averages: Averages, scores: Sequence[Compared], box: Box) -> str:
-    """Faber-Ziman A_ij(Q), and S(Q) with the weights of every data set that is a total; g = 1 beyond r_box.
+    """Faber-Ziman A_ij(Q), and S(Q) with the weights of every data set that is a total; g = 1 beyond r_max.
 
     Standard errors of sampling and of that cut.
     """
@@ -150,10 +152,10 @@ def s_table(averages: Averages, scores: Sequence[Compared], box: Box) -> str:
 
 
 def _q_points(scores: Sequence[Compared], box: Box) -> Array:
-    """From the box's longest wave, 2 r_box."""
+    """From the box's longest wave, 2 r_max."""
     curves = [score.data.measurement.curve for score in scores]
     last = max((float(c.q_max) for c in curves if c.q_max is not None), default=Q_MAX)
-    first = math.ceil(math.pi / box.r_box / Q_STEP)
+    first = math.ceil(math.pi / box.r_max / Q_STEP)
     return Q_STEP * np.arange(first, max(first + 1, math.floor(last / Q_STEP + 1e-9)) + 1, dtype=np.float64)
 
 

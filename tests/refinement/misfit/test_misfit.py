@@ -139,7 +139,7 @@ def test_a_planted_density_is_found(case):
     true = changes.scaled_box(box, s - 1.0)
     # counts of the scaled box are Poisson with the mean of g at r/s, Boltzmann factor of the energy at r
     fine = np.repeat(case.mean() / 20.0, 20, axis=1)
-    finer = replace(box, edges=np.linspace(0.0, box.r_box, 20 * len(r) + 1))
+    finer = replace(box, edges=np.linspace(0.0, box.r_max, 20 * len(r) + 1))
     moved = changes.scaled_counts(fine, finer, s - 1.0).reshape(1, len(r), 20).sum(axis=2)
     moved = moved * np.exp(-(energy(r) - energy(r / s)) / KT)
     problem, _ = case.problem(case.curve(true, moved)).settled()
@@ -287,7 +287,7 @@ def test_qmax_column_against_the_truncated_transform():
     found = ensemble.columns(datum.view)[0]["truncation"][:, 0]
     q = np.linspace(8.1, 9.0, 91)
     model = ForwardModel(Curve(x=q, y=np.ones(91), composition={"Ar": 1.0}, number_density=0.0214), box)
-    distinct = CurveOperator.from_g(q, model.distinct, np.zeros(91), np.zeros(91), box).predict(counts)
+    distinct = CurveOperator.from_g(q, model.bound.distinct, np.zeros(91), np.zeros(91), box).predict(counts)
     integrand = q * distinct * np.sin(np.outer(fit.operator.x, q))
     expected = (2.0 / np.pi) * np.trapezoid(integrand, q, axis=1) / 0.9
     np.testing.assert_allclose(found, expected, atol=0.03 * np.max(np.abs(expected)))

@@ -89,7 +89,7 @@ def test_atoms_are_moved_to_a_target_of_a_refinement():
 
     liquid = PoissonLiquid(n=108, width=0.1)
     box, system = liquid.box, random_packing({"Ar": 108}, liquid.rho, seed=1)
-    settings = {"stride": 5, "n_bins": len(box.centres), "r_max": box.r_box}
+    settings = {"stride": 5, "n_bins": len(box.centres), "r_max": box.r_max}
     spheres = ReverseMonteCarlo(system, [], minimum_distances=RMC({"Ar-Ar": 3.2}).distances(box.pairs), **settings)
     state, _ = spheres.run(spheres.start(system.positions, 85.0, 1), None, 85.0, 20, observe=False)
     truth = spheres.run(state, None, 85.0, 80)[1].counts.mean(axis=0, dtype=np.float64)

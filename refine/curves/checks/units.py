@@ -1,0 +1,128 @@
+"""A curve in other units, or of another kind of number, than what is declared: refused with the remedy."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+
+from refine.curves.checks.common import FITTING, IMPOSSIBLE, MOST_ATOMS, canonical, settled, tail_of, within
+from refine.curves.checks.scale import floor_of_q_curve, in_words, scale_values
+from refine.curves.curve import Curve
+from refine.curves.weights import mean_square_amplitude
+from refine.errors import InputError
+from refine.units import BARN_PER_FM2
+
+Array = NDArray[np.float64]
+
+SELF_FROM, SELF_FALL, SELF_SCATTER = 8.0, 1.5, 0.12
+"""Self scattering is looked for in curves that reach this Q (1/Å), over whose last half <f^2> falls by this factor; the
+ratio to it scatters, and differs from a number of atoms, by less than this share."""
+
+LEAST_FLOOR = 0.3
+"""Of -<b^2>: i(Q) of a condensed sample at low Q is at least so low, [1 - S(0)] <b>^2/<b^2>."""
+
+LIGHT_FLOOR = 1.5
+"""Times -<b^2>: data of light hydrogen, whose inelasticity is the largest, stay above."""
+
+_HIGHEST_FIRST_PEAK = 12.0
+"""1/Å; a strongest peak of S(Q) beyond would be a distance of half an ångström."""
+
+_FARTHEST_Q = 120.0
+"""1/Å; total scattering ends at 50, in rare cases at 100."""
+
+
+def refuse_other_abscissa(curve: Curve) -> None:
+    """Q in 1/nm, or an angle in place of Q: no structure of atoms has its strongest peak there."""
+    distinct = canonical(curve)
+    smooth = uniform_filter1d(distinct, size=max(1, len(distinct) // 100))
+    peak = int(np.argmax(smooth))
+    noise = float(smooth[tail_of(curve, 0.7)].std())
+    seen = ""
+    if curve.x[peak] > _HIGHEST_FIRST_PEAK and smooth[peak] > 6.0 * noise:
+        distance = 2.0 * math.pi / curve.x[peak]
+        seen = (
+            f"the strongest peak lies at Q = {curve.x[peak]:.3g}, which in 1/Å would be a distance of {distance:.2f} Å"
+        )
+    elif curve.x[-1] > _FARTHEST_Q:
+        seen = f"Q runs to {curve.x[-1]:.4g}, which in 1/Å no instrument measures"
+    if seen:
+        raise InputError(
+            f"{seen}: Q seems to be in 1/nm, or to be the angle 2θ in degrees",
+            where=curve.label,
+            fix="divide the Q column by 10 if it is in 1/nm; of an angle give Q = 4π sin(θ)/λ",
+        )
+
+
+def refuse_self_scattering(curve: Curve) -> None:
+    """An intensity that follows <f^2> or <b^2> at high Q still has the scattering of each atom by itself in it."""
+    if curve.pair is not None or curve.radiation is None or not curve.composition:
+        return
+    tail = curve.x >= 0.5 * curve.x[-1]
+    q, y = curve.x[tail], curve.y[tail]
+    if len(q) < 5 or q[-1] < SELF_FROM:
+        return
+    alone = mean_square_amplitude(curve.fractions, curve.amplitudes(q))
+    if curve.radiation == "neutron":
+        if curve.normalisation != "keen":
+            return  # a constant: S(Q), which tends to one, and an intensity in any unit look alike
+        limit, ripple, amplitude = settled(curve, 0.7)
+        atoms = limit / (BARN_PER_FM2 * float(alone[0]))
+        follows = math.isfinite(limit) and abs(limit) > 2.0 * max(ripple, 0.03 * amplitude)
+    else:
+        ratio = y / alone
+        atoms = float(ratio.mean())
+        follows = float(ratio.std()) < SELF_SCATTER * abs(atoms) and alone[0] > SELF_FALL * alone[-1]
+    nearest = max(1, round(atoms))
+    if not follows or abs(atoms / nearest - 1.0) > SELF_SCATTER or nearest > MOST_ATOMS:
+        return
+    mean = "<f^2>" if curve.radiation == "xray" else "<b^2>"
+    per = "atom" if nearest == 1 else f"unit of {nearest} atoms, such as a molecule,"
+    times = "" if nearest == 1 else f"{nearest} times "
+    raise InputError(
+        f"at high Q the curve follows {times}{mean} (mean ratio {atoms:.2f} from {q[0]:.3g} 1/Å on): it is the whole "
+        f"intensity, self + distinct scattering, per {per} and not {curve.quantity}, which has the distinct part only",
+        where=curve.label,
+        fix=f"subtract {times}{mean} at each Q"
+        + ("" if nearest == 1 else f", divide by {nearest}")
+        + ', and declare quantity = "F(Q)", normalisation = "keen"',
+    )
+
+
+def refuse_square_femtometres(curve: Curve) -> None:
+    """i(Q) in fm^2 where barn is declared: 100 times the number, and below the least that is possible, -<b^2>."""
+    if curve.normalisation != "keen" or curve.radiation != "neutron":
+        return
+    floor = floor_of_q_curve(curve)
+    if floor is None or floor < IMPOSSIBLE[1]:
+        return
+    least = floor / 100.0
+    if not LEAST_FLOOR <= least <= FITTING[1]:
+        return
+    raise InputError(
+        f"{curve.quantity} falls to {floor:.0f} times the lowest value possible in barn, and {least:.2f} times that "
+        "in fm^2 (1 barn = 100 fm^2): the curve is in fm^2",
+        where=curve.label,
+        fix="divide the y column (and its errors) by 100",
+    )
+
+
+def refuse_missing_deuterium(curve: Curve) -> None:
+    """Neutrons of a deuterated sample declared with natural hydrogen."""
+    if curve.radiation != "neutron" or "H" not in curve.species or "H" in curve.isotopes or curve.pair is not None:
+        return
+    if curve.number_density is None or curve.normalisation != "keen":
+        return
+    heavy = replace(curve, isotopes={**curve.isotopes, "H": 2})
+    declared, other = scale_values(curve), scale_values(heavy)
+    excess = declared.get("floor", 1.0)
+    if excess > LIGHT_FLOOR and "near" in other and within(FITTING, other):
+        raise InputError(
+            f"as {curve.quantity} of natural hydrogen i(Q) falls to {excess:.1f} times the lowest value possible; "
+            f"with deuterium {in_words(heavy, other)}",
+            where=curve.label,
+            fix="declare isotopes = { H = 2 }",
+        )

@@ -1,0 +1,165 @@
+"""The names that a measured curve goes by: quantities, normalisations, radiations, windows; the only table of them.
+
+Names collide in this field ("G(r)" is three functions, "F(Q)" two). With S(Q) the Faber-Ziman structure factor, g(r)
+the (radiation-weighted) pair distribution function, ρ the number density, and k(Q) the factor of the declared
+normalisation (`refine.curves.weights.distinct_factor`: 1 for "faber-ziman", <f>^2 for "keen", <f>^2/<f^2> for "<f^2>"):
+
+| quantity | definition | limits | defined for |
+| --- | --- | --- | --- |
+| S(Q) | 1 + k [S(Q) - 1] | -> 1 at high Q | faber-ziman, <f^2> |
+| F(Q), i(Q) (one quantity, two names) | k [S(Q) - 1] | -> 0 at high Q | all |
+| Q[S(Q)-1] | Q k [S(Q) - 1]; PDFgetX3 calls it F(Q) | -> 0 at high Q | all |
+| D(r) | (2/π) ∫ Q k [S(Q) - 1] M(Q) sin(Qr) dQ | -4πρ k r at low r, 0 at high r | all |
+| G(r), faber-ziman and <f^2> | D(r), the G(r) of PDFgui and PDFgetX3 | as D(r) | |
+| G(r), keen | D(r) / (4πρ r), eq. 10 of Keen: Σ c c b b [g_ij - 1] | -k at low r, 0 at high r | |
+| g(r) | 1 + D(r) / (4πρ r) | 0 at low r, 1 at high r | faber-ziman |
+| T(r) | D(r) + 4πρ k r | 0 at low r, 4πρ k r at high r | k independent of Q |
+| J(r) | r T(r) = 4πρ k r^2 g(r), the radial distribution function | 0 at low r | k independent of Q |
+
+k does not depend on Q for neutrons, for partials (k = 1) and for "faber-ziman". A partial (`pair` of a curve) is the
+Faber-Ziman A_ij(Q) or its transform with the number density of the whole material. Units: Q in 1/Å, r in Å, D, T in
+1/Å^2 (keen: barn/Å^2), J in 1/Å, ρ in atoms/Å^3.
+
+Source: Keen, J. Appl. Cryst. 34, 172 (2001).
+
+Every quantity is c times x^a / (4πρ x)^b plus an offset, with the canonical quantity c of its space: i(Q) in Q, D(r) in
+r. The entries below say a, b and the offset; `refine.curves.forms` makes arrays of them. This module is plain Python,
+so that the study file is checked against it before anything slow is loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from refine.errors import InputError
+
+NORMALISATIONS = ("faber-ziman", "keen", "<f^2>")
+RADIATIONS = ("neutron", "xray")
+WINDOWS = ("none", "lorch")
+ABSCISSAE = ("auto", "points", "left-edges", "centres")
+"""What x of a file can be: points; left edges or centres of bins that y is the mean over; "auto" goes by the file."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A quantity y as a function of the canonical one c of its space, i(Q) or D(r): y = c x^a / (4πρ x)^b + offset.
+
+    Attributes:
+        name: as users write it.
+        space: "Q" or "r".
+        times_x: a, 0 or 1.
+        per_uniform: b, whether c is divided by 4πρ x.
+        offset: "zero", "one", or "uniform": 4πρ k x^(1 + a).
+        same_as: the first name of a quantity that has two.
+    """
+
+    name: str
+    space: Literal["Q", "r"]
+    times_x: int = 0
+    per_uniform: bool = False
+    offset: Literal["zero", "one", "uniform"] = "zero"
+    same_as: str | None = None
+
+    @property
+    def in_q_space(self) -> bool:
+        """Whether it is a function of Q (else of r)."""
+        return self.space == "Q"
+
+    @property
+    def limit(self) -> float | None:
+        """What it tends to at large x; None where it grows for ever."""
+        return {"zero": 0.0, "one": 1.0, "uniform": None}[self.offset]
+
+    @property
+    def power_of_length(self) -> int:
+        """n of the unit Å^n where S(Q) is dimensionless.
+
+        >>> {name: quantity.power_of_length for name, quantity in QUANTITIES.items()}
+        {'S(Q)': 0, 'F(Q)': 0, 'i(Q)': 0, 'Q[S(Q)-1]': -1, 'g(r)': 0, 'G(r)': -2, 'D(r)': -2, 'T(r)': -2, 'J(r)': -1}
+        """
+        canonical, x = (0, -1) if self.in_q_space else (-2, 1)
+        return canonical + self.times_x * x + (2 if self.per_uniform else 0)
+
+    @property
+    def symbol(self) -> str:
+        """As it is typeset: Q[S(Q) − 1]."""
+        return self.name.replace("-", " − ")
+
+
+_TABLE = (
+    Quantity("S(Q)", "Q", offset="one"),
+    Quantity("F(Q)", "Q"),
+    Quantity("i(Q)", "Q", same_as="F(Q)"),
+    Quantity("Q[S(Q)-1]", "Q", times_x=1),
+    Quantity("g(r)", "r", per_uniform=True, offset="one"),
+    Quantity("G(r)", "r"),
+    Quantity("D(r)", "r"),
+    Quantity("T(r)", "r", offset="uniform"),
+    Quantity("J(r)", "r", times_x=1, offset="uniform"),
+)
+
+QUANTITIES = {quantity.name: quantity for quantity in _TABLE}
+"""By name, those of Q first. `quantity_of` gives the definition that goes with a normalisation."""
+
+Q_QUANTITIES = tuple(quantity.name for quantity in _TABLE if quantity.in_q_space)
+R_QUANTITIES = tuple(quantity.name for quantity in _TABLE if not quantity.in_q_space)
+
+_KEEN = {"G(r)": Quantity("G(r)", "r", per_uniform=True)}
+"""Names that mean another thing in the keen normalisation."""
+
+
+def quantity_of(name: str, normalisation: str = "faber-ziman") -> Quantity:
+    """The definition that a name has in a normalisation.
+
+    Raises:
+        InputError: the name is none of `QUANTITIES`.
+
+    >>> quantity_of("G(r)").power_of_length, quantity_of("G(r)", "keen").power_of_length
+    (-2, 0)
+    """
+    if name not in QUANTITIES:
+        raise InputError(f"unknown quantity {name!r}", where="quantity", fix=f"use one of {', '.join(QUANTITIES)}")
+    return _KEEN.get(name, QUANTITIES[name]) if normalisation == "keen" else QUANTITIES[name]
+
+
+def is_q_space(name: str) -> bool:
+    """Whether the quantity is a function of Q (else of r).
+
+    Raises:
+        InputError: the name is none of `QUANTITIES`.
+
+    >>> is_q_space("Q[S(Q)-1]"), is_q_space("D(r)")
+    (True, False)
+    """
+    return quantity_of(name).in_q_space
+
+
+def same_quantity(first: str, second: str) -> bool:
+    """Whether two names, each one of `QUANTITIES`, are of one quantity.
+
+    >>> same_quantity("i(Q)", "F(Q)"), same_quantity("i(Q)", "S(Q)")
+    (True, False)
+    """
+    one, other = quantity_of(first), quantity_of(second)
+    return (one.same_as or one.name) == (other.same_as or other.name)
+
+
+def why_undefined(
+    quantity: str, normalisation: str, radiation: str | None, pair: tuple[str, str] | None
+) -> tuple[str, str] | None:
+    """Why a quantity does not exist in a normalisation, and what to use instead; None where it does (module table)."""
+    if normalisation == "faber-ziman":
+        return None
+    if pair is not None:
+        return f"a partial ({'-'.join(pair)}) is Faber-Ziman by definition", 'normalisation = "faber-ziman"'
+    if quantity == "S(Q)" and normalisation == "keen":
+        what = "S(Q) is not defined in the keen normalisation (it would tend to neither 0 nor 1)"
+        return what, 'quantity = "F(Q)", or normalisation = "faber-ziman"'
+    if quantity == "g(r)":
+        what = f"g(r) is not defined in the {normalisation} normalisation"
+        return what, 'quantity = "G(r)", or normalisation = "faber-ziman"'
+    if quantity_of(quantity).offset == "uniform" and radiation == "xray":
+        what = f"{quantity} of x-rays is not defined in the {normalisation} normalisation, whose factor depends on Q"
+        return what, 'quantity = "D(r)", or normalisation = "faber-ziman"'
+    return None

@@ -1,0 +1,52 @@
+"""The pressure, by the virial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refine.potentials.correction import PairCorrection
+from refine.refinement.inference.statistics import coefficient_counts
+from refine.sampling.frames import Frames
+from refine.system import Box
+from refine.units import BOLTZMANN, PRESSURE_UNIT
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Pressure:
+    """p = ρkT + W/3V, GPa, with the temperature asked for: the kinetic one adds noise only.
+
+    The virial holds the correction's own forces, so that with psi the pair function of a direction, N_psi = Σ h psi and
+    W_psi = -Σ h r psi',
+
+        dp/ds = [<W_psi> - Cov(W, N_psi)/kT] / 3V.
+    """
+
+    name: ClassVar[str] = "pressure"
+    unit: ClassVar[str] = "GPa"
+
+    def values(self, frames: Frames, temperature: float) -> Array:
+        """The pressure of every frame, (frames, 1) GPa."""
+        kt = BOLTZMANN * temperature
+        return np.asarray(PRESSURE_UNIT * (frames.n_atoms * kt + frames.virial / 3.0) / frames.volume)[:, None]
+
+    def derivative(self, frames: Frames, correction: PairCorrection, temperature: float, direction: Array) -> Array:
+        """dp/ds of theta + s direction, (1,) GPa/eV."""
+        r = frames.centres
+        # the wall does not depend on theta: it cancels
+        along, still = (correction.with_theta(s * direction).at(temperature).derivative(r) for s in (1.0, 0.0))
+        own_virial = -(frames.counts.mean(axis=0, dtype=np.float64) * r * (along - still)).sum()
+        numbers = coefficient_counts([frames], correction, temperature) @ direction
+        covariance = float(np.mean((frames.virial - frames.virial.mean()) * (numbers - numbers.mean())))
+        response = float(own_virial) - covariance / (BOLTZMANN * temperature)
+        return np.array([PRESSURE_UNIT * response / (3.0 * frames.volume)])
+
+    @classmethod
+    def example(cls, box: Box) -> Self:
+        """It is of every box."""
+        return cls()
