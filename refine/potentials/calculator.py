@@ -330,7 +330,7 @@ def _in_vacuum(positions: Array, cell: Array, periodic: NDArray[np.bool_], cutof
     for k in np.flatnonzero(periodic):
         if not cell[k].any():
             raise InputError(f"the atoms are periodic along vector {'abc'[k]} of the cell, which is zero")
-    filled = np.array(complete_cell(np.where(periodic[:, None], cell, 0.0)))  # type: ignore[no-untyped-call]
+    filled = np.array(complete_cell(np.where(periodic[:, None], cell, 0.0)))
     if abs(np.linalg.det(filled)) < 1e-6:
         raise InputError("the lattice vectors are not independent")
     positions = np.array(positions)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import os
 import platform
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,12 +37,12 @@ from refine.results.schema import (
 )
 from refine.results.scores import score
 from refine.sampling.averages import FRAMES_FOR_COVARIANCES, standard_error
-from refine.scattering.instrument import seen
-from refine.scattering.operator import CurveOperator
 from refine.study.datasets import DataSet, Prediction
 
 if TYPE_CHECKING:
     from refine.study.study import Study
+from refine.results.outcome import Outcome
+from refine.results.tables import curve_table, g_table, plain, prediction_table
 
 Array = NDArray[np.float64]
 
@@ -61,37 +56,6 @@ PACKAGES = ("jax", "jaxlib", "jax-md", "numpy", "scipy", "xraylib", "periodictab
 """Whose versions are written down."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A finished loop, before it is written."""
-
-    study: Study
-    samples: list[Sample]
-    final: int
-    status: str
-    message: str
-    iterations: list[dict[str, Any]]
-    covariance: Array | None
-    determination: dict[str, Any] | None
-    unconfirmed: bool
-    warnings: list[str]
-    seconds: float
-    digest: str
-
-    @property
-    def stated(self) -> Array | None:
-        """The covariance that files and report state errors from; None where the last sample did not confirm it."""
-        return None if self.unconfirmed else self.covariance
-
-    @cached_property
-    def propagations(self) -> list[Propagation]:
-        """Of every state, at the final correction."""
-        return [
-            Propagation.build(self.study.problem, self.samples, self.final, s, self.stated)
-            for s in range(len(self.study.systems))
-        ]
-
-
 def write_outcome(outcome: Outcome, folder: Path) -> Summary:
     """Write result.json, curves/ and g_r/ into `folder`, each file replaced as a whole; what result.json says."""
     summary = _summary(outcome)
@@ -99,14 +63,14 @@ def write_outcome(outcome: Outcome, folder: Path) -> Summary:
         make_folder(folder / name)
     for s, state in enumerate(outcome.study.config.states):
         propagation = outcome.propagations[s]
-        write_text(folder / "g_r" / f"{state.name}.csv", _g_table(outcome, s, propagation))
+        write_text(folder / "g_r" / f"{state.name}.csv", g_table(outcome, s, propagation))
         for data in outcome.study.datasets:
             if data.state == s:
                 free = _nuisance(outcome, data, _fitted(outcome))
-                write_text(folder / "curves" / f"{data.name}.csv", _curve_table(outcome, data, propagation, free))
+                write_text(folder / "curves" / f"{data.name}.csv", curve_table(outcome, data, propagation, free))
         for prediction in outcome.study.predictions:
             if prediction.state == s:
-                table_text = _prediction_table(outcome, prediction, propagation)
+                table_text = prediction_table(outcome, prediction, propagation)
                 write_text(folder / "curves" / f"{prediction.name}.csv", table_text)
     content = plain(summary.model_dump(exclude_unset=True))
     write_text(folder / RESULT, json.dumps(content, indent=1, allow_nan=False) + "\n")
@@ -374,84 +338,3 @@ def _provenance(outcome: Outcome) -> dict[str, Any]:
         "processors": os.cpu_count(),
         "digest": outcome.digest,
     }
-
-
-def _curve_table(outcome: Outcome, data: DataSet, propagation: Propagation, free: Nuisance) -> str:
-    """Measured and modelled curves, as they are and as they are compared (`Measurement.in_box`).
-
-    Errors of the final ones: posterior and sampling together, and of the curve as it is, that of the cut of g(r).
-    """
-    measurement = data.measurement
-    shown, sigma = measurement.shown, measurement.shown_sigma
-    counts = [outcome.samples[k].frames[data.state].counts.mean(axis=0, dtype=np.float64) for k in (0, outcome.final)]
-
-    def as_reported(operator: CurveOperator, background: Array) -> list[Array]:
-        curves = (operator.predict(c) for c in counts)
-        return [seen(y, operator.baseline, free.scale, free.background * background) for y in curves]
-
-    def error(operator: CurveOperator) -> Array:
-        return np.asarray(free.scale * np.hypot(*propagation.errors(operator.matrix)))
-
-    columns = [
-        shown.x,
-        measurement.shown_values,
-        sigma if sigma is not None else np.full(len(shown.x), np.nan),
-        *as_reported(shown, measurement.shown_background),
-        np.hypot(error(shown), free.scale * measurement.cut_error(counts[1])),
-        measurement.in_box_values,
-        *as_reported(measurement.in_box, measurement.in_box_background),
-        error(measurement.in_box),
-    ]
-    header = ["x", "measured", "sigma", "initial", "final", "final_stderr"]
-    return csv_text([*header, "measured_box", "initial_box", "final_box", "final_box_stderr"], columns)
-
-
-def _prediction_table(outcome: Outcome, prediction: Prediction, propagation: Propagation) -> str:
-    """Predicted curve before and after; the final one with its standard error.
-
-    Of posterior, sampling and the cut of g(r) at half the box together.
-    """
-    shown = prediction.measurement.shown
-    frames = [outcome.samples[k].frames[prediction.state] for k in (0, outcome.final)]
-    counts = [f.counts.mean(axis=0, dtype=np.float64) for f in frames]
-    error = np.hypot(np.hypot(*propagation.errors(shown.matrix)), prediction.measurement.cut_error(counts[1]))
-    columns = [shown.x, *(shown.predict(c) for c in counts), error]
-    return csv_text(["x", "initial", "final", "final_stderr"], columns)
-
-
-def _g_table(outcome: Outcome, s: int, propagation: Propagation) -> str:
-    """Partial g(r); the final ones with their standard errors, posterior and sampling together."""
-    box = outcome.study.boxes[s]
-    header, columns = ["r"], [box.centres]
-    g = [outcome.samples[k].frames[s].pair_distribution() for k in (0, outcome.final)]
-    per_count = np.divide(1.0, box.ideal_counts, out=np.zeros_like(box.ideal_counts), where=box.ideal_counts > 0.0)
-    error = np.hypot(*propagation.errors_of_counts()).reshape(per_count.shape) * per_count
-    for p, (a, b) in enumerate(outcome.study.pairs):
-        header += [f"{a}-{b} initial", f"{a}-{b} final", f"{a}-{b} final stderr"]
-        columns += [g[0][p], g[1][p], error[p]]
-    return csv_text(header, columns)
-
-
-def csv_text(header: Sequence[str], columns: Sequence[Array]) -> str:
-    """Comma-separated text; what is not known is an empty field."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(header)
-    for row in zip(*columns, strict=True):
-        writer.writerow(["" if not np.isfinite(v) else f"{v:.8g}" for v in row])
-    return stream.getvalue()
-
-
-def plain(value: Any) -> Any:
-    """JSON values: arrays as lists, what is not finite as null."""
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -27,7 +27,7 @@ from refine.report.compare import render
 from refine.results.derived import Propagation, coordination_numbers, shells_of
 from refine.results.ranking import Curve, FirstPeak, Ranking, Row
 from refine.results.scores import score
-from refine.results.writer import csv_text
+from refine.results.tables import csv_text
 from refine.sampling.averages import FRAMES_FOR_ERRORS, standard_error
 from refine.sampling.frames import Frames
 from refine.scattering.instrument import seen

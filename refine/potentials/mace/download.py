@@ -239,7 +239,9 @@ class _Transfer:
         """The response; None where the server has no such range."""
         own = {"User-Agent": f"refine/{refine.__version__}", "Accept-Encoding": "identity"}
         try:
-            return _opener(url, self.otherwise).open(request.Request(url, headers=own | headers), timeout=TIMEOUT)
+            asked = request.Request(url, headers=own | headers)
+            answer: HTTPResponse = _opener(url, self.otherwise).open(asked, timeout=TIMEOUT)
+            return answer
         except HTTPError as error:
             error.close()
             if error.code == 416 and headers:

@@ -11,7 +11,7 @@ from refine.errors import CheckpointError
 from refine.files import exclusive, make_folder, write_text
 from refine.refinement.inference.nuisance import Nuisance
 from refine.results.derived import Coordination
-from refine.results.writer import plain
+from refine.results.tables import plain
 from refine.sampling.averages import FRAMES_FOR_ERRORS
 from refine.sampling.frames import Frames
 from refine.sampling.trajectories import CountedTrajectory

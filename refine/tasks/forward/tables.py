@@ -14,7 +14,7 @@ from refine.curves.transforms import r_to_q_matrix
 from refine.curves.weights import amplitudes, pair_weights
 from refine.refinement.inference.nuisance import Nuisance
 from refine.results.derived import Propagation
-from refine.results.writer import csv_text
+from refine.results.tables import csv_text
 from refine.sampling.averages import FRAMES_FOR_ERRORS
 from refine.sampling.frames import Frames
 from refine.scattering.compared import Cut

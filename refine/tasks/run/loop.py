@@ -24,9 +24,10 @@ from refine.progress import NullProgress, Progress
 from refine.refinement.convergence import misfit
 from refine.refinement.problem import Sample, TrajectoryRule, Update
 from refine.refinement.walls import closest, innermost, refuse_r_min, walls
+from refine.results.outcome import Outcome
 from refine.results.result import Result
 from refine.results.scores import score
-from refine.results.writer import Outcome, write_outcome
+from refine.results.writer import write_outcome
 from refine.sampling.frames import by_replica
 from refine.sampling.state import State
 from refine.tasks.run import store
