@@ -1,10 +1,8 @@
-"""Engines: what samples, as those who ask for samples see it, and the table of them.
+"""Engines: what samples, as those who ask for samples see it.
 
 `FrameMaker` is what a run takes frames from: molecular dynamics, or moves that fit the atoms to the data. `Engine` is
-molecular dynamics: a melt, a schedule, equilibration. An engine is one entry of `ENGINES`; it must pass
-tests/sampling/test_engines.py, which runs for every entry.
-
-Nothing slow is imported before something is built.
+molecular dynamics: a melt, a schedule, equilibration. `EngineKind` builds them, and `refine.sampling.engines` has the
+table of kinds.
 """
 
 from __future__ import annotations
@@ -24,8 +22,11 @@ if TYPE_CHECKING:
     from refine.potentials.protocols import CorrectedForceField
     from refine.sampling.jax.adjoint import Adjoint
 
+
 Array = NDArray[np.float64]
+
 Positions = NDArray[np.floating[Any]]
+
 S = TypeVar("S", bound=State)
 
 
@@ -189,69 +190,3 @@ class EngineKind(Protocol):
     ) -> Adjoint:
         """Gradients through windows of `steps` steps at a temperature (K); field: made for float64. InputError where
         there are none, or a number is out of range."""
-
-
-class Jax:
-    """Molecular dynamics in programs compiled by jax (`refine.sampling.jax.sampler`)."""
-
-    def sampler(
-        self,
-        system: System,
-        field: CorrectedForceField,
-        settings: Dynamics,
-        *,
-        n_bins: int,
-        r_max: float,
-        phase: str,
-        replicas: int = 1,
-        positions: bool = False,
-    ) -> Engine[Any]:
-        from refine.sampling.jax.sampler import Sampler
-        from refine.sampling.jax.thermostats import THERMOSTATS
-
-        return Sampler(
-            system,
-            field,
-            thermostat=THERMOSTATS[settings.thermostat](settings.time_constant),
-            timestep=settings.timestep,
-            stride=settings.stride,
-            n_bins=n_bins,
-            r_max=r_max,
-            dtype=settings.precision,
-            replicas=replicas,
-            phase=phase,
-            positions=positions,
-        )
-
-    def adjoint(
-        self,
-        system: System,
-        field: CorrectedForceField,
-        settings: Dynamics,
-        *,
-        temperature: float,
-        steps: int,
-        n_bins: int,
-        r_max: float,
-        clip: float | None = None,
-    ) -> Adjoint:
-        from refine.sampling.jax.adjoint import Adjoint
-        from refine.sampling.jax.thermostats import THERMOSTATS
-
-        return Adjoint(
-            system,
-            field,
-            thermostat=THERMOSTATS[settings.thermostat](settings.time_constant),
-            temperature=temperature,
-            timestep=settings.timestep,
-            steps=steps,
-            n_bins=n_bins,
-            r_max=r_max,
-            clip=clip,
-        )
-
-
-ENGINES: dict[str, EngineKind] = {"jax": Jax()}
-"""What samples, by name."""
-
-DEFAULT_ENGINE = "jax"

@@ -19,7 +19,8 @@ from refine.potentials.correction import PairCorrection, SplineBasis
 from refine.refinement.keys import Shared
 from refine.refinement.problem import MovingRule, Problem, Rule
 from refine.refinement.walls import measured_onset
-from refine.sampling.engine import DEFAULT_ENGINE, ENGINES, Engine
+from refine.sampling.engine import Engine
+from refine.sampling.engines import DEFAULT_ENGINE, ENGINES
 from refine.sampling.schedule import Stage
 from refine.study.datasets import read_datasets, read_predictions, target_of
 from refine.study.schema import StudyConfig

@@ -20,7 +20,8 @@ from refine.files import replacing
 from refine.potentials.bases import base_of
 from refine.progress import NullProgress, Progress
 from refine.sampling.averages import standard_error
-from refine.sampling.engine import DEFAULT_ENGINE, ENGINES, Engine
+from refine.sampling.engine import Engine
+from refine.sampling.engines import DEFAULT_ENGINE, ENGINES
 from refine.sampling.schedule import Stage, follow
 from refine.sampling.starts import begin, equilibrate
 from refine.study.schema import State, StudyConfig

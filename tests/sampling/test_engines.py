@@ -22,7 +22,8 @@ from refine.errors import InputError, SimulationError
 from refine.potentials.classical import LennardJones
 from refine.potentials.pairs import PairForceField
 from refine.sampling.averages import inefficiency, standard_error
-from refine.sampling.engine import DEFAULT_ENGINE, ENGINES, Engine
+from refine.sampling.engine import Engine
+from refine.sampling.engines import DEFAULT_ENGINE, ENGINES
 from refine.sampling.frames import Frames, concatenate
 from refine.sampling.jax.thermostats import THERMOSTATS
 from refine.sampling.periodic import close_pairs

@@ -1,0 +1,72 @@
+"""Molecular dynamics in jax as an entry of the table of engines. Nothing slow is imported before something is built."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from refine.system import System
+
+if TYPE_CHECKING:
+    from refine.potentials.protocols import CorrectedForceField
+    from refine.sampling.jax.adjoint import Adjoint
+from refine.sampling.engine import Dynamics, Engine
+
+
+class Jax:
+    """Molecular dynamics in programs compiled by jax (`refine.sampling.jax.sampler`)."""
+
+    def sampler(
+        self,
+        system: System,
+        field: CorrectedForceField,
+        settings: Dynamics,
+        *,
+        n_bins: int,
+        r_max: float,
+        phase: str,
+        replicas: int = 1,
+        positions: bool = False,
+    ) -> Engine[Any]:
+        from refine.sampling.jax.sampler import Sampler
+        from refine.sampling.jax.thermostats import THERMOSTATS
+
+        return Sampler(
+            system,
+            field,
+            thermostat=THERMOSTATS[settings.thermostat](settings.time_constant),
+            timestep=settings.timestep,
+            stride=settings.stride,
+            n_bins=n_bins,
+            r_max=r_max,
+            dtype=settings.precision,
+            replicas=replicas,
+            phase=phase,
+            positions=positions,
+        )
+
+    def adjoint(
+        self,
+        system: System,
+        field: CorrectedForceField,
+        settings: Dynamics,
+        *,
+        temperature: float,
+        steps: int,
+        n_bins: int,
+        r_max: float,
+        clip: float | None = None,
+    ) -> Adjoint:
+        from refine.sampling.jax.adjoint import Adjoint
+        from refine.sampling.jax.thermostats import THERMOSTATS
+
+        return Adjoint(
+            system,
+            field,
+            thermostat=THERMOSTATS[settings.thermostat](settings.time_constant),
+            temperature=temperature,
+            timestep=settings.timestep,
+            steps=steps,
+            n_bins=n_bins,
+            r_max=r_max,
+            clip=clip,
+        )
