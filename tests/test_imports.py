@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,15 @@ def test_a_room_knows_those_below_it(name: str) -> None:
 
 def test_every_room_has_a_floor() -> None:
     assert {_room(name) for name in MODULES} == set(FLOOR)
+
+
+def test_no_circle_of_imports() -> None:
+    """Nor one that imports inside functions hide. A name of a package that is a module of it stands for that module."""
+    graph: dict[str, set[str]] = {}
+    for name in MODULES:
+        imported = {module for module in _imports(name) if module in MODULES} - {name}
+        graph[name] = {m for m in imported if not any(other.startswith(f"{m}.") for other in imported)}
+    tuple(TopologicalSorter(graph).static_order())  # raises CycleError with the circle
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("kernels")])

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from refine.refinement.problem import Sample
 from refine.results.derived import Propagation
 
 if TYPE_CHECKING:
     from refine.study.study import Study
-from refine.results.writer import Array
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

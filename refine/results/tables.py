@@ -6,20 +6,19 @@ import csv
 import io
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refine.refinement.inference.nuisance import Nuisance
 from refine.results.derived import Propagation
+from refine.results.outcome import Outcome
 from refine.scattering.instrument import seen
 from refine.scattering.operator import CurveOperator
 from refine.study.datasets import DataSet, Prediction
 
-if TYPE_CHECKING:
-    pass
-from refine.results.outcome import Outcome
-from refine.results.writer import Array
+Array = NDArray[np.float64]
 
 
 def curve_table(outcome: Outcome, data: DataSet, propagation: Propagation, free: Nuisance) -> str:
