@@ -14,7 +14,7 @@ TORCH_INSTALLED := $(if $(filter $(TORCH_BIN)/python,$(TORCH_PYTHON)),.venv-torc
 STOPPED_AT_LIMIT := test $$? -eq 4
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run run-mace test slow calibration parity lint bench docs pictures reference constraints
+.PHONY: help venv run run-mace quick test slow calibration parity lint bench docs pictures reference constraints
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,9 @@ run: $(INSTALLED)  ## Refine liquid argon against its measured S(Q) and write ru
 
 run-mace: $(INSTALLED)  ## Refine a MACE model of silica against neutrons and write runs/silica_mace/report.html
 	$(BIN)/refine run experiments/silica_mace/study.toml --out runs/silica_mace --overwrite $(ARGS) || $(STOPPED_AT_LIMIT)
+
+quick: $(INSTALLED)  ## Run what a contributor runs before every commit: a minute and a half at most
+	$(BIN)/python -m pytest -n auto --dist loadfile --quick -m "not slow and not calibration" $(ARGS)
 
 test: $(INSTALLED)  ## Run the tests, one file at a time on every core
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not calibration" $(ARGS)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,43 @@ from refine.compiled import processor
 
 UNUSED = 14 * 86400
 """Seconds after which a program that tests have compiled goes."""
+
+
+LONGER = (
+    "experiments/*",
+    "statistical/*",
+    "kernels/*",
+    "sampling/jax/*",
+    "sampling/moves/*",
+    "sampling/test_engines.py",
+    "sampling/test_schedule.py",
+    "sampling/test_watch.py",
+    "potentials/test_*",
+    "potentials/classical/test_lammps.py",
+    "potentials/mace/test_functional.py",
+    "potentials/mace/test_model.py",
+    "potentials/mace/test_parity.py",
+    "potentials/mace/test_second_opinion.py",
+    "potentials/mace/test_weights.py",
+    "curves/test_noise.py",
+    "refinement/rules/test_gauss_newton.py",
+    "refinement/rules/test_conformance.py",
+    "refinement/inference/test_pooling.py",
+    "refinement/test_wrong_weights.py",
+    "results/test_derived.py",
+    "report/test_browser.py",
+    "export/test_lammps.py",
+    "study/test_study_mace.py",
+    "tasks/test_[!r]*",
+    "tasks/test_run*",
+    "test_compiled.py",
+    "test_conventions.py",
+    "test_dispersion.py",
+    "test_jax_version.py",
+    "test_notebooks.py",
+    "test_recipes.py",
+)
+"""Files that `make quick` leaves out: of what compiles much, runs dynamics or fits. A new file is in."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,13 +76,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="leave out the files that take longer (LONGER)")
     parser.addoption(
         "--half-of", metavar="COMMIT", help="of files with slow tests, every other one; which, a commit says"
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With --half-of, leave out the slow tests of half of the files."""
+    """With --quick, leave out files that take longer; with --half-of, the slow tests of half of the files."""
+    if config.getoption("--quick"):
+        tests = Path(__file__).parent
+        longer = [item for item in items if any(item.path.match(str(tests / pattern)) for pattern in LONGER)]
+        config.hook.pytest_deselected(items=longer)
+        items[:] = [item for item in items if item not in set(longer)]
     commit = config.getoption("--half-of")
     if commit is None:
         return

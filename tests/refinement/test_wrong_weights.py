@@ -11,9 +11,8 @@ import pytest
 
 from refine.potentials.correction import PairCorrection
 from refine.refinement.rules.gauss_newton import GaussNewton
-from refine.scattering import measurement
-
-from .conftest import PoissonLiquid, problem_of
+from refine.scattering import bound
+from tests.refinement.conftest import PoissonLiquid, problem_of
 
 Z = {"Fe": 26.0, "O": 8.0}
 
@@ -57,7 +56,7 @@ def test_constant_z_is_a_bias_that_the_engine_avoids(monkeypatch: pytest.MonkeyP
     counts, curve = liquid.mean_counts(liquid.basis(), ordered), {"radiation": "xray"}
     right = liquid.target(counts, 0.004, **curve)
     with monkeypatch.context() as patched:
-        patched.setattr(measurement, "amplitudes", constant_z)
+        patched.setattr(bound, "amplitudes", constant_z)
         blind = liquid.target(counts, 0.004, **curve)
     # what was measured is the same; only the model's weights differ
     wrong = replace(right, operator=blind.operator)

@@ -316,6 +316,7 @@ def test_arguments_that_cannot_be_used(argon: Argon) -> None:
 # ---- schedules
 
 
+@pytest.mark.slow
 def test_a_stage_may_have_a_timestep_and_a_pressure(argon: Argon) -> None:
     stages = (Stage(150.0, 0.5, timestep=2.5), Stage(120.0, 4.0, pressure=0.1))
     followed = follow(argon.engine, argon.params, argon.state, stages, 1)
@@ -349,6 +350,7 @@ def reference_state(request: pytest.FixtureRequest) -> tuple[str, Frames]:
     return thermostat, engine.run(state, params, temperature, 600)[1]
 
 
+@pytest.mark.slow
 def test_energy_and_pressure_agree_with_nist(reference_state: tuple[str, Frames]) -> None:
     """Within four standard errors."""
     name, frames = reference_state
@@ -369,6 +371,7 @@ def test_energy_and_pressure_agree_with_nist(reference_state: tuple[str, Frames]
     np.testing.assert_allclose(frames.pressure(), kinetic + virial, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_kinetic_energy_fluctuates_canonically(reference_state: tuple[str, Frames]) -> None:
     """<T_kin> = T and var(T_kin) = 2 T^2 / dof; at constant energy the variance would be about half of that."""
     name, frames = reference_state

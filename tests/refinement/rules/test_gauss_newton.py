@@ -41,6 +41,7 @@ def test_a_hidden_bump_is_found_and_the_run_stops(liquid: PoissonLiquid, size):
     assert np.sqrt(np.mean((found - bump(liquid, size)(r)) ** 2)) < 0.05 * liquid.kt
 
 
+@pytest.mark.slow
 def test_error_bars_cover(liquid: PoissonLiquid):
     """12 syntheses, noise in data and samples new in each: two-sigma bands cover 85 % of all points or more, and are
     not absurdly wide (one-sigma bands cover fewer than 95 %)."""
