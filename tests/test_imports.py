@@ -102,6 +102,22 @@ def test_a_room_knows_those_below_it(name: str) -> None:
     assert _rooms_imported(name) <= allowed
 
 
+LONGEST = 450
+"""Lines of a module; a longer one says at its top why ("Long: ...")."""
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_has_one_job(name: str) -> None:
+    text = MODULES[name].read_text(encoding="utf-8")
+    assert text.count("\n") <= LONGEST or "Long: " in (ast.get_docstring(ast.parse(text)) or "")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_private_name_crosses_a_module(name: str) -> None:
+    words = {module.rpartition(".")[2] for module in _imports(name) if module.split(".")[0] in ("refine", "kernels")}
+    assert not {word for word in words if word.startswith("_") and not word.startswith("__")}
+
+
 def test_every_room_has_a_floor() -> None:
     assert {_room(name) for name in MODULES} == set(FLOOR)
 
