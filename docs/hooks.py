@@ -1,9 +1,9 @@
 """What the site needs beyond Markdown: formulas without a network, pages that lie elsewhere, pages from the code.
 
 - LaTeX in the pages becomes MathML when the site is built, so that a browser draws it without a script.
-- Pages of `experiments/` and the changelog are part of the site where they lie. Links between pages are written as they
-  work in a checkout; those that leave docs/ are turned here: to the page of the site where there is one, else into the
-  file's path as text.
+- Pages of `experiments/`, the recipes and the changelog are part of the site where they lie. Links between pages are
+  written as they work in a checkout; those that leave docs/ are turned here: to the page of the site where there is
+  one, else into the file's path as text.
 - `<!-- commands -->` and `<!-- api -->` stand for what the code says of its commands and its public names.
 """
 
@@ -24,11 +24,14 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = "docs"
 
-ELSEWHERE = ("CHANGELOG.md", "experiments/*/*.md", "experiments/*/*.png")
+ELSEWHERE = ("CHANGELOG.md", "CONTRIBUTING.md", "experiments/*/*.md", "experiments/*/*.png")
 """Pages and pictures of the site that lie outside docs/."""
 
-_MEMBERS = {"Study": "    options: { members: [from_toml, run] }\n"}
-"""What is shown of a class that has other members for the engine."""
+_MEMBERS = {
+    "Result": "    options: { inherited_members: true }\n",
+    "Study": "    options: { members: [from_toml, run], inherited_members: true }\n",
+}
+"""What is shown of a class that has its members from another one, or others for the engine."""
 
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^)\s]+)\)")
 _FUNCTION = re.compile(r"<mi>(?:sin|cos|exp|ln)</mi>(?P<bare>(?=<m[in]|<msub|<msup))?")

@@ -26,8 +26,9 @@ def pair_histogram(
     Rows are the species pairs (0,0), (0,1), ..., (1,1), ...; bin b holds b <= r n_bins / r_max < b + 1. The counts are
     exact integers up to 2^24. An atom whose position is not a number is in no pair.
 
-    positions: (N, 3) Å, wrapped or not, atoms sorted by species. cell: (3, 3) Å. r_max must pass
-    `kernels.cell.check_cutoff`. n_per_species, n_bins, orthorhombic: static.
+    positions: (N, 3) Å, wrapped or not, atoms sorted by species. cell: (3, 3) Å. r_max: Å,
+    at most half of the smallest height of the cell (`kernels.cell.perpendicular_heights`). n_per_species, n_bins,
+    orthorhombic: static.
 
     Memory does not grow with N^2: the pairs are taken tile by tile.
     """

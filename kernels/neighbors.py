@@ -153,7 +153,8 @@ def build(
 
     positions: (N, 3) Å, wrapped or not. cell: (3, 3) Å. capacity (static): places per atom, see `estimate_capacity`.
     orthorhombic (static): see `kernels.cell.minimum_image`. grid (static): from `choose_grid`; None tests all pairs.
-    images: from `choose_images`, None for nearest images: then the cutoff must pass `kernels.cell.check_cutoff`.
+    images: from `choose_images`, None for nearest images: then the cutoff is at most half of the smallest height
+        of the cell (`kernels.cell.perpendicular_heights`).
     Overflow is reported in the result and never raised; an atom whose position is not a number has no neighbours.
     """
     n = positions.shape[0]

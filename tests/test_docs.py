@@ -25,7 +25,7 @@ from refine.study.schema import StudyConfig
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
-SHOWN = [*PAGES, ROOT / "README.md", *sorted(ROOT.glob("experiments/*/*.md"))]
+SHOWN = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("experiments/*/*.md"))]
 FOLDERS = "experiments|docs|tests|notebooks|kernels"
 
 
@@ -193,6 +193,44 @@ def test_python_is_of_public_names(page: Path) -> None:
 def test_api_page_has_every_public_name(hooks: ModuleType) -> None:
     page = hooks.api_markdown()
     assert all(f"::: refine.{name}\n" in page for name in refine.__all__ if not name.startswith("_"))
+
+
+# -- how the house is built --------------------------------------------------------------------------------------------
+
+
+WALKS = re.findall(
+    r"^## (.*?)\n(.*?)(?=^## |\Z)", text_of(ROOT / "docs" / "walkthroughs.md"), flags=re.DOTALL | re.MULTILINE
+)
+
+
+def test_there_are_four_walks() -> None:
+    names = [name for name, _ in WALKS]
+    assert names == ["A measured curve", "A frame", "A coefficient", "A key of the study file"]
+
+
+@pytest.mark.parametrize("walk", [pytest.param(walk, id=name) for name, walk in WALKS])
+def test_a_walk_passes_no_file_twice(walk: str) -> None:
+    files = re.findall(r"^\| `([^`]+)` \|", walk, flags=re.MULTILINE)
+    assert len(files) > 5
+    assert len(files) == len(set(files))
+    assert not [file for file in files if not (ROOT / file).is_file()]
+
+
+def test_files_of_the_house_exist() -> None:
+    """Those that a page of how it is built names from the root."""
+    for page in ("docs/architecture.md", "docs/walkthroughs.md"):
+        named_files = set(re.findall(r"`((?:refine|kernels|tests|docs)/[\w./]*)`", text_of(ROOT / page)))
+        assert named_files
+        assert not [name for name in named_files if not (ROOT / name).exists()], page
+
+
+def test_floors_on_the_page_are_those_of_the_test_of_imports() -> None:
+    from tests.test_imports import FLOORS
+
+    page = text_of(ROOT / "docs" / "architecture.md").partition("## Floors")[2].partition("## Adding")[0]
+    shown = [set(line.split(", ")) for line in re.findall(r"^    (.*)$", page, flags=re.MULTILINE)]
+    shown[0] -= {"refine/api"}
+    assert shown == [{room.removeprefix("refine.") for room in rooms} for rooms in reversed(FLOORS)]
 
 
 # -- formulas ----------------------------------------------------------------------------------------------------------

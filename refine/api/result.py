@@ -23,8 +23,12 @@ if TYPE_CHECKING:
 class Result(result.Result):
     """A finished run: its numbers as attributes, its figures as methods.
 
-    See `refine.results.result.Result` for the attributes: `correction`, `covariance`, `curves`, `g_r`, `iterations`,
-    `initial`, `final`, `determination`, `coordination`, `states`, `summary`.
+    Attributes:
+        summary: everything that result.json says, typed.
+        correction: the refined pair correction; `energy(r)` is (pairs, n) eV at r (n,) Å.
+        covariance: posterior covariance of `correction.theta`, eV^2; None for rules without one and where the base
+            model is the answer.
+        out: folder of the run.
     """
 
     def plot_curves(self, *names: str) -> Figure:

@@ -11,13 +11,15 @@ from refine.tasks.run.loop import run_study
 
 
 class Study(study.Study):
-    """A study and its run::
+    """A study that can be run.
 
-    from refine import Study
+    For example:
 
-    study = Study.from_toml("study.toml", ["refinement.iterations=3"])
-    result = study.run("runs/argon")
-    result.status, result.final.r_chi
+        from refine import Study
+
+        study = Study.from_toml("study.toml", ["refinement.iterations=3"])
+        result = study.run("runs/argon")
+        result.status, result.final.r_chi
     """
 
     def run(
@@ -30,7 +32,7 @@ class Study(study.Study):
     ) -> Result:
         """Refine, and leave result.json, curves, g(r), run.h5 and report.html in `out`.
 
-        An interrupted run goes on bit for bit::
+        An interrupted run goes on bit for bit:
 
             study.run("runs/argon", resume=True)
 

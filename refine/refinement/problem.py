@@ -149,7 +149,7 @@ class Update:
         frames_factor: the next sample's length in units of the study's `frames`.
         fitted: what the rule found beside the correction.
         covariance: posterior covariance of theta, eV^2; None for rules that know none.
-        determination: what the data determine, JSON values (`refinement.identifiability`); None likewise.
+        determination: what the data determine, JSON values (`inference.identifiability`); None likewise.
         parameters: (k,) of the base model, to sample next; None where they stay as they are.
     """
 

@@ -1,1 +1,1 @@
-"""Sampling: start structures, molecular dynamics, frames. Only `dynamics` and `thermostats` import jax."""
+"""Sampling: engines, start structures, frames. jax is imported in `jax`, `moves` and `trajectories` alone."""

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 from refine.sampling.engine import EngineKind
 from refine.sampling.jax.kind import Jax
 

@@ -1,4 +1,4 @@
-"""The command: what it prints, how it exits. The engine is a stand-in here; tests/test_study.py runs the real one."""
+"""The command: what it prints, how it exits. The engine is a stand-in; tests/tasks/test_run.py runs the real one."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The parameters of a classical base model as one vector, and its energy as their function.
 
 A sum of pair functions needs no positions: U(p) = Σ_bins h u(r; p), u averaged over each bin with weight r^2, to the
-width of a bin as the correction's own energy. What follows from it (`refinement.difftre`) are differences of U between
-two p near each other, in which the error of the binning cancels to first order.
+width of a bin as the correction's own energy. What follows from it (`refine.refinement.rules.difftre`) are differences
+of U between two p near each other, in which the error of the binning cancels to first order.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ The derivative of a curve point, a peak or R_chi, f(<h>), with respect to a coef
 of a classical base, p, at the base model (phi = 0):
 
     fluctuation          -beta v . Cov(h, N),     v = df/d<h>,  N = dU/dp = Σ_pairs du/dp     (averages of frames)
-    backprop             mean of dO(R_n)/dp over windows of n steps, O = Σ v(r_ij)            (`sampling.adjoint`)
+    backprop             mean of dO(R_n)/dp over windows of n steps, O = Σ v(r_ij)            (`sampling.jax.adjoint`)
     finite differences   [f(p + delta) - f(p - delta)] / 2 delta, independent runs
 
 A window of finite length estimates -beta v . [Cov(h, N) - Cov(h(t), N(0))] and not yet the first line; the fluctuation
