@@ -23,6 +23,7 @@ from refine.refinement.inference.posterior import band
 from refine.refinement.problem import Sample
 from refine.results import schema
 from refine.results.derived import Propagation, coordination_numbers, shells_of
+from refine.results.outcome import Outcome
 from refine.results.schema import (
     FORMAT,
     RESULT,
@@ -36,13 +37,12 @@ from refine.results.schema import (
     Summary,
 )
 from refine.results.scores import score
+from refine.results.tables import curve_table, g_table, plain, prediction_table
 from refine.sampling.averages import FRAMES_FOR_COVARIANCES, standard_error
 from refine.study.datasets import DataSet, Prediction
 
 if TYPE_CHECKING:
     from refine.study.study import Study
-from refine.results.outcome import Outcome
-from refine.results.tables import curve_table, g_table, plain, prediction_table
 
 Array = NDArray[np.float64]
 

@@ -12,12 +12,12 @@ import numpy as np
 from refine.errors import InputError
 from refine.sampling.crystals import read_crystal, refuse_disorder
 from refine.sampling.elements import elements_of
+from refine.sampling.periodic import close_pairs
+from refine.system import System, make_system, number_density_from_mass
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-from refine.sampling.periodic import close_pairs
-from refine.system import System, make_system, number_density_from_mass
 
 DENSITY_TOLERANCE = 0.005
 """Relative difference beyond which a structure's number density contradicts the one declared."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from refine.sampling.engine import Dynamics, Engine
 from refine.system import System
 
 if TYPE_CHECKING:
     from refine.potentials.protocols import CorrectedForceField
     from refine.sampling.jax.adjoint import Adjoint
-from refine.sampling.engine import Dynamics, Engine
 
 
 class Jax:
