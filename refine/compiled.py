@@ -26,7 +26,7 @@ from typing import Any
 from refine.errors import RefineError
 from refine.files import cache_folder
 
-__all__ = ["keep_programs", "processor"]
+__all__ = ["keep_programs", "processor", "quieten"]
 
 LIMIT = 256 * 2**20
 """Bytes for each version of jax and processor. The programs of a study with a pair potential take less than 1 MB; of
@@ -42,13 +42,20 @@ UNFINISHED = 60
 """Seconds after which an entry without its mark of time is one whose writing was interrupted."""
 
 
+def quieten() -> None:
+    """No false alarms of XLA. To be called before anything imports jax: the setting is read when it is loaded.
+
+    XLA takes two tuning hints of its own for features that the processor lacks, and says so of every program it loads.
+    TF_CPP_MIN_LOG_LEVEL, where the user has set it, is left alone.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
 def keep_programs(say: Callable[[str], None]) -> None:
     """Have jax keep the programs that this process compiles. To be called before it compiles the first.
 
     say: is told, in one line, why nothing is kept where the folder cannot be used; the command goes on without.
     """
-    # XLA takes two tuning hints of its own for features that the processor lacks, and says so of every program it loads
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import jax
 
     config: Any = jax.config  # its attributes are made at run time

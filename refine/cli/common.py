@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refine.compiled import keep_programs
+from refine.compiled import keep_programs, quieten
 
 if TYPE_CHECKING:
     from refine.progress import Progress
@@ -45,6 +45,7 @@ def study_of(
     from refine.cli.terminal import terminal_progress
     from refine.study.schema import StudyConfig
 
+    quieten()  # the table of a base may import jax
     config = StudyConfig.from_toml(file, changes or ())
     with terminal_progress(Console(highlight=False, stderr=to_stderr)) as progress:
         progress.stage("loading jax", 1)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from refine.errors import InputError, RefineError
 from refine.export.read import Exported, read_correction
 from refine.files import make_folder, write_text
+from refine.potentials.bases import BASES
 from refine.potentials.correction import PairCorrection
 from refine.potentials.keys import Model
 from refine.progress import NullProgress, Progress
@@ -35,6 +36,8 @@ from refine.scattering.peaks import Peak, first_peak_range, peak
 from refine.study.datasets import DataSet, Prediction
 from refine.study.schema import ModelFile, StudyConfig
 from refine.study.study import Study
+from refine.tables.explain import shown
+from refine.tables.toml import parse_toml, read_text
 from refine.tasks.sample import sample_states
 from refine.tasks.transport import transport
 
@@ -66,7 +69,7 @@ def compare(
     """
     files = config.compare.paths if models is None else models
     label = config.model.title + ("+D3" if config.model.dispersion != "none" else "")
-    entries = [_Entry(label, config.model), *(_Entry(f.label, f.model) for f in map(ModelFile.from_toml, files))]
+    entries = [_Entry(label, config.model), *map(_of_file, files)]
     entries += [_refined(folder, config) for folder in runs]
     labels = [entry.label.lower() for entry in entries]
     for label in labels:
@@ -78,6 +81,9 @@ def compare(
     rows = []
     for entry in entries:
         (progress or NullProgress()).message(f"model {entry.label}")
+        if entry.failure is not None:
+            rows.append(Row(entry.label, failure=entry.failure))
+            continue
         try:
             rows.append(_row(entry, config, wanted, progress or NullProgress()))
         except RefineError as error:
@@ -99,11 +105,29 @@ def _mean_score(row: Row) -> float:
 
 @dataclass(frozen=True)
 class _Entry:
-    """What is compared: a base model, or what a run made of it, at the temperature of each state."""
+    """What is compared: a base model, or what a run made of it, at the temperature of each state.
+
+    failure: why there is no model.
+    """
 
     label: str
-    model: Model
+    model: Model | None
     run: tuple[Exported, ...] = ()
+    failure: str | None = None
+
+
+def _of_file(file: str | Path) -> _Entry:
+    """The model of a file; InputError for one that is no model file, while a base that is not known here keeps no other
+    from being compared."""
+    tree = parse_toml(read_text(Path(file)), str(file))
+    table = tree.get("model")
+    base = table.get("base") if isinstance(table, dict) else None
+    if isinstance(base, str) and base not in BASES.entries:
+        return _Entry(
+            str(tree.get("label", Path(file).stem)), None, failure=f"[model] base = {shown(base)} is not known"
+        )
+    read = ModelFile.from_toml(file)
+    return _Entry(read.label, read.model)
 
 
 def _refined(folder: Path, config: StudyConfig) -> _Entry:
