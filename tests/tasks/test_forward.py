@@ -173,6 +173,7 @@ def test_few_frames_have_no_errors(folder: Path, dump: Path, tmp_path: Path) -> 
         assert result["coordination"][0]["stderr"] is None
 
 
+@pytest.mark.slow
 def test_density(folder: Path, images: list[ase.Atoms], tmp_path: Path) -> None:
     wide = [atoms.copy() for atoms in images]
     for atoms in wide:
