@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from refine.tables.table import Table
-from refine.tables.values import Integer
+from refine.tables.values import Integer, Line, Number
 
 if TYPE_CHECKING:
     from refine.refinement.problem import Rule
@@ -53,3 +53,12 @@ class Refinement(Table, ABC):
     @abstractmethod
     def rule(self, shared: Shared) -> Rule:
         """The update rule with these settings."""
+
+
+class Descent(Refinement, ABC):
+    """A rule that steps along a gradient."""
+
+    optimiser: Line = Field("adam", description="Name of an optimiser of optax.")
+    learning_rate: Annotated[Number, Field(gt=0, le=10)] = Field(
+        0.02, description="Its learning rate; in kT for the correction."
+    )

@@ -38,10 +38,10 @@ from refine.refinement import optimisers
 from refine.refinement.fitted import Fitted
 from refine.refinement.inference import nuisance
 from refine.refinement.inference.posterior import SmoothnessPrior
-from refine.refinement.keys import Refinement, Shared
+from refine.refinement.keys import Descent, Shared
 from refine.refinement.problem import Problem, Sample, Update
 from refine.refinement.steps import step_size
-from refine.tables.values import Integer, Line, Number
+from refine.tables.values import Integer, Number
 
 Array = NDArray[np.float64]
 
@@ -55,14 +55,10 @@ QUIET = 2
 """Times in a row that the gradient must be within its error."""
 
 
-class BackpropKeys(Refinement):
+class BackpropKeys(Descent):
     """Gradient through the trajectory."""
 
     method: Literal["backprop"] = "backprop"
-    optimiser: Line = Field("adam", description="Name of an optimiser of optax.")
-    learning_rate: Annotated[Number, Field(gt=0, le=10)] = Field(
-        0.02, description="Its learning rate; in kT for the correction."
-    )
     windows: Annotated[Integer, Field(ge=2, le=4096)] = Field(
         32, description="Windows of the trajectory that are differentiated in each state."
     )

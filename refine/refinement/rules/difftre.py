@@ -45,7 +45,7 @@ from refine.refinement.fitted import Fitted
 from refine.refinement.inference.nuisance import best
 from refine.refinement.inference.reweighting import effective_sample_size
 from refine.refinement.inference.statistics import coefficient_counts
-from refine.refinement.keys import Refinement, Shared
+from refine.refinement.keys import Descent, Shared
 from refine.refinement.problem import Problem, Sample, Target, Update
 from refine.refinement.steps import step_sizes
 from refine.tables.values import Integer, Line, Number
@@ -59,14 +59,10 @@ QUIET = 2
 """Times in a row that chi^2 must not have changed beyond its sampling error."""
 
 
-class DiffTReKeys(Refinement):
+class DiffTReKeys(Descent):
     """Gradient of reweighted averages."""
 
     method: Literal["difftre"] = "difftre"
-    optimiser: Line = Field("adam", description="Name of an optimiser of optax.")
-    learning_rate: Annotated[Number, Field(gt=0, le=10)] = Field(
-        0.02, description="Its learning rate; in kT for the correction."
-    )
     inner_steps: Annotated[Integer, Field(ge=1, le=10_000)] = Field(
         20, description="At most so many steps of the optimiser on one sample."
     )
