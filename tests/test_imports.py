@@ -199,6 +199,11 @@ def test_nothing_slow_is_loaded_before_it_is_needed(code: str) -> None:
     assert _loaded_by(code) == set()
 
 
+def test_a_study_is_read_without_jax() -> None:
+    code = "from refine.study.schema import StudyConfig; StudyConfig.from_toml('experiments/argon/study.toml')"
+    assert "jax" not in _loaded_by(code)
+
+
 @pytest.mark.parametrize("name", ["Study", "Curve", "read_curve", "convert"])
 def test_lazy_names(name: str) -> None:
     import refine

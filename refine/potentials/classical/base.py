@@ -20,11 +20,11 @@ from refine.potentials.classical.read import base_potential
 from refine.potentials.classical.sets import SETS
 from refine.potentials.keys import Example, Model
 from refine.potentials.lammps import POINTS, Part, Script, section, spline_nodes
-from refine.potentials.pairs import PairForceField
 from refine.potentials.protocols import Array, Base, Finished, Pairs
 from refine.tables.values import Ions, Number, PairForms, Parameters, RealCharges
 
 if TYPE_CHECKING:
+    from refine.potentials.pairs import PairForceField
     from refine.system import System
 
 NODES, NODES_REACH = 4096, 9.0
@@ -63,6 +63,8 @@ class ClassicalBase:
         self, potential: PairForm, correction_cutoff: float, system: System, precision: str
     ) -> PairForceField:
         """One table of base and correction; InputError for charges that do not add up, and a step inside of it."""
+        from refine.potentials.pairs import PairForceField  # with jax, which reading a study does without
+
         charged = potential.coulomb
         ewald = own = None
         if charged is not None:

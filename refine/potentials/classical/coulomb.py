@@ -15,15 +15,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import erfc
 
-from kernels.ewald import EwaldSum
 from refine.errors import InputError
 from refine.units import COULOMB
+
+if TYPE_CHECKING:
+    from kernels.ewald import EwaldSum
 
 Array = NDArray[np.float64]
 Method = Literal["ewald", "dsf"]
@@ -133,6 +135,8 @@ class Coulomb:
 
     def reciprocal(self, n_per_species: tuple[int, ...], cell: Array) -> EwaldSum:
         """The rest of an Ewald sum for the atoms of a cell (3, 3) Å, sorted by species."""
+        from kernels.ewald import EwaldSum  # with jax, which reading a study does without
+
         charges = np.repeat(self.charges, n_per_species) * math.sqrt(COULOMB)
         return EwaldSum.for_cell(charges, cell, self.alpha, 2.0 * self.alpha * math.sqrt(-math.log(self.tolerance)))
 
