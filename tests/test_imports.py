@@ -199,8 +199,9 @@ def test_nothing_slow_is_loaded_before_it_is_needed(code: str) -> None:
     assert _loaded_by(code) == set()
 
 
-def test_a_study_is_read_without_jax() -> None:
-    code = "from refine.study.schema import StudyConfig; StudyConfig.from_toml('experiments/argon/study.toml')"
+@pytest.mark.parametrize("study", sorted(path.parent.name for path in ROOT.glob("experiments/*/study.toml")))
+def test_a_study_is_read_without_jax(study: str) -> None:
+    code = f"from refine.study.schema import StudyConfig; StudyConfig.from_toml('experiments/{study}/study.toml')"
     assert "jax" not in _loaded_by(code)
 
 

@@ -11,8 +11,7 @@ import pytest
 import refine
 from refine.errors import InputError
 from refine.potentials.mace.reader import load
-from refine.potentials.mace.reader.neutral import write_neutral
-from refine.potentials.mace.weights import MODEL_FILE
+from refine.potentials.mace.reader.neutral import MODEL_FILE, write_neutral
 from tests.export.runs import correction, rows, run_folder
 from tests.potentials.mace.models import random_checkpoint
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from ase.data import chemical_symbols
 from pydantic import Field, model_validator
 
 from refine.errors import InputError
@@ -15,14 +14,13 @@ from refine.potentials.keys import Example, Model
 from refine.potentials.lammps import Part, Script
 from refine.potentials.mace.architecture import Checkpoint
 from refine.potentials.mace.catalogue import find, resolve
-from refine.potentials.mace.model import Mace
 from refine.potentials.mace.reader import load
-from refine.potentials.mace.weights import MODEL_FILE, MaceWeights
+from refine.potentials.mace.reader.neutral import MODEL_FILE
 from refine.potentials.protocols import Array, Base, CorrectedForceField, Finished, Pairs, SiteModel, Terms
-from refine.potentials.sites import SiteForceField
 from refine.tables.values import FileName, Line, refusal
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # with jax, which reading a study does without
+    from refine.potentials.mace.weights import MaceWeights
     from refine.system import System
 
 
@@ -44,15 +42,21 @@ class MacePotential:
 
     def check(self, species: tuple[str, ...]) -> None:
         """InputError for species and heads that the model does not know."""
+        from refine.potentials.mace.model import Mace
+
         Mace(self.checkpoint, species, (1,) * len(species), head=self.head, plain=True)
 
     def terms(self, species: tuple[str, ...], n_per_species: tuple[int, ...], precision: str) -> Terms:
         """See `refine.potentials.protocols.Potential`."""
+        from refine.potentials.mace.model import Mace
+
         return Terms(sites=Mace(self.checkpoint, species, n_per_species, head=self.head, precision=precision))
 
 
 def mace_potential(model: str | Path | Checkpoint, head: str | None) -> MacePotential:
     """A MACE model of a file, of a published one's name, or of a checkpoint; InputError where there is none."""
+    from ase.data import chemical_symbols
+
     checkpoint = model if isinstance(model, Checkpoint) else load(resolve(str(model)))
     potential = MacePotential(checkpoint, head)
     potential.check((chemical_symbols[checkpoint.architecture.species[0]],))  # refuses a wrong head
@@ -75,6 +79,8 @@ class MaceBase:
         self, potential: MacePotential, correction_cutoff: float, system: System, precision: str
     ) -> CorrectedForceField:
         """Site energies by the backend."""
+        from refine.potentials.sites import SiteForceField
+
         model = BACKENDS[potential.backend](potential, system, precision)
         return SiteForceField(model, correction_cutoff, orthorhombic=system.orthorhombic)
 
@@ -88,6 +94,8 @@ class MaceBase:
 
     def parameters(self, potential: MacePotential, names: tuple[str, ...], system: System, edges: Array) -> MaceWeights:
         """Weights, by the names of their arrays."""
+        from refine.potentials.mace.weights import MaceWeights
+
         if potential.backend != "refine":
             raise InputError(
                 f"weights cannot be refined with backend = {potential.backend!r}",
@@ -172,6 +180,8 @@ class MaceModel(Model):
 
 
 def _refine(potential: MacePotential, system: System, precision: str) -> SiteModel:
+    from refine.potentials.mace.model import Mace
+
     return Mace(potential.checkpoint, system.species, system.n_per_species, head=potential.head, precision=precision)
 
 

@@ -26,7 +26,7 @@ from kernels.neighbors import build, choose_images, most_neighbors
 from refine.errors import InputError
 from refine.potentials.mace.architecture import Checkpoint
 from refine.potentials.mace.model import Mace
-from refine.potentials.mace.reader.neutral import write_neutral
+from refine.potentials.mace.reader.neutral import MODEL_FILE, write_neutral
 from refine.potentials.sites import edges
 
 if TYPE_CHECKING:
@@ -42,9 +42,6 @@ MOST = 200_000
 
 FIXED = re.compile(r"energies|covalent_radii|bessel|layers\.\d+\.basis\..*")
 """Arrays that stay as they are."""
-
-MODEL_FILE = "model.safetensors"
-"""The refined model, in a run's folder."""
 
 
 class MaceWeights:

@@ -11,19 +11,11 @@ from pydantic import Field
 from refine.errors import InputError
 from refine.potentials.keys import Example, Model
 from refine.potentials.lammps import Part, Script, head_line
-from refine.potentials.many_body.potentials import (
-    MANY_BODY,
-    ManyBody,
-    ManyBodySites,
-    StillingerWeber,
-    Tersoff,
-    many_body,
-)
 from refine.potentials.protocols import Array, Base, BaseParameters, CorrectedForceField, Finished, Pairs
-from refine.potentials.sites import SiteForceField
 from refine.tables.values import Parameters
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # with jax, which reading a study does without
+    from refine.potentials.many_body.potentials import ManyBody, StillingerWeber, Tersoff
     from refine.system import System
 
 COST = 10.0
@@ -37,12 +29,17 @@ class ManyBodyBase:
 
     def read(self, model: ManyBodyModel, species: tuple[str, ...], pairs: Pairs, cutoff: float) -> ManyBody:
         """The potential of the study's numbers."""
+        from refine.potentials.many_body.potentials import many_body
+
         return many_body(model.base, species, model.parameters)
 
     def force_field(
         self, potential: ManyBody, correction_cutoff: float, system: System, precision: str
     ) -> CorrectedForceField:
         """Site energies, which any element's neighbours may give."""
+        from refine.potentials.many_body.potentials import ManyBodySites
+        from refine.potentials.sites import SiteForceField
+
         sites = ManyBodySites(potential, system.species, system.n_per_species, precision)
         return SiteForceField(sites, correction_cutoff, orthorhombic=system.orthorhombic, cost=COST)
 
@@ -69,7 +66,7 @@ class ManyBodyBase:
     def lammps(self, model: ManyBodyModel, run: Finished, script: Script) -> Part:
         """A potential file."""
         potential = self.finished(model, run)
-        style, text = STYLES[type(potential)]
+        style, text = STYLES[potential.name]
         (symbol,) = run.species
         name = f"base.{style}"
         source = f"{head_line()}\n# {potential.name}, for {symbol}\n"
@@ -85,7 +82,9 @@ class ManyBodyModel(Model):
 
     called: ClassVar[str] = "a classical base"
     kind: ClassVar[Base] = ManyBodyBase()
-    examples: ClassVar[Mapping[str, Example]] = dict.fromkeys(MANY_BODY, Example({"Si": 24}, {}, apart=2.0))
+    examples: ClassVar[Mapping[str, Example]] = dict.fromkeys(
+        ("stillinger-weber", "tersoff"), Example({"Si": 24}, {}, apart=2.0)
+    )
 
     base: Literal["stillinger-weber", "tersoff"]
     parameters: Parameters = Field(
@@ -106,9 +105,9 @@ def _tersoff(p: Tersoff, symbol: str) -> str:
     return f"{symbol} {symbol} {symbol} {_joined(numbers)}\n"
 
 
-STYLES: dict[type, tuple[str, Callable[[Any, str], str]]] = {
-    StillingerWeber: ("sw", _stillinger_weber),
-    Tersoff: ("tersoff", _tersoff),
+STYLES: dict[str, tuple[str, Callable[[Any, str], str]]] = {
+    "stillinger-weber": ("sw", _stillinger_weber),
+    "tersoff": ("tersoff", _tersoff),
 }
 """LAMMPS' pair style of a many-body potential, and the text of its file."""
 

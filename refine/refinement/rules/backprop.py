@@ -59,7 +59,7 @@ class BackpropKeys(Descent):
     """Gradient through the trajectory."""
 
     method: Literal["backprop"] = "backprop"
-    windows: Annotated[Integer, Field(ge=2, le=4096)] = Field(
+    windows: Annotated[Integer, Field(ge=FEWEST_WINDOWS, le=4096)] = Field(
         32, description="Windows of the trajectory that are differentiated in each state."
     )
     window_steps: Annotated[Integer, Field(ge=1, le=100_000)] = Field(

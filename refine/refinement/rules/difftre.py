@@ -48,7 +48,7 @@ from refine.refinement.inference.statistics import coefficient_counts
 from refine.refinement.keys import Descent, Shared
 from refine.refinement.problem import Problem, Sample, Target, Update
 from refine.refinement.steps import step_sizes
-from refine.tables.values import Integer, Line, Number
+from refine.tables.values import Integer, Kind, Line, Number
 
 Array = NDArray[np.float64]
 
@@ -69,7 +69,7 @@ class DiffTReKeys(Descent):
     threshold: Annotated[Number, Field(gt=0, lt=1)] = Field(
         0.9, description="A new sample is taken below this effective share of the frames."
     )
-    parameters: Annotated[tuple[Line, ...], Field(min_length=1)] = Field(
+    parameters: Annotated[tuple[Line, ...], Field(min_length=1), Kind("list of names")] = Field(
         ("correction",),
         description="What is fitted: `correction`, parameters of a classical base (`epsilon`, `sigma`), those of a "
         "MACE base (`weights` for all, or a part by its name, such as `layers.1.readout`), or several.",

@@ -116,7 +116,7 @@ class EPSRKeys(Refinement):
     feedback: Annotated[Number, Field(gt=0, le=1)] = Field(
         0.8, description="Share of the difference that enters the empirical potential at each update."
     )
-    confidence: Annotated[Number, Field(gt=0, le=1)] = Field(
+    confidence: Annotated[Number, Field(gt=0, lt=1)] = Field(
         0.9, description="Weight of the data against the simulated partials when data sets are combined."
     )
     cap: Annotated[Number, Field(gt=0, le=1000)] = Field(
@@ -139,7 +139,7 @@ class EPSR:
 
     Attributes:
         feedback: share of the difference that one update adds to the potential, 0 to 1.
-        confidence: f, of the data against the simulated partials, between 0 and 1.
+        confidence: f, of the data against the simulated partials, between 0 and 1, which has no part of them left.
         cap: largest rms of phi over the sampled pairs of atoms of a species pair, kT.
         final_factor: length of the confirming samples in units of the ordinary ones.
     """

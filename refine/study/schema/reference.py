@@ -58,8 +58,10 @@ def _chosen_tables(choice: Choice, common: type[BaseModel]) -> list[str]:
 def _key_table(fields: Mapping[str, FieldInfo], choice: Choice | None = None) -> list[str]:
     rows = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
     for name, field in fields.items():
-        kind, default = _kind(field), _default(field)
-        if choice is not None and name == choice.key:
+        default = _default(field)
+        if choice is None or name != choice.key:
+            kind = _kind(field)
+        else:
             kind = ", ".join(f"`{toml_value(word)}`" for word in choice.entries)
             default = default if choice.default is None else f"`{toml_value(choice.default)}`"
         rows.append(f"| `{name}` | {kind} | {default} | {field.description} |")
@@ -69,7 +71,7 @@ def _key_table(fields: Mapping[str, FieldInfo], choice: Choice | None = None) ->
 def _kind(field: FieldInfo) -> str:
     """The kind of value with its limits, for the reference page."""
     kinds, limits = _marks(field.annotation, field.metadata)
-    return ", ".join([kinds[-1] if kinds else "text", *limits])
+    return ", ".join([kinds[-1], *limits])
 
 
 def _marks(annotation: Any, metadata: Iterable[Any]) -> tuple[list[str], list[str]]:

@@ -15,8 +15,8 @@ COLLINEAR = 0.9
 def sentence(explanation: Explanation, subject: str) -> str:
     """What one kind explains."""
     percent, error = (100.0 * (v or 0.0) for v in (explanation.share, explanation.share_stderr))
-    verb = f"{percent:.0f} ± {max(error, 1.0):.0f} % of the misfit of {subject} is what "
-    last = f"; when all the others are in, it adds {100.0 * (explanation.last or 0.0):.0f} %."
+    verb = f"{percent:z.0f} ± {max(error, 1.0):.0f} % of the misfit of {subject} is what "
+    last = f"; when all the others are in, it adds {100.0 * (explanation.last or 0.0):z.0f} %."
     if explanation.kind == "pair":
         one = explanation.estimates[0]
         return (

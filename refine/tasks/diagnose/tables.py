@@ -77,4 +77,4 @@ def share(part: float | None, error: float | None) -> str:
     """A share in per cent; a dash where there is no misfit to share."""
     if part is None or error is None:
         return "–"
-    return f"{100.0 * part:.0f} ± {max(1.0, 100.0 * error):.0f} %"
+    return f"{100.0 * part:z.0f} ± {max(1.0, 100.0 * error):.0f} %"

@@ -11,8 +11,8 @@ from ase import Atoms
 from refine.errors import InputError
 from refine.potentials.calculator import Calculator
 from refine.potentials.mace.model import Mace
-from refine.potentials.mace.reader.neutral import read_neutral
-from refine.potentials.mace.weights import MODEL_FILE, MaceWeights
+from refine.potentials.mace.reader.neutral import MODEL_FILE, read_neutral
+from refine.potentials.mace.weights import MaceWeights
 from refine.potentials.sites import SiteForceField
 from refine.sampling.frames import Frames
 from refine.sampling.starts import packed_positions

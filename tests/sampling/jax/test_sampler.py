@@ -39,7 +39,9 @@ def test_the_temperature_of_a_frame_is_that_of_its_momenta(liquid: Any) -> None:
 def test_equilibration_compiles_nothing_more(liquid: Any) -> None:
     sampler = liquid.sampler
     before = sampler.compilations
-    assert before <= 3  # the relaxation of the start, the dynamics, and once more where the list had to grow
+    # The relaxation of the start and the dynamics, each once more where its list had to grow. Which of them had to,
+    # the last bits of a float32 relaxation decide, and so the processor.
+    assert 2 <= before <= 4
     state, _ = sampler.run(liquid.state, liquid.params, 150.0, 3, observe=False)
     weaker = sampler.force_field.params(epsilon=0.009)
     sampler.run(state, weaker, 120.0, sampler.frames_per_block + 1)

@@ -29,6 +29,9 @@ from refine.files import replacing
 from refine.potentials.mace.architecture import Architecture, Checkpoint
 from refine.potentials.mace.reader.checks import check
 
+MODEL_FILE = "model.safetensors"
+"""The refined model, in a run's folder."""
+
 VERSION = 1
 """Files of another version are not read; those in the cache are made again."""
 MAX_BYTES = 2 * 2**30
