@@ -167,23 +167,28 @@ def test_keys_of_all_rules_are_checked(name: str, wrong: str) -> None:
         RULES.table(name).model_validate(SETTINGS.get(name, {}) | {wrong: 0})
 
 
-def test_what_it_cannot_use_is_refused_in_a_line_and_the_rest_is_used(rule: Rule) -> None:
-    """Of problems without a curve, with one in Q, with one in r, with both; and of a potential linear in temperature."""
-    constant = LIQUID.basis()
-    linear = PairCorrection.zero(
-        constant.pairs, constant.basis, stiffness=constant.stiffness, temperatures=(TEMPERATURE, 50.0)
-    )
-    for curves in ((), CURVES[:1], CURVES[1:], CURVES):
-        for correction in (constant, linear):
-            problem = problem_of(*curves)
-            try:
-                rule.check(problem, correction)
-            except InputError as error:
-                assert error.what
-                assert str(error.where).startswith("[")
-                assert error.fix
-                assert "\n" not in str(error)
-                continue
-            if curves and correction is constant:
-                update = rule.update(rule.start(), problem, [sampled(rule, problem, correction, 60, 0)])
-                assert np.isfinite(update.correction.theta).all()
+def refusal(rule: Rule, problem: Problem, correction: PairCorrection) -> InputError | None:
+    try:
+        rule.check(problem, correction)
+    except InputError as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize("curves", [(), CURVES[:1], CURVES[1:], CURVES], ids=["none", "Q", "r", "both"])
+@pytest.mark.parametrize("temperatures", [None, (TEMPERATURE, 50.0)], ids=["constant", "linear in T"])
+def test_what_it_cannot_use_is_refused_in_a_line_and_the_rest_is_used(
+    rule: Rule, curves: tuple[Target, ...], temperatures: tuple[float, float] | None
+) -> None:
+    problem, constant = problem_of(*curves), LIQUID.basis()
+    stiffness = constant.stiffness
+    correction = PairCorrection.zero(constant.pairs, constant.basis, stiffness=stiffness, temperatures=temperatures)
+    refused = refusal(rule, problem, correction)
+    if refused is not None:
+        assert str(refused.where).startswith("[")
+        assert refused.what
+        assert refused.fix
+        assert "\n" not in str(refused)
+    elif curves and temperatures is None:
+        update = rule.update(rule.start(), problem, [sampled(rule, problem, correction, 60, 0)])
+        assert np.isfinite(update.correction.theta).all()
