@@ -4,9 +4,8 @@ With charges q_j, S(k) = Σ_j q_j exp(i k r_j) and k = 2 pi h inverse(cell)^T fo
 
     phi(r) = 4 pi / V  Σ_k exp(-k^2 / 4 alpha^2) / k^2  Re[S(k)* exp(i k r)],      U = 1/2 Σ_j q_j phi(r_j)
 
-which is the energy of charges that are Gaussians, exp(-alpha^2 r^2), with each one's own field in it; what a pair adds
-to that is q_i q_j erfc(alpha r) / r, and `self_energy` takes each one's own out. Units: those of q^2 over a length.
-P. P. Ewald, Ann. Phys. 369, 253 (1921); virial: D. M. Heyes, Phys. Rev. B 49, 755 (1994).
+and `self_energy` takes each one's own out: the whole sum is in docs/theory/potentials.md. Units: those of q^2 over a
+length. Virial: D. M. Heyes, Phys. Rev. B 49, 755 (1994).
 
 The phase factors of h = (h, k, l) are products of one for (h, k) and one for l, so S(k) and the sums over k are matrix
 products over atoms, without a sine and a cosine for every atom and wave vector. The real and the imaginary part of

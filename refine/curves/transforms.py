@@ -1,6 +1,6 @@
 """Fourier sine transforms between Q and r as float64 matrices, and windows.
 
-Convention (normalised, Faber-Ziman; docstring of `refine.curves.quantities`), Q in 1/Å, r in Å, number density ρ in
+Convention (normalised, Faber-Ziman; docs/theory/conventions.md), Q in 1/Å, r in Å, number density ρ in
 atoms/Å^3:
 
     D(r)     = (2/π) ∫ Q [S(Q) - 1] M(Q) sin(Qr) dQ = 4πρ r [g(r) - 1]   [1/Å^2]

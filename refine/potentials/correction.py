@@ -7,14 +7,8 @@ For one species pair
     w(r) = stiffness (wall - r)^2 / 2                r <  wall:  else 0; wall <= core
 
 and, where it may change with temperature (`PairCorrection.slope`), theta = theta_0 + (T - T_0)/span theta_1: phi_0 and
-phi_1 on one basis.
-
-So phi is zero with zero slope and curvature at `r_cut` and linear in theta for every r. Below the innermost sampled
-distance (`core`) it goes on as a straight line, and below `wall`, where neither sample nor measurement has atoms
-(`refine.refinement.walls`), it ends in a harmonic repulsion that no coefficient can remove: a straight line loses
-against it, so the correction cannot open a hole that atoms fall into. With a stiffness of 1000 kT/Å^2 an attractive
-slope of 30 kT/Å is turned around within 0.03 Å of the wall. No correction yet (`PairCorrection.zero`) has no wall
-either: with it the base model is sampled, and nothing but that.
+phi_1 on one basis. docs/theory/response.md says why. With a stiffness of 1000 kT/Å^2 an attractive slope of 30 kT/Å is
+turned around within 0.03 Å of the wall. No correction yet (`PairCorrection.zero`) has no wall either.
 
 Everything here is float64 numpy; `refine.potentials.pairs.PairForceField` turns it into device tables.
 """

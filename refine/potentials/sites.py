@@ -3,8 +3,8 @@
 A site is an atom among its neighbours, whose energy depends on the vectors to them
 (`refine.potentials.protocols.SiteModel`).
 
-The energies here are without the isolated atoms E0 of a MACE model: a constant of hundreds of eV for each atom, which
-would take the digits of a float32 energy and changes no force and no ensemble average.
+The energies here are without the isolated atoms E0 of a MACE model: a constant that can be large, which
+would then take the digits of a float32 energy and changes no force and no ensemble average.
 `SiteForceField.isolated_energy` is their sum.
 """
 

@@ -1,10 +1,9 @@
 """Where the wall of a correction begins: below every pair of atoms that sample or measurement have, and not before.
 
-The potential of mean force of a pair, W = -ln g in kT, is known as far in as pairs were counted. It is continued in a
-straight line, from the innermost count and with the mean slope of the flank behind it (from g = 1/e), to `FORBIDDEN`
-kT. The flank of a liquid gets steeper inwards, so the line ends further in than the base itself would allow. Where a
-measured partial g(r) begins still further in, the wall is below that. On equilibrium frames of the base model the wall
-is therefore not felt: less than 0.01 kT a frame (tests/refinement/test_walls.py).
+The potential of mean force is continued inwards to `FORBIDDEN` kT in a straight line, with the mean slope of the flank
+from g = 1/e on (docs/theory/response.md). The flank of a liquid gets steeper inwards, so the line ends further in than
+the base itself would allow: on equilibrium frames of the base model the wall is not felt, less than 0.01 kT a frame
+(tests/refinement/test_walls.py).
 
 A total curve of a mixture says nothing here: which pair its innermost distances belong to is not known.
 """

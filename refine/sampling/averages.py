@@ -1,21 +1,12 @@
 """Errors of averages over correlated frames: one estimator, used wherever a mean of a sample is stated.
 
-For a stationary series x_f of n frames in all, in replicas that know nothing of each other,
-
     Var(<x>) = g C(0)/n,    g = [C(0) + 2 Σ_{t>=1} C(t)] / C(0) = 2 tau,
 
-C(t) the autocovariance and tau the integrated correlation time. Frames of different replicas are never paired, but all
-of them are compared with the common mean: what the replicas differ by counts. The mean of these frames takes Var(<x>)
-out of every estimated C(t). That is put back: with C~(t) the estimate about the sample's own mean and S = n Var(<x>), a
-sum up to the lag M gives
-
-    S = Σ_{|t|<=M} [C~(t) + S/n]   =>   S = Σ_{|t|<=M} C~(t) / [1 - (2M + 1)/n],
-
-M the first lag above `WINDOW` times the tau that C~ alone gives (Sokal, Monte Carlo Methods in Statistical Mechanics
-(1997), section 3): a window that grows with what is put back grows its own answer. A sample is taken to hold at least
-`FEWEST` independent frames: with fewer no error can be known. Of exponentially correlated series of 200 frames with
-decays of 2, 10 and 20 frames, in one replica or in four, stated errors are the true ones within 15 %
-(tests/sampling/test_averages.py); of series shorter than ten decays no estimate can be trusted.
+for a stationary series of n frames in all, in replicas that know nothing of each other; C(t) the autocovariance and tau
+the integrated correlation time. "Errors of averages" in docs/theory/sampling.md says how C is estimated, where the sum
+ends (`WINDOW`) and why. With fewer than `FEWEST` independent frames no error can be known. Of exponentially correlated
+series of 200 frames with decays of 2, 10 and 20 frames, in one replica or in four, stated errors are the true ones
+within 15 % (tests/sampling/test_averages.py); of series shorter than ten decays no estimate can be trusted.
 """
 
 from __future__ import annotations

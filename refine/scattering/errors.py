@@ -1,4 +1,7 @@
-"""Standard errors of the measured points: as they come with the curve, or estimated from its ripple."""
+"""Standard errors of the measured points: as they come with the curve, or estimated from its ripple.
+
+docs/theory/forward-model.md, "Errors of the measurement", derives both.
+"""
 
 from __future__ import annotations
 

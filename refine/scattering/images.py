@@ -1,4 +1,4 @@
-"""Periodic images: what a small periodic box would show of the measured system."""
+"""Periodic images: what a small periodic box would show of the measured system (docs/theory/forward-model.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Coulomb interaction of fixed charges: what of it is a pair function.
+"""Coulomb interaction of fixed charges: what of it is a pair function (docs/theory/potentials.md has the whole sums).
 
 - "ewald": q_i q_j erfc(alpha r) / r, which goes into the pair table; the rest is `kernels.ewald.EwaldSum`. Ours and not
   jax-md's: its Ewald sum takes cubic boxes only, its particle mesh has splines of order four and so is far from 1e-6,

@@ -1,5 +1,7 @@
 """What all pair functions of classical base potentials have in common: how they end, begin, and carry charges.
 
+docs/theory/potentials.md has a table of them.
+
 A form is a frozen dataclass whose arrays (pairs,) are what `refine.potentials.classical.parameters.ClassicalParameters`
 may refine. All add up the same way:
 

@@ -7,8 +7,8 @@ species alone is multiplied out there, once, in float64:
   one matrix for each pair of species (`first.l`), and no neighbour's features are ever gathered;
 - couplings and weights of the symmetric contraction become one polynomial for each species and channel.
 
-Energies here are without the isolated atoms E0: those are hundreds of eV for each atom and would take the digits of a
-float32 sum. Add `Mace.isolated` on the host, in float64.
+Energies here are without the isolated atoms E0: those can be large and would then take the digits of a float32
+sum. Add `Mace.isolated` on the host, in float64.
 """
 
 from __future__ import annotations

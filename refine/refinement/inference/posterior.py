@@ -1,13 +1,7 @@
 """The Gaussian prior on phi(r), the linear-Gaussian posterior, and the evidence that sets the prior's strength.
 
-Model: t = J theta + noise, noise ~ N(0, Σ), theta ~ N(0, P^-1). Then
-
-    C  = (J'Σ^-1 J + P)^-1,   mu = C J'Σ^-1 t
-    2 ln p(t) = ln|P| - ln|C^-1| - |Σ^-1/2 (t - J mu)|^2 - mu'P mu - ln|Σ| - n ln 2 pi
-
-computed with theta = R x, R R' = P^-1, so that x has unit variance: then ln|P| - ln|C^-1| = -ln|I + R'J'Σ^-1 J R|.
-
-Source: D. J. C. MacKay, Neural Computation 4, 415 (1992).
+Model: t = J theta + noise, noise ~ N(0, Σ), theta ~ N(0, P^-1), solved in x with theta = R x, R R' = P^-1, of unit
+variance. Formulas and their source are in docs/theory/errors.md.
 """
 
 from __future__ import annotations

@@ -43,8 +43,9 @@ class Langevin:
     a step.
 
     time_constant_ps: 1/gamma, the relaxation time of a free atom's momentum. Momentum is not conserved: all 3N
-    degrees of freedom are thermal. Configurations are right to fourth order in the timestep; the kinetic temperature
-    only to second.
+    degrees of freedom are thermal. Averages over configurations are right to second order in the timestep with a small
+    coefficient: exactly for harmonic forces, and to fourth order at high friction. The kinetic temperature is of second
+    order even then.
     """
 
     time_constant_ps: float = 0.5
