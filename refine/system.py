@@ -66,6 +66,7 @@ class System:
 
     @property
     def n_atoms(self) -> int:
+        """Of all species together."""
         return sum(self.n_per_species)
 
     @property

@@ -103,7 +103,7 @@ class SplineBasis:
 
 @dataclass(frozen=True)
 class PairCorrection:
-    """phi(r) for every species pair; immutable, `with_coefficients` gives the changed one.
+    """phi(r) for every species pair; immutable, `with_theta` gives the changed one.
 
     Attributes:
         pairs: all species pairs of the system, i <= j.

@@ -51,6 +51,7 @@ def _numbers(values: Array) -> list[float | None]:
 
 
 def plot_axis(title: str, **extra: Any) -> Spec:
+    """An axis of plotly with its title (plain text, escaped here); `extra` changes or adds keys."""
     return {
         "title": {"text": html.escape(title, quote=False), "standoff": 8},
         "gridcolor": _GRID,
@@ -66,6 +67,7 @@ def plot_axis(title: str, **extra: Any) -> Spec:
 
 
 def plot_layout(**extra: Any) -> Spec:
+    """A layout of plotly without axes; `extra` changes or adds keys."""
     return {
         "font": {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif", "size": 13},
         "margin": {"l": 60, "r": 12, "t": 34, "b": 46},
@@ -78,6 +80,7 @@ def plot_layout(**extra: Any) -> Spec:
 
 
 def plot_line(x: Array, y: Array, name: str, colour: str, dash: str = "solid", width: float = 2, **extra: Any) -> Spec:
+    """A trace of plotly: a line through x (n,) and y (n,), with a gap where y is NaN; width in px."""
     line = {"color": colour, "dash": dash, "width": width}
     return {"type": "scatter", "mode": "lines", "x": _numbers(x), "y": _numbers(y), "name": name, "line": line, **extra}
 

@@ -69,6 +69,7 @@ class Frames:
 
     @property
     def n_atoms(self) -> int:
+        """Of all species together."""
         return sum(self.n_per_species)
 
     @property

@@ -14,16 +14,15 @@ _THERMOSTAT = "thermostat."
 
 
 class State(Protocol):
-    """What the state of any engine has.
-
-    positions: (R, N, 3) Å, of R replicas.  step: steps since the start, of whatever kind.
-    """
+    """What the state of any engine has."""
 
     @property
-    def positions(self) -> NDArray[np.floating[Any]]: ...
+    def positions(self) -> NDArray[np.floating[Any]]:
+        """(R, N, 3) Å, of R replicas."""
 
     @property
-    def step(self) -> int: ...
+    def step(self) -> int:
+        """Steps since the start, of whatever kind."""
 
     def to_arrays(self) -> Arrays:
         """Everything as arrays, for a checkpoint; `stored_state` makes it a state again."""

@@ -205,6 +205,7 @@ def _formula(text: str) -> str:
 
 
 def some_tables(value: Any) -> Any:
+    """A list of tables with one entry at least, as it is; a refusal for anything else (a validator of pydantic)."""
     if not (isinstance(value, list | tuple) and value and all(isinstance(entry, Mapping) for entry in value)):
         raise refusal("should be one table or more, each under its own [[...]] line")
     return value

@@ -78,10 +78,12 @@ class ByPair(PairForm):
         return cls(pairs, tuple(forms), cutoff, truncation, coulomb)
 
     def short(self, r: Array) -> tuple[Array, Array]:
+        """Of every pair by its own form, (pairs, n) eV and eV/Å at r (n,) Å; zero for a pair that has none."""
         nothing = (np.zeros((1, len(r))),) * 2
         parts = [nothing if form is None else form.short(r) for form in self.forms]
         return np.concatenate([u for u, _ in parts]), np.concatenate([slope for _, slope in parts])
 
     @property
     def interacting(self) -> NDArray[np.bool_]:
+        """(pairs,) whether a pair has a form."""
         return np.array([form is not None for form in self.forms])

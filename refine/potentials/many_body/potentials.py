@@ -36,20 +36,13 @@ class ManyBody(Protocol):
 
     def terms(self, species: tuple[str, ...], n_per_species: tuple[int, ...], precision: str) -> Terms:
         """See `refine.potentials.protocols.Potential`; InputError for more than one element."""
-
-
-class _OneElement:
-    """What the potentials here are to the ASE calculator."""
-
-    def terms(self: ManyBody, species: tuple[str, ...], n_per_species: tuple[int, ...], precision: str) -> Terms:
-        """See `refine.potentials.protocols.Potential`; InputError for more than one element."""
         if len(species) > 1:
             raise InputError(f"{self.name} is for one element, and the atoms are {', '.join(species)}")
         return Terms(sites=ManyBodySites(self, species, n_per_species, precision))
 
 
 @dataclass(frozen=True)
-class StillingerWeber(_OneElement):
+class StillingerWeber(ManyBody):
     """The two- and three-body potential of F. H. Stillinger and T. A. Weber, Phys. Rev. B 31, 5262 (1985), silicon:
 
         U = Σ_{i<j} A epsilon [B (sigma/r)^p - (sigma/r)^q] w_1(r)
@@ -96,7 +89,7 @@ class StillingerWeber(_OneElement):
 
 
 @dataclass(frozen=True)
-class Tersoff(_OneElement):
+class Tersoff(ManyBody):
     """The bond-order potential of J. Tersoff, Phys. Rev. B 38, 9902 (1988), for silicon ("Si(C)"):
 
         U = 1/2 Σ_i Σ_j f(r_ij) [A exp(-lambda1 r_ij) - b_ij B exp(-lambda2 r_ij)]

@@ -55,16 +55,15 @@ def values(target: Target, free: Array) -> tuple[float, float]:
     return scale, float(rest.pop(0)) if target.background is not None else 0.0
 
 
-def best(target: Target, y: Array, covariance: Array | None = None) -> Nuisance:
+def best(target: Target, y: Array) -> Nuisance:
     """The most probable scale and background of a model y (n,), at scale 1 and background 0.
 
-    covariance: (n, n) of the misfit; default: the measurement's.
+    The noise is the measurement's alone. The errors are those of the posterior.
     """
     design, priors = columns(target, y)
     if not len(priors):
         return Nuisance()
-    noise = target.covariance / target.weight if covariance is None else covariance
-    weighted = cho_solve(cho_factor(noise), design)
+    weighted = cho_solve(cho_factor(target.covariance / target.weight), design)
     inverse = np.linalg.inv(design.T @ weighted + np.diag(priors**-2.0))
     scale, background = values(target, inverse @ (weighted.T @ (target.y - y)))
     # as `values`, but of standard errors, which are departures already

@@ -77,7 +77,7 @@ def _profile(r: Array, centres: Array, g: Array) -> Array:
 
 @dataclass(frozen=True)
 class Posterior:
-    """Mean, covariance and evidence of the parameters.
+    """Mean and covariance of the parameters.
 
     Attributes:
         mean: mu, (k,).
