@@ -70,11 +70,11 @@ class EwaldSum:
         plane, axis, turned = self._phases(positions, cell)
         field = self._field(plane, axis, charges, self._strengths(cell, positions.dtype))
         half = len(self.plane)
-        along = _product(field, axis)
-        across = plane[:half] * along[half:] - plane[half:] * along[:half]
+        of_plane = _product(field, axis)
+        slopes = plane[:half] * of_plane[half:] - plane[half:] * of_plane[:half]
         gradients = jnp.concatenate(
             [
-                2 * math.pi * _product(jnp.asarray(self.plane.T, positions.dtype), across),
+                2 * math.pi * _product(jnp.asarray(self.plane.T, positions.dtype), slopes),
                 jnp.sum(plane * _product(field, turned), axis=0)[None],
             ]
         )
@@ -140,7 +140,7 @@ class EwaldSum:
         return plane, jnp.concatenate([cc, sc]), jnp.concatenate([-l * sc, l * cc])
 
     def _squares(self, cell: jax.Array, dtype: np.dtype) -> jax.Array:
-        """k^2 (2, P, L), 1 in the places that are not used."""
+        """k^2 (2, P, L), 1 where the weight is zero."""
         x, y, z = self._vectors(cell, dtype)
         return jnp.where(self.weight > 0, x**2 + y**2 + z**2, 1)
 

@@ -45,5 +45,5 @@ class Study(study.Study):
         Raises:
             RefineError: what the user can mend; the last good checkpoint stays.
         """
-        found = run_study(self, out, resume=resume, overwrite=overwrite, progress=progress)
-        return Result(found.summary, found.correction, found.covariance, found.out)
+        refined = run_study(self, out, resume=resume, overwrite=overwrite, progress=progress)
+        return Result(refined.summary, refined.correction, refined.covariance, refined.out)

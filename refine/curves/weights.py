@@ -60,11 +60,11 @@ def _form_factor(symbol: str, q: Array, charge: int) -> Array:
         # xraylib's argument is sin(theta)/lambda = Q / (4 pi).
         return np.array([xraylib.FF_Rayl(element.number, s) for s in q / (4.0 * math.pi)])
     if not _is_tabulated(symbol, charge):
-        known = [c for c in range(-4, 9) if c and _is_tabulated(symbol, c)]
+        charges = [c for c in range(-4, 9) if c and _is_tabulated(symbol, c)]
         raise InputError(
             f"no form factor is tabulated for {symbol} with charge {charge:+d}",
             where="charges",
-            fix=f"use one of the charges {known}" if known else f"leave {symbol} out of charges (neutral atom)",
+            fix=f"use one of the charges {charges}" if charges else f"leave {symbol} out of charges (neutral atom)",
         )
     if q.max(initial=0.0) > _WAASMAIER_KIRFEL_Q_MAX:
         raise InputError(

@@ -159,14 +159,14 @@ class D3:
 
         check_species(species)
         self.n_per_species, self.damping, self.cutoff = n_per_species, damping, cutoff * BOHR
-        own = tables()
+        reference = tables()
         elements = np.array([atomic_numbers[symbol] for symbol in species])
-        rows = np.flatnonzero(np.isin(own.element, elements))
+        rows = np.flatnonzero(np.isin(reference.element, elements))
         atoms = np.repeat(elements, n_per_species)
-        self._c6 = own.c6[np.ix_(rows, rows)]
-        self._coordination = own.coordination[rows]
-        self._owned = own.element[rows] == atoms[:, None]
-        self._radius, self._root = own.radius[atoms], np.sqrt(np.sqrt(3) * own.r2r4[atoms])
+        self._c6 = reference.c6[np.ix_(rows, rows)]
+        self._coordination = reference.coordination[rows]
+        self._owned = reference.element[rows] == atoms[:, None]
+        self._radius, self._root = reference.radius[atoms], np.sqrt(np.sqrt(3) * reference.r2r4[atoms])
 
     def energies(self, positions: jax.Array, cell: jax.Array, images: Any) -> jax.Array:
         """(N,) eV, half of each pair's to either atom. positions (N, 3) and cell (3, 3) Å; images: `half_images`."""

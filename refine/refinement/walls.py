@@ -71,11 +71,11 @@ def _forbidden(r: Array, g: Array, nearest: float) -> float:
     inner = int(np.argmax(g > 0.0))
     flank = int(np.argmax(g >= min(math.exp(-1.0), float(g.max()))))
     w_inner, w_flank = -math.log(g[inner]), -math.log(g[flank])
-    way = FARTHEST
+    depth = FARTHEST
     if flank > inner and w_inner > w_flank:
         slope = (w_inner - w_flank) / (r[flank] - r[inner])
-        way = min(FARTHEST, max(0.0, FORBIDDEN - w_inner) / slope)
-    return nearest - way
+        depth = min(FARTHEST, max(0.0, FORBIDDEN - w_inner) / slope)
+    return nearest - depth
 
 
 def measured_onset(r: Array, g: Array) -> float:

@@ -326,12 +326,12 @@ def _unsampled(r: Array, limits: tuple[float, float]) -> list[Spec]:
 
 def shares(results: Results) -> Figure | None:
     """At each r the share of every pair's φ(r) that the data decided; None where no rule computed it."""
-    known = results.summary.determination
-    if known is None or not known.pairs:
+    determination = results.summary.determination
+    if determination is None or not determination.pairs:
         return None
     traces = [
         plot_line(np.array(pair.r), _array(pair.share), html.escape(pair.name, quote=False), SERIES[k % len(SERIES)])
-        for k, pair in enumerate(known.pairs)
+        for k, pair in enumerate(determination.pairs)
     ]
     layout = plot_layout(xaxis=plot_axis("r (Å)"), yaxis=plot_axis("share", range=[0, 1.02]))
     caption = "1 − variance of φ(r) after over before the data: one where the data decide, zero where the prior does."

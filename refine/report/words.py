@@ -129,53 +129,55 @@ CONTRADICTION = 3.0
 
 def determined(results: Results) -> list[str]:
     """What the data determine, in sentences; empty where the rule does not know."""
-    known = results.summary.determination
-    if known is None:
+    determination = results.summary.determination
+    if determination is None:
         return []
-    above = sum(value > 1.0 for value in known.singular_values)
-    found = [
-        f"The data determine {number(known.directions)} of the {_count(known.parameters)} coefficients' directions; "
-        f"{above} singular values of the whitened Jacobian exceed one."
+    above = sum(value > 1.0 for value in determination.singular_values)
+    sentences = [
+        f"The data determine {number(determination.directions)} of the {_count(determination.parameters)} "
+        f"coefficients' directions; {above} singular values of the whitened Jacobian exceed one."
     ]
-    for data in known.data:
+    for data in determination.data:
         text = f"{data.name}: {number(data.alone)} directions by itself"
-        if len(known.data) > 1:
+        if len(determination.data) > 1:
             text += f", {number(data.adds)} more than all others together"
-        found.append(f"{text}; Nyquist's count for its Q range and the correction's r range is {number(data.nyquist)}.")
-    for pair in known.pairs:
+        sentences.append(
+            f"{text}; Nyquist's count for its Q range and the correction's r range is {number(data.nyquist)}."
+        )
+    for pair in determination.pairs:
         if pair.decided:
-            found.append(f"{pair.name}: the data decide over {ranges(pair.decided)}, the prior elsewhere.")
+            sentences.append(f"{pair.name}: the data decide over {ranges(pair.decided)}, the prior elsewhere.")
         elif (most := max((share for share in pair.share if share is not None), default=0.0)) < UNSEEN:
-            found.append(f"{pair.name}: the data cannot see this pair; its correction is the prior's.")
+            sentences.append(f"{pair.name}: the data cannot see this pair; its correction is the prior's.")
         else:
-            found.append(
+            sentences.append(
                 f"{pair.name}: nowhere do the data decide more than {most:.0%} of φ by itself; what they determine are "
                 "combinations of pairs or distances."
             )
-    return found
+    return sentences
 
 
 def contradictions(results: Results) -> list[str]:
     """Data sets that do not fit together, who contradicts whom."""
-    known = results.summary.determination
-    found = []
-    for one in known.tension if known is not None else []:
+    determination = results.summary.determination
+    sentences = []
+    for one in determination.tension if determination is not None else []:
         if one.sigma is not None and one.sigma > CONTRADICTION:
             other = "all other data sets together" if one.given is None else one.given
-            found.append(
+            sentences.append(
                 f"{one.data} contradicts {other}: predicted from there it is off by {one.sigma:.1f} σ "
                 f"(χ² {number(one.chi2)} on {_count(one.points)} points)."
             )
-    return found
+    return sentences
 
 
 def limits(results: Results) -> list[str]:
     """Corrections that the prior holds back."""
-    known = results.summary.determination
+    determination = results.summary.determination
     return [
         f"{pair.name}: φ at {pair.at_limit[0]:.2f} Å is {pair.at_limit[1]:.1f} prior standard deviations from zero; "
         "the prior holds it back, so the base model or the data may be wrong there."
-        for pair in (known.pairs if known is not None else [])
+        for pair in (determination.pairs if determination is not None else [])
         if pair.at_limit is not None
     ]
 
@@ -261,13 +263,13 @@ def warnings(results: Results) -> list[str]:
     That a run did not converge is said by the headline, and not again here.
     """
     summary = results.summary
-    found = []
+    sentences = []
     for data in summary.data:
-        found += [f"{data.name}: {text}" for text in data.warnings]
+        sentences += [f"{data.name}: {text}" for text in data.warnings]
         before, after = _before_and_after(data, results)
         if before is not None and after is not None and after > before:
-            found.append(f"{data.name}: R_χ rose from {misfit(before)} to {misfit(after)}.")
+            sentences.append(f"{data.name}: R_χ rose from {misfit(before)} to {misfit(after)}.")
     if not summary.yields_potential:
-        found.append("The method moves atoms to fit the data; no potential comes out, only structures.")
-    found += contradictions(results) + limits(results) + summary.notes
-    return found
+        sentences.append("The method moves atoms to fit the data; no potential comes out, only structures.")
+    sentences += contradictions(results) + limits(results) + summary.notes
+    return sentences

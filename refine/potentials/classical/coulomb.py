@@ -78,8 +78,8 @@ class Coulomb:
         """charges: by species, each of them; damping: alpha of "dsf", 1/Å."""
         products = np.array([COULOMB * charges[a] * charges[b] for a, b in pairs])
         alpha = (damping or DAMPING) if method == "dsf" else _width(tolerance) / cutoff
-        own = np.array([charges[name] for name in species])
-        return cls(species, own, products, cutoff, method, alpha, tolerance)
+        of_species = np.array([charges[name] for name in species])
+        return cls(species, of_species, products, cutoff, method, alpha, tolerance)
 
     def bare(self, r: Array) -> tuple[Array, Array]:
         """q_i q_j / r and its derivative, (pairs, n)."""
@@ -101,7 +101,7 @@ class Coulomb:
         u = erfc(self.alpha * r) / r
         return u, -u / r - 2.0 * self.alpha / math.sqrt(math.pi) * np.exp(-((self.alpha * r) ** 2)) / r
 
-    def own(self) -> Array:
+    def self_energy(self) -> Array:
         """(species,) eV, of "dsf": what an atom of each species has by itself, as LAMMPS and jax-md count it,
 
         -q^2 [(v - v' R) / 2 + alpha / sqrt(pi)],       v = erfc(alpha R) / R, v' its slope

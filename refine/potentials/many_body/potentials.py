@@ -157,14 +157,14 @@ def many_body(name: str, species: tuple[str, ...], parameters: Mapping[str, Any]
     number of the potential.
     """
     kind = MANY_BODY[name]
-    known = [field.name for field in fields(kind)]
+    names = [field.name for field in fields(kind)]
     for key, value in parameters.items():
         where = f"[model.parameters] {key}"
-        if key not in known:
-            raise InputError(f"{name} has no such parameter", where=where, fix=f"it takes {', '.join(known)}")
+        if key not in names:
+            raise InputError(f"{name} has no such parameter", where=where, fix=f"it takes {', '.join(names)}")
         if isinstance(value, Mapping):
             raise InputError("is a table, and there is one element", where=where, fix="give one number")
-    missing = [key for key in known if key not in parameters]
+    missing = [key for key in names if key not in parameters]
     if len(species) > 1:
         raise InputError(f"{name} is for one element", where="[model] base", fix="use another base")
     if species != (ELEMENT,) and missing:
@@ -173,10 +173,10 @@ def many_body(name: str, species: tuple[str, ...], parameters: Mapping[str, Any]
             where="[model.parameters]",
             fix=f"give all of your own: {', '.join(missing)} missing",
         )
-    found = kind(**parameters)
-    if not 0.0 < found.cutoff <= 50.0:
-        raise InputError(f"the cutoff {found.cutoff:g} Å of {name} is out of range", where="[model.parameters]")
-    return found
+    potential = kind(**parameters)
+    if not 0.0 < potential.cutoff <= 50.0:
+        raise InputError(f"the cutoff {potential.cutoff:g} Å of {name} is out of range", where="[model.parameters]")
+    return potential
 
 
 class ManyBodySites:

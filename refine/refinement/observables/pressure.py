@@ -39,11 +39,11 @@ class Pressure:
         """dp/ds of theta + s direction, (1,) GPa/eV."""
         r = frames.centres
         # the wall does not depend on theta: it cancels
-        along, still = (correction.with_theta(s * direction).at(temperature).derivative(r) for s in (1.0, 0.0))
-        own_virial = -(frames.counts.mean(axis=0, dtype=np.float64) * r * (along - still)).sum()
+        displaced, present = (correction.with_theta(s * direction).at(temperature).derivative(r) for s in (1.0, 0.0))
+        virial = -(frames.counts.mean(axis=0, dtype=np.float64) * r * (displaced - present)).sum()
         numbers = coefficient_counts([frames], correction, temperature) @ direction
         covariance = float(np.mean((frames.virial - frames.virial.mean()) * (numbers - numbers.mean())))
-        response = float(own_virial) - covariance / (BOLTZMANN * temperature)
+        response = float(virial) - covariance / (BOLTZMANN * temperature)
         return np.array([PRESSURE_UNIT * response / (3.0 * frames.volume)])
 
     @classmethod
