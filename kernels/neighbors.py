@@ -90,6 +90,9 @@ def estimate_capacity(n: int, volume: float, cutoff: float, margin: float = 1.15
 
     margin: over the mean number of neighbours. The force costs as much for an empty slot as for a neighbour; too few
     slots cost one more build and compilation, because overflow is reported.
+
+    >>> estimate_capacity(864, 40000.0, 10.0)  # 90 neighbours on average
+    112
     """
     mean = n / volume * 4 / 3 * math.pi * cutoff**3
     return _round_up(max(1, min(margin * mean + 4, n - 1)), CAPACITY_STEP)
@@ -101,6 +104,9 @@ def choose_grid(cell: np.ndarray, cutoff: float, n: int, margin: float = 1.5) ->
     Cells are at least as high as the cutoff in each direction, so that the 27 around an atom hold all of its
     neighbours; with fewer than four cells along a lattice vector a grid saves nothing. margin: slots in a cell over
     the mean number of atoms. Plain Python: call it outside jit.
+
+    >>> choose_grid(48.0 * np.eye(3), 10.0, 2400)
+    Grid(shape=(4, 4, 4), occupancy=64)
     """
     a, b, c = (int(height // cutoff) for height in perpendicular_heights(cell))
     if min(a, b, c) < 4 or n < 1000:
@@ -118,6 +124,9 @@ def choose_images(
     perpendicular height h is out of reach beyond |m| = ceil(cutoff / h). Along a vector that is not periodic there are
     no images; the cell must be higher there than the atoms are apart, by twice the cutoff. Plain Python: call it
     outside jit. ValueError where the images hold more than MAX_CANDIDATES atoms.
+
+    >>> choose_images(24.0 * np.eye(3), 10.0, 300) is None, choose_images(15.0 * np.eye(3), 10.0, 75).shape
+    (True, (27, 3))
     """
     heights = perpendicular_heights(cell)
     if cutoff <= heights.min() / 2:
@@ -134,7 +143,11 @@ def choose_images(
 
 def images_within(reach: Sequence[int]) -> np.ndarray:
     """All images up to so many lattice vectors along each direction, zero first: (M, 3) int64. More than
-    `choose_images` asks for are right, too."""
+    `choose_images` asks for are right, too.
+
+    >>> images_within((1, 0, 0)).tolist()
+    [[0, 0, 0], [-1, 0, 0], [1, 0, 0]]
+    """
     steps = itertools.product(*(range(-k, k + 1) for k in reach))
     return np.array(sorted(steps, key=lambda step: step != (0, 0, 0)), np.int64).reshape(-1, 3)
 

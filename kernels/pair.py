@@ -49,7 +49,11 @@ class PairTable(NamedTuple):
 
 
 def table_radii(r_min: float, r_cut: float, size: int) -> np.ndarray:
-    """Radii (size,) float64 of the nodes, uniform in r^2 from r_min to r_cut (Å), 0 < r_min < r_cut or ValueError."""
+    """Radii (size,) float64 of the nodes, uniform in r^2 from r_min to r_cut (Å), 0 < r_min < r_cut or ValueError.
+
+    >>> table_radii(1.0, 3.0, 5).round(3).tolist()
+    [1.0, 1.732, 2.236, 2.646, 3.0]
+    """
     if not 0 < r_min < r_cut:
         raise ValueError(f"a table needs 0 < r_min < r_cut; got r_min {r_min} and r_cut {r_cut}")
     if size < 3:
@@ -71,6 +75,11 @@ def pair_table(
     that integral. A disagreement beyond 1 % of the local energy plus 1 % of the deepest well plus `tolerance` (eV)
     raises ValueError: then `derivative` is not the derivative of `energy`, or the nodes are too far apart for it.
     dtype: float32 or float64, usually that of the positions.
+
+    >>> r = table_radii(2.0, 8.0, 2000)
+    >>> table = pair_table((r[-1] - r)[None] ** 2, -2.0 * (r[-1] - r)[None], 2.0, 8.0)
+    >>> table.energy.shape, float(table.r2_cut)
+    ((1, 2134), 64.0)
     """
     energy, derivative = np.asarray(energy, np.float64), np.asarray(derivative, np.float64)
     if energy.ndim != 2 or energy.shape != derivative.shape:

@@ -50,6 +50,17 @@ class Curve:
 
     Raises:
         InputError: anything that contradicts the above; the message starts with the name or source.
+
+    >>> x = np.arange(0.5, 10.0, 0.5)
+    >>> curve = Curve(x, np.ones_like(x), quantity="S(Q)", composition={"Si": 1, "O": 2}, name="silica")
+    >>> curve.species, curve.fractions.round(3).tolist(), (curve.q_min, curve.q_max)
+    (('Si', 'O'), [0.333, 0.667], (0.5, 9.5))
+    >>> len(curve.cropped(2.0, 8.0).x)
+    13
+    >>> Curve(x[::-1], np.ones_like(x), name="backwards")
+    Traceback (most recent call last):
+        ...
+    refine.errors.InputError: backwards: Q = 9 follows 9.5 (point 2); Q must increase; sort the rows and keep one of each
     """
 
     x: Array
