@@ -46,7 +46,8 @@ class EwaldSum:
     def for_cell(cls, charges: np.ndarray, cell: np.ndarray, alpha: float, k_cut: float) -> "EwaldSum":
         """With the wave vectors up to k_cut (1/Å) of a cell (3, 3) Å.
 
-        >>> EwaldSum.for_cell(np.array([1.0, -1.0]), 4.0 * np.eye(3), alpha=0.8, k_cut=2.0).size  # six of 2 pi/4, and -k
+        >>> ions = EwaldSum.for_cell(np.array([1.0, -1.0]), 4.0 * np.eye(3), alpha=0.8, k_cut=2.0)
+        >>> ions.size  # six vectors of length 2 pi/4, three and their negatives
         3
         """
         cell = np.asarray(cell, np.float64)

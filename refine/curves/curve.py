@@ -57,10 +57,10 @@ class Curve:
     (('Si', 'O'), [0.333, 0.667], (0.5, 9.5))
     >>> len(curve.cropped(2.0, 8.0).x)
     13
-    >>> Curve(x[::-1], np.ones_like(x), name="backwards")
+    >>> Curve(x, np.ones_like(x), radiation="light")
     Traceback (most recent call last):
         ...
-    refine.errors.InputError: backwards: Q = 9 follows 9.5 (point 2); Q must increase; sort the rows and keep one of each
+    refine.errors.InputError: S(Q): unknown radiation 'light'; use "neutron" or "xray"
     """
 
     x: Array

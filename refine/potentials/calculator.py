@@ -73,6 +73,16 @@ class Calculator(AseCalculator):
         InputError: no such model, an unknown head, dtype or dispersion. `calculate` also for a species that a part of
             the model does not know, for charges that do not add up to zero, and for a cell that cannot be used;
             SimulationError for an energy that is not finite.
+
+    Two argon atoms where their energy is lowest:
+
+    >>> from ase import Atoms
+    >>> from refine.potentials.classical import LennardJones
+    >>> argon = {"epsilon": 0.0103, "sigma": 3.4}
+    >>> base = LennardJones.from_parameters(("Ar",), (("Ar", "Ar"),), argon, 10.0)
+    >>> dimer = Atoms("Ar2", [[0.0, 0.0, 0.0], [2 ** (1 / 6) * 3.4, 0.0, 0.0]], calculator=Calculator(base))
+    >>> round(dimer.get_potential_energy(), 4), bool(abs(dimer.get_forces()).max() < 1e-6)
+    (-0.0103, True)
     """
 
     implemented_properties: list[str] = ["energy", "free_energy", "energies", "forces", "stress"]  # noqa: RUF012

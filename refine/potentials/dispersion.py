@@ -112,6 +112,9 @@ def half_images(cell: Array, cutoff: float) -> Array:
 
     Two atoms are taken to the images of each other whose fractional coordinates differ by at most a half, which moves
     them by less than half of the cell's longest diagonal. Plain Python: call it outside jit.
+
+    >>> len(half_images(20.0 * np.eye(3), 4.0)), len(half_images(8.0 * np.eye(3), 6.0))
+    (1, 10)
     """
     reach = np.floor(cutoff / perpendicular_heights(cell) + 0.5 + 1e-6)
     if np.prod(2 * reach + 1) > MAX_IMAGES:
@@ -316,7 +319,14 @@ class DispersionForceField:
 
 
 def check_species(species: tuple[str, ...]) -> None:
-    """InputError for an element that D3 has no parameters for."""
+    """InputError for an element that D3 has no parameters for.
+
+    >>> check_species(("Si", "O"))
+    >>> check_species(("Cf",))
+    Traceback (most recent call last):
+        ...
+    refine.errors.InputError: [model] dispersion: D3 has no parameters for Cf; it ends with Pu
+    """
     from ase.data import atomic_numbers
 
     for symbol in species:

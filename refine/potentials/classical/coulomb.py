@@ -53,6 +53,11 @@ class Coulomb:
         method: "ewald" or "dsf".
         alpha: 1/Å.
         tolerance: of an Ewald sum, see `TOLERANCE`.
+
+    >>> pairs = (("Na", "Na"), ("Na", "Cl"), ("Cl", "Cl"))
+    >>> salt = Coulomb.of(("Na", "Cl"), pairs, {"Na": 1.0, "Cl": -1.0}, 10.0, "ewald")
+    >>> salt.bare(np.array([2.8]))[0].round(3).ravel().tolist()
+    [5.143, -5.143, 5.143]
     """
 
     species: tuple[str, ...]

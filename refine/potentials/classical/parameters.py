@@ -34,6 +34,13 @@ class ClassicalParameters:
         potential: with the parameters of the start.
         names: of the fields that are varied, such as "epsilon" and "sigma".
         edges: (bins + 1,) of the pair counts, Å.
+
+    >>> from refine.potentials.classical import LennardJones
+    >>> argon = {"epsilon": 0.0103, "sigma": 3.4}
+    >>> base = LennardJones.from_parameters(("Ar",), (("Ar", "Ar"),), argon, 10.0)
+    >>> parameters = ClassicalParameters(base, ("sigma",), np.linspace(0.0, 10.0, 101))
+    >>> parameters.start.tolist(), parameters.at(np.array([3.5])).sigma.tolist()
+    ([3.4], [3.5])
     """
 
     potential: PairPotential

@@ -155,6 +155,9 @@ def many_body(name: str, species: tuple[str, ...], parameters: Mapping[str, Any]
 
     InputError for more than one element, for another one than silicon unless all numbers are given, and for what is no
     number of the potential.
+
+    >>> round(many_body("stillinger-weber", ("Si",), {"lambda3": 22.0}).cutoff, 4)  # a sigma
+    3.7712
     """
     kind = MANY_BODY[name]
     names = [field.name for field in fields(kind)]
