@@ -226,6 +226,10 @@ class PairCorrection:
         """d phi/d theta averaged over bins with weight r^2 (uniform density within a bin): (pairs, bins, size).
 
         With it N_k = Σ_bins h B_k is exact for a g(r) that is flat within each bin.
+
+        >>> phi = PairCorrection.zero((("Ar", "Ar"),), SplineBasis(2.0, 8.0, 12), stiffness=7.0)
+        >>> phi.binned_basis(np.linspace(0.0, 8.0, 81)).shape
+        (1, 80, 12)
         """
         return bin_average(self.basis_values, edges)
 

@@ -25,6 +25,12 @@ class Pressure:
     W_psi = -Σ h r psi',
 
         dp/ds = [<W_psi> - Cov(W, N_psi)/kT] / 3V.
+
+    >>> from refine.sampling.frames import Frames
+    >>> counts, nothing = np.zeros((1, 1, 4)), np.zeros(1)
+    >>> ideal = Frames(counts, nothing, nothing, nothing, np.zeros(1, int), 4.0, (100,), 4000.0)
+    >>> Pressure().values(ideal, 300.0).round(4).tolist()  # ρkT
+    [[0.1035]]
     """
 
     name: ClassVar[str] = "pressure"
