@@ -34,21 +34,13 @@ def envelope(r: jax.Array, cutoff: float | jax.Array, power: float) -> jax.Array
 
 
 def bessel(r: jax.Array, wave_numbers: jax.Array, prefactor: float) -> jax.Array:
-    """prefactor sin(k r) / r for wave numbers k (B,) in 1/Å: (..., B).
-
-    >>> print(bessel(jnp.array([2.5]), jnp.array([0.2, 0.4]) * jnp.pi, 1.0).round(3) + 0.0)
-    [[0.4 0. ]]
-    """
+    """prefactor sin(k r) / r for wave numbers k (B,) in 1/Å: (..., B)."""
     r = r[..., None]
     return prefactor * jnp.sin(wave_numbers * r) / r
 
 
 def agnesi(r: jax.Array, r0: jax.Array, a: float, p: float, q: float) -> jax.Array:
-    """1 / (1 + a u^q / (1 + u^(q-p))), u = r / r0, dimensionless: 1 - a u^p for small u, 1 / (1 + a u^q) for large.
-
-    >>> print(agnesi(jnp.array([0.0, 1.0]), 1.0, 1.0, 1.0, 2.0).round(4))
-    [1.     0.6667]
-    """
+    """1 / (1 + a u^q / (1 + u^(q-p))), u = r / r0, dimensionless: 1 - a u^p for small u, 1 / (1 + a u^q) for large."""
     u = r / r0
     return 1 / (1 + a * u**q / (1 + u ** (q - p)))
 

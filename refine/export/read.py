@@ -97,6 +97,11 @@ def read_correction(folder: str | Path, temperature: float | None = None) -> Exp
 
     Raises:
         InputError: no finished run, a damaged file, or a temperature that is missing or has no meaning.
+
+    >>> read_correction("runs/nowhere")
+    Traceback (most recent call last):
+        ...
+    refine.errors.InputError: runs/nowhere: there is no finished run; give the folder of a finished run
     """
     folder = Path(folder)
     path = folder / RESULT

@@ -51,7 +51,11 @@ def _numbers(values: Array) -> list[float | None]:
 
 
 def plot_axis(title: str, **extra: Any) -> Spec:
-    """An axis of plotly with its title (plain text, escaped here); `extra` changes or adds keys."""
+    """An axis of plotly with its title (plain text, escaped here); `extra` changes or adds keys.
+
+    >>> plot_axis("r (Å)", range=[0, 10])["range"]
+    [0, 10]
+    """
     return {
         "title": {"text": html.escape(title, quote=False), "standoff": 8},
         "gridcolor": _GRID,
@@ -80,7 +84,12 @@ def plot_layout(**extra: Any) -> Spec:
 
 
 def plot_line(x: Array, y: Array, name: str, colour: str, dash: str = "solid", width: float = 2, **extra: Any) -> Spec:
-    """A trace of plotly: a line through x (n,) and y (n,), with a gap where y is NaN; width in px."""
+    """A trace of plotly: a line through x (n,) and y (n,), with a gap where y is NaN; width in px.
+
+    >>> line = plot_line(np.array([1.0, 2.0]), np.array([0.5, np.nan]), "final", FINAL)
+    >>> line["y"], line["line"]["dash"]
+    ([0.5, None], 'solid')
+    """
     line = {"color": colour, "dash": dash, "width": width}
     return {"type": "scatter", "mode": "lines", "x": _numbers(x), "y": _numbers(y), "name": name, "line": line, **extra}
 
@@ -102,7 +111,11 @@ def _band(x: Array, low: Array, high: Array, name: str, colour: str, **extra: An
 
 
 def slug(prefix: str, *names: str) -> str:
-    """An identifier that is also a file name for "download plot"."""
+    """An identifier that is also a file name for "download plot".
+
+    >>> slug("g", "85 K", "Si-O")
+    'g-85-K-Si-O'
+    """
     return "-".join([prefix, *(re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") for name in names)])
 
 

@@ -21,13 +21,21 @@ _RADIATIONS = {"neutron": "neutrons", "xray": "x-rays"}
 
 
 def change(of: Mapping[str, float | None]) -> str:
-    """A refined parameter before and after."""
+    """A refined parameter before and after.
+
+    >>> change({"initial": 3.405, "final": 3.4123})
+    '3.4050 → 3.4123'
+    """
     text = f"{number(of.get('initial'), 5)} → {number(of.get('final'), 5)}"
     return f"{text}, rms of the change {number(of['change'])}" if "change" in of else text
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number for a table, with a given count of significant digits; a dash where it is not known."""
+    """A number for a table, with a given count of significant digits; a dash where it is not known.
+
+    >>> number(3.14159), number(None), number(4.2e-9)
+    ('3.14', '–', '4.20×10⁻⁹')
+    """
     if value is None:
         return "–"
     text = f"{value:#.{digits}g}".rstrip(".")
@@ -41,7 +49,11 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def misfit(value: float | None, stderr: float | None = None) -> str:
-    """R_χ with three decimals (four below 0.1, or where the error asks for them), and its standard error if any."""
+    """R_χ with three decimals (four below 0.1, or where the error asks for them), and its standard error if any.
+
+    >>> misfit(0.0163, 0.0004), misfit(0.21)
+    ('0.0163 ± 0.0004', '0.210')
+    """
     if value is None:
         return "–"
     decimals = 4 if value < 0.1 or (stderr is not None and 0.0 < stderr < 0.001) else 3
@@ -103,7 +115,11 @@ def role(data: DataSet, results: Results) -> str:
 
 
 def ranges(limits: Iterable[tuple[float, float]], unit_name: str = "Å") -> str:
-    """Several ranges, 2.1–4.2 and 5.0–6.3 Å."""
+    """Several ranges, 2.1–4.2 and 5.0–6.3 Å.
+
+    >>> ranges([(2.1, 4.2), (5.0, 6.3)])
+    '2.1–4.2 and 5.0–6.3 Å'
+    """
     return " and ".join(f"{low:.1f}–{high:.1f}" for low, high in limits) + f" {unit_name}"
 
 
@@ -112,7 +128,11 @@ EXACT = 1e-5
 
 
 def with_error(value: float | None, stderr: float | None) -> str:
-    """A number rounded to two digits of its standard error, 4.07 ± 0.12; without it where it is below `EXACT`."""
+    """A number rounded to two digits of its standard error, 4.07 ± 0.12; without it where it is below `EXACT`.
+
+    >>> with_error(4.0712, 0.123), with_error(4.0, None)
+    ('4.07 ± 0.12', '4.00')
+    """
     if value is None or not stderr or not math.isfinite(stderr) or stderr < EXACT * abs(value):
         return number(value)
     decimals = max(0, 1 - math.floor(math.log10(stderr)))
@@ -191,7 +211,11 @@ def declaration(data: Declared) -> str:
 
 
 def span(limits: Iterable[float] | None, unit_name: str = "Å") -> str:
-    """A range with its unit, 3 to 12 Å; a dash where there is none."""
+    """A range with its unit, 3 to 12 Å; a dash where there is none.
+
+    >>> span((3.0, 12.0)), span(None)
+    ('3 to 12 Å', '–')
+    """
     return "–" if limits is None else " to ".join(f"{x:g}" for x in limits) + f" {unit_name}"
 
 

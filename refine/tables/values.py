@@ -186,6 +186,9 @@ def atoms_of(formula: str) -> dict[str, int]:
 
     Raises:
         PydanticCustomError: it is no such formula.
+
+    >>> atoms_of("Ca(NO3)2")
+    {'Ca': 1, 'N': 2, 'O': 6}
     """
     try:
         amounts = amounts_of(formula)

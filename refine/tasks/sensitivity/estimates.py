@@ -36,7 +36,17 @@ def fluctuation(
 def window_formula(
     frames: Frames, number: Array, cotangent: Array, beta: float, length: float
 ) -> tuple[float, float] | None:
-    """-beta [Cov(O, N) - Cov(O(t), N(0))] at t = `length` frames (to the nearest), v fixed; None below half of one."""
+    """-beta [Cov(O, N) - Cov(O(t), N(0))] at t = `length` frames (to the nearest), v fixed; None below half of one.
+
+    Numbers without a correlation in time: a window sees the whole covariance, here 1.
+
+    >>> numbers = np.random.default_rng(0).normal(size=4000)
+    >>> counts, nothing = numbers[:, None, None], np.zeros(4000)
+    >>> frames = Frames(counts, nothing, nothing, nothing, np.zeros(4000, int), 1.0, (2,), 100.0)
+    >>> value, stderr = window_formula(frames, numbers, np.ones((1, 1)), 1.0, length=3.0)
+    >>> abs(value + 1.0) < 3.0 * stderr
+    True
+    """
     lag = round(length)
     if lag < 1:
         return None
