@@ -36,6 +36,9 @@ def expanded(path: str) -> Path:
 
     Raises:
         InputError: whose home folder it is, is not known.
+
+    >>> expanded("runs/argon").as_posix()
+    'runs/argon'
     """
     try:
         return Path(path).expanduser()
@@ -86,7 +89,14 @@ def put_in_place(whole: Path, path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file atomically."""
+    """Write a UTF-8 text file atomically.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     write_text(Path(folder) / "note.txt", "85 K")
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['note.txt']
+    """
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 

@@ -91,6 +91,11 @@ def open(folder: str | Path) -> Result:
 
     Raises:
         InputError: there is no finished run in it, or a file is damaged.
+
+    >>> open("runs/nowhere")
+    Traceback (most recent call last):
+        ...
+    refine.errors.InputError: runs/nowhere: there is no finished run; give the folder of a finished run
     """
     folder = Path(folder)
     path = folder / RESULT

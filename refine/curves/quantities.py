@@ -35,6 +35,9 @@ class Quantity:
         per_uniform: b, whether c is divided by 4πρ x.
         offset: "zero", "one", or "uniform": 4πρ k x^(1 + a).
         same_as: the first name of a quantity that has two.
+
+    >>> QUANTITIES["D(r)"].in_q_space, QUANTITIES["g(r)"].limit, QUANTITIES["Q[S(Q)-1]"].symbol
+    (False, 1.0, 'Q[S(Q) − 1]')
     """
 
     name: str
@@ -131,7 +134,13 @@ def same_quantity(first: str, second: str) -> bool:
 def why_undefined(
     quantity: str, normalisation: str, radiation: str | None, pair: tuple[str, str] | None
 ) -> tuple[str, str] | None:
-    """Why a quantity does not exist in a normalisation, and what to use instead; None where it does (module table)."""
+    """Why a quantity does not exist in a normalisation, and what to use instead; None where it does (module table).
+
+    >>> why_undefined("S(Q)", "faber-ziman", "neutron", None) is None
+    True
+    >>> why_undefined("S(Q)", "keen", "neutron", None)[1]
+    'quantity = "F(Q)", or normalisation = "faber-ziman"'
+    """
     if normalisation == "faber-ziman":
         return None
     if pair is not None:

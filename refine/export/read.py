@@ -49,8 +49,8 @@ class Exported:
         model, words = self.study.model, f"base {self.study.model.base!r}"
         if model.dispersion != "none":
             words += f" with {model.dispersion} dispersion"
-        if own := self.study.refinement.base_parameters:
-            words += f" with the refined {', '.join(own)} of the run's folder"
+        if refined := self.study.refinement.base_parameters:
+            words += f" with the refined {', '.join(refined)} of the run's folder"
         return f"{self.study.title}: pair correction on top of {words}; useless without it."
 
     @property
@@ -82,10 +82,10 @@ class Exported:
 
     def column(self, index: int) -> Array:
         """Standard error (POINTS,) eV of the active pair `index`; NaN where it is not known."""
-        known = self.errors[index]
-        if known is None:
+        spread = self.errors[index]
+        if spread is None:
             return np.full(POINTS, np.nan)
-        return np.interp(self.radii, *known, left=np.nan, right=np.nan)
+        return np.interp(self.radii, *spread, left=np.nan, right=np.nan)
 
 
 def read_correction(folder: str | Path, temperature: float | None = None) -> Exported:
@@ -97,6 +97,11 @@ def read_correction(folder: str | Path, temperature: float | None = None) -> Exp
 
     Raises:
         InputError: no finished run, a damaged file, or a temperature that is missing or has no meaning.
+
+    >>> read_correction("runs/nowhere")
+    Traceback (most recent call last):
+        ...
+    refine.errors.InputError: runs/nowhere: there is no finished run; give the folder of a finished run
     """
     folder = Path(folder)
     path = folder / RESULT

@@ -45,7 +45,11 @@ BASES = Choice(
 
 
 def base_of(name: str, dispersion: str = "none") -> Base:
-    """The kind of base that `[model] base` and `dispersion` name; KeyError for a name that is none of `BASES`."""
+    """The kind of base that `[model] base` and `dispersion` name; KeyError for a name that is none of `BASES`.
+
+    >>> type(base_of("lennard-jones")).__name__, type(base_of("lennard-jones", "d3-bj")).__name__
+    ('ClassicalBase', 'Dispersed')
+    """
     table = BASES.table(name)
     assert issubclass(table, Model)
     kind = table.kind

@@ -30,6 +30,9 @@ def bin_average(function: Callable[[Array], Array], edges: Array) -> Array:
     """Averages over bins with weight r^2, (pairs, bins, ...), of a function of r (n,) Å that answers (pairs, n, ...).
 
     Five Gauss-Legendre points a bin.
+
+    >>> float(bin_average(lambda r: r[None], np.array([0.0, 2.0]))[0, 0].round(6))  # ∫ r^3 dr / ∫ r^2 dr
+    1.5
     """
     nodes, weights = np.polynomial.legendre.leggauss(5)
     low, high = edges[:-1, None], edges[1:, None]
@@ -97,7 +100,7 @@ class SplineBasis:
 
 @dataclass(frozen=True)
 class PairCorrection:
-    """phi(r) for every species pair; immutable, `with_coefficients` gives the changed one.
+    """phi(r) for every species pair; immutable, `with_theta` gives the changed one.
 
     Attributes:
         pairs: all species pairs of the system, i <= j.
@@ -173,7 +176,13 @@ class PairCorrection:
         return np.array([1.0, (temperature - self.reference) / self.span][: self.terms])
 
     def at(self, temperature: float) -> PairCorrection:
-        """phi at a temperature (K), as a correction that no longer depends on it."""
+        """phi at a temperature (K), as a correction that no longer depends on it.
+
+        >>> pairs, basis = (("Ar", "Ar"),), SplineBasis(2.0, 8.0, 12)
+        >>> phi = PairCorrection.zero(pairs, basis, stiffness=7.0, temperatures=(100.0, 200.0))
+        >>> phi.terms, phi.factors(150.0).tolist(), phi.at(150.0).terms
+        (2, [1.0, 0.25], 1)
+        """
         if self.slope is None:
             return self
         coefficients = self.coefficients + self.factors(temperature)[1] * self.slope
@@ -211,6 +220,10 @@ class PairCorrection:
         """d phi/d theta averaged over bins with weight r^2 (uniform density within a bin): (pairs, bins, size).
 
         With it N_k = Σ_bins h B_k is exact for a g(r) that is flat within each bin.
+
+        >>> phi = PairCorrection.zero((("Ar", "Ar"),), SplineBasis(2.0, 8.0, 12), stiffness=7.0)
+        >>> phi.binned_basis(np.linspace(0.0, 8.0, 81)).shape
+        (1, 80, 12)
         """
         return bin_average(self.basis_values, edges)
 

@@ -39,7 +39,13 @@ later frames, and a corrected model, come nearer."""
 
 
 def innermost(frames: Sequence[Frames]) -> Array:
-    """(pairs,) Å: lower edge of the innermost bin that holds a pair in any frame of any state; inf where none does."""
+    """(pairs,) Å: lower edge of the innermost bin that holds a pair in any frame of any state; inf where none does.
+
+    >>> counts = np.tile(np.array([0.0, 0.0, 0.0, 1.0, 0.0]), (2, 1, 1))  # one pair between 3 and 4 Å
+    >>> frames = Frames(counts, *np.zeros((3, 2)), np.zeros(2, int), 5.0, (2,), 1000.0)
+    >>> innermost([frames]).tolist()
+    [3.0]
+    """
     nearest = []
     for one in frames:
         seen = one.counts.max(axis=0) > 0.0
@@ -70,15 +76,19 @@ def _forbidden(r: Array, g: Array, nearest: float) -> float:
     inner = int(np.argmax(g > 0.0))
     flank = int(np.argmax(g >= min(math.exp(-1.0), float(g.max()))))
     w_inner, w_flank = -math.log(g[inner]), -math.log(g[flank])
-    way = FARTHEST
+    depth = FARTHEST
     if flank > inner and w_inner > w_flank:
         slope = (w_inner - w_flank) / (r[flank] - r[inner])
-        way = min(FARTHEST, max(0.0, FORBIDDEN - w_inner) / slope)
-    return nearest - way
+        depth = min(FARTHEST, max(0.0, FORBIDDEN - w_inner) / slope)
+    return nearest - depth
 
 
 def measured_onset(r: Array, g: Array) -> float:
-    """Å where a measured partial g(r) on increasing r begins; inf where it has no first peak."""
+    """Å where a measured partial g(r) on increasing r begins; inf where it has no first peak.
+
+    >>> measured_onset(np.arange(0.0, 5.0, 0.5), np.array([0, 0, 0, 0, 0, 0.02, 0.4, 2.5, 1.2, 0.9]))
+    2.5
+    """
     low, high = ONSET
     above = np.flatnonzero(g >= high)
     if not len(above):
@@ -93,6 +103,10 @@ def closest(positions: Array, cell: Array, n_per_species: Sequence[int], within:
     """(pairs,) Å: shortest distance of every species pair in one configuration, inf beyond `within` (Å).
 
     positions: (N, 3) Å, sorted by species.  cell: (3, 3) Å, rows are lattice vectors.
+
+    >>> positions = np.array([[0.5, 0.0, 0.0], [9.0, 0.0, 0.0], [5.0, 0.0, 0.0]])
+    >>> closest(positions, 10.0 * np.eye(3), (2, 1), within=4.2).round(3).tolist()
+    [1.5, 4.0, inf]
     """
     i, j, separation = close_pairs(positions, cell, within)
     species = np.repeat(np.arange(len(n_per_species)), n_per_species)

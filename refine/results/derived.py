@@ -60,7 +60,7 @@ class Propagation:
             pooled = pool(problem, ordered, state, sample.correction)
         except SimulationError:  # samples that do not overlap: the one at the correction can speak for itself
             pooled = pool(problem, [sample], state, sample.correction)
-        counts = np.concatenate([f.counts.reshape(len(f), -1) for f in pooled.counts])
+        counts = np.concatenate([f.counts.reshape(len(f), -1) for f in pooled.frames])
         deviations = pooled.coefficient_counts - pooled.weights @ pooled.coefficient_counts
         # weights times deviations add up to zero, so the mean of the counts drops out
         response = -(counts.T.astype(float) @ (pooled.weights[:, None] * deviations)) / pooled.kt

@@ -40,6 +40,12 @@ def inefficiency(values: Array, replica: NDArray[np.integer] | None = None) -> A
     Args:
         values: (frames, ...), frames of a replica in order of time.
         replica: (frames,) which replica a frame belongs to; None: all are of one.
+
+    Every frame repeated ten times:
+
+    >>> series = np.repeat(np.random.default_rng(0).normal(size=400), 10)
+    >>> float(inefficiency(series[::10]).round(1)), 8.0 < float(inefficiency(series)) < 12.0
+    (1.0, True)
     """
     values = np.asarray(values, np.float64)
     frames = len(values)
@@ -73,7 +79,12 @@ def inefficiency(values: Array, replica: NDArray[np.integer] | None = None) -> A
 
 
 def standard_error(values: Array, replica: NDArray[np.integer] | None = None) -> Array:
-    """Standard error of the mean over correlated frames: (frames, ...) -> (...); see `inefficiency`."""
+    """Standard error of the mean over correlated frames: (frames, ...) -> (...); see `inefficiency`.
+
+    >>> series = np.random.default_rng(0).normal(size=(400, 1))
+    >>> standard_error(series).round(2).tolist()  # 1 / sqrt(400)
+    [0.05]
+    """
     values = np.asarray(values, np.float64)
     error: Array = np.sqrt(values.var(axis=0) * inefficiency(values, replica) / len(values))
     return error
@@ -85,6 +96,9 @@ def influences(statistic: Callable[[Array], float], samples: Array) -> Array:
     n θ - (n - 1) θ_(-f), θ_(-f) with frame f left out: the pseudo-values of the jackknife, whose mean is the statistic
     and whose correlations in time are those of the frames. Source: B. Efron, The Jackknife, the Bootstrap and Other
     Resampling Plans (SIAM, 1982), chapter 3.
+
+    >>> influences(lambda mean: float(mean) ** 2, np.array([1.0, 2.0, 3.0])).round(2).tolist()
+    [-0.5, 4.0, 7.5]
     """
     n = len(samples)
     total = samples.sum(axis=0, dtype=np.float64)
@@ -93,5 +107,10 @@ def influences(statistic: Callable[[Array], float], samples: Array) -> Array:
 
 
 def error_of(statistic: Callable[[Array], float], samples: Array, replica: NDArray[np.integer] | None = None) -> float:
-    """Standard error of a statistic, such as R_chi, of the mean of samples (frames, ...)."""
+    """Standard error of a statistic, such as R_chi, of the mean of samples (frames, ...).
+
+    >>> series = np.random.default_rng(0).normal(loc=3.0, size=400)
+    >>> round(error_of(lambda mean: float(mean) ** 2, series), 2)  # 2 * 3 / sqrt(400)
+    0.29
+    """
     return float(standard_error(influences(statistic, samples), replica))

@@ -156,6 +156,10 @@ def long_waves(positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
 
 
 def empty_share(contrast: float) -> float:
-    """f of an empty slab with T/N = contrast."""
+    """f of an empty slab with T/N = contrast.
+
+    >>> empty_share(0.0), round(empty_share(0.02), 3)
+    (0.0, 0.127)
+    """
     f = np.linspace(0.0, 0.999, 1000)
     return float(np.interp(contrast, (np.sin(np.pi * f) / (np.pi * (1 - f))) ** 2, f))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from refine.curves.curve import Curve
 from refine.curves.transforms import r_to_q_matrix
+from refine.scattering.instrument import seen
 from refine.scattering.metrics import r_chi
 from refine.scattering.operator import CurveOperator
 from refine.system import Box
@@ -98,8 +99,8 @@ class Measurement:
 
     def r_chi(self, counts: Array, scale: float = 1.0, background: float = 0.0) -> float:
         """R_chi of T(r) for mean counts (pairs, bins); scale multiplies the model's D(r), background is in Q."""
-        model = self.total.baseline + scale * (self.total.predict(counts) - self.total.baseline)
-        return r_chi(self.total_values, model + background * self.total_background)
+        y, offset = self.total.predict(counts), background * self.total_background
+        return r_chi(self.total_values, seen(y, self.total.baseline, scale, offset))
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,16 @@ class ForwardModel:
 
     Raises:
         InputError: the curve cannot be predicted (r-space x-ray data without a Q range, unknown species, ...).
+
+    An ideal gas scatters with S(Q) = 1 at every Q:
+
+    >>> from refine.system import make_system
+    >>> q = np.arange(0.1, 12.0, 0.1)
+    >>> flat = Curve(q, np.ones_like(q), quantity="S(Q)", composition={"Ar": 1.0})
+    >>> box = Box.of(make_system({"Ar": 108}, 17.0 * np.eye(3)), np.linspace(0.0, 8.5, 86))
+    >>> model = ForwardModel(flat, box).measurement((2.0, 8.0))
+    >>> float(np.abs(model.shown.predict(box.ideal_counts) - 1.0).max().round(6))
+    0.0
     """
 
     def __init__(self, curve: Curve, box: Box) -> None:

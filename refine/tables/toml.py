@@ -56,6 +56,9 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
 
     Raises:
         InputError: not TOML; names the line.
+
+    >>> parse_toml("refinement.iterations = 3", "study.toml")
+    {'refinement': {'iterations': 3}}
     """
     try:
         return tomllib.loads(text)
@@ -162,7 +165,11 @@ def _entries(value: Any) -> Sequence[Mapping[str, Any]]:
 
 
 def toml_value(value: Any) -> str:
-    """A value as TOML: a table is written inline."""
+    """A value as TOML: a table is written inline.
+
+    >>> toml_value({"r_min": 2.8, "pairs": ["Si", "O"]})
+    '{"r_min" = 2.8, "pairs" = ["Si", "O"]}'
+    """
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):

@@ -186,6 +186,9 @@ def atoms_of(formula: str) -> dict[str, int]:
 
     Raises:
         PydanticCustomError: it is no such formula.
+
+    >>> atoms_of("Ca(NO3)2")
+    {'Ca': 1, 'N': 2, 'O': 6}
     """
     try:
         amounts = amounts_of(formula)
@@ -205,6 +208,7 @@ def _formula(text: str) -> str:
 
 
 def some_tables(value: Any) -> Any:
+    """A list of tables with one entry at least, as it is; a refusal for anything else (a validator of pydantic)."""
     if not (isinstance(value, list | tuple) and value and all(isinstance(entry, Mapping) for entry in value)):
         raise refusal("should be one table or more, each under its own [[...]] line")
     return value

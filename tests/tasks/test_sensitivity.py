@@ -12,7 +12,7 @@ from refine.study.schema import StudyConfig
 from refine.tasks.sensitivity import Parameter, Quantity, parse_parameter, parse_quantity, sensitivity
 from refine.tasks.sensitivity.directions import BaseParameter, Coefficient
 from refine.tasks.sensitivity.estimates import average, fluctuation
-from refine.tasks.sensitivity.observable import Observable
+from refine.tasks.sensitivity.scalar import ScalarOfCurve
 from refine.units import BOLTZMANN
 
 TEMPERATURE = 95.0
@@ -104,10 +104,10 @@ def test_the_derivative_by_the_counts(study, text):
     box = study.boxes[0]
     r = box.centres
     counts = box.ideal_counts / (1 + np.exp(-(r - 3.4) / 0.1)) * (1 + 1.3 * np.exp(-((r - 3.8) ** 2) / 0.25))
-    observable = Observable(parse_quantity(text), study.datasets[0])
+    scalar = ScalarOfCurve(parse_quantity(text), study.datasets[0])
     direction = box.ideal_counts * np.sin(r)
-    (up, _), (down, _) = observable(counts + 1e-4 * direction), observable(counts - 1e-4 * direction)
-    assert np.sum(observable(counts)[1] * direction) == pytest.approx((up - down) / 2e-4, rel=1e-5)
+    (up, _), (down, _) = scalar(counts + 1e-4 * direction), scalar(counts - 1e-4 * direction)
+    assert np.sum(scalar(counts)[1] * direction) == pytest.approx((up - down) / 2e-4, rel=1e-5)
 
 
 def test_fluctuations_of_independent_bins(study):
@@ -116,19 +116,19 @@ def test_fluctuations_of_independent_bins(study):
     r = box.centres
     mean = box.ideal_counts / (1 + np.exp(-(r - 3.4) / 0.1)) * (1 + 1.3 * np.exp(-((r - 3.8) ** 2) / 0.25))
     counts = np.random.default_rng(1).poisson(mean, (8000, *mean.shape)).astype(float)
-    observable = Observable(parse_quantity("argon:g(r):height@3..4.6"), study.datasets[0])
+    scalar = ScalarOfCurve(parse_quantity("argon:g(r):height@3..4.6"), study.datasets[0])
     direction = Coefficient(study, parse_parameter("Ar-Ar@3.85"), 0)
     number = direction.number(box.edges)
     beta = 1 / (BOLTZMANN * TEMPERATURE)
-    _, v = observable(mean)
+    _, v = scalar(mean)
     exact = -beta * np.sum(v * mean * number)
     value, stderr = fluctuation(
-        counts, np.zeros(len(counts), int), np.einsum("fpb,pb->f", counts, number), observable, beta
+        counts, np.zeros(len(counts), int), np.einsum("fpb,pb->f", counts, number), scalar, beta
     )
     assert abs(value - exact) < 4 * stderr
     assert stderr < 0.1 * abs(exact)
-    height, error = average(counts, np.zeros(len(counts), int), observable)
-    assert abs(height - observable(mean)[0]) < 4 * error
+    height, error = average(counts, np.zeros(len(counts), int), scalar)
+    assert abs(height - scalar(mean)[0]) < 4 * error
 
 
 def test_pair_energies_along_parameters(study):
@@ -189,7 +189,7 @@ def test_no_maximum(study):
     box = study.boxes[0]
     counts = box.ideal_counts * box.centres  # rises to the end
     with pytest.raises(InputError, match="no maximum between"):
-        Observable(parse_quantity("argon:g(r):height@3..4.6"), study.datasets[0])(counts)
+        ScalarOfCurve(parse_quantity("argon:g(r):height@3..4.6"), study.datasets[0])(counts)
 
 
 class Events:

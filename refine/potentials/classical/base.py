@@ -66,13 +66,13 @@ class ClassicalBase:
         from refine.potentials.pairs import PairForceField  # with jax, which reading a study does without
 
         charged = potential.coulomb
-        ewald = own = None
+        ewald = self_energy = None
         if charged is not None:
             charged.check_neutral(system.n_per_species)
             if charged.method == "ewald":
                 ewald = charged.reciprocal(system.n_per_species, system.cell)
             else:
-                own = charged.own()
+                self_energy = charged.self_energy()
         if potential.truncation == "none" and correction_cutoff > potential.cutoff:
             raise InputError(
                 f'truncation = "none" leaves a step at {potential.cutoff:g} Å, inside the correction',
@@ -87,7 +87,7 @@ class ClassicalBase:
             size=NODES * math.ceil((max(potential.cutoff, correction_cutoff) / NODES_REACH) ** 2),
             precision=precision,
             ewald=ewald,
-            own_energy=own,
+            self_energy=self_energy,
         )
 
     def pair_energies(self, potential: PairForm, r: Array) -> Array:

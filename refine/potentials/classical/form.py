@@ -174,7 +174,11 @@ class PairForm:
 
 
 def barrier(slope: Array) -> int | None:
-    """Where a function that rises from the first of its points on falls for the first time; None: it does neither."""
+    """Where a function that rises from the first of its points on falls for the first time; None: it does neither.
+
+    >>> barrier(np.array([-1.0, -0.5, 0.2])), barrier(np.array([1.0, 0.5, -0.2]))
+    (None, 2)
+    """
     if slope[0] <= 0.0:
         return None
     falling = np.flatnonzero(slope < 0.0)

@@ -97,6 +97,11 @@ class BornMayer(_ByPair):
 
     Attributes:
         A, rho: (pairs,), eV and Å.
+
+    >>> numbers = {"A": 1000.0, "rho": 0.3}
+    >>> form = BornMayer.from_parameters(("Si", "O"), (("Si", "O"),), numbers, 8.0)
+    >>> form.energy([0.8, 1.5, 2.1]).round(3).tolist()
+    [[69.483, 6.738, 0.912]]
     """
 
     pairs: Pairs
@@ -123,6 +128,11 @@ class Buckingham(_ByPair):
 
     Attributes:
         A, rho, C: (pairs,), eV, Å and eV Å^6.
+
+    >>> numbers = {"A": 18003.76, "rho": 0.2052, "C": 133.54}
+    >>> form = Buckingham.from_parameters(("Si", "O"), (("Si", "O"),), numbers, 8.0)
+    >>> form.energy([0.8, 1.5, 2.1]).round(3).tolist()
+    [[-144.487, 0.318, -0.91]]
     """
 
     pairs: Pairs
@@ -154,6 +164,11 @@ class BuckinghamPatched(Buckingham):
     continuous; the force, which a Buckingham turns into an attraction inside of b, is its mirror image, a repulsion at
     all distances whatever the charges are; and there is no parameter. A harmonic repulsion in this place is that of
     K. Vollmayr, W. Kob and K. Binder, Phys. Rev. B 54, 15808 (1996). A pair without a maximum has no patch.
+
+    >>> numbers = {"A": 18003.76, "rho": 0.2052, "C": 133.54}
+    >>> form = BuckinghamPatched.from_parameters(("Si", "O"), (("Si", "O"),), numbers, 8.0)
+    >>> form.energy([0.8, 1.5, 2.1]).round(3).tolist()
+    [[36.941, 0.318, -0.91]]
     """
 
     name: ClassVar[str] = "buckingham-patched"
@@ -210,6 +225,11 @@ class BuckinghamR24(_ByPair):
 
     Attributes:
         A, rho, C, D: (pairs,), eV, Å, eV Å^6 and eV Å^24.
+
+    >>> numbers = {"A": 18003.76, "rho": 0.2052, "C": 133.54, "D": 10.0}
+    >>> form = BuckinghamR24.from_parameters(("Si", "O"), (("Si", "O"),), numbers, 8.0)
+    >>> form.energy([0.8, 1.5, 2.1]).round(3).tolist()
+    [[1973.096, 0.319, -0.91]]
     """
 
     pairs: Pairs
@@ -237,6 +257,11 @@ class Morse(_ByPair):
 
     Attributes:
         D, a, r0, C: (pairs,), eV, 1/Å, Å and eV Å^12.
+
+    >>> numbers = {"D": 0.34, "a": 2.0, "r0": 2.1, "C": 1.0}
+    >>> form = Morse.from_parameters(("Si", "O"), (("Si", "O"),), numbers, 8.0)
+    >>> form.energy([0.8, 1.5, 2.1]).round(3).tolist()
+    [[67.029, 1.498, -0.34]]
     """
 
     pairs: Pairs

@@ -97,7 +97,13 @@ def determination(
 
 
 def singular_values(root: Array, covariance: Array) -> Array:
-    """s_k, largest first, from the root of the prior covariance and the posterior covariance."""
+    """s_k, largest first, from the root of the prior covariance and the posterior covariance.
+
+    Data that leave a quarter of the prior variance of the first parameter, and all of the second's:
+
+    >>> singular_values(np.eye(2), np.diag([0.25, 1.0])).round(3).tolist()
+    [1.732, 0.0]
+    """
     whitened = solve_triangular(root, solve_triangular(root, covariance, lower=True).T, lower=True)
     kept = np.clip(np.linalg.eigvalsh(0.5 * (whitened + whitened.T)), 1e-300, 1.0)
     return np.sqrt(1.0 / kept - 1.0)

@@ -37,7 +37,16 @@ class Nuisance:
 
 
 def columns(target: Target, y: Array) -> tuple[Array, Array]:
-    """d y/d s and d y/d b for those that are free, (n, 0 to 2), and the standard deviations of their priors."""
+    """d y/d s and d y/d b for those that are free, (n, 0 to 2), and the standard deviations of their priors.
+
+    >>> from refine.scattering.operator import CurveOperator
+    >>> operator = CurveOperator(np.arange(1.0, 4.0), np.eye(3), np.zeros(3), np.ones(3))
+    >>> y = np.array([1.0, 2.2, 1.0])
+    >>> target = Target("s", 0, "S(Q)", None, y, 0.01 * np.eye(3), True, operator, free_scale=True)
+    >>> derivatives, priors = columns(target, np.array([1.0, 2.0, 1.0]))
+    >>> derivatives.ravel().tolist(), priors.tolist()
+    ([0.0, 1.0, 0.0], [0.2])
+    """
     derivatives, priors = [], []
     if target.free_scale:
         derivatives.append(by_scale(y, target.baseline))
@@ -55,16 +64,22 @@ def values(target: Target, free: Array) -> tuple[float, float]:
     return scale, float(rest.pop(0)) if target.background is not None else 0.0
 
 
-def best(target: Target, y: Array, covariance: Array | None = None) -> Nuisance:
+def best(target: Target, y: Array) -> Nuisance:
     """The most probable scale and background of a model y (n,), at scale 1 and background 0.
 
-    covariance: (n, n) of the misfit; default: the measurement's.
+    The noise is the measurement's alone. The errors are those of the posterior.
+
+    >>> from refine.scattering.operator import CurveOperator
+    >>> operator = CurveOperator(np.arange(1.0, 4.0), np.eye(3), np.zeros(3), np.ones(3))
+    >>> y = np.array([1.0, 2.2, 1.0])
+    >>> target = Target("s", 0, "S(Q)", None, y, 0.01 * np.eye(3), True, operator, free_scale=True)
+    >>> round(best(target, np.array([1.0, 2.0, 1.0])).scale, 2)  # the data say 1.2, the prior 1 ± 0.2
+    1.16
     """
     design, priors = columns(target, y)
     if not len(priors):
         return Nuisance()
-    noise = target.covariance / target.weight if covariance is None else covariance
-    weighted = cho_solve(cho_factor(noise), design)
+    weighted = cho_solve(cho_factor(target.covariance / target.weight), design)
     inverse = np.linalg.inv(design.T @ weighted + np.diag(priors**-2.0))
     scale, background = values(target, inverse @ (weighted.T @ (target.y - y)))
     # as `values`, but of standard errors, which are departures already

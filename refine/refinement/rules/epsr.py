@@ -62,6 +62,11 @@ def poisson_functions(r: ArrayLike, n: ArrayLike, sigma: float, number_density: 
 
     Args:
         r: (points,) Å, above zero.  n: (orders,) at least zero.  sigma: Å.  number_density: ρ, atoms/Å^3.
+
+    >>> r = np.arange(0.01, 10.0, 0.01)
+    >>> p = poisson_functions(r, [100], 0.03, number_density=0.02)
+    >>> float(r[np.argmax(p[0])].round(2)), float((4.0 * np.pi * 0.02 * r**2 @ p[0] * 0.01).round(6))
+    (3.0, 1.0)
     """
     x, order = np.asarray(r, float) / sigma, np.asarray(n, float)[:, None]
     # the logarithm: n reaches hundreds

@@ -27,7 +27,11 @@ _STATES_APART = 7919  # the thousandth prime: the seeds of one study's states ar
 
 
 def seed_of_state(seed: int, state: int) -> int:
-    """The seed of a study's state (counted from 0): states differ, the first has the study's own seed."""
+    """The seed of a study's state (counted from 0): states differ, the first has the study's own seed.
+
+    >>> seed_of_state(3, 0), seed_of_state(3, 1) != 3
+    (3, True)
+    """
     return seed + _STATES_APART * state
 
 

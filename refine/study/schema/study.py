@@ -88,6 +88,11 @@ class StudyConfig(Table):
 
         Raises:
             InputError: it is not a valid study.
+
+        >>> StudyConfig.parse({"title": "argon", "states": [{"name": "85K", "temperature": 85.0}]})
+        Traceback (most recent call last):
+            ...
+        refine.errors.InputError: study: missing table [system] (and 2 more)
         """
         return cls._validated(tree, source="study", source_path=None, folder=Path(folder))
 
