@@ -38,10 +38,14 @@ from refine.study.schema import ModelFile, StudyConfig
 from refine.study.study import Study
 from refine.tables.explain import shown
 from refine.tables.toml import parse_toml, read_text
+from refine.tasks.outputs import refuse_foreign, refuse_inputs
 from refine.tasks.sample import sample_states
 from refine.tasks.transport import transport
 
 Array = NDArray[np.float64]
+
+OUTPUTS = ("compare", "compare.html", "compare.json")
+"""What is written to the folder."""
 
 
 def compare(
@@ -68,6 +72,9 @@ def compare(
         InputError: a model file or a run that cannot be read, two models of one label, too few frames.
     """
     files = config.compare.paths if models is None else models
+    if out is not None:
+        refuse_inputs(config, [out / name for name in OUTPUTS], files)
+        refuse_foreign(out, OUTPUTS, "compare.json")
     label = config.model.title + ("+D3" if config.model.dispersion != "none" else "")
     entries = [_Entry(label, config.model), *map(_of_file, files)]
     entries += [_refined(folder, config) for folder in runs]

@@ -8,6 +8,7 @@ import pytest
 
 from refine import Study
 from refine.errors import InputError
+from refine.potentials.bases import BASES
 from refine.study.schema import StudyConfig
 from refine.tasks.sensitivity import Parameter, Quantity, parse_parameter, parse_quantity, sensitivity
 from refine.tasks.sensitivity.directions import BaseParameter, Coefficient
@@ -174,11 +175,14 @@ def test_too_little(study, settings):
         sensitivity(study, of=parse_quantity("argon:R_chi"), parameter=parse_parameter("epsilon"), **settings)
 
 
-def test_a_base_without_parameters(study):
+@pytest.mark.parametrize("base", ["mace", "stillinger-weber"])
+def test_a_base_without_parameters(study, base):
+    """Those that are no sum of pair functions, some of whose tables have no such key."""
+    table = BASES.table(base)
     other = SimpleNamespace(
         initial_correction=study.initial_correction,
         problem=study.problem,
-        config=SimpleNamespace(model=SimpleNamespace(base="mace", parameters={})),
+        config=SimpleNamespace(model=table(base=base, **table.examples[base].keys)),
         base_energies=lambda r: None,
     )
     with pytest.raises(InputError, match="has no parameter 'epsilon'"):

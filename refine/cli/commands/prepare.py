@@ -32,7 +32,7 @@ def prepare(
         from refine.tasks import prepare as preparation
 
         repeats = preparation.parse_repeats(repeat)
-        preparation.check_target(out, overwrite)
+        preparation.check_target(config, out, overwrite)
         made = preparation.prepare(config, state=state, repeats=repeats, seed=seed, settle=settle, progress=progress)
         made.write(out)
     for line in made.words():

@@ -20,12 +20,12 @@ from refine.study.datasets import read_datasets, read_predictions
 from refine.study.schema import StudyConfig
 from refine.study.systems import read_system
 from refine.system import Box
-from refine.tasks.forward.answer import Forward
+from refine.tasks.forward.answer import Forward, check_out
 from refine.tasks.forward.checks import check_composition, check_density, check_rescaling, refuse_vacuum
 from refine.tasks.forward.compared import compared
 from refine.tasks.forward.tables import propagation
 
-__all__ = ["Forward", "default_out", "forward"]
+__all__ = ["Forward", "check_out", "default_out", "forward"]
 
 USUAL_Q_MAX, PHASE = 30.0, 0.1
 """1/Å, as far as curves are taken to reach whose range the study does not say; and Q times the width of a bin there."""

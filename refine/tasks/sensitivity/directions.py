@@ -81,14 +81,14 @@ class BaseParameter:
     def __init__(self, study: Study, parameter: Parameter, state: int) -> None:
         self.study, self.parameter = study, parameter
         self.correction = study.initial_correction().at(study.problem.temperatures[state])
-        model: Any = study.config.model  # of a sum of pair functions, which has parameters
-        given = model.parameters
+        model: Any = study.config.model
         if study.base_energies(np.array([1.0])) is None:
             raise InputError(
-                f"base '{study.config.model.base}' has no parameter '{parameter.name}'",
+                f"base '{model.base}' has no parameter '{parameter.name}'",
                 where="[model]",
                 fix='only classical bases without dispersion have; ask for a coefficient like "Ar-Ar@3.8"',
             )
+        given = model.parameters  # which every sum of pair functions has
         if parameter.name not in given:
             raise InputError(
                 f"'{parameter.name}' is no parameter of the base",
