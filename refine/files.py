@@ -116,7 +116,7 @@ def exclusive(folder: Path) -> Iterator[None]:
     """Hold an output folder; the operating system lets go of it when the process ends, however it ends.
 
     Raises:
-        CheckpointError: another process holds it.
+        CheckpointError: another process holds it, or it cannot be held.
     """
     import fcntl
 
@@ -129,11 +129,17 @@ def exclusive(folder: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise CheckpointError(
                 "another process is writing to this folder",
                 where=str(folder),
                 fix="wait for it, or choose another folder",
+            ) from error
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot be locked: {error.strerror or error}",
+                where=str(folder),
+                fix="choose a folder on a file system that has locks",
             ) from error
         yield
     finally:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError, RefineError
-from refine.export.read import Exported, read_correction
+from refine.export.read import Exported, read_correction, read_study
 from refine.files import make_folder, write_text
 from refine.potentials.bases import BASES
 from refine.potentials.correction import PairCorrection
@@ -37,7 +37,6 @@ from refine.study.datasets import DataSet, Prediction
 from refine.study.schema import ModelFile, StudyConfig
 from refine.study.study import Study
 from refine.tables.explain import shown
-from refine.tables.toml import parse_toml, read_text
 from refine.tasks.outputs import refuse_foreign, refuse_inputs
 from refine.tasks.sample import sample_states
 from refine.tasks.transport import transport
@@ -81,7 +80,11 @@ def compare(
     labels = [entry.label.lower() for entry in entries]
     for label in labels:
         if labels.count(label) > 1:
-            raise InputError(f"two models are called '{label}'", where="--models", fix="give each file a label")
+            raise InputError(
+                f"two models are called '{label}'",
+                where="--models" if not runs else "--models, --runs",
+                fix="give each file a label" if not runs else "give each file a label, and rename a folder of a run",
+            )
     wanted = config.sampling.frames if frames is None else frames
     if wanted < FRAMES_FOR_ERRORS:
         raise InputError(f"{wanted} frames are too few", where="--frames", fix=f"use {FRAMES_FOR_ERRORS} or more")
@@ -126,7 +129,7 @@ class _Entry:
 def _of_file(file: str | Path) -> _Entry:
     """The model of a file; InputError for one that is no model file, while a base that is not known here keeps no other
     from being compared."""
-    tree = parse_toml(read_text(Path(file)), str(file))
+    tree = ModelFile.tree(Path(file))
     table = tree.get("model")
     base = table.get("base") if isinstance(table, dict) else None
     if isinstance(base, str) and base not in BASES.entries:
@@ -139,7 +142,7 @@ def _of_file(file: str | Path) -> _Entry:
 
 def _refined(folder: Path, config: StudyConfig) -> _Entry:
     """The refined potential of a finished run."""
-    changing = StudyConfig.from_toml(folder / "study.toml").correction.temperature == "linear"
+    changing = read_study(folder).correction.temperature == "linear"
     run = tuple(read_correction(folder, state.temperature if changing else None) for state in config.states)
     if run[0].parameters is not None and run[0].kind.refined_file is not None:
         raise InputError(

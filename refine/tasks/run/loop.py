@@ -167,7 +167,7 @@ class Run:
             for state, frames, count in pieces(
                 engine, start, params, study.problem.temperatures[s], per_replica, settle=settle, done=stored.done
             ):
-                self.current[s] = self.current[s].extended(state, frames, count)
+                self.current[s] = self.current[s].extended(state, frames, count, tuple(engine.notes))
                 self.progress.advance(count)
                 if time.monotonic() - self.saved > SAVE_INTERVAL:
                     self._save()
@@ -179,8 +179,10 @@ class Run:
             sample, ends = self.engines.differentiated(study.rule, sample, ends, self.progress)
         self.samples.append(sample)
         self.ends.append(ends)
+        states = zip(study.config.states, self.current, strict=True)
+        notes = [f"{state.name}: {note}" for state, one in states for note in one.notes]
         self.current = []
-        self.record = self.record.sampled(self.engines.notes, time.monotonic() - began)
+        self.record = self.record.sampled(notes, time.monotonic() - began)
 
     def update(self) -> None:
         """PREDICT and UPDATE: the rule judges the newest sample, and says what comes next."""
