@@ -88,6 +88,8 @@ def compare(
     wanted = config.sampling.frames if frames is None else frames
     if wanted < FRAMES_FOR_ERRORS:
         raise InputError(f"{wanted} frames are too few", where="--frames", fix=f"use {FRAMES_FOR_ERRORS} or more")
+    if out is not None:
+        make_folder(out)  # or refused now, and not after the dynamics
     rows = []
     for entry in entries:
         (progress or NullProgress()).message(f"model {entry.label}")
@@ -241,7 +243,6 @@ def _first_peak(data: DataSet | Prediction, ratio: Array) -> Peak:
 
 
 def _write(ranking: Ranking, out: Path) -> None:
-    make_folder(out)
     for row in ranking.rows:
         for name, curve in row.curves.items():
             folder = out / "compare" / row.label

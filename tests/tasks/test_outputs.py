@@ -153,3 +153,12 @@ def test_a_structure_is_not_written_over_the_one_that_the_study_reads(study: Pat
     with pytest.raises(InputError, match="this is a file that is read; give another --out"):
         check_target(config, start, overwrite=True)
     check_target(config, study.parent / "next.extxyz", overwrite=True)
+
+
+@pytest.mark.parametrize("command", ["compare", "diagnose"])
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_sampled(study: Path, command: str) -> None:
+    (study.parent / "file").touch()
+    result = CliRunner().invoke(app, [command, str(study), "--out", str(study.parent / "file" / "out")])
+    assert result.exit_code == 2, result.output
+    assert "choose another folder" in result.stderr.splitlines()[-1]
+    assert "sampling" not in result.output
