@@ -5,8 +5,8 @@ Plain pydantic: a study file is read, and refused, before anything that computes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -27,11 +27,13 @@ class Example:
         atoms: number of each element.
         keys: of [model] besides `base`.
         apart: Å, no two atoms are nearer.
+        files: what writes the file of each name that `keys` has as `path`.
     """
 
     atoms: Mapping[str, int]
     keys: Mapping[str, Any]
     apart: float = 1.7
+    files: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
 
 
 class Model(Table):
