@@ -9,6 +9,7 @@ import typer
 
 from refine.cli.common import finite
 from refine.export import FORMATS
+from refine.export import export as write
 
 
 def export(
@@ -23,7 +24,5 @@ def export(
     ] = None,
 ) -> None:
     """Write the refined potential for another program: base and correction for LAMMPS, else the correction."""
-    from refine.export import export as write
-
     for path in write(out, to, folder, temperature):
         typer.echo(path)
