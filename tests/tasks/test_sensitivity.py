@@ -189,6 +189,20 @@ def test_a_base_without_parameters(study, base):
         BaseParameter(other, parse_parameter("epsilon"), 0)
 
 
+def test_a_base_whose_pairs_have_forms_of_their_own(study):
+    """It takes no [model.parameters], so nothing is to be written there."""
+    form = {"form": "born-mayer", "A": 1000.0, "rho": 0.3}
+    model = BASES.table("by-pair")(base="by-pair", pairs={"Ar-Ar": form})
+    other = SimpleNamespace(
+        initial_correction=study.initial_correction,
+        problem=study.problem,
+        config=SimpleNamespace(model=model),
+        base_energies=study.base_energies,
+    )
+    with pytest.raises(InputError, match=r"'A' is no parameter of the base; ask for a coefficient"):
+        BaseParameter(other, parse_parameter("A"), 0)
+
+
 def test_no_maximum(study):
     box = study.boxes[0]
     counts = box.ideal_counts * box.centres  # rises to the end

@@ -90,11 +90,10 @@ class BaseParameter:
             )
         given = model.parameters  # which every sum of pair functions has
         if parameter.name not in given:
-            raise InputError(
-                f"'{parameter.name}' is no parameter of the base",
-                where="[model.parameters]",
-                fix=f"one of {', '.join(given)}" if given else "write it there, with the value that the base has",
-            )
+            fix = f"one of {', '.join(given)}" if given else "write it there, with the value that the base has"
+            if model.pairs:  # whose numbers are those of one pair each
+                fix = 'ask for a coefficient like "Ar-Ar@3.8"'
+            raise InputError(f"'{parameter.name}' is no parameter of the base", where="[model.parameters]", fix=fix)
         entry = given[parameter.name]
         if isinstance(entry, int | float):
             if parameter.key is not None:
