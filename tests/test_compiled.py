@@ -68,6 +68,7 @@ def _numbers(folder: Path) -> tuple[Any, list[bytes]]:
     return timeless(json.loads((folder / "result.json").read_text())), curves
 
 
+@pytest.mark.slow
 def test_a_later_run_loads_its_programs_and_repeats_the_numbers(tmp_path: Path) -> None:
     """Of two that compile at once and one that finds their programs. The default path, Langevin from a relaxed packing,
     which needs no jax_md either (`CODE`)."""

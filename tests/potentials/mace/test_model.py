@@ -88,6 +88,7 @@ def test_places_that_are_not_used_add_exactly_nothing(precision: str) -> None:
     np.testing.assert_allclose(energies, expected[0], rtol=1e-14 if precision == "float64" else 1e-6)
 
 
+@pytest.mark.slow
 def test_derivative_by_every_weight() -> None:
     """Against central differences, for one direction in each array."""
     checkpoint = random_checkpoint(3, density=True, correlation=2)
