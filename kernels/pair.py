@@ -48,6 +48,19 @@ class PairTable(NamedTuple):
     inverse_spacing: jax.Array
 
 
+class InconsistentTable(ValueError):
+    """The tabulated derivative of a pair is not that of its energy.
+
+    Attributes:
+        pair: row of the table.
+        words: what is wrong, without the pair.
+    """
+
+    def __init__(self, pair: int, words: str) -> None:
+        super().__init__(f"pair {pair}: {words} (or the table needs more nodes)")
+        self.pair, self.words = pair, words
+
+
 def table_radii(r_min: float, r_cut: float, size: int) -> np.ndarray:
     """Radii (size,) float64 of the nodes, uniform in r^2 from r_min to r_cut (Å), 0 < r_min < r_cut or ValueError.
 
@@ -73,7 +86,7 @@ def pair_table(
 
     Of `energy` only the value at r_cut enters, the rest is the integral of the force; but all of it is compared with
     that integral. A disagreement beyond 1 % of the local energy plus 1 % of the deepest well plus `tolerance` (eV)
-    raises ValueError: then `derivative` is not the derivative of `energy`, or the nodes are too far apart for it.
+    raises InconsistentTable: then `derivative` is not that of `energy`, or the nodes are too far apart for it.
     dtype: float32 or float64, usually that of the positions.
 
     >>> r = table_radii(2.0, 8.0, 2000)
@@ -117,9 +130,10 @@ def _check_consistency(energy: np.ndarray, integral: np.ndarray, r: np.ndarray, 
     wrong = np.abs(integral - energy[:, :-1]) > 0.01 * scale + tolerance
     if wrong.any():
         pair, node = np.argwhere(wrong)[-1]
-        raise ValueError(
-            f"pair {pair}: at r = {r[node]:.3f} the energy is {energy[pair, node]:.6g} but its derivative integrates "
-            f"to {integral[pair, node]:.6g}; the two must belong together (or the table needs more nodes)"
+        raise InconsistentTable(
+            int(pair),
+            f"at r = {r[node]:.3f} the energy is {energy[pair, node]:.6g} but its derivative integrates "
+            f"to {integral[pair, node]:.6g}; the two must belong together",
         )
 
 

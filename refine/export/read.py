@@ -108,7 +108,7 @@ def read_correction(folder: str | Path, temperature: float | None = None) -> Exp
     if not path.is_file():
         raise InputError("there is no finished run", where=str(folder), fix="give the folder of a finished run")
     summary = read_summary(path)
-    study = StudyConfig.from_toml(folder / "study.toml")
+    study = read_study(folder)
     if not summary.yields_potential:
         raise InputError(f"method {study.refinement.method!r} yields no potential to export", where=str(folder))
     try:
@@ -119,6 +119,14 @@ def read_correction(folder: str | Path, temperature: float | None = None) -> Exp
     if temperature is not None:
         correction = correction.at(temperature)
     return Exported(correction, species, errors_of(summary, temperature), study, folder, summary.parameters)
+
+
+def read_study(folder: Path) -> StudyConfig:
+    """The study of a run, from its folder; InputError where there is none."""
+    path = folder / "study.toml"
+    if not path.is_file():
+        raise InputError("there is no study.toml of a run", where=str(folder), fix="give the folder of a finished run")
+    return StudyConfig.from_toml(path)
 
 
 def _unreadable(what: str, error: Exception, path: Path) -> InputError:

@@ -12,7 +12,15 @@ import numpy as np
 
 from kernels.ewald import EwaldSum
 from kernels.neighbors import NeighborList
-from kernels.pair import PairTable, pair_forces, pair_observables, pair_table, pair_virial_tensor, table_radii
+from kernels.pair import (
+    InconsistentTable,
+    PairTable,
+    pair_forces,
+    pair_observables,
+    pair_table,
+    pair_virial_tensor,
+    table_radii,
+)
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.potentials.protocols import PairPotential
@@ -69,9 +77,9 @@ class PairForceField:
         try:
             return pair_table(energy, derivative, float(self.radii[0]), self.cutoff, dtype=self.precision)
         except ValueError as error:
-            words = str(error).removesuffix(" (or the table needs more nodes)")
-            for number, pair in enumerate(getattr(base, "pairs", ())):
-                words = words.replace(f"pair {number}:", f"{'-'.join(pair)}:")
+            words = str(error)
+            if isinstance(error, InconsistentTable):
+                words = f"{'-'.join(base.pairs[error.pair])}: {error.words}"
             raise InputError(
                 f"the pair potential cannot be tabulated: {words}",
                 where="[model]",

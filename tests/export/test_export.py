@@ -19,8 +19,10 @@ from typer.testing import CliRunner
 
 from refine.cli.main import app
 from refine.errors import InputError
-from refine.export import FORMATS, POINTS, export, read_correction
+from refine.export import FORMATS, export
+from refine.export.read import read_correction
 from refine.potentials.correction import PairCorrection
+from refine.potentials.lammps import POINTS
 from tests.export.runs import correction, rows, run_folder
 
 CELL = np.diag([13.0, 14.0, 15.0])

@@ -16,7 +16,8 @@ from ase import Atoms
 
 import refine
 from kernels.neighbors import build, choose_images
-from refine.export import export, read_correction
+from refine.export import export
+from refine.export.read import read_correction
 from refine.potentials.bases import BASES, base_of
 from refine.potentials.correction import PairCorrection
 from refine.potentials.keys import Example, Model

@@ -8,6 +8,7 @@ import pytest
 
 from refine import Study
 from refine.errors import InputError
+from refine.potentials.bases import BASES
 from refine.study.schema import StudyConfig
 from refine.tasks.sensitivity import Parameter, Quantity, parse_parameter, parse_quantity, sensitivity
 from refine.tasks.sensitivity.directions import BaseParameter, Coefficient
@@ -174,15 +175,32 @@ def test_too_little(study, settings):
         sensitivity(study, of=parse_quantity("argon:R_chi"), parameter=parse_parameter("epsilon"), **settings)
 
 
-def test_a_base_without_parameters(study):
+@pytest.mark.parametrize("base", ["mace", "stillinger-weber"])
+def test_a_base_without_parameters(study, base):
+    """Those that are no sum of pair functions, some of whose tables have no such key."""
+    table = BASES.table(base)
     other = SimpleNamespace(
         initial_correction=study.initial_correction,
         problem=study.problem,
-        config=SimpleNamespace(model=SimpleNamespace(base="mace", parameters={})),
+        config=SimpleNamespace(model=table(base=base, **table.examples[base].keys)),
         base_energies=lambda r: None,
     )
     with pytest.raises(InputError, match="has no parameter 'epsilon'"):
         BaseParameter(other, parse_parameter("epsilon"), 0)
+
+
+def test_a_base_whose_pairs_have_forms_of_their_own(study):
+    """It takes no [model.parameters], so nothing is to be written there."""
+    form = {"form": "born-mayer", "A": 1000.0, "rho": 0.3}
+    model = BASES.table("by-pair")(base="by-pair", pairs={"Ar-Ar": form})
+    other = SimpleNamespace(
+        initial_correction=study.initial_correction,
+        problem=study.problem,
+        config=SimpleNamespace(model=model),
+        base_energies=study.base_energies,
+    )
+    with pytest.raises(InputError, match=r"'A' is no parameter of the base; ask for a coefficient"):
+        BaseParameter(other, parse_parameter("A"), 0)
 
 
 def test_no_maximum(study):

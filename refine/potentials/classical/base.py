@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -189,6 +189,13 @@ class ClassicalModel(Model):
         default_factory=dict,
         description='With `by-pair`, a form and its parameters for each pair: `{ Fe-O = { form = "morse", D = 1 } }`.',
     )
+
+    @property
+    def elements(self) -> frozenset[str]:
+        """Those of charges and ions, of forms by pair, and of parameters by species or pair."""
+        by_element = [table for table in self.parameters.values() if isinstance(table, Mapping)]
+        tables: list[Mapping[str, Any]] = [self.charges, self.ions, self.pairs, *by_element]
+        return frozenset(element for table in tables for key in table for element in key.split("-"))
 
 
 def without_coulomb(potential: PairForm, r: Array) -> tuple[Array, Array]:

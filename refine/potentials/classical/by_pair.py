@@ -30,8 +30,6 @@ class ByPair(PairForm):
     truncation: Truncation = "switch"
     coulomb: Coulomb | None = None
     name: ClassVar[str] = "by-pair"
-    scales: ClassVar[dict[str, str]] = {}
-    lengths: ClassVar[dict[str, str]] = {}
 
     @classmethod
     def read(

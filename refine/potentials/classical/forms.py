@@ -1,6 +1,6 @@
 """Pair functions of classical base potentials, each with its parameters for all pairs of species.
 
-A form is a `PairForm`; here are its formula, its slope, and how its parameters are read.
+A form is a `UniformForm`; here are its formula, its slope, and how its parameters are read.
 """
 
 from __future__ import annotations
@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from refine.errors import InputError
 from refine.potentials.classical.coulomb import Coulomb
-from refine.potentials.classical.form import CLOSEST, PairForm, Truncation, barrier
+from refine.potentials.classical.form import CLOSEST, Truncation, UniformForm, barrier
 from refine.potentials.protocols import Array, Pairs
 
 
 @dataclass(frozen=True)
-class LennardJones(PairForm):
+class LennardJones(UniformForm):
     """4 epsilon [(sigma/r)^12 - (sigma/r)^6]. J. E. Lennard-Jones, Proc. R. Soc. A 106, 463 (1924).
 
     Attributes:
@@ -41,7 +41,16 @@ class LennardJones(PairForm):
     lengths: ClassVar[dict[str, str]] = {"sigma": "Å"}
 
     @classmethod
-    def from_parameters(cls, species, pairs, parameters, cutoff, *, truncation="switch", coulomb=None):  # type: ignore[no-untyped-def]
+    def from_parameters(
+        cls,
+        species: tuple[str, ...],
+        pairs: Pairs,
+        parameters: Mapping[str, Any],
+        cutoff: float,
+        *,
+        truncation: Truncation = "switch",
+        coulomb: Coulomb | None = None,
+    ) -> Self:
         """From the study's [model.parameters]: `epsilon` and `sigma`, each a number or a table by species or "A-B".
 
         Unlike pairs that are not given combine by Lorentz (sigma, arithmetic mean) and Berthelot (epsilon, geometric
@@ -63,11 +72,20 @@ class LennardJones(PairForm):
         return 4.0 * epsilon * (s6**2 - s6), -24.0 * epsilon * (2.0 * s6**2 - s6) / r
 
 
-class _ByPair(PairForm):
+class _ByPair(UniformForm):
     """A form whose parameters are given pair by pair; its dataclass has them between `pairs` and `cutoff`."""
 
     @classmethod
-    def from_parameters(cls, species, pairs, parameters, cutoff, *, truncation="switch", coulomb=None):  # type: ignore[no-untyped-def]
+    def from_parameters(
+        cls,
+        species: tuple[str, ...],
+        pairs: Pairs,
+        parameters: Mapping[str, Any],
+        cutoff: float,
+        *,
+        truncation: Truncation = "switch",
+        coulomb: Coulomb | None = None,
+    ) -> Self:
         _refuse_unknown(cls, parameters)
         given = {name: _pairwise(parameters, name, pairs) for name in (*cls.scales, *cls.lengths)}
         values = {name: np.zeros(len(pairs)) if name in cls.scales else np.ones(len(pairs)) for name in given}
@@ -88,7 +106,9 @@ class _ByPair(PairForm):
                 if value == 0.0 and name in cls.lengths:
                     raise InputError(f"{a}-{b} = 0 is not above zero", where=f"[model.parameters] {name}")
                 values[name][row] = 0.0 if value is None else value
-        return cls(pairs=pairs, **values, cutoff=cutoff, truncation=truncation, coulomb=coulomb)  # type: ignore[call-arg]
+        make: Any = cls  # a dataclass with just these fields
+        made: Self = make(pairs=pairs, **values, cutoff=cutoff, truncation=truncation, coulomb=coulomb)
+        return made
 
 
 @dataclass(frozen=True)
@@ -284,13 +304,13 @@ class Morse(_ByPair):
         return depth * ((1.0 - e) ** 2 - 1.0) + core, 2.0 * depth * a * e * (1.0 - e) - 12.0 * core / r
 
 
-FORMS: dict[str, type[PairForm]] = {
+FORMS: dict[str, type[UniformForm]] = {
     form.name: form for form in (LennardJones, BornMayer, Buckingham, BuckinghamPatched, BuckinghamR24, Morse)
 }
 """Forms by the name that a study has for them."""
 
 
-def _refuse_unknown(form: type[PairForm], parameters: Mapping[str, Any]) -> None:
+def _refuse_unknown(form: type[UniformForm], parameters: Mapping[str, Any]) -> None:
     known = {**form.scales, **form.lengths}
     for name in sorted(set(parameters) - set(known)):
         raise InputError(

@@ -87,7 +87,7 @@ _IMPLEMENTATION = jax.extend.random.define_prng_impl(
 )
 
 
-def new_key(seed: int) -> jax.Array:
+def new_key(seed: int | np.uint32) -> jax.Array:
     """A key for jax.random from a seed."""
     return jax.random.key(seed, impl=_IMPLEMENTATION)
 

@@ -96,20 +96,19 @@ class BaseParameter(Direction):
     def __init__(self, study: Study, parameter: Parameter, state: int) -> None:
         self.study, self.parameter = study, parameter
         self.correction = study.initial_correction().at(study.problem.temperatures[state])
-        model: Any = study.config.model  # of a sum of pair functions, which has parameters
-        given = model.parameters
+        model: Any = study.config.model
         if study.base_energies(np.array([1.0])) is None:
             raise InputError(
-                f"base '{study.config.model.base}' has no parameter '{parameter.name}'",
+                f"base '{model.base}' has no parameter '{parameter.name}'",
                 where="[model]",
                 fix='only classical bases without dispersion have; ask for a coefficient like "Ar-Ar@3.8"',
             )
+        given = model.parameters  # which every sum of pair functions has
         if parameter.name not in given:
-            raise InputError(
-                f"'{parameter.name}' is no parameter of the base",
-                where="[model.parameters]",
-                fix=f"one of {', '.join(given)}" if given else "write it there, with the value that the base has",
-            )
+            fix = f"one of {', '.join(given)}" if given else "write it there, with the value that the base has"
+            if model.pairs:  # whose numbers are those of one pair each
+                fix = 'ask for a coefficient like "Ar-Ar@3.8"'
+            raise InputError(f"'{parameter.name}' is no parameter of the base", where="[model.parameters]", fix=fix)
         entry = given[parameter.name]
         if isinstance(entry, int | float):
             if parameter.key is not None:
