@@ -120,7 +120,7 @@ def test_a_window_and_a_range(glass: Path) -> None:
         (("--quantity", "S(Q)", "--to", "F(Q)", "--extrapolate"), "--extrapolate: belongs to a transform"),
         (("--quantity", "S(Q)", "--to", "D(r)", "--r", "10"), "--r: '10' is no grid; give MAX,STEP"),
         (("--quantity", "S(Q)", "--to", "D(r)", "--r", "1e9,0.1"), "no grid; give MAX,STEP, at most 100,000 points"),
-        (("--quantity", "S(Q)", "--to", "D(r)", "--r", "nan,0.1"), "is no grid"),
+        (("--quantity", "S(Q)", "--to", "D(r)", "--r", "nan,0.1"), "--r: 'nan,0.1' has a number that is not finite"),
         (("--quantity", "S(Q)", "--to", "D(r)", "--q-range", "5,x"), "--q-range: '5,x' is not a list of numbers"),
         (("--quantity", "S(Q)", "--to", "D(r)", "--q-range", "5,2"), "'5,2' is no range"),
         (("--quantity", "S(Q)", "--to", "D(r)", "--radiation", "neutron", "--q-range", "0,99"), "Q up to 99 was asked"),
