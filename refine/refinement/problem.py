@@ -197,8 +197,8 @@ class MovingRule(Rule, Protocol):
     def distances(self, pairs: Sequence[tuple[str, str]]) -> Array:
         """(pairs,) Å: how near the atoms of each species pair may come."""
 
-    def nuisances(self, problem: Problem, state: int, frames: Frames | None) -> tuple[Array, Array]:
-        """Scale and background (curves,) of the curves of one state, for the next moves."""
+    def nuisances(self, problem: Problem, state: int, frames: Frames) -> tuple[Array, Array]:
+        """Scale and background (curves,) of the curves of one state, for the next moves; frames: its newest."""
 
 
 @runtime_checkable

@@ -7,6 +7,7 @@ table of kinds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -132,6 +133,11 @@ class Engine(FrameMaker[S], Protocol[S]):
 
     def at_pressure(self, pressure: float, seed: int) -> Barostat[S]:
         """This engine at constant pressure (GPa); seed: of the moves of the volume."""
+
+
+def frames_in(picoseconds: float, engine: Engine[Any]) -> int:
+    """Frames of an engine in so long a time, rounded up."""
+    return math.ceil(picoseconds * 1000 / (engine.timestep * engine.stride))
 
 
 class Dynamics(Protocol):

@@ -23,11 +23,10 @@ from refine.sampling.averages import standard_error
 from refine.sampling.engine import Engine
 from refine.sampling.engines import DEFAULT_ENGINE, ENGINES
 from refine.sampling.schedule import Stage, follow
-from refine.sampling.starts import begin, equilibrate
+from refine.sampling.starts import begin, equilibrate, wait
 from refine.study.schema import State, StudyConfig
 from refine.study.systems import read_system, stages_of
 from refine.system import System, replicate
-from refine.tasks.sample import wait
 from refine.units import MASS_DENSITY_UNIT
 
 SUFFIXES = (".extxyz", ".xyz")

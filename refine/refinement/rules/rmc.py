@@ -93,14 +93,12 @@ class RMC:
             minimum[matching[0]] = distance
         return minimum
 
-    def nuisances(self, problem: Problem, state: int, frames: Frames | None) -> tuple[Array, Array]:
+    def nuisances(self, problem: Problem, state: int, frames: Frames) -> tuple[Array, Array]:
         """Best scale and background of the curves of one state, (curves,) each, at the mean counts of its frames.
 
-        What the sampler takes as its parameters for the next moves. Without frames: one and zero.
+        What the sampler takes as its parameters for the next moves.
         """
         targets = [t for t in problem.targets if t.state == state]
-        if frames is None or not len(frames):
-            return np.ones(len(targets)), np.zeros(len(targets))
         mean = frames.counts.mean(axis=0, dtype=np.float64)
         free = [best(t, t.predict(mean)) for t in targets]
         return np.array([f.scale for f in free]), np.array([f.background for f in free])

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import CheckpointError, InputError
-from refine.files import exclusive, make_folder, write_text
+from refine.files import exclusive, write_text
 from refine.progress import NullProgress, Progress
 from refine.refinement.convergence import misfit
 from refine.refinement.problem import Sample, TrajectoryRule, Update
@@ -269,7 +269,6 @@ class Run:
             seconds=self.record.seconds,
             digest=self.digest,
         )
-        make_folder(self.folder)
         summary = write_outcome(outcome, self.folder)
         write_report(self.folder)
         return Result(summary, self.samples[outcome.final].correction, outcome.covariance, self.folder)
