@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.potentials.correction import PairCorrection
-from refine.refinement.fitted import Fitted
+from refine.refinement.fitted import Determination, Fitted
 from refine.sampling.frames import Frames
 from refine.scattering.operator import CurveOperator
 from refine.units import BOLTZMANN
@@ -149,7 +149,7 @@ class Update:
         frames_factor: the next sample's length in units of the study's `frames`.
         fitted: what the rule found beside the correction.
         covariance: posterior covariance of theta, eV^2; None for rules that know none.
-        determination: what the data determine, JSON values (`inference.identifiability`); None likewise.
+        determination: what the data determine; None likewise.
         parameters: (k,) of the base model, to sample next; None where they stay as they are.
     """
 
@@ -163,7 +163,7 @@ class Update:
     confirmed: bool = False
     frames_factor: float = 1.0
     covariance: Array | None = None
-    determination: dict[str, Any] | None = None
+    determination: Determination | None = None
     parameters: Array | None = None
 
 

@@ -302,7 +302,7 @@ class DiffTRe:
                 f"a step of the optimiser left {untrusted:.1%} of the frames, too few to trust, and was halved "
                 f"{'once' if halvings == 1 else f'{halvings} times'}: the learning rate is too large for this box"
             )
-        converged, words = confirmed(memory, settled, self.final_factor)
+        converged, memory["frames_factor"], words = confirmed(settled, memory["frames_factor"], self.final_factor)
         if settled:
             reason = f"{since}, within its sampling error twice; {words}"
         return Update(

@@ -193,7 +193,7 @@ class EPSR:
             reason = f"step taken back ({since}); feedback now {memory['feedback']:g}"
         else:
             memory |= {"current": len(samples) - 1, "previous": present.stored}
-        converged, words = confirmed(memory, since.settled, self.final_factor)
+        converged, memory["frames_factor"], words = confirmed(since.settled, memory["frames_factor"], self.final_factor)
         if since.settled:
             reason = f"{since}, within its sampling error; {words}"
         sample = samples[int(memory["current"])]

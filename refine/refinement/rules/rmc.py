@@ -112,7 +112,7 @@ class RMC:
         memory = dict(state)
         present = misfit(samples[-1], problem.targets)
         since = present.since(memory["previous"])
-        converged, words = confirmed(memory, since.settled, self.final_factor)
+        converged, memory["frames_factor"], words = confirmed(since.settled, memory["frames_factor"], self.final_factor)
         reason = f"{since}, within its sampling error; {words}" if since.settled else ""
         if converged:
             reason += " (structures, no potential)"
@@ -128,6 +128,5 @@ class RMC:
             fitted=Fitted(
                 effective_sample_size=float(min(len(f) for f in samples[-1].frames)),
                 step=0.0,
-                numbers={"chi2": present.chi2},
             ),
         )

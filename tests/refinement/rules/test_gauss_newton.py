@@ -84,7 +84,7 @@ def test_the_trust_radius_limits_and_grows(liquid: PoissonLiquid):
     _, updates = refine(liquid, problem_of(target), GaussNewton(trust_radius=0.1))
     assert updates[0].fitted.step == pytest.approx(0.1)
     assert updates[1].state["trust_radius"] == pytest.approx(0.2)
-    assert updates[1].fitted.numbers["gain"] > 0.6
+    assert updates[1].fitted.forecast.gain > 0.6
 
 
 def test_a_free_scale_is_found_with_the_potential(liquid: PoissonLiquid):
@@ -126,4 +126,4 @@ def test_a_given_smoothness_is_used(liquid: PoissonLiquid):
     problem = problem_of(target)
     sample = liquid.sample(liquid.basis(), 200, 0)
     rule = GaussNewton(smoothness=10.0)
-    assert rule.update(rule.start(), problem, [sample]).fitted.numbers["prior_amplitude_kT"] == pytest.approx(0.1)
+    assert rule.update(rule.start(), problem, [sample]).fitted.forecast.prior_amplitude == pytest.approx(0.1)
