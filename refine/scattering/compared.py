@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from refine.curves.curve import Curve
 from refine.curves.transforms import r_to_q_matrix
+from refine.scattering.instrument import seen
 from refine.scattering.metrics import r_chi
 from refine.scattering.operator import CurveOperator
 from refine.system import Box
@@ -96,10 +97,14 @@ class Measurement:
         """(n,) standard error of `shown` because g is cut at r_max, from mean counts (pairs, bins); zero in r."""
         return np.zeros(len(self.shown.x)) if self.cut is None else self.cut.error(counts)
 
+    def reported_total(self, counts: Array, scale: float = 1.0, background: float = 0.0) -> Array:
+        """T(r) (m,) for mean counts (pairs, bins); scale multiplies the model's D(r), background is in Q."""
+        total = self.total.predict(counts)
+        return seen(total, self.total.baseline, scale, background * self.total_background)
+
     def r_chi(self, counts: Array, scale: float = 1.0, background: float = 0.0) -> float:
-        """R_chi of T(r) for mean counts (pairs, bins); scale multiplies the model's D(r), background is in Q."""
-        model = self.total.baseline + scale * (self.total.predict(counts) - self.total.baseline)
-        return r_chi(self.total_values, model + background * self.total_background)
+        """R_chi of T(r) for mean counts (pairs, bins), at a scale and background as `reported_total` has them."""
+        return r_chi(self.total_values, self.reported_total(counts, scale, background))
 
 
 @dataclass(frozen=True)

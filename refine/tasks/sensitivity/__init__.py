@@ -75,7 +75,7 @@ def sensitivity(
     """
     progress = progress or NullProgress()
     data = _find(study, of.data)
-    observable, state = Observable(of, data), data.state
+    observable, state = Observable(of, data, study.targets[data.name]), data.state
     make = Coefficient if parameter.pair is not None else BaseParameter
     direction: Direction = make(study, parameter, state)
     if frames < FRAMES_FOR_COVARIANCES:

@@ -39,6 +39,24 @@ def test_best_is_the_most_probable_pair(liquid: PoissonLiquid):
     np.testing.assert_allclose([found.scale_stderr, found.background_stderr], errors, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "free",
+    [
+        {"free_scale": True, "scale_prior": 0.05},
+        {"background_prior": 0.02},
+        {"free_scale": True, "scale_prior": 0.05, "background_prior": 0.02},
+    ],
+)
+def test_what_best_changes_with_the_model(liquid: PoissonLiquid, free: dict):
+    """Central differences along a smooth change of the model."""
+    target = planted(liquid, 1.1, -0.03, **free)
+    y, direction = target.predict(liquid.mean_counts(liquid.basis())), np.sin(target.x)
+    up, down = (nuisance.best(target, y + sign * 1e-4 * direction) for sign in (1, -1))
+    by_scale, by_background = nuisance.best_derivative(target, y)
+    assert by_scale @ direction == pytest.approx((up.scale - down.scale) / 2e-4, rel=1e-5)
+    assert by_background @ direction == pytest.approx((up.background - down.background) / 2e-4, rel=1e-5)
+
+
 def test_without_freedom_nothing_moves(liquid: PoissonLiquid):
     target = planted(liquid, 1.1, 0.0)
     found = nuisance.best(target, target.predict(liquid.mean_counts(liquid.basis())))
