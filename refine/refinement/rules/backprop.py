@@ -92,30 +92,24 @@ class Backprop:
         clip: see `refine.sampling.jax.adjoint.Adjoint`; for whoever makes the windows.
         optimiser: any of optax that is made from a learning rate.
         learning_rate: kT that phi may change by in a step, for optimisers that normalise the gradient, as Adam does.
-        amplitude: prior standard deviation of phi, kT.
-        length: its correlation length, Å.
+        length: correlation length of the prior on phi, Å.
         final_factor: length of the confirming samples in units of the ordinary ones.
+        amplitude: prior standard deviation of phi, kT.
     """
 
     yields_potential: ClassVar[bool] = True
-    windows: int = 32
-    steps: int = 200
-    clip: float | None = None
-    optimiser: str = "adam"
-    learning_rate: float = 0.02
+    windows: int
+    steps: int
+    clip: float | None
+    optimiser: str
+    learning_rate: float
+    length: float
+    final_factor: float
     amplitude: float = 1.0
-    length: float = 0.5
-    final_factor: float = 2.0
 
     def check(self, problem: Problem, correction: PairCorrection) -> None:
-        """Any curve will do; the optimiser must exist, and the windows be enough for an error."""
+        """Any curve will do; the optimiser must exist."""
         optimisers.make(self.optimiser, self.learning_rate)
-        if self.windows < FEWEST_WINDOWS:
-            raise InputError(
-                f"{self.windows} windows",
-                where="[refinement]",
-                fix=f"use {FEWEST_WINDOWS} or more: their scatter is used",
-            )
         if problem.parameters is not None:
             raise InputError(
                 "backprop refines the correction only",

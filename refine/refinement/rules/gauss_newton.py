@@ -105,11 +105,11 @@ class GaussNewton:
     """
 
     yields_potential: ClassVar[bool] = True
-    trust_radius: float = 0.3
-    length: float = 0.5
-    smoothness: float | str | Mapping[str, float] = "auto"
-    final_factor: float = 2.0
-    pooling: bool = True
+    trust_radius: float
+    length: float
+    smoothness: float | str | Mapping[str, float]
+    final_factor: float
+    pooling: bool
     response: str = "fluctuation"
 
     def check(self, problem: Problem, correction: PairCorrection) -> None:

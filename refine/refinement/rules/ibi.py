@@ -75,9 +75,9 @@ class IBI:
     """
 
     yields_potential: ClassVar[bool] = True
-    damping: float = 1.0
-    final_factor: float = 2.0
-    pressure: float | None = None
+    damping: float
+    final_factor: float
+    pressure: float | None
 
     def check(self, problem: Problem, correction: PairCorrection) -> None:
         """Every corrected pair needs its g(r); a pressure belongs to one state."""

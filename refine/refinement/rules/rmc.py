@@ -54,17 +54,17 @@ class RMC:
     """Watches chi^2 of the mean curves fall.
 
     Attributes:
-        minimum_distances: Å, of species pairs such as "Fe-O", in either order; pairs that are not named, and all of
-            them with None, have none.
+        minimum_distances: Å, of species pairs such as "Fe-O", in either order; pairs that are not named have
+            none.
         moves: attempted moves of every atom between frames.
         final_factor: length of the confirming samples in units of the ordinary ones.
         yields_potential: no.
     """
 
-    minimum_distances: Mapping[str, float] | None = None
-    moves: int = 5
-    final_factor: float = 2.0
     yields_potential: ClassVar[bool] = False
+    minimum_distances: Mapping[str, float]
+    moves: int
+    final_factor: float
 
     def check(self, problem: Problem, correction: PairCorrection) -> None:
         """Any curves will do, in any space; the distances must be those of pairs of the system."""
@@ -76,19 +76,13 @@ class RMC:
     def distances(self, pairs: Sequence[tuple[str, str]]) -> Array:
         """Minimum distances (pairs,) Å in the order of `pairs`, zero where there is none."""
         minimum = np.zeros(len(pairs))
-        for name, distance in (self.minimum_distances or {}).items():
+        for name, distance in self.minimum_distances.items():
             matching = [i for i, (a, b) in enumerate(pairs) if name in (f"{a}-{b}", f"{b}-{a}")]
             if not matching:
                 raise InputError(
                     f"{name} is no pair of the system",
                     where="[refinement] minimum_distances",
                     fix=f"use {', '.join('-'.join(pair) for pair in pairs)}",
-                )
-            if not 0.0 < distance < np.inf:
-                raise InputError(
-                    f"the minimum distance of {name} is {distance:g} Å",
-                    where="[refinement] minimum_distances",
-                    fix="use a number above 0",
                 )
             minimum[matching[0]] = distance
         return minimum

@@ -6,12 +6,12 @@ import numpy as np
 
 from refine.refinement.inference.identifiability import chi2_sigma, singular_values
 from refine.refinement.problem import Update
-from refine.refinement.rules.gauss_newton import GaussNewton
-from tests.refinement.conftest import PoissonLiquid, problem_of
+from refine.refinement.rules.gauss_newton import GaussNewton, GaussNewtonKeys
+from tests.refinement.conftest import PoissonLiquid, problem_of, rule_of
 
 
 def updated(liquid: PoissonLiquid, *targets, rule: GaussNewton | None = None) -> Update:
-    rule = rule or GaussNewton(smoothness=3.0)
+    rule = rule or rule_of(GaussNewtonKeys, smoothness=3.0)
     return rule.update(rule.start(), problem_of(*targets), [liquid.sample(liquid.basis(), 600, seed=1)])
 
 
@@ -84,7 +84,7 @@ def test_a_correction_far_out_of_its_prior_is_named(liquid: PoissonLiquid):
         return 2.0 * liquid.kt * np.exp(-((r - 5.0) ** 2) / 0.5)[None]
 
     target = liquid.target(liquid.mean_counts(liquid.basis(), bump), 0.003)
-    update = updated(liquid, target, rule=GaussNewton(smoothness=10.0, trust_radius=100.0))
+    update = updated(liquid, target, rule=rule_of(GaussNewtonKeys, smoothness=10.0, trust_radius=100.0))
     r, size = update.determination.pairs[0].at_limit
     assert size > 3
     assert 3.5 < r < 6.5

@@ -7,8 +7,8 @@ import pytest
 from scipy.optimize import minimize
 
 from refine.refinement.inference import nuisance
-from refine.refinement.rules.gauss_newton import GaussNewton
-from tests.refinement.conftest import PoissonLiquid, problem_of
+from refine.refinement.rules.gauss_newton import GaussNewtonKeys
+from tests.refinement.conftest import PoissonLiquid, problem_of, rule_of
 
 
 def planted(liquid: PoissonLiquid, scale: float, background: float, **free):
@@ -67,7 +67,7 @@ def test_without_freedom_nothing_moves(liquid: PoissonLiquid):
 def test_a_fit_finds_what_was_planted(liquid: PoissonLiquid, scale: float, background: float):
     """Scale and background of a curve whose potential needs no correction, within three of the stated errors."""
     target = planted(liquid, scale, background, free_scale=True, background_prior=0.05)
-    problem, rule = problem_of(target), GaussNewton()
+    problem, rule = problem_of(target), rule_of(GaussNewtonKeys)
     update = rule.update(rule.start(), problem, [liquid.sample(liquid.basis(), 400, seed=2)])
     curve = update.fitted.curves["synthetic"]
     found = (curve.scale, curve.scale_stderr, scale), (curve.background, curve.background_stderr, background)

@@ -16,12 +16,12 @@ import pytest
 from refine.curves.curve import Curve
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
-from refine.refinement.keys import Refinement, Shared
+from refine.refinement.keys import Refinement
 from refine.refinement.problem import MovingRule, Problem, Rule, Sample, Target, TrajectoryRule, Update
 from refine.refinement.rules import RULES
 from refine.results.schema import Iteration
 from refine.scattering.measurement import ForwardModel
-from tests.refinement.conftest import PoissonLiquid, problem_of
+from tests.refinement.conftest import SHARED, PoissonLiquid, problem_of
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "difftre": {"learning_rate": 0.003},
@@ -41,7 +41,7 @@ def rule(request: pytest.FixtureRequest) -> Rule:
     table = RULES.table(request.param)
     made = table.model_validate(SETTINGS.get(request.param, {}))
     assert isinstance(made, Refinement)
-    return made.rule(Shared())
+    return made.rule(SHARED)
 
 
 def bump(r: np.ndarray, share: float = 1.0) -> np.ndarray:
@@ -164,6 +164,6 @@ def test_two_starts_have_nothing_in_common(rule: Rule) -> None:
 @pytest.mark.parametrize("wrong", ["method", "iterations"])
 def test_keys_of_all_rules_are_checked(rule: Rule, wrong: str) -> None:
     """As those of its own are, by pydantic: see tests/study/test_schema.py."""
-    table = next(table for table in RULES.tables() if isinstance(table().rule(Shared()), type(rule)))  # type: ignore[attr-defined]
+    table = next(table for table in RULES.tables() if isinstance(table().rule(SHARED), type(rule)))  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match=wrong):
         table.model_validate({wrong: 0})
