@@ -40,7 +40,7 @@ quick: $(INSTALLED)  ## Run what a contributor runs before every commit: a minut
 test: $(INSTALLED)  ## Run the tests, one file at a time on every core
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not calibration" $(ARGS)
 
-slow: $(INSTALLED)  ## Run the tests that take longer than half a minute each
+slow: $(INSTALLED)  ## Run the tests that take ten seconds or more each
 	$(BIN)/python -m pytest -n auto --dist loadfile -m slow $(ARGS)
 
 calibration: $(INSTALLED)  ## Check that error bars cover what they say: 40 refinements

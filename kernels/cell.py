@@ -16,7 +16,11 @@ Components = tuple[jax.Array, jax.Array, jax.Array]
 
 
 def perpendicular_heights(cell: np.ndarray) -> np.ndarray:
-    """Distances between the opposite faces of the cell, V / |a_j x a_k|: (3,) float64, in the cell's unit of length."""
+    """Distances between the opposite faces of the cell, V / |a_j x a_k|: (3,) float64, in the cell's unit of length.
+
+    >>> perpendicular_heights(np.array([[4.0, 0.0, 0.0], [1.0, 5.0, 0.0], [0.0, 0.0, 6.0]])).round(3).tolist()
+    [3.922, 5.0, 6.0]
+    """
     cell = np.asarray(cell, dtype=np.float64)
     if cell.shape != (3, 3):
         raise ValueError(f"the cell has shape {cell.shape}; it must be (3, 3), one lattice vector a row")
@@ -28,7 +32,11 @@ def perpendicular_heights(cell: np.ndarray) -> np.ndarray:
 
 
 def is_orthorhombic(cell: np.ndarray) -> bool:
-    """True when the matrix is exactly diagonal, so that the fast path of `minimum_image` may be used."""
+    """True when the matrix is exactly diagonal, so that the fast path of `minimum_image` may be used.
+
+    >>> is_orthorhombic(np.diag([4.0, 5.0, 6.0]))
+    True
+    """
     cell = np.asarray(cell)
     return bool(np.all(cell == np.diag(np.diag(cell))))
 
@@ -37,6 +45,9 @@ def wrap(positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
     """Positions moved by whole lattice vectors into the cell: (..., 3) -> (..., 3) float64, in the unit of the cell.
 
     On the host, in float64: of a float32 sum of many lattice vectors too few digits would be left.
+
+    >>> wrap(np.array([[4.5, -1.0, 2.0]]), 4.0 * np.eye(3)).tolist()
+    [[0.5, 3.0, 2.0]]
     """
     shifts = np.floor(positions @ np.linalg.inv(cell))
     wrapped: np.ndarray = positions - shifts @ cell
@@ -53,6 +64,9 @@ def minimum_image(dx: jax.Array, dy: jax.Array, dz: jax.Array, cell: jax.Array, 
 
     cell: (3, 3), rows are lattice vectors. orthorhombic (static): only the diagonal of the cell is read.
     Right for images shorter than half of the smallest perpendicular height.
+
+    >>> [float(d) for d in minimum_image(3.0, -3.5, 1.0, 4.0 * np.eye(3), orthorhombic=True)]
+    [-1.0, 0.5, 1.0]
     """
     if orthorhombic:
         lx, ly, lz = cell[0, 0], cell[1, 1], cell[2, 2]

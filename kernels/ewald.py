@@ -4,9 +4,8 @@ With charges q_j, S(k) = Σ_j q_j exp(i k r_j) and k = 2 pi h inverse(cell)^T fo
 
     phi(r) = 4 pi / V  Σ_k exp(-k^2 / 4 alpha^2) / k^2  Re[S(k)* exp(i k r)],      U = 1/2 Σ_j q_j phi(r_j)
 
-which is the energy of charges that are Gaussians, exp(-alpha^2 r^2), with each one's own field in it; what a pair adds
-to that is q_i q_j erfc(alpha r) / r, and `self_energy` takes each one's own out. Units: those of q^2 over a length.
-P. P. Ewald, Ann. Phys. 369, 253 (1921); virial: D. M. Heyes, Phys. Rev. B 49, 755 (1994).
+and `self_energy` takes each one's own out: the whole sum is in docs/theory/potentials.md. Units: those of q^2 over a
+length. Virial: D. M. Heyes, Phys. Rev. B 49, 755 (1994).
 
 The phase factors of h = (h, k, l) are products of one for (h, k) and one for l, so S(k) and the sums over k are matrix
 products over atoms, without a sine and a cosine for every atom and wave vector. The real and the imaginary part of
@@ -44,7 +43,12 @@ class EwaldSum:
 
     @classmethod
     def for_cell(cls, charges: np.ndarray, cell: np.ndarray, alpha: float, k_cut: float) -> "EwaldSum":
-        """With the wave vectors up to k_cut (1/Å) of a cell (3, 3) Å."""
+        """With the wave vectors up to k_cut (1/Å) of a cell (3, 3) Å.
+
+        >>> ions = EwaldSum.for_cell(np.array([1.0, -1.0]), 4.0 * np.eye(3), alpha=0.8, k_cut=2.0)
+        >>> ions.size  # six vectors of length 2 pi/4, three and their negatives
+        3
+        """
         cell = np.asarray(cell, np.float64)
         most = np.floor(k_cut * np.linalg.norm(cell, axis=1) / (2 * math.pi)).astype(int)
         h, k, l = (np.arange(-n, n + 1) for n in most)
@@ -70,11 +74,11 @@ class EwaldSum:
         plane, axis, turned = self._phases(positions, cell)
         field = self._field(plane, axis, charges, self._strengths(cell, positions.dtype))
         half = len(self.plane)
-        along = _product(field, axis)
-        across = plane[:half] * along[half:] - plane[half:] * along[:half]
+        of_plane = _product(field, axis)
+        slopes = plane[:half] * of_plane[half:] - plane[half:] * of_plane[:half]
         gradients = jnp.concatenate(
             [
-                2 * math.pi * _product(jnp.asarray(self.plane.T, positions.dtype), across),
+                2 * math.pi * _product(jnp.asarray(self.plane.T, positions.dtype), slopes),
                 jnp.sum(plane * _product(field, turned), axis=0)[None],
             ]
         )
@@ -140,7 +144,7 @@ class EwaldSum:
         return plane, jnp.concatenate([cc, sc]), jnp.concatenate([-l * sc, l * cc])
 
     def _squares(self, cell: jax.Array, dtype: np.dtype) -> jax.Array:
-        """k^2 (2, P, L), 1 in the places that are not used."""
+        """k^2 (2, P, L), 1 where the weight is zero."""
         x, y, z = self._vectors(cell, dtype)
         return jnp.where(self.weight > 0, x**2 + y**2 + z**2, 1)
 

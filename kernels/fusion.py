@@ -13,7 +13,11 @@ import jax.numpy as jnp
 
 
 def sum_together(arrays: tuple[jax.Array, ...], axis: int) -> tuple[jax.Array, ...]:
-    """Sum of each array over one axis, in one variadic reduction: what the arrays have in common is computed once."""
+    """Sum of each array over one axis, in one variadic reduction: what the arrays have in common is computed once.
+
+    >>> [total.tolist() for total in sum_together((jnp.ones((2, 3)), jnp.arange(6.0).reshape(2, 3)), 1)]
+    [[3.0, 3.0], [3.0, 12.0]]
+    """
     zeros = tuple(jnp.zeros((), array.dtype) for array in arrays)
 
     def add(left: tuple[jax.Array, ...], right: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:

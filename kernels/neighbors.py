@@ -1,9 +1,9 @@
 """Neighbour lists of fixed shape that are built, used and rebuilt inside one compiled program.
 
-A list is full (every pair appears under both of its atoms, so no force is scattered) and dense: K places for each
-atom. A place that is not used holds the atom's own index, so its displacement is zero and so is its force: what
+A list is full (every pair appears under both of its atoms, so no force is scattered) and dense: K slots for each
+atom. A slot that is not used holds the atom's own index, so its displacement is zero and so is its force: what
 follows needs no mask. When an atom has more than K neighbours nothing is written out of bounds; the list says
-`overflow`, and the caller builds again with more places. Everything but the planning helpers can be jitted and vmapped.
+`overflow`, and the caller builds again with more slots. Everything but the planning helpers can be jitted and vmapped.
 
 Where the box is large enough, a neighbour is the nearest image of an atom (`kernels.cell.minimum_image`). In a smaller
 box an atom has several images of another one, and of itself, within reach: there the candidates are the atoms of
@@ -28,7 +28,7 @@ from kernels.cell import Components, fractional, inverse_cell, minimum_image, pe
 from kernels.fusion import store
 
 WORD = 32  # bits
-PLACES = 8  # capacities are multiples of this: whole vector registers
+CAPACITY_STEP = 8  # capacities are multiples of this: whole vector registers
 MAX_CANDIDATES = 500_000  # atoms in all images together
 
 HIGHEST = jax.lax.Precision.HIGHEST
@@ -48,10 +48,10 @@ class Images(NamedTuple):
 class NeighborList(NamedTuple):
     """Neighbours of every atom within the list's cutoff at `reference`.
 
-    idx: (K, N) int32; column i lists the neighbours of atom i, then i itself in the places left over. K is the
+    idx: (K, N) int32; column i lists the neighbours of atom i, then i itself in the slots left over. K is the
         capacity asked for, rounded up to a multiple of eight. With images, image m of atom j is m N + j.
     reference: (N, 3) Å, the positions that the list was built from.
-    overflow: () bool, True when an atom, or a cell of the grid, had more members than places: the list is not complete.
+    overflow: () bool, True when an atom, or a cell of the grid, had more members than slots: the list is not complete.
     images: None where neighbours are nearest images.
     inner: a second list of the same atoms with a shorter cutoff, or None.
     """
@@ -64,7 +64,7 @@ class NeighborList(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """A static division of the box: cells along each lattice vector, and places for atoms in one cell."""
+    """A static division of the box: cells along each lattice vector, and slots for atoms in one cell."""
 
     shape: tuple[int, int, int]
     occupancy: int
@@ -73,9 +73,9 @@ class Grid(NamedTuple):
 class _Cells(NamedTuple):
     """Atoms sorted into G cells with room for M atoms each, and the J candidates that the atoms of a cell share.
 
-    members: (G, M) int32, the atom in each place, N where there is none.
+    members: (G, M) int32, the atom in each slot, N where there is none.
     candidates: (G, J) int32, likewise.
-    row: (N,) int32, the place of each atom in the flattened members.
+    row: (N,) int32, the slot of each atom in the flattened members.
     crowded: () bool, whether some cell had more than M atoms.
     """
 
@@ -86,26 +86,32 @@ class _Cells(NamedTuple):
 
 
 def estimate_capacity(n: int, volume: float, cutoff: float, margin: float = 1.15) -> int:
-    """Places per atom for `n` atoms spread evenly over `volume` (Å^3) and a list cutoff (Å): a multiple of eight.
+    """Slots per atom for `n` atoms spread evenly over `volume` (Å^3) and a list cutoff (Å): a multiple of eight.
 
-    margin: over the mean number of neighbours. The force costs as much for an empty place as for a neighbour; too few
-    places cost one more build and compilation, because overflow is reported.
+    margin: over the mean number of neighbours. The force costs as much for an empty slot as for a neighbour; too few
+    slots cost one more build and compilation, because overflow is reported.
+
+    >>> estimate_capacity(864, 40000.0, 10.0)  # 90 neighbours on average
+    112
     """
     mean = n / volume * 4 / 3 * math.pi * cutoff**3
-    return _round_up(max(1, min(margin * mean + 4, n - 1)), PLACES)
+    return _round_up(max(1, min(margin * mean + 4, n - 1)), CAPACITY_STEP)
 
 
 def choose_grid(cell: np.ndarray, cutoff: float, n: int, margin: float = 1.5) -> Grid | None:
     """The grid for `build` with this list cutoff (Å), or None where testing all pairs is as fast.
 
     Cells are at least as high as the cutoff in each direction, so that the 27 around an atom hold all of its
-    neighbours; with fewer than four cells along a lattice vector a grid saves nothing. margin: places in a cell over
+    neighbours; with fewer than four cells along a lattice vector a grid saves nothing. margin: slots in a cell over
     the mean number of atoms. Plain Python: call it outside jit.
+
+    >>> choose_grid(48.0 * np.eye(3), 10.0, 2400)
+    Grid(shape=(4, 4, 4), occupancy=64)
     """
     a, b, c = (int(height // cutoff) for height in perpendicular_heights(cell))
     if min(a, b, c) < 4 or n < 1000:
         return None
-    return Grid((a, b, c), _round_up(margin * n / (a * b * c) + 4, PLACES))
+    return Grid((a, b, c), _round_up(margin * n / (a * b * c) + 4, CAPACITY_STEP))
 
 
 def choose_images(
@@ -118,6 +124,9 @@ def choose_images(
     perpendicular height h is out of reach beyond |m| = ceil(cutoff / h). Along a vector that is not periodic there are
     no images; the cell must be higher there than the atoms are apart, by twice the cutoff. Plain Python: call it
     outside jit. ValueError where the images hold more than MAX_CANDIDATES atoms.
+
+    >>> choose_images(24.0 * np.eye(3), 10.0, 300) is None, choose_images(15.0 * np.eye(3), 10.0, 75).shape
+    (True, (27, 3))
     """
     heights = perpendicular_heights(cell)
     if cutoff <= heights.min() / 2:
@@ -134,7 +143,11 @@ def choose_images(
 
 def images_within(reach: Sequence[int]) -> np.ndarray:
     """All images up to so many lattice vectors along each direction, zero first: (M, 3) int64. More than
-    `choose_images` asks for are right, too."""
+    `choose_images` asks for are right, too.
+
+    >>> images_within((1, 0, 0)).tolist()
+    [[0, 0, 0], [-1, 0, 0], [1, 0, 0]]
+    """
     steps = itertools.product(*(range(-k, k + 1) for k in reach))
     return np.array(sorted(steps, key=lambda step: step != (0, 0, 0)), np.int64).reshape(-1, 3)
 
@@ -151,7 +164,7 @@ def build(
 ) -> NeighborList:
     """Neighbours within `cutoff` (Å; potential cutoff plus skin) of every atom.
 
-    positions: (N, 3) Å, wrapped or not. cell: (3, 3) Å. capacity (static): places per atom, see `estimate_capacity`.
+    positions: (N, 3) Å, wrapped or not. cell: (3, 3) Å. capacity (static): slots per atom, see `estimate_capacity`.
     orthorhombic (static): see `kernels.cell.minimum_image`. grid (static): from `choose_grid`; None tests all pairs.
     images: from `choose_images`, None for nearest images: then the cutoff is at most half of the smallest height
         of the cell (`kernels.cell.perpendicular_heights`).
@@ -159,7 +172,7 @@ def build(
     """
     n = positions.shape[0]
     if capacity < 1:
-        raise ValueError(f"capacity is {capacity}; a list needs at least one place for each atom")
+        raise ValueError(f"capacity is {capacity}; a list needs at least one slot for each atom")
     if grid is not None and min(grid.shape) < 3:
         raise ValueError(f"a grid of {grid.shape} cells has fewer than three along a lattice vector: use grid=None")
     if grid is not None and images is not None:
@@ -174,10 +187,10 @@ def build(
         points = _candidates(positions + _lattice(kept.home, cell), cell, kept)
         cells = _one_cell(n, points.shape[0])
         words = _near_words(points, cutoff, cells, _as_it_is)
-    found = _find_set_bits(words[cells.row].T, _round_up(capacity, PLACES))
-    neighbors = found.bit if grid is None else _look_up_candidates(cells, found.bit)
-    idx = jnp.where(found.exists, neighbors, jnp.arange(n, dtype=jnp.int32))
-    return NeighborList(idx, positions, cells.crowded | jnp.any(found.total > idx.shape[0]), kept)
+    set_bits = _find_set_bits(words[cells.row].T, _round_up(capacity, CAPACITY_STEP))
+    neighbors = set_bits.bit if grid is None else _look_up_candidates(cells, set_bits.bit)
+    idx = jnp.where(set_bits.exists, neighbors, jnp.arange(n, dtype=jnp.int32))
+    return NeighborList(idx, positions, cells.crowded | jnp.any(set_bits.total > idx.shape[0]), kept)
 
 
 def most_neighbors(
@@ -203,7 +216,7 @@ def most_neighbors(
 
 
 def atoms_of(neighbors: NeighborList) -> jax.Array:
-    """The atom in each place of the list, whichever image of it: (K, N) int32."""
+    """The atom in each slot of the list, whichever image of it: (K, N) int32."""
     return neighbors.idx if neighbors.images is None else neighbors.idx % neighbors.idx.shape[1]
 
 
@@ -212,7 +225,7 @@ def points_of(
 ) -> tuple[Components, Components, Callable[..., Components]]:
     """What displacements are made of: atoms (N,), what `idx` counts (N,) or (M N,), and what folds their differences.
 
-    fold(here - there[idx]) is r_i - r_j by components, zero in the places that are not used.
+    fold(here - there[idx]) is r_i - r_j by components, zero in the slots that are not used.
 
     With images the atoms are followed from where the list was built, so they may leave the cell, be wrapped or both:
     right while none has moved by half of the smallest height of the cell, which a skin below that height guarantees.
@@ -227,7 +240,7 @@ def points_of(
 
 
 def displacements(positions: jax.Array, neighbors: NeighborList, cell: jax.Array, orthorhombic: bool) -> Components:
-    """x, y, z of r_i - r_j, (K, N) each, from the neighbour in each place to its atom; zero in places not used.
+    """x, y, z of r_i - r_j, (K, N) each, from the neighbour in each slot to its atom; zero in slots not used.
 
     positions: (N, 3) Å, wrapped or not. cell: (3, 3) Å. orthorhombic (static): see `kernels.cell.minimum_image`.
     """
@@ -298,8 +311,8 @@ def _grid_cells(positions: jax.Array, cell: jax.Array, grid: Grid) -> _Cells:
     home = where @ strides
     order = jnp.argsort(home).astype(jnp.int32)
     starts = jnp.searchsorted(home[order], jnp.arange(number + 1, dtype=jnp.int32)).astype(jnp.int32)
-    place = starts[:-1, None] + jnp.arange(grid.occupancy, dtype=jnp.int32)
-    members = jnp.where(place < starts[1:, None], order[jnp.minimum(place, n - 1)], n)
+    slot = starts[:-1, None] + jnp.arange(grid.occupancy, dtype=jnp.int32)
+    members = jnp.where(slot < starts[1:, None], order[jnp.minimum(slot, n - 1)], n)
     rank = jnp.zeros(n, jnp.int32).at[order].set(jnp.arange(n, dtype=jnp.int32)) - starts[home]
     row = home * grid.occupancy + jnp.minimum(rank, grid.occupancy - 1)
 
@@ -323,7 +336,7 @@ def _look_up_candidates(cells: _Cells, number: jax.Array) -> jax.Array:
 def _near_words(
     positions: jax.Array, cutoff: float | jax.Array, cells: _Cells, fold: Callable[..., Components]
 ) -> jax.Array:
-    """(G * M, W) uint32: for each place in a cell, one bit a candidate: nearer than the cutoff, not the same atom.
+    """(G * M, W) uint32: for each slot in a cell, one bit a candidate: nearer than the cutoff, not the same atom.
 
     positions: (atoms or image atoms, 3). fold: of a displacement, to its nearest image or to itself.
     """
@@ -331,7 +344,7 @@ def _near_words(
     candidates = cells.candidates
     padding = -candidates.shape[1] % WORD
     candidates = jnp.pad(candidates, ((0, 0), (0, padding)), constant_values=n)
-    # an atom at NaN is near nothing: that is what stands in the empty places
+    # an atom at NaN is near nothing: that is what stands in the empty slots
     x, y, z = (jnp.append(component, jnp.nan) for component in split(positions))
     here: Components = (x[cells.members], y[cells.members], z[cells.members])
     there: Components = (x[candidates], y[candidates], z[candidates])
@@ -350,11 +363,11 @@ class _SetBits(NamedTuple):
     total: jax.Array
 
 
-def _find_set_bits(words: jax.Array, places: int) -> _SetBits:
-    """The positions of the first `places` bits set in each column of words: (W, N) uint32, lowest bit first."""
+def _find_set_bits(words: jax.Array, slots: int) -> _SetBits:
+    """The positions of the first `slots` bits set in each column of words: (W, N) uint32, lowest bit first."""
     number, n = words.shape
     upto = jnp.cumsum(jax.lax.population_count(words).astype(jnp.int32), axis=0)
-    k = jnp.arange(places, dtype=jnp.int32)[:, None]
+    k = jnp.arange(slots, dtype=jnp.int32)[:, None]
     word = _count_rows_up_to(upto, k)
     exists = word < number
     at = jnp.minimum(word, number - 1) * n + jnp.arange(n, dtype=jnp.int32)

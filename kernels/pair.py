@@ -26,7 +26,7 @@ from kernels.fusion import store, sum_together
 from kernels.neighbors import NeighborList, points_of
 from kernels.species import number_of_pairs, pair_row, species_of
 
-PARTS = 2  # of a list, worked on side by side; a list has a multiple of eight places
+PARTS = 2  # of a list, worked on side by side; a list has a multiple of eight slots
 
 
 class PairTable(NamedTuple):
@@ -48,8 +48,25 @@ class PairTable(NamedTuple):
     inverse_spacing: jax.Array
 
 
+class InconsistentTable(ValueError):
+    """The tabulated derivative of a pair is not that of its energy.
+
+    Attributes:
+        pair: row of the table.
+        words: what is wrong, without the pair.
+    """
+
+    def __init__(self, pair: int, words: str) -> None:
+        super().__init__(f"pair {pair}: {words} (or the table needs more nodes)")
+        self.pair, self.words = pair, words
+
+
 def table_radii(r_min: float, r_cut: float, size: int) -> np.ndarray:
-    """Radii (size,) float64 of the nodes, uniform in r^2 from r_min to r_cut (Å), 0 < r_min < r_cut or ValueError."""
+    """Radii (size,) float64 of the nodes, uniform in r^2 from r_min to r_cut (Å), 0 < r_min < r_cut or ValueError.
+
+    >>> table_radii(1.0, 3.0, 5).round(3).tolist()
+    [1.0, 1.732, 2.236, 2.646, 3.0]
+    """
     if not 0 < r_min < r_cut:
         raise ValueError(f"a table needs 0 < r_min < r_cut; got r_min {r_min} and r_cut {r_cut}")
     if size < 3:
@@ -69,8 +86,13 @@ def pair_table(
 
     Of `energy` only the value at r_cut enters, the rest is the integral of the force; but all of it is compared with
     that integral. A disagreement beyond 1 % of the local energy plus 1 % of the deepest well plus `tolerance` (eV)
-    raises ValueError: then `derivative` is not the derivative of `energy`, or the nodes are too far apart for it.
+    raises InconsistentTable: then `derivative` is not that of `energy`, or the nodes are too far apart for it.
     dtype: float32 or float64, usually that of the positions.
+
+    >>> r = table_radii(2.0, 8.0, 2000)
+    >>> table = pair_table((r[-1] - r)[None] ** 2, -2.0 * (r[-1] - r)[None], 2.0, 8.0)
+    >>> table.energy.shape, float(table.r2_cut)
+    ((1, 2134), 64.0)
     """
     energy, derivative = np.asarray(energy, np.float64), np.asarray(derivative, np.float64)
     if energy.ndim != 2 or energy.shape != derivative.shape:
@@ -108,9 +130,10 @@ def _check_consistency(energy: np.ndarray, integral: np.ndarray, r: np.ndarray, 
     wrong = np.abs(integral - energy[:, :-1]) > 0.01 * scale + tolerance
     if wrong.any():
         pair, node = np.argwhere(wrong)[-1]
-        raise ValueError(
-            f"pair {pair}: at r = {r[node]:.3f} the energy is {energy[pair, node]:.6g} but its derivative integrates "
-            f"to {integral[pair, node]:.6g}; the two must belong together (or the table needs more nodes)"
+        raise InconsistentTable(
+            int(pair),
+            f"at r = {r[node]:.3f} the energy is {energy[pair, node]:.6g} but its derivative integrates "
+            f"to {integral[pair, node]:.6g}; the two must belong together",
         )
 
 
@@ -133,7 +156,7 @@ def pair_forces(
     forces = []
     for (dx, dy, dz), g in _parts_with_forces(positions, neighbors, table, cell, n_per_species, orthorhombic):
         forces.append((g * dx, g * dy, g * dz))
-    return jnp.stack(_sum_places(forces), axis=1).astype(positions.dtype)
+    return jnp.stack(_sum_slots(forces), axis=1).astype(positions.dtype)
 
 
 def pair_observables(
@@ -159,7 +182,7 @@ def pair_observables(
         energy = start - (value + slope * fraction / 2) * fraction / (2 * table.inverse_spacing)
         used = idx != jnp.arange(positions.shape[0], dtype=jnp.int32)
         halves.append((jnp.where(used, energy / 2, 0), (value + slope * fraction) * r2 / 2))
-    energy, virial = _sum_places(halves)
+    energy, virial = _sum_slots(halves)
     return energy.astype(positions.dtype), virial.astype(positions.dtype)
 
 
@@ -178,7 +201,7 @@ def pair_virial_tensor(
     for (dx, dy, dz), g in _parts_with_forces(positions, neighbors, table, cell, n_per_species, orthorhombic):
         fx, fy, fz = g * dx / 2, g * dy / 2, g * dz / 2
         products.append((fx * dx, fx * dy, fx * dz, fy * dy, fy * dz, fz * dz))
-    xx, xy, xz, yy, yz, zz = (jnp.sum(of_atoms) for of_atoms in _sum_places(products))
+    xx, xy, xz, yy, yz, zz = (jnp.sum(of_atoms) for of_atoms in _sum_slots(products))
     return jnp.stack([xx, xy, xz, xy, yy, yz, xz, yz, zz]).reshape(3, 3).astype(positions.dtype)
 
 
@@ -223,7 +246,7 @@ def _check_shapes(
 
 
 def _displacements(points: _Points, idx: jax.Array) -> Components:
-    """x, y, z of r_i - r_j, each of the shape of idx, (places, N). Zero in the places that are not used (j = i)."""
+    """x, y, z of r_i - r_j, each of the shape of idx, (slots, N). Zero in the slots that are not used (j = i)."""
     return points.fold(*(a[None] - _look_up(b, idx) for a, b in zip(points.here, points.there, strict=True)))
 
 
@@ -232,7 +255,7 @@ def _square(dx: jax.Array, dy: jax.Array, dz: jax.Array) -> jax.Array:
 
 
 def _parts_with_pieces(points: _Points, idx: jax.Array, table: PairTable) -> list[tuple[jax.Array, jax.Array]]:
-    """The list in PARTS of (K / PARTS, N) places, each with the stored pieces of the flattened table its pairs are on.
+    """The list in PARTS of (K / PARTS, N) slots, each with the stored pieces of the flattened table its pairs are on.
 
     What comes after gathers the positions again: cheaper than storing three displacements, too.
     """
@@ -252,11 +275,11 @@ def _piece_in_row(points: _Points, piece: jax.Array, idx: jax.Array, table: Pair
 
 
 def _pair_rows(points: _Points, idx: jax.Array) -> jax.Array:
-    """Row of the table for every place of the list, of the shape of idx."""
+    """Row of the table for every slot of the list, of the shape of idx."""
     n, counted = idx.shape[1], points.there[0].shape[0]
-    own = species_of(jnp.arange(n, dtype=jnp.int32), points.n_per_species)
-    other = species_of(idx if counted == n else idx % n, points.n_per_species)
-    return pair_row(own[None], other, len(points.n_per_species))
+    atom = species_of(jnp.arange(n, dtype=jnp.int32), points.n_per_species)
+    neighbor = species_of(idx if counted == n else idx % n, points.n_per_species)
+    return pair_row(atom[None], neighbor, len(points.n_per_species))
 
 
 def _look_up(values: jax.Array, index: jax.Array) -> jax.Array:
@@ -264,8 +287,8 @@ def _look_up(values: jax.Array, index: jax.Array) -> jax.Array:
     return values.ravel().at[index.astype(jnp.uint32)].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
-def _sum_places(parts: Sequence[tuple[jax.Array, ...]]) -> tuple[jax.Array, ...]:
-    """Sums over all places of the list, (N,), of quantities that are given part by part, each (K / PARTS, N)."""
+def _sum_slots(parts: Sequence[tuple[jax.Array, ...]]) -> tuple[jax.Array, ...]:
+    """Sums over all slots of the list, (N,), of quantities that are given part by part, each (K / PARTS, N)."""
     total = parts[0]
     for part in parts[1:]:
         total = tuple(a + b for a, b in zip(total, part, strict=True))

@@ -15,6 +15,9 @@ def ideal_pair_counts(n_per_species: tuple[int, ...], volume: float, edges: NDAr
     are exact, 4/3 pi (r_out^3 - r_in^3). Right while the last edge is at most half of the smallest height of the box.
 
     n_per_species: atoms of each.  volume: of the box.  edges: (bins + 1,), in the same unit of length.
+
+    >>> ideal_pair_counts((100,), 4000.0, np.array([0.0, 1.0, 2.0])).round(3).tolist()  # 4950 pairs
+    [[5.184, 36.285]]
     """
     n = n_per_species
     pairs = [n[i] * (n[i] - 1) / 2 if i == j else float(n[i] * n[j]) for i in range(len(n)) for j in range(i, len(n))]

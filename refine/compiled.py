@@ -101,11 +101,18 @@ def _tidy(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         os.utime(folder)  # of its last use
-    now = time.time()
     for other in folder.parent.iterdir():
-        if other.is_dir() and now - other.stat().st_mtime > UNUSED:
+        if other.is_dir() and _unchanged_for(other) > UNUSED:
             shutil.rmtree(other, ignore_errors=True)
     for entry in folder.glob("*-cache"):
         marked = entry.with_name(entry.name.removesuffix("-cache") + "-atime").exists()
-        if not marked and now - entry.stat().st_mtime > UNFINISHED:
+        if not marked and _unchanged_for(entry) > UNFINISHED:
             entry.unlink(missing_ok=True)
+
+
+def _unchanged_for(path: Path) -> float:
+    """Seconds since it was changed; of what another process has removed by now, none."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -14,6 +14,9 @@ class RefineError(Exception):
         what: the problem, with the offending value.
         where: file, line, key or step at which it was found; printed first.
         fix: what the user can do about it; printed last.
+
+    >>> print(InputError("12 points are too few", where="yarnell.txt", fix="measure more"))
+    yarnell.txt: 12 points are too few; measure more
     """
 
     def __init__(self, what: str, *, where: str | None = None, fix: str | None = None) -> None:

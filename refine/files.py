@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,9 @@ def expanded(path: str) -> Path:
 
     Raises:
         InputError: whose home folder it is, is not known.
+
+    >>> expanded("runs/argon").as_posix()
+    'runs/argon'
     """
     try:
         return Path(path).expanduser()
@@ -86,7 +90,14 @@ def put_in_place(whole: Path, path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file atomically."""
+    """Write a UTF-8 text file atomically.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     write_text(Path(folder) / "note.txt", "85 K")
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['note.txt']
+    """
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
@@ -99,12 +110,23 @@ def make_folder(path: Path) -> None:
         raise _explained(error, path) from error
 
 
+def remove(path: Path) -> None:
+    """Remove a file, a link, or a folder with all that is in it; nothing where there is none."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"cannot be removed: {error.strerror or error}", where=str(path)) from error
+
+
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
     """Hold an output folder; the operating system lets go of it when the process ends, however it ends.
 
     Raises:
-        CheckpointError: another process holds it.
+        CheckpointError: another process holds it, or it cannot be held.
     """
     import fcntl
 
@@ -117,11 +139,17 @@ def exclusive(folder: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise CheckpointError(
                 "another process is writing to this folder",
                 where=str(folder),
                 fix="wait for it, or choose another folder",
+            ) from error
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot be locked: {error.strerror or error}",
+                where=str(folder),
+                fix="choose a folder on a file system that has locks",
             ) from error
         yield
     finally:

@@ -1,4 +1,4 @@
-"""How a long run says where it stands: the protocol that the study calls and the command line draws."""
+"""How a long run says where it stands: the protocol that the tasks call and the command line draws."""
 
 from __future__ import annotations
 

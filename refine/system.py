@@ -21,7 +21,11 @@ TAPER = 3.0
 
 
 def taper_width(r_max: float) -> float:
-    """`TAPER`, or a quarter of r_max (Å) where that is less."""
+    """`TAPER`, or a quarter of r_max (Å) where that is less.
+
+    >>> taper_width(12.0), taper_width(2.0)
+    (3.0, 0.5)
+    """
     return min(TAPER, 0.25 * r_max)
 
 
@@ -66,6 +70,7 @@ class System:
 
     @property
     def n_atoms(self) -> int:
+        """Of all species together."""
         return sum(self.n_per_species)
 
     @property
@@ -114,7 +119,11 @@ def make_system(
     species_counts: dict[str, int], cell: Array, positions: Array | None = None, *, where: str | None = None
 ) -> System:
     """A System of so many atoms of each element (standard atomic weights, IUPAC as in ase.data), positions sorted
-    already."""
+    already.
+
+    >>> make_system({"Si": 2, "O": 4}, 4.5 * np.eye(3)).masses.round(3).tolist()
+    [28.085, 28.085, 15.999, 15.999, 15.999, 15.999]
+    """
     from ase.data import atomic_masses, atomic_numbers
 
     unknown = [name for name in species_counts if atomic_numbers.get(name, 0) == 0]
@@ -145,6 +154,10 @@ def replicate(system: System, repeats: tuple[int, int, int]) -> System:
     """A larger cell of (a, b, c) copies along its three vectors; atoms stay sorted by species.
 
     Raises ValueError for a system without positions, and for repeats below 1.
+
+    >>> cubic = make_system({"Ar": 1}, 4.0 * np.eye(3), np.zeros((1, 3)))
+    >>> replicate(cubic, (2, 1, 1)).positions.tolist()
+    [[0.0, 0.0, 0.0], [4.0, 0.0, 0.0]]
     """
     if system.positions is None:
         raise ValueError("a system without positions cannot be repeated")
@@ -173,6 +186,10 @@ class Box:
         volume: Å^3.
         edges: (bins + 1,) of the pair-distance histogram, Å, from 0 to r_max.
         cell: (3, 3) Å, rows are lattice vectors; None: a cube of that volume.
+
+    >>> box = Box.of(make_system({"Ar": 108}, 17.0 * np.eye(3)), np.linspace(0.0, 8.5, 86))
+    >>> box.pairs, box.r_max, float(box.ideal_counts.sum().round(1))
+    ((('Ar', 'Ar'),), 8.5, 3025.4)
     """
 
     species: tuple[str, ...]
@@ -257,7 +274,11 @@ class Box:
 
 
 def pair_index(pairs: tuple[tuple[str, str], ...], pair: tuple[str, str], where: str) -> int:
-    """Index of a species pair, in either order."""
+    """Index of a species pair, in either order.
+
+    >>> pair_index((("Si", "Si"), ("Si", "O"), ("O", "O")), ("O", "Si"), "pair")
+    1
+    """
     for index, (a, b) in enumerate(pairs):
         if pair in ((a, b), (b, a)):
             return index

@@ -68,6 +68,7 @@ def _numbers(folder: Path) -> tuple[Any, list[bytes]]:
     return timeless(json.loads((folder / "result.json").read_text())), curves
 
 
+@pytest.mark.slow
 def test_a_later_run_loads_its_programs_and_repeats_the_numbers(tmp_path: Path) -> None:
     """Of two that compile at once and one that finds their programs. The default path, Langevin from a relaxed packing,
     which needs no jax_md either (`CODE`)."""
@@ -160,3 +161,18 @@ def test_what_nobody_will_use_goes(unset: Any, tmp_path: Path) -> None:
     keep_programs(pytest.fail)
     assert {path.name for path in folder.parent.iterdir()} == {folder.name, "jax-recent"}
     assert {path.name for path in folder.iterdir()} == set(entries) - {"half-cache"}
+
+
+def test_what_another_process_tidies_meanwhile_is_passed_over(
+    unset: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An entry and a folder that vanish once they have been listed."""
+    keep_programs(pytest.fail)
+    (folder,) = (tmp_path / "compiled").iterdir()
+    (folder / "gone-cache").symlink_to(folder / "nothing")
+    (folder.parent / "jax-gone").symlink_to(folder.parent / "nothing")
+    is_dir = Path.is_dir
+    monkeypatch.setattr(Path, "is_dir", lambda path: path.name == "jax-gone" or is_dir(path))
+    unset.update("jax_compilation_cache_dir", None)
+    keep_programs(pytest.fail)
+    assert unset.jax_compilation_cache_dir == str(folder)

@@ -10,7 +10,7 @@ import pytest
 
 from refine import Study
 from refine.errors import InputError
-from refine.export import read_correction
+from refine.export.read import read_correction
 from refine.study.schema import StudyConfig
 from tests import small_box
 

@@ -99,6 +99,13 @@ def test_files_that_are_named_exist(page: Path) -> None:
     assert not missing
 
 
+def test_pages_named_from_the_code_exist() -> None:
+    modules = [path for room in ("refine", "kernels") for path in (ROOT / room).rglob("*.py")]
+    found = {page for path in modules for page in re.findall(r"docs/[\w/-]+\.md", text_of(path))}
+    assert len(found) > 5
+    assert not sorted(page for page in found if not (ROOT / page).is_file())
+
+
 def test_links_that_leave_the_pages_are_turned(hooks: ModuleType) -> None:
     pages = {"theory/mace.md", "theory/index.md", "experiments/argon/README.md", "argon.png", "CHANGELOG.md"}
 

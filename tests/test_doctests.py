@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_imports import FLOORS
+
 ROOT = Path(__file__).parent.parent
 FILES = [file for room in ("refine", "kernels") for file in sorted((ROOT / room).rglob("*.py"))]
 MODULES = [
@@ -24,6 +26,11 @@ def test_examples(name: str) -> None:
     assert failed == 0
 
 
+NONE = {"refine.units", "refine.progress", "refine.compiled", "refine.cli"}
+"""Rooms without examples: constants, a protocol, what acts on the whole process, and the terminal's."""
+
+
 def test_there_are_examples_in_every_room() -> None:
-    rooms = {name.split(".")[1] for name in MODULES if name.startswith("refine.")}
-    assert rooms >= {"curves", "potentials", "refinement", "sampling", "scattering", "tasks", "results", "report"}
+    rooms = {room for rooms in FLOORS for room in rooms} | {"refine.api"}
+    assert {room for room in rooms if not any(f"{name}.".startswith(f"{room}.") for name in MODULES)} <= NONE
+    assert rooms >= NONE

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from refine.cli.main import COMMANDS
+
 ROOT = Path(__file__).parent.parent
 SLOW = (
     "jax",
@@ -174,14 +176,7 @@ except SystemExit as exit:
 
 QUICK = (
     "--help",
-    "run --help",
-    "report --help",
-    "export --help",
-    "diagnose --help",
-    "prepare --help",
-    "forward --help",
-    "convert --help",
-    "sensitivity --help",
+    *(f"{command} --help" for command in COMMANDS),
     "models --help",
     "models list",
     "models list --json",

@@ -111,7 +111,7 @@ def test_the_command_is_found(copy: Path) -> None:
 
 
 def test_the_format_of_export_is_found(copy: Path) -> None:
-    code = "from refine.export import FORMATS; print(FORMATS['knots'].__doc__)"
+    code = "import pydoc, refine.export as e; print(pydoc.locate(e.FORMATS['knots'].replace(':', '.')).__doc__)"
     assert "A-B.knots" in run(copy, "-c", code)
 
 

@@ -33,7 +33,7 @@ from scipy.optimize import minimize
 from kernels.neighbors import NeighborList, build, choose_images, most_neighbors
 from refine import Study
 from refine.curves.transforms import q_to_r_matrix
-from refine.export import read_correction
+from refine.export.read import read_correction
 from refine.potentials.correction import PairCorrection
 from refine.sampling.averages import error_of
 from refine.sampling.bonds import bond_angles, coordination_numbers

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from refine import Study
 from refine.curves.weights import amplitudes
-from refine.export import read_correction
+from refine.export.read import read_correction
 from refine.refinement.inference.nuisance import best
 from refine.sampling.averages import error_of
 from refine.sampling.bonds import bond_angles, coordination_numbers

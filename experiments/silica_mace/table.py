@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from refine import Study
-from refine.export import read_correction
+from refine.export.read import read_correction
 from refine.potentials.correction import PairCorrection
 from refine.refinement.inference.nuisance import best
 from refine.sampling.starts import equilibrate

@@ -8,7 +8,7 @@ hidden layer of the radial network and R its output matrix. Arrays: (N, K) neigh
     h         (N, sum over l1 of 2 l1 + 1, C)
     senders   (N, K) int32
     Y         (N, K, (l_max + 1)^2)
-    a         (N, K, H), zero in places that are not used
+    a         (N, K, H), zero in slots that are not used
     R         (H, P, C)
     result    (N, sum over paths of 2 l3 + 1, C)
 

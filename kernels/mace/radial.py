@@ -22,6 +22,9 @@ def envelope(r: jax.Array, cutoff: float | jax.Array, power: float) -> jax.Array
     """Polynomial that falls from 1 at r = 0 to 0 at the cutoff with its first and second derivative; 0 beyond.
 
     1 - (p+1)(p+2)/2 u^p + p (p+2) u^(p+1) - p (p+1)/2 u^(p+2), u = r / cutoff. Source: J. Gasteiger et al., ICLR 2020.
+
+    >>> print(envelope(jnp.array([0.0, 2.5, 5.0, 6.0]), 5.0, 5.0).round(4))
+    [1.     0.7734 0.     0.    ]
     """
     u, p = r / cutoff, power
     # the power is a whole number in every model: repeated products, where pow would be a call per element
@@ -43,7 +46,11 @@ def agnesi(r: jax.Array, r0: jax.Array, a: float, p: float, q: float) -> jax.Arr
 
 
 def zbl(r: jax.Array, product: jax.Array, length: jax.Array, coefficients: Sequence[float]) -> jax.Array:
-    """COULOMB product / r * sum_k c_k exp(-d_k r / length), eV. product: Z1 Z2; length: screening length, Å."""
+    """COULOMB product / r * sum_k c_k exp(-d_k r / length), eV. product: Z1 Z2; length: screening length, Å.
+
+    >>> print(zbl(jnp.array(1.0), 64.0, 0.2, (0.1818, 0.5099, 0.2802, 0.02817)).round(2))  # two atoms of oxygen
+    48.16
+    """
     s = r / length
     return COULOMB * product / r * sum(c * jnp.exp(-d * s) for c, d in zip(coefficients, ZBL_DECAY, strict=True))
 

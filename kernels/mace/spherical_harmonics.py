@@ -18,7 +18,13 @@ import jax.numpy as jnp
 
 
 def spherical_harmonics(directions: jax.Array, l_max: int) -> jax.Array:
-    """Y_lm of unit vectors (..., 3) for l = 0 to l_max: (..., (l_max + 1)^2), l after l, m ascending."""
+    """Y_lm of unit vectors (..., 3) for l = 0 to l_max: (..., (l_max + 1)^2), l after l, m ascending.
+
+    The last three are sqrt(3) times x, y, z:
+
+    >>> print(spherical_harmonics(jnp.array([0.6, 0.0, 0.8]), 1).round(3))
+    [1.    1.039 0.    1.386]
+    """
     x, y, z = directions[..., 0], directions[..., 1], directions[..., 2]
     cosine, sine = [jnp.ones_like(x)], [jnp.zeros_like(x)]
     for _ in range(l_max):

@@ -26,8 +26,8 @@ class Result(result.Result):
     Attributes:
         summary: everything that result.json says, typed.
         correction: the refined pair correction; `energy(r)` is (pairs, n) eV at r (n,) Å.
-        covariance: posterior covariance of `correction.theta`, eV^2; None for rules without one and where the base
-            model is the answer.
+        covariance: posterior covariance of `correction.theta`, eV^2; None for rules without one, where the base model
+            is the answer, and where no run.h5 of this format is there (`open`).
         out: folder of the run.
     """
 
@@ -87,10 +87,17 @@ class Result(result.Result):
 def open(folder: str | Path) -> Result:
     """A finished run from its folder.
 
-    The covariance of the correction is in run.h5: without that file it is None.
+    The covariance of the correction is in run.h5: without that file, and where an earlier version of refine wrote it in
+    a format that is read no more, it is None.
 
     Raises:
         InputError: there is no finished run in it, or a file is damaged.
+        CheckpointError: run.h5 is damaged, or of a later version.
+
+    >>> open("runs/nowhere")
+    Traceback (most recent call last):
+        ...
+    refine.errors.InputError: runs/nowhere: there is no finished run; give the folder of a finished run
     """
     folder = Path(folder)
     path = folder / RESULT
@@ -101,6 +108,6 @@ def open(folder: str | Path) -> Result:
         correction = correction_of(summary)
     except (IndexError, ValueError) as error:
         raise InputError(f"no correction can be read from it ({error})", where=str(path)) from None
-    ending = read_record(folder / CHECKPOINT).ending if (folder / CHECKPOINT).is_file() else None
-    covariance = None if ending is None else ending.covariance
+    record = read_record(folder / CHECKPOINT) if (folder / CHECKPOINT).is_file() else None
+    covariance = None if record is None or record.ending is None else record.ending.covariance
     return Result(summary, correction, covariance, folder)

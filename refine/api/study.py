@@ -20,6 +20,25 @@ class Study(study.Study):
         study = Study.from_toml("study.toml", ["refinement.iterations=3"])
         result = study.run("runs/argon")
         result.status, result.final.r_chi
+
+    Reading a study checks it, and runs nothing:
+
+    >>> import numpy as np
+    >>> from refine.study.schema import StudyConfig
+    >>> tree = {
+    ...     "title": "argon",
+    ...     "system": {"species": {"Ar": 108}, "number_density": 0.02125},
+    ...     "states": [{"name": "85K", "temperature": 85.0}],
+    ...     "data": [
+    ...         {"name": "s", "role": "predict", "quantity": "S(Q)", "q_range": [0.5, 12.0]}
+    ...         | {"radiation": "neutron", "state": "85K"}
+    ...     ],
+    ...     "model": {"base": "lennard-jones", "parameters": {"epsilon": 0.0103, "sigma": 3.4}},
+    ...     "correction": {"r_min": 2.8, "r_cut": 8.0, "knots": 12},
+    ... }
+    >>> study = Study(StudyConfig.parse(tree))
+    >>> study.pairs, len(study.initial_correction().theta), study.base_energies(np.array([3.4])).tolist()
+    ((('Ar', 'Ar'),), 12, [[0.0]])
     """
 
     def run(
@@ -45,5 +64,5 @@ class Study(study.Study):
         Raises:
             RefineError: what the user can mend; the last good checkpoint stays.
         """
-        found = run_study(self, out, resume=resume, overwrite=overwrite, progress=progress)
-        return Result(found.summary, found.correction, found.covariance, found.out)
+        refined = run_study(self, out, resume=resume, overwrite=overwrite, progress=progress)
+        return Result(refined.summary, refined.correction, refined.covariance, refined.out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,9 @@ INPUT_ERROR, NOT_IMPROVED, EXHAUSTED, INTERRUPTED = 2, 3, 4, 130
 """Exit codes: an error that the user can mend; a run that finished and improved nothing; one that stopped at the limit
 of its iterations; Ctrl-C."""
 
+LARGEST_SEED = 2**31 - 1
+"""As of [sampling] seed."""
+
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="The study file (TOML).")]
 Out = Annotated[
     Path | None,
@@ -27,6 +31,13 @@ Out = Annotated[
 Frames = Annotated[int | None, typer.Option(help="Frames of each state.  [default: the study's]", show_default=False)]
 Changes = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As in refine run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")]
+
+
+def finite(value: float | None) -> float | None:
+    """Callback of an option; BadParameter for what is no number, or without bound."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number")
+    return value
 
 
 @contextmanager

@@ -141,8 +141,8 @@ def _to_r(
 
 def _to_q(curve: Curve, quantity: str, normalisation: str, x: ArrayLike | None) -> Curve:
     before = _own_form(curve)
-    known = np.isfinite(before.gain)  # J(r) at r = 0 is 0/0
-    r, gain = curve.x[known], before.gain[known]
+    finite = np.isfinite(before.gain)  # J(r) at r = 0 is 0/0
+    r, gain = curve.x[finite], before.gain[finite]
     q = _q_grid(curve, x)
     after = curve.form(quantity, normalisation, q)
     front, below = _below_first(curve, r)
@@ -153,8 +153,8 @@ def _to_q(curve: Curve, quantity: str, normalisation: str, x: ArrayLike | None) 
         scale = scale / window_values(curve.window, q, curve.q_max)
     matrix *= scale[:, None]
     operator = matrix[:, len(front) :] * gain
-    y = operator @ (curve.y - before.offset)[known] + matrix[:, : len(front)] @ below + after.offset
-    sigma = None if curve.sigma is None else _propagated(operator, curve.sigma[known])
+    y = operator @ (curve.y - before.offset)[finite] + matrix[:, : len(front)] @ below + after.offset
+    sigma = None if curve.sigma is None else _propagated(operator, curve.sigma[finite])
     return replace(curve, quantity=quantity, normalisation=normalisation, x=q, y=y, sigma=sigma, window="none")
 
 

@@ -50,6 +50,17 @@ class Curve:
 
     Raises:
         InputError: anything that contradicts the above; the message starts with the name or source.
+
+    >>> x = np.arange(0.5, 10.0, 0.5)
+    >>> curve = Curve(x, np.ones_like(x), quantity="S(Q)", composition={"Si": 1, "O": 2}, name="silica")
+    >>> curve.species, curve.fractions.round(3).tolist(), (curve.q_min, curve.q_max)
+    (('Si', 'O'), [0.333, 0.667], (0.5, 9.5))
+    >>> len(curve.cropped(2.0, 8.0).x)
+    13
+    >>> Curve(x, np.ones_like(x), radiation="light")
+    Traceback (most recent call last):
+        ...
+    refine.errors.InputError: S(Q): unknown radiation 'light'; use "neutron" or "xray"
     """
 
     x: Array

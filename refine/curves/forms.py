@@ -22,6 +22,10 @@ class Form:
     Attributes:
         multiplier, divisor: (n,); zero at x = 0 where the relation is 0/0.
         offset: (n,), in the unit of y.
+
+    >>> y = Form(np.array([2.0]), np.array([4.0]), np.array([1.0]))  # y = c / 2 + 1
+    >>> y.scale.tolist(), y.gain.tolist()
+    ([0.5], [2.0])
     """
 
     multiplier: Array

@@ -45,6 +45,14 @@ def ripple(
 
     Returns:
         points of r within `QUIET`, and the ripple there; empty where there are none.
+
+    Atoms begin at 2 Å, and below it D(r) = -slope r but for a wave of 0.1:
+
+    >>> r = np.arange(0.05, 10.0, 0.05)
+    >>> d = np.where(r < 2.0, 0.1 * np.sin(20.0 * r) - 0.3 * r, np.sin(3.0 * r))
+    >>> points, left = ripple(r, d, slope=0.3)
+    >>> float(points.max().round(2)), float(left.std().round(2))
+    (1.65, 0.07)
     """
     r, d = np.asarray(r, np.float64), np.asarray(d, np.float64)
     total = d + slope * r

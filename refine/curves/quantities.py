@@ -1,26 +1,9 @@
 """The names that a measured curve goes by: quantities, normalisations, radiations, windows; the only table of them.
 
-Names collide in this field ("G(r)" is three functions, "F(Q)" two). With S(Q) the Faber-Ziman structure factor, g(r)
-the (radiation-weighted) pair distribution function, ρ the number density, and k(Q) the factor of the declared
-normalisation (`refine.curves.weights.distinct_factor`: 1 for "faber-ziman", <f>^2 for "keen", <f>^2/<f^2> for "<f^2>"):
-
-| quantity | definition | limits | defined for |
-| --- | --- | --- | --- |
-| S(Q) | 1 + k [S(Q) - 1] | -> 1 at high Q | faber-ziman, <f^2> |
-| F(Q), i(Q) (one quantity, two names) | k [S(Q) - 1] | -> 0 at high Q | all |
-| Q[S(Q)-1] | Q k [S(Q) - 1]; PDFgetX3 calls it F(Q) | -> 0 at high Q | all |
-| D(r) | (2/π) ∫ Q k [S(Q) - 1] M(Q) sin(Qr) dQ | -4πρ k r at low r, 0 at high r | all |
-| G(r), faber-ziman and <f^2> | D(r), the G(r) of PDFgui and PDFgetX3 | as D(r) | |
-| G(r), keen | D(r) / (4πρ r), eq. 10 of Keen: Σ c c b b [g_ij - 1] | -k at low r, 0 at high r | |
-| g(r) | 1 + D(r) / (4πρ r) | 0 at low r, 1 at high r | faber-ziman |
-| T(r) | D(r) + 4πρ k r | 0 at low r, 4πρ k r at high r | k independent of Q |
-| J(r) | r T(r) = 4πρ k r^2 g(r), the radial distribution function | 0 at low r | k independent of Q |
-
-k does not depend on Q for neutrons, for partials (k = 1) and for "faber-ziman". A partial (`pair` of a curve) is the
-Faber-Ziman A_ij(Q) or its transform with the number density of the whole material. Units: Q in 1/Å, r in Å, D, T in
-1/Å^2 (keen: barn/Å^2), J in 1/Å, ρ in atoms/Å^3.
-
-Source: Keen, J. Appl. Cryst. 34, 172 (2001).
+Names collide in this field ("G(r)" is three functions, "F(Q)" two): docs/theory/conventions.md defines each of them,
+with its limits and where it is defined, after Keen, J. Appl. Cryst. 34, 172 (2001). k(Q) there is
+`refine.curves.weights.distinct_factor`. Units: Q in 1/Å, r in Å, D, T in 1/Å^2 (keen: barn/Å^2), J in 1/Å, ρ in
+atoms/Å^3.
 
 Every quantity is c times x^a / (4πρ x)^b plus an offset, with the canonical quantity c of its space: i(Q) in Q, D(r) in
 r. The entries below say a, b and the offset; `refine.curves.forms` makes arrays of them. This module is plain Python,
@@ -52,6 +35,9 @@ class Quantity:
         per_uniform: b, whether c is divided by 4πρ x.
         offset: "zero", "one", or "uniform": 4πρ k x^(1 + a).
         same_as: the first name of a quantity that has two.
+
+    >>> QUANTITIES["D(r)"].in_q_space, QUANTITIES["g(r)"].limit, QUANTITIES["Q[S(Q)-1]"].symbol
+    (False, 1.0, 'Q[S(Q) − 1]')
     """
 
     name: str
@@ -148,7 +134,13 @@ def same_quantity(first: str, second: str) -> bool:
 def why_undefined(
     quantity: str, normalisation: str, radiation: str | None, pair: tuple[str, str] | None
 ) -> tuple[str, str] | None:
-    """Why a quantity does not exist in a normalisation, and what to use instead; None where it does (module table)."""
+    """Why a quantity does not exist in a normalisation, and what to use instead; None where it does (module table).
+
+    >>> why_undefined("S(Q)", "faber-ziman", "neutron", None) is None
+    True
+    >>> why_undefined("S(Q)", "keen", "neutron", None)[1]
+    'quantity = "F(Q)", or normalisation = "faber-ziman"'
+    """
     if normalisation == "faber-ziman":
         return None
     if pair is not None:

@@ -1,6 +1,6 @@
 """Fourier sine transforms between Q and r as float64 matrices, and windows.
 
-Convention (normalised, Faber-Ziman; docstring of `refine.curves.quantities`), Q in 1/Å, r in Å, number density ρ in
+Convention (normalised, Faber-Ziman; docs/theory/conventions.md), Q in 1/Å, r in Å, number density ρ in
 atoms/Å^3:
 
     D(r)     = (2/π) ∫ Q [S(Q) - 1] M(Q) sin(Qr) dQ = 4πρ r [g(r) - 1]   [1/Å^2]
@@ -55,7 +55,11 @@ def lorch(q: ArrayLike, q_max: float) -> Array:
 
 
 def window_values(name: str, q: ArrayLike, q_max: float) -> Array:
-    """M(Q), (nq,), of the window called `name` ("none" or "lorch"); zero beyond q_max."""
+    """M(Q), (nq,), of the window called `name` ("none" or "lorch"); zero beyond q_max.
+
+    >>> window_values("none", [1.0, 20.0, 21.0], 20.0).tolist()
+    [1.0, 1.0, 0.0]
+    """
     grid = np.asarray(q, dtype=np.float64)
     if name == "none":
         return np.where(np.abs(grid) <= q_max, 1.0, 0.0)
@@ -129,6 +133,13 @@ def sampled_r_to_q_matrix(r: ArrayLike, q: ArrayLike) -> Array:
     """(nq, nr) matrix that turns D(r) sampled on the grid r into S(Q) - 1 = (1/Q) ∫ D(r) sin(Qr) dr, any Q >= 0.
 
     D is taken to rise linearly from zero at r = 0 to the first sample, so the grid must begin near zero.
+
+    ∫ r exp(-r) sin(Qr) dr / Q is 2 / (1 + Q^2)^2:
+
+    >>> r, q = np.arange(0.01, 20.0, 0.01), np.array([1.5, 3.0])
+    >>> d = r * np.exp(-r)
+    >>> (sampled_r_to_q_matrix(r, q) @ d).round(4).tolist(), (2.0 / (1.0 + q**2) ** 2).round(4).tolist()
+    ([0.1893, 0.02], [0.1893, 0.02])
     """
     distances = np.asarray(r, dtype=np.float64)
     grid = np.asarray(q, dtype=np.float64)
@@ -149,6 +160,9 @@ def extrapolate_low_q(q: ArrayLike, distinct: ArrayLike, limit: float | None = N
 
     Returns:
         q, distinct with the new points in front; unchanged where the data begin at Q = 0.
+
+    >>> [part.round(3).tolist() for part in extrapolate_low_q([0.2, 0.3, 0.4], [-0.8, -0.9, -0.7])]
+    [[0.0, 0.1, 0.2, 0.3, 0.4], [-0.8, -0.8, -0.8, -0.9, -0.7]]
     """
     grid = np.asarray(q, dtype=np.float64)
     values = np.asarray(distinct, dtype=np.float64)

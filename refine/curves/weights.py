@@ -60,11 +60,11 @@ def _form_factor(symbol: str, q: Array, charge: int) -> Array:
         # xraylib's argument is sin(theta)/lambda = Q / (4 pi).
         return np.array([xraylib.FF_Rayl(element.number, s) for s in q / (4.0 * math.pi)])
     if not _is_tabulated(symbol, charge):
-        known = [c for c in range(-4, 9) if c and _is_tabulated(symbol, c)]
+        charges = [c for c in range(-4, 9) if c and _is_tabulated(symbol, c)]
         raise InputError(
             f"no form factor is tabulated for {symbol} with charge {charge:+d}",
             where="charges",
-            fix=f"use one of the charges {known}" if known else f"leave {symbol} out of charges (neutral atom)",
+            fix=f"use one of the charges {charges}" if charges else f"leave {symbol} out of charges (neutral atom)",
         )
     if q.max(initial=0.0) > _WAASMAIER_KIRFEL_Q_MAX:
         raise InputError(
@@ -125,7 +125,11 @@ def amplitudes(
     isotopes: Mapping[str, int] | None = None,
     charges: Mapping[str, int] | None = None,
 ) -> Array:
-    """Scattering amplitudes, (S, nq): f(Q) in electrons for "xray", b in fm (the same at every Q) for "neutron"."""
+    """Scattering amplitudes, (S, nq): f(Q) in electrons for "xray", b in fm (the same at every Q) for "neutron".
+
+    >>> amplitudes("neutron", ["Si", "O"], [0.0, 5.0]).round(2).tolist()
+    [[4.15, 4.15], [5.8, 5.8]]
+    """
     if radiation == "xray":
         return form_factors(species, q, charges)
     if radiation == "neutron":
@@ -135,12 +139,20 @@ def amplitudes(
 
 
 def mean_amplitude(fractions: ArrayLike, amplitudes: ArrayLike) -> Array:
-    """<f>(Q) = Σ c_i f_i(Q), (nq,); fractions (S,) sum to one, amplitudes (S, nq)."""
+    """<f>(Q) = Σ c_i f_i(Q), (nq,); fractions (S,) sum to one, amplitudes (S, nq).
+
+    >>> mean_amplitude([0.5, 0.5], np.array([[26.0, 20.0], [8.0, 4.0]])).tolist()
+    [17.0, 12.0]
+    """
     return np.asarray(fractions, dtype=np.float64) @ np.asarray(amplitudes, dtype=np.float64)
 
 
 def mean_square_amplitude(fractions: ArrayLike, amplitudes: ArrayLike) -> Array:
-    """<f^2>(Q) = Σ c_i f_i(Q)^2, (nq,)."""
+    """<f^2>(Q) = Σ c_i f_i(Q)^2, (nq,).
+
+    >>> mean_square_amplitude([0.5, 0.5], np.array([[26.0, 20.0], [8.0, 4.0]])).tolist()
+    [370.0, 208.0]
+    """
     return np.asarray(fractions, dtype=np.float64) @ np.asarray(amplitudes, dtype=np.float64) ** 2
 
 
@@ -170,6 +182,10 @@ def distinct_factor(normalisation: str, radiation: str, fractions: ArrayLike, am
     - "faber-ziman": 1.
     - "keen": <f>^2: Keen's F(Q), barn per steradian and atom for neutrons, electron units per atom for x-rays.
     - "<f^2>": <f>^2 / <f^2>.
+
+    >>> oxygen = scattering_lengths(["O"])[:, None]
+    >>> distinct_factor("keen", "neutron", [1.0], oxygen).round(3).tolist()  # barn: 0.01 fm^2
+    [0.337]
     """
     c = np.asarray(fractions, dtype=np.float64)
     f = np.asarray(amplitudes, dtype=np.float64)

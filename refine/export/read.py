@@ -49,8 +49,8 @@ class Exported:
         model, words = self.study.model, f"base {self.study.model.base!r}"
         if model.dispersion != "none":
             words += f" with {model.dispersion} dispersion"
-        if own := self.study.refinement.base_parameters:
-            words += f" with the refined {', '.join(own)} of the run's folder"
+        if refined := self.study.refinement.base_parameters:
+            words += f" with the refined {', '.join(refined)} of the run's folder"
         return f"{self.study.title}: pair correction on top of {words}; useless without it."
 
     @property
@@ -82,10 +82,10 @@ class Exported:
 
     def column(self, index: int) -> Array:
         """Standard error (POINTS,) eV of the active pair `index`; NaN where it is not known."""
-        known = self.errors[index]
-        if known is None:
+        spread = self.errors[index]
+        if spread is None:
             return np.full(POINTS, np.nan)
-        return np.interp(self.radii, *known, left=np.nan, right=np.nan)
+        return np.interp(self.radii, *spread, left=np.nan, right=np.nan)
 
 
 def read_correction(folder: str | Path, temperature: float | None = None) -> Exported:
@@ -97,13 +97,18 @@ def read_correction(folder: str | Path, temperature: float | None = None) -> Exp
 
     Raises:
         InputError: no finished run, a damaged file, or a temperature that is missing or has no meaning.
+
+    >>> read_correction("runs/nowhere")
+    Traceback (most recent call last):
+        ...
+    refine.errors.InputError: runs/nowhere: there is no finished run; give the folder of a finished run
     """
     folder = Path(folder)
     path = folder / RESULT
     if not path.is_file():
         raise InputError("there is no finished run", where=str(folder), fix="give the folder of a finished run")
     summary = read_summary(path)
-    study = StudyConfig.from_toml(folder / "study.toml")
+    study = read_study(folder)
     if not summary.yields_potential:
         raise InputError(f"method {study.refinement.method!r} yields no potential to export", where=str(folder))
     try:
@@ -114,6 +119,14 @@ def read_correction(folder: str | Path, temperature: float | None = None) -> Exp
     if temperature is not None:
         correction = correction.at(temperature)
     return Exported(correction, species, errors_of(summary, temperature), study, folder, summary.parameters)
+
+
+def read_study(folder: Path) -> StudyConfig:
+    """The study of a run, from its folder; InputError where there is none."""
+    path = folder / "study.toml"
+    if not path.is_file():
+        raise InputError("there is no study.toml of a run", where=str(folder), fix="give the folder of a finished run")
+    return StudyConfig.from_toml(path)
 
 
 def _unreadable(what: str, error: Exception, path: Path) -> InputError:

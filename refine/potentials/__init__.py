@@ -1,0 +1,1 @@
+"""Base models and the correction that is added to them: energies and forces, and nothing of how atoms move."""

@@ -28,14 +28,14 @@ FORMER: dict[str, Any] = {
 """Keys that [model] had with every base until each kind got its own table, see `refine.refinement.rules.FORMER`. It is
 closed: keys of new bases do not belong here."""
 
-FORMS = ("lennard-jones", "born-mayer", "buckingham", "buckingham-patched", "buckingham-r24", "morse", "by-pair")
-SETS = tuple(sorted(path.stem for path in (Path(__file__).parent / "classical" / "sets").glob("*.toml")))
+FORM_NAMES = ("lennard-jones", "born-mayer", "buckingham", "buckingham-patched", "buckingham-r24", "morse", "by-pair")
+SET_NAMES = tuple(sorted(path.stem for path in (Path(__file__).parent / "classical" / "sets").glob("*.toml")))
 """Published sets of parameters of a form: a file each."""
 
 BASES = Choice(
     "base",
     {
-        **dict.fromkeys((*FORMS, *SETS), "refine.potentials.classical.base:ClassicalModel"),
+        **dict.fromkeys((*FORM_NAMES, *SET_NAMES), "refine.potentials.classical.base:ClassicalModel"),
         **dict.fromkeys(("stillinger-weber", "tersoff"), "refine.potentials.many_body.base:ManyBodyModel"),
         "mace": "refine.potentials.mace.base:MaceModel",
     },
@@ -45,7 +45,11 @@ BASES = Choice(
 
 
 def base_of(name: str, dispersion: str = "none") -> Base:
-    """The kind of base that `[model] base` and `dispersion` name; KeyError for a name that is none of `BASES`."""
+    """The kind of base that `[model] base` and `dispersion` name; KeyError for a name that is none of `BASES`.
+
+    >>> type(base_of("lennard-jones")).__name__, type(base_of("lennard-jones", "d3-bj")).__name__
+    ('ClassicalBase', 'Dispersed')
+    """
     table = BASES.table(name)
     assert issubclass(table, Model)
     kind = table.kind

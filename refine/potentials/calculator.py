@@ -35,7 +35,7 @@ Part = Callable[[Array, Array, NDArray[np.bool_]], tuple[Array, Array, Array]]
 """See `_System`."""
 
 SPARE = 1.05
-"""Places in a list over the neighbours of the first structure, so that the next one finds room."""
+"""Slots in a list over the neighbours of the first structure, so that the next one finds room."""
 
 KEPT = 8
 """Compositions whose compiled programs are kept."""
@@ -73,6 +73,16 @@ class Calculator(AseCalculator):
         InputError: no such model, an unknown head, dtype or dispersion. `calculate` also for a species that a part of
             the model does not know, for charges that do not add up to zero, and for a cell that cannot be used;
             SimulationError for an energy that is not finite.
+
+    Two argon atoms where their energy is lowest:
+
+    >>> from ase import Atoms
+    >>> from refine.potentials.classical import LennardJones
+    >>> argon = {"epsilon": 0.0103, "sigma": 3.4}
+    >>> base = LennardJones.from_parameters(("Ar",), (("Ar", "Ar"),), argon, 10.0)
+    >>> dimer = Atoms("Ar2", [[0.0, 0.0, 0.0], [2 ** (1 / 6) * 3.4, 0.0, 0.0]], calculator=Calculator(base))
+    >>> round(dimer.get_potential_energy(), 4), bool(abs(dimer.get_forces()).max() < 1e-6)
+    (-0.0103, True)
     """
 
     implemented_properties: list[str] = ["energy", "free_energy", "energies", "forces", "stress"]  # noqa: RUF012
@@ -219,15 +229,15 @@ class _System:
         self, coulomb: Coulomb, positions: Array, cell: Array, periodic: NDArray[np.bool_]
     ) -> tuple[Array, Array, Array]:
         """What of charges is no pair function."""
-        known = dict(zip(coulomb.species, coulomb.charges, strict=True))
-        own = replace(coulomb, species=self.species, charges=np.array([known[symbol] for symbol in self.species]))
-        if own.method == "dsf":
-            return own.own()[self._numbers], np.zeros_like(positions), np.zeros((3, 3))
+        charges = dict(zip(coulomb.species, coulomb.charges, strict=True))
+        charged = replace(coulomb, species=self.species, charges=np.array([charges[symbol] for symbol in self.species]))
+        if charged.method == "dsf":
+            return charged.self_energy()[self._numbers], np.zeros_like(positions), np.zeros((3, 3))
         if not periodic.all():
             raise InputError("an Ewald sum needs a cell that is periodic along all vectors")
-        own.check_neutral(self.n_per_species)
+        charged.check_neutral(self.n_per_species)
         if self._ewald is None or np.abs(np.linalg.solve(self._ewald[0], cell) - np.eye(3)).max() > STRETCH:
-            self._ewald = cell.copy(), self._reciprocal(own.reciprocal(self.n_per_species, cell))
+            self._ewald = cell.copy(), self._reciprocal(charged.reciprocal(self.n_per_species, cell))
         with jax.enable_x64(True):
             sites, forces, strain = jax.device_get(self._ewald[1](positions, cell))
         return sites, forces, strain
@@ -279,7 +289,7 @@ class _System:
 
 
 class _Edges:
-    """Neighbours as vectors, with places and images that grow when they must, so that little is compiled again."""
+    """Neighbours as vectors, with a capacity and images that grow when they must, so that little is compiled again."""
 
     def __init__(self, compiled: Any) -> None:
         self._capacity = 1

@@ -7,14 +7,8 @@ For one species pair
     w(r) = stiffness (wall - r)^2 / 2                r <  wall:  else 0; wall <= core
 
 and, where it may change with temperature (`PairCorrection.slope`), theta = theta_0 + (T - T_0)/span theta_1: phi_0 and
-phi_1 on one basis.
-
-So phi is zero with zero slope and curvature at `r_cut` and linear in theta for every r. Below the innermost sampled
-distance (`core`) it goes on as a straight line, and below `wall`, where neither sample nor measurement has atoms
-(`refine.refinement.walls`), it ends in a harmonic repulsion that no coefficient can remove: a straight line loses
-against it, so the correction cannot open a hole that atoms fall into. With a stiffness of 1000 kT/Å^2 an attractive
-slope of 30 kT/Å is turned around within 0.03 Å of the wall. No correction yet (`PairCorrection.zero`) has no wall
-either: with it the base model is sampled, and nothing but that.
+phi_1 on one basis. docs/theory/response.md says why. With a stiffness of 1000 kT/Å^2 an attractive slope of 30 kT/Å is
+turned around within 0.03 Å of the wall. No correction yet (`PairCorrection.zero`) has no wall either.
 
 Everything here is float64 numpy; `refine.potentials.pairs.PairForceField` turns it into device tables.
 """
@@ -36,6 +30,9 @@ def bin_average(function: Callable[[Array], Array], edges: Array) -> Array:
     """Averages over bins with weight r^2, (pairs, bins, ...), of a function of r (n,) Å that answers (pairs, n, ...).
 
     Five Gauss-Legendre points a bin.
+
+    >>> float(bin_average(lambda r: r[None], np.array([0.0, 2.0]))[0, 0].round(6))  # ∫ r^3 dr / ∫ r^2 dr
+    1.5
     """
     nodes, weights = np.polynomial.legendre.leggauss(5)
     low, high = edges[:-1, None], edges[1:, None]
@@ -103,7 +100,7 @@ class SplineBasis:
 
 @dataclass(frozen=True)
 class PairCorrection:
-    """phi(r) for every species pair; immutable, `with_coefficients` gives the changed one.
+    """phi(r) for every species pair; immutable, `with_theta` gives the changed one.
 
     Attributes:
         pairs: all species pairs of the system, i <= j.
@@ -179,7 +176,13 @@ class PairCorrection:
         return np.array([1.0, (temperature - self.reference) / self.span][: self.terms])
 
     def at(self, temperature: float) -> PairCorrection:
-        """phi at a temperature (K), as a correction that no longer depends on it."""
+        """phi at a temperature (K), as a correction that no longer depends on it.
+
+        >>> pairs, basis = (("Ar", "Ar"),), SplineBasis(2.0, 8.0, 12)
+        >>> phi = PairCorrection.zero(pairs, basis, stiffness=7.0, temperatures=(100.0, 200.0))
+        >>> phi.terms, phi.factors(150.0).tolist(), phi.at(150.0).terms
+        (2, [1.0, 0.25], 1)
+        """
         if self.slope is None:
             return self
         coefficients = self.coefficients + self.factors(temperature)[1] * self.slope
@@ -217,6 +220,10 @@ class PairCorrection:
         """d phi/d theta averaged over bins with weight r^2 (uniform density within a bin): (pairs, bins, size).
 
         With it N_k = Σ_bins h B_k is exact for a g(r) that is flat within each bin.
+
+        >>> phi = PairCorrection.zero((("Ar", "Ar"),), SplineBasis(2.0, 8.0, 12), stiffness=7.0)
+        >>> phi.binned_basis(np.linspace(0.0, 8.0, 81)).shape
+        (1, 80, 12)
         """
         return bin_average(self.basis_values, edges)
 

@@ -112,6 +112,9 @@ def half_images(cell: Array, cutoff: float) -> Array:
 
     Two atoms are taken to the images of each other whose fractional coordinates differ by at most a half, which moves
     them by less than half of the cell's longest diagonal. Plain Python: call it outside jit.
+
+    >>> len(half_images(20.0 * np.eye(3), 4.0)), len(half_images(8.0 * np.eye(3), 6.0))
+    (1, 10)
     """
     reach = np.floor(cutoff / perpendicular_heights(cell) + 0.5 + 1e-6)
     if np.prod(2 * reach + 1) > MAX_IMAGES:
@@ -159,14 +162,14 @@ class D3:
 
         check_species(species)
         self.n_per_species, self.damping, self.cutoff = n_per_species, damping, cutoff * BOHR
-        own = tables()
+        reference = tables()
         elements = np.array([atomic_numbers[symbol] for symbol in species])
-        rows = np.flatnonzero(np.isin(own.element, elements))
+        rows = np.flatnonzero(np.isin(reference.element, elements))
         atoms = np.repeat(elements, n_per_species)
-        self._c6 = own.c6[np.ix_(rows, rows)]
-        self._coordination = own.coordination[rows]
-        self._owned = own.element[rows] == atoms[:, None]
-        self._radius, self._root = own.radius[atoms], np.sqrt(np.sqrt(3) * own.r2r4[atoms])
+        self._c6 = reference.c6[np.ix_(rows, rows)]
+        self._coordination = reference.coordination[rows]
+        self._owned = reference.element[rows] == atoms[:, None]
+        self._radius, self._root = reference.radius[atoms], np.sqrt(np.sqrt(3) * reference.r2r4[atoms])
 
     def energies(self, positions: jax.Array, cell: jax.Array, images: Any) -> jax.Array:
         """(N,) eV, half of each pair's to either atom. positions (N, 3) and cell (3, 3) Å; images: `half_images`."""
@@ -316,7 +319,14 @@ class DispersionForceField:
 
 
 def check_species(species: tuple[str, ...]) -> None:
-    """InputError for an element that D3 has no parameters for."""
+    """InputError for an element that D3 has no parameters for.
+
+    >>> check_species(("Si", "O"))
+    >>> check_species(("Cf",))
+    Traceback (most recent call last):
+        ...
+    refine.errors.InputError: [model] dispersion: D3 has no parameters for Cf; it ends with Pu
+    """
     from ase.data import atomic_numbers
 
     for symbol in species:

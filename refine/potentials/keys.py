@@ -5,8 +5,8 @@ Plain pydantic: a study file is read, and refused, before anything that computes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -27,11 +27,13 @@ class Example:
         atoms: number of each element.
         keys: of [model] besides `base`.
         apart: Å, no two atoms are nearer.
+        files: what writes the file of each name that `keys` has as `path`.
     """
 
     atoms: Mapping[str, int]
     keys: Mapping[str, Any]
     apart: float = 1.7
+    files: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
 
 
 class Model(Table):
@@ -43,10 +45,9 @@ class Model(Table):
     """By each name that `base` may have."""
 
     base: Line = Field(
-        description="Name of the base potential. Forms with [model.parameters]: `lennard-jones`, `born-mayer`, "
-        "`buckingham`, `buckingham-patched`, `buckingham-r24`, `morse`; `by-pair` with [model.pairs]. Published sets: "
-        "`pedone-2006`, `guillot-sator-2007`, `bks`, `bks-1990`; without numbers: `rossano-2000`, `yang-2016`, "
-        "`seo-tsukihashi-2005`, `belashchenko-1996`. Silicon: `stillinger-weber`, `tersoff`. Or `mace`."
+        description="Name of the base potential: a form of pair functions, whose numbers are in [model.parameters] or, "
+        "with `by-pair`, in [model.pairs]; a published set of such numbers, named after its authors, though some "
+        "come without them; a many-body potential of silicon; or `mace`."
     )
     dispersion: Literal["none", "d3-bj"] = Field(
         "none",
@@ -58,6 +59,11 @@ class Model(Table):
     def files(self) -> tuple[Path, ...]:
         """Files whose bytes the base follows from."""
         return ()
+
+    @property
+    def elements(self) -> frozenset[str]:
+        """Elements that the table names: of tables by species or pair."""
+        return frozenset()
 
     @property
     def title(self) -> str:

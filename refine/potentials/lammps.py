@@ -46,6 +46,10 @@ class Script:
         title: of the study.
         species: LAMMPS types 1, 2, ...
         beside: styles of what comes on top of the base.
+
+    >>> silica = Script("glass", ("Si", "O"))
+    >>> silica.types, silica.type_pair(("O", "Si"))
+    ({'Si': 1, 'O': 2}, '1 2')
     """
 
     title: str
@@ -74,11 +78,25 @@ def head_line() -> str:
 
 
 def section(label: str, r: Array, energy: Array, force: Array, slopes: tuple[float, float]) -> str:
-    """A pair function of equally spaced r (n,) Å, in eV and eV/Å; slopes: of the force at both ends, eV/Å^2."""
+    """A pair function of equally spaced r (n,) Å, in eV and eV/Å; slopes: of the force at both ends, eV/Å^2.
+
+    >>> r = np.array([1.0, 2.0])
+    >>> print(section("Ar-Ar", r, 1.0 / r, 1.0 / r**2, (-2.0, -0.25)))
+    <BLANKLINE>
+    Ar-Ar
+    N 2 R 1 2 FPRIME -2 -0.25
+    <BLANKLINE>
+    1 1 1 1
+    2 2 0.5 0.25
+    """
     head = f"\n{label}\nN {len(r)} R {r[0]:.15g} {r[-1]:.15g} FPRIME {slopes[0]:.12g} {slopes[1]:.12g}\n"
     return "\n".join([head, *(f"{k + 1} {r[k]:.12g} {energy[k]:.12g} {force[k]:.12g}" for k in range(len(r)))])
 
 
 def spline_nodes(cutoff: float) -> int:
-    """Of the splines that LAMMPS makes of a table up to a cutoff (Å)."""
+    """Of the splines that LAMMPS makes of a table up to a cutoff (Å).
+
+    >>> spline_nodes(8.0)
+    10000
+    """
     return POINTS * math.ceil((cutoff / NODES_REACH) ** 2)

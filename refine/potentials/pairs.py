@@ -12,7 +12,15 @@ import numpy as np
 
 from kernels.ewald import EwaldSum
 from kernels.neighbors import NeighborList
-from kernels.pair import PairTable, pair_forces, pair_observables, pair_table, pair_virial_tensor, table_radii
+from kernels.pair import (
+    InconsistentTable,
+    PairTable,
+    pair_forces,
+    pair_observables,
+    pair_table,
+    pair_virial_tensor,
+    table_radii,
+)
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.potentials.protocols import PairPotential
@@ -32,7 +40,7 @@ class PairForceField:
         size: nodes of the table, uniform in r^2.
         precision: "float32" or "float64", of the table.
         ewald: the reciprocal part of an Ewald sum of the atoms, whose pair part `base` has; None: there is none.
-        own_energy: (species,) eV, a constant for each atom that is no part of the pairs.
+        self_energy: (species,) eV, a constant for each atom that is no part of the pairs.
     """
 
     inner_cutoff: float | None = None
@@ -49,14 +57,14 @@ class PairForceField:
         size: int = 4096,
         precision: str = "float32",
         ewald: EwaldSum | None = None,
-        own_energy: np.ndarray | None = None,
+        self_energy: np.ndarray | None = None,
     ) -> None:
         self.base = base
         self.cutoff = max(base.cutoff, correction_cutoff)
         self.n_per_species, self.orthorhombic = n_per_species, orthorhombic
         self.radii = table_radii(base.inner, self.cutoff, size)
         self.precision, self.ewald = precision, ewald
-        self._own = None if own_energy is None else np.repeat(own_energy, n_per_species)
+        self._self_energy = None if self_energy is None else np.repeat(self_energy, n_per_species)
 
     def params(self, correction: PairCorrection | None, base: PairPotential | None = None) -> PairTable:
         """The merged table; base: in place of the force field's own, for parameters of it that are refined."""
@@ -69,9 +77,9 @@ class PairForceField:
         try:
             return pair_table(energy, derivative, float(self.radii[0]), self.cutoff, dtype=self.precision)
         except ValueError as error:
-            words = str(error).removesuffix(" (or the table needs more nodes)")
-            for number, pair in enumerate(getattr(base, "pairs", ())):
-                words = words.replace(f"pair {number}:", f"{'-'.join(pair)}:")
+            words = str(error)
+            if isinstance(error, InconsistentTable):
+                words = f"{'-'.join(base.pairs[error.pair])}: {error.words}"
             raise InputError(
                 f"the pair potential cannot be tabulated: {words}",
                 where="[model]",
@@ -91,7 +99,7 @@ class PairForceField:
         if self.ewald is not None:
             for more in (self.ewald.observables(positions, cell), self.ewald.self_energy(cell)):
                 energy, virial = energy + more[0], virial + more[1]
-        return energy if self._own is None else energy + jnp.asarray(self._own, energy.dtype), virial
+        return energy if self._self_energy is None else energy + jnp.asarray(self._self_energy, energy.dtype), virial
 
     def virial_tensor(
         self, params: PairTable, positions: jax.Array, neighbors: NeighborList, cell: jax.Array

@@ -28,8 +28,8 @@ class ForceField(Protocol):
     """Energies as the sampler needs them; `params` is a pytree of arrays whose change compiles nothing.
 
     cutoff: of the neighbour list, Å.
-    inner_cutoff: Å, of a second list in `neighbors.inner`, for a part of the energy that is dear and of shorter range;
-        None: there is none.
+    inner_cutoff: Å, of a second list in `neighbors.inner`, for a part of the energy that is costly and of shorter
+        range; None: there is none.
     periodic_images: whether it takes lists of explicit images, and so a cutoff beyond half of the box.
     cost: of the forces on an atom, in those of a pair potential; only the choice of the skin and of the length of a
         block depends on it.

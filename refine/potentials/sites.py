@@ -3,8 +3,8 @@
 A site is an atom among its neighbours, whose energy depends on the vectors to them
 (`refine.potentials.protocols.SiteModel`).
 
-The energies here are without the isolated atoms E0 of a MACE model: a constant of hundreds of eV for each atom, which
-would take the digits of a float32 energy and changes no force and no ensemble average.
+The energies here are without the isolated atoms E0 of a MACE model: a constant that can be large, which
+would then take the digits of a float32 energy and changes no force and no ensemble average.
 `SiteForceField.isolated_energy` is their sum.
 """
 
@@ -109,7 +109,7 @@ def edges(
     """A list as a `SiteModel` takes it: vectors (N, K, 3) Å from each neighbour to the atom, and the neighbours (N, K)
     int32.
 
-    A place that is not used gets a vector twice as long as the cutoff: it adds exactly nothing, and neither energy nor
+    A slot that is not used gets a vector twice as long as the cutoff: it adds exactly nothing, and neither energy nor
     derivative is ever taken at a distance of zero.
     """
     apart = jnp.stack(displacements(positions, neighbors, cell, orthorhombic), axis=-1)
@@ -121,7 +121,7 @@ def edges(
 def forces_of(gradients: jax.Array, senders: jax.Array) -> jax.Array:
     """Forces (N, 3) from the energy's derivative by the vectors, (N, K, 3): both ends of each vector move.
 
-    A place that is not used has its own atom as neighbour and cancels.
+    A slot that is not used has its own atom as neighbour and cancels.
     """
     n = gradients.shape[0]
     received = jnp.zeros((n, 3), gradients.dtype).at[senders.ravel()].add(gradients.reshape(-1, 3))

@@ -1,17 +1,13 @@
 """chi^2 of a finite sample, by which samples are compared in every rule and in the report.
 
-For e the misfit of the mean curve at its best scale and background, W = (Σ_measured/weight)^-1 with the errors that the
-measurement states or that were estimated before the fit, and N the sampling covariance of the mean curve,
-
     chi^2 = e' W e - tr(W N),      Var chi^2 = 4 e_0' W N W e_0 + 2 tr(W N W N),
 
-e_0 the misfit of an infinite sample. W is the same for all samples, and what the finite number of frames adds on
-average is taken off: a longer sample of the same potential has the same chi^2 with a smaller error, and two samples may
-be compared whatever their lengths. (A. M. Mathai and S. B. Provost, Quadratic Forms in Random Variables, Marcel Dekker
-(1992), for the mean and variance of a quadratic form of a normal vector.) With L'^-1 the whitened curves of the frames,
-W = L^-1' L^-1, everything follows from their variances; no covariance of many points is estimated from few frames.
-chi^2 of a model that is right is about the number of points; it may come out below zero where the sampling noise is
-larger than the errors of the measurement.
+e the misfit of the mean curve at its best scale and background, W = (Σ_measured/weight)^-1 with the errors that the
+measurement states or that were estimated before the fit, N the sampling covariance of the mean curve: see "Judging a
+step" in docs/theory/gauss-newton.md. (A. M. Mathai and S. B. Provost, Quadratic Forms in Random Variables, Marcel
+Dekker (1992), for the mean and variance of a quadratic form of a normal vector.) With L'^-1 the whitened curves of the
+frames, W = L^-1' L^-1, everything follows from their variances; no covariance of many points is estimated from few
+frames.
 
 A change of chi^2 is compared with its sampling error, not with a fixed tolerance, for as long as a fit lasts.
 """

@@ -55,7 +55,12 @@ def from_json(stored: list[Any] | None, optimiser: optax.GradientTransformation,
 def step(
     optimiser: optax.GradientTransformation, stored: list[Any] | None, x: Array, gradient: Array
 ) -> tuple[Array, list[Any]]:
-    """The change of x (k,) for a gradient (k,), and the memory after it; float64."""
+    """The change of x (k,) for a gradient (k,), and the memory after it; float64.
+
+    >>> change, memory = step(make("sgd", 0.1), None, np.array([1.0]), np.array([2.0]))
+    >>> change.round(6).tolist()
+    [-0.2]
+    """
     with jax.enable_x64(True):
         before = from_json(stored, optimiser, x)
         change, after = optimiser.update(jnp.asarray(gradient), before, jnp.asarray(x))

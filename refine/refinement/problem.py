@@ -82,7 +82,7 @@ class Sample:
         frames: of every state.
         parameters: (k,) of the base model where a rule changes them too, else None.
         gradients: for every state (windows, len(theta)), derivative of the rule's loss by theta along windows of the
-            trajectory; empty for rules that do not ask for it (`Rule.cotangents`).
+            trajectory; empty for rules that do not ask for it (`TrajectoryRule.cotangents`).
     """
 
     correction: PairCorrection
@@ -98,7 +98,8 @@ class BaseEnergy(Protocol):
     """
 
     @property
-    def units(self) -> Array: ...
+    def units(self) -> Array:
+        """(k,) a usual size of each parameter: what an optimiser's step is relative to."""
 
     def energies(self, parameters: Array, frames: Frames) -> Array:
         """(frames,), eV, up to a constant that does not depend on the parameters."""

@@ -39,13 +39,28 @@ def step_size(
         kt: eV.
         temperature: K at which phi is taken, where it depends on it; None: the reference, where only phi_0 counts.
         reach: Gauss-Newton has "centre".
+
+    >>> from refine.potentials.correction import SplineBasis
+    >>> phi = PairCorrection.zero((("Ar", "Ar"),), SplineBasis(2.0, 8.0, 12), stiffness=7.0)
+    >>> counts = np.tile(np.array([0.0, 0.0, 0.0, 1.0, 0.0]), (2, 1, 1))  # one pair between 3 and 4 Å
+    >>> frames = Frames(counts, *np.zeros((3, 2)), np.zeros(2, int), 5.0, (2,), 1000.0)
+    >>> round(step_size(phi, np.full(12, 0.005), frames, kt=0.01), 6)  # phi changes by 0.005 eV at every pair
+    0.5
     """
     counts, change = _sampled(correction, delta, frames, temperature, reach)
     return float(np.sqrt((counts * change**2).sum() / counts.sum()) / kt)
 
 
 def step_sizes(correction: PairCorrection, delta: Array, frames: Frames, kt: float) -> Array:
-    """(active pairs,) of each species pair, kT; 0 where none are sampled. Arguments as of `step_size`."""
+    """(active pairs,) of each species pair, kT; 0 where none are sampled. Arguments as of `step_size`.
+
+    >>> from refine.potentials.correction import SplineBasis
+    >>> phi = PairCorrection.zero((("Ar", "Ar"),), SplineBasis(2.0, 8.0, 12), stiffness=7.0)
+    >>> counts = np.tile(np.array([0.0, 0.0, 0.0, 1.0, 0.0]), (2, 1, 1))  # one pair between 3 and 4 Å
+    >>> frames = Frames(counts, *np.zeros((3, 2)), np.zeros(2, int), 5.0, (2,), 1000.0)
+    >>> step_sizes(phi, np.full(12, 0.005), frames, kt=0.01).round(6).tolist()
+    [0.5]
+    """
     counts, change = _sampled(correction, delta, frames, None, "whole")
     total = counts.sum(axis=1)
     squares = np.divide((counts * change**2).sum(axis=1), total, out=np.zeros_like(total), where=total > 0.0)

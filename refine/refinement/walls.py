@@ -1,10 +1,9 @@
 """Where the wall of a correction begins: below every pair of atoms that sample or measurement have, and not before.
 
-The potential of mean force of a pair, W = -ln g in kT, is known as far in as pairs were counted. It is continued in a
-straight line, from the innermost count and with the mean slope of the flank behind it (from g = 1/e), to `FORBIDDEN`
-kT. The flank of a liquid gets steeper inwards, so the line ends further in than the base itself would allow. Where a
-measured partial g(r) begins still further in, the wall is below that. On equilibrium frames of the base model the wall
-is therefore not felt: less than 0.01 kT a frame (tests/refinement/test_walls.py).
+The potential of mean force is continued inwards to `FORBIDDEN` kT in a straight line, with the mean slope of the flank
+from g = 1/e on (docs/theory/response.md). The flank of a liquid gets steeper inwards, so the line ends further in than
+the base itself would allow: on equilibrium frames of the base model the wall is not felt, less than 0.01 kT a frame
+(tests/refinement/test_walls.py).
 
 A total curve of a mixture says nothing here: which pair its innermost distances belong to is not known.
 """
@@ -40,7 +39,13 @@ later frames, and a corrected model, come nearer."""
 
 
 def innermost(frames: Sequence[Frames]) -> Array:
-    """(pairs,) Å: lower edge of the innermost bin that holds a pair in any frame of any state; inf where none does."""
+    """(pairs,) Å: lower edge of the innermost bin that holds a pair in any frame of any state; inf where none does.
+
+    >>> counts = np.tile(np.array([0.0, 0.0, 0.0, 1.0, 0.0]), (2, 1, 1))  # one pair between 3 and 4 Å
+    >>> frames = Frames(counts, *np.zeros((3, 2)), np.zeros(2, int), 5.0, (2,), 1000.0)
+    >>> innermost([frames]).tolist()
+    [3.0]
+    """
     nearest = []
     for one in frames:
         seen = one.counts.max(axis=0) > 0.0
@@ -71,15 +76,19 @@ def _forbidden(r: Array, g: Array, nearest: float) -> float:
     inner = int(np.argmax(g > 0.0))
     flank = int(np.argmax(g >= min(math.exp(-1.0), float(g.max()))))
     w_inner, w_flank = -math.log(g[inner]), -math.log(g[flank])
-    way = FARTHEST
+    depth = FARTHEST
     if flank > inner and w_inner > w_flank:
         slope = (w_inner - w_flank) / (r[flank] - r[inner])
-        way = min(FARTHEST, max(0.0, FORBIDDEN - w_inner) / slope)
-    return nearest - way
+        depth = min(FARTHEST, max(0.0, FORBIDDEN - w_inner) / slope)
+    return nearest - depth
 
 
 def measured_onset(r: Array, g: Array) -> float:
-    """Å where a measured partial g(r) on increasing r begins; inf where it has no first peak."""
+    """Å where a measured partial g(r) on increasing r begins; inf where it has no first peak.
+
+    >>> measured_onset(np.arange(0.0, 5.0, 0.5), np.array([0, 0, 0, 0, 0, 0.02, 0.4, 2.5, 1.2, 0.9]))
+    2.5
+    """
     low, high = ONSET
     above = np.flatnonzero(g >= high)
     if not len(above):
@@ -94,6 +103,10 @@ def closest(positions: Array, cell: Array, n_per_species: Sequence[int], within:
     """(pairs,) Å: shortest distance of every species pair in one configuration, inf beyond `within` (Å).
 
     positions: (N, 3) Å, sorted by species.  cell: (3, 3) Å, rows are lattice vectors.
+
+    >>> positions = np.array([[0.5, 0.0, 0.0], [9.0, 0.0, 0.0], [5.0, 0.0, 0.0]])
+    >>> closest(positions, 10.0 * np.eye(3), (2, 1), within=4.2).round(3).tolist()
+    [1.5, 4.0, inf]
     """
     i, j, separation = close_pairs(positions, cell, within)
     species = np.repeat(np.arange(len(n_per_species)), n_per_species)

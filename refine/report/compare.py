@@ -18,25 +18,25 @@ Titled = tuple[str, Table]
 """A table and its heading."""
 
 
-def render(found: Ranking) -> str:
+def render(ranking: Ranking) -> str:
     """The whole page as text."""
-    names = (*found.data, *found.predicted)
-    figures = [_figure(k, n, found) for k, n in enumerate(names) if any(n in row.curves for row in found.rows)]
+    names = (*ranking.data, *ranking.predicted)
+    figures = [_figure(k, n, ranking) for k, n in enumerate(names) if any(n in row.curves for row in ranking.rows)]
     return document(
         "compare.html",
-        found.title,
+        ranking.title,
         figures,
-        measured=bool(found.data),
-        scores=_scores(found),
+        measured=bool(ranking.data),
+        scores=_scores(ranking),
         figures=figures,
-        tables=[_peaks(found), _coordination(found), _diffusion(found), _viscosity(found)],
-        notes=[f"{row.label}: {note}" for row in found.rows for note in row.notes],
+        tables=[_peaks(ranking), _coordination(ranking), _diffusion(ranking), _viscosity(ranking)],
+        notes=[f"{row.label}: {note}" for row in ranking.rows for note in row.notes],
     )
 
 
-def _figure(k: int, name: str, found: Ranking) -> Figure:
+def _figure(k: int, name: str, ranking: Ranking) -> Figure:
     """The models one above the other, the best at the top, each on the measured curve where there is one."""
-    rows = [row for row in found.rows if name in row.curves]
+    rows = [row for row in ranking.rows if name in row.curves]
     first = rows[0].curves[name]
     step = OFFSET * float(np.ptp(first.model if first.measured is None else first.measured))
     traces = []
@@ -53,7 +53,7 @@ def _figure(k: int, name: str, found: Ranking) -> Figure:
         xaxis=plot_axis("r (Å)"), yaxis=plot_axis("D(r), offset (Å⁻²)"), margin={"l": 60, "r": 12, "t": 60, "b": 46}
     )
     caption = f"Curves are shifted by {step:.2g} Å⁻² each."
-    if name in found.predicted:
+    if name in ranking.predicted:
         title, caption = f"{name}: D(r), prediction", "Prediction: there is no measured curve. " + caption
     else:
         title, caption = f"{name}: D(r)", "Dots: measured, repeated under each model. " + caption
@@ -65,24 +65,24 @@ def _table(title: str, labels: list[str], rows: list[list[str]]) -> Titled:
     return title, Table([Column(label) for label in labels], rows)
 
 
-def _scores(found: Ranking) -> list[Titled]:
-    if not found.data:
-        failed = [[row.label, str(row.failure)] for row in found.failed]
+def _scores(ranking: Ranking) -> list[Titled]:
+    if not ranking.data:
+        failed = [[row.label, str(row.failure)] for row in ranking.failed]
         return [_table("Models that failed", ["model", "why"], failed)]
 
     def texts(row: Row) -> list[str]:
         if row.failure is not None:
-            return [row.label, *["–"] * len(found.data), f"failed: {row.failure}"]
-        return [row.label, *(value_words(*row.r_chi[name]) for name in found.data), ""]
+            return [row.label, *["–"] * len(ranking.data), f"failed: {row.failure}"]
+        return [row.label, *(value_words(*row.r_chi[name]) for name in ranking.data), ""]
 
-    scales = [[row.label, name, value_words(*scale)] for row in found.rows for name, scale in row.scales.items()]
+    scales = [[row.label, name, value_words(*scale)] for row in ranking.rows for name, scale in row.scales.items()]
     return [
-        _table("R_χ", ["model", *found.data, ""], [texts(row) for row in found.rows]),
+        _table("R_χ", ["model", *ranking.data, ""], [texts(row) for row in ranking.rows]),
         _table("Free scales, which R_χ is taken with", ["model", "data", "scale of the model's signal"], scales),
     ]
 
 
-def _peaks(found: Ranking) -> Titled:
+def _peaks(ranking: Ranking) -> Titled:
     head = ["model", "data", "position (Å)", "measured", "height", "measured"]
     rows = [
         [
@@ -93,7 +93,7 @@ def _peaks(found: Ranking) -> Titled:
             value_words(p.height, p.height_stderr),
             _number(p.measured_height),
         ]
-        for row in found.rows
+        for row in ranking.rows
         for name, p in row.peaks.items()
     ]
     return _table("First peak of T(r)/(4πρ₀r)", head, rows)
@@ -103,9 +103,9 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _coordination(found: Ranking) -> Titled:
+def _coordination(ranking: Ranking) -> Titled:
     rows = []
-    for row in found.rows:
+    for row in ranking.rows:
         for state, numbers in row.coordination.items():
             for n in numbers:
                 atoms, number = f"{n['other']} around {n['centre']}", value_words(n["number"], n["stderr"])
@@ -113,7 +113,7 @@ def _coordination(found: Ranking) -> Titled:
     return _table("Coordination numbers", ["model", "state", "atoms", "within (Å)", "number"], rows)
 
 
-def _diffusion(found: Ranking) -> Titled:
+def _diffusion(ranking: Ranking) -> Titled:
     rows = [
         [
             row.label,
@@ -124,7 +124,7 @@ def _diffusion(found: Ranking) -> Titled:
             "{:.3g} to {:.3g}".format(*d["lags_ps"]),
             d["finite_size"],
         ]
-        for row in found.rows
+        for row in ranking.rows
         for state, numbers in row.diffusion.items()
         for d in numbers
     ]
@@ -132,10 +132,10 @@ def _diffusion(found: Ranking) -> Titled:
     return _table("Diffusion coefficients, without a thermostat", head, rows)
 
 
-def _viscosity(found: Ranking) -> Titled:
+def _viscosity(ranking: Ranking) -> Titled:
     rows = [
         [row.label, state, value_words(v["value"], v["stderr"]), f"{v['window']:.3g}"]
-        for row in found.rows
+        for row in ranking.rows
         for state, v in row.viscosity.items()
     ]
     return _table("Shear viscosity (Green-Kubo)", ["model", "state", "η (mPa s)", "integral to (ps)"], rows)

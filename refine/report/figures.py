@@ -51,6 +51,11 @@ def _numbers(values: Array) -> list[float | None]:
 
 
 def plot_axis(title: str, **extra: Any) -> Spec:
+    """An axis of plotly with its title (plain text, escaped here); `extra` changes or adds keys.
+
+    >>> plot_axis("r (Å)", range=[0, 10])["range"]
+    [0, 10]
+    """
     return {
         "title": {"text": html.escape(title, quote=False), "standoff": 8},
         "gridcolor": _GRID,
@@ -66,6 +71,7 @@ def plot_axis(title: str, **extra: Any) -> Spec:
 
 
 def plot_layout(**extra: Any) -> Spec:
+    """A layout of plotly without axes; `extra` changes or adds keys."""
     return {
         "font": {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif", "size": 13},
         "margin": {"l": 60, "r": 12, "t": 34, "b": 46},
@@ -78,6 +84,12 @@ def plot_layout(**extra: Any) -> Spec:
 
 
 def plot_line(x: Array, y: Array, name: str, colour: str, dash: str = "solid", width: float = 2, **extra: Any) -> Spec:
+    """A trace of plotly: a line through x (n,) and y (n,), with a gap where y is NaN; width in px.
+
+    >>> line = plot_line(np.array([1.0, 2.0]), np.array([0.5, np.nan]), "final", FINAL)
+    >>> line["y"], line["line"]["dash"]
+    ([0.5, None], 'solid')
+    """
     line = {"color": colour, "dash": dash, "width": width}
     return {"type": "scatter", "mode": "lines", "x": _numbers(x), "y": _numbers(y), "name": name, "line": line, **extra}
 
@@ -99,7 +111,11 @@ def _band(x: Array, low: Array, high: Array, name: str, colour: str, **extra: An
 
 
 def slug(prefix: str, *names: str) -> str:
-    """An identifier that is also a file name for "download plot"."""
+    """An identifier that is also a file name for "download plot".
+
+    >>> slug("g", "85 K", "Si-O")
+    'g-85-K-Si-O'
+    """
     return "-".join([prefix, *(re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") for name in names)])
 
 
@@ -323,12 +339,12 @@ def _unsampled(r: Array, limits: tuple[float, float]) -> list[Spec]:
 
 def shares(results: Results) -> Figure | None:
     """At each r the share of every pair's φ(r) that the data decided; None where no rule computed it."""
-    known = results.summary.determination
-    if known is None or not known.pairs:
+    determination = results.summary.determination
+    if determination is None or not determination.pairs:
         return None
     traces = [
         plot_line(np.array(pair.r), _array(pair.share), html.escape(pair.name, quote=False), SERIES[k % len(SERIES)])
-        for k, pair in enumerate(known.pairs)
+        for k, pair in enumerate(determination.pairs)
     ]
     layout = plot_layout(xaxis=plot_axis("r (Å)"), yaxis=plot_axis("share", range=[0, 1.02]))
     caption = "1 − variance of φ(r) after over before the data: one where the data decide, zero where the prior does."

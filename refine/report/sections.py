@@ -114,12 +114,12 @@ def thermal_energies(results: Results) -> str:
 
 def tension(results: Results) -> Table:
     """Every data set against what each other one says of the correction; no rows for a single one."""
-    known = results.summary.determination
-    if known is None or not known.tension:
+    determination = results.summary.determination
+    if determination is None or not determination.tension:
         return Table([], [])
-    names = [data.name for data in known.data]
-    givens: list[str | None] = [*names, *([None] if any(one.given is None for one in known.tension) else [])]
-    sigma = {(one.data, one.given): one.sigma for one in known.tension}
+    names = [data.name for data in determination.data]
+    givens: list[str | None] = [*names, *([None] if any(one.given is None for one in determination.tension) else [])]
+    sigma = {(one.data, one.given): one.sigma for one in determination.tension}
 
     def text(name: str, given: str | None) -> str:
         value = sigma.get((name, given))

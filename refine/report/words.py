@@ -21,13 +21,21 @@ _RADIATIONS = {"neutron": "neutrons", "xray": "x-rays"}
 
 
 def change(of: Mapping[str, float | None]) -> str:
-    """A refined parameter before and after."""
+    """A refined parameter before and after.
+
+    >>> change({"initial": 3.405, "final": 3.4123})
+    '3.4050 → 3.4123'
+    """
     text = f"{number(of.get('initial'), 5)} → {number(of.get('final'), 5)}"
     return f"{text}, rms of the change {number(of['change'])}" if "change" in of else text
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number for a table, with a given count of significant digits; a dash where it is not known."""
+    """A number for a table, with a given count of significant digits; a dash where it is not known.
+
+    >>> number(3.14159), number(None), number(4.2e-9)
+    ('3.14', '–', '4.20×10⁻⁹')
+    """
     if value is None:
         return "–"
     text = f"{value:#.{digits}g}".rstrip(".")
@@ -41,7 +49,11 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def misfit(value: float | None, stderr: float | None = None) -> str:
-    """R_χ with three decimals (four below 0.1, or where the error asks for them), and its standard error if any."""
+    """R_χ with three decimals (four below 0.1, or where the error asks for them), and its standard error if any.
+
+    >>> misfit(0.0163, 0.0004), misfit(0.21)
+    ('0.0163 ± 0.0004', '0.210')
+    """
     if value is None:
         return "–"
     decimals = 4 if value < 0.1 or (stderr is not None and 0.0 < stderr < 0.001) else 3
@@ -103,7 +115,11 @@ def role(data: DataSet, results: Results) -> str:
 
 
 def ranges(limits: Iterable[tuple[float, float]], unit_name: str = "Å") -> str:
-    """Several ranges, 2.1–4.2 and 5.0–6.3 Å."""
+    """Several ranges, 2.1–4.2 and 5.0–6.3 Å.
+
+    >>> ranges([(2.1, 4.2), (5.0, 6.3)])
+    '2.1–4.2 and 5.0–6.3 Å'
+    """
     return " and ".join(f"{low:.1f}–{high:.1f}" for low, high in limits) + f" {unit_name}"
 
 
@@ -112,7 +128,11 @@ EXACT = 1e-5
 
 
 def with_error(value: float | None, stderr: float | None) -> str:
-    """A number rounded to two digits of its standard error, 4.07 ± 0.12; without it where it is below `EXACT`."""
+    """A number rounded to two digits of its standard error, 4.07 ± 0.12; without it where it is below `EXACT`.
+
+    >>> with_error(4.0712, 0.123), with_error(4.0, None)
+    ('4.07 ± 0.12', '4.00')
+    """
     if value is None or not stderr or not math.isfinite(stderr) or stderr < EXACT * abs(value):
         return number(value)
     decimals = max(0, 1 - math.floor(math.log10(stderr)))
@@ -129,53 +149,55 @@ CONTRADICTION = 3.0
 
 def determined(results: Results) -> list[str]:
     """What the data determine, in sentences; empty where the rule does not know."""
-    known = results.summary.determination
-    if known is None:
+    determination = results.summary.determination
+    if determination is None:
         return []
-    above = sum(value > 1.0 for value in known.singular_values)
-    found = [
-        f"The data determine {number(known.directions)} of the {_count(known.parameters)} coefficients' directions; "
-        f"{above} singular values of the whitened Jacobian exceed one."
+    above = sum(value > 1.0 for value in determination.singular_values)
+    sentences = [
+        f"The data determine {number(determination.directions)} of the {_count(determination.parameters)} "
+        f"coefficients' directions; {above} singular values of the whitened Jacobian exceed one."
     ]
-    for data in known.data:
+    for data in determination.data:
         text = f"{data.name}: {number(data.alone)} directions by itself"
-        if len(known.data) > 1:
+        if len(determination.data) > 1:
             text += f", {number(data.adds)} more than all others together"
-        found.append(f"{text}; Nyquist's count for its Q range and the correction's r range is {number(data.nyquist)}.")
-    for pair in known.pairs:
+        sentences.append(
+            f"{text}; Nyquist's count for its Q range and the correction's r range is {number(data.nyquist)}."
+        )
+    for pair in determination.pairs:
         if pair.decided:
-            found.append(f"{pair.name}: the data decide over {ranges(pair.decided)}, the prior elsewhere.")
+            sentences.append(f"{pair.name}: the data decide over {ranges(pair.decided)}, the prior elsewhere.")
         elif (most := max((share for share in pair.share if share is not None), default=0.0)) < UNSEEN:
-            found.append(f"{pair.name}: the data cannot see this pair; its correction is the prior's.")
+            sentences.append(f"{pair.name}: the data cannot see this pair; its correction is the prior's.")
         else:
-            found.append(
+            sentences.append(
                 f"{pair.name}: nowhere do the data decide more than {most:.0%} of φ by itself; what they determine are "
                 "combinations of pairs or distances."
             )
-    return found
+    return sentences
 
 
 def contradictions(results: Results) -> list[str]:
     """Data sets that do not fit together, who contradicts whom."""
-    known = results.summary.determination
-    found = []
-    for one in known.tension if known is not None else []:
+    determination = results.summary.determination
+    sentences = []
+    for one in determination.tension if determination is not None else []:
         if one.sigma is not None and one.sigma > CONTRADICTION:
             other = "all other data sets together" if one.given is None else one.given
-            found.append(
+            sentences.append(
                 f"{one.data} contradicts {other}: predicted from there it is off by {one.sigma:.1f} σ "
                 f"(χ² {number(one.chi2)} on {_count(one.points)} points)."
             )
-    return found
+    return sentences
 
 
 def limits(results: Results) -> list[str]:
     """Corrections that the prior holds back."""
-    known = results.summary.determination
+    determination = results.summary.determination
     return [
         f"{pair.name}: φ at {pair.at_limit[0]:.2f} Å is {pair.at_limit[1]:.1f} prior standard deviations from zero; "
         "the prior holds it back, so the base model or the data may be wrong there."
-        for pair in (known.pairs if known is not None else [])
+        for pair in (determination.pairs if determination is not None else [])
         if pair.at_limit is not None
     ]
 
@@ -189,7 +211,11 @@ def declaration(data: Declared) -> str:
 
 
 def span(limits: Iterable[float] | None, unit_name: str = "Å") -> str:
-    """A range with its unit, 3 to 12 Å; a dash where there is none."""
+    """A range with its unit, 3 to 12 Å; a dash where there is none.
+
+    >>> span((3.0, 12.0)), span(None)
+    ('3 to 12 Å', '–')
+    """
     return "–" if limits is None else " to ".join(f"{x:g}" for x in limits) + f" {unit_name}"
 
 
@@ -261,13 +287,13 @@ def warnings(results: Results) -> list[str]:
     That a run did not converge is said by the headline, and not again here.
     """
     summary = results.summary
-    found = []
+    sentences = []
     for data in summary.data:
-        found += [f"{data.name}: {text}" for text in data.warnings]
+        sentences += [f"{data.name}: {text}" for text in data.warnings]
         before, after = _before_and_after(data, results)
         if before is not None and after is not None and after > before:
-            found.append(f"{data.name}: R_χ rose from {misfit(before)} to {misfit(after)}.")
+            sentences.append(f"{data.name}: R_χ rose from {misfit(before)} to {misfit(after)}.")
     if not summary.yields_potential:
-        found.append("The method moves atoms to fit the data; no potential comes out, only structures.")
-    found += contradictions(results) + limits(results) + summary.notes
-    return found
+        sentences.append("The method moves atoms to fit the data; no potential comes out, only structures.")
+    sentences += contradictions(results) + limits(results) + summary.notes
+    return sentences

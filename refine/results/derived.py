@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from refine.errors import InputError, SimulationError
+from refine.errors import SimulationError
 from refine.refinement.problem import Problem, Sample
 from refine.refinement.responses.pool import pool
 from refine.sampling.averages import standard_error
@@ -60,7 +60,7 @@ class Propagation:
             pooled = pool(problem, ordered, state, sample.correction)
         except SimulationError:  # samples that do not overlap: the one at the correction can speak for itself
             pooled = pool(problem, [sample], state, sample.correction)
-        counts = np.concatenate([f.counts.reshape(len(f), -1) for f in pooled.counts])
+        counts = np.concatenate([f.counts.reshape(len(f), -1) for f in pooled.frames])
         deviations = pooled.coefficient_counts - pooled.weights @ pooled.coefficient_counts
         # weights times deviations add up to zero, so the mean of the counts drops out
         response = -(counts.T.astype(float) @ (pooled.weights[:, None] * deviations)) / pooled.kt
@@ -157,19 +157,11 @@ class Shells:
 def shells_of(frames: Frames, pairs: Sequence[tuple[str, str]], given: Mapping[str, float]) -> Shells:
     """The given radii ({"Si-O": 2.2}, in either order), and first minima of g(r) for the other pairs.
 
-    Raises:
-        InputError: a pair that the system has not, or a radius beyond the range of g(r).
+    They are of pairs of the system, and within the range of g(r), see `refine.study.systems.check_radii`.
     """
     shells = first_minima(frames)
     names = [sorted(pair) for pair in pairs]
     for name, radius in given.items():
-        if sorted(name.split("-")) not in names:
-            raise InputError(f"{name} is no pair of the system", where="[coordination] radii")
-        if not radius <= frames.r_max:
-            raise InputError(
-                f"the radius of {name}, {radius:g} Å, lies beyond g(r), which ends at {frames.r_max:.2f} Å",
-                where="[coordination] radii",
-            )
         p = names.index(sorted(name.split("-")))
         shells.radii[p], shells.errors[p] = radius, 0.0
     return shells

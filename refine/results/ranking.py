@@ -101,6 +101,10 @@ class Ranking:
 
 
 def value_words(value: float, error: float) -> str:
-    """Value and error, to two digits of the error."""
+    """Value and error, to two digits of the error.
+
+    >>> value_words(0.01634, 0.00041)
+    '0.01634 ± 0.00041'
+    """
     decimals = max(0, 1 - math.floor(math.log10(error))) if error > 0.0 and math.isfinite(error) else 4
     return f"{value:.{decimals}f} ± {error:.{decimals}f}"

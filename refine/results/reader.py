@@ -136,12 +136,20 @@ def read_results(out_dir: Path) -> Results:
 
 
 def curve_path(out_dir: Path, name: str) -> Path:
-    """The table of a measured or predicted curve."""
+    """The table of a measured or predicted curve.
+
+    >>> curve_path(Path("runs/argon"), "yarnell").as_posix()
+    'runs/argon/curves/yarnell.csv'
+    """
     return _inside(out_dir, "curves", name)
 
 
 def g_r_path(out_dir: Path, name: str) -> Path:
-    """The table of the g(r) of a state."""
+    """The table of the g(r) of a state.
+
+    >>> g_r_path(Path("runs/argon"), "85K").as_posix()
+    'runs/argon/g_r/85K.csv'
+    """
     return _inside(out_dir, "g_r", name)
 
 

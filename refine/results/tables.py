@@ -78,7 +78,13 @@ def g_table(outcome: Outcome, s: int, propagation: Propagation) -> str:
 
 
 def csv_text(header: Sequence[str], columns: Sequence[Array]) -> str:
-    """Comma-separated text; what is not known is an empty field."""
+    """Comma-separated text; what is not known is an empty field.
+
+    >>> print(csv_text(["r", "g"], [np.array([1.0, 2.0]), np.array([0.5, np.nan])]), end="")
+    r,g
+    1,0.5
+    2,
+    """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(header)
@@ -88,7 +94,11 @@ def csv_text(header: Sequence[str], columns: Sequence[Array]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """JSON values: arrays as lists, what is not finite as null."""
+    """JSON values: arrays as lists, what is not finite as null.
+
+    >>> plain({"g": np.array([1.0, np.inf]), "frames": np.int64(3)})
+    {'g': [1.0, None], 'frames': 3}
+    """
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -1,21 +1,12 @@
 """Errors of averages over correlated frames: one estimator, used wherever a mean of a sample is stated.
 
-For a stationary series x_f of n frames in all, in replicas that know nothing of each other,
-
     Var(<x>) = g C(0)/n,    g = [C(0) + 2 Σ_{t>=1} C(t)] / C(0) = 2 tau,
 
-C(t) the autocovariance and tau the integrated correlation time. Frames of different replicas are never paired, but all
-of them are compared with the common mean: what the replicas differ by counts. The mean of these frames takes Var(<x>)
-out of every estimated C(t). That is put back: with C~(t) the estimate about the sample's own mean and S = n Var(<x>), a
-sum up to the lag M gives
-
-    S = Σ_{|t|<=M} [C~(t) + S/n]   =>   S = Σ_{|t|<=M} C~(t) / [1 - (2M + 1)/n],
-
-M the first lag above `WINDOW` times the tau that C~ alone gives (Sokal, Monte Carlo Methods in Statistical Mechanics
-(1997), section 3): a window that grows with what is put back grows its own answer. A sample is taken to hold at least
-`FEWEST` independent frames: with fewer no error can be known. Of exponentially correlated series of 200 frames with
-decays of 2, 10 and 20 frames, in one replica or in four, stated errors are the true ones within 15 %
-(tests/sampling/test_averages.py); of series shorter than ten decays no estimate can be trusted.
+for a stationary series of n frames in all, in replicas that know nothing of each other; C(t) the autocovariance and tau
+the integrated correlation time. "Errors of averages" in docs/theory/sampling.md says how C is estimated, where the sum
+ends (`WINDOW`) and why. With fewer than `FEWEST` independent frames no error can be known. Of exponentially correlated
+series of 200 frames with decays of 2, 10 and 20 frames, in one replica or in four, stated errors are the true ones
+within 15 % (tests/sampling/test_averages.py); of series shorter than ten decays no estimate can be trusted.
 """
 
 from __future__ import annotations
@@ -49,6 +40,12 @@ def inefficiency(values: Array, replica: NDArray[np.integer] | None = None) -> A
     Args:
         values: (frames, ...), frames of a replica in order of time.
         replica: (frames,) which replica a frame belongs to; None: all are of one.
+
+    Every frame repeated ten times:
+
+    >>> series = np.repeat(np.random.default_rng(0).normal(size=400), 10)
+    >>> float(inefficiency(series[::10]).round(1)), 8.0 < float(inefficiency(series)) < 12.0
+    (1.0, True)
     """
     values = np.asarray(values, np.float64)
     frames = len(values)
@@ -82,7 +79,12 @@ def inefficiency(values: Array, replica: NDArray[np.integer] | None = None) -> A
 
 
 def standard_error(values: Array, replica: NDArray[np.integer] | None = None) -> Array:
-    """Standard error of the mean over correlated frames: (frames, ...) -> (...); see `inefficiency`."""
+    """Standard error of the mean over correlated frames: (frames, ...) -> (...); see `inefficiency`.
+
+    >>> series = np.random.default_rng(0).normal(size=(400, 1))
+    >>> standard_error(series).round(2).tolist()  # 1 / sqrt(400)
+    [0.05]
+    """
     values = np.asarray(values, np.float64)
     error: Array = np.sqrt(values.var(axis=0) * inefficiency(values, replica) / len(values))
     return error
@@ -94,6 +96,9 @@ def influences(statistic: Callable[[Array], float], samples: Array) -> Array:
     n θ - (n - 1) θ_(-f), θ_(-f) with frame f left out: the pseudo-values of the jackknife, whose mean is the statistic
     and whose correlations in time are those of the frames. Source: B. Efron, The Jackknife, the Bootstrap and Other
     Resampling Plans (SIAM, 1982), chapter 3.
+
+    >>> influences(lambda mean: float(mean) ** 2, np.array([1.0, 2.0, 3.0])).round(2).tolist()
+    [-0.5, 4.0, 7.5]
     """
     n = len(samples)
     total = samples.sum(axis=0, dtype=np.float64)
@@ -102,5 +107,10 @@ def influences(statistic: Callable[[Array], float], samples: Array) -> Array:
 
 
 def error_of(statistic: Callable[[Array], float], samples: Array, replica: NDArray[np.integer] | None = None) -> float:
-    """Standard error of a statistic, such as R_chi, of the mean of samples (frames, ...)."""
+    """Standard error of a statistic, such as R_chi, of the mean of samples (frames, ...).
+
+    >>> series = np.random.default_rng(0).normal(loc=3.0, size=400)
+    >>> round(error_of(lambda mean: float(mean) ** 2, series), 2)  # 2 * 3 / sqrt(400)
+    0.29
+    """
     return float(standard_error(influences(statistic, samples), replica))

@@ -198,6 +198,10 @@ def operation(text: str, where: str) -> tuple[np.ndarray, np.ndarray]:
 
     Raises:
         InputError: not of this form.
+
+    >>> rotation, shift = operation("1/2+x, -y, z", "quartz.cif")
+    >>> rotation.diagonal().tolist(), shift.tolist()
+    ([1.0, -1.0, 1.0], [0.5, 0.0, 0.0])
     """
     rotation, shift = np.zeros((3, 3)), np.zeros(3)
     rows = re.sub(r"\s+", "", text.lower()).split(",")

@@ -81,6 +81,10 @@ def unwrapped(positions: Array, cell: Array) -> Array:
 
     Raises:
         InputError: an atom moved more than `SHARE` of the smallest height between frames: its image is a guess.
+
+    >>> path = np.array([[[9.0, 0.0, 0.0]], [[0.5, 0.0, 0.0]], [[2.0, 0.0, 0.0]]])
+    >>> unwrapped(path, 10.0 * np.eye(3))[:, 0, 0].tolist()
+    [9.0, 10.5, 12.0]
     """
     positions = np.asarray(positions, np.float64)
     inverse = np.linalg.inv(cell)
@@ -98,7 +102,14 @@ def unwrapped(positions: Array, cell: Array) -> Array:
 
 
 def mean_square_displacement(positions: Array, lags: Sequence[int]) -> Array:
-    """MSD (len(lags),) in Å^2 of unwrapped positions (frames, N, 3), averaged over atoms and time origins."""
+    """MSD (len(lags),) in Å^2 of unwrapped positions (frames, N, 3), averaged over atoms and time origins.
+
+    Motion at 2 Å a frame:
+
+    >>> positions = 2.0 * np.arange(5.0)[:, None, None] * np.array([1.0, 0.0, 0.0])
+    >>> mean_square_displacement(positions, [1, 2]).tolist()
+    [4.0, 16.0]
+    """
     return np.array([np.mean(((positions[k:] - positions[:-k]) ** 2).sum(axis=-1)) for k in lags])
 
 
@@ -166,6 +177,9 @@ def finite_size_correction(temperature: float, viscosity: float, edge: float) ->
         edge: L, Å.
 
     Source: I.-C. Yeh and G. Hummer, J. Phys. Chem. B 108, 15873 (2004), equation 12.
+
+    >>> round(finite_size_correction(300.0, 0.85, 18.6), 4)  # water
+    0.0394
     """
     eta = viscosity / MILLIPASCAL_SECOND  # eV ps/Å^3
     return XI_CUBIC * BOLTZMANN * temperature / (6.0 * math.pi * eta * edge)

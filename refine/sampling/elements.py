@@ -61,6 +61,9 @@ def elements_of(
 
     Raises:
         InputError: a name that is no element's, or could be that of two.
+
+    >>> elements_of(["OW", "HW1", "HW2"], ["SOL"] * 3, [1, 1, 1], {"O", "H"}, "water.gro")
+    ['O', 'H', 'H']
     """
     alone = _alone(numbers)
     partners: dict[str, set[str]] = {}

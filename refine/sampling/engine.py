@@ -33,17 +33,15 @@ S = TypeVar("S", bound=State)
 
 
 class FrameMaker(Protocol[S]):
-    """Frames of one state point.
-
-    frames_per_block: runs of so many frames, and of multiples of it, add up to one long run bit for bit.
-    notes: what was noted of the present trajectory, in words for a user.
-    """
+    """Frames of one state point."""
 
     @property
-    def frames_per_block(self) -> int: ...
+    def frames_per_block(self) -> int:
+        """Runs of so many frames, and of multiples of it, add up to one long run bit for bit."""
 
     @property
-    def notes(self) -> tuple[str, ...]: ...
+    def notes(self) -> tuple[str, ...]:
+        """What was noted of the present trajectory, in words for a user."""
 
     def start(self, positions: Positions, temperature: float, seed: int) -> S:
         """The first state from positions (N, 3) for all replicas, or (R, N, 3), Å, at a temperature (K).
@@ -78,7 +76,8 @@ class Barostat(Protocol[S]):
     """An engine at constant pressure; moves of the volume are its unit of length."""
 
     @property
-    def moves_per_block(self) -> int: ...
+    def moves_per_block(self) -> int:
+        """Runs of so many moves, and of multiples of it, add up to one long run bit for bit."""
 
     def moves_in(self, picoseconds: float) -> int:
         """Moves in so long a time, at least one."""
@@ -93,32 +92,35 @@ class Barostat(Protocol[S]):
 
 
 class Engine(FrameMaker[S], Protocol[S]):
-    """Molecular dynamics of one state point.
-
-    system: atoms and cell.  timestep: fs.  stride: steps between frames.  replicas: trajectories side by side.
-    n_bins, r_max: histogram of pair distances in frames, Å.  dtype: of positions.
-    """
+    """Molecular dynamics of one state point."""
 
     @property
-    def system(self) -> System: ...
+    def system(self) -> System:
+        """Atoms and cell."""
 
     @property
-    def timestep(self) -> float: ...
+    def timestep(self) -> float:
+        """fs."""
 
     @property
-    def stride(self) -> int: ...
+    def stride(self) -> int:
+        """Steps between frames."""
 
     @property
-    def replicas(self) -> int: ...
+    def replicas(self) -> int:
+        """Trajectories side by side."""
 
     @property
-    def n_bins(self) -> int: ...
+    def n_bins(self) -> int:
+        """Bins of the histogram of pair distances in frames."""
 
     @property
-    def r_max(self) -> float: ...
+    def r_max(self) -> float:
+        """Å, the end of that histogram."""
 
     @property
-    def dtype(self) -> np.dtype[Any]: ...
+    def dtype(self) -> np.dtype[Any]:
+        """Of positions."""
 
     def minimise(self, positions: Positions, params: Any) -> Positions:
         """Positions (R, N, 3) Å without overlaps that would explode; no minimum is looked for."""
@@ -162,19 +164,24 @@ class Dynamics(Protocol):
     """What a study says of its dynamics; see [sampling] in the reference of the study file."""
 
     @property
-    def thermostat(self) -> str: ...
+    def thermostat(self) -> str:
+        """Its name in `refine.sampling.jax.thermostats.THERMOSTATS`."""
 
     @property
-    def time_constant(self) -> float: ...
+    def time_constant(self) -> float:
+        """Of the thermostat, ps."""
 
     @property
-    def timestep(self) -> float: ...
+    def timestep(self) -> float:
+        """fs."""
 
     @property
-    def stride(self) -> int: ...
+    def stride(self) -> int:
+        """Steps between frames."""
 
     @property
-    def precision(self) -> str: ...
+    def precision(self) -> str:
+        """ "float32" or "float64"."""
 
 
 class EngineKind(Protocol):

@@ -32,6 +32,14 @@ class Frames:
     replica: (frames,) int64, which replica a frame belongs to.
     r_max: Å.  n_per_species: atoms of each species, in order.  volume: Å^3.
     positions: (frames, N, 3), Å, within the cell or not; None: not kept.
+
+    Two atoms 1.5 Å apart, in two frames of one replica:
+
+    >>> counts = np.tile(np.array([0.0, 1.0, 0.0, 0.0], np.float32), (2, 1, 1))
+    >>> nothing = np.zeros(2)
+    >>> frames = Frames(counts, nothing, nothing, nothing, np.zeros(2, int), 4.0, (2,), 1000.0)
+    >>> len(frames), frames.centres.tolist(), frames.pair_distribution().round(1).tolist()
+    (2, [0.5, 1.5, 2.5, 3.5], [[0.0, 34.1, 0.0, 0.0]])
     """
 
     counts: NDArray[Any]
@@ -69,6 +77,7 @@ class Frames:
 
     @property
     def n_atoms(self) -> int:
+        """Of all species together."""
         return sum(self.n_per_species)
 
     @property
@@ -138,7 +147,12 @@ class Frames:
 
 
 def concatenate(parts: Sequence[Frames]) -> Frames:
-    """One Frames from several of the same box and bins, in the order given."""
+    """One Frames from several of the same box and bins, in the order given.
+
+    >>> frames = Frames(np.zeros((2, 1, 4)), *np.zeros((3, 2)), np.zeros(2, int), 4.0, (2,), 1000.0)
+    >>> len(concatenate([frames, frames]))
+    4
+    """
     if not parts:
         raise ValueError("nothing to concatenate")
     first = parts[0]
@@ -155,7 +169,12 @@ def concatenate(parts: Sequence[Frames]) -> Frames:
 
 
 def by_replica(parts: Sequence[Frames]) -> Frames:
-    """Successive pieces of the same trajectories as one, replica after replica."""
+    """Successive pieces of the same trajectories as one, replica after replica.
+
+    >>> frames = Frames(np.zeros((2, 1, 4)), *np.zeros((3, 2)), np.array([0, 1]), 4.0, (2,), 1000.0)
+    >>> by_replica([frames, frames]).replica.tolist()
+    [0, 0, 1, 1]
+    """
     joined = concatenate(parts)
     order = np.argsort(joined.replica, kind="stable")
     return _with(joined, {name: getattr(joined, name)[order] for name in joined.per_frame})

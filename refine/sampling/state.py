@@ -14,16 +14,15 @@ _THERMOSTAT = "thermostat."
 
 
 class State(Protocol):
-    """What the state of any engine has.
-
-    positions: (R, N, 3) Å, of R replicas.  step: steps since the start, of whatever kind.
-    """
+    """What the state of any engine has."""
 
     @property
-    def positions(self) -> NDArray[np.floating[Any]]: ...
+    def positions(self) -> NDArray[np.floating[Any]]:
+        """(R, N, 3) Å, of R replicas."""
 
     @property
-    def step(self) -> int: ...
+    def step(self) -> int:
+        """Steps since the start, of whatever kind."""
 
     def to_arrays(self) -> Arrays:
         """Everything as arrays, for a checkpoint; `stored_state` makes it a state again."""
@@ -116,6 +115,11 @@ class MoveState:
 
 
 def stored_state(arrays: Arrays) -> State:
-    """The state whose `to_arrays` these are; KeyError where they are of none."""
+    """The state whose `to_arrays` these are; KeyError where they are of none.
+
+    >>> state = MoveState(np.zeros((1, 2, 3)), np.zeros((1, 2), np.uint32), np.full(1, 0.1), step=5)
+    >>> stored_state(state.to_arrays()).step
+    5
+    """
     moves = any(name.removeprefix(_THERMOSTAT) == "step_length" for name in arrays)
     return MoveState.from_arrays(arrays) if moves else MDState.from_arrays(arrays)

@@ -81,7 +81,13 @@ def green_kubo(stress: Array, interval: float, volume: float, temperature: float
 
 
 def stress_correlation(stress: Array, lags: int) -> Array:
-    """<Q(0) : Q(t)> of each trajectory, (S, lags) eV^2; the mean of Q is zero and is not taken out."""
+    """<Q(0) : Q(t)> of each trajectory, (S, lags) eV^2; the mean of Q is zero and is not taken out.
+
+    >>> shear = np.zeros((1, 4, 3, 3))
+    >>> shear[:, :, 0, 1] = shear[:, :, 1, 0] = 1.0
+    >>> stress_correlation(shear, 2).round(6).tolist()  # Q : Q of a stress that stays
+    [[2.0, 2.0]]
+    """
     q = (stress + stress.swapaxes(2, 3)) / 2
     q -= np.trace(q, axis1=2, axis2=3)[..., None, None] / 3 * np.eye(3)
     q = q.reshape(*q.shape[:2], 9)

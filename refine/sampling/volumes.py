@@ -39,7 +39,12 @@ class Volumes:
 
 
 def joined(parts: Sequence[Volumes]) -> Volumes:
-    """Successive parts of one trajectory as one."""
+    """Successive parts of one trajectory as one.
+
+    >>> one = Volumes(np.array([990.0]), np.zeros(1), np.array([True]), n_atoms=20)
+    >>> joined([one, one]).volume.tolist()
+    [990.0, 990.0]
+    """
     arrays = {
         name: np.concatenate([getattr(part, name) for part in parts]) for name in ("volume", "energy", "accepted")
     }

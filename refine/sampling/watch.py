@@ -1,19 +1,14 @@
 """Looks at every block of steps and stops a trajectory that has failed, with what happened, where, and what to
 change.
 
-A box has a fixed volume, so a liquid that would rather take up less of it opens a hole: a bubble, a cylinder or a slab,
-whichever has the least surface (L. G. MacDowell, V. K. Shen and J. R. Errington, J. Chem. Phys. 125, 034705 (2006)).
-Each of them is seen in the three longest waves of the number density that fit into the cell, one along each vector of
-it: with s the fractional coordinates,
-
-    T = Σ_a S(k_a) = Σ_a |Σ_j exp(2 pi i s_ja)|^2 / N.
-
-A homogeneous liquid has T of about 3 S(0), 0.1 to 1; an ideal gas has 3; but a box of which a share f is empty has one
-proportional to N: T/N = [sin(pi f) / (pi (1 - f))]^2 for a slab, 0.06 at f = 0.2, 0.19 at 0.35, 0.41 at 0.5, and 0.06,
-0.15 and more for a sphere. Positions of one moment are looked at, at the end of a block, and T is averaged over three
-of them. Only the density of all atoms counts: a mixture that separates into two liquids leaves T small, unless they
-differ much in it. A fluid near its critical point has a large T of its own, 3 S(k_min): the smaller the box, the
-sooner it is taken for one with a hole.
+What it stops, and T, the three longest waves of the density that show a hole, are in docs/theory/sampling.md ("When a
+trajectory is stopped"). The hole is a bubble, a cylinder or a slab, whichever has the least surface (L. G. MacDowell,
+V. K. Shen and J. R. Errington, J. Chem. Phys. 125, 034705 (2006)). A box of which a share f is empty has
+T/N = [sin(pi f) / (pi (1 - f))]^2 for a slab, 0.06 at f = 0.2, 0.19 at 0.35, 0.41 at 0.5, and 0.06, 0.15 and more for a
+sphere. Positions of one moment are looked at, at the end of a block, and T is averaged over three of them. Only the
+density of all atoms counts: a mixture that separates into two liquids leaves T small, unless they differ much in it. A
+fluid near its critical point has a large T of its own, 3 S(k_min): the smaller the box, the sooner it is taken for one
+with a hole.
 """
 
 from __future__ import annotations
@@ -161,6 +156,10 @@ def long_waves(positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
 
 
 def empty_share(contrast: float) -> float:
-    """f of an empty slab with T/N = contrast."""
+    """f of an empty slab with T/N = contrast.
+
+    >>> empty_share(0.0), round(empty_share(0.02), 3)
+    (0.0, 0.127)
+    """
     f = np.linspace(0.0, 0.999, 1000)
     return float(np.interp(contrast, (np.sin(np.pi * f) / (np.pi * (1 - f))) ** 2, f))

@@ -1,4 +1,7 @@
-"""Standard errors of the measured points: as they come with the curve, or estimated from its ripple."""
+"""Standard errors of the measured points: as they come with the curve, or estimated from its ripple.
+
+docs/theory/forward-model.md, "Errors of the measurement", derives both.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,12 @@ and the condition number of the correlations is below 1e4 times their largest ei
 
 
 def stated_sigma(curve: Curve) -> Array | None:
-    """Standard errors on the measured points, zeros as their median; None where the curve has none."""
+    """Standard errors on the measured points, zeros as their median; None where the curve has none.
+
+    >>> x = np.arange(1.0, 6.0)
+    >>> stated_sigma(Curve(x, np.ones(5), sigma=np.array([0.1, 0.0, 0.2, 0.1, 0.1])))
+    array([0.1, 0.1, 0.2, 0.1, 0.1])
+    """
     if curve.sigma is None or not np.any(curve.sigma > 0.0):
         return None
     positive = curve.sigma[curve.sigma > 0.0]
@@ -59,6 +67,9 @@ def regular(covariance: Array) -> Array:
     """The covariance with each variance enlarged by `NUGGET`: points that the taper makes dependent stay solvable.
 
     By its own variance, not the mean one: where errors grow a hundredfold along a curve the small ones count, too.
+
+    >>> np.diag(regular(np.diag([1.0, 100.0]))).tolist()
+    [1.0001, 100.01]
     """
     return np.asarray(covariance + NUGGET * np.diag(np.diag(covariance)))
 

@@ -1,4 +1,4 @@
-"""Periodic images: what a small periodic box would show of the measured system."""
+"""Periodic images: what a small periodic box would show of the measured system (docs/theory/forward-model.md)."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def r_as_box_shows(bound: BoundCurve) -> Array:
         return curve.y
     d = np.divide(curve.y - form.offset, form.scale, out=np.zeros_like(curve.y), where=form.scale > 0.0)
     slope = float(curve.x[beyond] ** 3 @ d[beyond]) / float(np.sum(curve.x[beyond] ** 4))
-    known = (s > box.r_max) & (s <= curve.x[-1])
-    images = _images(bound, s) @ np.where(known, np.interp(s, curve.x, d) - slope * s, 0.0)
+    measured = (s > box.r_max) & (s <= curve.x[-1])
+    images = _images(bound, s) @ np.where(measured, np.interp(s, curve.x, d) - slope * s, 0.0)
     return np.asarray(curve.y + form.scale * bound.uniform(curve.x) * np.interp(curve.x, box.centres, images))
 
 

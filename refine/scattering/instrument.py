@@ -37,5 +37,9 @@ def seen(y: Y, baseline: Array, scale: float | Array = 1.0, background: Array | 
 
 
 def by_scale(y: Array, baseline: Array) -> Array:
-    """d seen/d s: the signal of y (n,). (d seen/d b is the response to a background itself, d seen/d y is s.)"""
+    """d seen/d s: the signal of y (n,). (d seen/d b is the response to a background itself, d seen/d y is s.)
+
+    >>> by_scale(np.array([0.5, 2.0]), np.ones(2)).tolist()
+    [-0.5, 1.0]
+    """
     return y - baseline

@@ -1,25 +1,16 @@
 """The forward model: a measured curve bound to a simulated box, everything that is compared as one matrix.
 
-The chain, every link linear and float64:
-
-    counts h -> g_p - 1 = h / n_p - 1
-             -> S(Q) - 1 = Σ_p w_p(Q) (4 pi rho / Q) ∫ r (g_p - 1) sin(Qr) dr   on the measurement's own Q
-             -> the experiment's Q range and window -> the declared quantity
-
-A model's curve is a function of its own counts alone. What a small periodic box does to it is treated in three places:
+Every link of the chain from counts h to the declared quantity is linear and float64; docs/theory/forward-model.md
+derives it, and what a small periodic box does to it:
 
 - The fixed number of atoms is taken off the model (`Box.closure`).
-- The periodic images of g beyond r_max, half the box, reach into g below it, and the counts end at r_max. So they are
-  put on the measurement, which does know g beyond, and a comparison is of what the box shows with what the box would
-  have shown of the measured system (`refine.scattering.images`). A prediction keeps them: 0.002 in g(r) near r_max
-  for 500 atoms of liquid argon.
-- A box knows g(r) up to r_max only. In r space that is no restriction (a point is only compared below it). In Q space
-  both sides of a comparison lose the same: the measured curve, and the model on the measured Q points, are transformed
-  to r, brought to zero smoothly before r_max, and transformed back. Neither can then show the other ripples of the box,
-  and the loss of the experiment's Q range acts on both. The model's own S(Q), for tables and predictions, has g = 1
-  beyond r_max and the error of that cut (`Cut`).
+- Periodic images are put on the measurement (`refine.scattering.images`). A prediction keeps them: 0.002 in g(r) near
+  r_max, half the box, for 500 atoms of liquid argon.
+- In Q space both sides of a comparison are brought to zero in r before r_max; the model's own S(Q), for tables and
+  predictions, has g = 1 beyond r_max and the error of that cut (`Cut`).
 
-A curve is bound to a box in `bound`, compared in Q by `in_q` and in r by `in_r`, on `points`, with `errors`.
+A model's curve is a function of its own counts alone. A curve is bound to a box in `bound`, compared in Q by `in_q` and
+in r by `in_r`, on `points`, with `errors`.
 """
 
 from __future__ import annotations
@@ -47,6 +38,16 @@ class ForwardModel:
 
     Raises:
         InputError: the curve cannot be predicted (r-space x-ray data without a Q range, unknown species, ...).
+
+    An ideal gas scatters with S(Q) = 1 at every Q:
+
+    >>> from refine.system import make_system
+    >>> q = np.arange(0.1, 12.0, 0.1)
+    >>> flat = Curve(q, np.ones_like(q), quantity="S(Q)", composition={"Ar": 1.0})
+    >>> box = Box.of(make_system({"Ar": 108}, 17.0 * np.eye(3)), np.linspace(0.0, 8.5, 86))
+    >>> model = ForwardModel(flat, box).measurement((2.0, 8.0))
+    >>> float(np.abs(model.shown.predict(box.ideal_counts) - 1.0).max().round(6))
+    0.0
     """
 
     def __init__(self, curve: Curve, box: Box) -> None:

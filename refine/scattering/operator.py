@@ -24,6 +24,10 @@ class CurveOperator:
         matrix: (n, pairs * bins).
         constant: (n,).
         baseline: (n,) the part of y that is not signal (the 1 of S(Q)); a free scale multiplies y - baseline.
+
+    >>> double = CurveOperator(np.array([1.0]), np.array([[2.0, 0.0]]), np.array([1.0]), np.zeros(1))
+    >>> double.predict(np.array([[3.0, 5.0]])).tolist()  # one pair, two bins
+    [7.0]
     """
 
     x: Array

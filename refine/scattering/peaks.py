@@ -61,6 +61,11 @@ def peak(x: Array, y: Array, low: float, high: float, where: str = "peak") -> Pe
 
     Raises:
         InputError: no maximum, or fewer than `FEWEST` points.
+
+    >>> x = np.linspace(1.0, 3.0, 41)
+    >>> top = peak(x, 2.0 - (x - 1.97) ** 2, 1.5, 2.5)
+    >>> round(top.position, 3), round(top.height, 3)
+    (1.97, 2.0)
     """
     inside = np.flatnonzero((x >= low) & (x <= high))
     if len(inside) < FEWEST:
@@ -109,6 +114,11 @@ def first_peak_range(x: Array, y: Array, level: float = 1.0, where: str = "peak"
 
     Raises:
         InputError: the curve nowhere exceeds the level.
+
+    >>> x = np.linspace(0.0, 10.0, 101)
+    >>> low, high = first_peak_range(x, 1.0 - np.cos(x) * np.exp(-0.1 * x))
+    >>> round(low, 2), round(high, 2)  # pi/2 and 3 pi/2, on the grid
+    (1.5, 4.8)
     """
     above = y - level
     if above.max() <= 0.0:

@@ -21,7 +21,13 @@ FEWEST_POINTS = 4
 
 
 def nyquist_q(box: Box) -> float:
-    """pi / r_eff, 1/Å, r_eff the middle of the taper."""
+    """pi / r_eff, 1/Å, r_eff the middle of the taper.
+
+    >>> from refine.system import make_system
+    >>> box = Box.of(make_system({"Ar": 108}, 17.0 * np.eye(3)), np.linspace(0.0, 8.5, 86))
+    >>> round(nyquist_q(box), 3)
+    0.422
+    """
     return math.pi / (box.r_max - 0.5 * taper_width(box.r_max))
 
 

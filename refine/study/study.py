@@ -24,7 +24,7 @@ from refine.sampling.schedule import Stage
 from refine.study.datasets import read_datasets, read_predictions, target_of
 from refine.study.samplers import read_base, sampler_of
 from refine.study.schema import StudyConfig
-from refine.study.systems import read_systems, stages_of
+from refine.study.systems import check_radii, read_systems, stages_of
 from refine.system import Box, System
 from refine.units import BOLTZMANN
 
@@ -66,6 +66,8 @@ class Study:
         self.species = self.systems[0].species
         self.boxes = [self._box(system) for system in self.systems]
         self.pairs = self.boxes[0].pairs
+        for box in self.boxes:
+            check_radii(config, self.pairs, box.r_max)
         self.datasets = read_datasets(config, self.boxes)
         self.predictions = read_predictions(config, self.boxes)
         self.targets = {data.name: target_of(config, self.pairs, data) for data in self.datasets}

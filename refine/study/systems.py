@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 from ase.data import atomic_numbers
@@ -48,20 +48,29 @@ def read_system(config: StudyConfig, state: State, order: tuple[str, ...] | None
 
 def stated_elements(config: StudyConfig) -> set[str]:
     """Elements that the study names anywhere: in its data, its model and its correction."""
-    names: list[str] = []
+    names = [*config.model.elements]
     for data in config.data:
         names += [*data.isotopes, *data.charges, *(data.pair or ())]
     if config.correction.pairs != "all":
         names += [name for pair in config.correction.pairs for name in pair]
-
-    def keys(table: object) -> None:
-        if isinstance(table, Mapping):
-            for key, value in table.items():
-                names.extend(str(key).split("-"))
-                keys(value)
-
-    keys(config.model.model_dump())
     return {name for name in names if name in atomic_numbers and name != "X"}
+
+
+def check_radii(config: StudyConfig, pairs: Sequence[tuple[str, str]], r_max: float | None = None) -> None:
+    """InputError for a radius of [coordination] of a pair that the system has not, or beyond g(r), which ends at r_max
+    (Å); None: where it ends is not known yet."""
+    names = [sorted(pair) for pair in pairs]
+    where = "[coordination] radii"
+    for name, radius in config.coordination.radii.items():
+        if sorted(name.split("-")) not in names:
+            fix = f"the pairs are {', '.join('-'.join(pair) for pair in pairs)}"
+            raise InputError(f"{name} is no pair of the system", where=where, fix=fix)
+        if r_max is not None and not radius <= r_max:
+            raise InputError(
+                f"the radius of {name}, {radius:g} Å, lies beyond g(r), which ends at {r_max:.2f} Å",
+                where=where,
+                fix="lower it, or use a larger box",
+            )
 
 
 def stages_of(config: StudyConfig) -> tuple[Stage, ...]:

@@ -38,7 +38,11 @@ shown = _Short().repr
 
 
 def clipped(text: str, width: int = 80) -> str:
-    """``text``, cut where it is longer than ``width``."""
+    """``text``, cut where it is longer than ``width``.
+
+    >>> clipped("refinement", 6)
+    'ref...'
+    """
     return text if len(text) <= width else text[: width - 3] + "..."
 
 

@@ -15,12 +15,20 @@ from refine.tables.explain import clipped
 MAX_STUDY_BYTES = 256 * 1024
 """A study file is a page of text; anything larger is another kind of file."""
 
+GIVE_A_STUDY = "give the path of a study file, such as study.toml"
+"""What to do where there is none."""
+
 MAX_LINE = 2000
 """Characters in a line. The time that a dotted key takes grows with the square of its length."""
 
 
-def read_text(path: Path) -> str:
-    """Text of a study file: UTF-8, of bounded size.
+def read_text(path: Path, kind: str = "study file", fix: str = GIVE_A_STUDY) -> str:
+    """Text of a TOML file: UTF-8, of bounded size.
+
+    Args:
+        path: of the file.
+        kind: what it should be, in words.
+        fix: what to do where there is none.
 
     Raises:
         InputError: missing, unreadable, too large, binary or not UTF-8.
@@ -29,25 +37,25 @@ def read_text(path: Path) -> str:
     try:
         if not path.is_file():
             problem = "is a folder" if path.is_dir() else "no such file"
-            raise InputError(problem, where=where, fix="give the path of a study file, such as study.toml")
+            raise InputError(problem, where=where, fix=fix)
         with path.open("rb") as stream:
             raw = stream.read(MAX_STUDY_BYTES + 1)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", where=where) from error
     if len(raw) > MAX_STUDY_BYTES:
-        raise InputError(f"larger than {MAX_STUDY_BYTES // 1024} KiB", where=where, fix="this is no study file")
+        raise InputError(f"larger than {MAX_STUDY_BYTES // 1024} KiB", where=where, fix=f"this is no {kind}")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         problem = f"byte 0x{raw[error.start]:02x} is not UTF-8 text"
-        raise InputError(problem, where=f"{where} line {line}", fix="save the study as UTF-8") from None
+        raise InputError(problem, where=f"{where} line {line}", fix=f"save the {kind} as UTF-8") from None
     if not text.strip():
         raise InputError("the file is empty", where=where)
     for number, content in enumerate(text.split("\n"), start=1):
         if len(content) > MAX_LINE:
             problem = f"{len(content)} characters in one line"
-            raise InputError(problem, where=f"{where} line {number}", fix="this is no study file")
+            raise InputError(problem, where=f"{where} line {number}", fix=f"this is no {kind}")
     return text
 
 
@@ -56,6 +64,9 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
 
     Raises:
         InputError: not TOML; names the line.
+
+    >>> parse_toml("refinement.iterations = 3", "study.toml")
+    {'refinement': {'iterations': 3}}
     """
     try:
         return tomllib.loads(text)
@@ -162,7 +173,11 @@ def _entries(value: Any) -> Sequence[Mapping[str, Any]]:
 
 
 def toml_value(value: Any) -> str:
-    """A value as TOML: a table is written inline."""
+    """A value as TOML: a table is written inline.
+
+    >>> toml_value({"r_min": 2.8, "pairs": ["Si", "O"]})
+    '{"r_min" = 2.8, "pairs" = ["Si", "O"]}'
+    """
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):

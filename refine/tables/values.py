@@ -7,7 +7,7 @@ import itertools
 import re
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict
 from pydantic_core import PydanticCustomError
@@ -38,13 +38,13 @@ def refusal(text: str) -> PydanticCustomError:
     return PydanticCustomError("study", "{text}", {"text": text})
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_finite(value: object) -> bool:
     """A number that a float can hold; TOML's whole numbers may have thousands of digits."""
-    return _is_number(value) and -sys.float_info.max <= value <= sys.float_info.max  # type: ignore[operator]
+    return _is_number(value) and -sys.float_info.max <= value <= sys.float_info.max
 
 
 def _fits_a_float(value: Any) -> Any:
@@ -131,6 +131,7 @@ def _sigma(value: Any) -> Any:
 def _number_or_table(value: Any) -> float | dict[str, float]:
     """A number, or a table of numbers by species ("Ar") or pair ("Fe-O")."""
     if isinstance(value, Mapping) and all(map(_is_finite, value.values())):
+        _refuse_twins(value)
         return {key: float(number) for key, number in value.items()}
     if _is_finite(value):
         return float(value)
@@ -160,9 +161,16 @@ def _by_pair(value: Any) -> dict[str, float]:
         elements = name.split("-")
         if len(elements) != 2 or not all(element in ELEMENTS for element in elements):
             raise refusal(f"names {shown(name)}, which is no pair of elements; write Fe-O")
-    if len({frozenset(name.split("-")) for name in value}) < len(value):
-        raise refusal("names a pair twice")
+    _refuse_twins(value)
     return {name: float(number) for name, number in value.items()}
+
+
+def _refuse_twins(table: Mapping[str, Any]) -> None:
+    """A pair that a table gives in both orders."""
+    for name in table:
+        turned = "-".join(reversed(name.split("-")))
+        if turned != name and turned in table:
+            raise refusal(f"names a pair twice, {shown(name)} and {shown(turned)}")
 
 
 def _smoothness(value: Any) -> Any:
@@ -186,6 +194,9 @@ def atoms_of(formula: str) -> dict[str, int]:
 
     Raises:
         PydanticCustomError: it is no such formula.
+
+    >>> atoms_of("Ca(NO3)2")
+    {'Ca': 1, 'N': 2, 'O': 6}
     """
     try:
         amounts = amounts_of(formula)
@@ -205,6 +216,7 @@ def _formula(text: str) -> str:
 
 
 def some_tables(value: Any) -> Any:
+    """A list of tables with one entry at least, as it is; a refusal for anything else (a validator of pydantic)."""
     if not (isinstance(value, list | tuple) and value and all(isinstance(entry, Mapping) for entry in value)):
         raise refusal("should be one table or more, each under its own [[...]] line")
     return value

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError, RefineError
-from refine.export.read import Exported, read_correction
+from refine.export.read import Exported, read_correction, read_study
 from refine.files import make_folder, write_text
 from refine.potentials.bases import BASES
 from refine.potentials.correction import PairCorrection
@@ -37,11 +37,14 @@ from refine.study.datasets import DataSet, Prediction
 from refine.study.schema import ModelFile, StudyConfig
 from refine.study.study import Study
 from refine.tables.explain import shown
-from refine.tables.toml import parse_toml, read_text
+from refine.tasks.outputs import refuse_foreign, refuse_inputs
 from refine.tasks.sample import sample_states
 from refine.tasks.transport import transport
 
 Array = NDArray[np.float64]
+
+OUTPUTS = ("compare", "compare.html", "compare.json")
+"""What is written to the folder."""
 
 
 def compare(
@@ -68,16 +71,25 @@ def compare(
         InputError: a model file or a run that cannot be read, two models of one label, too few frames.
     """
     files = config.compare.paths if models is None else models
+    if out is not None:
+        refuse_inputs(config, [out / name for name in OUTPUTS], files)
+        refuse_foreign(out, OUTPUTS, "compare.json")
     label = config.model.title + ("+D3" if config.model.dispersion != "none" else "")
     entries = [_Entry(label, config.model), *map(_of_file, files)]
     entries += [_refined(folder, config) for folder in runs]
     labels = [entry.label.lower() for entry in entries]
     for label in labels:
         if labels.count(label) > 1:
-            raise InputError(f"two models are called '{label}'", where="--models", fix="give each file a label")
+            raise InputError(
+                f"two models are called '{label}'",
+                where="--models" if not runs else "--models, --runs",
+                fix="give each file a label" if not runs else "give each file a label, and rename a folder of a run",
+            )
     wanted = config.sampling.frames if frames is None else frames
     if wanted < FRAMES_FOR_ERRORS:
         raise InputError(f"{wanted} frames are too few", where="--frames", fix=f"use {FRAMES_FOR_ERRORS} or more")
+    if out is not None:
+        make_folder(out)  # or refused now, and not after the dynamics
     rows = []
     for entry in entries:
         (progress or NullProgress()).message(f"model {entry.label}")
@@ -119,7 +131,7 @@ class _Entry:
 def _of_file(file: str | Path) -> _Entry:
     """The model of a file; InputError for one that is no model file, while a base that is not known here keeps no other
     from being compared."""
-    tree = parse_toml(read_text(Path(file)), str(file))
+    tree = ModelFile.tree(Path(file))
     table = tree.get("model")
     base = table.get("base") if isinstance(table, dict) else None
     if isinstance(base, str) and base not in BASES.entries:
@@ -132,7 +144,7 @@ def _of_file(file: str | Path) -> _Entry:
 
 def _refined(folder: Path, config: StudyConfig) -> _Entry:
     """The refined potential of a finished run."""
-    changing = StudyConfig.from_toml(folder / "study.toml").correction.temperature == "linear"
+    changing = read_study(folder).correction.temperature == "linear"
     run = tuple(read_correction(folder, state.temperature if changing else None) for state in config.states)
     if run[0].parameters is not None and run[0].kind.refined_file is not None:
         raise InputError(
@@ -231,7 +243,6 @@ def _first_peak(data: DataSet | Prediction, ratio: Array) -> Peak:
 
 
 def _write(ranking: Ranking, out: Path) -> None:
-    make_folder(out)
     for row in ranking.rows:
         for name, curve in row.curves.items():
             folder = out / "compare" / row.label

@@ -25,6 +25,7 @@ from refine.study.samplers import read_base, sampler_of
 from refine.study.schema import State, StudyConfig
 from refine.study.systems import read_system, stages_of
 from refine.system import System, replicate
+from refine.tasks.outputs import refuse_inputs
 from refine.units import MASS_DENSITY_UNIT
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def parse_repeats(text: str) -> tuple[int, int, int]:
     return a, b, c
 
 
-def check_target(path: Path, overwrite: bool) -> None:
+def check_target(config: StudyConfig, path: Path, overwrite: bool) -> None:
     """InputError for a file that should not be written."""
     if path.suffix not in SUFFIXES:
         raise InputError(
@@ -196,6 +197,7 @@ def check_target(path: Path, overwrite: bool) -> None:
         raise InputError("the file exists", where=str(path), fix="use --overwrite or another --out")
     if not path.parent.is_dir():
         raise InputError("no such folder", where=str(path.parent))
+    refuse_inputs(config, [path])
 
 
 def base_sampler(kind: Base, base: Any, config: StudyConfig, system: System) -> tuple[Engine[Any], Any]:

@@ -86,20 +86,20 @@ def transport(study: Study, s: int, frames: Frames, correction: PairCorrection, 
         progress.stage(f"{state.name} at constant energy, {total * runner.interval:.3g} ps", count * points)
         segments = runner.lengthen(points, progress.advance)
         temperature = float(segments.temperature.mean())
-        found = diffusion(
+        diffusions = diffusion(
             segments.positions, system.cell, system.species, system.n_per_species, system.masses, segments.interval
         )
         viscosity, term = _box_term(system, state, segments, temperature)
-        least = _least(system, state, found[0])
-        straight = [d for d in found if d.linear(least)]
-        if (len(straight) == len(found) and term.final) or 2 * total > LONGEST * first:
+        least = _least(system, state, diffusions[0])
+        straight = [d for d in diffusions if d.linear(least)]
+        if (len(straight) == len(diffusions) and term.final) or 2 * total > LONGEST * first:
             break
         points, total = total, 2 * total
     notes = [
         f"No diffusion coefficient of {d.species} in state {state.name}: its mean square displacement is not linear in "
         f"time up to {d.lags[1]:.3g} ps, where the slope changes by {SI * d.change:.2g} ± {SI * d.change_stderr:.1g} "
         "e-9 m^2/s."
-        for d in found
+        for d in diffusions
         if d not in straight
     ]
     rows = [
@@ -156,8 +156,8 @@ def _box_term(
     )
 
 
-def _least(system: System, state: State, found: Diffusion) -> float:
+def _least(system: System, state: State, motion: Diffusion) -> float:
     """Difference of slopes without meaning, Å^2/ps: in a solid, of a displacement far below the distance of atoms."""
     if state.phase != "solid":
         return 0.0
-    return float(SETTLED * system.number_density ** (-2 / 3) / (6 * found.lags[1]))
+    return float(SETTLED * system.number_density ** (-2 / 3) / (6 * motion.lags[1]))

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 import refine
-from refine.errors import InputError
+from refine.errors import CheckpointError, InputError
 from refine.results.schema import Status
 from refine.tasks.run import store
 from refine.tasks.run.record import Ending, Record
@@ -95,3 +96,30 @@ def test_covariance_is_that_of_the_checkpoint(folder: Path) -> None:
     record = replace(Record.start({}), ending=Ending(Status.CONVERGED, "", np.eye(size), None))
     store.save(folder / "run.h5", store.StoredRun("x", record))
     np.testing.assert_array_equal(refine.open(folder).covariance, np.eye(size))
+
+
+def test_a_checkpoint_of_an_earlier_format_has_no_covariance(folder: Path) -> None:
+    """What result.json says is read without it."""
+    before = refine.open(folder)
+    store.save(folder / "run.h5", store.StoredRun("x", Record.start({})))
+    with h5py.File(folder / "run.h5", "r+") as file:
+        file.attrs["format"] = 2
+        del file["record"]
+    found = refine.open(folder)
+    assert found.covariance is None
+    assert found.summary == before.summary
+
+
+@pytest.mark.parametrize(
+    ("version", "says"), [(99, "checkpoint format 99 is not known here"), (None, "the checkpoint is damaged")]
+)
+def test_a_checkpoint_that_cannot_be_read_is_one_line(folder: Path, version: int | None, says: str) -> None:
+    store.save(folder / "run.h5", store.StoredRun("x", Record.start({})))
+    if version is None:
+        (folder / "run.h5").write_bytes((folder / "run.h5").read_bytes()[:1000])
+    else:
+        with h5py.File(folder / "run.h5", "r+") as file:
+            file.attrs["format"] = version
+    with pytest.raises(CheckpointError, match=says) as caught:
+        refine.open(folder)
+    assert "\n" not in str(caught.value)

@@ -7,16 +7,17 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
 import refine
-from refine.cli.main import app
+from refine.cli.main import COMMANDS, app
 from refine.cli.terminal import r_chi_table, terminal_progress
 from refine.errors import CheckpointError, SimulationError
 from refine.progress import NullProgress, Progress
@@ -178,6 +179,57 @@ def test_bad_input_is_one_line_before_anything_slow(
     assert result.stderr.count("\n") == 1
     assert result.stdout == ""
     assert engine.calls == []
+
+
+def _options(kind: type) -> list[tuple[str, str, Any]]:
+    """Every option of a type: the command, the option as it is written, and what typer knows of it."""
+    found = []
+    for command in COMMANDS:
+        function = getattr(import_module(f"refine.cli.commands.{command}"), command)
+        for name, hint in get_type_hints(function, include_extras=True).items():
+            base, *marks = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+            if marks and (base is kind or kind in get_args(base)):
+                found.append((command, (marks[0].param_decls or [f"--{name.replace('_', '-')}"])[0], marks[0]))
+    return found
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_no_number_of_an_option_is_beyond_all_bounds(study: str, value: str) -> None:
+    """Every option of every command that takes a real number."""
+    options = _options(float)
+    assert {command for command, _, _ in options} >= {"prepare", "sensitivity", "export", "convert"}
+    required = {
+        "prepare": ("--out", "a.xyz"),
+        "export": ("--to", "csv"),
+        "convert": ("--quantity", "g(r)", "--to", "D(r)"),
+        "sensitivity": ("--of", "sq:R_chi", "--parameter", "epsilon"),
+    }
+    for command, option, _ in options:
+        result = call(command, study, *required[command], option, value)
+        assert result.exit_code == 2, (command, option, result.output)
+        assert option in result.stderr
+
+
+def test_a_seed_is_one_that_a_study_may_have(study: str) -> None:
+    ((command, _, known),) = [option for option in _options(int) if "seed" in option[1]]
+    limits = StudyConfig.model_fields["sampling"].annotation.model_fields["seed"].metadata  # type: ignore[union-attr]
+    (limit,) = [mark.lt for mark in limits if hasattr(mark, "lt")]
+    result = call(command, study, "--out", "a.xyz", "--seed", str(limit))
+    assert result.exit_code == 2
+    assert "--seed" in result.stderr
+    assert known.max == limit - 1
+
+
+@pytest.mark.parametrize("option", ["--r", "--q", "--q-range", "--columns"])
+@pytest.mark.parametrize("value", ["inf,inf", "nan,nan", "0,inf"])
+def test_no_list_of_numbers_is_beyond_all_bounds(tmp_path: Path, option: str, value: str) -> None:
+    curve = tmp_path / "a.csv"
+    curve.write_text("".join(f"{0.1 * k},1\n" for k in range(1, 100)))
+    to = "D(r)" if option == "--r" else "S(Q)"
+    quantity = "S(Q)" if option == "--r" else "g(r)"
+    result = call("convert", str(curve), "--quantity", quantity, "--to", to, option, value)
+    assert result.exit_code == 2, result.output
+    assert result.stderr.startswith(f"refine: {option}: ")
 
 
 def test_version_and_reference() -> None:

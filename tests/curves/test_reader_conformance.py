@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -124,15 +123,14 @@ def test_the_example_with_damage(reader: Reader, tmp_path: Path, data: st.DataOb
 
 
 @every_reader
+@pytest.mark.timeout(30)
 @pytest.mark.parametrize("filling", [b"\x00", b" ", b"1", b"1 ", b"# ", b"nm", b"=", b"\n", b"\xff", b"q_max ", b","])
 def test_long_lines_and_nulls(reader: Reader, tmp_path: Path, filling: bytes) -> None:
     """A mebibyte of one thing, before and after the example: an answer within seconds."""
     rest = filling * (2**20 // len(filling))
-    start = time.perf_counter()
     assert_curve_or_one_line(reader, written(reader, tmp_path, rest))
     assert_curve_or_one_line(reader, written(reader, tmp_path, rest + reader.example.content))
     assert_curve_or_one_line(reader, written(reader, tmp_path, reader.example.content + rest))
-    assert time.perf_counter() - start < 30.0
 
 
 @every_reader

@@ -75,6 +75,7 @@ def test_the_charge_of_iron_is_the_mean_of_a_neutral_mixture(own, ferrous, ferri
     assert 49 * model.charges["Fe"] + 51 * model.charges["O"] == pytest.approx(0.0, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_without_the_measured_curve_it_is_a_prediction_and_says_so(prediction):
     found, out = prediction
     assert (found.data, found.predicted) == ((), ("xray", "Fe-O"))
@@ -93,6 +94,7 @@ def test_without_the_measured_curve_it_is_a_prediction_and_says_so(prediction):
     assert "xray: D(r), prediction" in page
 
 
+@pytest.mark.slow
 def test_models_without_numbers_or_checkpoint_fail_with_their_line(prediction):
     found, out = prediction
     failures = {row.label: row.failure for row in found.failed}
@@ -128,6 +130,7 @@ C = { Fe-O = 0.0, O-O = 85.0921 }
     np.testing.assert_allclose(*energies, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_with_a_measured_curve_the_models_are_scored(prediction, tmp_path):
     """The keys of the README. The curve is a tenth above Pedone's own D(r), so R_chi of Pedone, sampled again with the
     same seed, is known: a tenth of the rms of D over the rms of T."""

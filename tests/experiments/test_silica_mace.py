@@ -28,6 +28,7 @@ def test_the_model_is_small():
     assert set(load(MODEL).architecture.species) == {8, 14}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "energy", "force"), [("float64", 1e-9, 1e-8), ("float32", 2e-6, 2e-5)])
 def test_the_model_is_the_one_that_was_trained(dtype: str, energy: float, force: float):
     """Energies, relative, and forces, of the largest force, of held-out frames; mace-torch's are in float64."""

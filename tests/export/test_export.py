@@ -19,8 +19,10 @@ from typer.testing import CliRunner
 
 from refine.cli.main import app
 from refine.errors import InputError
-from refine.export import POINTS, export, read_correction
+from refine.export import FORMATS, export
+from refine.export.read import read_correction
 from refine.potentials.correction import PairCorrection
+from refine.potentials.lammps import POINTS
 from tests.export.runs import correction, rows, run_folder
 
 CELL = np.diag([13.0, 14.0, 15.0])
@@ -59,6 +61,22 @@ def direct(atoms: Atoms, function: Any) -> tuple[float, np.ndarray]:
     forces = np.zeros((len(atoms), 3))
     np.add.at(forces, i, (slope[row[i, j], each] / r[i, j])[:, None] * vectors[i, j])
     return energy[row[i, j], each].sum() / 2, forces
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_every_format_is_plain_files_that_name_the_pairs(to: str, tmp_path: Path) -> None:
+    """A new entry of FORMATS is tested here."""
+    folder = run(tmp_path)
+    first = {path: path.read_bytes() for path in export(folder, to)}
+    assert first
+    assert {path.parent for path in first} == {folder / f"export-{to}"}
+    text = "".join(content.decode() for content in first.values())
+    names = " ".join(path.name for path in first)
+    assert all(pair in text + names for pair in ("O-Fe", "Fe-Fe"))
+    assert {path: path.read_bytes() for path in export(folder, to)} == first
+    result = CliRunner().invoke(app, ["export", str(folder), "--to", to, "--folder", str(tmp_path / "other")])
+    assert result.exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "other").iterdir()) == sorted(path.name for path in first)
 
 
 def test_columns(tmp_path: Path) -> None:

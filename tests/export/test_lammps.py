@@ -11,7 +11,8 @@ from ase import Atoms
 from ase.geometry import get_distances
 
 from refine import read_calculator
-from refine.export import export, read_correction
+from refine.export import export
+from refine.export.read import read_correction
 from refine.potentials.correction import PairCorrection
 from refine.potentials.lammps import spline_nodes
 from refine.system import System, make_system

@@ -1,4 +1,7 @@
-"""The reciprocal part of an Ewald sum against the plain sum over wave vectors, and the whole against known lattices."""
+"""The reciprocal part of an Ewald sum against the plain sum over wave vectors, and the whole against known lattices.
+
+Compiled, as in the dynamics: one by one, the operations take longer to compile than together.
+"""
 
 import itertools
 
@@ -37,7 +40,7 @@ def plain(positions: np.ndarray, charges: np.ndarray, cell: np.ndarray, alpha: f
 def test_energy_is_the_plain_sum(name: str) -> None:
     cell, positions = CELLS[name], random_positions(20, CELLS[name])
     ewald = EwaldSum.for_cell(CHARGES, cell, 0.5, 4.0)
-    energy, _ = ewald.observables(jnp.asarray(positions), jnp.asarray(cell))
+    energy, _ = jax.jit(ewald.observables)(jnp.asarray(positions), jnp.asarray(cell))
     assert energy.sum() == pytest.approx(plain(positions, CHARGES, cell, 0.5, 4.0), rel=1e-12)
 
 
@@ -49,11 +52,18 @@ def test_forces_and_virial_are_derivatives(name: str) -> None:
     def total(positions: jax.Array, cell: jax.Array) -> jax.Array:
         return ewald.observables(positions, cell)[0].sum()
 
-    np.testing.assert_allclose(ewald.forces(positions, cell), -jax.grad(total)(positions, cell), rtol=0, atol=1e-12)
-    slope = jax.grad(lambda scale: total(scale * positions, scale * cell))(1.0)
-    assert ewald.observables(positions, cell)[1].sum() == pytest.approx(-float(slope), rel=1e-10)
-    strain = jax.grad(lambda by: total(positions @ by, cell @ by))(jnp.eye(3))
-    tensor = ewald.virial_tensor(positions, cell)
+    @jax.jit
+    def slopes(positions: jax.Array, cell: jax.Array) -> tuple[jax.Array, ...]:
+        return (
+            jax.grad(total)(positions, cell),
+            jax.grad(lambda scale: total(scale * positions, scale * cell))(1.0),
+            jax.grad(lambda by: total(positions @ by, cell @ by))(jnp.eye(3)),
+        )
+
+    gradient, slope, strain = slopes(positions, cell)
+    np.testing.assert_allclose(jax.jit(ewald.forces)(positions, cell), -gradient, rtol=0, atol=1e-12)
+    assert jax.jit(ewald.observables)(positions, cell)[1].sum() == pytest.approx(-float(slope), rel=1e-10)
+    tensor = jax.jit(ewald.virial_tensor)(positions, cell)
     np.testing.assert_allclose(tensor, -strain, rtol=0, atol=1e-10 * float(jnp.abs(strain).max()))
 
 
@@ -66,7 +76,10 @@ def whole_sum(positions: np.ndarray, charges: np.ndarray, cell: np.ndarray, alph
             terms = np.where(r > 0, charges[:, None] * charges[None] * erfc(alpha * r) / r, 0.0)
         energy += terms.sum() / 2
     ewald = EwaldSum.for_cell(charges, cell, alpha, 14 * alpha)
-    parts = ewald.observables(jnp.asarray(positions), jnp.asarray(cell)), ewald.self_energy(jnp.asarray(cell))
+    parts = (
+        jax.jit(ewald.observables)(jnp.asarray(positions), jnp.asarray(cell)),
+        jax.jit(ewald.self_energy)(jnp.asarray(cell)),
+    )
     return energy + sum(float(part[0].sum()) for part in parts)
 
 
@@ -91,7 +104,8 @@ def test_a_charged_cell_does_not_depend_on_alpha() -> None:
 def test_float32_is_close() -> None:
     cell = CELLS["triclinic"]
     positions, ewald = random_positions(20, cell), EwaldSum.for_cell(CHARGES, cell, 0.5, 4.0)
-    exact = np.asarray(ewald.forces(jnp.asarray(positions), jnp.asarray(cell)))
-    single = ewald.forces(jnp.asarray(positions, jnp.float32), jnp.asarray(cell, jnp.float32))
+    forces = jax.jit(ewald.forces)
+    exact = np.asarray(forces(jnp.asarray(positions), jnp.asarray(cell)))
+    single = forces(jnp.asarray(positions, jnp.float32), jnp.asarray(cell, jnp.float32))
     assert single.dtype == jnp.float32
     np.testing.assert_allclose(single, exact, rtol=0, atol=1e-5 * np.abs(exact).max())

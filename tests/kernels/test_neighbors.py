@@ -8,11 +8,14 @@ import vesin
 
 from kernels import neighbors as neighbor_lists
 from kernels.cell import is_orthorhombic, perpendicular_heights
-from kernels.neighbors import Grid, NeighborList, choose_grid, choose_images, estimate_capacity, needs_rebuild
+from kernels.neighbors import Grid, NeighborList, choose_grid, choose_images, estimate_capacity
 from tests.kernels.boxes import CELLS, all_images, random_positions
 
-# compiled, as it is used; one by one, the operations in it take seconds to compile
+# compiled, as they are used; one by one, the operations in them take seconds to compile
 build = jax.jit(neighbor_lists.build, static_argnames=("capacity", "orthorhombic", "grid"))
+displacements = jax.jit(neighbor_lists.displacements, static_argnums=3)
+most_neighbors = jax.jit(neighbor_lists.most_neighbors, static_argnames="orthorhombic")
+needs_rebuild = jax.jit(neighbor_lists.needs_rebuild, static_argnames="orthorhombic")
 
 LARGE = {
     "orthorhombic": np.diag([34.0, 38.0, 42.0]),
@@ -226,7 +229,7 @@ def with_images(positions: np.ndarray, cell: np.ndarray, cutoff: float, capacity
 def vectors_of(neighbors: NeighborList, positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
     """(pairs, 5): atom, neighbour, displacement, in lexicographic order; what `displacements` gives for used places."""
     with jax.enable_x64(True):
-        apart = neighbor_lists.displacements(jnp.asarray(positions), neighbors, jnp.asarray(cell), False)
+        apart = displacements(jnp.asarray(positions), neighbors, jnp.asarray(cell), False)
     x, y, z = (np.asarray(component) for component in apart)
     atoms = np.broadcast_to(np.arange(len(positions)), x.shape)
     used = np.asarray(neighbors.idx) != atoms
@@ -261,7 +264,7 @@ def test_images_agree_with_vesin(kind: str | int, n: int) -> None:
     images = choose_images(cell, 6.0, n)
     with jax.enable_x64(True):
         arguments = (jnp.asarray(positions), jnp.asarray(cell), 6.0)
-        assert neighbor_lists.most_neighbors(*arguments, orthorhombic=False, images=images) == most
+        assert most_neighbors(*arguments, orthorhombic=False, images=images) == most
 
 
 def test_images_agree_with_ase() -> None:
@@ -285,7 +288,7 @@ def test_images_in_a_large_box_are_the_nearest() -> None:
         arguments = (jnp.asarray(positions), jnp.asarray(cell), 9.0)
         nearest = build(*arguments, capacity=60, orthorhombic=False)
         images = build(*arguments, capacity=60, orthorhombic=False, images=explicit)
-        assert neighbor_lists.most_neighbors(*arguments, orthorhombic=False) == max(map(len, sets_of(nearest)))
+        assert most_neighbors(*arguments, orthorhombic=False) == max(map(len, sets_of(nearest)))
     assert [set(column) for column in np.asarray(neighbor_lists.atoms_of(images)).T] == [
         set(column) for column in np.asarray(nearest.idx).T
     ]
@@ -323,9 +326,9 @@ def test_displacements_to_images_move_with_positions_and_cell() -> None:
             x, y, z = neighbor_lists.displacements(positions @ strain, neighbors, cell @ strain, False)
             return jnp.sum(jnp.exp(-(x * x + y * y + z * z) / 4))  # places not used add a constant
 
-        slope = jax.grad(energy)(0.0)
-        step = 1e-4
-        numbers = [energy(jnp.asarray(sign * step)) for sign in (1, -1)]
+        slope = jax.jit(jax.grad(energy))(0.0)
+        step, compiled = 1e-4, jax.jit(energy)
+        numbers = [compiled(jnp.asarray(sign * step)) for sign in (1, -1)]
         np.testing.assert_allclose(slope, (numbers[0] - numbers[1]) / (2 * step), rtol=1e-6)
 
 

@@ -11,7 +11,7 @@ from kernels import neighbors as neighbor_lists
 from kernels import pair
 from kernels.cell import is_orthorhombic, perpendicular_heights
 from kernels.neighbors import NeighborList
-from kernels.pair import PairTable, pair_table, table_radii
+from kernels.pair import InconsistentTable, PairTable, pair_table, table_radii
 from tests.kernels.boxes import CELLS, random_positions
 
 EPSILON, SIGMA = 0.010324, 3.405
@@ -372,6 +372,15 @@ def test_bad_tables_are_refused(change: Callable[..., tuple[np.ndarray, np.ndarr
     u, slope = lennard_jones()
     with pytest.raises(ValueError, match=message):
         pair_table(*change(u(r)[None], slope(r)[None]), R_MIN, R_CUT)
+
+
+def test_a_table_that_contradicts_itself_is_told_by_its_pair() -> None:
+    r = table_radii(R_MIN, R_CUT, 512)
+    u, slope = lennard_jones()
+    with pytest.raises(InconsistentTable, match=r"pair 1: at r = .* belong together") as caught:
+        pair_table(np.tile(u(r), (3, 1)), np.array([[1.0], [2.0], [1.0]]) * slope(r), R_MIN, R_CUT)
+    assert caught.value.pair == 1
+    assert caught.value.words.startswith("at r = ")
 
 
 @pytest.mark.parametrize(("r_min", "r_cut", "size"), [(0.0, 5.0, 10), (5.0, 5.0, 10), (1.0, 5.0, 2)])

@@ -16,7 +16,8 @@ from ase import Atoms
 
 import refine
 from kernels.neighbors import build, choose_images
-from refine.export import export, read_correction
+from refine.export import export
+from refine.export.read import read_correction
 from refine.potentials.bases import BASES, base_of
 from refine.potentials.correction import PairCorrection
 from refine.potentials.keys import Example, Model
@@ -69,9 +70,12 @@ def example_of(name: str) -> Example:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With the files that examples name."""
+    """With the files that examples name; a MACE model is made here, as nothing of `refine` makes one."""
     path = tmp_path_factory.mktemp("models")
     write_neutral(TINY, path / "mace.safetensors")
+    for name in BASES.entries:
+        for file, write in example_of(name).files.items():
+            write(path / file)
     return path
 
 

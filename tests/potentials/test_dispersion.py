@@ -265,6 +265,7 @@ def test_in_the_sampler(make: Any) -> None:
     assert np.ptp(frames.energy) > 20 * np.ptp(frames.energy + kinetic)
 
 
+@pytest.mark.slow
 def test_calculator() -> None:
     """Derivatives of MACE with dispersion in a cell that is periodic along two vectors; a molecule's share."""
     model = random_checkpoint(3)

@@ -11,7 +11,8 @@ import pytest
 from ase import Atoms
 
 import refine
-from kernels.neighbors import NeighborList, build, choose_images
+from kernels import neighbors as neighbor_lists
+from kernels.neighbors import NeighborList, choose_images
 from kernels.pair import pair_forces, pair_observables
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection, SplineBasis
@@ -26,6 +27,8 @@ from refine.units import BOLTZMANN
 from tests.potentials.mace.models import random_checkpoint
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+build = jax.jit(neighbor_lists.build, static_argnames=("capacity", "orthorhombic"))
 
 MODEL = random_checkpoint(3, scale=2.0)
 SPECIES, COUNTS = ("O", "Fe"), (5, 4)
@@ -70,18 +73,19 @@ def evaluated(force_field: SiteForceField, params: Any, system: System) -> tuple
     with jax.enable_x64(True):
         neighbors = listed(force_field, system)
         arguments = (params, jnp.asarray(system.positions), neighbors, jnp.asarray(system.cell))
-        return tuple(map(np.asarray, (force_field.forces(*arguments), *force_field.observables(*arguments))))
+        compiled = jax.jit(lambda *a: (force_field.forces(*a), *force_field.observables(*a)))
+        return tuple(map(np.asarray, compiled(*arguments)))
 
 
 def tensor(force_field: SiteForceField, params: Any, system: System) -> np.ndarray:
     """The virial tensor."""
     with jax.enable_x64(True):
         neighbors = listed(force_field, system)
-        return np.asarray(
-            force_field.virial_tensor(params, jnp.asarray(system.positions), neighbors, jnp.asarray(system.cell))
-        )
+        arguments = (params, jnp.asarray(system.positions), neighbors, jnp.asarray(system.cell))
+        return np.asarray(jax.jit(force_field.virial_tensor)(*arguments))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BOXES)
 def test_agrees_with_the_calculator(kind: str) -> None:
     """Whose energies and forces are tested against finite differences; the virial is -V tr(stress)."""
@@ -110,9 +114,14 @@ def test_the_correction_is_exactly_additive(kind: str, r_cut: float) -> None:
     alone = evaluated(force_field, force_field.params(None), system)
     with jax.enable_x64(True):
         table = force_field.params(phi).correction
-        arguments = (listed(force_field, system), table, jnp.asarray(system.cell), COUNTS, system.orthorhombic)
         positions = jnp.asarray(system.positions)
-        pair = (pair_forces(positions, *arguments), *pair_observables(positions, *arguments))
+        compiled = jax.jit(
+            lambda positions, neighbors, table, cell: (
+                pair_forces(positions, neighbors, table, cell, COUNTS, system.orthorhombic),
+                *pair_observables(positions, neighbors, table, cell, COUNTS, system.orthorhombic),
+            )
+        )
+        pair = compiled(positions, listed(force_field, system), table, jnp.asarray(system.cell))
     for total, mace, part in zip(both, alone, pair, strict=True):
         assert np.abs(part).max() > 0.01
         np.testing.assert_array_equal(total, mace + np.asarray(part))
@@ -193,6 +202,7 @@ def test_a_changed_correction_or_changed_weights_compile_nothing(relaxed: np.nda
     np.testing.assert_array_equal(again.energy, frames.energy)
 
 
+@pytest.mark.slow
 def test_replicas_and_pieces_give_the_same_numbers(relaxed: np.ndarray) -> None:
     """A run in pieces is one run, bit for bit; a replica is what it would be alone, to rounding."""
     system = box("skewed")

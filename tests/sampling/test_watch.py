@@ -169,6 +169,7 @@ def test_cells_that_are_not_cubes() -> None:
     assert abs(found.mean() - (3 - slab + N * slab)) < 4 * found.std(ddof=1) / 10
 
 
+@pytest.mark.slow
 def test_a_liquid_that_cavitates(make_sampler: Any, liquid: Any) -> None:
     """Argon at 85 K and half the density of its liquid comes apart within picoseconds, and at its own it does not."""
     state, _ = liquid.sampler.run(liquid.state, liquid.params, liquid.temperature, 10)

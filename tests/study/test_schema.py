@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from refine.errors import InputError
 from refine.refinement.keys import Refinement
 from refine.refinement.rules import FORMER, RULES
-from refine.study.schema import Data, Sampling, StudyConfig, reference_markdown
+from refine.study.schema import Data, ModelFile, Sampling, StudyConfig, reference_markdown
 from refine.tables.toml import MAX_LINE, MAX_STUDY_BYTES, override
 from refine.tables.values import ELEMENTS, MAX_POINTS, atoms_of
 
@@ -376,6 +376,8 @@ def test_override_refused(assignment: str, says: str) -> None:
         ('model.parameters={ "\\u001b[2J" = "x" }', "[model] parameters.'\\x1b[2J' = 'x'"),
         ("correction.pairs=['Ar', 'Ar']", "pairs = ['Ar', 'Ar'] should be two element symbols, as in [\"Ca\", \"Cl\"]"),
         ("correction.pairs=[['Ar', 'Ar'], ['Ar', 'Ar']]", "names a pair twice"),
+        ("model.parameters.sigma={ Ar-Kr = 1, Kr-Ar = 2 }", "names a pair twice, 'Ar-Kr' and 'Kr-Ar'"),
+        ("coordination.radii={ Ar-Kr = 1, Kr-Ar = 2 }", "names a pair twice, 'Ar-Kr' and 'Kr-Ar'"),
         ("correction.pairs=[['Ar', 'O']]", "[correction] pairs names 'O', which is not in the system (Ar)"),
         ("correction.r_min=9", "[correction] r_min = 9 should be less than r_cut = 8.5"),
         (
@@ -482,6 +484,17 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         StudyConfig.from_toml(tmp_path / "nothing.toml")
     with pytest.raises(InputError, match="is a folder"):
         StudyConfig.from_toml(tmp_path)
+
+
+@pytest.mark.parametrize("content", [None, b"a" * (MAX_STUDY_BYTES + 1), b"# " + b"a" * MAX_LINE, b"\xff"])
+def test_what_is_no_model_file_is_not_called_a_study(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "model.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        ModelFile.from_toml(path)
+    assert "study" not in str(caught.value).replace(str(tmp_path), "")
+    assert "model" in str(caught.value).replace(str(path), "")
 
 
 # --- Keys that depend on one another ----------------------------------------------------------------------------------
@@ -905,6 +918,24 @@ def test_keys_belong_to_their_base(model: dict[str, Any], line: str) -> None:
 def test_a_study_with_mace_is_written_and_read_back() -> None:
     study = StudyConfig.parse(tree(MINIMAL) | {"model": {"base": "mace", "name": "medium-mpa-0", "head": "default"}})
     assert StudyConfig.parse(tree(study.to_toml())) == study
+
+
+@pytest.mark.parametrize(
+    ("model", "elements"),
+    [
+        ({"base": "buckingham", "parameters": {"A": {"Fe-O": 1}, "rho": {"Fe-O": 1}, "C": {"O-O": 1}}}, {"Fe", "O"}),
+        ({"base": "buckingham", "parameters": {"A": 1, "C": 1}, "charges": {"Fe": 2, "O": -2}}, {"Fe", "O"}),
+        ({"base": "lennard-jones", "parameters": {"epsilon": {"Ar": 1}, "sigma": {"Ar-Kr": 1}}}, {"Ar", "Kr"}),
+        ({"base": "by-pair", "pairs": {"Si-O": {"form": "buckingham", "A": 1, "C": 1}}}, {"Si", "O"}),
+        ({"base": "pedone-2006", "ions": {"Fe": "Fe2+"}}, {"Fe"}),
+        ({"base": "tersoff", "parameters": {"A": 1.0, "B": 1.0, "n": 1.0, "S": 1.0}}, set()),
+        ({"base": "mace", "name": "medium-mpa-0"}, set()),
+    ],
+)
+def test_elements_that_a_base_names_are_not_its_parameters(model: dict[str, Any], elements: set[str]) -> None:
+    """Buckingham's C and Tersoff's B are no carbon and no boron."""
+    study = StudyConfig.parse(tree(MINIMAL) | {"model": model, "correction": {"pairs": "all"}})
+    assert study.model.elements == elements
 
 
 def test_digest_of_missing_data() -> None:

@@ -156,6 +156,8 @@ def test_parameters_of_the_base_are_refined_when_they_are_named(make):
         (["refinement.method='epsr'", "data.0.fit_q=[0.8, 30.0]"], ["fit_q", "beyond the data"]),
         (["correction.pairs=[['Ar','Kr']]"], ["names 'Kr', which is not in the system (Ar)"]),
         (["correction.r_cut=9.0"], ["r_cut = 9", "half the box", "atoms"]),
+        (["coordination.radii={ Ge-Ar = 3 }"], ["Ge-Ar is no pair of the system", "[coordination] radii", "Ar-Ar"]),
+        (["coordination.radii={ Ar-Ar = 9 }"], ["9 Å, lies beyond g(r), which ends at 8.5", "[coordination] radii"]),
     ],
 )
 def test_what_rules_refuse_is_refused_before_any_dynamics(make, overrides, says):

@@ -168,6 +168,7 @@ def one(study, *changes):
     return row
 
 
+@pytest.mark.slow
 def test_diffusion_does_not_depend_on_the_thermostat(tmp_path):
     """Langevin with 0.1 and 2 ps: D within 4 sigma, sigma below 8 %. With the friction in it, the first would be less
     than half."""

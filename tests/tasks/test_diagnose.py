@@ -204,6 +204,7 @@ def test_different_peaks_are_not_compared(folder: Path, hot: tuple[Frames, Box])
     assert "S(Q)" not in {peak.curve for peak in diagnosis.peaks}
 
 
+@pytest.mark.slow
 def test_density_by_finite_differences_of_real_runs(folder: Path) -> None:
     """S(Q) of runs 2 % denser and less dense, each in its own box: their difference is the density column."""
     from refine.refinement.misfit.ensemble import Ensemble

@@ -226,6 +226,10 @@ def test_what_does_not_belong_together(folder: Path, images: list[ase.Atoms], du
     assert "as in --species Si,O" in refused("forward", dump, study, *out)
     assert "no such trajectory" in refused("forward", tmp_path / "nothing.xyz", study, *out)
     assert "unknown key" in refused("forward", dump, study, "--set", "sampling.bins=3", *out)
+    radii = ("--set", "coordination.radii={ Ar-Kr = 3 }")  # before anything is counted
+    assert "Ar-Kr is no pair of the system" in refused("forward", tmp_path / "nothing.xyz", study, *radii, *out)
+    radii = ("--set", "coordination.radii={ Ar-Ar = 9 }")
+    assert "lies beyond g(r)" in refused("forward", dump, study, "--species", "Ar", *radii, *out)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.h5").touch()
     line = refused("forward", dump, study, "--species", "Ar", "--out", tmp_path / "run")

@@ -162,7 +162,7 @@ def test_what_is_refused(study: Path) -> None:
     assert parse_repeats("2, 1,3") == (2, 1, 3)
     for name, says in (("a.traj", "extended XYZ"), ("missing/a.extxyz", "no such folder"), ("a", "extended XYZ")):
         with pytest.raises(InputError, match=says):
-            check_target(study.parent / name, overwrite=False)
+            check_target(StudyConfig.from_toml(study), study.parent / name, overwrite=False)
 
 
 def test_a_run_has_the_density_of_its_study(study: Path) -> None:

@@ -1,16 +1,25 @@
 """The record of a run: its phases, its JSON, and how a run ends."""
 
 import json
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from refine import Study
+from refine.progress import NullProgress
 from refine.refinement.fitted import Determination, DeterminedData, DeterminedPair, Fitted, Tension
 from refine.refinement.problem import Update
 from refine.results.judged import JudgedSample
 from refine.results.schema import Status
+from refine.sampling.frames import Frames
+from refine.sampling.state import MDState
+from refine.tasks.run.loop import Run
 from refine.tasks.run.record import Answer, Ending, Phase, Potential, Record
+from refine.tasks.run.store import Unfinished
 from refine.tasks.run.verdict import answer_of, ending_of
+from tests import small_box
 
 KNOWN = Determination(
     parameters=24,
@@ -119,3 +128,58 @@ def test_a_run_of_the_first_layout_of_records_goes_on():
 def test_a_run_ends_when_the_rule_has_converged_or_at_the_limit_of_updates(converged, updates, status):
     ending = ending_of(Update(None, {}, True, 0, converged, "nothing left", None), updates, 2)
     assert (None if ending is None else ending.status) == status
+
+
+class Noting:
+    """Stands for the engines of two states: no dynamics; the first state's engine notes something, unless it is new."""
+
+    def __init__(self, note: tuple[str, ...], *, fails: bool) -> None:
+        self.notes, self.fails, self.frames_per_block = note, fails, 1000
+
+    def __len__(self) -> int:
+        return 2
+
+    def lenient(self) -> None:
+        pass
+
+    def settling(self, frames: int) -> int:
+        return 0
+
+    def of(self, s, state, *_):
+        return (
+            SimpleNamespace(frames_per_block=1000, notes=self.notes if s == 0 else (), run=partial(self.run, s)),
+            None,
+            state,
+        )
+
+    def run(self, s, state, params, temperature, count, *, observe):
+        if s == 1 and self.fails:
+            raise KeyboardInterrupt
+        counts = np.zeros((count, 1, 20), np.float32)
+        ones = np.ones(count)
+        return state, Frames(counts, ones, ones, ones, np.zeros(count, int), 8.0, (108,), 5000.0, None)
+
+
+def test_what_was_noted_of_a_state_before_an_interruption_is_among_the_warnings(tmp_path):
+    """As it is without one: the engines that go on know of nothing."""
+    study = small_box.write(tmp_path)
+    text = study.read_text().replace("[[data]]", '[[states]]\nname = "90K"\ntemperature = 90.0\n[[data]]', 1)
+    study.write_text(text.replace("[[data]]", "[[data]]\nstate = '85K'"))
+    made = Study.from_toml(study)
+    state = MDState(np.zeros((1, 108, 3)), np.zeros((1, 108, 3)), {}, 0, 8, 1.0, np.zeros((1, 108, 3)), 0)
+    warnings = []
+    for interrupted in (False, True):
+        out = tmp_path / f"out-{interrupted}"
+        out.mkdir()
+        run = Run(made, out, resume=False, overwrite=False, progress=NullProgress())
+        run.record = run.record.equilibrated(Potential.of(made.initial_correction()))
+        run.current = [Unfinished(state), Unfinished(state)]
+        run.engines = Noting(("the system is frozen: Å",), fails=interrupted)
+        if interrupted:
+            with pytest.raises(KeyboardInterrupt):
+                run.sample()
+            run = Run(made, out, resume=True, overwrite=False, progress=NullProgress())
+            run.engines = Noting((), fails=False)
+        run.sample()
+        warnings.append(run.record.warnings)
+    assert warnings == [["85K: the system is frozen: Å"]] * 2

@@ -1,6 +1,7 @@
 """A whole run on a small box: outputs, interruption at every kind of moment, and what may not be done to a run."""
 
 import errno
+import fcntl
 import json
 import os
 import resource
@@ -13,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
+import refine
 from refine import Study, files
 from refine.errors import CheckpointError, InputError
 from refine.files import exclusive
@@ -117,6 +119,14 @@ def test_outputs_and_resuming_at_any_moment_bit_for_bit(folder, monkeypatch):
     Study.from_toml(study).run(folder / "parts", resume=True)
     assert numbers(folder / "parts") == numbers(folder / "whole")
 
+    opened = refine.open(folder / "whole")
+    assert opened.summary == whole.summary
+    np.testing.assert_array_equal(opened.correction.theta, whole.correction.theta)
+    np.testing.assert_array_equal(opened.correction.core, whole.correction.core)
+    np.testing.assert_array_equal(opened.correction.wall, whole.correction.wall)
+    assert opened.correction.pairs == whole.correction.pairs
+    np.testing.assert_array_equal(opened.covariance, whole.covariance)
+
     result = json.loads((folder / "whole" / "result.json").read_text())
     assert result["status"] == whole.status
     assert set(result["initial"]["r_chi"]) == {"sq", "gr"}
@@ -194,6 +204,18 @@ def test_a_second_process_is_refused(folder):
         done = subprocess.run([sys.executable, "-c", code, str(folder / "out")], capture_output=True, text=True)
     assert done.returncode == 1
     assert "another process" in done.stderr
+
+
+def test_a_folder_that_cannot_be_locked_is_not_said_to_be_in_use(tmp_path, monkeypatch):
+    """Some file systems have no locks."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(CheckpointError, match="cannot be locked: No locks available") as caught, exclusive(tmp_path):
+        pass
+    assert "another process" not in str(caught.value)
 
 
 def small() -> checkpoint.StoredRun:

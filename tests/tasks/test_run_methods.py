@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from refine import Study
-from refine.export import read_correction
+from refine.export.read import read_correction
 from tests import small_box
 
 METHODS = {

@@ -9,12 +9,13 @@ import pytest
 
 from refine import Study
 from refine.errors import InputError
+from refine.potentials.bases import BASES
 from refine.results.scores import score
 from refine.study.schema import StudyConfig
 from refine.tasks.sensitivity import Parameter, Quantity, parse_parameter, parse_quantity, sensitivity
 from refine.tasks.sensitivity.directions import BaseParameter, Coefficient
 from refine.tasks.sensitivity.estimates import average, fluctuation
-from refine.tasks.sensitivity.observable import Observable
+from refine.tasks.sensitivity.scalar import ScalarOfCurve
 from refine.units import BOLTZMANN
 
 TEMPERATURE = 95.0
@@ -106,10 +107,10 @@ def test_the_derivative_by_the_counts(study, text):
     box = study.boxes[0]
     r = box.centres
     counts = box.ideal_counts / (1 + np.exp(-(r - 3.4) / 0.1)) * (1 + 1.3 * np.exp(-((r - 3.8) ** 2) / 0.25))
-    observable = Observable(parse_quantity(text), study.datasets[0], study.targets["argon"])
+    scalar = ScalarOfCurve(parse_quantity(text), study.datasets[0], study.targets["argon"])
     direction = box.ideal_counts * np.sin(r)
-    (up, _), (down, _) = observable(counts + 1e-4 * direction), observable(counts - 1e-4 * direction)
-    assert np.sum(observable(counts)[1] * direction) == pytest.approx((up - down) / 2e-4, rel=1e-5)
+    (up, _), (down, _) = scalar(counts + 1e-4 * direction), scalar(counts - 1e-4 * direction)
+    assert np.sum(scalar(counts)[1] * direction) == pytest.approx((up - down) / 2e-4, rel=1e-5)
 
 
 @pytest.mark.parametrize("background", [False, True])
@@ -122,14 +123,14 @@ def test_r_chi_is_that_of_every_page_and_its_derivative_moves_the_scale(study, b
         shape = np.cos(data.measurement.r)
         data = replace(data, measurement=replace(data.measurement, total_background=shape))
         target = replace(target, background=np.cos(target.x), background_prior=0.1)
-    observable = Observable(parse_quantity("argon:R_chi"), data, target)
+    scalar = ScalarOfCurve(parse_quantity("argon:R_chi"), data, target)
     frames = SimpleNamespace(counts=counts[None], replica=np.zeros(1, int))
     expected = score(data, target, frames, errors=False)
     assert abs(expected.nuisance.scale - 1.0) > 0.01
-    assert observable(counts)[0] == expected.r_chi
+    assert scalar(counts)[0] == expected.r_chi
     direction = box.ideal_counts * np.sin(box.centres)
-    (up, _), (down, _) = observable(counts + 1e-4 * direction), observable(counts - 1e-4 * direction)
-    slope = np.sum(observable(counts)[1] * direction)
+    (up, _), (down, _) = scalar(counts + 1e-4 * direction), scalar(counts - 1e-4 * direction)
+    slope = np.sum(scalar(counts)[1] * direction)
     assert slope == pytest.approx((up - down) / 2e-4, rel=1e-5)
     # at a fixed scale and background it is another one: chi^2 is minimal there, and R_chi is not
     free = expected.nuisance
@@ -145,19 +146,19 @@ def test_fluctuations_of_independent_bins(study):
     r = box.centres
     mean = box.ideal_counts / (1 + np.exp(-(r - 3.4) / 0.1)) * (1 + 1.3 * np.exp(-((r - 3.8) ** 2) / 0.25))
     counts = np.random.default_rng(1).poisson(mean, (8000, *mean.shape)).astype(float)
-    observable = Observable(parse_quantity("argon:g(r):height@3..4.6"), study.datasets[0], study.targets["argon"])
+    scalar = ScalarOfCurve(parse_quantity("argon:g(r):height@3..4.6"), study.datasets[0], study.targets["argon"])
     direction = Coefficient(study, parse_parameter("Ar-Ar@3.85"), 0)
     number = direction.number(box.edges)
     beta = 1 / (BOLTZMANN * TEMPERATURE)
-    _, v = observable(mean)
+    _, v = scalar(mean)
     exact = -beta * np.sum(v * mean * number)
     value, stderr = fluctuation(
-        counts, np.zeros(len(counts), int), np.einsum("fpb,pb->f", counts, number), observable, beta
+        counts, np.zeros(len(counts), int), np.einsum("fpb,pb->f", counts, number), scalar, beta
     )
     assert abs(value - exact) < 4 * stderr
     assert stderr < 0.1 * abs(exact)
-    height, error = average(counts, np.zeros(len(counts), int), observable)
-    assert abs(height - observable(mean)[0]) < 4 * error
+    height, error = average(counts, np.zeros(len(counts), int), scalar)
+    assert abs(height - scalar(mean)[0]) < 4 * error
 
 
 def test_pair_energies_along_parameters(study):
@@ -203,22 +204,39 @@ def test_too_little(study, settings):
         sensitivity(study, of=parse_quantity("argon:R_chi"), parameter=parse_parameter("epsilon"), **settings)
 
 
-def test_a_base_without_parameters(study):
+@pytest.mark.parametrize("base", ["mace", "stillinger-weber"])
+def test_a_base_without_parameters(study, base):
+    """Those that are no sum of pair functions, some of whose tables have no such key."""
+    table = BASES.table(base)
     other = SimpleNamespace(
         initial_correction=study.initial_correction,
         problem=study.problem,
-        config=SimpleNamespace(model=SimpleNamespace(base="mace", parameters={})),
+        config=SimpleNamespace(model=table(base=base, **table.examples[base].keys)),
         base_energies=lambda r: None,
     )
     with pytest.raises(InputError, match="has no parameter 'epsilon'"):
         BaseParameter(other, parse_parameter("epsilon"), 0)
 
 
+def test_a_base_whose_pairs_have_forms_of_their_own(study):
+    """It takes no [model.parameters], so nothing is to be written there."""
+    form = {"form": "born-mayer", "A": 1000.0, "rho": 0.3}
+    model = BASES.table("by-pair")(base="by-pair", pairs={"Ar-Ar": form})
+    other = SimpleNamespace(
+        initial_correction=study.initial_correction,
+        problem=study.problem,
+        config=SimpleNamespace(model=model),
+        base_energies=study.base_energies,
+    )
+    with pytest.raises(InputError, match=r"'A' is no parameter of the base; ask for a coefficient"):
+        BaseParameter(other, parse_parameter("A"), 0)
+
+
 def test_no_maximum(study):
     box = study.boxes[0]
     counts = box.ideal_counts * box.centres  # rises to the end
     with pytest.raises(InputError, match="no maximum between"):
-        Observable(parse_quantity("argon:g(r):height@3..4.6"), study.datasets[0], study.targets["argon"])(counts)
+        ScalarOfCurve(parse_quantity("argon:g(r):height@3..4.6"), study.datasets[0], study.targets["argon"])(counts)
 
 
 class Events:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from refine.cli.common import finite
 from refine.errors import InputError
 from refine.formula import amounts_of
 
 Density = Annotated[
-    float | None, typer.Option("--number-density", help="atoms/Å^3; g(r), T(r) and J(r) need it.", show_default=False)
+    float | None,
+    typer.Option(
+        "--number-density", callback=finite, help="atoms/Å^3; g(r), T(r) and J(r) need it.", show_default=False
+    ),
 ]
 
 
@@ -149,9 +154,12 @@ def _integers(option: str, text: str | None) -> dict[str, int]:
 
 def _numbers(option: str, text: str) -> list[float]:
     try:
-        return [float(word) for word in text.split(",")]
+        numbers = [float(word) for word in text.split(",")]
     except ValueError:
         raise InputError(f"{text!r} is not a list of numbers", where=option, fix="separate them by commas") from None
+    if not all(map(math.isfinite, numbers)):
+        raise InputError(f"{text!r} has a number that is not finite", where=option)
+    return numbers
 
 
 def _whole_numbers(option: str, text: str) -> list[int]:

@@ -47,6 +47,7 @@ def forward(
         from refine.tasks import forward as engine
 
         folder = engine.default_out(config, trajectory) if out is None else out
+        engine.check_out(config, folder, trajectory)
         found = engine.forward(
             config,
             trajectory,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from refine.cli.common import Changes, StudyFile, study_of
+from refine.cli.common import LARGEST_SEED, Changes, StudyFile, finite, study_of
 
 
 def prepare(
@@ -21,9 +21,16 @@ def prepare(
     ),
     settle: Annotated[
         float | None,
-        typer.Option(min=0, help="Time in ps after replication.  [default: the equilibration]", show_default=False),
+        typer.Option(
+            min=0,
+            callback=finite,
+            help="Time in ps after replication.  [default: the equilibration]",
+            show_default=False,
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed.  [default: the study's]", show_default=False)] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=LARGEST_SEED, help="Seed.  [default: the study's]", show_default=False)
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     changes: Changes = None,
 ) -> None:
@@ -32,7 +39,7 @@ def prepare(
         from refine.tasks import prepare as preparation
 
         repeats = preparation.parse_repeats(repeat)
-        preparation.check_target(out, overwrite)
+        preparation.check_target(config, out, overwrite)
         made = preparation.prepare(config, state=state, repeats=repeats, seed=seed, settle=settle, progress=progress)
         made.write(out)
     for line in made.words():

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from refine.cli.common import AsJson, Changes, StudyFile, study_of
+from refine.cli.common import AsJson, Changes, StudyFile, finite, study_of
 
 
 def sensitivity(
@@ -25,7 +25,8 @@ def sensitivity(
     windows: Annotated[int, typer.Option(help="Windows that are differentiated.")] = 64,
     steps: Annotated[int, typer.Option(help="Steps of a window.")] = 200,
     delta: Annotated[
-        float | None, typer.Option(help="Displacement of the parameter, eV or its own unit.", show_default=False)
+        float | None,
+        typer.Option(callback=finite, help="Displacement of the parameter, eV or its own unit.", show_default=False),
     ] = None,
     as_json: AsJson = False,
     changes: Changes = None,

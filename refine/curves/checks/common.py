@@ -28,7 +28,12 @@ _SHORTEST_HYDROGEN_BOND = 0.55
 
 
 def canonical(curve: Curve) -> Array:
-    """i(Q) or D(r) in the curve's normalisation, (n,); zero at x = 0 where the quantity does not tell."""
+    """i(Q) or D(r) in the curve's normalisation, (n,); zero at x = 0 where the quantity does not tell.
+
+    >>> q = np.arange(1.0, 9.0)
+    >>> canonical(Curve(q, np.full(8, 1.5), quantity="S(Q)")).tolist()
+    [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]
+    """
     form = curve.form(curve.quantity, curve.normalisation, curve.x)
     with np.errstate(invalid="ignore"):
         values = (curve.y - form.offset) * form.gain
@@ -44,7 +49,12 @@ def forbidden_below(curve: Curve) -> float:
 
 
 def tail_of(curve: Curve, start: float) -> NDArray[np.bool_]:
-    """(n,) the points beyond `start` times the last x."""
+    """(n,) the points beyond `start` times the last x.
+
+    >>> q = np.arange(1.0, 9.0)
+    >>> tail_of(Curve(q, np.ones(8)), 0.7).tolist()
+    [False, False, False, False, False, True, True, True]
+    """
     return np.asarray(curve.x >= start * curve.x[-1])
 
 
@@ -64,5 +74,9 @@ def settled(curve: Curve, start: float) -> tuple[float, float, float]:
 
 
 def within(limits: tuple[float, float], values: dict[str, float]) -> bool:
-    """Whether all of the values lie within the limits."""
+    """Whether all of the values lie within the limits.
+
+    >>> within((0.8, 1.2), {"near": 0.95, "far": 1.0}), within((0.8, 1.2), {"near": 0.5})
+    (True, False)
+    """
     return all(limits[0] <= value <= limits[1] for value in values.values())

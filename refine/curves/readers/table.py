@@ -32,6 +32,9 @@ class Table:
             its attributes this way: "qmax = 20", "quantity = D(r)", "Q unit: 1/nm".
         labels: names of the columns, where the file gives one for each; else empty.
         left_edges: whether the first column is known to hold the left edges of bins that the others are means over.
+
+    >>> Table(np.zeros((1, 2)), np.array([4]), comments=("Qmax = 20", "made by hand")).header
+    {'qmax': '20'}
     """
 
     values: Array

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -66,13 +66,13 @@ class ClassicalBase:
         from refine.potentials.pairs import PairForceField  # with jax, which reading a study does without
 
         charged = potential.coulomb
-        ewald = own = None
+        ewald = self_energy = None
         if charged is not None:
             charged.check_neutral(system.n_per_species)
             if charged.method == "ewald":
                 ewald = charged.reciprocal(system.n_per_species, system.cell)
             else:
-                own = charged.own()
+                self_energy = charged.self_energy()
         if potential.truncation == "none" and correction_cutoff > potential.cutoff:
             raise InputError(
                 f'truncation = "none" leaves a step at {potential.cutoff:g} Å, inside the correction',
@@ -87,7 +87,7 @@ class ClassicalBase:
             size=NODES * math.ceil((max(potential.cutoff, correction_cutoff) / NODES_REACH) ** 2),
             precision=precision,
             ewald=ewald,
-            own_energy=own,
+            self_energy=self_energy,
         )
 
     def pair_energies(self, potential: PairForm, r: Array) -> Array:
@@ -189,6 +189,13 @@ class ClassicalModel(Model):
         default_factory=dict,
         description='With `by-pair`, a form and its parameters for each pair: `{ Fe-O = { form = "morse", D = 1 } }`.',
     )
+
+    @property
+    def elements(self) -> frozenset[str]:
+        """Those of charges and ions, of forms by pair, and of parameters by species or pair."""
+        by_element = [table for table in self.parameters.values() if isinstance(table, Mapping)]
+        tables: list[Mapping[str, Any]] = [self.charges, self.ions, self.pairs, *by_element]
+        return frozenset(element for table in tables for key in table for element in key.split("-"))
 
 
 def without_coulomb(potential: PairForm, r: Array) -> tuple[Array, Array]:

@@ -30,8 +30,6 @@ class ByPair(PairForm):
     truncation: Truncation = "switch"
     coulomb: Coulomb | None = None
     name: ClassVar[str] = "by-pair"
-    scales: ClassVar[dict[str, str]] = {}
-    lengths: ClassVar[dict[str, str]] = {}
 
     @classmethod
     def read(
@@ -43,7 +41,13 @@ class ByPair(PairForm):
         truncation: Truncation,
         coulomb: Coulomb | None,
     ) -> ByPair:
-        """From the study's [model.pairs]: for "A-B" the name of a form and its parameters, numbers."""
+        """From the study's [model.pairs]: for "A-B" the name of a form and its parameters, numbers.
+
+        >>> tables = {"Ar-Ar": {"form": "lennard-jones", "epsilon": 0.0103, "sigma": 3.4}}
+        >>> form = ByPair.read((("Ar", "Ar"),), tables, 10.0, truncation="switch", coulomb=None)
+        >>> form.interacting.tolist(), form.energy([3.4 * 2 ** (1 / 6)]).round(4).tolist()
+        ([True], [[-0.0103]])
+        """
         rows = {name: row for row, (a, b) in enumerate(pairs) for name in (f"{a}-{b}", f"{b}-{a}")}
         forms: list[PairForm | None] = [None] * len(pairs)
         for name, table in tables.items():
@@ -78,10 +82,12 @@ class ByPair(PairForm):
         return cls(pairs, tuple(forms), cutoff, truncation, coulomb)
 
     def short(self, r: Array) -> tuple[Array, Array]:
+        """Of every pair by its own form, (pairs, n) eV and eV/Å at r (n,) Å; zero for a pair that has none."""
         nothing = (np.zeros((1, len(r))),) * 2
         parts = [nothing if form is None else form.short(r) for form in self.forms]
         return np.concatenate([u for u, _ in parts]), np.concatenate([slope for _, slope in parts])
 
     @property
     def interacting(self) -> NDArray[np.bool_]:
+        """(pairs,) whether a pair has a form."""
         return np.array([form is not None for form in self.forms])

@@ -1,4 +1,4 @@
-"""Coulomb interaction of fixed charges: what of it is a pair function.
+"""Coulomb interaction of fixed charges: what of it is a pair function (docs/theory/potentials.md has the whole sums).
 
 - "ewald": q_i q_j erfc(alpha r) / r, which goes into the pair table; the rest is `kernels.ewald.EwaldSum`. Ours and not
   jax-md's: its Ewald sum takes cubic boxes only, its particle mesh has splines of order four and so is far from 1e-6,
@@ -53,6 +53,11 @@ class Coulomb:
         method: "ewald" or "dsf".
         alpha: 1/Å.
         tolerance: of an Ewald sum, see `TOLERANCE`.
+
+    >>> pairs = (("Na", "Na"), ("Na", "Cl"), ("Cl", "Cl"))
+    >>> salt = Coulomb.of(("Na", "Cl"), pairs, {"Na": 1.0, "Cl": -1.0}, 10.0, "ewald")
+    >>> salt.bare(np.array([2.8]))[0].round(3).ravel().tolist()
+    [5.143, -5.143, 5.143]
     """
 
     species: tuple[str, ...]
@@ -78,8 +83,8 @@ class Coulomb:
         """charges: by species, each of them; damping: alpha of "dsf", 1/Å."""
         products = np.array([COULOMB * charges[a] * charges[b] for a, b in pairs])
         alpha = (damping or DAMPING) if method == "dsf" else _width(tolerance) / cutoff
-        own = np.array([charges[name] for name in species])
-        return cls(species, own, products, cutoff, method, alpha, tolerance)
+        of_species = np.array([charges[name] for name in species])
+        return cls(species, of_species, products, cutoff, method, alpha, tolerance)
 
     def bare(self, r: Array) -> tuple[Array, Array]:
         """q_i q_j / r and its derivative, (pairs, n)."""
@@ -101,7 +106,7 @@ class Coulomb:
         u = erfc(self.alpha * r) / r
         return u, -u / r - 2.0 * self.alpha / math.sqrt(math.pi) * np.exp(-((self.alpha * r) ** 2)) / r
 
-    def own(self) -> Array:
+    def self_energy(self) -> Array:
         """(species,) eV, of "dsf": what an atom of each species has by itself, as LAMMPS and jax-md count it,
 
         -q^2 [(v - v' R) / 2 + alpha / sqrt(pi)],       v = erfc(alpha R) / R, v' its slope

@@ -1,5 +1,7 @@
 """What all pair functions of classical base potentials have in common: how they end, begin, and carry charges.
 
+docs/theory/potentials.md has a table of them.
+
 A form is a frozen dataclass whose arrays (pairs,) are what `refine.potentials.classical.parameters.ClassicalParameters`
 may refine. All add up the same way:
 
@@ -11,6 +13,7 @@ x the fraction of the way, so that energy and force are continuous; "none": it e
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
@@ -32,8 +35,8 @@ CLOSEST = 0.1
 Truncation = Literal["switch", "none"]
 
 
-class PairForm:
-    """Base of the forms, which have the attributes below and their own `short`.
+class PairForm(ABC):
+    """Sums of pair functions, which have the attributes below and their own `short`.
 
     Attributes:
         pairs: species pairs i <= j.
@@ -43,39 +46,20 @@ class PairForm:
     """
 
     name: ClassVar[str]
-    scales: ClassVar[dict[str, str]]
-    """Parameters that a pair without the interaction has zero of, with their units."""
-    lengths: ClassVar[dict[str, str]]
-    """The others, above zero, with their units."""
-    optional: ClassVar[tuple[str, ...]] = ()
-    """Scales that are zero where they are not given."""
 
     pairs: Pairs
     cutoff: float
     truncation: Truncation
     coulomb: Coulomb | None
 
-    @classmethod
-    def from_parameters(
-        cls,
-        species: tuple[str, ...],
-        pairs: Pairs,
-        parameters: Mapping[str, Any],
-        cutoff: float,
-        *,
-        truncation: Truncation = "switch",
-        coulomb: Coulomb | None = None,
-    ) -> Self:
-        """From the study's [model.parameters]: each a number for all pairs, or a table by "A-B".
-
-        A pair that is in none of the tables interacts through its charges alone, which must repel. InputError for
-        anything missing, unknown or out of range.
-        """
-        raise NotImplementedError
-
+    @abstractmethod
     def short(self, r: Array) -> tuple[Array, Array]:
         """The short-range part without end, and its derivative, (pairs, n)."""
-        raise NotImplementedError
+
+    @property
+    @abstractmethod
+    def interacting(self) -> NDArray[np.bool_]:
+        """(pairs,) whether there is any short-range part; the other parameters of a pair without one mean nothing."""
 
     def energy(self, r: ArrayLike) -> Array:
         """Pair energies (pairs, n), eV, at r (n,) Å: what is tabulated, without the reciprocal part of an Ewald sum."""
@@ -149,12 +133,6 @@ class PairForm:
                 first.append(0.7 * r[top])
         return max(min(first, default=0.5), 0.3)
 
-    @property
-    def interacting(self) -> NDArray[np.bool_]:
-        """(pairs,) whether there is any short-range part; the other parameters of a pair without one mean nothing."""
-        there: NDArray[np.bool_] = np.any([getattr(self, name) != 0.0 for name in self.scales], axis=0)
-        return there
-
     def _whole(self, r: Array) -> tuple[Array, Array]:
         """Short range and q_i q_j / r, without end."""
         u, slope = self.short(r)
@@ -171,8 +149,46 @@ class PairForm:
         return u, slope
 
 
+class UniformForm(PairForm):
+    """Base of the forms that are one for all pairs, with numbers of their own for each."""
+
+    scales: ClassVar[dict[str, str]]
+    """Parameters that a pair without the interaction has zero of, with their units."""
+    lengths: ClassVar[dict[str, str]]
+    """The others, above zero, with their units."""
+    optional: ClassVar[tuple[str, ...]] = ()
+    """Scales that are zero where they are not given."""
+
+    @classmethod
+    @abstractmethod
+    def from_parameters(
+        cls,
+        species: tuple[str, ...],
+        pairs: Pairs,
+        parameters: Mapping[str, Any],
+        cutoff: float,
+        *,
+        truncation: Truncation = "switch",
+        coulomb: Coulomb | None = None,
+    ) -> Self:
+        """From the study's [model.parameters]: each a number for all pairs, or a table by "A-B".
+
+        A pair that is in none of the tables interacts through its charges alone, which must repel. InputError for
+        anything missing, unknown or out of range.
+        """
+
+    @property
+    def interacting(self) -> NDArray[np.bool_]:
+        there: NDArray[np.bool_] = np.any([getattr(self, name) != 0.0 for name in self.scales], axis=0)
+        return there
+
+
 def barrier(slope: Array) -> int | None:
-    """Where a function that rises from the first of its points on falls for the first time; None: it does neither."""
+    """Where a function that rises from the first of its points on falls for the first time; None: it does neither.
+
+    >>> barrier(np.array([-1.0, -0.5, 0.2])), barrier(np.array([1.0, 0.5, -0.2]))
+    (None, 2)
+    """
     if slope[0] <= 0.0:
         return None
     falling = np.flatnonzero(slope < 0.0)

@@ -1,6 +1,6 @@
 """Pair functions of classical base potentials, each with its parameters for all pairs of species.
 
-A form is a `PairForm`; here are its formula, its slope, and how its parameters are read.
+A form is a `UniformForm`; here are its formula, its slope, and how its parameters are read.
 """
 
 from __future__ import annotations
@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from refine.errors import InputError
 from refine.potentials.classical.coulomb import Coulomb
-from refine.potentials.classical.form import CLOSEST, PairForm, Truncation, barrier
+from refine.potentials.classical.form import CLOSEST, Truncation, UniformForm, barrier
 from refine.potentials.protocols import Array, Pairs
 
 
 @dataclass(frozen=True)
-class LennardJones(PairForm):
+class LennardJones(UniformForm):
     """4 epsilon [(sigma/r)^12 - (sigma/r)^6]. J. E. Lennard-Jones, Proc. R. Soc. A 106, 463 (1924).
 
     Attributes:
@@ -41,7 +41,16 @@ class LennardJones(PairForm):
     lengths: ClassVar[dict[str, str]] = {"sigma": "Å"}
 
     @classmethod
-    def from_parameters(cls, species, pairs, parameters, cutoff, *, truncation="switch", coulomb=None):  # type: ignore[no-untyped-def]
+    def from_parameters(
+        cls,
+        species: tuple[str, ...],
+        pairs: Pairs,
+        parameters: Mapping[str, Any],
+        cutoff: float,
+        *,
+        truncation: Truncation = "switch",
+        coulomb: Coulomb | None = None,
+    ) -> Self:
         """From the study's [model.parameters]: `epsilon` and `sigma`, each a number or a table by species or "A-B".
 
         Unlike pairs that are not given combine by Lorentz (sigma, arithmetic mean) and Berthelot (epsilon, geometric
@@ -63,11 +72,20 @@ class LennardJones(PairForm):
         return 4.0 * epsilon * (s6**2 - s6), -24.0 * epsilon * (2.0 * s6**2 - s6) / r
 
 
-class _ByPair(PairForm):
+class _ByPair(UniformForm):
     """A form whose parameters are given pair by pair; its dataclass has them between `pairs` and `cutoff`."""
 
     @classmethod
-    def from_parameters(cls, species, pairs, parameters, cutoff, *, truncation="switch", coulomb=None):  # type: ignore[no-untyped-def]
+    def from_parameters(
+        cls,
+        species: tuple[str, ...],
+        pairs: Pairs,
+        parameters: Mapping[str, Any],
+        cutoff: float,
+        *,
+        truncation: Truncation = "switch",
+        coulomb: Coulomb | None = None,
+    ) -> Self:
         _refuse_unknown(cls, parameters)
         given = {name: _pairwise(parameters, name, pairs) for name in (*cls.scales, *cls.lengths)}
         values = {name: np.zeros(len(pairs)) if name in cls.scales else np.ones(len(pairs)) for name in given}
@@ -88,7 +106,9 @@ class _ByPair(PairForm):
                 if value == 0.0 and name in cls.lengths:
                     raise InputError(f"{a}-{b} = 0 is not above zero", where=f"[model.parameters] {name}")
                 values[name][row] = 0.0 if value is None else value
-        return cls(pairs=pairs, **values, cutoff=cutoff, truncation=truncation, coulomb=coulomb)  # type: ignore[call-arg]
+        make: Any = cls  # a dataclass with just these fields
+        made: Self = make(pairs=pairs, **values, cutoff=cutoff, truncation=truncation, coulomb=coulomb)
+        return made
 
 
 @dataclass(frozen=True)
@@ -97,6 +117,11 @@ class BornMayer(_ByPair):
 
     Attributes:
         A, rho: (pairs,), eV and Å.
+
+    >>> numbers = {"A": 1000.0, "rho": 0.3}
+    >>> form = BornMayer.from_parameters(("Si", "O"), (("Si", "O"),), numbers, 8.0)
+    >>> form.energy([0.8, 1.5, 2.1]).round(3).tolist()
+    [[69.483, 6.738, 0.912]]
     """
 
     pairs: Pairs
@@ -123,6 +148,11 @@ class Buckingham(_ByPair):
 
     Attributes:
         A, rho, C: (pairs,), eV, Å and eV Å^6.
+
+    >>> numbers = {"A": 18003.76, "rho": 0.2052, "C": 133.54}
+    >>> form = Buckingham.from_parameters(("Si", "O"), (("Si", "O"),), numbers, 8.0)
+    >>> form.energy([0.8, 1.5, 2.1]).round(3).tolist()
+    [[-144.487, 0.318, -0.91]]
     """
 
     pairs: Pairs
@@ -154,6 +184,11 @@ class BuckinghamPatched(Buckingham):
     continuous; the force, which a Buckingham turns into an attraction inside of b, is its mirror image, a repulsion at
     all distances whatever the charges are; and there is no parameter. A harmonic repulsion in this place is that of
     K. Vollmayr, W. Kob and K. Binder, Phys. Rev. B 54, 15808 (1996). A pair without a maximum has no patch.
+
+    >>> numbers = {"A": 18003.76, "rho": 0.2052, "C": 133.54}
+    >>> form = BuckinghamPatched.from_parameters(("Si", "O"), (("Si", "O"),), numbers, 8.0)
+    >>> form.energy([0.8, 1.5, 2.1]).round(3).tolist()
+    [[36.941, 0.318, -0.91]]
     """
 
     name: ClassVar[str] = "buckingham-patched"
@@ -210,6 +245,11 @@ class BuckinghamR24(_ByPair):
 
     Attributes:
         A, rho, C, D: (pairs,), eV, Å, eV Å^6 and eV Å^24.
+
+    >>> numbers = {"A": 18003.76, "rho": 0.2052, "C": 133.54, "D": 10.0}
+    >>> form = BuckinghamR24.from_parameters(("Si", "O"), (("Si", "O"),), numbers, 8.0)
+    >>> form.energy([0.8, 1.5, 2.1]).round(3).tolist()
+    [[1973.096, 0.319, -0.91]]
     """
 
     pairs: Pairs
@@ -237,6 +277,11 @@ class Morse(_ByPair):
 
     Attributes:
         D, a, r0, C: (pairs,), eV, 1/Å, Å and eV Å^12.
+
+    >>> numbers = {"D": 0.34, "a": 2.0, "r0": 2.1, "C": 1.0}
+    >>> form = Morse.from_parameters(("Si", "O"), (("Si", "O"),), numbers, 8.0)
+    >>> form.energy([0.8, 1.5, 2.1]).round(3).tolist()
+    [[67.029, 1.498, -0.34]]
     """
 
     pairs: Pairs
@@ -259,13 +304,13 @@ class Morse(_ByPair):
         return depth * ((1.0 - e) ** 2 - 1.0) + core, 2.0 * depth * a * e * (1.0 - e) - 12.0 * core / r
 
 
-FORMS: dict[str, type[PairForm]] = {
+FORMS: dict[str, type[UniformForm]] = {
     form.name: form for form in (LennardJones, BornMayer, Buckingham, BuckinghamPatched, BuckinghamR24, Morse)
 }
 """Forms by the name that a study has for them."""
 
 
-def _refuse_unknown(form: type[PairForm], parameters: Mapping[str, Any]) -> None:
+def _refuse_unknown(form: type[UniformForm], parameters: Mapping[str, Any]) -> None:
     known = {**form.scales, **form.lengths}
     for name in sorted(set(parameters) - set(known)):
         raise InputError(

@@ -34,6 +34,13 @@ class ClassicalParameters:
         potential: with the parameters of the start.
         names: of the fields that are varied, such as "epsilon" and "sigma".
         edges: (bins + 1,) of the pair counts, Å.
+
+    >>> from refine.potentials.classical import LennardJones
+    >>> argon = {"epsilon": 0.0103, "sigma": 3.4}
+    >>> base = LennardJones.from_parameters(("Ar",), (("Ar", "Ar"),), argon, 10.0)
+    >>> parameters = ClassicalParameters(base, ("sigma",), np.linspace(0.0, 10.0, 101))
+    >>> parameters.start.tolist(), parameters.at(np.array([3.5])).sigma.tolist()
+    ([3.4], [3.5])
     """
 
     potential: PairPotential
@@ -110,14 +117,14 @@ class ClassicalParameters:
     def gradient(self, parameters: Array, frames: Any, weights: Array) -> Array:
         """Σ_f weights_f dU_f/d parameters, (names * pairs,), by central differences of u."""
         counts = np.tensordot(np.asarray(weights, float), frames.counts, axes=1)
-        found, least = np.zeros(len(parameters)), 1e-3 * self.units  # of one that is zero
+        gradient, least = np.zeros(len(parameters)), 1e-3 * self.units  # of one that is zero
         for k in np.flatnonzero(self._moves):
             value = float(parameters[k])
             step = np.zeros(len(parameters))
             step[k] = DIFFERENCE * max(abs(value), least[k])
             change = self.binned(parameters + step) - self.binned(parameters - step)
-            found[k] = float((counts * change).sum()) / (2.0 * step[k])
-        return found
+            gradient[k] = float((counts * change).sum()) / (2.0 * step[k])
+        return gradient
 
 
 def refined(potential: PairForm, table: Mapping[str, Mapping[str, float | None]]) -> PairForm:

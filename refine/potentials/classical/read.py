@@ -42,10 +42,10 @@ def base_potential(
         if element not in species:
             raise InputError(f"{element} is no species of the system", where="[model] charges")
     if name in SETS:
-        found = filled(name, species, pairs, ions=ions, charges=charges, parameters=parameters)
-        charges, parameters, form = found.charges, found.parameters, FORMS[found.form]
-        if coulomb in (None, found.coulomb):
-            coulomb, damping = found.coulomb, found.damping if damping is None else damping
+        chosen = filled(name, species, pairs, ions=ions, charges=charges, parameters=parameters)
+        charges, parameters, form = chosen.charges, chosen.parameters, FORMS[chosen.form]
+        if coulomb in (None, chosen.coulomb):
+            coulomb, damping = chosen.coulomb, chosen.damping if damping is None else damping
     elif name in FORMS:
         form = FORMS[name]
     elif name == ByPair.name:

@@ -86,6 +86,11 @@ def filled(
 
     ions: the ion of an element, {"Fe": "Fe2+"}. InputError for an element that the set does not have, for one with
     several ions of which none is chosen, and where numbers are missing.
+
+    >>> pairs = (("Si", "Si"), ("Si", "O"), ("O", "O"))
+    >>> bks = filled("bks-1990", ("Si", "O"), pairs, ions={}, charges={}, parameters={})
+    >>> bks.form, bks.charges, bks.coulomb
+    ('buckingham-patched', {'Si': 2.4, 'O': -1.2}, 'ewald')
     """
     chosen = SETS[name]
     form = FORMS[chosen.form]

@@ -181,7 +181,11 @@ class Checkpoint:
 
 
 def monomials(components: int, degree: int) -> NDArray[np.int64]:
-    """Index lists i <= j <= ... of all monomials of a degree: (count, degree), in lexicographic order."""
+    """Index lists i <= j <= ... of all monomials of a degree: (count, degree), in lexicographic order.
+
+    >>> monomials(2, 3).tolist()
+    [[0, 0, 0], [0, 0, 1], [0, 1, 1], [1, 1, 1]]
+    """
     return np.array(list(itertools.combinations_with_replacement(range(components), degree)), np.int64)
 
 

@@ -254,6 +254,9 @@ def published(name: str) -> Published:
 
     Raises:
         InputError: there is no such model.
+
+    >>> published("medium-mpa-0").key
+    'medium-mpa-0'
     """
     wanted = name.strip().lower()
     for entry in CATALOGUE:

@@ -385,7 +385,11 @@ def _opener(url: str, otherwise: str) -> request.OpenerDirector:
 
 
 def megabytes(size: int | None) -> str:
-    """Size for people: millions of bytes."""
+    """Size for people: millions of bytes.
+
+    >>> megabytes(44_000_000)
+    '44.0 MB'
+    """
     return "size not known" if size is None else f"{size / MEGABYTE:.1f} MB"
 
 

@@ -28,7 +28,7 @@ from refine.potentials.mace.model import Mace
 from refine.potentials.sites import edges
 
 SPARE = 1.15
-"""Places allocated over the neighbours there are."""
+"""Slots allocated over the neighbours there are."""
 
 
 @functools.partial(

@@ -7,8 +7,8 @@ species alone is multiplied out there, once, in float64:
   one matrix for each pair of species (`first.l`), and no neighbour's features are ever gathered;
 - couplings and weights of the symmetric contraction become one polynomial for each species and channel.
 
-Energies here are without the isolated atoms E0: those are hundreds of eV for each atom and would take the digits of a
-float32 sum. Add `Mace.isolated` on the host, in float64.
+Energies here are without the isolated atoms E0: those can be large and would then take the digits of a float32
+sum. Add `Mace.isolated` on the host, in float64.
 """
 
 from __future__ import annotations
@@ -124,9 +124,9 @@ class Mace:
     def site_energies(self, params: Any, vectors: jax.Array, senders: jax.Array) -> jax.Array:
         """Energy of each atom without its E0: (N,) eV.
 
-        vectors: (N, K, 3) Å, from each neighbour to the atom, r_i - r_j with the image. A place that is not used has
+        vectors: (N, K, 3) Å, from each neighbour to the atom, r_i - r_j with the image. A slot that is not used has
         any vector that is finite and not shorter than the cutoff; it then adds exactly nothing.
-        senders: (N, K) int32, the atom in each place.
+        senders: (N, K) int32, the atom in each slot.
         """
         architecture = self.architecture
         receiver = jnp.asarray(np.repeat(np.arange(len(self.species)), self.n_per_species)[:, None], jnp.int32)
@@ -141,19 +141,19 @@ class Mace:
             energy += self._repulsion(params, r, receiver, sender)
         h = None
         for t, layer in enumerate(architecture.layers):
-            own = params["layers"][t]
+            weights = params["layers"][t]
             if self.table:
-                a, density = self._split(layer, radial.look_up(own["table"], r, self._table_row(receiver, sender)))
+                a, density = self._split(layer, radial.look_up(weights["table"], r, self._table_row(receiver, sender)))
             else:
-                a, density = self._network(layer, own, features, cut)
+                a, density = self._network(layer, weights, features, cut)
             if t == 0:
-                message = self._first_message(layer, own, harmonics, a, sender)
+                message = self._first_message(layer, weights, harmonics, a, sender)
             else:
-                message = self._message(t, layer, own, h, senders, harmonics, a)
+                message = self._message(t, layer, weights, h, senders, harmonics, a)
             if layer.density:
                 message = message / (1 + jnp.sum(density, axis=1))[:, None, None]
-            h = self._product(layer, own, message, h, receiver)
-            energy += self._readout(layer, own, h[:, 0])
+            h = self._product(layer, weights, message, h, receiver)
+            energy += self._readout(layer, weights, h[:, 0])
         energies: jax.Array = params["scale"] * energy + params["shift"]
         return energies
 
@@ -170,24 +170,24 @@ class Mace:
             return weights[f"layers.{t}.{name}"]
 
         rows = self._rows
-        own: dict[str, Any] = {
+        prepared: dict[str, Any] = {
             "radial": [of(f"radial.{k}") for k in range(layer.radial_hidden)],
             "linear": [of(f"linear.{l}") for l in layer.l_out],
             "product": _polynomial(layer, of, rows, xp),
         }
         if layer.density:
-            own["density"] = of("density")[:, 0]
+            prepared["density"] = of("density")[:, 0]
         if t == 0:
-            own |= self._prepare_first(layer, of, weights["embedding"][rows], xp)
+            prepared |= self._prepare_first(layer, of, weights["embedding"][rows], xp)
         else:
-            own["up"] = [of(f"up.{l}") for l in layer.l_in]
-            own["matrix"] = of("radial.last")
-            own["mix"] = [of(f"message.{l}") for l in layer.l_message]
+            prepared["up"] = [of(f"up.{l}") for l in layer.l_in]
+            prepared["matrix"] = of("radial.last")
+            prepared["mix"] = [of(f"message.{l}") for l in layer.l_message]
             shared = [l for l in layer.l_in if l in layer.l_out] if layer.residual else layer.l_message
-            own["skip"] = [of(f"skip.{l}")[rows] for l in shared]
+            prepared["skip"] = [of(f"skip.{l}")[rows] for l in shared]
         if layer.readout != "none":
-            own["readout"] = self._prepare_readout(layer, of)
-        return own
+            prepared["readout"] = self._prepare_readout(layer, of)
+        return prepared
 
     def _prepare_first(self, layer: Layer, of: Any, embedding: Any, xp: Any) -> dict[str, Any]:
         """`first`: for each l one matrix (receivers or 1, senders, H, C) from radial layer to message."""
@@ -215,9 +215,9 @@ class Mace:
 
         layers = []
         r = np.broadcast_to(sampling_points(self.cutoff), (rows, FINEST + 1))
-        for layer, own in zip(self.architecture.layers, params["layers"], strict=True):
-            kept = {key: value for key, value in own.items() if key not in ("radial", "density")}
-            network = {key: value for key, value in own.items() if key not in kept}
+        for layer, weights in zip(self.architecture.layers, params["layers"], strict=True):
+            kept = {key: value for key, value in weights.items() if key not in ("radial", "density")}
+            network = {key: value for key, value in weights.items() if key not in kept}
             with jax.enable_x64(True):
                 values, slopes = jax.device_get(
                     self._sample_network(layer, network, params["bessel"], contact, jnp.asarray(r))
@@ -226,12 +226,12 @@ class Mace:
         return {**params, "layers": layers}
 
     def _values_and_slopes(
-        self, layer: Layer, own: Any, bessel: jax.Array, contact: Any, r: jax.Array
+        self, layer: Layer, weights: Any, bessel: jax.Array, contact: Any, r: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         """The radial network of a layer, its density last where there is one, and its derivative by r."""
 
         def network(r: jax.Array) -> jax.Array:
-            a, density = self._network(layer, own, *self._features(bessel, r, contact))
+            a, density = self._network(layer, weights, *self._features(bessel, r, contact))
             return a if density is None else jnp.concatenate([a, density[..., None]], axis=-1)
 
         return jax.jvp(network, (r,), (jnp.ones_like(r),))
@@ -258,10 +258,10 @@ class Mace:
         return (features, cut) if architecture.envelope_on_weights else (features * cut, None)
 
     @staticmethod
-    def _network(layer: Layer, own: Any, features: jax.Array, cut: jax.Array | None) -> tuple[jax.Array, Any]:
+    def _network(layer: Layer, weights: Any, features: jax.Array, cut: jax.Array | None) -> tuple[jax.Array, Any]:
         """Last hidden layer of the radial network (..., H), and the density function (...,) where there is one."""
-        a = radial.hidden(features, own["radial"])
-        density = jnp.tanh(_einsum("...b,b->...", features, own["density"]) ** 2) if layer.density else None
+        a = radial.hidden(features, weights["radial"])
+        density = jnp.tanh(_einsum("...b,b->...", features, weights["density"]) ** 2) if layer.density else None
         if cut is None:
             return a, density
         return a * cut, None if density is None else density * cut[..., 0]
@@ -285,68 +285,68 @@ class Mace:
         return receiver * len(self.species) + sender
 
     def _first_message(
-        self, layer: Layer, own: Any, harmonics: jax.Array, a: jax.Array, sender: jax.Array
+        self, layer: Layer, weights: Any, harmonics: jax.Array, a: jax.Array, sender: jax.Array
     ) -> jax.Array:
         """(N, D, C) from the sums over the neighbours of each species of Y a, (N, D, S H)."""
-        n, places, hidden = a.shape
+        n, slots, hidden = a.shape
         number = len(self.species)
         if number > 1:
             of_species = sender[..., None, None] == jnp.arange(number, dtype=sender.dtype)[:, None]
-            a = jnp.where(of_species, a[:, :, None], 0).reshape(n, places, number * hidden)
+            a = jnp.where(of_species, a[:, :, None], 0).reshape(n, slots, number * hidden)
         sums = _einsum("nkm,nkh->nmh", harmonics, a)
         parts = []
-        for l, matrix in zip(layer.l_message, own["first"], strict=True):
+        for l, matrix in zip(layer.l_message, weights["first"], strict=True):
             part = sums[:, l * l : (l + 1) ** 2]
             flat = matrix.reshape(matrix.shape[0], number * hidden, -1)
             parts.append(_einsum("nmh,hd->nmd", part, flat[0]) if len(flat) == 1 else self._by_species(part, flat))
         return jnp.concatenate(parts, axis=1)
 
     def _message(
-        self, t: int, layer: Layer, own: Any, h: Any, senders: jax.Array, harmonics: jax.Array, a: jax.Array
+        self, t: int, layer: Layer, weights: Any, h: Any, senders: jax.Array, harmonics: jax.Array, a: jax.Array
     ) -> jax.Array:
         """(N, D, C): features gathered from the neighbours, convolved and mixed."""
         lifted = [
             _einsum("nmc,cd->nmd", block, matrix)
-            for block, matrix in zip(_blocks(h, layer.l_in), own["up"], strict=True)
+            for block, matrix in zip(_blocks(h, layer.l_in), weights["up"], strict=True)
         ]
         couplings = self._couplings[t]
-        arguments = (jnp.concatenate(lifted, axis=1), senders, harmonics, a, own["matrix"], couplings)
+        arguments = (jnp.concatenate(lifted, axis=1), senders, harmonics, a, weights["matrix"], couplings)
         paths = convolve_plain(*arguments) if self.plain else convolve(*arguments, self._chunk(CONVOLUTION_CHUNK))
         slices = couplings.result_slices()
         parts = []
-        for l, mix in zip(layer.l_message, own["mix"], strict=True):
+        for l, mix in zip(layer.l_message, weights["mix"], strict=True):
             # one product over paths and channels
             ending = jnp.concatenate([paths[:, slices[k]] for k in layer.paths_to(l)], axis=2)
             parts.append(_einsum("nmx,xd->nmd", ending, mix.reshape(-1, mix.shape[-1])))
         if not layer.residual:
-            parts = [self._by_species(part, skip) for part, skip in zip(parts, own["skip"], strict=True)]
+            parts = [self._by_species(part, skip) for part, skip in zip(parts, weights["skip"], strict=True)]
         return jnp.concatenate(parts, axis=1)
 
-    def _product(self, layer: Layer, own: Any, message: jax.Array, h: Any, receiver: jax.Array) -> jax.Array:
+    def _product(self, layer: Layer, weights: Any, message: jax.Array, h: Any, receiver: jax.Array) -> jax.Array:
         """Outgoing features (N, sum over l_out of 2l + 1, C)."""
         if self.plain:
-            contracted = contract_plain(message, own["product"], self.n_per_species)
+            contracted = contract_plain(message, weights["product"], self.n_per_species)
         else:
-            contracted = contract(message, own["product"], self.n_per_species, self._chunk(CONTRACTION_CHUNK))
+            contracted = contract(message, weights["product"], self.n_per_species, self._chunk(CONTRACTION_CHUNK))
         out = {
             l: _einsum("nmc,cd->nmd", block, matrix)
-            for l, block, matrix in zip(layer.l_out, _blocks(contracted, layer.l_out), own["linear"], strict=True)
+            for l, block, matrix in zip(layer.l_out, _blocks(contracted, layer.l_out), weights["linear"], strict=True)
         }
-        if "first_skip" in own:
-            out[0] += own["first_skip"][receiver]
+        if "first_skip" in weights:
+            out[0] += weights["first_skip"][receiver]
         elif layer.residual:
             blocks = dict(zip(layer.l_in, _blocks(h, layer.l_in), strict=True))
             shared = [l for l in layer.l_in if l in layer.l_out]
-            for l, skip in zip(shared, own["skip"], strict=True):
+            for l, skip in zip(shared, weights["skip"], strict=True):
                 out[l] += self._by_species(blocks[l], skip)
         return jnp.concatenate([out[l] for l in layer.l_out], axis=1)
 
-    def _readout(self, layer: Layer, own: Any, scalars: jax.Array) -> jax.Array | float:
+    def _readout(self, layer: Layer, weights: Any, scalars: jax.Array) -> jax.Array | float:
         if layer.readout == "none":
             return 0.0
-        value = jnp.matmul(scalars, own["readout"][0], precision=radial.HIGHEST)
+        value = jnp.matmul(scalars, weights["readout"][0], precision=radial.HIGHEST)
         if layer.readout == "nonlinear":
-            value = jnp.matmul(jax.nn.silu(value), own["readout"][1], precision=radial.HIGHEST)
+            value = jnp.matmul(jax.nn.silu(value), weights["readout"][1], precision=radial.HIGHEST)
         return value
 
     def _by_species(self, x: jax.Array, matrices: jax.Array) -> jax.Array:
@@ -378,13 +378,13 @@ def with_gradients(
 
 
 def _rows(architecture: Architecture, species: Sequence[str], origin: str) -> NDArray[np.int64]:
-    known = list(architecture.species)
+    numbers = list(architecture.species)
     rows = []
     for symbol in species:
-        if atomic_numbers.get(symbol) not in known:
-            names = ", ".join(chemical_symbols[z] for z in known)
+        if atomic_numbers.get(symbol) not in numbers:
+            names = ", ".join(chemical_symbols[z] for z in numbers)
             raise InputError(f"the model does not know {symbol}", where=origin, fix=f"it knows {names}")
-        rows.append(known.index(atomic_numbers[symbol]))
+        rows.append(numbers.index(atomic_numbers[symbol]))
     return np.array(rows, np.int64)
 
 

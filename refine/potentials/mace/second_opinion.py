@@ -80,7 +80,7 @@ class MaceJax:
         """As `Mace.site_energies`."""
         from flax import nnx
 
-        n, places, _ = vectors.shape
+        n, slots, _ = vectors.shape
         model = nnx.merge(self._graph, jax.tree.unflatten(self._tree, params))
         atoms = jnp.arange(n, dtype=jnp.int32)
         # every atom is a box of its own, at the origin: what is shifts there is all of the vectors
@@ -88,8 +88,8 @@ class MaceJax:
             {
                 "positions": jnp.zeros((n, 3), vectors.dtype),
                 "shifts": vectors.reshape(-1, 3),
-                "unit_shifts": jnp.zeros((n * places, 3), vectors.dtype),
-                "edge_index": jnp.stack([senders.ravel(), jnp.repeat(atoms, places)]),
+                "unit_shifts": jnp.zeros((n * slots, 3), vectors.dtype),
+                "edge_index": jnp.stack([senders.ravel(), jnp.repeat(atoms, slots)]),
                 "node_attrs": jnp.asarray(self._attributes, vectors.dtype),
                 "cell": jnp.zeros((3 * n, 3), vectors.dtype),
                 "batch": atoms,

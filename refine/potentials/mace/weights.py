@@ -68,16 +68,16 @@ class MaceWeights:
         self, checkpoint: Checkpoint, names: tuple[str, ...], system: System, *, head: str | None = None
     ) -> None:
         self.checkpoint, self.system = checkpoint, system
-        known = [name for name in checkpoint.weights if not FIXED.fullmatch(name)]
+        free = [name for name in checkpoint.weights if not FIXED.fullmatch(name)]
         for wanted in names:
-            if not any(_belongs(name, wanted) for name in known):
-                groups = dict.fromkeys(re.sub(r"(\.\d+)+$", "", name) for name in known)
+            if not any(_belongs(name, wanted) for name in free):
+                groups = dict.fromkeys(re.sub(r"(\.\d+)+$", "", name) for name in free)
                 raise InputError(
                     f"the model has no weights '{wanted}'",
                     where="[refinement] parameters",
                     fix=f"use correction, {ALL}, {', '.join(groups)}",
                 )
-        self.names = tuple(name for name in known if any(_belongs(name, wanted) for wanted in names))
+        self.names = tuple(name for name in free if any(_belongs(name, wanted) for wanted in names))
         arrays = [checkpoint.weights[name] for name in self.names]
         size = sum(array.size for array in arrays)
         if size > MOST:
@@ -105,17 +105,17 @@ class MaceWeights:
         """(frames,) eV without E0; frames: a `refine.sampling.frames.Frames` with positions."""
         with jax.enable_x64(True):
             positions = self._positions(frames)
-            found = self._energies(jnp.asarray(parameters), positions, self._room(positions))
-            return np.asarray(found, np.float64)
+            energies = self._energies(jnp.asarray(parameters), positions, self._room(positions))
+            return np.asarray(energies, np.float64)
 
     def gradient(self, parameters: Array, frames: Any, weights: Array) -> Array:
         """Σ_f weights_f dU_f/d parameters, (k,), eV in the units of each."""
         with jax.enable_x64(True):
             positions = self._positions(frames)
-            found = self._gradient(
+            gradient = self._gradient(
                 jnp.asarray(parameters), positions, jnp.asarray(weights, jnp.float64), self._room(positions)
             )
-            return np.asarray(found, np.float64)
+            return np.asarray(gradient, np.float64)
 
     def table(self, parameters: Array) -> dict[str, dict[str, float]]:
         """For every array its rms before and after, and that of its change."""
@@ -150,7 +150,7 @@ class MaceWeights:
         return jnp.asarray(frames.positions, jnp.float64)
 
     def _room(self, positions: jax.Array) -> int:
-        """Places in a neighbour list that is large enough for every frame; it grows and never shrinks."""
+        """Slots in a neighbour list that is large enough for every frame; it grows and never shrinks."""
         most = int(self._most(positions))
         if most > self._capacity:
             self._capacity = int(np.ceil(1.05 * most))

@@ -36,20 +36,13 @@ class ManyBody(Protocol):
 
     def terms(self, species: tuple[str, ...], n_per_species: tuple[int, ...], precision: str) -> Terms:
         """See `refine.potentials.protocols.Potential`; InputError for more than one element."""
-
-
-class _OneElement:
-    """What the potentials here are to the ASE calculator."""
-
-    def terms(self: ManyBody, species: tuple[str, ...], n_per_species: tuple[int, ...], precision: str) -> Terms:
-        """See `refine.potentials.protocols.Potential`; InputError for more than one element."""
         if len(species) > 1:
             raise InputError(f"{self.name} is for one element, and the atoms are {', '.join(species)}")
         return Terms(sites=ManyBodySites(self, species, n_per_species, precision))
 
 
 @dataclass(frozen=True)
-class StillingerWeber(_OneElement):
+class StillingerWeber(ManyBody):
     """The two- and three-body potential of F. H. Stillinger and T. A. Weber, Phys. Rev. B 31, 5262 (1985), silicon:
 
         U = Σ_{i<j} A epsilon [B (sigma/r)^p - (sigma/r)^q] w_1(r)
@@ -96,7 +89,7 @@ class StillingerWeber(_OneElement):
 
 
 @dataclass(frozen=True)
-class Tersoff(_OneElement):
+class Tersoff(ManyBody):
     """The bond-order potential of J. Tersoff, Phys. Rev. B 38, 9902 (1988), for silicon ("Si(C)"):
 
         U = 1/2 Σ_i Σ_j f(r_ij) [A exp(-lambda1 r_ij) - b_ij B exp(-lambda2 r_ij)]
@@ -162,16 +155,19 @@ def many_body(name: str, species: tuple[str, ...], parameters: Mapping[str, Any]
 
     InputError for more than one element, for another one than silicon unless all numbers are given, and for what is no
     number of the potential.
+
+    >>> round(many_body("stillinger-weber", ("Si",), {"lambda3": 22.0}).cutoff, 4)  # a sigma
+    3.7712
     """
     kind = MANY_BODY[name]
-    known = [field.name for field in fields(kind)]
+    names = [field.name for field in fields(kind)]
     for key, value in parameters.items():
         where = f"[model.parameters] {key}"
-        if key not in known:
-            raise InputError(f"{name} has no such parameter", where=where, fix=f"it takes {', '.join(known)}")
+        if key not in names:
+            raise InputError(f"{name} has no such parameter", where=where, fix=f"it takes {', '.join(names)}")
         if isinstance(value, Mapping):
             raise InputError("is a table, and there is one element", where=where, fix="give one number")
-    missing = [key for key in known if key not in parameters]
+    missing = [key for key in names if key not in parameters]
     if len(species) > 1:
         raise InputError(f"{name} is for one element", where="[model] base", fix="use another base")
     if species != (ELEMENT,) and missing:
@@ -180,10 +176,10 @@ def many_body(name: str, species: tuple[str, ...], parameters: Mapping[str, Any]
             where="[model.parameters]",
             fix=f"give all of your own: {', '.join(missing)} missing",
         )
-    found = kind(**parameters)
-    if not 0.0 < found.cutoff <= 50.0:
-        raise InputError(f"the cutoff {found.cutoff:g} Å of {name} is out of range", where="[model.parameters]")
-    return found
+    potential = kind(**parameters)
+    if not 0.0 < potential.cutoff <= 50.0:
+        raise InputError(f"the cutoff {potential.cutoff:g} Å of {name} is out of range", where="[model.parameters]")
+    return potential
 
 
 class ManyBodySites:

@@ -1,17 +1,9 @@
 """What the data determine: directions, species pairs and ranges, and whether the data sets agree with one another.
 
-With R R' the prior covariance of theta and C the posterior one, the eigenvalues of R^-1 C R^-T are 1/(1 + s_k^2), s_k
-the singular values of Σ^-1/2 J R (scales and backgrounds marginalised): directions with s_k > 1 are the data's, the
-others the prior's, and Σ s^2/(1 + s^2) is the number of determined directions. For comparison, a curve up to Q_max can
-tell Q_max (r_cut - r_min)/pi numbers of phi on [r_min, r_cut] apart (Nyquist); a wide prior and low noise come close.
-
-At each r the share that the data decided is 1 - (posterior variance)/(prior variance) of phi(r).
-
-Two data sets contradict each other when what one says of phi, prior included, does not predict the other:
-chi^2 = m' S^-1 m with m = t_a - J_a mu_b and S = Σ_a + J_a C_b J_a', given as the number of standard deviations of a
-chi^2 variable on n_a points (E. B. Wilson and M. M. Hilferty, Proc. Natl. Acad. Sci. 17, 684 (1931)). Everything is
-linear about the last sample, so the numbers are those of small corrections; errors that the fit itself estimated
-already contain part of a contradiction.
+The directions are those of R^-1 C R^-T, R R' the prior covariance of theta and C the posterior one; the share that the
+data decided at each r is 1 - (posterior variance)/(prior variance) of phi(r); two data sets contradict each other when
+what one says of phi, prior included, does not predict the other. docs/theory/errors.md has the formulas. Everything is
+linear about the last sample, so the numbers are those of small corrections.
 """
 
 from __future__ import annotations
@@ -105,7 +97,13 @@ def determination(
 
 
 def singular_values(root: Array, covariance: Array) -> Array:
-    """s_k, largest first, from the root of the prior covariance and the posterior covariance."""
+    """s_k, largest first, from the root of the prior covariance and the posterior covariance.
+
+    Data that leave a quarter of the prior variance of the first parameter, and all of the second's:
+
+    >>> singular_values(np.eye(2), np.diag([0.25, 1.0])).round(3).tolist()
+    [1.732, 0.0]
+    """
     whitened = solve_triangular(root, solve_triangular(root, covariance, lower=True).T, lower=True)
     kept = np.clip(np.linalg.eigvalsh(0.5 * (whitened + whitened.T)), 1e-300, 1.0)
     return np.sqrt(1.0 / kept - 1.0)

@@ -68,11 +68,16 @@ class Rows:
 
     @classmethod
     def build(cls, targets: Sequence[Target], memory: dict[str, Any], problem: Problem) -> Rows:
+        """Targets of one state, stacked in their order.
+
+        Args:
+            memory: scales, backgrounds, noise factors and tempering of all targets (`Linearisation.memory`).
+        """
         indices = [problem.targets.index(t) for t in targets]
-        scales = memory["scales"] or [1.0] * len(problem.targets)
-        factors = memory["noise_factors"] or [1.0] * len(problem.targets)
-        tempering = memory["tempering"] or [0.0] * len(problem.targets)
-        backgrounds = memory["backgrounds"] or [0.0] * len(problem.targets)
+        scales = memory["scales"]
+        factors = memory["noise_factors"]
+        tempering = memory["tempering"]
+        backgrounds = memory["backgrounds"]
         covariances = [
             t.covariance * factors[i] ** 2 / t.weight + tempering[i] * np.eye(len(t.y))
             for i, t in zip(indices, targets, strict=True)
@@ -96,12 +101,15 @@ class Rows:
         return seen(y, self.baseline, self.scale, self.background)
 
     def residual(self, y: Array) -> Array:
+        """Measured less the model y (n,) as the instrument reports it, (n,)."""
         return self.y - self.model(y)
 
     def scale_covariance(self, covariance: Array) -> Array:
+        """The covariance (n, n) of what the instrument reports, from that of the model curve."""
         return covariance * self.scale[:, None] * self.scale
 
     def split(self, values: Array) -> list[Array]:
+        """Values (n,) or (n, k) of the rows, target by target."""
         return np.split(values, np.cumsum(self.lengths)[:-1])
 
 

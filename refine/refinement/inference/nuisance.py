@@ -37,7 +37,16 @@ class Nuisance:
 
 
 def columns(target: Target, y: Array) -> tuple[Array, Array]:
-    """d y/d s and d y/d b for those that are free, (n, 0 to 2), and the standard deviations of their priors."""
+    """d y/d s and d y/d b for those that are free, (n, 0 to 2), and the standard deviations of their priors.
+
+    >>> from refine.scattering.operator import CurveOperator
+    >>> operator = CurveOperator(np.arange(1.0, 4.0), np.eye(3), np.zeros(3), np.ones(3))
+    >>> y = np.array([1.0, 2.2, 1.0])
+    >>> target = Target("s", 0, "S(Q)", None, y, 0.01 * np.eye(3), True, operator, free_scale=True)
+    >>> derivatives, priors = columns(target, np.array([1.0, 2.0, 1.0]))
+    >>> derivatives.ravel().tolist(), priors.tolist()
+    ([0.0, 1.0, 0.0], [0.2])
+    """
     derivatives, priors = [], []
     if target.free_scale:
         derivatives.append(by_scale(y, target.baseline))
@@ -55,15 +64,22 @@ def values(target: Target, free: Array) -> tuple[float, float]:
     return scale, float(rest.pop(0)) if target.background is not None else 0.0
 
 
-def best(target: Target, y: Array, covariance: Array | None = None) -> Nuisance:
+def best(target: Target, y: Array) -> Nuisance:
     """The most probable scale and background of a model y (n,), at scale 1 and background 0.
 
-    covariance: (n, n) of the misfit; default: the measurement's.
+    The noise is the measurement's alone. The errors are those of the posterior.
+
+    >>> from refine.scattering.operator import CurveOperator
+    >>> operator = CurveOperator(np.arange(1.0, 4.0), np.eye(3), np.zeros(3), np.ones(3))
+    >>> y = np.array([1.0, 2.2, 1.0])
+    >>> target = Target("s", 0, "S(Q)", None, y, 0.01 * np.eye(3), True, operator, free_scale=True)
+    >>> round(best(target, np.array([1.0, 2.0, 1.0])).scale, 2)  # the data say 1.2, the prior 1 ± 0.2
+    1.16
     """
     design, priors = columns(target, y)
     if not len(priors):
         return Nuisance()
-    weighted, inverse = _solved(target, design, priors, covariance)
+    weighted, inverse = _solved(target, design, priors)
     scale, background = values(target, inverse @ (weighted.T @ (target.y - y)))
     # as `values`, but of standard errors, which are departures already
     scale_stderr, background_stderr = values(target, np.sqrt(np.diag(inverse)))
@@ -93,8 +109,7 @@ def best_derivative(target: Target, y: Array) -> tuple[Array, Array]:
     return of_scale, rows.pop(0) if target.background is not None else of_background
 
 
-def _solved(target: Target, design: Array, priors: Array, covariance: Array | None = None) -> tuple[Array, Array]:
+def _solved(target: Target, design: Array, priors: Array) -> tuple[Array, Array]:
     """W D (n, k) and (D' W D + P^-1)^-1 (k, k), with W the inverse of the covariance of the misfit."""
-    noise = target.covariance / target.weight if covariance is None else covariance
-    weighted = cho_solve(cho_factor(noise), design)
+    weighted = cho_solve(cho_factor(target.covariance / target.weight), design)
     return weighted, np.linalg.inv(design.T @ weighted + np.diag(priors**-2.0))

@@ -1,13 +1,7 @@
 """The Gaussian prior on phi(r), the linear-Gaussian posterior, and the evidence that sets the prior's strength.
 
-Model: t = J theta + noise, noise ~ N(0, Σ), theta ~ N(0, P^-1). Then
-
-    C  = (J'Σ^-1 J + P)^-1,   mu = C J'Σ^-1 t
-    2 ln p(t) = ln|P| - ln|C^-1| - |Σ^-1/2 (t - J mu)|^2 - mu'P mu - ln|Σ| - n ln 2 pi
-
-computed with theta = R x, R R' = P^-1, so that x has unit variance: then ln|P| - ln|C^-1| = -ln|I + R'J'Σ^-1 J R|.
-
-Source: D. J. C. MacKay, Neural Computation 4, 415 (1992).
+Model: t = J theta + noise, noise ~ N(0, Σ), theta ~ N(0, P^-1), solved in x with theta = R x, R R' = P^-1, of unit
+variance. Formulas and their source are in docs/theory/errors.md.
 """
 
 from __future__ import annotations
@@ -43,6 +37,13 @@ class SmoothnessPrior:
 
     Attributes:
         correlation: (terms * pairs, size, size), the above with a = 1, for the active pairs, term after term.
+
+    >>> from refine.potentials.correction import SplineBasis
+    >>> phi = PairCorrection.zero((("Ar", "Ar"),), SplineBasis(2.0, 8.0, 12), stiffness=7.0)
+    >>> r = np.arange(0.05, 10.0, 0.1)
+    >>> prior = SmoothnessPrior.build(phi, r, np.ones((1, 100)), length=1.0)
+    >>> prior.correlation.shape, prior.correlation[0, 0, :3].round(3).tolist()
+    ((1, 12, 12), [1.0, 0.882, 0.607])
     """
 
     correlation: Array
@@ -77,7 +78,7 @@ def _profile(r: Array, centres: Array, g: Array) -> Array:
 
 @dataclass(frozen=True)
 class Posterior:
-    """Mean, covariance and evidence of the parameters.
+    """Mean and covariance of the parameters.
 
     Attributes:
         mean: mu, (k,).
@@ -92,7 +93,12 @@ class Posterior:
 
 @dataclass(frozen=True)
 class NormalEquations:
-    """J'Σ^-1 J, J'Σ^-1 t, t'Σ^-1 t and ln|Σ|: all that posterior and evidence need of the data."""
+    """J'Σ^-1 J, J'Σ^-1 t, t'Σ^-1 t and ln|Σ|: all that posterior and evidence need of the data.
+
+    >>> one = NormalEquations.build(np.ones((2, 1)), np.array([1.0, 3.0]), np.eye(2))
+    >>> one.gram.tolist(), (one + one).projection.tolist()
+    ([[2.0]], [8.0])
+    """
 
     gram: Array
     projection: Array
@@ -139,14 +145,29 @@ class NormalEquations:
 
 
 def log_evidence(normal: NormalEquations, root: Array) -> float:
-    """ln p(t) + n/2 ln 2 pi under the prior N(0, R R'), R = root (k, k)."""
+    """ln p(t) + n/2 ln 2 pi under the prior N(0, R R'), R = root (k, k).
+
+    t = 2 with a variance of 2, half of it the prior's, without the constant of the normal distribution:
+
+    >>> normal = NormalEquations.build(np.ones((1, 1)), np.array([2.0]), np.ones((1, 1)))
+    >>> bool(np.isclose(log_evidence(normal, np.ones((1, 1))), -0.5 * (4.0 / 2.0 + np.log(2.0))))
+    True
+    """
     factor, projection = _whitened(normal, root)
     misfit = normal.square - float(np.sum(solve_triangular(factor, projection, lower=True, check_finite=False) ** 2))
     return -float(np.log(np.diag(factor)).sum()) - 0.5 * (misfit + normal.log_noise)
 
 
 def posterior(normal: NormalEquations, root: Array) -> Posterior:
-    """The posterior of t = J theta + noise under the prior N(0, R R'), R = root (k, k)."""
+    """The posterior of t = J theta + noise under the prior N(0, R R'), R = root (k, k).
+
+    One parameter that is 2 ± 1 in the data, and 0 ± 1 in the prior:
+
+    >>> normal = NormalEquations.build(np.ones((1, 1)), np.array([2.0]), np.ones((1, 1)))
+    >>> one = posterior(normal, np.ones((1, 1)))
+    >>> one.mean.round(6).tolist(), one.covariance.round(6).tolist(), round(one.determined, 6)
+    ([1.0], [[0.5]], 0.5)
+    """
     factor, projection = _whitened(normal, root)
     inverse = cho_solve((factor, True), np.eye(len(factor)))
     return Posterior(
@@ -166,6 +187,11 @@ def band(correction: PairCorrection, covariance: Array, r: Array, temperature: f
     """Standard error of phi(r), eV: (active pairs, n) = sqrt(diag(B C B')), from the covariance of theta.
 
     temperature: K, where phi depends on it; default: the reference temperature, where phi is phi_0.
+
+    >>> from refine.potentials.correction import SplineBasis
+    >>> phi = PairCorrection.zero((("Ar", "Ar"),), SplineBasis(2.0, 8.0, 12), stiffness=7.0)
+    >>> band(phi, 1e-4 * np.eye(12), np.array([4.0, 8.0])).round(4).tolist()
+    [[0.0071, 0.0]]
     """
     factors = correction.factors(correction.reference if temperature is None else temperature)
     blocks = marginal(correction, covariance, factors)

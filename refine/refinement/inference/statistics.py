@@ -19,6 +19,14 @@ def coefficient_counts(frames: Sequence[Frames], correction: PairCorrection, tem
     wall's.
 
     The frames share their bins.
+
+    >>> from refine.potentials.correction import SplineBasis
+    >>> phi = PairCorrection.zero((("Ar", "Ar"),), SplineBasis(2.0, 8.0, 12), stiffness=7.0)
+    >>> counts = np.tile(np.array([0.0, 0.0, 0.0, 1.0, 0.0]), (2, 1, 1))  # one pair between 3 and 4 Å
+    >>> frames = Frames(counts, *np.zeros((3, 2)), np.zeros(2, int), 5.0, (2,), 1000.0)
+    >>> numbers = coefficient_counts([frames], phi, 85.0)
+    >>> numbers.shape, float(numbers[0].sum().round(6))  # the splines add up to one
+    ((2, 12), 1.0)
     """
     basis = correction.binned_basis(frames[0].edges)
     rows = [[f.counts[:, p].astype(float) @ basis[p] for p in correction.active_pairs] for f in frames]
@@ -35,6 +43,10 @@ def statistical_inefficiency(values: Array, replica: NDArray[np.integer]) -> Arr
     Args:
         values: (frames, n), frames of a replica in order of time.
         replica: (frames,) which replica a frame belongs to.
+
+    >>> values = np.random.default_rng(0).normal(size=(400, 2))
+    >>> statistical_inefficiency(values, np.zeros(400, int)).round(1).tolist()
+    [1.1, 1.0]
     """
     g = inefficiency(values, replica)
     pooled: Array = np.maximum(g, 0.5 * (g + g.mean()))

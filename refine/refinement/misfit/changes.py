@@ -18,7 +18,13 @@ derivative would amplify the noise of the histogram beyond any Q that is measure
 
 
 def scaled_box(box: Box, epsilon: float) -> Box:
-    """The box with all lengths times 1 + epsilon and the same histogram edges."""
+    """The box with all lengths times 1 + epsilon and the same histogram edges.
+
+    >>> from refine.system import make_system
+    >>> box = Box.of(make_system({"Ar": 108}, 17.0 * np.eye(3)), np.linspace(0.0, 8.5, 86))
+    >>> round(scaled_box(box, 0.01).volume / box.volume, 6)  # 1.01^3
+    1.030301
+    """
     s = 1.0 + epsilon
     return replace(box, volume=box.volume * s**3, cell=None if box.cell is None else box.cell * s)
 
@@ -27,6 +33,12 @@ def scaled_counts(counts: Array, box: Box, epsilon: float) -> Array:
     """Mean counts (pairs, bins) on the same edges after all distances grew by 1 + epsilon.
 
     Cumulative counts H(r) become H(r/(1 + epsilon)); beyond the last edge they go on with the ideal density.
+
+    >>> from refine.system import make_system
+    >>> box = Box.of(make_system({"Ar": 108}, 17.0 * np.eye(3)), np.linspace(0.0, 8.5, 86))
+    >>> scaled = scaled_counts(box.ideal_counts, box, 0.01)
+    >>> float((scaled / box.ideal_counts)[:, 20:].mean().round(3))  # an ideal gas is thinner by 1.01^3
+    0.971
     """
     edges, inner = box.edges, box.edges / (1.0 + epsilon)
     cumulative = np.concatenate([np.zeros((len(counts), 1)), np.cumsum(counts, axis=1)], axis=1)
@@ -37,7 +49,13 @@ def scaled_counts(counts: Array, box: Box, epsilon: float) -> Array:
 
 
 def damped(counts: Array, box: Box) -> Array:
-    """Change of counts (pairs, bins) per unit of Qdamp^2 (1/Å^2): g - 1 times -r^2/2, of the infinite system."""
+    """Change of counts (pairs, bins) per unit of Qdamp^2 (1/Å^2): g - 1 times -r^2/2, of the infinite system.
+
+    >>> from refine.system import make_system
+    >>> box = Box.of(make_system({"Ar": 108}, 17.0 * np.eye(3)), np.linspace(0.0, 8.5, 86))
+    >>> bool(np.allclose(damped(box.ideal_counts, box), 0.0, atol=1e-9))  # nothing to damp
+    True
+    """
     return _opened(-0.5 * box.centres**2 * _infinite(counts, box), box)
 
 

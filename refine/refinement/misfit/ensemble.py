@@ -90,5 +90,9 @@ class Ensemble:
 
 
 def column(values: Array) -> Array:
-    """(n,) values as one column, (n, 1)."""
+    """(n,) values as one column, (n, 1).
+
+    >>> column(np.array([1.0, 2.0])).shape
+    (2, 1)
+    """
     return np.asarray(values, float)[:, None]

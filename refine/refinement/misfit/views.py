@@ -67,6 +67,12 @@ class Datum:
 
 
 def truncated_curve(curve: Curve, factor: float) -> Curve:
-    """The curve with another Q_max of its transform."""
+    """The curve with another Q_max of its transform.
+
+    >>> r = np.arange(0.1, 10.0, 0.1)
+    >>> curve = Curve(r, np.zeros_like(r), quantity="D(r)", q_min=0.5, q_max=20.0)
+    >>> truncated_curve(curve, 0.9).q_max
+    18.0
+    """
     assert curve.q_max is not None
     return replace(curve, q_max=factor * curve.q_max)

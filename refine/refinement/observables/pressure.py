@@ -25,6 +25,12 @@ class Pressure:
     W_psi = -Σ h r psi',
 
         dp/ds = [<W_psi> - Cov(W, N_psi)/kT] / 3V.
+
+    >>> from refine.sampling.frames import Frames
+    >>> counts, nothing = np.zeros((1, 1, 4)), np.zeros(1)
+    >>> ideal = Frames(counts, nothing, nothing, nothing, np.zeros(1, int), 4.0, (100,), 4000.0)
+    >>> Pressure().values(ideal, 300.0).round(4).tolist()  # ρkT
+    [[0.1035]]
     """
 
     name: ClassVar[str] = "pressure"
@@ -39,11 +45,11 @@ class Pressure:
         """dp/ds of theta + s direction, (1,) GPa/eV."""
         r = frames.centres
         # the wall does not depend on theta: it cancels
-        along, still = (correction.with_theta(s * direction).at(temperature).derivative(r) for s in (1.0, 0.0))
-        own_virial = -(frames.counts.mean(axis=0, dtype=np.float64) * r * (along - still)).sum()
+        displaced, present = (correction.with_theta(s * direction).at(temperature).derivative(r) for s in (1.0, 0.0))
+        virial = -(frames.counts.mean(axis=0, dtype=np.float64) * r * (displaced - present)).sum()
         numbers = coefficient_counts([frames], correction, temperature) @ direction
         covariance = float(np.mean((frames.virial - frames.virial.mean()) * (numbers - numbers.mean())))
-        response = float(own_virial) - covariance / (BOLTZMANN * temperature)
+        response = float(virial) - covariance / (BOLTZMANN * temperature)
         return np.array([PRESSURE_UNIT * response / (3.0 * frames.volume)])
 
     @classmethod

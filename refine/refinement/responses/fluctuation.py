@@ -6,22 +6,9 @@ For one thermodynamic state, with frames f of weight w_f, y_f = A h_f + y0 and N
     J          = -beta Σ w_f (y_f - <y>)(N_f - <N>)                          d<y>/d theta, the fluctuation formula
     y(delta)   = <y> + J delta = Σ w_f z_f,  z_f = y_f - beta (y_f - <y>) (N_f - <N>).delta
 
-Exact to first order for every base and every state of matter. The covariance of the mean of z is the sampling noise of
-the linear prediction, that of the Jacobian included: Var = g Σ w_f^2 (z_f - <z>)(z_f - <z>)', g the statistical
-inefficiency. float64 throughout: the covariances are differences of large sums.
-
-Samples of several corrections are carried to one of them by linear response (`Extrapolation`), instead of being
-reweighted to it (`responses.pool`). With theta_i of sample i, <y>_i its mean curves, d_i = theta - theta_i and
-J_i = -beta Cov_i(y, N)
-
-    y(theta) = Σ_i a_i (<y>_i + J d_i),   J = Σ_i b_i J_i
-
-Reweighting the same frames is exact, but the effective number that it leaves falls exponentially with the number of
-atoms: in a box of a few hundred only the newest sample counts. Means of curves depend on theta almost linearly. What is
-not linear is taken to be a share of |J d_i|^2, in the space of the curves, that grows with the square of the way in kT
-up to `NONLINEAR`. a_i are those of the least variance of y(theta), the noise of <y>_i and of J and that together
-(generalised least squares of one mean); b_i fall with the way in kT. Both are our own choice;
-tests/refinement/inference/test_pooling.py compares it with reweighting.
+docs/theory/response.md derives them, the noise of the prediction, and how samples of several corrections are carried to
+one of them (`Extrapolation`). The weights there are our own choice; tests/refinement/inference/test_pooling.py compares
+them with reweighting (`responses.pool`). float64 throughout: the covariances are differences of large sums.
 
 When not to use it: where g has to change by factors, and where the sample has no pairs at all: J is zero there.
 """

@@ -23,9 +23,16 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Pool:
-    """All frames of one state, weighted for one correction."""
+    """All frames of one state, weighted for one correction.
 
-    counts: tuple[Frames, ...]
+    Attributes:
+        frames: of each sample, the newest last.
+        coefficient_counts: N, (all frames, len(theta)).
+        weights: (all frames,), their sum is one.
+        kt: eV.
+    """
+
+    frames: tuple[Frames, ...]
     coefficient_counts: Array
     weights: Array
     kt: float
@@ -35,21 +42,15 @@ class Pool:
         """Kish's number of equally weighted frames."""
         return effective_sample_size(self.weights)
 
-    def mean_counts(self) -> Array:
-        """<h>: (pairs, bins)."""
-        split = np.cumsum([len(f.counts) for f in self.counts])[:-1]
-        parts = zip(np.split(self.weights, split), self.counts, strict=True)
-        return np.asarray(np.sum([np.tensordot(w, f.counts, axes=1) for w, f in parts], axis=0))
-
     def response(self, targets: Sequence[Target]) -> Fluctuation:
         """Prediction and Jacobian of targets of this state, one after the other in one vector."""
-        y = np.concatenate([np.hstack([t.predict(f.counts) for t in targets]) for f in self.counts])
+        y = np.concatenate([np.hstack([t.predict(f.counts) for t in targets]) for f in self.frames])
         mean = self.weights @ y
         dy, dn = y - mean, self.coefficient_counts - self.weights @ self.coefficient_counts
         beta = 1.0 / self.kt
         jacobian = -beta * (dy * self.weights[:, None]).T @ dn
         # The newest ensemble's correlation time stands for all: earlier frames only enter where they resemble it.
-        newest = self.counts[-1]
+        newest = self.frames[-1]
         inefficiency = statistical_inefficiency(y[-len(newest.counts) :], newest.replica)
         return Fluctuation(mean, jacobian, beta, self.weights, dy, dn, inefficiency)
 

@@ -1,9 +1,9 @@
 """Gradient descent with derivatives through the trajectory.
 
 Loss: L = 1/2 Σ_targets e' Σ^-1 e / points, e the misfit after the best scale and background. The chain rule is cut at
-the mean pair counts: this rule hands out v = dL/d<h> (`cotangents`), the sampler's adjoint differentiates
-O = Σ v(r_ij) along windows of the trajectory (`refine.sampling.jax.adjoint`), and the mean over windows is dL/d theta.
-An optimiser of optax takes the step.
+the mean pair counts (docs/theory/rules.md): this rule hands out v = dL/d<h> (`cotangents`), the sampler's adjoint
+differentiates along windows of the trajectory (`refine.sampling.jax.adjoint`), and an optimiser of optax takes the
+step.
 
 The step is made in x with theta = a R x, R R' the correlation of `SmoothnessPrior` and a = `amplitude` kT, and the loss
 has the prior's |x|^2 / 2 points on top. As a preconditioner R makes a noisy gradient move phi smoothly: an optimiser

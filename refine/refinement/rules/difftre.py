@@ -1,20 +1,12 @@
 """Gradient descent on averages reweighted from stored frames: differentiable trajectory reweighting.
 
-With frames f of a state, sampled with parameters p0, and U_f(p) their energies under p,
-
-    w_f  ∝ exp(-beta [U_f(p) - U_f(p0)]),   <y> = Σ_f w_f y_f,
-    L    = 1/2 Σ_targets e' (Σ_measured/weight)^-1 e / points,   e = y_measured - <y> at its best scale and background,
-
-and the gradient goes through the weights, not through the dynamics: dL/dp = Σ_f (dL/dU_f) dU_f/dp. dL/dU_f is by
+The gradient goes through the weights of the frames, not through the dynamics (docs/theory/rules.md). dL/dU_f is by
 automatic differentiation; dU_f/d theta = N_f for the correction, and the base model's own parameters are asked of
 `BaseEnergy`. Scale and background are constants in it: at their optimum their own change adds nothing to first order.
-At p = p0 this is the fluctuation formula. An optimiser of optax takes steps on one sample until the effective sample
-size, 1/Σ w^2, is below `threshold` of the frames; then the liquid is sampled again. Source: S. Thaler and J. Zavadlav,
-Nat. Commun. 12, 6884 (2021). Two things are assumed and were not checked in the paper: that the step which goes below
-the threshold is kept, and that 0.9 is its usual value. No prior is added to the loss.
-
-Parameters are moved in units that the learning rate is meant for: theta in kT, a parameter of a classical base in its
-own size at the start, a weight of a network in the rms of its array.
+An optimiser of optax takes steps on one sample until the effective sample size, 1/Σ w^2, is below `threshold` of the
+frames; then the liquid is sampled again. Source: S. Thaler and J. Zavadlav, Nat. Commun. 12, 6884 (2021). Two things
+are assumed and were not checked in the paper: that the step which goes below the threshold is kept, and that 0.9 is its
+usual value. No prior is added to the loss.
 
 When not to use it: for a pair correction alone, whose linear response is at hand: a Gauss-Newton step uses the same
 frames and goes as far as they can tell at once, where a first-order optimiser needs tens of samples. The effective

@@ -1,18 +1,11 @@
 """Empirical potential structure refinement: the misfit in Q space, fed back as a potential.
 
-With ΔA_p(Q) the difference, measured minus simulated, of a partial structure factor, and Δg_p(r) its Fourier transform,
-the empirical potential of a species pair changes by
-
     delta phi_p(r) = -feedback kT Δg_p(r),          Δg_p(r) = Σ_k C_pk p_k(r),
 
-p_k the Poisson functions below, whose transform P_k(Q) is analytic. Few data sets i do not fix all partials: their
-differences ΔF_i = Σ_p w_ip(Q) ΔA_p count with the confidence f, and that the simulated partials are right as they are
-(ΔA_p = 0) counts with 1 - f,
-
-    minimise  ∫ dQ { f^2 Σ_i [ΔF_i - Σ_p w_ip ΔA_p]^2 + (1 - f)^2 Σ_p ΔA_p^2 }       (rows w_i of unit length),
-
-which at every Q is the pseudo-inverse of the weight matrix extended by (1 - f) times the identity. The accumulated
-potential is limited to `cap` kT, rms over the sampled pairs of atoms, and projected onto the splines of the correction.
+p_k the Poisson functions below, whose transform P_k(Q) is analytic. What the data count beside the simulated partials,
+by the confidence f, is in docs/theory/rules.md; at every Q that is the pseudo-inverse of the weight matrix, its rows of
+unit length, extended by (1 - f) times the identity. The accumulated potential is limited to `cap` kT, rms over the
+sampled pairs of atoms, and projected onto the splines of the correction.
 
 Sources: A. K. Soper, Chem. Phys. 202, 295 (1996) and Phys. Rev. B 72, 104204 (2005), whose p_n and P_n these are. What
 differs: one step per sample of many frames, where the original moves on after few; a step that raised chi^2 beyond its
@@ -69,6 +62,11 @@ def poisson_functions(r: ArrayLike, n: ArrayLike, sigma: float, number_density: 
 
     Args:
         r: (points,) Å, above zero.  n: (orders,) at least zero.  sigma: Å.  number_density: ρ, atoms/Å^3.
+
+    >>> r = np.arange(0.01, 10.0, 0.01)
+    >>> p = poisson_functions(r, [100], 0.03, number_density=0.02)
+    >>> float(r[np.argmax(p[0])].round(2)), float((4.0 * np.pi * 0.02 * r**2 @ p[0] * 0.01).round(6))
+    (3.0, 1.0)
     """
     x, order = np.asarray(r, float) / sigma, np.asarray(n, float)[:, None]
     # the logarithm: n reaches hundreds

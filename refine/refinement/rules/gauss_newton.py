@@ -1,22 +1,17 @@
 """Gauss-Newton with the fluctuation-formula Jacobian, a smoothness prior by evidence, and a gain-ratio trust region.
 
-One update, from samples alone:
+One update, from samples alone (docs/theory/gauss-newton.md):
 
 1. judge the previous step by its gain: actual over predicted decrease of chi^2 (`convergence`), with the sampling error
    of the former;
 2. linearise about the newest accepted sample: y(theta + delta) = <y> + J delta, all samples carried there
    (`responses.fluctuation`);
-3. noise Σ = Σ_measured + Var(<y> + J delta) + Σ_linear: the Jacobian is itself an estimate, and without its noise the
-   prior is chosen too weak and ripples at the knot spacing appear; Σ_linear, a tenth of the mean squared misfit beyond
-   noise, says that a linear model is not to be trusted better than to a third of the present misfit, and is gone at the
-   solution;
-4. noise of curves that state none: maximum evidence; strength of the prior, one amplitude per species pair: evidence;
-   mean and covariance are averaged over the amplitudes that the evidence leaves possible, and the sampling noise of
-   the Jacobian does not count as information in the covariance;
+3. noise Σ = Σ_measured + Var(<y> + J delta) + Σ_linear;
+4. noise of curves that state none, and strength of the prior, one amplitude per species pair: by evidence; mean and
+   covariance are averaged over the amplitudes that the evidence leaves possible (docs/theory/errors.md);
 5. step to the posterior mean, shortened to the trust radius.
 
-Not steered by effective sample size: that falls exponentially with the number of atoms, while the linear response of
-intensive curves stays good. When not to use it: when the base model is so wrong that the first sample is another phase.
+When not to use it: when the base model is so wrong that the first sample is another phase.
 """
 
 from __future__ import annotations

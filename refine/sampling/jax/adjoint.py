@@ -1,25 +1,10 @@
 """Gradients through the trajectory, in reverse mode: what a change of the potential does to a window of dynamics.
 
-A window starts from a stored configuration with its momenta and the state of its thermostat, and takes n steps of the
-same integrator that samples (BAOAB or velocity Verlet; the random numbers are fixed by the stored key). At its end a
-smooth pair count is taken,
-
-    O(R_n) = Σ_{i<j} v_ab(r_ij),      v linear between bin centres, zero from r_max on,
-
-and its derivative by the parameters of the force field is the exact derivative of these n discrete steps. With
-v = dL/d<h>, the derivative of a loss by the mean pair counts, it estimates dL/d theta.
-
-What is estimated. The start is a configuration of the *unchanged* ensemble and the potential changes at t = 0, so the
-mean over windows is a response function, not yet that of an average (R. Kubo, J. Phys. Soc. Jpn. 12, 570 (1957)):
-
-    d<O(t)>/d theta = -beta [Cov(O, N) - Cov(O(t), N(0))],        N = dU/d theta
-
-It grows from zero and reaches the fluctuation formula -beta Cov(O, N) when O(t) has forgotten N(0): the window must
-outlast the relaxation time of the structure, and a shorter one is biased towards zero. But the derivative of a single
-trajectory grows like exp(lambda t), lambda the largest Lyapunov exponent (about 1/ps in liquid argon, more in hot
-melts), and so does the scatter over windows, while the mean converges (`Adjoint.growth` measures it; L. Metz et al.,
-arXiv:2111.05803, "Gradients are not all you need"). Between the two a few hundred steps are useful; the fluctuation
-formula has neither limit.
+A window (`windows`) starts from a stored configuration, takes n steps of the same integrator that samples, and ends in
+a smooth pair count O = Σ_{i<j} v_ab(r_ij). With v = dL/d<h> its derivative estimates dL/d theta. What that estimates,
+and between which lengths a window is of use, is under "Backprop" in docs/theory/rules.md (R. Kubo, J. Phys. Soc. Jpn.
+12, 570 (1957); L. Metz et al., arXiv:2111.05803, "Gradients are not all you need"); `Adjoint.growth` measures the
+growth of the scatter.
 
 Windows run in float64: on a CPU that costs nothing (0.95 ms a step with its derivative for 108 argon atoms, 0.96 ms in
 float32), and rounding grows with exp(lambda t) like every difference: at constant energy the float32 derivative of a

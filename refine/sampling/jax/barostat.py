@@ -1,14 +1,10 @@
 """Constant pressure: molecular dynamics at constant temperature with Monte Carlo moves of the volume.
 
-Every `MOVE_EVERY` steps the cell and all positions are scaled by (V'/V)^(1/3) with ln V' = ln V + uniform(-w, w), and
-the move is made with the probability
-
-    min(1, exp[-(U' - U + p (V' - V)) / kT + (N + 1) ln(V'/V)]),
-
-which leaves the isothermal-isobaric ensemble, exp[-(U + p V) / kT] V^N dV, as it is; so do the dynamics at constant
-volume in between. Momenta are independent of positions and stay what they are. Exact for any potential, and needs
-energies only, no stress. Sources: K.-H. Chow and D. M. Ferguson, Comput. Phys. Commun. 91, 283 (1995); J. Åqvist,
-P. Wennerström, M. Nervall, S. Bjelic and B. O. Brandsdal, Chem. Phys. Lett. 384, 288 (2004).
+Every `MOVE_EVERY` steps the cell and all positions are scaled; docs/theory/sampling.md has the probability with which
+that is accepted. It leaves the isothermal-isobaric ensemble, exp[-(U + p V) / kT] V^N dV, as it is; so do the dynamics
+at constant volume in between. Momenta are independent of positions and stay what they are. Sources: K.-H. Chow and D.
+M. Ferguson, Comput. Phys. Commun. 91, 283 (1995); J. Åqvist, P. Wennerström, M. Nervall, S. Bjelic and B. O. Brandsdal,
+Chem. Phys. Lett. 384, 288 (2004).
 
 The pressure is that of the force field as it is, cut off where it is cut off: nothing is added for attraction beyond
 the cutoff. Where a model u means the whole tail and the sampled u_cut is brought to zero continuously, the pressure of

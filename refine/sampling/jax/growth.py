@@ -30,7 +30,12 @@ class Growth:
 
 
 def fit_growth(times: Array, squares: Array) -> Growth:
-    """`Growth` from squared norms (windows, n) at lengths `times` (n,) ps."""
+    """`Growth` from squared norms (windows, n) at lengths `times` (n,) ps.
+
+    >>> times = np.linspace(0.2, 2.0, 10)
+    >>> round(fit_growth(times, np.exp(2.0 * 1.5 * times) * np.ones((4, 1))).exponent, 6)
+    1.5
+    """
     late = slice(len(times) // 2, None)
 
     def slope(mean_squares: Array) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from refine.sampling.engine import ConstantEnergy, Dynamics, Engine, Positions
+from refine.sampling.engine import ConstantEnergy, Dynamics, Engine, EngineKind, Positions
 from refine.system import System
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from refine.sampling.jax.adjoint import Adjoint
 
 
-class Jax:
+class Jax(EngineKind):
     """Molecular dynamics in programs compiled by jax (`refine.sampling.jax.sampler`)."""
 
     def sampler(

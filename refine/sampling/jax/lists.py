@@ -34,7 +34,7 @@ before the force; the second and third serve blocks in which an atom was faster 
 second."""
 
 CAPACITY_GROWTH = 1.15
-"""Factor by which a list that overflowed grows: every place costs as much as a neighbour, at every step."""
+"""Factor by which a list that overflowed grows: every slot costs as much as a neighbour, at every step."""
 
 
 class Margins(NamedTuple):
@@ -45,7 +45,7 @@ class Margins(NamedTuple):
 
 
 MARGINS, COSTLY_MARGINS = Margins(1.15, 1.5), Margins(1.05, 1.2)
-"""Where forces are cheap, and where an empty place costs more than compiling once more after an overflow."""
+"""Where forces are cheap, and where an empty slot costs more than compiling once more after an overflow."""
 
 
 class ListShape(NamedTuple):

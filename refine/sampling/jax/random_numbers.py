@@ -27,7 +27,11 @@ _STATES_APART = 7919  # the thousandth prime: the seeds of one study's states ar
 
 
 def seed_of_state(seed: int, state: int) -> int:
-    """The seed of a study's state (counted from 0): states differ, the first has the study's own seed."""
+    """The seed of a study's state (counted from 0): states differ, the first has the study's own seed.
+
+    >>> seed_of_state(3, 0), seed_of_state(3, 1) != 3
+    (3, True)
+    """
     return seed + _STATES_APART * state
 
 
@@ -83,7 +87,7 @@ _IMPLEMENTATION = jax.extend.random.define_prng_impl(
 )
 
 
-def new_key(seed: int) -> jax.Array:
+def new_key(seed: int | np.uint32) -> jax.Array:
     """A key for jax.random from a seed."""
     return jax.random.key(seed, impl=_IMPLEMENTATION)
 

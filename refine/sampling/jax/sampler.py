@@ -179,7 +179,7 @@ class Sampler:
             raise InputError(f"temperature is {temperature} K; it must be above zero")
         momenta = np.stack([_maxwell(self.system.masses, temperature, [seed, k]) for k in range(self.replicas)])
         with precision(self.dtype):
-            thermostat = jax.device_get(jax.jit(self._fresh, static_argnums=0)(seed))
+            thermostat = jax.device_get(jax.jit(self._fresh, static_argnums=0)(np.uint32(seed)))  # int32 would overflow
         skin = self._skin_at(temperature)
         return MDState(
             positions=self.wrapped(every),
@@ -192,7 +192,7 @@ class Sampler:
             sampled_steps=0,
         )
 
-    def _fresh(self, seed: int) -> dict[str, jax.Array]:
+    def _fresh(self, seed: np.uint32) -> dict[str, jax.Array]:
         """The thermostat's variables of all replicas, (R, ...)."""
         keys = jax.random.split(random_numbers.new_key(seed), self.replicas)
         return jax.vmap(lambda key: self.thermostat.fresh(key, self.dtype))(keys)

@@ -23,6 +23,7 @@ class Thermostat(Protocol):
     """What the sampler asks of a thermostat. All arrays here belong to one replica."""
 
     holds_temperature: ClassVar[bool]
+    """Whether the kinetic temperature is the one asked for, in the mean over a trajectory."""
 
     def degrees_of_freedom(self, n_atoms: int) -> int:
         """Degrees of freedom among which kinetic energy is shared: T = 2 K / (dof k)."""
@@ -38,13 +39,14 @@ class Thermostat(Protocol):
 
 
 @dataclass(frozen=True)
-class Langevin:
+class Langevin(Thermostat):
     """Langevin dynamics, BAOAB splitting (Leimkuhler & Matthews, J. Chem. Phys. 138, 174102 (2013)); one random draw
     a step.
 
     time_constant_ps: 1/gamma, the relaxation time of a free atom's momentum. Momentum is not conserved: all 3N
-    degrees of freedom are thermal. Configurations are right to fourth order in the timestep; the kinetic temperature
-    only to second.
+    degrees of freedom are thermal. Averages over configurations are right to second order in the timestep with a small
+    coefficient: exactly for harmonic forces, and to fourth order at high friction. The kinetic temperature is of second
+    order even then.
     """
 
     time_constant_ps: float = 0.5
@@ -68,7 +70,7 @@ class Langevin:
 
 
 @dataclass(frozen=True)
-class NoseHoover:
+class NoseHoover(Thermostat):
     """Deterministic: a Nosé-Hoover chain of three (Martyna, Klein & Tuckerman, J. Chem. Phys. 97, 2635 (1992)).
 
     time_constant_ps: tau in the chain's masses Q = kT tau^2 (the first times its degrees of freedom). One chain
@@ -98,7 +100,7 @@ class NoseHoover:
 
 
 @dataclass(frozen=True)
-class VelocityVerlet:
+class VelocityVerlet(Thermostat):
     """No thermostat: constant energy. The temperature asked for is only that of the first momenta. For tests and
     diagnostics."""
 

@@ -15,37 +15,40 @@ class LinearOperator(Protocol):
     """From pair counts to a curve: matrix (n, pairs * bins) @ h + constant (n,)."""
 
     @property
-    def matrix(self) -> Array: ...
+    def matrix(self) -> Array:
+        """(n, pairs * bins)."""
 
     @property
-    def constant(self) -> Array: ...
+    def constant(self) -> Array:
+        """(n,)."""
 
 
 class MeasuredCurve(Protocol):
-    """What is fitted: y (n,) with covariance (n, n), the latter divided by `weight`. The targets of a refinement are
-    such.
-
-    baseline: (n,) the part of y that a free scale does not multiply.
-    background: (n,) what a flat background of one adds to y; None: it has none.
-    """
+    """A curve and what makes it of a frame. The targets of a refinement are such."""
 
     @property
-    def y(self) -> Array: ...
+    def y(self) -> Array:
+        """(n,) what is fitted."""
 
     @property
-    def covariance(self) -> Array: ...
+    def covariance(self) -> Array:
+        """(n, n) of y, in its units squared."""
 
     @property
-    def weight(self) -> float: ...
+    def weight(self) -> float:
+        """What the covariance is divided by."""
 
     @property
-    def baseline(self) -> Array: ...
+    def baseline(self) -> Array:
+        """(n,) the part of y that a free scale does not multiply."""
 
     @property
-    def background(self) -> Array | None: ...
+    def background(self) -> Array | None:
+        """(n,) what a flat background of one adds to y; None: it has none."""
 
     @property
-    def operator(self) -> LinearOperator: ...
+    def operator(self) -> LinearOperator:
+        """From the counts of a frame to the model of y."""
 
 
 class Nuisances(NamedTuple):

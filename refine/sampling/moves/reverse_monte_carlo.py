@@ -85,7 +85,7 @@ class _Walk(NamedTuple):
 
 
 class ReverseMonteCarlo:
-    """Samples one state by moving atoms; `run` is that of `refine.sampling.jax.sampler.Sampler`.
+    """Samples one state by moving atoms; a `refine.sampling.engine.FrameMaker`.
 
     system: atoms and cell.  curves: measured in this state, see `MeasuredCurve`; none: the ideal gas with its minimum
         distances.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, SerializeAsAny, ValidationError
 
@@ -25,10 +25,15 @@ class ModelFile(Table):
     def from_toml(cls, path: str | Path) -> Self:
         """Read a model file; InputError where it cannot be read or is not valid."""
         path = Path(path)
-        tree = {"label": path.stem, **parse_toml(read_text(path), str(path))}
+        tree = {"label": path.stem, **cls.tree(path)}
         try:
             file = cls.model_validate(tree)
         except ValidationError as error:
             raise input_error(error, tree, str(path), cls) from None
         file.put_into(path.parent)
         return file
+
+    @staticmethod
+    def tree(path: Path) -> dict[str, Any]:
+        """The tables of such a file as they stand there; InputError for what is no TOML."""
+        return parse_toml(read_text(path, "model file", "give the path of a file with a [model] table"), str(path))

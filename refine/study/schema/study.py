@@ -88,6 +88,11 @@ class StudyConfig(Table):
 
         Raises:
             InputError: it is not a valid study.
+
+        >>> StudyConfig.parse({"title": "argon", "states": [{"name": "85K", "temperature": 85.0}]})
+        Traceback (most recent call last):
+            ...
+        refine.errors.InputError: study: missing table [system] (and 2 more)
         """
         return cls._validated(tree, source="study", source_path=None, folder=Path(folder))
 
@@ -165,6 +170,12 @@ class StudyConfig(Table):
         """Start structure of a state; None where it is packed at random from the composition."""
         return state.structure_path or self.system.structure_path
 
+    def files(self, *, data: bool = True) -> tuple[Path, ...]:
+        """The data (if wanted), structure and model files that the study names."""
+        curves = [entry.path for entry in self.data if entry.file is not None] if data else []
+        structures = (self.structure_of(state) for state in self.states)
+        return (*curves, *filter(None, structures), *self.model.files)
+
     def digest(self, *, data: bool = True) -> str:
         """SHA-256 (hex) of the settings and of the bytes of every data, structure and model file.
 
@@ -180,9 +191,7 @@ class StudyConfig(Table):
         settings["model"] = {**BASES.former, **settings["model"]}
         settings["refinement"] = {**RULES.former, **settings["refinement"]}
         total = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-        structures = (self.structure_of(state) for state in self.states)
-        curves = [entry.path for entry in self.data if entry.file is not None] if data else []
-        for path in (*curves, *filter(None, structures), *self.model.files):
+        for path in self.files(data=data):
             try:
                 total.update(hashlib.sha256(path.read_bytes()).digest())
             except OSError as error:

@@ -51,8 +51,9 @@ def diagnose(
         raise InputError(
             f"{wanted} frames are too few for covariances", where="frames", fix=f"use {FRAMES_FOR_COVARIANCES} or more"
         )
+    if out is not None:
+        make_folder(out)  # or refused now, and not after the dynamics
     diagnosis = examine(study, sample_states(study, wanted, progress or NullProgress()))
     if out is not None:
-        make_folder(out)
         write_text(out / "diagnosis.json", diagnosis.to_json())
     return diagnosis

@@ -49,7 +49,13 @@ def _largest(correction: PairCorrection, temperature: float, alone: Solution, fu
 
 
 def coefficient(correction: PairCorrection, index: int) -> str:
-    """What one coefficient of theta is: Ar-Ar at 4.20 Å."""
+    """What one coefficient of theta is: Ar-Ar at 4.20 Å.
+
+    >>> from refine.potentials.correction import SplineBasis
+    >>> phi = PairCorrection.zero((("Ar", "Ar"),), SplineBasis(2.0, 8.0, 12), stiffness=7.0)
+    >>> coefficient(phi, 4)
+    'Ar-Ar at 3.50 Å'
+    """
     size = correction.basis.size
     block, k = divmod(index, size)
     term, active = divmod(block, len(correction.active_pairs))
@@ -59,7 +65,11 @@ def coefficient(correction: PairCorrection, index: int) -> str:
 
 
 def shown_unit(kind: str) -> tuple[float, str]:
-    """Factor and unit of a kind in tables: shares in per cent."""
+    """Factor and unit of a kind in tables: shares in per cent.
+
+    >>> shown_unit("density"), shown_unit("temperature")
+    ((100.0, '%'), (1.0, 'K'))
+    """
     if kind in ("density", "scale"):
         return 100.0, "%"
     return 1.0, {"temperature": "K", "damping": "1/Å^2", "broadening": "Å^2", "truncation": "1/Å"}.get(kind, "")

@@ -59,7 +59,11 @@ def of_slopes(peaks: Sequence[PeakComparison]) -> list[str]:
 
 
 def value(number: float, error: float | None, unit: str) -> str:
-    """Rounded to two digits of the error, with the unit."""
+    """Rounded to two digits of the error, with the unit.
+
+    >>> value(4.0712, 0.123, "K")
+    '4.07 ± 0.12 K'
+    """
     if error is None or not math.isfinite(error) or error <= 0.0:
         text = f"{number:.4g}"
     else:
@@ -69,12 +73,20 @@ def value(number: float, error: float | None, unit: str) -> str:
 
 
 def signed(number: float, error: float, unit: str) -> str:
-    """As `value`, with a plus sign where positive."""
+    """As `value`, with a plus sign where positive.
+
+    >>> signed(4.0712, 0.123, "K")
+    '+4.07 ± 0.12 K'
+    """
     return ("+" if number > 0.0 else "") + value(number, error, unit)
 
 
 def share(part: float | None, error: float | None) -> str:
-    """A share in per cent; a dash where there is no misfit to share."""
+    """A share in per cent; a dash where there is no misfit to share.
+
+    >>> share(0.4212, 0.03), share(None, None)
+    ('42 ± 3 %', '–')
+    """
     if part is None or error is None:
         return "–"
     return f"{100.0 * part:z.0f} ± {max(1.0, 100.0 * error):.0f} %"

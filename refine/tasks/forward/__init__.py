@@ -8,6 +8,7 @@ given.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,14 +19,14 @@ from refine.results.derived import coordination_numbers, shells_of
 from refine.sampling.trajectories import count_trajectory
 from refine.study.datasets import read_datasets, read_predictions
 from refine.study.schema import StudyConfig
-from refine.study.systems import read_system
+from refine.study.systems import check_radii, read_system
 from refine.system import Box
-from refine.tasks.forward.answer import Forward
+from refine.tasks.forward.answer import Forward, check_out
 from refine.tasks.forward.checks import check_composition, check_density, check_rescaling, refuse_vacuum
 from refine.tasks.forward.compared import compared
 from refine.tasks.forward.tables import propagation
 
-__all__ = ["Forward", "default_out", "forward"]
+__all__ = ["Forward", "check_out", "default_out", "forward"]
 
 USUAL_Q_MAX, PHASE = 30.0, 0.1
 """1/Å, as far as curves are taken to reach whose range the study does not say; and Q times the width of a bin there."""
@@ -61,6 +62,7 @@ def forward(
     """
     one = _of_state(config, state)
     species, fractions, density = _declared(one)
+    check_radii(one, tuple(itertools.combinations_with_replacement(species, 2)))
     finer = _finer(one)
     counted = count_trajectory(
         trajectory,
@@ -85,6 +87,7 @@ def forward(
     system, wide = counted.system, counted.frames.merged(finer)
     frames = counted.frames.within(wide.r_max)
     box = Box(system.species, system.n_per_species, frames.volume, frames.edges, system.cell)
+    check_radii(one, box.pairs, wide.r_max)
     scores = tuple(compared(one, data, box, frames) for data in read_datasets(one, [box]))
     coordination = coordination_numbers(
         box.species, box.pairs, propagation(wide), shells_of(wide, box.pairs, one.coordination.radii)

@@ -11,6 +11,7 @@ from refine.errors import CheckpointError
 from refine.files import exclusive, make_folder, write_text
 from refine.refinement.inference.nuisance import Nuisance
 from refine.results.derived import Coordination
+from refine.results.schema import RESULT
 from refine.results.tables import plain
 from refine.sampling.averages import FRAMES_FOR_ERRORS
 from refine.sampling.frames import Frames
@@ -22,7 +23,19 @@ from refine.tasks.columns import aligned
 from refine.tasks.forward import tables
 from refine.tasks.forward.compared import Compared
 from refine.tasks.forward.tables import Averages
+from refine.tasks.outputs import refuse_foreign, refuse_inputs
 from refine.tasks.run.store import CHECKPOINT
+
+OUTPUTS = ("curves", "t_r", "g_r", "s_q", "forward.json")
+"""What is written to the folder."""
+
+
+def check_out(config: StudyConfig, folder: Path, trajectory: Path) -> None:
+    """Refuses a folder with a run, with files that are read, or with outputs that are of something else."""
+    if (folder / CHECKPOINT).exists() or (folder / RESULT).exists():
+        raise CheckpointError("this folder holds a run", where=str(folder), fix="give another --out")
+    refuse_inputs(config, [folder / name for name in OUTPUTS], [trajectory])
+    refuse_foreign(folder, OUTPUTS, "forward.json")
 
 
 @dataclass(frozen=True)
@@ -54,8 +67,7 @@ class Forward:
         """forward.json, and the tables curves/, t_r/ (by data set), g_r/ and s_q/ (by state), in `folder`."""
         averages, narrow = self.averages, Averages(self.frames.merged(self.finer))  # g(r) in the study's bins
         with exclusive(folder):
-            if (folder / CHECKPOINT).exists():
-                raise CheckpointError("this folder holds a run", where=str(folder), fix="give another --out")
+            check_out(self.config, folder, self.trajectory)
             for name in ("curves", "t_r", "g_r", "s_q"):
                 make_folder(folder / name)
             for score in self.scores:

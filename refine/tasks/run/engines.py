@@ -42,12 +42,6 @@ class Engines:
     def __len__(self) -> int:
         return len(self.samplers)
 
-    @property
-    def notes(self) -> list[str]:
-        """What the samplers noted of their present trajectories, in words."""
-        states = zip(self.study.config.states, self.samplers, strict=True)
-        return [f"{state.name}: {note}" for state, (_, sampler) in states for note in sampler.notes]
-
     def lenient(self) -> None:
         """From now on nothing that is found in a trajectory ends a run: it is said beside its results."""
         self.samplers = [(field, sampler.lenient()) for field, sampler in self.samplers]

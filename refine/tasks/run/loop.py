@@ -8,7 +8,7 @@ taken in pieces of fixed size, so a run that was killed and resumed ends with th
 
 from __future__ import annotations
 
-import shutil
+import os
 import time
 from dataclasses import replace
 from functools import cached_property
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import CheckpointError, InputError
-from refine.files import exclusive, write_text
+from refine.files import exclusive, remove, write_text
 from refine.progress import NullProgress, Progress
 from refine.refinement.convergence import misfit
 from refine.refinement.problem import Sample, TrajectoryRule, Update
@@ -27,10 +27,12 @@ from refine.refinement.walls import closest, innermost, refuse_r_min, walls
 from refine.results.judged import JudgedSample
 from refine.results.outcome import Outcome
 from refine.results.result import Result
+from refine.results.schema import RESULT, read_summary
 from refine.results.scores import score
 from refine.results.writer import write_outcome
 from refine.sampling.frames import by_replica
 from refine.sampling.state import State
+from refine.tasks.outputs import refuse_inputs
 from refine.tasks.run import store
 from refine.tasks.run.engines import Engines
 from refine.tasks.run.record import Phase, Potential, Record
@@ -46,8 +48,8 @@ Array = NDArray[np.float64]
 SAVE_INTERVAL = 5.0
 """Seconds between checkpoints inside a sample. When one is written changes nothing in the run's numbers."""
 
-OUTPUTS = (store.CHECKPOINT, "result.json", "report.html", "study.toml", "curves", "g_r", "model.safetensors")
-"""What a run leaves in its folder, and all that --overwrite removes."""
+OUTPUTS = ("report.html", "curves", "g_r", "model.safetensors", "study.toml", RESULT, store.CHECKPOINT)
+"""What a run leaves in its folder, and all that --overwrite removes; last what a run is recognised by."""
 
 
 def run_study(
@@ -105,8 +107,9 @@ class Run:
             self._load()
         else:
             self._clear(overwrite)
-            write_text(folder / "study.toml", study.config.to_toml())
             self._save()
+        if not (folder / "study.toml").exists():
+            write_text(folder / "study.toml", study.config.to_toml())
 
     @cached_property
     def engines(self) -> Engines:
@@ -165,7 +168,7 @@ class Run:
             for state, frames, count in pieces(
                 engine, start, params, study.problem.temperatures[s], per_replica, settle=settle, done=stored.done
             ):
-                self.current[s] = self.current[s].extended(state, frames, count)
+                self.current[s] = self.current[s].extended(state, frames, count, tuple(engine.notes))
                 self.progress.advance(count)
                 if time.monotonic() - self.saved > SAVE_INTERVAL:
                     self._save()
@@ -177,8 +180,10 @@ class Run:
             sample, ends = self.engines.differentiated(study.rule, sample, ends, self.progress)
         self.samples.append(sample)
         self.ends.append(ends)
+        states = zip(study.config.states, self.current, strict=True)
+        notes = [f"{state.name}: {note}" for state, one in states for note in one.notes]
         self.current = []
-        self.record = self.record.sampled(self.engines.notes, time.monotonic() - began)
+        self.record = self.record.sampled(notes, time.monotonic() - began)
 
     def update(self) -> None:
         """PREDICT and UPDATE: the rule judges the newest sample, and says what comes next."""
@@ -277,18 +282,25 @@ class Run:
     # -- checkpoint ----------------------------------------------------------------------------------------------------
 
     def _clear(self, overwrite: bool) -> None:
-        if self.path.exists() and not overwrite:
+        """Remove an earlier run where that is wanted; refuse what is not known to be one, and what the study reads."""
+        refined = self.study.base_kind.refined_file
+        names = OUTPUTS if refined is None else dict.fromkeys((refined, *OUTPUTS))
+        held = [self.folder / name for name in names if os.path.lexists(self.folder / name)]
+        if not held:
+            return
+        if not (self.path.exists() or _is_result(self.folder / RESULT)):
+            raise InputError(
+                f"this folder holds {held[0].name}, and no run", where=str(self.folder), fix="give another --out"
+            )
+        if not overwrite:
             raise CheckpointError(
                 "this folder holds a run",
                 where=str(self.folder),
                 fix="use --resume to go on with it, --overwrite to replace it, or another --out",
             )
-        for name in OUTPUTS:
-            path = self.folder / name
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+        refuse_inputs(self.study.config, [self.folder])
+        for path in held:
+            remove(path)
 
     def _save(self) -> None:
         now = time.monotonic()
@@ -307,3 +319,12 @@ class Run:
             sample, ends = store.sample_of(stored, self.study.initial_correction())
             self.samples.append(sample)
             self.ends.append(ends)
+
+
+def _is_result(path: Path) -> bool:
+    """Whether it is a result.json, of this or an earlier format."""
+    try:
+        read_summary(path)
+    except InputError:
+        return False
+    return True

@@ -3,7 +3,7 @@
     /            attributes: format, digest (of study and data)
     /record      JSON text (`refine.tasks.run.record`)
     /samples/K/  coefficients, core, wall, parameters, and frames/S/, dynamics/S/ (the state after them), gradients/S/
-    /current/S/  dynamics' state (and the frames so far) of the sample that is being taken
+    /current/S/  dynamics' state (and the frames so far, and notes, JSON text) of the sample that is being taken
 
 Counts are stored as the smallest unsigned integers that hold them, compressed, with a checksum on every chunk.
 """
@@ -42,17 +42,18 @@ class Unfinished:
         state: where the trajectory stands.
         parts: frames so far.
         done: frames of each replica, those of the equilibration included that no part holds.
+        notes: what the engine noted of this trajectory, in words.
     """
 
     state: State
     parts: tuple[Frames, ...] = ()
     done: int = 0
+    notes: tuple[str, ...] = ()
 
-    def extended(self, state: State, frames: Frames | None, count: int) -> Self:
-        """One piece of `count` frames further.  frames: those that count; None: none of them do."""
-        return replace(
-            self, state=state, parts=self.parts if frames is None else (*self.parts, frames), done=self.done + count
-        )
+    def extended(self, state: State, frames: Frames | None, count: int, notes: tuple[str, ...]) -> Self:
+        """One piece of `count` frames further.  frames: those that count; None: none of them do.  notes: as of now."""
+        parts = self.parts if frames is None else (*self.parts, frames)
+        return replace(self, state=state, parts=parts, done=self.done + count, notes=notes)
 
     def to_arrays(self) -> Arrays:
         """For /current/S; a start is its state alone."""
@@ -61,6 +62,8 @@ class Unfinished:
         arrays = {f"dynamics.{name}": value for name, value in self.state.to_arrays().items()}
         if self.parts:
             arrays |= {f"frames.{name}": value for name, value in by_replica(self.parts).to_arrays().items()}
+        if self.notes:
+            arrays["notes"] = np.frombuffer(json.dumps(self.notes).encode(), np.uint8)
         return arrays | {"done": np.asarray(self.done)}
 
     @classmethod
@@ -70,7 +73,8 @@ class Unfinished:
             return cls(stored_state(arrays))
         frames = _below(arrays, "frames")
         parts = (Frames.from_arrays(frames),) if frames else ()
-        return cls(stored_state(_below(arrays, "dynamics")), parts, int(arrays["done"]))
+        notes = tuple(json.loads(bytes(arrays["notes"]))) if "notes" in arrays else ()
+        return cls(stored_state(_below(arrays, "dynamics")), parts, int(arrays["done"]), notes)
 
 
 @dataclass
@@ -172,16 +176,27 @@ def load(path: Path, digest: str) -> StoredRun:
     return StoredRun(digest, record, samples, current)
 
 
-def read_record(path: Path) -> Record:
-    """The record alone, of whatever study; CheckpointError where there is none that can be read."""
+def read_record(path: Path) -> Record | None:
+    """The record alone, of whatever study; None where the file is of an earlier format, which is read no more.
+
+    Raises:
+        CheckpointError: damaged, or of a later format.
+    """
     try:
         with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT:
-                raise CheckpointError(f"checkpoint format {file.attrs.get('format')} is not {FORMAT}", where=str(path))
-            return _record(file)
+            version = int(file.attrs["format"])
+            if version > FORMAT:
+                raise CheckpointError(
+                    f"checkpoint format {version} is not known here, only those to {FORMAT}",
+                    where=str(path),
+                    fix="read it with the version of refine that wrote it",
+                )
+            return _record(file) if version == FORMAT else None
     except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
-            f"no record can be read ({' '.join(str(error).split())[:120]})", where=str(path)
+            f"the checkpoint is damaged ({' '.join(str(error).split())[:120]})",
+            where=str(path),
+            fix="restore a copy, or move it away: the results beside it are read without",
         ) from error
 
 

@@ -30,8 +30,8 @@ from refine.tasks.sensitivity.answer import Estimate, Sensitivity
 from refine.tasks.sensitivity.asked import Parameter, Quantity, parse_parameter, parse_quantity
 from refine.tasks.sensitivity.directions import BaseParameter, Coefficient, Direction
 from refine.tasks.sensitivity.estimates import average, fluctuation, window_formula
-from refine.tasks.sensitivity.observable import Observable
 from refine.tasks.sensitivity.sampling import Sampled, sampled
+from refine.tasks.sensitivity.scalar import ScalarOfCurve
 
 if TYPE_CHECKING:
     from refine.study.datasets import DataSet
@@ -75,7 +75,7 @@ def sensitivity(
     """
     progress = progress or NullProgress()
     data = _find(study, of.data)
-    observable, state = Observable(of, data, study.targets[data.name]), data.state
+    scalar, state = ScalarOfCurve(of, data, study.targets[data.name]), data.state
     make = Coefficient if parameter.pair is not None else BaseParameter
     direction: Direction = make(study, parameter, state)
     if frames < FRAMES_FOR_COVARIANCES:
@@ -98,12 +98,12 @@ def sensitivity(
         return sampled(study, state, sampler, params, seed + offset, frames, parts, label, progress)
 
     base = run(0.0, 0, math.ceil(windows / sampler.replicas), "sampling")
-    value, stderr = average(base.counts, base.frames.replica, observable)
+    value, stderr = average(base.counts, base.frames.replica, scalar)
     began = time.monotonic()
     number = np.einsum("fpb,pb->f", base.counts, direction.number(base.frames.edges))
-    covariance = fluctuation(base.counts, base.frames.replica, number, observable, beta)
+    covariance = fluctuation(base.counts, base.frames.replica, number, scalar, beta)
     solved = time.monotonic() - began
-    _, cotangent = observable(base.counts.mean(axis=0))
+    _, cotangent = scalar(base.counts.mean(axis=0))
 
     progress.stage("backprop", len(base.starts) * sampler.replicas)
     up, down = (direction.params(adjoint.force_field, sign * direction.step) for sign in (1, -1))
@@ -124,7 +124,7 @@ def sensitivity(
         run(sign * delta, offset, 1, f"finite difference {'-+'[sign > 0]}")
         for sign, offset in ((1, SEED_OF_PLUS), (-1, SEED_OF_MINUS))
     ]
-    (high, high_error), (low, low_error) = (average(end.counts, end.frames.replica, observable) for end in ends)
+    (high, high_error), (low, low_error) = (average(end.counts, end.frames.replica, scalar) for end in ends)
     differences = Estimate(
         "finite differences",
         (high - low) / (2.0 * delta),

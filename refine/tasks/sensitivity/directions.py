@@ -30,8 +30,11 @@ class Direction(Protocol):
     """The potential as a function of one parameter."""
 
     unit: str
+    """Of the parameter."""
     value: float
+    """Of the parameter, where the derivative is taken."""
     delta: float
+    """Default displacement in finite differences."""
     step: float
     """For the derivative of params: any for a coefficient, in which they are linear, small for the base."""
 
@@ -42,7 +45,13 @@ class Direction(Protocol):
         """A force field's params with the parameter shifted."""
 
 
-class Coefficient:
+class Coefficient(Direction):
+    """The correction along one of its coefficients, the one whose centre is nearest to the r asked for (eV).
+
+    The derivative is taken at the initial correction of the study. Raises InputError where the pair is not corrected,
+    or no coefficient is near.
+    """
+
     unit = "eV"
 
     def __init__(self, study: Study, parameter: Parameter, state: int) -> None:
@@ -77,24 +86,29 @@ class Coefficient:
         return field.params(replace(self.correction, coefficients=coefficients))
 
 
-class BaseParameter:
+class BaseParameter(Direction):
+    """A classical base along one of the numbers of its [model.parameters].
+
+    The derivative of its pair energies is a central difference over `step`. Raises InputError where the base has no
+    such number, or the study does not give it.
+    """
+
     def __init__(self, study: Study, parameter: Parameter, state: int) -> None:
         self.study, self.parameter = study, parameter
         self.correction = study.initial_correction().at(study.problem.temperatures[state])
-        model: Any = study.config.model  # of a sum of pair functions, which has parameters
-        given = model.parameters
+        model: Any = study.config.model
         if study.base_energies(np.array([1.0])) is None:
             raise InputError(
-                f"base '{study.config.model.base}' has no parameter '{parameter.name}'",
+                f"base '{model.base}' has no parameter '{parameter.name}'",
                 where="[model]",
                 fix='only classical bases without dispersion have; ask for a coefficient like "Ar-Ar@3.8"',
             )
+        given = model.parameters  # which every sum of pair functions has
         if parameter.name not in given:
-            raise InputError(
-                f"'{parameter.name}' is no parameter of the base",
-                where="[model.parameters]",
-                fix=f"one of {', '.join(given)}" if given else "write it there, with the value that the base has",
-            )
+            fix = f"one of {', '.join(given)}" if given else "write it there, with the value that the base has"
+            if model.pairs:  # whose numbers are those of one pair each
+                fix = 'ask for a coefficient like "Ar-Ar@3.8"'
+            raise InputError(f"'{parameter.name}' is no parameter of the base", where="[model.parameters]", fix=fix)
         entry = given[parameter.name]
         if isinstance(entry, int | float):
             if parameter.key is not None:

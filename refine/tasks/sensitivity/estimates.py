@@ -7,18 +7,18 @@ from numpy.typing import NDArray
 
 from refine.sampling.averages import FRAMES_FOR_COVARIANCES, error_of, standard_error
 from refine.sampling.frames import Frames
-from refine.tasks.sensitivity.observable import Observable
+from refine.tasks.sensitivity.scalar import ScalarOfCurve
 
 Array = NDArray[np.float64]
 
 
-def average(counts: Array, replica: NDArray[np.integer], observable: Observable) -> tuple[float, float]:
+def average(counts: Array, replica: NDArray[np.integer], scalar: ScalarOfCurve) -> tuple[float, float]:
     """f of the mean counts and its error."""
-    return observable(counts.mean(axis=0))[0], error_of(lambda h: observable(h)[0], counts, replica)
+    return scalar(counts.mean(axis=0))[0], error_of(lambda h: scalar(h)[0], counts, replica)
 
 
 def fluctuation(
-    counts: Array, replica: NDArray[np.integer], number: Array, observable: Observable, beta: float
+    counts: Array, replica: NDArray[np.integer], number: Array, scalar: ScalarOfCurve, beta: float
 ) -> tuple[float, float]:
     """-beta v . Cov(h, N), v taken at the mean of the same frames, and its error."""
     number = (number - number.mean())[:, None, None]
@@ -27,7 +27,7 @@ def fluctuation(
 
     def value(means: Array) -> float:
         h, product, mean = means
-        _, v = observable(h)
+        _, v = scalar(h)
         return -beta * float(np.sum(v * (product - h * mean)))
 
     return value(samples.mean(axis=0)), error_of(value, samples, replica)
@@ -36,7 +36,17 @@ def fluctuation(
 def window_formula(
     frames: Frames, number: Array, cotangent: Array, beta: float, length: float
 ) -> tuple[float, float] | None:
-    """-beta [Cov(O, N) - Cov(O(t), N(0))] at t = `length` frames (to the nearest), v fixed; None below half of one."""
+    """-beta [Cov(O, N) - Cov(O(t), N(0))] at t = `length` frames (to the nearest), v fixed; None below half of one.
+
+    Numbers without a correlation in time: a window sees the whole covariance, here 1.
+
+    >>> numbers = np.random.default_rng(0).normal(size=4000)
+    >>> counts, nothing = numbers[:, None, None], np.zeros(4000)
+    >>> frames = Frames(counts, nothing, nothing, nothing, np.zeros(4000, int), 1.0, (2,), 100.0)
+    >>> value, stderr = window_formula(frames, numbers, np.ones((1, 1)), 1.0, length=3.0)
+    >>> abs(value + 1.0) < 3.0 * stderr
+    True
+    """
     lag = round(length)
     if lag < 1:
         return None

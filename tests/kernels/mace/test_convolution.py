@@ -1,5 +1,8 @@
 """The chunked convolution and its hand-written derivative against the definition."""
 
+from functools import cache
+from typing import Any
+
 import e3nn_jax
 import jax
 import jax.numpy as jnp
@@ -37,11 +40,20 @@ def _double() -> object:
         yield
 
 
+# Everything below is compiled, as in a model: one by one, the operations take longer to compile than together.
+
+
+@cache
+def _plain(name: str) -> np.ndarray:
+    couplings = _couplings(name)
+    return np.asarray(jax.jit(lambda *arguments: convolve_plain(*arguments, couplings))(*_arguments(name)))
+
+
 @pytest.mark.parametrize("name", PATHS)
 def test_definition_by_loops(name: str) -> None:
     h, senders, harmonics, a, matrix = (np.asarray(x) for x in _arguments(name))
     couplings = _couplings(name)
-    found = np.asarray(convolve_plain(*_arguments(name), couplings))
+    found = _plain(name)
     expected = np.zeros_like(found)
     for k, (path, tensor, at) in enumerate(zip(PATHS[name], couplings.tensors, couplings.result_slices(), strict=True)):
         l1, l2, _ = path
@@ -58,26 +70,33 @@ def test_definition_by_loops(name: str) -> None:
 @pytest.mark.parametrize("name", PATHS)
 def test_chunks_change_nothing(name: str, chunk: int) -> None:
     arguments, couplings = _arguments(name), _couplings(name)
-    plain = convolve_plain(*arguments, couplings)
-    np.testing.assert_allclose(convolve(*arguments, couplings, chunk), plain, rtol=1e-12, atol=1e-12)
+    found = jax.jit(lambda *arguments: convolve(*arguments, couplings, chunk))(*arguments)
+    np.testing.assert_allclose(found, _plain(name), rtol=1e-12, atol=1e-12)
+
+
+def _slopes(name: str, convolution: Any) -> list[np.ndarray]:
+    """Of a weighted sum of squares of the result, by features, harmonics and radial parts."""
+    h, senders, harmonics, a, matrix = _arguments(name)
+    weight = jnp.asarray(np.random.default_rng(1).normal(size=_plain(name).shape))
+
+    def total(h: jax.Array, y: jax.Array, a: jax.Array) -> jax.Array:
+        return jnp.sum(weight * convolution(h, senders, y, a, matrix) ** 2)
+
+    return [np.asarray(slope) for slope in jax.jit(jax.grad(total, argnums=(0, 1, 2)))(h, harmonics, a)]
+
+
+@cache
+def _plain_slopes(name: str) -> list[np.ndarray]:
+    couplings = _couplings(name)
+    return _slopes(name, lambda *arguments: convolve_plain(*arguments, couplings))
 
 
 @pytest.mark.parametrize("chunk", [2, 7])
 @pytest.mark.parametrize("name", PATHS)
 def test_derivatives(name: str, chunk: int) -> None:
-    h, senders, harmonics, a, matrix = _arguments(name)
     couplings = _couplings(name)
-    weight = jnp.asarray(np.random.default_rng(1).normal(size=convolve_plain(*_arguments(name), couplings).shape))
-
-    def plain(h: jax.Array, y: jax.Array, a: jax.Array) -> jax.Array:
-        return jnp.sum(weight * convolve_plain(h, senders, y, a, matrix, couplings) ** 2)
-
-    def fast(h: jax.Array, y: jax.Array, a: jax.Array) -> jax.Array:
-        return jnp.sum(weight * convolve(h, senders, y, a, matrix, couplings, chunk) ** 2)
-
-    expected = jax.grad(plain, argnums=(0, 1, 2))(h, harmonics, a)
-    found = jax.grad(fast, argnums=(0, 1, 2))(h, harmonics, a)
-    for mine, theirs in zip(found, expected, strict=True):
+    found = _slopes(name, lambda *arguments: convolve(*arguments, couplings, chunk))
+    for mine, theirs in zip(found, _plain_slopes(name), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-11, atol=1e-11)
 
 
@@ -88,7 +107,7 @@ def test_second_derivative_in_reverse_mode() -> None:
 
     def squared_slope(function: object) -> object:
         slope = jax.grad(lambda y: jnp.sum(function(y) ** 2))
-        return jax.grad(lambda y: jnp.sum(slope(y) ** 2))
+        return jax.jit(jax.grad(lambda y: jnp.sum(slope(y) ** 2)))
 
     fast = squared_slope(lambda y: convolve(h, senders, y, a, matrix, couplings, 3))(harmonics)
     plain = squared_slope(lambda y: convolve_plain(h, senders, y, a, matrix, couplings))(harmonics)
@@ -104,5 +123,6 @@ def test_no_silent_derivative_by_the_matrix() -> None:
 def test_replicas() -> None:
     h, senders, harmonics, a, matrix = _arguments("vectors")
     couplings = _couplings("vectors")
-    many = jax.vmap(lambda y: convolve(h, senders, y, a, matrix, couplings, 3))(jnp.stack([harmonics, 2 * harmonics]))
+    together = jax.jit(jax.vmap(lambda y: convolve(h, senders, y, a, matrix, couplings, 3)))
+    many = together(jnp.stack([harmonics, 2 * harmonics]))
     np.testing.assert_allclose(many[1], 2 * many[0], rtol=1e-12)

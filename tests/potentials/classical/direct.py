@@ -52,7 +52,7 @@ def direct(potential: PairForm, system: System) -> tuple[float, np.ndarray, floa
             np.add.at(forces, np.nonzero(chosen)[0], -(slope / distances)[:, None] * apart[chosen])
     charged = potential.coulomb
     if charged is not None and charged.method == "dsf":
-        energy += float(charged.own() @ np.array(system.n_per_species))
+        energy += float(charged.self_energy() @ np.array(system.n_per_species))
     elif charged is not None:
         with jax.enable_x64(True):
             ewald, cell = charged.reciprocal(system.n_per_species, system.cell), jnp.asarray(system.cell)

@@ -66,6 +66,7 @@ def test_plain_energies_can_be_differentiated_by_weights_and_twice() -> None:
         np.testing.assert_allclose(bend, numbers, atol=1e-6 * np.abs(bend).max())
 
 
+@pytest.mark.slow
 def test_a_simulation_with_jax_md() -> None:
     """NVE by jax_md.simulate, its shift wrapping positions at each step: one compilation, energy conserved."""
     _, shift = space.periodic_general(BOX.T, fractional_coordinates=False)

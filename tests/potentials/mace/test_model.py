@@ -17,7 +17,7 @@ from refine.potentials.mace.model import Mace
 from tests.potentials.mace.models import random_checkpoint
 
 SPECIES, N_PER_SPECIES = ("O", "Fe"), (5, 4)
-PLACES = 7
+SLOTS = 7
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "one layer, cubic": {"layers": 1, "correlation": 3, "channels": 2},
@@ -31,11 +31,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
 def _edges(seed: int = 0, n: int = 9, r_max: float = 5.0) -> tuple[np.ndarray, np.ndarray]:
     """Vectors that belong to no configuration: the model is a function of each of them."""
     rng = np.random.default_rng(seed)
-    directions = rng.normal(size=(n, PLACES, 3))
-    length = rng.uniform(1.2, r_max, (n, PLACES, 1))
+    directions = rng.normal(size=(n, SLOTS, 3))
+    length = rng.uniform(1.2, r_max, (n, SLOTS, 1))
     vectors = directions / np.linalg.norm(directions, axis=-1, keepdims=True) * length
     vectors[:, -1] = (r_max, 0.0, 0.0)  # a place that is not used
-    return vectors, rng.integers(0, n, (n, PLACES)).astype(np.int32)
+    return vectors, rng.integers(0, n, (n, SLOTS)).astype(np.int32)
 
 
 def _evaluate(model: Mace, vectors: np.ndarray, senders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,12 +82,13 @@ def test_places_that_are_not_used_add_exactly_nothing(precision: str) -> None:
     far = np.broadcast_to([0.0, -1.7 * model.cutoff, 0.3], (9, 4, 3))
     more = np.concatenate([vectors, far], axis=1), np.concatenate([senders, np.zeros((9, 4), np.int32)], axis=1)
     energies, gradients = _evaluate(model, *more)
-    assert not gradients[:, PLACES - 1 :].any()
+    assert not gradients[:, SLOTS - 1 :].any()
     # the longer sums may be added up in another order
     expected = _evaluate(model, vectors, senders)
     np.testing.assert_allclose(energies, expected[0], rtol=1e-14 if precision == "float64" else 1e-6)
 
 
+@pytest.mark.slow
 def test_derivative_by_every_weight() -> None:
     """Against central differences, for one direction in each array."""
     checkpoint = random_checkpoint(3, density=True, correlation=2)

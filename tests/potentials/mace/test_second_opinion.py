@@ -39,6 +39,7 @@ def other(change: float) -> Any:
     return model
 
 
+@pytest.mark.slow
 def test_two_that_agree(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(second_opinion, "MaceJax", other(1e-9))
     comparison = compare(path, seed=1)

@@ -25,6 +25,7 @@ def test_earlier_iterations_save_frames(liquid: PoissonLiquid, kind: str):
     assert 0.7 < found["stated"] < 1.5
 
 
+@pytest.mark.slow
 def test_far_ensembles_are_carried_where_reweighting_leaves_nothing(liquid: PoissonLiquid):
     """Steps of 0.1 kT: all frames count for the Jacobian and the curves are no worse than of the newest alone, without
     a bias that the stated error does not hold."""

@@ -21,7 +21,7 @@ from refine.refinement.problem import MovingRule, Problem, Rule, Sample, Target,
 from refine.refinement.rules import RULES
 from refine.results.schema import Iteration
 from refine.scattering.measurement import ForwardModel
-from tests.refinement.conftest import SHARED, PoissonLiquid, problem_of
+from tests.refinement.conftest import SHARED, TEMPERATURE, PoissonLiquid, problem_of
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "difftre": {"learning_rate": 0.003},
@@ -161,9 +161,36 @@ def test_two_starts_have_nothing_in_common(rule: Rule) -> None:
     assert rule.start() is not rule.start()
 
 
+@pytest.mark.parametrize("name", RULES.entries)
 @pytest.mark.parametrize("wrong", ["method", "iterations"])
-def test_keys_of_all_rules_are_checked(rule: Rule, wrong: str) -> None:
+def test_keys_of_all_rules_are_checked(name: str, wrong: str) -> None:
     """As those of its own are, by pydantic: see tests/study/test_schema.py."""
-    table = next(table for table in RULES.tables() if isinstance(table().rule(SHARED), type(rule)))  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match=wrong):
-        table.model_validate({wrong: 0})
+        RULES.table(name).model_validate(SETTINGS.get(name, {}) | {wrong: 0})
+
+
+def refusal(rule: Rule, problem: Problem, correction: PairCorrection) -> InputError | None:
+    try:
+        rule.check(problem, correction)
+    except InputError as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize("curves", [(), CURVES[:1], CURVES[1:], CURVES], ids=["none", "Q", "r", "both"])
+@pytest.mark.parametrize("temperatures", [None, (TEMPERATURE, 50.0)], ids=["constant", "linear in T"])
+def test_what_it_cannot_use_is_refused_in_a_line_and_the_rest_is_used(
+    rule: Rule, curves: tuple[Target, ...], temperatures: tuple[float, float] | None
+) -> None:
+    problem, constant = problem_of(*curves), LIQUID.basis()
+    stiffness = constant.stiffness
+    correction = PairCorrection.zero(constant.pairs, constant.basis, stiffness=stiffness, temperatures=temperatures)
+    refused = refusal(rule, problem, correction)
+    if refused is not None:
+        assert str(refused.where).startswith("[")
+        assert refused.what
+        assert refused.fix
+        assert "\n" not in str(refused)
+    elif curves and temperatures is None:
+        update = rule.update(rule.start(), problem, [sampled(rule, problem, correction, 60, 0)])
+        assert np.isfinite(update.correction.theta).all()

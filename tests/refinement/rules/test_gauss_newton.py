@@ -108,6 +108,7 @@ def test_unknown_noise_is_found_by_evidence(liquid: PoissonLiquid):
     assert 3.5 < max(curve.noise_factor for curve in updates[-1].fitted.curves.values()) < 7.0
 
 
+@pytest.mark.slow
 def test_a_mixture_with_one_curve_keeps_the_unseen_pairs_at_the_prior():
     """Three partials, one neutron curve: the fit improves, and stays finite and small in every pair."""
     liquid = PoissonLiquid(species=("Ar", "Kr"), n=250)

@@ -11,6 +11,7 @@ import pytest
 
 from refine.errors import InputError, SimulationError
 from refine.sampling.jax.lists import optimal_skin
+from refine.sampling.jax.random_numbers import seed_of_state
 from refine.sampling.jax.thermostats import VelocityVerlet
 from refine.system import System
 from tests.crystals import face_centred
@@ -55,6 +56,13 @@ def test_a_seed_gives_a_trajectory(liquid: Any) -> None:
     assert np.abs(a.momenta - c.momenta).max() > 0.1
     assert (a.thermostat["key"] != c.thermostat["key"]).any()
     np.testing.assert_allclose(a.momenta.sum(axis=1), 0, atol=1e-4)
+
+
+def test_the_largest_seed_of_a_study_has_room_for_its_states(liquid: Any) -> None:
+    """Seeds of later states, and of the ends of finite differences, are beyond 2^31."""
+    largest = 2**31 - 1
+    a, b = (liquid.sampler.start(liquid.state.positions, 95.0, seed) for seed in (largest, seed_of_state(largest, 9)))
+    assert (a.thermostat["key"] != b.thermostat["key"]).any()
 
 
 # ---- lists that overflow or are outrun

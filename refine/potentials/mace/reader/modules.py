@@ -197,6 +197,7 @@ class Module:
 
     @property
     def package(self) -> str:
+        """Name of the package that the class is of."""
         return self.node.kind.package
 
     @property
@@ -254,6 +255,7 @@ class Module:
         return array
 
     def number(self, name: str) -> float:
+        """A number, or a tensor of one; InputError for anything else."""
         return self.file.scalar(self.get(name), self._of(name))
 
     def integers(self, name: str) -> list[int]:
@@ -266,6 +268,7 @@ class Module:
         return [int(value) for value in array]
 
     def flag(self, name: str, default: bool) -> bool:
+        """A truth value, or the default where there is none; InputError for anything else."""
         value = self.get(name, default)
         if not isinstance(value, bool):
             raise self.error(f"has {say(value)} for {name!r} instead of a truth value")

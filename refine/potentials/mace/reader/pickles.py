@@ -64,6 +64,7 @@ class Name:
 
     @property
     def package(self) -> str:
+        """The first word of the module: the package to install."""
         return self.module.partition(".")[0]
 
 

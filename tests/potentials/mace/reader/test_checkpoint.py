@@ -676,15 +676,14 @@ def test_a_model_that_contains_itself(tmp_path: Path) -> None:
         read(model, tmp_path)
 
 
+@pytest.mark.timeout(10)
 def test_thousands_of_parts_in_thousands_of_modules(tmp_path: Path) -> None:
     model = Model()
     many: dict[str, Any] = {}
     many |= {str(k): Object(Name("torch.nn", "Module"), (), state={"_modules": many}) for k in range(5000)}
     parts(model.at("interactions.0"), "_modules").update(many)
-    start = time.perf_counter()
     with pytest.raises(InputError, match="parts"):
         read(model, tmp_path)
-    assert time.perf_counter() - start < 10
 
 
 # --- the cache --------------------------------------------------------------------------------------------------------

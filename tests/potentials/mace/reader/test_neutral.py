@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import struct
-import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -391,11 +390,12 @@ def test_weights_that_are_not_finite(value: float, written: Path) -> None:
         read_neutral(written)
 
 
+@pytest.mark.timeout(60)
 def test_any_changed_byte_is_noticed(written: Path, tiny: Checkpoint) -> None:
     """The checksum covers the numbers and the model; what passes is the same model."""
     good = written.read_bytes()
     rng = np.random.default_rng(0)
-    start, survived = time.perf_counter(), 0
+    survived = 0
     for _ in range(600):
         data = bytearray(good)
         data[rng.integers(len(data))] ^= rng.choice([1, 2, 4, 8, 16, 32, 64, 128])
@@ -410,7 +410,6 @@ def test_any_changed_byte_is_noticed(written: Path, tiny: Checkpoint) -> None:
         written.write_bytes(good[:kept])
         with pytest.raises(InputError):
             read_neutral(written)
-    assert time.perf_counter() - start < 60
 
 
 def test_forged_values_are_a_model_or_an_error(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,6 @@ import pickletools
 import struct
 import subprocess
 import sys
-import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -235,14 +234,13 @@ DEEP = {
 }
 
 
+@pytest.mark.timeout(10)
 @pytest.mark.parametrize("name", DEEP)
 def test_deep_structures(name: str) -> None:
     """Nothing recurses: the tree is made and given back, whatever its depth."""
-    start = time.perf_counter()
     tree = read(HEAD + DEEP[name] + b".")
     assert tree is not None
     del tree
-    assert time.perf_counter() - start < 10
 
 
 def test_cycles() -> None:

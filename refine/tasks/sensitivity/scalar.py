@@ -1,4 +1,4 @@
-"""A quantity as a function of mean pair counts, f(<h>), and its derivative."""
+"""A scalar of a curve as a function of mean pair counts, f(<h>), and its derivative."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from refine.tasks.sensitivity.asked import Quantity
 Array = NDArray[np.float64]
 
 
-class Observable:
-    """f and df/d<h> of a quantity."""
+class ScalarOfCurve:
+    """f and df/d<h> of a quantity: a point of a curve, a peak, or R_chi of T(r)."""
 
     def __init__(self, of: Quantity, data: DataSet, target: Target) -> None:
         """data: that `of` names.  target: the same as a rule sees it."""

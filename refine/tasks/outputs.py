@@ -1,0 +1,33 @@
+"""What a command may write to: nothing that the study is read from, nothing that is not its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from refine.errors import InputError
+from refine.study.schema import StudyConfig
+
+
+def refuse_inputs(config: StudyConfig, places: Sequence[Path], more: Sequence[Path] = ()) -> None:
+    """InputError where the study file or a file that the study names is one of `places`, or lies below one.
+
+    more: other files that are read.
+    """
+    source = () if config.source_path is None else (config.source_path,)
+    for file in (*source, *config.files(), *config.compare.paths, *more):
+        for place in places:
+            if file.exists() and file.resolve().is_relative_to(place.resolve()):
+                what = "this is a file that is read" if file.samefile(place) else f"{file}, which is read, lies in it"
+                raise InputError(what, where=str(place), fix="give another --out")
+
+
+def refuse_foreign(folder: Path, names: Sequence[str], mark: str) -> None:
+    """InputError where the folder holds any of the outputs `names` and not `mark`, which a command writes with them."""
+    held = [name for name in names if (folder / name).exists()]
+    if held and not (folder / mark).is_file():
+        raise InputError(
+            f"this folder holds {held[0]} and no {mark}: it is not of this command",
+            where=str(folder),
+            fix="give another --out",
+        )
