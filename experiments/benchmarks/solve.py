@@ -13,8 +13,9 @@ import numpy as np
 
 from refine.curves.curve import Curve
 from refine.potentials.correction import PairCorrection, SplineBasis
+from refine.refinement.keys import Shared
 from refine.refinement.problem import Problem, Sample, Target
-from refine.refinement.rules.gauss_newton import GaussNewton
+from refine.refinement.rules.gauss_newton import GaussNewtonKeys
 from refine.sampling.frames import Frames
 from refine.scattering.measurement import ForwardModel
 from refine.system import Box
@@ -60,7 +61,7 @@ def main() -> None:
         targets.append(Target(radiation, 0, "S(Q)", None, fit.values, fit.covariance, True, fit.operator))
     problem = Problem(tuple(targets), (300.0,))
 
-    rule = GaussNewton()
+    rule = GaussNewtonKeys().rule(Shared(final_factor=2.0, length=0.5, smoothness="auto"))
     seconds = []
     for _ in range(options.repeats):
         began = time.perf_counter()

@@ -20,9 +20,6 @@ INPUT_ERROR, NOT_IMPROVED, EXHAUSTED, INTERRUPTED = 2, 3, 4, 130
 """Exit codes: an error that the user can mend; a run that finished and improved nothing; one that stopped at the limit
 of its iterations; Ctrl-C."""
 
-STATUS_CODES = {"converged": 0, "not-improved": NOT_IMPROVED, "iterations-exhausted": EXHAUSTED}
-"""Exit code of a finished run by its status."""
-
 LARGEST_SEED = 2**31 - 1
 """As of [sampling] seed."""
 

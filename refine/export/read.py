@@ -78,7 +78,7 @@ class Exported:
     def base(self, file: str | Path | None = None) -> Any:
         """The base potential with the final numbers of parameters that were refined; file: of a model, in place of the
         one that the study names."""
-        return self.kind.finished(self.study.model, self.finished, file)
+        return self.kind.final_potential(self.study.model, self.finished, file)
 
     def column(self, index: int) -> Array:
         """Standard error (POINTS,) eV of the active pair `index`; NaN where it is not known."""

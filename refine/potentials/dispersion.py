@@ -370,9 +370,9 @@ class Dispersed:
         """Those of the base."""
         return self.kind.parameters(potential, names, system, edges)
 
-    def finished(self, model: Any, run: Finished, file: str | Path | None = None) -> Any:
+    def final_potential(self, model: Any, run: Finished, file: str | Path | None = None) -> Any:
         """The base; whoever evaluates it adds dispersion."""
-        return self.kind.finished(model, run, file)
+        return self.kind.final_potential(model, run, file)
 
     def lammps(self, model: Any, run: Finished, script: Script) -> Part:
         """The base and LAMMPS' own D3."""

@@ -230,7 +230,7 @@ class Base(Protocol):
     def parameters(self, potential: Any, names: tuple[str, ...], system: System, edges: Array) -> BaseParameters:
         """Parameters of its own that a rule may change; edges: of the pair counts, Å. InputError where it has none."""
 
-    def finished(self, model: Any, run: Finished, file: str | Path | None = None) -> Any:
+    def final_potential(self, model: Any, run: Finished, file: str | Path | None = None) -> Any:
         """The `Potential` that a run ended with, refined parameters and all; file: in place of the one that `model`
         names. InputError where it cannot be read."""
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,17 +135,22 @@ def plain_chi2(target: Target, y: Array) -> float:
     return float(error @ np.linalg.solve(target.covariance / target.weight, error))
 
 
-def confirmed(memory: dict[str, Any], settled: bool, final_factor: float) -> tuple[bool, str]:
-    """Whether an iteration has converged, and words for it: when it is settled on a longer sample too, which is asked
-    for otherwise.
+def confirmed(settled: bool, frames_factor: float, final_factor: float) -> tuple[bool, float, str]:
+    """Whether an iteration has converged, the length of the next sample, and words: it has when it is settled on a
+    longer sample too, which is asked for otherwise.
 
-    memory: of a rule; its "frames_factor" becomes `final_factor` when settled.
+    Args:
+        settled: whether the newest sample changed nothing of significance.
+        frames_factor: its length, in units of ordinary ones.
+        final_factor: that of confirming ones.
+
+    >>> confirmed(False, 1.0, 2.0), confirmed(True, 1.0, 2.0), confirmed(True, 2.0, 2.0)
+    ((False, 1.0, ''), (False, 2.0, 'sampling longer to confirm'), (True, 2.0, 'converged'))
     """
     if not settled:
-        return False, ""
-    converged = memory["frames_factor"] >= final_factor
-    memory["frames_factor"] = final_factor
-    return converged, "converged" if converged else "sampling longer to confirm"
+        return False, frames_factor, ""
+    converged = frames_factor >= final_factor
+    return converged, final_factor, "converged" if converged else "sampling longer to confirm"
 
 
 def refuse_temperature_dependence(correction: PairCorrection, method: str) -> None:

@@ -1,10 +1,9 @@
-"""What a rule found beside the correction: of each curve, of the step, and what only the rule itself knows."""
+"""What a rule found beside the correction: of each curve, of the step, what only it knows, and what data determine."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -25,6 +24,21 @@ class FittedCurve:
 
 
 @dataclass(frozen=True)
+class Forecast:
+    """What a rule with a linear model and a prior had said of the sample.
+
+    Attributes:
+        decrease: of chi^2 by the step that led to it; None: no step did.
+        gain: share of it that came true; None likewise.
+        prior_amplitude: prior standard deviation of phi for the next step, the largest of all pairs, kT.
+    """
+
+    decrease: float | None
+    gain: float | None
+    prior_amplitude: float
+
+
+@dataclass(frozen=True)
 class Fitted:
     """What `Update` says beside the next correction; a row of the iteration table.
 
@@ -33,35 +47,88 @@ class Fitted:
         step: size of the change of phi, kT (`refine.refinement.steps`).
         trust_radius: limit on the next one, kT; None: the rule has none.
         curves: by the target's name; empty for rules that fit nothing of a curve together with the correction.
-        numbers: what only this rule knows, JSON values by the name that result.json has them under.
+        forecast: None for rules that predict nothing.
+        numbers: what only this rule knows, by the name that result.json has it under, which no other column may have.
     """
 
     effective_sample_size: float
     step: float
     trust_radius: float | None = None
     curves: Mapping[str, FittedCurve] = field(default_factory=dict)
-    numbers: Mapping[str, Any] = field(default_factory=dict)
+    forecast: Forecast | None = None
+    numbers: Mapping[str, float | Sequence[float]] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
-        """The row as a run's record and result.json hold it."""
-        row: dict[str, Any] = {"effective_sample_size": self.effective_sample_size, "step_kT": self.step}
-        if self.trust_radius is not None:
-            row["trust_radius"] = self.trust_radius
-        if self.curves:
-            curves = self.curves.items()
-            row |= {
-                "noise_factor": max(curve.noise_factor for curve in self.curves.values()),
-                "noise_factors": {name: curve.noise_factor for name, curve in curves},
-                "scales": {name: curve.scale for name, curve in curves},
-                "scales_stderr": {name: curve.scale_stderr for name, curve in curves},
-                "backgrounds": {name: curve.background for name, curve in curves},
-                "backgrounds_stderr": {name: curve.background_stderr for name, curve in curves},
-            }
-        return row | dict(self.numbers)
 
-    @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> Fitted:
-        """From a row that `to_json` made, whatever else it holds; `numbers` are left where they are."""
-        columns = ("scales", "scales_stderr", "backgrounds", "backgrounds_stderr", "noise_factors")
-        curves = {name: FittedCurve(*(row[column][name] for column in columns)) for name in row.get("scales", {})}
-        return cls(row["effective_sample_size"], row["step_kT"], row.get("trust_radius"), curves)
+@dataclass(frozen=True)
+class DeterminedData:
+    """What one data set determines.
+
+    Attributes:
+        name, points: of the data set.
+        alone, adds: directions that it determines by itself, and beyond all others together.
+        nyquist: numbers of phi that its Q range could tell apart.
+    """
+
+    name: str
+    points: int
+    alone: float
+    adds: float
+    nyquist: float
+
+
+@dataclass(frozen=True)
+class DeterminedPair:
+    """What the data determine of phi of one species pair.
+
+    Attributes:
+        pair: elements.
+        term: 0: phi itself; 1: its change with temperature.
+        r, share: Å, and the share of the prior variance of phi(r) that the data removed.
+        decided: ranges of r, Å, that the data decided.
+        amplitude_eV: prior standard deviation.
+        at_limit: r, and |phi| there in prior standard deviations, where the prior holds phi back; else None.
+    """
+
+    pair: tuple[str, str]
+    term: int
+    r: tuple[float, ...]
+    share: tuple[float, ...]
+    decided: tuple[tuple[float, float], ...]
+    amplitude_eV: float
+    at_limit: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Tension:
+    """How far a data set lies from what others say.
+
+    Attributes:
+        data, given: names; given None: all others together.
+        chi2, points: of the data set about what is predicted for it.
+        sigma: standard deviations by which chi2 is too large.
+    """
+
+    data: str
+    given: str | None
+    chi2: float
+    points: int
+    sigma: float
+
+
+@dataclass(frozen=True)
+class Determination:
+    """What the data determine (`refine.refinement.inference.identifiability`).
+
+    Attributes:
+        parameters: of the correction.
+        directions: how many numbers of it the data determine.
+        singular_values: s_k, largest first, those of any weight.
+        data, pairs, tension: by data set; by pair and term; by two data sets.
+    """
+
+    parameters: int
+    directions: float
+    singular_values: tuple[float, ...]
+    data: tuple[DeterminedData, ...]
+    pairs: tuple[DeterminedPair, ...]
+    tension: tuple[Tension, ...]

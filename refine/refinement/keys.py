@@ -29,9 +29,9 @@ class Shared:
         smoothness: "auto", or strength of that prior, a number or a number by pair; [correction] smoothness.
     """
 
-    final_factor: float = 2.0
-    length: float = 0.5
-    smoothness: float | str | Mapping[str, float] = "auto"
+    final_factor: float
+    length: float
+    smoothness: float | str | Mapping[str, float]
 
 
 class Refinement(Table, ABC):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.potentials.correction import PairCorrection
-from refine.refinement.fitted import Fitted
+from refine.refinement.fitted import Determination, Fitted
 from refine.sampling.frames import Frames
 from refine.scattering.operator import CurveOperator
 from refine.units import BOLTZMANN
@@ -150,7 +150,7 @@ class Update:
         frames_factor: the next sample's length in units of the study's `frames`.
         fitted: what the rule found beside the correction.
         covariance: posterior covariance of theta, eV^2; None for rules that know none.
-        determination: what the data determine, JSON values (`inference.identifiability`); None likewise.
+        determination: what the data determine; None likewise.
         parameters: (k,) of the base model, to sample next; None where they stay as they are.
     """
 
@@ -164,7 +164,7 @@ class Update:
     confirmed: bool = False
     frames_factor: float = 1.0
     covariance: Array | None = None
-    determination: dict[str, Any] | None = None
+    determination: Determination | None = None
     parameters: Array | None = None
 
 
@@ -198,8 +198,8 @@ class MovingRule(Rule, Protocol):
     def distances(self, pairs: Sequence[tuple[str, str]]) -> Array:
         """(pairs,) Å: how near the atoms of each species pair may come."""
 
-    def nuisances(self, problem: Problem, state: int, frames: Frames | None) -> tuple[Array, Array]:
-        """Scale and background (curves,) of the curves of one state, for the next moves."""
+    def nuisances(self, problem: Problem, state: int, frames: Frames) -> tuple[Array, Array]:
+        """Scale and background (curves,) of the curves of one state, for the next moves; frames: its newest."""
 
 
 @runtime_checkable

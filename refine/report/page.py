@@ -8,6 +8,7 @@ from refine.files import write_text
 from refine.report import figures, sections, words
 from refine.report.document import document
 from refine.results.reader import Results, read_results
+from refine.results.schema import Status
 
 
 def write_report(out_dir: Path) -> Path:
@@ -44,7 +45,7 @@ def render(results: Results) -> str:
         about=sections.about(results),
         headline=words.headline(results),
         effort=sections.effort(results),
-        converged=summary.status == "converged",
+        converged=summary.status is Status.CONVERGED,
         warnings=words.warnings(results),
         scores=sections.score_table(results),
         curves=curves,

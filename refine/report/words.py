@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from refine.curves import quantities
 from refine.results.reader import Results
-from refine.results.schema import DataSet, Declared
+from refine.results.schema import DataSet, Declared, Status
 
 _SUPERSCRIPT = {-3: "⁻³", -2: "⁻²", -1: "⁻¹", 0: ""}
 
@@ -235,10 +235,10 @@ def headline(results: Results) -> Headline:
     scored = [data for data in summary.data if data.role != "fit"]
     message = summary.message.strip().rstrip(".")
     result = _fall(fitted, results)
-    if summary.status == "not-improved":
+    if summary.status is Status.NOT_IMPROVED:
         result = "No step improved on the base model: what follows is the base model itself."
         ending = f"{message[:1].upper()}{message[1:]}."
-    elif summary.status == "converged":
+    elif summary.status is Status.CONVERGED:
         ending = f"The run stopped by itself: {message}." if message else "The run stopped by itself."
     else:
         reason = f": {message}" if message else ""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from refine.refinement.fitted import Determination
 from refine.refinement.problem import Sample
 from refine.results.derived import Propagation
+from refine.results.judged import JudgedSample
+from refine.results.schema import Status
 
 if TYPE_CHECKING:
     from refine.study.study import Study
@@ -20,16 +23,27 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished loop, before it is written."""
+    """What a finished loop has to say.
+
+    Attributes:
+        final: index of the sample that is the answer.
+        status, message: how the run ended, and why.
+        iterations: of every sample.
+        covariance: of the answer's theta, eV^2; determination: what the data determine; None for rules without them.
+        unconfirmed: whether the last sample did not come out as the linearisation said that both rest on.
+        warnings: notes of the last sample, in words.
+        seconds: of wall time.
+        digest: of the study.
+    """
 
     study: Study
     samples: list[Sample]
     final: int
-    status: str
+    status: Status
     message: str
-    iterations: list[dict[str, Any]]
+    iterations: list[JudgedSample]
     covariance: Array | None
-    determination: dict[str, Any] | None
+    determination: Determination | None
     unconfirmed: bool
     warnings: list[str]
     seconds: float

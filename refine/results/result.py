@@ -20,7 +20,7 @@ from refine.results.reader import (
     read_pair_distributions,
     read_predicted,
 )
-from refine.results.schema import Coordination, Determination, Iteration, Scores, State, Summary
+from refine.results.schema import Coordination, Determination, Iteration, Scores, State, Status, Summary
 
 Array = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ class Result:
     out: Path
 
     @property
-    def status(self) -> str:
+    def status(self) -> Status:
         """ "converged", "iterations-exhausted", or "not-improved" where the base model is the answer."""
         return self.summary.status
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -42,6 +43,15 @@ class Record(BaseModel):
     """Base of all parts of the file."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Status(StrEnum):
+    """How a run ended."""
+
+    CONVERGED = "converged"
+    EXHAUSTED = "iterations-exhausted"
+    NOT_IMPROVED = "not-improved"
+    """The base model is the answer."""
 
 
 class Scores(Record):
@@ -254,7 +264,7 @@ class State(Record):
 class Summary(Record):
     """The file result.json.
 
-    status: "converged", "iterations-exhausted", or "not-improved" where the base model is the answer; message: why.
+    status: how it ended; message: why.
     initial, final: scores of the base model and of the answer.
     confirmed: whether the final sample came out as the linear response said, on which error bars and `determination`
         rest; where it did not, they are left out.
@@ -265,7 +275,7 @@ class Summary(Record):
     """
 
     format: int = FORMAT
-    status: str
+    status: Status
     message: str = ""
     title: str = ""
     initial: Scores

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 from refine.files import make_folder, write_text
 from refine.potentials.correction import PairCorrection
 from refine.refinement.convergence import misfit
-from refine.refinement.fitted import Fitted
 from refine.refinement.inference.linearisation import NOISE_FACTORS
 from refine.refinement.inference.nuisance import Nuisance, best
 from refine.refinement.inference.posterior import band
@@ -34,6 +34,7 @@ from refine.results.schema import (
     Predicted,
     Scores,
     State,
+    Status,
     Summary,
 )
 from refine.results.scores import score
@@ -82,12 +83,12 @@ def write_outcome(outcome: Outcome, folder: Path) -> Summary:
 
 def _summary(outcome: Outcome) -> Summary:
     study, samples = outcome.study, outcome.samples
-    curves = Fitted.from_json(outcome.iterations[-1]).curves
+    curves = outcome.iterations[-1].fitted.curves
     targets = [target.name for target in study.problem.targets]
     factors = {name: curves[name].noise_factor if name in curves else 1.0 for name in targets}
     fitted = _fitted(outcome)
     scores = [_scores(study, sample) for sample in samples]
-    rows = (row | score.model_dump() for row, score in zip(outcome.iterations, scores, strict=True))
+    rows = (sample.to_json() | score.model_dump() for sample, score in zip(outcome.iterations, scores, strict=True))
     determination = None if outcome.unconfirmed else outcome.determination
     return Summary(
         format=FORMAT,
@@ -102,7 +103,7 @@ def _summary(outcome: Outcome) -> Summary:
         confirmed=not outcome.unconfirmed,
         parameters=_parameters(outcome),
         notes=_notes(outcome, factors),
-        determination=None if determination is None else Determination.model_validate(plain(determination)),
+        determination=None if determination is None else Determination.model_validate(plain(asdict(determination))),
         coordination=[row for s in range(len(study.config.states)) for row in _coordination(outcome, s)],
         predictions=[_prediction_entry(study, prediction) for prediction in study.predictions],
         data=[_data_entry(study, data, factors, _nuisance(outcome, data, fitted)) for data in study.datasets],
@@ -114,7 +115,7 @@ def _summary(outcome: Outcome) -> Summary:
 
 def _notes(outcome: Outcome, factors: dict[str, float]) -> list[str]:
     """What a reader must know before trusting the result, beyond what the other tables say."""
-    last, found = Fitted.from_json(outcome.iterations[-1]), list(outcome.warnings)
+    last, found = outcome.iterations[-1].fitted, list(outcome.warnings)
     if outcome.unconfirmed:
         found.append(
             "The final sample did not come out as the linear response of the one before had said: error bars of the "
@@ -135,7 +136,7 @@ def _notes(outcome: Outcome, factors: dict[str, float]) -> list[str]:
     size, step, radius = last.effective_sample_size, last.step, last.trust_radius
     if size < FRAMES_FOR_COVARIANCES:
         found.append(f"The last update rests on {size:.0f} effective frames: too few to trust; sample more frames.")
-    if outcome.status != "converged" and radius is not None and step > 0.95 * radius:
+    if outcome.status is not Status.CONVERGED and radius is not None and step > 0.95 * radius:
         found.append(f"The last step was still held back by the trust radius, {radius:.2g} kT; raise iterations.")
     return found
 
@@ -155,7 +156,7 @@ def _fitted(outcome: Outcome) -> dict[str, Nuisance]:
         return {}
     return {
         name: Nuisance(curve.scale, curve.background, curve.scale_stderr, curve.background_stderr)
-        for name, curve in Fitted.from_json(outcome.iterations[-1]).curves.items()
+        for name, curve in outcome.iterations[-1].fitted.curves.items()
     }
 
 

@@ -7,7 +7,7 @@ which is not corrected. The window is from an eighth to a half of a trajectory, 
 of its two parts, up to a quarter and beyond, agree: ballistic motion has slopes that rise with t, rattling in a cage
 ones that fall.
 
-The trajectories come from `refine.sampling.jax.segments`: a thermostat would change D. Langevin's friction damps it.
+The trajectories come from `refine.sampling.segments`: a thermostat would change D. Langevin's friction damps it.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ table of kinds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -21,6 +22,7 @@ from refine.system import System
 if TYPE_CHECKING:
     from refine.potentials.protocols import CorrectedForceField
     from refine.sampling.jax.adjoint import Adjoint
+    from refine.sampling.segments import Segments
 
 
 Array = NDArray[np.float64]
@@ -136,6 +138,28 @@ class Engine(FrameMaker[S], Protocol[S]):
         """This engine at constant pressure (GPa); seed: of the moves of the volume."""
 
 
+def frames_in(picoseconds: float, engine: Engine[Any]) -> int:
+    """Frames of an engine in so long a time, rounded up."""
+    return math.ceil(picoseconds * 1000 / (engine.timestep * engine.stride))
+
+
+class ConstantEnergy(Protocol):
+    """Trajectories that no thermostat touches, equally long, and longer on request."""
+
+    @property
+    def interval(self) -> float:
+        """ps between stored positions."""
+
+    def points_in(self, picoseconds: float) -> int:
+        """Intervals in so long a time, at least one."""
+
+    def lengthen(self, points: int, on_block: Callable[[int], None] | None = None) -> Segments:
+        """Every trajectory longer by so many intervals, as a whole; on_block is told how many of all were done.
+
+        Raises SimulationError when the dynamics fail or the energy is not conserved.
+        """
+
+
 class Dynamics(Protocol):
     """What a study says of its dynamics; see [sampling] in the reference of the study file."""
 
@@ -161,7 +185,7 @@ class Dynamics(Protocol):
 
 
 class EngineKind(Protocol):
-    """An entry of the table: what builds samplers, and gradients through their trajectories."""
+    """An entry of the table: what builds samplers, trajectories at constant energy, and gradients through them."""
 
     def sampler(
         self,
@@ -181,6 +205,25 @@ class EngineKind(Protocol):
         phase: "liquid" makes a system that does not flow an error; "solid" does not.
         positions: whether frames keep them.
         Raises InputError where a length does not fit into the box, or a number is out of range.
+        """
+
+    def constant_energy(
+        self,
+        system: System,
+        field: CorrectedForceField,
+        settings: Dynamics,
+        params: Any,
+        positions: Positions,
+        *,
+        temperature: float,
+        seed: int,
+        interval: float,
+        phase: str,
+    ) -> ConstantEnergy:
+        """Trajectories of one potential from positions (S, N, 3) Å, with momenta of a temperature (K) from the seed.
+
+        field: made for the precision of the settings.  params: what it takes.
+        interval: about the time between stored positions, ps.  phase: as of `sampler`.
         """
 
     def adjoint(

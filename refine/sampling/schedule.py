@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError
-from refine.sampling.engine import Engine
+from refine.sampling.engine import Engine, frames_in
 from refine.sampling.volumes import Volumes, joined
 
 PIECES = 100
@@ -130,7 +130,7 @@ def follow(
 
 
 def _at_volume(sampler: Engine[Any], params: Any, state: Any, stage: Stage) -> Any:
-    frames = math.ceil(stage.picoseconds * 1000 / (sampler.timestep * sampler.stride))
+    frames = frames_in(stage.picoseconds, sampler)
     for temperature, count in staircase(stage, frames, sampler.frames_per_block):
         state, _ = sampler.run(state, params, temperature, count, observe=False)
     return state

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError, SimulationError
-from refine.sampling.engine import Engine
+from refine.sampling.engine import Engine, frames_in
 from refine.sampling.periodic import close_pairs
 from refine.sampling.schedule import Stage, follow
 from refine.system import System, make_system
@@ -87,7 +86,7 @@ def melt(
     Deterministic in `seed`. Raises what `Engine.run` raises.
     """
     state = sampler.start(sampler.minimise(starts(sampler, seed), params), temperature, seed)
-    frames = max(1, math.ceil(picoseconds * 1000 / 2 / (sampler.timestep * sampler.stride)))
+    frames = max(1, frames_in(picoseconds / 2, sampler))
     state, _ = sampler.run(state, params, hot * temperature, frames, observe=False)
     state, _ = sampler.run(state, params, temperature, frames, observe=False)
     return state
@@ -129,10 +128,13 @@ def equilibrate(
         return melt(sampler, params, temperature, seed, picoseconds)
     else:
         state = begin(sampler, params, temperature, seed)
-    frames = math.ceil(picoseconds * 1000 / (sampler.timestep * sampler.stride))
-    if frames:
-        state, _ = sampler.run(state, params, temperature, frames, observe=False)
-    return state
+    return wait(sampler, state, params, temperature, picoseconds)
+
+
+def wait(sampler: Engine[Any], state: Any, params: Any, temperature: float, picoseconds: float) -> Any:
+    """The state so much later, at a temperature (K); nothing is observed."""
+    frames = frames_in(picoseconds, sampler)
+    return sampler.run(state, params, temperature, frames, observe=False)[0] if frames else state
 
 
 def starts_along(

@@ -97,10 +97,14 @@ class Measurement:
         """(n,) standard error of `shown` because g is cut at r_max, from mean counts (pairs, bins); zero in r."""
         return np.zeros(len(self.shown.x)) if self.cut is None else self.cut.error(counts)
 
+    def reported_total(self, counts: Array, scale: float = 1.0, background: float = 0.0) -> Array:
+        """T(r) (m,) for mean counts (pairs, bins); scale multiplies the model's D(r), background is in Q."""
+        total = self.total.predict(counts)
+        return seen(total, self.total.baseline, scale, background * self.total_background)
+
     def r_chi(self, counts: Array, scale: float = 1.0, background: float = 0.0) -> float:
-        """R_chi of T(r) for mean counts (pairs, bins); scale multiplies the model's D(r), background is in Q."""
-        y, offset = self.total.predict(counts), background * self.total_background
-        return r_chi(self.total_values, seen(y, self.total.baseline, scale, offset))
+        """R_chi of T(r) for mean counts (pairs, bins), at a scale and background as `reported_total` has them."""
+        return r_chi(self.total_values, self.reported_total(counts, scale, background))
 
 
 @dataclass(frozen=True)

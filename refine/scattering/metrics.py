@@ -17,6 +17,15 @@ def r_chi(measured: Array, model: Array) -> float:
     return float(np.sqrt(np.sum((measured - model) ** 2) / np.sum(measured**2)))
 
 
+def r_chi_derivative(measured: Array, model: Array) -> Array:
+    """dR_chi/d model, (n,): (model - measured) / (R_chi Σ measured^2).
+
+    >>> r_chi_derivative(np.array([3.0, 4.0]), np.array([3.0, 4.5])).round(3)
+    array([0. , 0.2])
+    """
+    return np.asarray((model - measured) / (r_chi(measured, model) * np.sum(measured**2)))
+
+
 def chi_squared(residual: Array, covariance: Array) -> float:
     """e' C^-1 e for a residual (n,) with covariance (n, n); n of them are expected when the model is right.
 

@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError
-from refine.potentials.bases import base_of
 from refine.potentials.correction import PairCorrection, SplineBasis
 from refine.refinement.keys import Shared
 from refine.refinement.problem import MovingRule, Problem, Rule
 from refine.refinement.walls import measured_onset
-from refine.sampling.engine import Engine
+from refine.sampling.engine import ConstantEnergy, Engine, Positions
 from refine.sampling.engines import DEFAULT_ENGINE, ENGINES
 from refine.sampling.schedule import Stage
 from refine.study.datasets import read_datasets, read_predictions, target_of
+from refine.study.samplers import read_base, sampler_of
 from refine.study.schema import StudyConfig
 from refine.study.systems import check_radii, read_systems, stages_of
 from refine.system import Box, System
@@ -71,8 +71,7 @@ class Study:
         self.datasets = read_datasets(config, self.boxes)
         self.predictions = read_predictions(config, self.boxes)
         self.targets = {data.name: target_of(config, self.pairs, data) for data in self.datasets}
-        self.base_kind = base_of(config.model.base, config.model.dispersion)
-        self.base: Any = self.base_kind.read(config.model, self.species, self.pairs, config.correction.r_cut)
+        self.base_kind, self.base = read_base(config, self.species)
         own = config.refinement.base_parameters
         self.parameters = [
             self.base_kind.parameters(self.base, own, system, box.edges)
@@ -203,19 +202,39 @@ class Study:
 
     def samplers(self, *, positions: bool = False) -> list[tuple[CorrectedForceField, Engine[Any]]]:
         """A force field and its sampler for each state; imports the dynamics. positions: whether frames keep them."""
-        config = self.config.sampling
-        samplers = []
-        for system, box, state in zip(self.systems, self.boxes, self.config.states, strict=True):
-            field = self.base_kind.force_field(self.base, self.config.correction.r_cut, system, config.precision)
-            sampler = ENGINES[DEFAULT_ENGINE].sampler(
+        return [
+            sampler_of(
+                self.base_kind,
+                self.base,
                 system,
-                field,
-                config,
+                self.config,
+                cutoff=self.config.correction.r_cut,
                 n_bins=len(box.edges) - 1,
                 r_max=box.r_max,
                 phase=state.phase,
-                replicas=config.replicas,
+                replicas=self.config.sampling.replicas,
                 positions=positions or any(one.stored_positions for one in self.parameters),
             )
-            samplers.append((field, sampler))
-        return samplers
+            for system, box, state in zip(self.systems, self.boxes, self.config.states, strict=True)
+        ]
+
+    def constant_energy(
+        self, s: int, correction: PairCorrection, positions: Positions, seed: int, interval: float
+    ) -> ConstantEnergy:
+        """Trajectories of a state without a thermostat under a correction, from positions (S, N, 3) Å.
+
+        seed: of their first momenta.  interval: about the time between stored positions, ps.
+        """
+        system, state, settings = self.systems[s], self.config.states[s], self.config.sampling
+        field = self.base_kind.force_field(self.base, self.config.correction.r_cut, system, settings.precision)
+        return ENGINES[DEFAULT_ENGINE].constant_energy(
+            system,
+            field,
+            settings,
+            self.force_field_params(field, s, correction),
+            positions,
+            temperature=state.temperature,
+            seed=seed,
+            interval=interval,
+            phase=state.phase,
+        )

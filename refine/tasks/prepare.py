@@ -6,30 +6,30 @@ correction and curves need a larger one.
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from refine.errors import InputError
 from refine.files import replacing
-from refine.potentials.bases import base_of
 from refine.progress import NullProgress, Progress
 from refine.sampling.averages import standard_error
 from refine.sampling.engine import Engine
-from refine.sampling.engines import DEFAULT_ENGINE, ENGINES
 from refine.sampling.schedule import Stage, follow
-from refine.sampling.starts import begin, equilibrate
+from refine.sampling.starts import begin, equilibrate, wait
+from refine.study.samplers import read_base, sampler_of
 from refine.study.schema import State, StudyConfig
 from refine.study.systems import read_system, stages_of
 from refine.system import System, replicate
 from refine.tasks.outputs import refuse_inputs
-from refine.tasks.sample import wait
 from refine.units import MASS_DENSITY_UNIT
+
+if TYPE_CHECKING:
+    from refine.potentials.protocols import Base
 
 SUFFIXES = (".extxyz", ".xyz")
 NO_CORRECTION = 1.0
@@ -130,8 +130,8 @@ def prepare(
     chosen, seed = _state(config, state), settings.seed if seed is None else seed
     stages, digest = stages_of(config), config.digest(data=False)
     system = read_system(config, chosen)
-    make = _Samplers(config, system.species)
-    sampler, params = make(system)
+    kind, base = read_base(config, system.species)
+    sampler, params = base_sampler(kind, base, config, system)
     temperature = chosen.temperature
 
     progress.stage("start structure", len(stages) + 2)
@@ -150,7 +150,7 @@ def prepare(
     progress.advance(1)
     if math.prod(repeats) > 1:
         small = replace(sampler.system, positions=now.positions[0].astype(np.float64))
-        sampler, params = make(replicate(small, repeats))
+        sampler, params = base_sampler(kind, base, config, replicate(small, repeats))
         now = begin(sampler, params, temperature, seed + 1)
         now = wait(sampler, now, params, temperature, settings.equilibration if settle is None else settle)
     progress.advance(1)
@@ -200,23 +200,23 @@ def check_target(config: StudyConfig, path: Path, overwrite: bool) -> None:
     refuse_inputs(config, [path])
 
 
-class _Samplers:
-    """Samplers of one box under the base model, for systems of any size of the same species.
+def base_sampler(kind: Base, base: Any, config: StudyConfig, system: System) -> tuple[Engine[Any], Any]:
+    """A sampler of a box of any size under the base model alone, and its parameters.
 
-    A glass is no failure here, so nothing has to flow.
+    kind, base: of `refine.study.samplers.read_base`. A glass is no failure here, so nothing has to flow.
     """
-
-    def __init__(self, config: StudyConfig, species: tuple[str, ...]) -> None:
-        self.settings, self.base = config.sampling, base_of(config.model.base, config.model.dispersion)
-        pairs = tuple(itertools.combinations_with_replacement(species, 2))
-        self.potential = self.base.read(config.model, species, pairs, config.correction.r_cut)
-
-    def __call__(self, system: System) -> tuple[Engine[Any], Any]:
-        settings, r_max = self.settings, system.r_box / 2
-        field = self.base.force_field(self.potential, NO_CORRECTION, system, settings.precision)
-        n_bins = max(1, int(r_max / settings.bin_width))
-        sampler = ENGINES[DEFAULT_ENGINE].sampler(system, field, settings, n_bins=n_bins, r_max=r_max, phase="solid")
-        return sampler, field.params(None)
+    r_max = system.r_box / 2
+    field, sampler = sampler_of(
+        kind,
+        base,
+        system,
+        config,
+        cutoff=NO_CORRECTION,
+        n_bins=max(1, int(r_max / config.sampling.bin_width)),
+        r_max=r_max,
+        phase="solid",
+    )
+    return sampler, field.params(None)
 
 
 def _state(config: StudyConfig, name: str | None) -> State:

@@ -30,17 +30,6 @@ def frames_per_replica(frames: float, replicas: int) -> int:
     return max(FEWEST_FRAMES, math.ceil(frames / replicas))
 
 
-def frames_in(picoseconds: float, sampler: Engine[Any]) -> int:
-    """Frames of a sampler in so long a time, rounded up."""
-    return math.ceil(picoseconds * 1000 / (sampler.timestep * sampler.stride))
-
-
-def wait(sampler: Engine[Any], state: Any, params: Any, temperature: float, picoseconds: float) -> Any:
-    """The state so much later, at a temperature (K); nothing is observed."""
-    frames = frames_in(picoseconds, sampler)
-    return sampler.run(state, params, temperature, frames, observe=False)[0] if frames else state
-
-
 def equilibrated(study: Study, s: int, sampler: Engine[Any], params: Any, seed: int | None = None) -> Any:
     """Where the trajectory of a state of the study begins: its start structure, equilibrated at its temperature.
 

@@ -1,6 +1,6 @@
 """Diffusion coefficients and viscosity of a state under a potential, from trajectories without a thermostat.
 
-Segments at constant energy start from sampled frames (`refine.sampling.jax.segments`). They are made twice as long as
+Segments at constant energy start from sampled frames (`refine.sampling.segments`). They are made twice as long as
 long as a mean square displacement is not linear in time, or the viscosity that D is corrected with is not sharp, up to
 `LONGEST` times their first length.
 """
@@ -19,10 +19,10 @@ from refine.progress import Progress
 from refine.sampling.diffusion import FEWEST_POINTS, SETTLED, Diffusion, diffusion, finite_size_correction
 from refine.sampling.frames import Frames
 from refine.sampling.jax.random_numbers import seed_of_state
+from refine.sampling.segments import Segments, starts
 from refine.sampling.viscosity import Viscosity, green_kubo
 
 if TYPE_CHECKING:
-    from refine.sampling.jax.segments import Segments
     from refine.study.schema import State
     from refine.study.study import Study
     from refine.system import System
@@ -66,31 +66,14 @@ def transport(study: Study, s: int, frames: Frames, correction: PairCorrection, 
         InputError: fewer frames than segments.
         SimulationError: the dynamics fail, or energy is not conserved.
     """
-    from refine.sampling.jax.sampler import Sampler
-    from refine.sampling.jax.segments import SegmentRunner, starts
-    from refine.sampling.jax.thermostats import VelocityVerlet
-
     system, state, config = study.systems[s], study.config.states[s], study.config
     count, length = config.compare.segments, config.compare.segment_length
     if length is None:
         length = SAMPLED * len(frames) * config.sampling.stride * config.sampling.timestep / 1000 / count
     if len(frames) < count:
         raise InputError(f"{len(frames)} frames for {count} segments", where="[compare] segments", fix="use fewer")
-    field = study.base_kind.force_field(study.base, config.correction.r_cut, system, config.sampling.precision)
-    sampler = Sampler(
-        system,
-        field,
-        thermostat=VelocityVerlet(),
-        timestep=config.sampling.timestep,
-        stride=1,
-        n_bins=1,
-        r_max=study.boxes[s].r_max,
-        dtype=config.sampling.precision,
-        phase=state.phase,
-    )
-    params = study.force_field_params(field, s, correction)
     seed = seed_of_state(config.sampling.seed, s)
-    runner = SegmentRunner(sampler, params, starts(frames, count), state.temperature, seed, length / POINTS)
+    runner = study.constant_energy(s, correction, starts(frames, count), seed, length / POINTS)
     first = total = runner.points_in(length)
     if first < FEWEST_POINTS:
         raise InputError(

@@ -4,13 +4,15 @@ Every bin is an independent Poisson variable with mean n_b exp(-phi(r_b)/kT): an
 structure as the real one (energy linear in counts), for which d<h>/d theta = -beta Cov(h, N) holds exactly.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from refine.curves.curve import Curve
 from refine.potentials.correction import PairCorrection, SplineBasis
+from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Target
 from refine.sampling.frames import Frames
 from refine.scattering.measurement import ForwardModel
@@ -80,6 +82,15 @@ class PoissonLiquid:
 @pytest.fixture
 def liquid():
     return PoissonLiquid()
+
+
+SHARED = Shared(final_factor=2.0, length=0.5, smoothness="auto")
+"""What other tables of a study say when nothing is written in them."""
+
+
+def rule_of(table: type[Refinement], **changes: Any) -> Any:
+    """The rule of a table of keys, with its defaults but for some of the rule's attributes."""
+    return replace(table().rule(SHARED), **changes)
 
 
 def problem_of(*targets: Target) -> Problem:

@@ -10,11 +10,11 @@ from refine.refinement.inference.posterior import band
 from refine.refinement.inference.statistics import coefficient_counts
 from refine.refinement.problem import Problem, Sample
 from refine.refinement.responses.pool import pool
-from refine.refinement.rules.gauss_newton import GaussNewton
+from refine.refinement.rules.gauss_newton import GaussNewtonKeys
 from refine.scattering.metrics import chi_squared
 from refine.units import BOLTZMANN
 
-from .conftest import PoissonLiquid
+from .conftest import PoissonLiquid, rule_of
 
 COLD, WARM, HOT = 85.0, 115.0, 145.0
 """K; WARM is never fitted."""
@@ -85,7 +85,7 @@ def test_two_states_give_the_correction_and_its_change_and_predict_a_third(liqui
     standard errors; chi^2 of data at 115 K, which are not fitted, is within five of its standard deviations."""
     temperatures = (COLD, HOT)
     problem = Problem(tuple(target(liquid, t, s, 0.01, s) for s, t in enumerate(temperatures)), temperatures)
-    rule, correction = GaussNewton(), changing(liquid, 16)
+    rule, correction = rule_of(GaussNewtonKeys), changing(liquid, 16)
     memory, samples = rule.start(), []
     for k in range(9):
         samples.append(sample(liquid, correction, temperatures, 300, k))
@@ -135,7 +135,7 @@ def test_a_changing_correction_with_nothing_that_changes_stays_constant(liquid: 
         made = here.target(here.mean_counts(liquid.basis(), constant), 0.01, s)
         targets.append(replace(made, name=f"{t:g} K", state=s))
     problem = Problem(tuple(targets), temperatures)
-    rule, correction = GaussNewton(), changing(liquid, 16)
+    rule, correction = rule_of(GaussNewtonKeys), changing(liquid, 16)
     memory, samples = rule.start(), []
     for k in range(3):
         samples.append(sample(liquid, correction, temperatures, 200, 50 + k))

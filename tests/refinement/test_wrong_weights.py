@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from refine.potentials.correction import PairCorrection
-from refine.refinement.rules.gauss_newton import GaussNewton
+from refine.refinement.rules.gauss_newton import GaussNewtonKeys
 from refine.scattering import bound
-from tests.refinement.conftest import PoissonLiquid, problem_of
+from tests.refinement.conftest import PoissonLiquid, problem_of, rule_of
 
 Z = {"Fe": 26.0, "O": 8.0}
 
@@ -31,7 +31,7 @@ def ordered(r):
 
 def fitted(liquid: PoissonLiquid, target) -> tuple[PairCorrection, np.ndarray]:
     """The correction after three updates from fresh samples."""
-    rule, correction, samples = GaussNewton(), liquid.basis(), []
+    rule, correction, samples = rule_of(GaussNewtonKeys), liquid.basis(), []
     state = rule.start()
     for k in range(3):
         samples.append(liquid.sample(correction, 300, k + 1, ordered))

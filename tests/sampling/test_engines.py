@@ -22,7 +22,7 @@ from refine.errors import InputError, SimulationError
 from refine.potentials.classical import LennardJones
 from refine.potentials.pairs import PairForceField
 from refine.sampling.averages import inefficiency, standard_error
-from refine.sampling.engine import Engine
+from refine.sampling.engine import ConstantEnergy, Engine
 from refine.sampling.engines import DEFAULT_ENGINE, ENGINES
 from refine.sampling.frames import Frames, concatenate
 from refine.sampling.jax.thermostats import THERMOSTATS
@@ -311,6 +311,47 @@ def test_arguments_that_cannot_be_used(argon: Argon) -> None:
         argon.engine.start(argon.state.positions, 0.0, seed=1)
     with pytest.raises(ValueError, match="positions have shape"):
         argon.engine.start(argon.state.positions[:, :5], TEMPERATURE, seed=1)
+
+
+# ---- constant energy
+
+
+def test_trajectories_without_a_thermostat(argon: Argon) -> None:
+    """Two of 1 ps: energy to 0.01 kT an atom (the potential ends in a step), the temperature within 4 sigma of its
+    fluctuation over starts (5 % each), and a longer one begins as the shorter one did."""
+    positions = np.repeat(argon.state.positions, 2, axis=0)
+
+    def begun() -> ConstantEnergy:
+        return ENGINES[argon.name].constant_energy(
+            argon.engine.system,
+            field_of(argon.engine.system),
+            Settings(),
+            argon.params,
+            positions,
+            temperature=TEMPERATURE,
+            seed=3,
+            interval=0.1,
+            phase="liquid",
+        )
+
+    free = begun()
+    assert free.interval == pytest.approx(0.1)
+    assert free.points_in(1.0) == 10
+    done: list[int] = []
+    short = free.lengthen(4, done.append)
+    assert sum(done) == 8
+    whole, again = free.lengthen(6), begun().lengthen(10)
+    assert whole.length == pytest.approx(1.0)
+    assert whole.positions.shape == (2, 11, 108, 3)
+    assert whole.stress.shape == (2, round(1.0 / whole.stress_interval), 3, 3)
+    np.testing.assert_array_equal(whole.positions[:, 0], positions)
+    np.testing.assert_array_equal(whole.positions[:, :5], short.positions)
+    apart = whole.positions - again.positions
+    edges = np.diag(argon.engine.system.cell)
+    np.testing.assert_allclose(apart - edges * np.round(apart / edges), 0.0, atol=1e-3)  # wrapped elsewhere, perhaps
+    assert np.abs(whole.positions[0, -1] - whole.positions[1, -1]).max() > 0.1
+    assert np.abs(whole.drift).max() < 0.01 * BOLTZMANN * TEMPERATURE
+    assert whole.temperature.mean() == pytest.approx(TEMPERATURE, abs=4 * 0.05 * TEMPERATURE / math.sqrt(2))
 
 
 # ---- schedules

@@ -11,7 +11,7 @@ from scipy.special import sici
 from refine.curves.curve import Curve
 from refine.errors import InputError
 from refine.scattering.measurement import ForwardModel
-from refine.scattering.metrics import chi_squared, r_chi
+from refine.scattering.metrics import chi_squared, r_chi, r_chi_derivative
 from refine.system import Box
 
 RHO = 0.02125
@@ -212,6 +212,14 @@ def test_score_range_beyond_the_box_is_refused():
 def test_metrics():
     assert r_chi(np.array([3.0, 4.0]), np.array([3.0, 3.0])) == pytest.approx(0.2)
     assert chi_squared(np.array([1.0, 2.0]), np.diag([1.0, 4.0])) == pytest.approx(2.0)
+
+
+def test_the_derivative_of_r_chi():
+    """Central differences, point by point."""
+    rng = np.random.default_rng(1)
+    measured, model = rng.normal(size=(2, 12))
+    differences = [(r_chi(measured, model + h) - r_chi(measured, model - h)) / 2e-5 for h in 1e-5 * np.eye(12)]
+    np.testing.assert_allclose(r_chi_derivative(measured, model), differences, rtol=1e-6, atol=1e-9)
 
 
 def test_a_closed_box_sees_the_infinite_liquid():

@@ -9,7 +9,10 @@ import pytest
 
 from refine import Study
 from refine.progress import NullProgress
+from refine.refinement.fitted import Determination, DeterminedData, DeterminedPair, Fitted, Tension
 from refine.refinement.problem import Update
+from refine.results.judged import JudgedSample
+from refine.results.schema import Status
 from refine.sampling.frames import Frames
 from refine.sampling.state import MDState
 from refine.tasks.run.loop import Run
@@ -17,6 +20,15 @@ from refine.tasks.run.record import Answer, Ending, Phase, Potential, Record
 from refine.tasks.run.store import Unfinished
 from refine.tasks.run.verdict import answer_of, ending_of
 from tests import small_box
+
+KNOWN = Determination(
+    parameters=24,
+    directions=1.0 / 3.0,
+    singular_values=(3.0, 0.5),
+    data=(DeterminedData("x", 45, 4.5, 4.0, 15.0),),
+    pairs=(DeterminedPair(("Ar", "Ar"), 0, (3.0, 3.05), (0.9, 0.4), ((3.0, 3.0),), 0.02, None),),
+    tension=(Tension("x", None, 50.0, 45, 0.6),),
+)
 
 
 @pytest.mark.parametrize(
@@ -33,8 +45,8 @@ from tests import small_box
 )
 def test_the_best_sample_is_the_answer_and_never_one_worse_than_the_base(rows, accepted, final, status):
     """chi^2 of the samples with its error, whether the last was accepted; the answer, and how the run ended."""
-    iterations = [{"chi2_fitted": chi2, "chi2_fitted_stderr": error, "frames": 100} for chi2, error in rows]
-    ending = Ending("converged", "stopped", np.array([[1.0]]), {})
+    iterations = [sample(k, chi2, error) for k, (chi2, error) in enumerate(rows)]
+    ending = Ending(Status.CONVERGED, "stopped", np.array([[1.0]]), KNOWN)
     answer = answer_of(iterations, Update(None, {}, accepted, 0, True, "", None, confirmed=True), ending)
     assert (answer.final, answer.ending.status) == (final, status)
     assert ("base model" in answer.ending.message) == (final == 0)
@@ -43,15 +55,19 @@ def test_the_best_sample_is_the_answer_and_never_one_worse_than_the_base(rows, a
     assert answer.unconfirmed == (0 < final < len(rows) - 1)
 
 
+def sample(number: int, chi2: float = 50.0, error: float = 5.0) -> JudgedSample:
+    return JudgedSample(number, True, "", 100, Fitted(100.0, 0.1), chi2, error)
+
+
 def records() -> list[Record]:
     """One of every phase, and of the sample after the last update."""
     potential = Potential(np.ones((1, 1, 4)) / 3.0, np.ones(1), np.zeros(1), np.array([0.1, 0.2]))
-    ending = Ending("converged", "stopped", np.array([[1.0 / 3.0]]), {"directions": 1.0})
+    ending = Ending(Status.CONVERGED, "stopped", np.array([[1.0 / 3.0]]), KNOWN)
     start = Record.start({"lambda": None})
     sampling = start.equilibrated(potential)
     judged = sampling.sampled(["slow"], 2.5)
-    again = judged.updated({"iteration": 0}, {"lambda": 0.1}, potential, parent=0, frames_factor=2.0, ending=ending)
-    done = again.sampled([], 1.0).concluded({"iteration": 1}, Answer(1, unconfirmed=True, ending=ending))
+    again = judged.updated(sample(0), {"lambda": 0.1}, potential, parent=0, frames_factor=2.0, ending=ending)
+    done = again.sampled([], 1.0).concluded(sample(1), Answer(1, unconfirmed=True, ending=ending))
     return [start, sampling, judged, again, done]
 
 
@@ -61,11 +77,12 @@ def test_a_record_goes_through_its_phases_and_comes_back_from_json_bit_for_bit()
     for record in records():
         tree = json.loads(json.dumps(record.to_json()))
         again = Record.from_json(tree)
-        assert again.to_json() == tree
+        assert json.loads(json.dumps(again.to_json())) == tree
         assert (again.ending is None, again.answer is None) == (record.ending is None, record.answer is None)
     done = records()[-1]
-    assert [row["iteration"] for row in done.iterations] == [0, 1]
+    assert [sample.iteration for sample in done.iterations] == [0, 1]
     assert done.rule == {"lambda": 0.1}
+    assert Record.from_json(json.loads(json.dumps(done.to_json()))).answer.ending.determination == KNOWN
 
 
 def test_a_record_refuses_a_step_out_of_turn():
@@ -80,16 +97,27 @@ def test_a_record_refuses_a_step_out_of_turn():
 
 def test_a_run_of_the_first_layout_of_records_goes_on():
     """As version 0.1.0 wrote it, in the middle of the last sample."""
+    # fmt: off
+    row = {
+        "iteration": 0, "accepted": True, "reason": "", "frames": 80, "effective_sample_size": 61.5, "step_kT": 0.1,
+        "trust_radius": 0.3, "noise_factor": 1.5, "noise_factors": {"x": 1.5}, "scales": {"x": 1.0},
+        "scales_stderr": {"x": 0.0}, "backgrounds": {"x": 0.0}, "backgrounds_stderr": {"x": 0.0},
+        "predicted_decrease": None, "gain": None, "prior_amplitude_kT": 2.0, "prior_amplitudes_kT": [2.0],
+        "determined_directions": 4.5, "chi2_fitted": 91.5, "chi2_fitted_stderr": 7.0, "actual_decrease": None,
+        "actual_decrease_error": None,
+    }
     tree = {
-        "phase": "sample", "rule": {"n": 1}, "iterations": [{"iteration": 0}], "restart": None, "frames_factor": 3.0,
+        "phase": "sample", "rule": {"n": 1}, "iterations": [row], "restart": None, "frames_factor": 3.0,
         "next": {"coefficients": [[[0.0, 0.5]]], "core": [3.0], "wall": [2.9], "parameters": None}, "parent": 0,
         "warnings": [], "seconds": 12.5, "last": True, "status": "converged", "message": "stopped",
         "covariance": [[0.25]], "determination": None,
-    }  # fmt: skip
+    }
+    # fmt: on
     record = Record.from_json(tree)
     assert record.phase is Phase.SAMPLE
     assert record.ending is not None
     assert (record.ending.status, record.frames_factor, record.seconds) == ("converged", 3.0, 12.5)
+    row |= {"seconds_sampling": None, "seconds_solving": None}
     assert {**tree, "seconds_sampling": 0.0} == {**record.to_json(), "restart": None}
 
 

@@ -1,6 +1,7 @@
 """`refine sensitivity`: its parsers, its chain rule and its jackknife, without dynamics; one small study with it."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from refine import Study
 from refine.errors import InputError
 from refine.potentials.bases import BASES
+from refine.results.scores import score
 from refine.study.schema import StudyConfig
 from refine.tasks.sensitivity import Parameter, Quantity, parse_parameter, parse_quantity, sensitivity
 from refine.tasks.sensitivity.directions import BaseParameter, Coefficient
@@ -105,10 +107,37 @@ def test_the_derivative_by_the_counts(study, text):
     box = study.boxes[0]
     r = box.centres
     counts = box.ideal_counts / (1 + np.exp(-(r - 3.4) / 0.1)) * (1 + 1.3 * np.exp(-((r - 3.8) ** 2) / 0.25))
-    scalar = ScalarOfCurve(parse_quantity(text), study.datasets[0])
+    scalar = ScalarOfCurve(parse_quantity(text), study.datasets[0], study.targets["argon"])
     direction = box.ideal_counts * np.sin(r)
     (up, _), (down, _) = scalar(counts + 1e-4 * direction), scalar(counts - 1e-4 * direction)
     assert np.sum(scalar(counts)[1] * direction) == pytest.approx((up - down) / 2e-4, rel=1e-5)
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_r_chi_is_that_of_every_page_and_its_derivative_moves_the_scale(study, background):
+    """A free scale, and a background, follow the counts: the value is that of `score`, the derivative that of it."""
+    box, data = study.boxes[0], study.datasets[0]
+    counts = box.ideal_counts / (1 + np.exp(-(box.centres - 3.4) / 0.1))
+    target = replace(study.targets["argon"], free_scale=True)
+    if background:
+        shape = np.cos(data.measurement.r)
+        data = replace(data, measurement=replace(data.measurement, total_background=shape))
+        target = replace(target, background=np.cos(target.x), background_prior=0.1)
+    scalar = ScalarOfCurve(parse_quantity("argon:R_chi"), data, target)
+    frames = SimpleNamespace(counts=counts[None], replica=np.zeros(1, int))
+    expected = score(data, target, frames, errors=False)
+    assert abs(expected.nuisance.scale - 1.0) > 0.01
+    assert scalar(counts)[0] == expected.r_chi
+    direction = box.ideal_counts * np.sin(box.centres)
+    (up, _), (down, _) = scalar(counts + 1e-4 * direction), scalar(counts - 1e-4 * direction)
+    slope = np.sum(scalar(counts)[1] * direction)
+    assert slope == pytest.approx((up - down) / 2e-4, rel=1e-5)
+    # at a fixed scale and background it is another one: chi^2 is minimal there, and R_chi is not
+    free = expected.nuisance
+    up, down = (
+        data.measurement.r_chi(counts + sign * 1e-4 * direction, free.scale, free.background) for sign in (1, -1)
+    )
+    assert slope != pytest.approx((up - down) / 2e-4, rel=1e-3)
 
 
 def test_fluctuations_of_independent_bins(study):
@@ -117,7 +146,7 @@ def test_fluctuations_of_independent_bins(study):
     r = box.centres
     mean = box.ideal_counts / (1 + np.exp(-(r - 3.4) / 0.1)) * (1 + 1.3 * np.exp(-((r - 3.8) ** 2) / 0.25))
     counts = np.random.default_rng(1).poisson(mean, (8000, *mean.shape)).astype(float)
-    scalar = ScalarOfCurve(parse_quantity("argon:g(r):height@3..4.6"), study.datasets[0])
+    scalar = ScalarOfCurve(parse_quantity("argon:g(r):height@3..4.6"), study.datasets[0], study.targets["argon"])
     direction = Coefficient(study, parse_parameter("Ar-Ar@3.85"), 0)
     number = direction.number(box.edges)
     beta = 1 / (BOLTZMANN * TEMPERATURE)
@@ -207,7 +236,7 @@ def test_no_maximum(study):
     box = study.boxes[0]
     counts = box.ideal_counts * box.centres  # rises to the end
     with pytest.raises(InputError, match="no maximum between"):
-        ScalarOfCurve(parse_quantity("argon:g(r):height@3..4.6"), study.datasets[0])(counts)
+        ScalarOfCurve(parse_quantity("argon:g(r):height@3..4.6"), study.datasets[0], study.targets["argon"])(counts)
 
 
 class Events:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from refine.cli.common import INTERRUPTED, STATUS_CODES, Out, StudyFile, study_of
+from refine.cli.common import EXHAUSTED, INTERRUPTED, NOT_IMPROVED, Out, StudyFile, study_of
 
 
 def run(
@@ -36,6 +36,7 @@ def run(
     if resume and overwrite:
         raise typer.BadParameter("--resume and --overwrite exclude each other")
     with study_of(study, changes, to_stderr=False) as (config, progress):
+        from refine.results.schema import Status
         from refine.study.study import Study
         from refine.tasks.run.loop import run_study
 
@@ -50,7 +51,8 @@ def run(
     typer.echo(f"{result.status}: {result.message}")
     Console(highlight=False).print(r_chi_table(result.initial.r_chi, result.final.r_chi))
     typer.echo(f"report: {result.report_path}")
-    raise typer.Exit(STATUS_CODES[result.status])
+    codes = {Status.CONVERGED: 0, Status.NOT_IMPROVED: NOT_IMPROVED, Status.EXHAUSTED: EXHAUSTED}
+    raise typer.Exit(codes[result.status])
 
 
 def resume_command(study: Path, out: Path, changes: list[str]) -> str:

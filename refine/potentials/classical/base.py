@@ -110,7 +110,7 @@ class ClassicalBase:
             )
         return ClassicalParameters(potential, names, edges)
 
-    def finished(self, model: ClassicalModel, run: Finished, file: str | Path | None = None) -> PairForm:
+    def final_potential(self, model: ClassicalModel, run: Finished, file: str | Path | None = None) -> PairForm:
         """That of the study, with the final numbers of what was refined."""
         potential = self.read(model, run.species, run.pairs, run.cutoff)
         if run.parameters is None:
@@ -126,7 +126,7 @@ class ClassicalBase:
 
     def lammps(self, model: ClassicalModel, run: Finished, script: Script) -> Part:
         """A table for each pair with a short-range part: what the engine sums without the pair function of charges."""
-        potential = self.finished(model, run)
+        potential = self.final_potential(model, run)
         cutoff = potential.cutoff
         r = np.linspace(cutoff / POINTS, cutoff, POINTS)
         energy, slope = without_coulomb(potential, r)

@@ -104,7 +104,7 @@ class MaceBase:
             )
         return MaceWeights(potential.checkpoint, names, system, head=potential.head)
 
-    def finished(self, model: MaceModel, run: Finished, file: str | Path | None = None) -> MacePotential:
+    def final_potential(self, model: MaceModel, run: Finished, file: str | Path | None = None) -> MacePotential:
         """Refined weights are a file of the run's folder; else the model is what the study names."""
         if run.parameters is not None:
             return mace_potential(run.result.with_name(MODEL_FILE), model.head)

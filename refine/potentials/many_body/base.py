@@ -59,13 +59,13 @@ class ManyBodyBase:
             fix='only those of pair forms can; use parameters = ["correction"]',
         )
 
-    def finished(self, model: ManyBodyModel, run: Finished, file: str | Path | None = None) -> ManyBody:
+    def final_potential(self, model: ManyBodyModel, run: Finished, file: str | Path | None = None) -> ManyBody:
         """That of the study."""
         return self.read(model, run.species, run.pairs, run.cutoff)
 
     def lammps(self, model: ManyBodyModel, run: Finished, script: Script) -> Part:
         """A potential file."""
-        potential = self.finished(model, run)
+        potential = self.final_potential(model, run)
         style, text = STYLES[potential.name]
         (symbol,) = run.species
         name = f"base.{style}"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
 from refine.curves.quantities import is_q_space
 from refine.potentials.correction import PairCorrection
+from refine.refinement.fitted import Determination, DeterminedData, DeterminedPair, Tension
 from refine.refinement.inference.posterior import NormalEquations, Posterior, marginal, posterior
 from refine.refinement.problem import Target
 
@@ -63,8 +63,8 @@ class Linearised:
 
 def determination(
     correction: PairCorrection, curves: Sequence[Linearised], root: Array, covariance: Array, amplitudes: Array
-) -> dict[str, Any]:
-    """Everything of the module docstring as JSON values.
+) -> Determination:
+    """Everything of the module docstring.
 
     Args:
         correction: the solution.
@@ -77,23 +77,23 @@ def determination(
     reduced = values**2 / (1.0 + values**2)
     normals = [curve.normal for curve in curves]
     alone = [posterior(normal, root) for normal in normals]
-    return {
-        "parameters": len(root),
-        "directions": float(reduced.sum()),
-        "singular_values": values[reduced > FEWEST_DIRECTIONS].tolist(),
-        "data": [
-            {
-                "name": curve.target.name,
-                "points": len(curve.goal),
-                "alone": one.determined,
-                "adds": float(reduced.sum()) - _without(normals, k, root),
-                "nyquist": curve.q_max * (correction.basis.r_cut - float(correction.core.min())) / np.pi,
-            }
+    return Determination(
+        parameters=len(root),
+        directions=float(reduced.sum()),
+        singular_values=tuple(values[reduced > FEWEST_DIRECTIONS].tolist()),
+        data=tuple(
+            DeterminedData(
+                name=curve.target.name,
+                points=len(curve.goal),
+                alone=one.determined,
+                adds=float(reduced.sum()) - _without(normals, k, root),
+                nyquist=float(curve.q_max * (correction.basis.r_cut - float(correction.core.min())) / np.pi),
+            )
             for k, (curve, one) in enumerate(zip(curves, alone, strict=True))
-        ],
-        "pairs": _pairs(correction, root @ root.T, covariance, amplitudes),
-        "tension": _tension(curves, normals, alone, root),
-    }
+        ),
+        pairs=_pairs(correction, root @ root.T, covariance, amplitudes),
+        tension=_tension(curves, normals, alone, root),
+    )
 
 
 def singular_values(root: Array, covariance: Array) -> Array:
@@ -124,7 +124,9 @@ def _sum(normals: Sequence[NormalEquations]) -> NormalEquations:
     return total
 
 
-def _pairs(correction: PairCorrection, prior: Array, covariance: Array, amplitudes: Array) -> list[dict[str, Any]]:
+def _pairs(
+    correction: PairCorrection, prior: Array, covariance: Array, amplitudes: Array
+) -> tuple[DeterminedPair, ...]:
     """For every pair and term: r, share, and where the data decide; whether the prior holds phi back."""
     entries = []
     active = correction.active_pairs
@@ -142,28 +144,28 @@ def _pairs(correction: PairCorrection, prior: Array, covariance: Array, amplitud
             held = np.abs(basis @ coefficients[p]) / np.sqrt(prior_variance)
             worst = int(np.argmax(held))
             entries.append(
-                {
-                    "pair": list(correction.pairs[p]),
-                    "term": t,
-                    "r": r.tolist(),
-                    "share": share.tolist(),
-                    "decided": _intervals(r, share >= DECIDED),
-                    "amplitude_eV": float(amplitudes[t * len(active) + k]),
-                    "at_limit": [float(r[worst]), float(held[worst])] if held[worst] > AT_LIMIT else None,
-                }
+                DeterminedPair(
+                    pair=correction.pairs[p],
+                    term=t,
+                    r=tuple(r.tolist()),
+                    share=tuple(share.tolist()),
+                    decided=_intervals(r, share >= DECIDED),
+                    amplitude_eV=float(amplitudes[t * len(active) + k]),
+                    at_limit=(float(r[worst]), float(held[worst])) if held[worst] > AT_LIMIT else None,
+                )
             )
-    return entries
+    return tuple(entries)
 
 
-def _intervals(r: NDArray[np.floating], inside: NDArray[np.bool_]) -> list[list[float]]:
-    """Ranges [low, high] of r in which a condition holds."""
+def _intervals(r: NDArray[np.floating], inside: NDArray[np.bool_]) -> tuple[tuple[float, float], ...]:
+    """Ranges (low, high) of r in which a condition holds."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(int)))
-    return [[float(r[a]), float(r[b - 1])] for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    return tuple((float(r[a]), float(r[b - 1])) for a, b in zip(edges[::2], edges[1::2], strict=True))
 
 
 def _tension(
     curves: Sequence[Linearised], normals: Sequence[NormalEquations], alone: Sequence[Posterior], root: Array
-) -> list[dict[str, Any]]:
+) -> tuple[Tension, ...]:
     """How well every data set is predicted by each other one, and by all others together where there are more."""
     entries = []
     for k, curve in enumerate(curves):
@@ -178,10 +180,8 @@ def _tension(
             spread = curve.noise + curve.jacobian @ given.covariance @ curve.jacobian.T
             chi2 = float(misfit @ cho_solve(cho_factor(spread), misfit))
             n = len(misfit)
-            entries.append(
-                {"data": curve.target.name, "given": name, "chi2": chi2, "points": n, "sigma": chi2_sigma(chi2, n)}
-            )
-    return entries
+            entries.append(Tension(curve.target.name, name, chi2, n, chi2_sigma(chi2, n)))
+    return tuple(entries)
 
 
 def chi2_sigma(chi2: float, n: int) -> float:

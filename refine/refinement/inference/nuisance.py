@@ -79,9 +79,37 @@ def best(target: Target, y: Array) -> Nuisance:
     design, priors = columns(target, y)
     if not len(priors):
         return Nuisance()
-    weighted = cho_solve(cho_factor(target.covariance / target.weight), design)
-    inverse = np.linalg.inv(design.T @ weighted + np.diag(priors**-2.0))
+    weighted, inverse = _solved(target, design, priors)
     scale, background = values(target, inverse @ (weighted.T @ (target.y - y)))
     # as `values`, but of standard errors, which are departures already
     scale_stderr, background_stderr = values(target, np.sqrt(np.diag(inverse)))
     return Nuisance(scale, background, scale_stderr - 1.0 if target.free_scale else 0.0, background_stderr)
+
+
+def best_derivative(target: Target, y: Array) -> tuple[Array, Array]:
+    """ds/dy and db/dy, (n,) each, of the `best` scale and background of a model y (n,); zero for what is not free.
+
+    With x the departures, D their columns, P the covariance of their prior, W = Σ^-1 and e = y_measured - seen,
+    x = A^-1 D' W (y_measured - y) with A = D' W D + P^-1, and so dx/dy = A^-1 (E - s D' W), where E has the row (W e)'
+    for the scale, whose column moves with y, and zero for the background.
+    """
+    design, priors = columns(target, y)
+    of_scale, of_background = np.zeros_like(y), np.zeros_like(y)
+    if not len(priors):
+        return of_scale, of_background
+    weighted, inverse = _solved(target, design, priors)
+    free = best(target, y)
+    change = -free.scale * weighted.T
+    if target.free_scale:
+        misfit = target.y - free.apply(target, y)
+        change[0] += cho_solve(cho_factor(target.covariance / target.weight), misfit)
+    rows = list(inverse @ change)
+    if target.free_scale:
+        of_scale = rows.pop(0)
+    return of_scale, rows.pop(0) if target.background is not None else of_background
+
+
+def _solved(target: Target, design: Array, priors: Array) -> tuple[Array, Array]:
+    """W D (n, k) and (D' W D + P^-1)^-1 (k, k), with W the inverse of the covariance of the misfit."""
+    weighted = cho_solve(cho_factor(target.covariance / target.weight), design)
+    return weighted, np.linalg.inv(design.T @ weighted + np.diag(priors**-2.0))

@@ -35,6 +35,7 @@ from scipy.linalg import cho_factor, cho_solve
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.refinement import optimisers
+from refine.refinement.convergence import confirmed
 from refine.refinement.fitted import Fitted
 from refine.refinement.inference import nuisance
 from refine.refinement.inference.posterior import SmoothnessPrior
@@ -91,30 +92,24 @@ class Backprop:
         clip: see `refine.sampling.jax.adjoint.Adjoint`; for whoever makes the windows.
         optimiser: any of optax that is made from a learning rate.
         learning_rate: kT that phi may change by in a step, for optimisers that normalise the gradient, as Adam does.
-        amplitude: prior standard deviation of phi, kT.
-        length: its correlation length, Å.
+        length: correlation length of the prior on phi, Å.
         final_factor: length of the confirming samples in units of the ordinary ones.
+        amplitude: prior standard deviation of phi, kT.
     """
 
     yields_potential: ClassVar[bool] = True
-    windows: int = 32
-    steps: int = 200
-    clip: float | None = None
-    optimiser: str = "adam"
-    learning_rate: float = 0.02
+    windows: int
+    steps: int
+    clip: float | None
+    optimiser: str
+    learning_rate: float
+    length: float
+    final_factor: float
     amplitude: float = 1.0
-    length: float = 0.5
-    final_factor: float = 2.0
 
     def check(self, problem: Problem, correction: PairCorrection) -> None:
-        """Any curve will do; the optimiser must exist, and the windows be enough for an error."""
+        """Any curve will do; the optimiser must exist."""
         optimisers.make(self.optimiser, self.learning_rate)
-        if self.windows < FEWEST_WINDOWS:
-            raise InputError(
-                f"{self.windows} windows",
-                where="[refinement]",
-                fix=f"use {FEWEST_WINDOWS} or more: their scatter is used",
-            )
         if problem.parameters is not None:
             raise InputError(
                 "backprop refines the correction only",
@@ -170,9 +165,7 @@ class Backprop:
         trusted = carrying >= CARRIED_BY_FEW
         memory["quiet"] = memory["quiet"] + 1 if trusted and norm <= error else 0
         settled = memory["quiet"] >= QUIET
-        long_enough = memory["frames_factor"] >= self.final_factor
-        if settled:
-            memory["frames_factor"] = self.final_factor
+        converged, memory["frames_factor"], words = confirmed(settled, memory["frames_factor"], self.final_factor)
         # x is in units of the prior's amplitude
         optimiser = optimisers.make(self.optimiser, self.learning_rate / self.amplitude)
         change, memory["optimiser"] = optimisers.step(optimiser, memory["optimiser"], x, gradient)
@@ -183,8 +176,8 @@ class Backprop:
             state=memory,
             accepted=True,
             restart=len(samples) - 1,
-            converged=settled and long_enough,
-            reason=self._words(norm, error, carrying, settled, long_enough),
+            converged=converged,
+            reason="; ".join(filter(None, (self._words(norm, error, carrying, settled), words))),
             frames_factor=float(memory["frames_factor"]),
             fitted=Fitted(
                 effective_sample_size=float(sum(len(frames) for frames in sample.frames)),
@@ -204,10 +197,8 @@ class Backprop:
         return SmoothnessPrior.build(base.correction, frames.centres, frames.pair_distribution(), self.length)
 
     @staticmethod
-    def _words(norm: float, error: float, carrying: float, settled: bool, long_enough: bool) -> str:
+    def _words(norm: float, error: float, carrying: float, settled: bool) -> str:
         text = f"the gradient is {norm:.2g} ± {error:.2g}"
         if carrying < CARRIED_BY_FEW:
             return f"{text}, its scatter carried by {carrying:.0%} of the windows: use shorter ones, or clip"
-        if settled:
-            text += ", within its error twice; " + ("converged" if long_enough else "sampling longer to confirm")
-        return text
+        return f"{text}, within its error twice" if settled else text

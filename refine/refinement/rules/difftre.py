@@ -208,12 +208,12 @@ class DiffTRe:
     """
 
     yields_potential: ClassVar[bool] = True
-    optimiser: str = "adam"
-    learning_rate: float = 0.02
-    threshold: float = 0.9
-    inner_steps: int = 20
-    final_factor: float = 2.0
-    parameters: tuple[str, ...] = ("correction",)
+    optimiser: str
+    learning_rate: float
+    threshold: float
+    inner_steps: int
+    final_factor: float
+    parameters: tuple[str, ...]
 
     @property
     def moves_correction(self) -> bool:
@@ -228,8 +228,6 @@ class DiffTRe:
     def check(self, problem: Problem, correction: PairCorrection) -> None:
         """Any curve will do; the optimiser must exist, and what is to be moved must be there."""
         optimisers.make(self.optimiser, self.learning_rate)
-        if not self.parameters:
-            raise InputError("nothing to refine", where="[refinement] parameters", fix='add "correction"')
         if self.moves_base and (problem.parameters is None or len(problem.base) != len(problem.temperatures)):
             raise InputError(
                 f"the base model has no parameters {', '.join(n for n in self.parameters if n != 'correction')}",
@@ -294,7 +292,7 @@ class DiffTRe:
                 f"a step of the optimiser left {untrusted:.1%} of the frames, too few to trust, and was halved "
                 f"{'once' if halvings == 1 else f'{halvings} times'}: the learning rate is too large for this box"
             )
-        converged, words = confirmed(memory, settled, self.final_factor)
+        converged, memory["frames_factor"], words = confirmed(settled, memory["frames_factor"], self.final_factor)
         if settled:
             reason = f"{since}, within its sampling error twice; {words}"
         return Update(

@@ -143,26 +143,14 @@ class EPSR:
     """
 
     yields_potential: ClassVar[bool] = True
-    feedback: float = 0.8
-    confidence: float = 0.9
-    cap: float = 1.0
-    final_factor: float = 2.0
+    feedback: float
+    confidence: float
+    cap: float
+    final_factor: float
 
     def check(self, problem: Problem, correction: PairCorrection) -> None:
-        """Curves in Q space only, and settings within their ranges."""
+        """Curves in Q space only."""
         refuse_temperature_dependence(correction, "epsr")
-        ranges = (
-            ("feedback", self.feedback, 1.0),
-            ("confidence", self.confidence, math.nextafter(1.0, 0.0)),
-            ("cap", self.cap, math.inf),
-        )
-        for name, value, most in ranges:
-            if not 0.0 < value <= most:
-                raise InputError(
-                    f"{name} = {value:g} is out of range",
-                    where=f"[refinement] {name}",
-                    fix="use a number above 0" if most == math.inf else "use a number between 0 and 1, such as 0.8",
-                )
         if not problem.targets:
             raise InputError("epsr needs a curve to fit", where="[[data]]", fix='give a curve the role "fit"')
         for target in problem.targets:
@@ -191,7 +179,7 @@ class EPSR:
             reason = f"step taken back ({since}); feedback now {memory['feedback']:g}"
         else:
             memory |= {"current": len(samples) - 1, "previous": present.stored}
-        converged, words = confirmed(memory, since.settled, self.final_factor)
+        converged, memory["frames_factor"], words = confirmed(since.settled, memory["frames_factor"], self.final_factor)
         if since.settled:
             reason = f"{since}, within its sampling error; {words}"
         sample = samples[int(memory["current"])]

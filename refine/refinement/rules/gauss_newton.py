@@ -27,8 +27,8 @@ from pydantic import Field
 
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
-from refine.refinement.convergence import misfit, plain_chi2
-from refine.refinement.fitted import Fitted, FittedCurve
+from refine.refinement.convergence import confirmed, misfit, plain_chi2
+from refine.refinement.fitted import Determination, Fitted, FittedCurve, Forecast
 from refine.refinement.inference.identifiability import determination
 from refine.refinement.inference.linearisation import DECADES, NOISE_FACTORS, NOISE_STEP, Linearisation, by_state
 from refine.refinement.inference.posterior import SmoothnessPrior, posterior
@@ -100,11 +100,11 @@ class GaussNewton:
     """
 
     yields_potential: ClassVar[bool] = True
-    trust_radius: float = 0.3
-    length: float = 0.5
-    smoothness: float | str | Mapping[str, float] = "auto"
-    final_factor: float = 2.0
-    pooling: bool = True
+    trust_radius: float
+    length: float
+    smoothness: float | str | Mapping[str, float]
+    final_factor: float
+    pooling: bool
     response: str = "fluctuation"
 
     def check(self, problem: Problem, correction: PairCorrection) -> None:
@@ -159,12 +159,11 @@ class GaussNewton:
         rising = self._rising(memory, step)
         open_noise = self._open_noise(problem, memory, step, rising)
         settled = verdict.accepted and not open_noise and (within_error or memory["quiet"] >= 2)
-        long_enough = memory["frames_factor"] >= self.final_factor
-        if settled:
-            memory["frames_factor"] = self.final_factor
-        elif memory["frames_factor"] <= 1.0:
-            memory["frames_factor"] = FAR_FACTOR if self._far(problem, step) else 1.0
+        converged, factor, words = confirmed(settled, memory["frames_factor"], self.final_factor)
+        if not settled and factor <= 1.0:
+            factor = FAR_FACTOR if self._far(problem, step) else 1.0
         memory |= {
+            "frames_factor": factor,
             "noise_factors": step.noise_factors,
             "rising": rising,
             "tempering": step.tempering,
@@ -177,32 +176,29 @@ class GaussNewton:
                 "decrease": step.predicted_decrease,
             },
         }
-        reason = verdict.words + (open_noise if settled else open_noise.removesuffix("; "))
+        cause = ""
         if settled:
             cause = (
                 f"the step is within its error ({step.mahalanobis:.1f} for {step.determined:.1f} determined directions)"
                 if within_error
                 else "chi^2 changed by less than its sampling error twice"
             )
-            reason = f"{reason}{cause}; " + ("converged" if long_enough else "sampling longer to confirm")
         return Update(
             correction=step.correction,
             state=memory,
             accepted=verdict.accepted,
             restart=current,
-            converged=settled and long_enough,
+            converged=converged,
             confirmed=verdict.confirmed,
-            reason=reason,
-            frames_factor=float(memory["frames_factor"]),
+            reason="; ".join(filter(None, (verdict.words, open_noise, cause, words))),
+            frames_factor=float(factor),
             fitted=Fitted(
                 effective_sample_size=step.effective_sample_size,
                 step=step.size,
                 trust_radius=memory["trust_radius"],
                 curves=step.curves(problem),
+                forecast=Forecast(verdict.predicted, verdict.gain, max(step.amplitudes)),
                 numbers={
-                    "predicted_decrease": verdict.predicted,
-                    "gain": verdict.gain,
-                    "prior_amplitude_kT": max(step.amplitudes),
                     "prior_amplitudes_kT": step.amplitudes,
                     "determined_directions": step.determined,
                 },
@@ -227,9 +223,9 @@ class GaussNewton:
         again = memory["rising"] or [False] * len(rising)
         for target, factor, now, then in zip(problem.targets, step.noise_factors, rising, again, strict=True):
             if not target.sigma_known and factor >= NOISE_FACTORS[-1]:
-                return f"{target.name}: the estimated errors are too small by more than {factor:.0f}; "
+                return f"{target.name}: the estimated errors are too small by more than {factor:.0f}"
             if not target.sigma_known and now and then:
-                return f"{target.name}: the factor on the estimated errors still rises, to {factor:.2g}; "
+                return f"{target.name}: the factor on the estimated errors still rises, to {factor:.2g}"
         return ""
 
     @staticmethod
@@ -256,7 +252,7 @@ class GaussNewton:
         tolerance = max(change.allowance, UNCONFIRMED * abs(predicted), scatter)
         confirmed = abs(actual - predicted) <= tolerance
         if change.rose:
-            words = f"step taken back (chi^2 rose by {-actual:.0f} ± {error:.0f}); "
+            words = f"step taken back (chi^2 rose by {-actual:.0f} ± {error:.0f})"
             return _Verdict(False, False, False, radius * SHRINK_FACTOR, predicted, gain, words)
         if gain > GROW:
             radius *= 2.0
@@ -360,7 +356,7 @@ class _Step:
     backgrounds: list[float]
     background_errors: list[float]
     predicted_decrease: float
-    determination: dict[str, Any]
+    determination: Determination
 
     def curves(self, problem: Problem) -> dict[str, FittedCurve]:
         """What was fitted of each target, by its name."""

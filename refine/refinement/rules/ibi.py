@@ -75,9 +75,9 @@ class IBI:
     """
 
     yields_potential: ClassVar[bool] = True
-    damping: float = 1.0
-    final_factor: float = 2.0
-    pressure: float | None = None
+    damping: float
+    final_factor: float
+    pressure: float | None
 
     def check(self, problem: Problem, correction: PairCorrection) -> None:
         """Every corrected pair needs its g(r); a pressure belongs to one state."""
@@ -110,17 +110,18 @@ class IBI:
         present = misfit(sample, [t for same_pair in targets for t in same_pair])
         since = present.since(memory["previous"])
         settled = since.settled
-        reason = f"{since}, within its sampling error; " if settled else ""
-        pressure: dict[str, Any] = {}
+        reasons = [f"{since}, within its sampling error"] if settled else []
+        pressure: dict[str, float] = {}
         if self.pressure is not None:
             held = pressure_correction(problem, sample, self.pressure)
             change = change + held.theta
             pressure = {"pressure_GPa": held.pressure, "pressure_error_GPa": held.error}
             if settled and abs(held.pressure - self.pressure) > 2.0 * held.error:
                 settled = False
-                reason += f"the pressure, {held.pressure:.4f} ± {held.error:.4f} GPa, is not yet {self.pressure:g} GPa"
-        converged, words = confirmed(memory, settled, self.final_factor)
-        reason += words
+                reasons.append(
+                    f"the pressure, {held.pressure:.4f} ± {held.error:.4f} GPa, is not yet {self.pressure:g} GPa"
+                )
+        converged, memory["frames_factor"], words = confirmed(settled, memory["frames_factor"], self.final_factor)
         memory["previous"] = present.stored
         return Update(
             correction=correction.with_theta(correction.theta + change),
@@ -128,7 +129,7 @@ class IBI:
             accepted=True,
             restart=len(samples) - 1,
             converged=converged,
-            reason=reason,
+            reason="; ".join(filter(None, (*reasons, words))),
             frames_factor=float(memory["frames_factor"]),
             fitted=Fitted(
                 effective_sample_size=float(min(len(f) for f in sample.frames)),

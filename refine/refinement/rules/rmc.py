@@ -54,17 +54,17 @@ class RMC:
     """Watches chi^2 of the mean curves fall.
 
     Attributes:
-        minimum_distances: Å, of species pairs such as "Fe-O", in either order; pairs that are not named, and all of
-            them with None, have none.
+        minimum_distances: Å, of species pairs such as "Fe-O", in either order; pairs that are not named have
+            none.
         moves: attempted moves of every atom between frames.
         final_factor: length of the confirming samples in units of the ordinary ones.
         yields_potential: no.
     """
 
-    minimum_distances: Mapping[str, float] | None = None
-    moves: int = 5
-    final_factor: float = 2.0
     yields_potential: ClassVar[bool] = False
+    minimum_distances: Mapping[str, float]
+    moves: int
+    final_factor: float
 
     def check(self, problem: Problem, correction: PairCorrection) -> None:
         """Any curves will do, in any space; the distances must be those of pairs of the system."""
@@ -76,7 +76,7 @@ class RMC:
     def distances(self, pairs: Sequence[tuple[str, str]]) -> Array:
         """Minimum distances (pairs,) Å in the order of `pairs`, zero where there is none."""
         minimum = np.zeros(len(pairs))
-        for name, distance in (self.minimum_distances or {}).items():
+        for name, distance in self.minimum_distances.items():
             matching = [i for i, (a, b) in enumerate(pairs) if name in (f"{a}-{b}", f"{b}-{a}")]
             if not matching:
                 raise InputError(
@@ -84,23 +84,15 @@ class RMC:
                     where="[refinement] minimum_distances",
                     fix=f"use {', '.join('-'.join(pair) for pair in pairs)}",
                 )
-            if not 0.0 < distance < np.inf:
-                raise InputError(
-                    f"the minimum distance of {name} is {distance:g} Å",
-                    where="[refinement] minimum_distances",
-                    fix="use a number above 0",
-                )
             minimum[matching[0]] = distance
         return minimum
 
-    def nuisances(self, problem: Problem, state: int, frames: Frames | None) -> tuple[Array, Array]:
+    def nuisances(self, problem: Problem, state: int, frames: Frames) -> tuple[Array, Array]:
         """Best scale and background of the curves of one state, (curves,) each, at the mean counts of its frames.
 
-        What the sampler takes as its parameters for the next moves. Without frames: one and zero.
+        What the sampler takes as its parameters for the next moves.
         """
         targets = [t for t in problem.targets if t.state == state]
-        if frames is None or not len(frames):
-            return np.ones(len(targets)), np.zeros(len(targets))
         mean = frames.counts.mean(axis=0, dtype=np.float64)
         free = [best(t, t.predict(mean)) for t in targets]
         return np.array([f.scale for f in free]), np.array([f.background for f in free])
@@ -114,7 +106,7 @@ class RMC:
         memory = dict(state)
         present = misfit(samples[-1], problem.targets)
         since = present.since(memory["previous"])
-        converged, words = confirmed(memory, since.settled, self.final_factor)
+        converged, memory["frames_factor"], words = confirmed(since.settled, memory["frames_factor"], self.final_factor)
         reason = f"{since}, within its sampling error; {words}" if since.settled else ""
         if converged:
             reason += " (structures, no potential)"
@@ -130,6 +122,5 @@ class RMC:
             fitted=Fitted(
                 effective_sample_size=float(min(len(f) for f in samples[-1].frames)),
                 step=0.0,
-                numbers={"chi2": present.chi2},
             ),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from refine.sampling.engine import Dynamics, Engine, EngineKind
+from refine.sampling.engine import ConstantEnergy, Dynamics, Engine, EngineKind, Positions
 from refine.system import System
 
 if TYPE_CHECKING:
@@ -43,6 +43,36 @@ class Jax(EngineKind):
             phase=phase,
             positions=positions,
         )
+
+    def constant_energy(
+        self,
+        system: System,
+        field: CorrectedForceField,
+        settings: Dynamics,
+        params: Any,
+        positions: Positions,
+        *,
+        temperature: float,
+        seed: int,
+        interval: float,
+        phase: str,
+    ) -> ConstantEnergy:
+        from refine.sampling.jax.sampler import Sampler
+        from refine.sampling.jax.segments import SegmentRunner
+        from refine.sampling.jax.thermostats import VelocityVerlet
+
+        sampler = Sampler(
+            system,
+            field,
+            thermostat=VelocityVerlet(),
+            timestep=settings.timestep,
+            stride=1,
+            n_bins=1,
+            r_max=system.r_box,
+            dtype=settings.precision,
+            phase=phase,
+        )
+        return SegmentRunner(sampler, params, positions, temperature, seed, interval)
 
     def adjoint(
         self,

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from refine.potentials.correction import PairCorrection
 from refine.progress import Progress
 from refine.refinement.problem import MovingRule, Sample, TrajectoryRule
+from refine.sampling.engine import frames_in
 from refine.sampling.jax.random_numbers import seed_of_state
 from refine.sampling.starts import starts_along
 from refine.sampling.state import State
-from refine.tasks.sample import equilibrated, frames_in
+from refine.tasks.sample import equilibrated
 
 if TYPE_CHECKING:
     from refine.sampling.engine import FrameMaker

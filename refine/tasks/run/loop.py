@@ -13,17 +13,18 @@ import time
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import CheckpointError, InputError
-from refine.files import exclusive, make_folder, remove, write_text
+from refine.files import exclusive, remove, write_text
 from refine.progress import NullProgress, Progress
 from refine.refinement.convergence import misfit
 from refine.refinement.problem import Sample, TrajectoryRule, Update
 from refine.refinement.walls import closest, innermost, refuse_r_min, walls
+from refine.results.judged import JudgedSample
 from refine.results.outcome import Outcome
 from refine.results.result import Result
 from refine.results.schema import RESULT, read_summary
@@ -189,10 +190,10 @@ class Run:
         study, record = self.study, self.record
         began = time.monotonic()
         update = study.rule.update(record.rule, study.problem, self.samples)
-        row = self._row(update, time.monotonic() - began)
-        self.progress.message(self._words(row, update.reason))
+        judged = self._judged(update, time.monotonic() - began)
+        self.progress.message(self._words(judged))
         if record.ending is not None:
-            self.record = record.concluded(row, answer_of([*record.iterations, row], update, record.ending))
+            self.record = record.concluded(judged, answer_of([*record.iterations, judged], update, record.ending))
             return
         core, wall = self._limits(update)
         ending = ending_of(update, len(self.samples), study.config.refinement.iterations)
@@ -201,7 +202,7 @@ class Run:
             factor = max(factor, study.config.sampling.final)
         self.current = [Unfinished(state) for state in self.ends[update.restart]]
         self.record = record.updated(
-            row,
+            judged,
             update.state,
             Potential.of(update.correction.with_core(core, wall), update.parameters),
             parent=update.restart,
@@ -209,25 +210,25 @@ class Run:
             ending=ending,
         )
 
-    def _row(self, update: Update, seconds: float) -> dict[str, Any]:
-        """Of the iteration table: the newest sample, its chi^2, and how that differs from that of the sample whose
-        potential was changed for it. seconds: that the update took."""
+    def _judged(self, update: Update, seconds: float) -> JudgedSample:
+        """The newest sample, its chi^2, and how that differs from that of the sample whose potential was changed for
+        it. seconds: that the update took."""
         sample, targets, parent = self.samples[-1], self.study.problem.targets, self.record.parent
         newest = misfit(sample, targets)
         since = newest.since(None if parent is None else misfit(self.samples[parent], targets).stored)
-        return {
-            "iteration": len(self.samples) - 1,
-            "accepted": update.accepted,
-            "reason": update.reason,
-            "frames": sum(len(frames) for frames in sample.frames),
-            "seconds_sampling": self.record.seconds_sampling,
-            "seconds_solving": seconds,
-            **update.fitted.to_json(),
-            "chi2_fitted": newest.chi2,
-            "chi2_fitted_stderr": newest.error,
-            "actual_decrease": since.decrease,
-            "actual_decrease_error": since.error,
-        }
+        return JudgedSample(
+            iteration=len(self.samples) - 1,
+            accepted=update.accepted,
+            reason=update.reason,
+            frames=sum(len(frames) for frames in sample.frames),
+            fitted=update.fitted,
+            chi2=newest.chi2,
+            chi2_stderr=newest.error,
+            decrease=since.decrease,
+            decrease_stderr=since.error,
+            seconds_sampling=self.record.seconds_sampling,
+            seconds_solving=seconds,
+        )
 
     def _limits(self, update: Update) -> tuple[Array, Array]:
         """Where the next correction goes on as a straight line, and where its wall begins, (pairs,) Å each.
@@ -247,13 +248,13 @@ class Run:
         lowest = np.where(both, np.minimum(wall, before.wall), np.maximum(wall, before.wall))
         return np.minimum(nearest, before.core), lowest
 
-    def _words(self, row: dict[str, Any], reason: str) -> str:
+    def _words(self, judged: JudgedSample) -> str:
         targets, frames = self.study.targets, self.samples[-1].frames
         scores = ", ".join(
             f"{data.name} {score(data, targets[data.name], frames[data.state], errors=False).r_chi:.4f}"
             for data in self.study.datasets
         )
-        return f"iteration {row['iteration']}: R_chi {scores}" + (f"; {reason}" if reason else "")
+        return f"iteration {judged.iteration}: R_chi {scores}" + (f"; {judged.reason}" if judged.reason else "")
 
     def _report(self) -> Result:
         from refine.report import write_report  # jinja2 is only loaded here
@@ -274,7 +275,6 @@ class Run:
             seconds=self.record.seconds,
             digest=self.digest,
         )
-        make_folder(self.folder)
         summary = write_outcome(outcome, self.folder)
         write_report(self.folder)
         return Result(summary, self.samples[outcome.final].correction, outcome.covariance, self.folder)

@@ -9,17 +9,23 @@ Each arrow is a method of `Record`: it takes what the next phase needs, and give
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from refine.potentials.correction import PairCorrection
+from refine.refinement.fitted import Determination
+from refine.results.judged import JudgedSample
+from refine.results.schema import Status
 
 Array = NDArray[np.float64]
-Status = Literal["converged", "iterations-exhausted", "not-improved"]
+
+DETERMINATION: TypeAdapter[Determination | None] = TypeAdapter(Determination | None)
+"""Out of JSON values."""
 
 
 class Phase(StrEnum):
@@ -85,16 +91,16 @@ class Ending:
     """How a run ends, in the rule's opinion at its last update and then as the last sample bears it out.
 
     Attributes:
-        status: "not-improved" where the base model is the answer.
+        status: how.
         message: why it ended, for the user.
         covariance: (n, n) of the correction's theta, eV^2; None for rules without one, and of the base model.
-        determination: what the data determine, JSON values; None likewise.
+        determination: what the data determine; None likewise.
     """
 
     status: Status
     message: str
     covariance: Array | None
-    determination: dict[str, Any] | None
+    determination: Determination | None
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ class Record:
     Attributes:
         phase: what is to be done next.
         rule: the rule's memory.
-        iterations: a row for every sample that was judged, JSON values.
+        iterations: every sample that was judged.
         potential: that of the sample that is being taken or was taken last; None before the first.
         parent: index of the sample whose potential was changed for it; None for that of the base model.
         frames_factor: its length in units of the study's frames.
@@ -131,7 +137,7 @@ class Record:
 
     phase: Phase
     rule: dict[str, Any]
-    iterations: list[dict[str, Any]] = field(default_factory=list)
+    iterations: list[JudgedSample] = field(default_factory=list)
     potential: Potential | None = None
     parent: int | None = None
     frames_factor: float = 1.0
@@ -160,7 +166,7 @@ class Record:
 
     def updated(
         self,
-        row: dict[str, Any],
+        judged: JudgedSample,
         rule: dict[str, Any],
         potential: Potential,
         *,
@@ -170,13 +176,13 @@ class Record:
     ) -> Self:
         """UPDATE -> SAMPLE: the newest sample is judged, and the rule has said what to sample next.
 
-        row: of the iteration table.  ending: where the next sample is the last.
+        judged: the newest sample.  ending: where the next sample is the last.
         """
         self._require(Phase.UPDATE)
         return replace(
             self,
             phase=Phase.SAMPLE,
-            iterations=[*self.iterations, row],
+            iterations=[*self.iterations, judged],
             rule=rule,
             potential=potential,
             parent=parent,
@@ -185,13 +191,13 @@ class Record:
             ending=ending,
         )
 
-    def concluded(self, row: dict[str, Any], answer: Answer) -> Self:
-        """UPDATE -> DONE: the last sample is judged.  row: of the iteration table."""
+    def concluded(self, judged: JudgedSample, answer: Answer) -> Self:
+        """UPDATE -> DONE: the last sample is judged."""
         self._require(Phase.UPDATE)
         return replace(
             self,
             phase=Phase.DONE,
-            iterations=[*self.iterations, row],
+            iterations=[*self.iterations, judged],
             seconds_sampling=0.0,
             ending=answer.ending,
             answer=answer,
@@ -208,7 +214,7 @@ class Record:
         tree: dict[str, Any] = {
             "phase": self.phase.value,
             "rule": self.rule,
-            "iterations": self.iterations,
+            "iterations": [sample.to_json() for sample in self.iterations],
             "next": None if self.potential is None else self.potential.to_json(),
             "parent": self.parent,
             "frames_factor": self.frames_factor,
@@ -217,13 +223,13 @@ class Record:
             "seconds_sampling": self.seconds_sampling,
         }
         if self.ending is not None:
-            covariance = self.ending.covariance
+            covariance, determination = self.ending.covariance, self.ending.determination
             tree |= {
                 "last": True,
                 "status": self.ending.status,
                 "message": self.ending.message,
                 "covariance": None if covariance is None else covariance.tolist(),
-                "determination": self.ending.determination,
+                "determination": None if determination is None else asdict(determination),
             }
         if self.answer is not None:
             tree |= {"final": self.answer.final, "unconfirmed": self.answer.unconfirmed}
@@ -235,7 +241,8 @@ class Record:
         phase, ending, answer = Phase(tree["phase"]), None, None
         if tree.get("last"):
             covariance = None if tree["covariance"] is None else np.array(tree["covariance"], float)
-            ending = Ending(tree["status"], tree["message"], covariance, tree["determination"])
+            determination = DETERMINATION.validate_python(tree["determination"])
+            ending = Ending(Status(tree["status"]), tree["message"], covariance, determination)
         if phase is Phase.DONE:
             if ending is None:
                 raise ValueError("a run that is done has no ending")
@@ -243,7 +250,7 @@ class Record:
         return cls(
             phase,
             tree["rule"],
-            tree["iterations"],
+            [JudgedSample.from_json(row) for row in tree["iterations"]],
             None if tree["next"] is None else Potential.from_json(tree["next"]),
             tree["parent"],
             tree["frames_factor"],

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from refine.refinement.convergence import Misfit
 from refine.refinement.problem import Update
+from refine.results.judged import JudgedSample
+from refine.results.schema import Status
 from refine.tasks.run.record import Answer, Ending
 
 
@@ -17,37 +17,37 @@ def ending_of(update: Update, updates: int, iterations: int) -> Ending | None:
     """How the rule ends the run, after so many updates of at most `iterations`; None where it goes on."""
     if update.converged:
         message = f"stopped after {updates} updates: {update.reason}"
-        return Ending("converged", message, update.covariance, update.determination)
+        return Ending(Status.CONVERGED, message, update.covariance, update.determination)
     if updates >= iterations:
         message = f"stopped at the limit of {updates} updates; run again with higher refinement.iterations"
-        return Ending("iterations-exhausted", message, update.covariance, update.determination)
+        return Ending(Status.EXHAUSTED, message, update.covariance, update.determination)
     return None
 
 
-def answer_of(iterations: Sequence[dict[str, Any]], update: Update, ending: Ending) -> Answer:
+def answer_of(iterations: Sequence[JudgedSample], update: Update, ending: Ending) -> Answer:
     """The sample that is the answer, and why the run ended.
 
     That is the newest one, unless another one's chi^2 is lower beyond sampling error, or its own is above that of
     the base model: then the one with the lowest. A run whose last sample rose has not converged.
 
     Args:
-        iterations: rows of all samples, the base model's first.
+        iterations: all samples, the base model's first.
         update: what the rule says of the last one.
         ending: as the update before it had decided.
     """
-    misfits = [Misfit(row["chi2_fitted"], row["chi2_fitted_stderr"] ** 2, row["frames"]) for row in iterations]
+    misfits = [sample.misfit for sample in iterations]
     last = len(misfits) - 1
     lowest = int(np.argmin([one.chi2 for one in misfits]))
     rose = not update.accepted or misfits[last].since(misfits[lowest].stored).rose
     final = lowest if rose or misfits[last].chi2 > misfits[0].chi2 else last
     if final == 0:
         message = f"no correction describes the data better than the base model, which is the answer; {ending.message}"
-        return Answer(0, unconfirmed=False, ending=Ending("not-improved", message, None, None))
+        return Answer(0, unconfirmed=False, ending=Ending(Status.NOT_IMPROVED, message, None, None))
     if final != last:
         message = f"{ending.message}; the last sample is worse than iteration {final}, which is the answer"
         ending = replace(ending, message=message)
-        if rose and ending.status == "converged":
+        if rose and ending.status is Status.CONVERGED:
             message += ": not converged after all"
-            ending = replace(ending, status="iterations-exhausted", message=message)
+            ending = replace(ending, status=Status.EXHAUSTED, message=message)
     confirmed = update.confirmed and final == last
     return Answer(final, unconfirmed=not confirmed and ending.covariance is not None, ending=ending)

@@ -75,7 +75,7 @@ def sensitivity(
     """
     progress = progress or NullProgress()
     data = _find(study, of.data)
-    scalar, state = ScalarOfCurve(of, data), data.state
+    scalar, state = ScalarOfCurve(of, data, study.targets[data.name]), data.state
     make = Coefficient if parameter.pair is not None else BaseParameter
     direction: Direction = make(study, parameter, state)
     if frames < FRAMES_FOR_COVARIANCES:

@@ -6,12 +6,12 @@ import numpy as np
 
 from refine.refinement.inference.identifiability import chi2_sigma, singular_values
 from refine.refinement.problem import Update
-from refine.refinement.rules.gauss_newton import GaussNewton
-from tests.refinement.conftest import PoissonLiquid, problem_of
+from refine.refinement.rules.gauss_newton import GaussNewton, GaussNewtonKeys
+from tests.refinement.conftest import PoissonLiquid, problem_of, rule_of
 
 
 def updated(liquid: PoissonLiquid, *targets, rule: GaussNewton | None = None) -> Update:
-    rule = rule or GaussNewton(smoothness=3.0)
+    rule = rule or rule_of(GaussNewtonKeys, smoothness=3.0)
     return rule.update(rule.start(), problem_of(*targets), [liquid.sample(liquid.basis(), 600, seed=1)])
 
 
@@ -38,31 +38,31 @@ def test_directions_add_up_and_a_second_curve_adds(liquid: PoissonLiquid):
     one, other = liquid.target(counts, 0.01, seed=1), replace(liquid.target(counts, 0.01, seed=2), name="again")
     single = updated(liquid, one).determination
     both = updated(liquid, one, other).determination
-    assert abs(single["data"][0]["alone"] - single["data"][0]["adds"]) < 1e-6
-    assert abs(single["data"][0]["alone"] - single["directions"]) < 0.02 * single["directions"]
-    assert single["directions"] < both["directions"] < 2 * single["directions"]
-    assert 0 < both["data"][1]["adds"] < both["data"][1]["alone"]
+    assert abs(single.data[0].alone - single.data[0].adds) < 1e-6
+    assert abs(single.data[0].alone - single.directions) < 0.02 * single.directions
+    assert single.directions < both.directions < 2 * single.directions
+    assert 0 < both.data[1].adds < both.data[1].alone
     # a curve to 13.5 1/Å against splines on 2.8 to 8 Å
-    assert abs(single["data"][0]["nyquist"] - 13.5 * 5.2 / np.pi) < 0.5
+    assert abs(single.data[0].nyquist - 13.5 * 5.2 / np.pi) < 0.5
 
 
 def test_noise_decides_between_data_and_prior(liquid: PoissonLiquid):
     counts = liquid.mean_counts(liquid.basis())
-    good = updated(liquid, liquid.target(counts, 0.003)).determination["pairs"][0]
-    poor = updated(liquid, liquid.target(counts, 20.0)).determination["pairs"][0]
-    assert good["decided"]
-    assert poor["decided"] == []
-    assert np.mean(good["share"]) > 3 * np.mean(poor["share"])
+    good = updated(liquid, liquid.target(counts, 0.003)).determination.pairs[0]
+    poor = updated(liquid, liquid.target(counts, 20.0)).determination.pairs[0]
+    assert good.decided
+    assert poor.decided == ()
+    assert np.mean(good.share) > 3 * np.mean(poor.share)
 
 
 def test_a_pair_without_weight_is_the_prior_s():
     """The partial of A-A says nothing of B-B, whose atoms it never sees."""
     liquid = PoissonLiquid(species=("A", "B"), n=250)
     target = liquid.target(liquid.mean_counts(liquid.basis()), 0.01, pair=("A", "A"))
-    known = {tuple(p["pair"]): p for p in updated(liquid, target).determination["pairs"]}
-    assert known["A", "A"]["decided"]
-    assert known["B", "B"]["decided"] == []
-    assert np.mean(known["B", "B"]["share"]) < 0.2  # 600 frames leave chance correlations
+    known = {p.pair: p for p in updated(liquid, target).determination.pairs}
+    assert known["A", "A"].decided
+    assert known["B", "B"].decided == ()
+    assert np.mean(known["B", "B"].share) < 0.2  # 600 frames leave chance correlations
 
 
 def test_two_curves_of_different_liquids_contradict_each_other(liquid: PoissonLiquid):
@@ -72,11 +72,11 @@ def test_two_curves_of_different_liquids_contradict_each_other(liquid: PoissonLi
     base, other = liquid.mean_counts(liquid.basis()), liquid.mean_counts(liquid.basis(), bump)
     agreeing = [liquid.target(base, 0.01, seed=1), replace(liquid.target(base, 0.01, seed=2), name="same")]
     opposing = [agreeing[0], replace(liquid.target(other, 0.01, seed=2), name="other")]
-    calm = updated(liquid, *agreeing).determination["tension"]
-    tense = updated(liquid, *opposing).determination["tension"]
-    assert {(t["data"], t["given"]) for t in tense} == {("synthetic", "other"), ("other", "synthetic")}
-    assert max(t["sigma"] for t in calm) < 3
-    assert min(t["sigma"] for t in tense) > 4
+    calm = updated(liquid, *agreeing).determination.tension
+    tense = updated(liquid, *opposing).determination.tension
+    assert {(t.data, t.given) for t in tense} == {("synthetic", "other"), ("other", "synthetic")}
+    assert max(t.sigma for t in calm) < 3
+    assert min(t.sigma for t in tense) > 4
 
 
 def test_a_correction_far_out_of_its_prior_is_named(liquid: PoissonLiquid):
@@ -84,7 +84,7 @@ def test_a_correction_far_out_of_its_prior_is_named(liquid: PoissonLiquid):
         return 2.0 * liquid.kt * np.exp(-((r - 5.0) ** 2) / 0.5)[None]
 
     target = liquid.target(liquid.mean_counts(liquid.basis(), bump), 0.003)
-    update = updated(liquid, target, rule=GaussNewton(smoothness=10.0, trust_radius=100.0))
-    r, size = update.determination["pairs"][0]["at_limit"]
+    update = updated(liquid, target, rule=rule_of(GaussNewtonKeys, smoothness=10.0, trust_radius=100.0))
+    r, size = update.determination.pairs[0].at_limit
     assert size > 3
     assert 3.5 < r < 6.5

@@ -7,8 +7,8 @@ import pytest
 from scipy.optimize import minimize
 
 from refine.refinement.inference import nuisance
-from refine.refinement.rules.gauss_newton import GaussNewton
-from tests.refinement.conftest import PoissonLiquid, problem_of
+from refine.refinement.rules.gauss_newton import GaussNewtonKeys
+from tests.refinement.conftest import PoissonLiquid, problem_of, rule_of
 
 
 def planted(liquid: PoissonLiquid, scale: float, background: float, **free):
@@ -39,6 +39,24 @@ def test_best_is_the_most_probable_pair(liquid: PoissonLiquid):
     np.testing.assert_allclose([found.scale_stderr, found.background_stderr], errors, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "free",
+    [
+        {"free_scale": True, "scale_prior": 0.05},
+        {"background_prior": 0.02},
+        {"free_scale": True, "scale_prior": 0.05, "background_prior": 0.02},
+    ],
+)
+def test_what_best_changes_with_the_model(liquid: PoissonLiquid, free: dict):
+    """Central differences along a smooth change of the model."""
+    target = planted(liquid, 1.1, -0.03, **free)
+    y, direction = target.predict(liquid.mean_counts(liquid.basis())), np.sin(target.x)
+    up, down = (nuisance.best(target, y + sign * 1e-4 * direction) for sign in (1, -1))
+    by_scale, by_background = nuisance.best_derivative(target, y)
+    assert by_scale @ direction == pytest.approx((up.scale - down.scale) / 2e-4, rel=1e-5)
+    assert by_background @ direction == pytest.approx((up.background - down.background) / 2e-4, rel=1e-5)
+
+
 def test_without_freedom_nothing_moves(liquid: PoissonLiquid):
     target = planted(liquid, 1.1, 0.0)
     found = nuisance.best(target, target.predict(liquid.mean_counts(liquid.basis())))
@@ -49,7 +67,7 @@ def test_without_freedom_nothing_moves(liquid: PoissonLiquid):
 def test_a_fit_finds_what_was_planted(liquid: PoissonLiquid, scale: float, background: float):
     """Scale and background of a curve whose potential needs no correction, within three of the stated errors."""
     target = planted(liquid, scale, background, free_scale=True, background_prior=0.05)
-    problem, rule = problem_of(target), GaussNewton()
+    problem, rule = problem_of(target), rule_of(GaussNewtonKeys)
     update = rule.update(rule.start(), problem, [liquid.sample(liquid.basis(), 400, seed=2)])
     curve = update.fitted.curves["synthetic"]
     found = (curve.scale, curve.scale_stderr, scale), (curve.background, curve.background_stderr, background)

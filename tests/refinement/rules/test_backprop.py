@@ -9,10 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from refine.errors import InputError
 from refine.refinement.problem import Problem, Sample, TrajectoryRule
-from refine.refinement.rules.backprop import Backprop
+from refine.refinement.rules.backprop import BackpropKeys
+from tests.refinement.conftest import rule_of
 
 TEMPERATURE = 85.0
 
@@ -49,8 +51,8 @@ def loss(problem, sample):
 def test_cotangents_are_the_derivative_of_the_loss(liquid):
     problem = problem_of(target_of(liquid, weight=2.0))
     sample = liquid.sample(liquid.basis(12), frames=20, seed=1)
-    (v,) = Backprop().cotangents(problem, sample)
-    assert isinstance(Backprop(), TrajectoryRule)
+    (v,) = rule_of(BackpropKeys).cotangents(problem, sample)
+    assert isinstance(rule_of(BackpropKeys), TrajectoryRule)
     for b in (70, 76, 100):
         moved = []
         for h in (1.0, -1.0):  # the loss is quadratic in the counts: any step is exact
@@ -75,7 +77,7 @@ def test_a_free_scale_is_at_its_optimum(liquid):
         chi2 += scales**2 * (signal @ precision @ signal) + ((scales - 1) / 0.2) ** 2
         return 0.5 * chi2.min() / problem.points
 
-    (v,) = Backprop().cotangents(problem, sample)
+    (v,) = rule_of(BackpropKeys).cotangents(problem, sample)
     counts = sample.frames[0].counts.mean(axis=0, dtype=float)
     step = np.zeros_like(counts)
     step[0, 76] = 2.0
@@ -84,7 +86,7 @@ def test_a_free_scale_is_at_its_optimum(liquid):
 
 def test_it_finds_the_bump(liquid):
     """A hidden bump of 0.3 kT is found to 0.03 kT rms where pairs are, from 16 windows with 100 % noise."""
-    rule = Backprop(windows=16, learning_rate=0.05)
+    rule = rule_of(BackpropKeys, windows=16, learning_rate=0.05)
     problem = problem_of(target_of(liquid))
     samples, state, correction = [], rule.start(), liquid.basis(12)
     rule.check(problem, correction)
@@ -102,7 +104,7 @@ def test_it_finds_the_bump(liquid):
 
 
 def test_two_quiet_gradients_and_a_longer_sample_end_it(liquid):
-    rule = Backprop(windows=8)
+    rule = rule_of(BackpropKeys, windows=8)
     problem = problem_of(target_of(liquid))
     sample = liquid.sample(liquid.basis(12), frames=20, seed=1)
     noise = np.random.default_rng(3).normal(size=(4, 12))
@@ -116,7 +118,7 @@ def test_two_quiet_gradients_and_a_longer_sample_end_it(liquid):
 
 
 def test_a_gradient_that_one_window_carries_is_not_trusted(liquid):
-    rule = Backprop(windows=20)
+    rule = rule_of(BackpropKeys, windows=20)
     problem = problem_of(target_of(liquid))
     sample = liquid.sample(liquid.basis(12), frames=20, seed=1)
     gradients = 1e-3 * np.random.default_rng(3).normal(size=(20, 12))
@@ -132,7 +134,7 @@ def test_a_gradient_that_one_window_carries_is_not_trusted(liquid):
 def test_the_first_step_of_adam_is_the_learning_rate(liquid):
     """In every coordinate x of theta = amplitude kT R x, whatever the gradient: learning_rate/amplitude."""
     problem, correction = problem_of(target_of(liquid)), liquid.basis(12)
-    rule = Backprop(learning_rate=0.1, amplitude=0.5)
+    rule = rule_of(BackpropKeys, learning_rate=0.1, amplitude=0.5)
     gradients = np.random.default_rng(0).normal(size=(8, 12))
     sample = Sample(correction, liquid.sample(correction, 20, 1).frames, gradients=(gradients,))
     update = rule.update(rule.start(), problem, [sample])
@@ -144,9 +146,9 @@ def test_refusals(liquid):
     problem, correction = problem_of(target_of(liquid)), liquid.basis(12)
     for name in ("nothing", "lbfgs", "apply_updates"):
         with pytest.raises(InputError, match="optimiser"):
-            Backprop(optimiser=name).check(problem, correction)
-    with pytest.raises(InputError, match="windows"):
-        Backprop(windows=2).check(problem, correction)
+            rule_of(BackpropKeys, optimiser=name).check(problem, correction)
+    with pytest.raises(ValidationError, match="windows"):
+        BackpropKeys(windows=2)
     sample = Sample(correction, liquid.sample(correction, 4, 1).frames)
     with pytest.raises(ValueError, match="gradients"):
-        Backprop().update(Backprop().start(), problem, [sample])
+        rule_of(BackpropKeys).update(rule_of(BackpropKeys).start(), problem, [sample])

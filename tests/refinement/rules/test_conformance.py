@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,12 @@ import pytest
 from refine.curves.curve import Curve
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
-from refine.refinement.keys import Refinement, Shared
+from refine.refinement.keys import Refinement
 from refine.refinement.problem import MovingRule, Problem, Rule, Sample, Target, TrajectoryRule, Update
 from refine.refinement.rules import RULES
+from refine.results.schema import Iteration
 from refine.scattering.measurement import ForwardModel
-from tests.refinement.conftest import TEMPERATURE, PoissonLiquid, problem_of
+from tests.refinement.conftest import SHARED, TEMPERATURE, PoissonLiquid, problem_of
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "difftre": {"learning_rate": 0.003},
@@ -40,7 +41,7 @@ def rule(request: pytest.FixtureRequest) -> Rule:
     table = RULES.table(request.param)
     made = table.model_validate(SETTINGS.get(request.param, {}))
     assert isinstance(made, Refinement)
-    return made.rule(Shared())
+    return made.rule(SHARED)
 
 
 def bump(r: np.ndarray, share: float = 1.0) -> np.ndarray:
@@ -131,8 +132,9 @@ def test_memory_is_json_and_a_resumed_run_is_the_same(rule: Rule) -> None:
 
 def test_what_it_found_is_json(rule: Rule) -> None:
     (update,) = refine(rule, 1, 100)
-    row = update.fitted.to_json()
+    row = asdict(update.fitted)
     assert json.loads(json.dumps(row, allow_nan=False)) == row
+    assert not update.fitted.numbers.keys() & Iteration.model_fields.keys()
     assert 0.0 < update.fitted.effective_sample_size <= 100.0
     assert update.fitted.step >= 0.0
     assert update.frames_factor > 0.0

@@ -10,8 +10,8 @@ from refine.errors import InputError
 from refine.refinement.inference.nuisance import best
 from refine.refinement.problem import Problem
 from refine.refinement.responses.pool import pool
-from refine.refinement.rules.difftre import FEWEST_SHARE, DiffTRe, Loss
-from tests.refinement.conftest import TEMPERATURE, PoissonLiquid, problem_of
+from refine.refinement.rules.difftre import FEWEST_SHARE, DiffTReKeys, Loss
+from tests.refinement.conftest import TEMPERATURE, PoissonLiquid, problem_of, rule_of
 
 
 def bump(r, kt):
@@ -97,7 +97,7 @@ def test_gradient_of_base_parameters(liquid):
 
 def test_a_sample_is_left_at_the_threshold(liquid):
     problem, sample = problem_of(hidden(liquid)), liquid.sample(liquid.basis(), 400, 1)
-    rule = DiffTRe(learning_rate=0.0005, threshold=0.9, inner_steps=1000)
+    rule = rule_of(DiffTReKeys, learning_rate=0.0005, threshold=0.9, inner_steps=1000)
     update = rule.update(rule.start(), problem, [sample])
     steps, loss = update.fitted.numbers["inner_steps"], Loss.of(problem, sample)
     assert 1 < steps < 1000
@@ -110,7 +110,7 @@ def test_a_sample_is_left_at_the_threshold(liquid):
 def test_a_step_that_leaves_too_few_frames_is_halved(liquid):
     """In words, until 5 % of the frames count; adam's first step is the learning rate in every coefficient."""
     problem, sample = problem_of(hidden(liquid)), liquid.sample(liquid.basis(), 400, 1)
-    rule = DiffTRe(learning_rate=0.05, inner_steps=1)
+    rule = rule_of(DiffTReKeys, learning_rate=0.05, inner_steps=1)
     update = rule.update(rule.start(), problem, [sample])
     loss, theta = Loss.of(problem, sample), update.correction.theta
     halvings = np.log2(0.05 * liquid.kt / np.abs(theta))
@@ -135,7 +135,7 @@ def run(liquid, problem, rule, updates, frames=300, resumed=True):
 @pytest.mark.parametrize(("name", "rate"), [("adam", 0.002), ("rmsprop", 0.0005), ("adabelief", 0.002)])
 def test_several_optimisers_descend(liquid, name, rate):
     problem = problem_of(hidden(liquid))
-    samples, _ = run(liquid, problem, DiffTRe(optimiser=name, learning_rate=rate), 8, 150)
+    samples, _ = run(liquid, problem, rule_of(DiffTReKeys, optimiser=name, learning_rate=rate), 8, 150)
     exact = [reweighted_loss(problem, s, s.correction.theta) for s in (samples[0], samples[-1])]
     assert exact[1] < 0.5 * exact[0]
 
@@ -151,7 +151,7 @@ def test_base_parameters_are_found(liquid):
     model = Shape(liquid, start)
     target = liquid.target(liquid.mean_counts(liquid.basis(), added(true)), 0.001)
     problem = Problem((target,), (TEMPERATURE,), (model,), start)
-    rule = DiffTRe(learning_rate=0.02, inner_steps=6, parameters=("epsilon", "sigma"))
+    rule = rule_of(DiffTReKeys, learning_rate=0.02, inner_steps=6, parameters=("epsilon", "sigma"))
     rule.check(problem, liquid.basis())
     memory, p, samples = rule.start(), start, []
     for k in range(10):
@@ -165,24 +165,24 @@ def test_base_parameters_are_found(liquid):
 
 def test_a_small_bump_is_found_in_part(liquid):
     """12 samples take off more than half of 0.046 kT rms; measured: 0.016 kT are left."""
-    _, update = run(liquid, problem_of(hidden(liquid)), DiffTRe(learning_rate=0.001), 12, 200)
+    _, update = run(liquid, problem_of(hidden(liquid)), rule_of(DiffTReKeys, learning_rate=0.001), 12, 200)
     r = np.arange(3.4, 7.5, 0.05)
     left = np.sqrt(np.mean((update.correction.energy(r)[0] - bump(r, liquid.kt)) ** 2))
     assert left < 0.5 * np.sqrt(np.mean(bump(r, liquid.kt) ** 2))
 
 
 def test_resuming_is_bit_equal(liquid):
-    problem, rule = problem_of(hidden(liquid)), DiffTRe(learning_rate=0.002, inner_steps=5)
+    problem, rule = problem_of(hidden(liquid)), rule_of(DiffTReKeys, learning_rate=0.002, inner_steps=5)
     ends = [run(liquid, problem, rule, 3, 100, resumed)[1].correction.theta for resumed in (False, True)]
     np.testing.assert_array_equal(*ends)
 
 
 def test_refusals(liquid):
     problem, basis = problem_of(hidden(liquid)), liquid.basis()
-    DiffTRe().check(problem, basis)
+    rule_of(DiffTReKeys).check(problem, basis)
     with pytest.raises(InputError, match="optimiser"):
-        DiffTRe(optimiser="nonsense").check(problem, basis)
+        rule_of(DiffTReKeys, optimiser="nonsense").check(problem, basis)
     with pytest.raises(InputError, match="epsilon"):
-        DiffTRe(parameters=("correction", "epsilon")).check(problem, basis)
+        rule_of(DiffTReKeys, parameters=("correction", "epsilon")).check(problem, basis)
     with pytest.raises(InputError, match="only the correction"):
-        DiffTRe().check(Problem(problem.targets, (TEMPERATURE,), (Shape(liquid),), np.ones(2)), basis)
+        rule_of(DiffTReKeys).check(Problem(problem.targets, (TEMPERATURE,), (Shape(liquid),), np.ones(2)), basis)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from scipy.integrate import quad
 
 from refine.curves.weights import amplitudes
@@ -12,8 +13,8 @@ from refine.curves.weights import pair_weights as exact_weights
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.refinement.problem import Problem
-from refine.refinement.rules.epsr import EPSR, full_step, pair_weights, poisson_functions, poisson_transforms
-from tests.refinement.conftest import TEMPERATURE, PoissonLiquid, problem_of
+from refine.refinement.rules.epsr import EPSR, EPSRKeys, full_step, pair_weights, poisson_functions, poisson_transforms
+from tests.refinement.conftest import TEMPERATURE, PoissonLiquid, problem_of, rule_of
 
 NOISE = 0.004
 NEUTRON = {"radiation": "neutron", "isotopes": {"Ar": 36}}
@@ -94,7 +95,7 @@ def test_confidence_shares_between_data_and_simulated_partials(liquid: PoissonLi
 
 
 def test_a_hidden_bump_is_found_in_a_few_iterations(liquid: PoissonLiquid):
-    update, samples = refine(EPSR(), liquid, problem_of(target_of(liquid, lambda r: bump(r, liquid.kt))), 12)
+    update, samples = refine(rule_of(EPSRKeys), liquid, problem_of(target_of(liquid, lambda r: bump(r, liquid.kt))), 12)
     assert update.converged
     assert "within its sampling error" in update.reason
     assert len(samples) <= 10
@@ -116,7 +117,7 @@ def test_a_binary_with_neutrons_and_x_rays():
         for seed, kind in enumerate([NEUTRON, {"radiation": "xray"}])
     ]
     problem = problem_of(*targets)
-    update, samples = refine(EPSR(), liquid, problem, 14)
+    update, samples = refine(rule_of(EPSRKeys), liquid, problem, 14)
     before, after = (sample.frames[0].counts.mean(axis=0) for sample in (samples[0], samples[-1]))
     for target in targets:
         rms = [np.sqrt(np.mean((target.y - target.predict(h)) ** 2)) for h in (before, after)]
@@ -143,14 +144,14 @@ def test_free_scale_is_not_fed_back(liquid: PoissonLiquid):
 
 
 def test_the_cap_holds_and_is_named(liquid: PoissonLiquid):
-    rule = EPSR(cap=0.05)
+    rule = rule_of(EPSRKeys, cap=0.05)
     update, _ = refine(rule, liquid, problem_of(target_of(liquid, lambda r: bump(r, liquid.kt))), 3)
     assert max(update.fitted.numbers["potential_kT"]) == pytest.approx(0.05, rel=1e-6)
     assert "cap of 0.05 kT reached for Ar-Ar" in update.reason
 
 
 def test_a_step_that_made_it_worse_is_taken_back(liquid: PoissonLiquid):
-    rule, problem = EPSR(), problem_of(target_of(liquid, lambda r: bump(r, liquid.kt)))
+    rule, problem = rule_of(EPSRKeys), problem_of(target_of(liquid, lambda r: bump(r, liquid.kt)))
     first = liquid.sample(liquid.basis(), 200, 0)
     proposal = rule.update(rule.start(), problem, [first])
     away = first.correction.with_theta(-2.0 * proposal.correction.theta)
@@ -175,20 +176,19 @@ def test_two_states_share_one_potential(liquid: PoissonLiquid):
 
 
 @pytest.mark.parametrize(
-    ("rule", "words"),
-    [(EPSR(feedback=1.5), "feedback"), (EPSR(confidence=1.0), "confidence"), (EPSR(cap=0.0), "cap")],
+    ("key", "value"), [("feedback", 1.5), ("confidence", 1.0), ("cap", 0.0), ("feedback", 0.0), ("confidence", 0.0)]
 )
-def test_settings_out_of_range(liquid: PoissonLiquid, rule, words):
-    with pytest.raises(InputError, match=words):
-        rule.check(problem_of(target_of(liquid, None)), liquid.basis())
+def test_settings_out_of_range(key: str, value: float):
+    with pytest.raises(ValidationError, match=key):
+        EPSRKeys.model_validate({key: value})
 
 
 def test_r_space_and_temperature_dependence_are_refused(liquid: PoissonLiquid):
     target = target_of(liquid, None)
-    EPSR().check(problem_of(target), liquid.basis())
+    rule_of(EPSRKeys).check(problem_of(target), liquid.basis())
     with pytest.raises(InputError, match="Q space"):
-        EPSR().check(problem_of(replace(target, quantity="T(r)")), liquid.basis())
+        rule_of(EPSRKeys).check(problem_of(replace(target, quantity="T(r)")), liquid.basis())
     basis = liquid.basis()
     changing = PairCorrection.zero(basis.pairs, basis.basis, stiffness=1.0, temperatures=(85.0, 10.0))
     with pytest.raises(InputError, match="temperature"):
-        EPSR().check(problem_of(target), changing)
+        rule_of(EPSRKeys).check(problem_of(target), changing)

@@ -7,8 +7,8 @@ import pytest
 
 from refine.refinement.inference.posterior import band
 from refine.refinement.problem import Target
-from refine.refinement.rules.gauss_newton import GaussNewton
-from tests.refinement.conftest import PoissonLiquid, problem_of
+from refine.refinement.rules.gauss_newton import GaussNewtonKeys
+from tests.refinement.conftest import PoissonLiquid, problem_of, rule_of
 
 
 def bump(liquid: PoissonLiquid, size: float = 0.5):
@@ -33,7 +33,7 @@ def refine(liquid, problem, rule, *, frames=200, iterations=10, seed=0):
 @pytest.mark.parametrize("size", [0.5, -0.5])
 def test_a_hidden_bump_is_found_and_the_run_stops(liquid: PoissonLiquid, size):
     target = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid, size)), 0.01)
-    _, updates = refine(liquid, problem_of(target), GaussNewton())
+    _, updates = refine(liquid, problem_of(target), rule_of(GaussNewtonKeys))
     assert updates[-1].converged
     assert len(updates) <= 8
     r = np.arange(3.3, 8.0, 0.05)
@@ -49,7 +49,7 @@ def test_error_bars_cover(liquid: PoissonLiquid):
     inside = []
     for seed in range(12):
         target = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid)), 0.01, seed=seed)
-        _, updates = refine(liquid, problem_of(target), GaussNewton(), seed=seed + 1)
+        _, updates = refine(liquid, problem_of(target), rule_of(GaussNewtonKeys), seed=seed + 1)
         update = updates[-1]
         error = band(update.correction, update.covariance, r)[0]
         inside.append(np.abs(update.correction.energy(r)[0] - bump(liquid)(r)) / error)
@@ -60,7 +60,7 @@ def test_error_bars_cover(liquid: PoissonLiquid):
 def test_nothing_to_fit_stays_nothing(liquid: PoissonLiquid):
     """The base is right: no ripples. The correction stays below 0.03 kT rms."""
     target = liquid.target(liquid.mean_counts(liquid.basis()), 0.01)
-    _, updates = refine(liquid, problem_of(target), GaussNewton())
+    _, updates = refine(liquid, problem_of(target), rule_of(GaussNewtonKeys))
     r = np.arange(3.3, 8.0, 0.05)
     assert updates[-1].converged
     assert np.sqrt(np.mean(updates[-1].correction.energy(r) ** 2)) < 0.03 * liquid.kt
@@ -68,7 +68,7 @@ def test_nothing_to_fit_stays_nothing(liquid: PoissonLiquid):
 
 def test_a_step_that_made_it_worse_is_taken_back(liquid: PoissonLiquid):
     target = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid)), 0.01)
-    problem, rule = problem_of(target), GaussNewton()
+    problem, rule = problem_of(target), rule_of(GaussNewtonKeys)
     good = liquid.sample(liquid.basis(), 200, 0)
     first = rule.update(rule.start(), problem, [good])
     wrong = first.correction.with_theta(-3.0 * first.correction.theta)
@@ -81,10 +81,10 @@ def test_a_step_that_made_it_worse_is_taken_back(liquid: PoissonLiquid):
 
 def test_the_trust_radius_limits_and_grows(liquid: PoissonLiquid):
     target = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid, 2.0)), 0.01)
-    _, updates = refine(liquid, problem_of(target), GaussNewton(trust_radius=0.1))
+    _, updates = refine(liquid, problem_of(target), rule_of(GaussNewtonKeys, trust_radius=0.1))
     assert updates[0].fitted.step == pytest.approx(0.1)
     assert updates[1].state["trust_radius"] == pytest.approx(0.2)
-    assert updates[1].fitted.numbers["gain"] > 0.6
+    assert updates[1].fitted.forecast.gain > 0.6
 
 
 def test_a_free_scale_is_found_with_the_potential(liquid: PoissonLiquid):
@@ -92,7 +92,7 @@ def test_a_free_scale_is_found_with_the_potential(liquid: PoissonLiquid):
     clean = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid)), 0.01)
     low = clean.baseline + 0.9 * (clean.y - clean.baseline)
     target = Target("s", 0, "S(Q)", None, low, clean.covariance, True, clean.operator, free_scale=True)
-    _, updates = refine(liquid, problem_of(target), GaussNewton(), frames=400)
+    _, updates = refine(liquid, problem_of(target), rule_of(GaussNewtonKeys), frames=400)
     curve = updates[-1].fitted.curves["s"]
     assert curve.scale_stderr < 0.05
     assert abs(curve.scale - 0.9) < 3 * curve.scale_stderr
@@ -104,7 +104,7 @@ def test_unknown_noise_is_found_by_evidence(liquid: PoissonLiquid):
     """Declared five times too small as a guess: the noise factor comes out between 3.5 and 7."""
     clean = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid)), 0.05)
     target = Target("s", 0, "S(Q)", None, clean.y, clean.covariance / 25.0, False, clean.operator)
-    _, updates = refine(liquid, problem_of(target), GaussNewton())
+    _, updates = refine(liquid, problem_of(target), rule_of(GaussNewtonKeys))
     assert 3.5 < max(curve.noise_factor for curve in updates[-1].fitted.curves.values()) < 7.0
 
 
@@ -113,7 +113,7 @@ def test_a_mixture_with_one_curve_keeps_the_unseen_pairs_at_the_prior():
     """Three partials, one neutron curve: the fit improves, and stays finite and small in every pair."""
     liquid = PoissonLiquid(species=("Ar", "Kr"), n=250)
     target = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid)), 0.01, radiation="neutron")
-    samples, updates = refine(liquid, problem_of(target), GaussNewton())
+    samples, updates = refine(liquid, problem_of(target), rule_of(GaussNewtonKeys))
     before, after = (
         np.sum((target.y - target.predict(s.frames[0].counts.mean(axis=0, dtype=float))) ** 2)
         for s in (samples[0], samples[-1])
@@ -126,5 +126,5 @@ def test_a_given_smoothness_is_used(liquid: PoissonLiquid):
     target = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid)), 0.01)
     problem = problem_of(target)
     sample = liquid.sample(liquid.basis(), 200, 0)
-    rule = GaussNewton(smoothness=10.0)
-    assert rule.update(rule.start(), problem, [sample]).fitted.numbers["prior_amplitude_kT"] == pytest.approx(0.1)
+    rule = rule_of(GaussNewtonKeys, smoothness=10.0)
+    assert rule.update(rule.start(), problem, [sample]).fitted.forecast.prior_amplitude == pytest.approx(0.1)

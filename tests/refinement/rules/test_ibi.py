@@ -10,10 +10,10 @@ from refine.curves.curve import Curve
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.refinement.problem import Problem, Target
-from refine.refinement.rules.ibi import IBI, pressure_correction
+from refine.refinement.rules.ibi import IBIKeys, pressure_correction
 from refine.scattering.measurement import ForwardModel
 from refine.units import PRESSURE_UNIT
-from tests.refinement.conftest import TEMPERATURE, PoissonLiquid, problem_of
+from tests.refinement.conftest import TEMPERATURE, PoissonLiquid, problem_of, rule_of
 
 
 def bump(r, kt):
@@ -41,7 +41,7 @@ def g_target(liquid: PoissonLiquid, pair: int | None = 0) -> Target:
 
 
 def test_one_step_inverts_and_the_run_converges(liquid: PoissonLiquid):
-    problem, rule = problem_of(g_target(liquid)), IBI()
+    problem, rule = problem_of(g_target(liquid)), rule_of(IBIKeys)
     memory, correction, samples = rule.start(), liquid.basis(), []
     for k in range(6):
         samples.append(liquid.sample(correction, 400, k))
@@ -58,13 +58,18 @@ def test_one_step_inverts_and_the_run_converges(liquid: PoissonLiquid):
 
 def test_damping_takes_that_share(liquid: PoissonLiquid):
     problem, sample = problem_of(g_target(liquid)), liquid.sample(liquid.basis(), 400, 0)
-    full, half = (IBI(damping=a).update(IBI().start(), problem, [sample]).correction.theta for a in (1.0, 0.5))
+    full, half = (
+        rule_of(IBIKeys, damping=a).update(rule_of(IBIKeys).start(), problem, [sample]).correction.theta
+        for a in (1.0, 0.5)
+    )
     np.testing.assert_allclose(half, 0.5 * full, rtol=1e-9, atol=1e-15)
 
 
 def test_a_total_curve_is_not_enough(liquid: PoissonLiquid):
     with pytest.raises(InputError, match="gauss-newton"):
-        IBI().update(IBI().start(), problem_of(g_target(liquid, None)), [liquid.sample(liquid.basis(), 20, 0)])
+        rule_of(IBIKeys).update(
+            rule_of(IBIKeys).start(), problem_of(g_target(liquid, None)), [liquid.sample(liquid.basis(), 20, 0)]
+        )
 
 
 def with_virial(liquid: PoissonLiquid, sample, slope):
@@ -106,7 +111,7 @@ def test_the_pressure_is_held(liquid: PoissonLiquid):
     plain = replace(plain, y=plain.predict(liquid.mean_counts(liquid.basis())))
     problem = problem_of(plain)
     goal = mean_pressure(liquid, liquid.basis()) + 0.5 * PRESSURE_UNIT * liquid.rho * liquid.kt
-    rule = IBI(damping=0.05, pressure=goal)
+    rule = rule_of(IBIKeys, damping=0.05, pressure=goal)
     rule.check(problem, liquid.basis())
     memory, correction, samples, pressures = rule.start(), liquid.basis(), [], []
     for k in range(4):
@@ -127,7 +132,7 @@ def test_a_settled_curve_waits_for_the_pressure(liquid: PoissonLiquid):
     again = with_virial(liquid, liquid.sample(liquid.basis(), 400, 1), base_slope)
     now = mean_pressure(liquid, liquid.basis())
     for pressure, waits in ((None, False), (now, False), (now + 0.05, True)):
-        rule = IBI(pressure=pressure)
+        rule = rule_of(IBIKeys, pressure=pressure)
         first = rule.update(rule.start(), problem, [sample])
         second = rule.update(first.state | {"frames_factor": 2.0}, problem, [sample, again])
         assert second.converged is not waits
@@ -149,21 +154,22 @@ def test_several_states_are_inverted_together(liquid: PoissonLiquid):
     sample = liquid.sample(liquid.basis(), 400, 0)
     both = replace(sample, frames=(sample.frames[0], sample.frames[0]))
     cold, hot = (
-        IBI().update(IBI().start(), Problem((target,), (t,)), [sample]).correction.theta for t in (TEMPERATURE, 170.0)
+        rule_of(IBIKeys).update(rule_of(IBIKeys).start(), Problem((target,), (t,)), [sample]).correction.theta
+        for t in (TEMPERATURE, 170.0)
     )
     np.testing.assert_allclose(hot, 2 * cold, rtol=1e-9, atol=1e-15)
     problem = Problem((target, replace(target, state=1)), (TEMPERATURE, 2 * TEMPERATURE))
-    IBI().check(problem, liquid.basis())
-    together = IBI().update(IBI().start(), problem, [both]).correction.theta
+    rule_of(IBIKeys).check(problem, liquid.basis())
+    together = rule_of(IBIKeys).update(rule_of(IBIKeys).start(), problem, [both]).correction.theta
     np.testing.assert_allclose(together, 1.5 * cold, rtol=1e-6, atol=1e-12)
     with pytest.raises(InputError, match="one pressure"):
-        IBI(pressure=0.1).check(problem, liquid.basis())
+        rule_of(IBIKeys, pressure=0.1).check(problem, liquid.basis())
 
 
 def test_refusals(liquid: PoissonLiquid):
     target, basis = g_target(liquid), liquid.basis()
     with pytest.raises(InputError, match="found 2"):
-        IBI().check(problem_of(target, target), basis)
+        rule_of(IBIKeys).check(problem_of(target, target), basis)
     changing = PairCorrection.zero(basis.pairs, basis.basis, stiffness=1.0, temperatures=(85.0, 10.0))
     with pytest.raises(InputError, match="temperature"):
-        IBI().check(problem_of(target), changing)
+        rule_of(IBIKeys).check(problem_of(target), changing)

@@ -12,8 +12,9 @@ from refine.potentials.pairs import PairForceField
 from refine.sampling.diffusion import diffusion
 from refine.sampling.frames import Frames
 from refine.sampling.jax.sampler import Sampler
-from refine.sampling.jax.segments import SegmentRunner, starts
+from refine.sampling.jax.segments import SegmentRunner
 from refine.sampling.jax.thermostats import VelocityVerlet
+from refine.sampling.segments import starts
 from refine.units import BOLTZMANN, TIME_UNIT
 
 

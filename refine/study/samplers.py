@@ -1,0 +1,47 @@
+"""The base model that a study names, and samplers of boxes under it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from refine.potentials.bases import base_of
+from refine.sampling.engine import Engine
+from refine.sampling.engines import DEFAULT_ENGINE, ENGINES
+from refine.study.schema import StudyConfig
+from refine.system import System, species_pairs
+
+if TYPE_CHECKING:
+    from refine.potentials.protocols import Base, CorrectedForceField
+
+
+def read_base(config: StudyConfig, species: Sequence[str]) -> tuple[Base, Any]:
+    """The kind of base that a study names, and what it reads, for elements in order. InputError where it cannot."""
+    kind = base_of(config.model.base, config.model.dispersion)
+    return kind, kind.read(config.model, tuple(species), species_pairs(species), config.correction.r_cut)
+
+
+def sampler_of(
+    kind: Base,
+    base: Any,
+    system: System,
+    config: StudyConfig,
+    *,
+    cutoff: float,
+    n_bins: int,
+    r_max: float,
+    phase: str,
+    replicas: int = 1,
+    positions: bool = False,
+) -> tuple[CorrectedForceField, Engine[Any]]:
+    """A force field and its sampler for one box; imports the dynamics.
+
+    kind, base: of `read_base`.  cutoff: Å, range of the correction.  The others are those of
+    `refine.sampling.engine.EngineKind.sampler`.
+    """
+    settings = config.sampling
+    field = kind.force_field(base, cutoff, system, settings.precision)
+    sampler = ENGINES[DEFAULT_ENGINE].sampler(
+        system, field, settings, n_bins=n_bins, r_max=r_max, phase=phase, replicas=replicas, positions=positions
+    )
+    return field, sampler
