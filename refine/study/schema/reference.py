@@ -60,7 +60,7 @@ def _key_table(fields: Mapping[str, FieldInfo], choice: Choice | None = None) ->
     for name, field in fields.items():
         default = _default(field)
         if choice is None or name != choice.key:
-            kind = _kind(field)
+            kind = _kind(name, field)
         else:
             kind = ", ".join(f"`{toml_value(word)}`" for word in choice.entries)
             default = default if choice.default is None else f"`{toml_value(choice.default)}`"
@@ -68,9 +68,11 @@ def _key_table(fields: Mapping[str, FieldInfo], choice: Choice | None = None) ->
     return rows
 
 
-def _kind(field: FieldInfo) -> str:
+def _kind(name: str, field: FieldInfo) -> str:
     """The kind of value with its limits, for the reference page."""
     kinds, limits = _marks(field.annotation, field.metadata)
+    if not kinds:
+        raise TypeError(f"the key {name} has no `Kind`: use a type of refine.tables.values, such as Number")
     return ", ".join([kinds[-1], *limits])
 
 
