@@ -72,7 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     folder = config.cache.mkdir("compiled") / processor()
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.02"
     # XLA takes two tuning hints of its own for features that the processor lacks, and says so of every program.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if not hasattr(config, "workerinput") and folder.exists():

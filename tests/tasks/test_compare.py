@@ -51,6 +51,7 @@ def columns(path):
     return {key: np.array([float(row[key] or "nan") for row in rows]) for key in rows[0]}
 
 
+@pytest.mark.slow
 def test_a_prediction_beside_a_measured_curve(tmp_path):
     """D(r) of one element is the same for x-rays and neutrons: what is predicted is what the scored S(Q) gives, but for
     the periodic images, which only a measurement knows (0.01 of D)."""
@@ -207,6 +208,7 @@ def test_viscosity_of_the_user_and_none_of_a_solid(tmp_path):
     assert "solid" in row.diffusion["85K"][0]["finite_size"]
 
 
+@pytest.mark.slow
 def test_segments_are_together_twice_as_long_as_what_is_sampled(tmp_path):
     """60 frames of 40 steps of 5 fs are 12 ps: four segments of 6 ps, whose lags end at half of them, or of them grown
     to twice or four times that."""

@@ -112,6 +112,7 @@ def test_a_structure_is_made_by_the_command_and_read_by_a_study(study: Path) -> 
     assert "the file exists; use --overwrite" in refused.output
 
 
+@pytest.mark.slow
 def test_dispersion_acts(study: Path) -> None:
     """The energy of a crystal at 1 K, with and without: the difference is D3's."""
     config = StudyConfig.from_toml(study, ['model.dispersion="d3-bj"'])

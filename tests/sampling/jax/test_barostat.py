@@ -53,6 +53,7 @@ def fluid() -> tuple[Sampler, Any, Any]:
     return sampler, params, melt(sampler, params, 150.0, 1, 5.0)
 
 
+@pytest.mark.slow
 def test_constant_pressure_gives_the_density_that_has_this_pressure(fluid: tuple[Sampler, Any, Any]) -> None:
     sampler, params, state = fluid
     temperature, n, cell = 150.0, 108, sampler.system.cell
