@@ -152,6 +152,8 @@ class Update:
         covariance: posterior covariance of theta, eV^2; None for rules that know none.
         determination: what the data determine; None likewise.
         parameters: (k,) of the base model, to sample next; None where they stay as they are.
+        innermost: (pairs,) Å, where pairs are expected to begin under the correction, for rules that predict pairs
+            which were not sampled: phi is the rule's down to there.
     """
 
     correction: PairCorrection
@@ -166,6 +168,7 @@ class Update:
     covariance: Array | None = None
     determination: Determination | None = None
     parameters: Array | None = None
+    innermost: Array | None = None
 
 
 class Rule(Protocol):

@@ -21,6 +21,7 @@ from refine.refinement.inference.identifiability import Linearised
 from refine.refinement.inference.posterior import NormalEquations, Posterior, SmoothnessPrior, log_evidence, posterior
 from refine.refinement.problem import Problem, Target
 from refine.refinement.responses.protocol import Response
+from refine.refinement.responses.tangent import about
 from refine.scattering.instrument import seen
 
 Array = NDArray[np.float64]
@@ -127,7 +128,8 @@ class Linearisation:
         memory: dict[str, Any],
         fixed: Array,
     ) -> None:
-        self.problem, self.states, self.responses = problem, states, responses
+        self.problem, self.states, self.given = problem, states, responses
+        self.responses = responses
         self.prior, self.kt, self.theta = prior, kt, theta
         self.open: list[int] = np.flatnonzero(np.isnan(fixed)).tolist()  # amplitudes that the evidence sets
         targets = len(problem.targets)
@@ -143,6 +145,20 @@ class Linearisation:
         self.tempering = self._tempering()
         self.decades = DECADES if memory["noise_factors"] else np.inf
         self.before = self.noise_factors.copy(), self.amplitudes.copy()
+
+    def about(self, delta: Array) -> None:
+        """Linear from here on about a change of theta, where the responses are not: their tangents there."""
+        self.responses = [about(response, delta) for response in self.given]
+
+    def objective(self, delta: Array) -> float:
+        """Minus twice the logarithm of the posterior at a change of theta, but for a constant; noise as it is now."""
+        z = solve_triangular(self.prior_root(), self.theta + delta, lower=True)
+        total = float(z @ z)
+        for index, response in enumerate(self.given):
+            rows, _, _, noise = self._stacked(index)
+            e = solve_triangular(np.linalg.cholesky(noise), rows.residual(response.predict(delta)[0]), lower=True)
+            total += float(e @ e)
+        return total
 
     def _tempering(self) -> list[float]:
         """Variance of the linear model's error for each target, in the units of its curve squared."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +76,7 @@ class Fluctuation:
     deviations_n: Array
     inefficiency: Array
     carried: Carried | None = None
+    linear: ClassVar[bool] = True
 
     @property
     def effective_sample_size(self) -> float:

@@ -21,6 +21,10 @@ class Response(Protocol):
     """
 
     @property
+    def linear(self) -> bool:
+        """Whether `predict` is y + J delta."""
+
+    @property
     def y(self) -> Array:
         """(n,) the curves at the correction itself: `predict` of no change."""
 
@@ -43,6 +47,19 @@ class Response(Protocol):
 
         whiten: (points, any) curve values to L^-1 of them, Σ = L L'.
         """
+
+
+class Curved(Response, Protocol):
+    """A response that is not linear."""
+
+    def curves(self, delta: Array) -> Array:
+        """`predict` without the derivative."""
+
+    def innermost(self, delta: Array) -> Array:
+        """(pairs,) Å: where each g(r) begins after a change of theta; inf where it nowhere does."""
+
+    def largest(self, way: Array, here: Array) -> float:
+        """kT: the largest change of phi by `way` where there are pairs at `here`, both changes of theta, eV."""
 
 
 class ResponseModel(Protocol):

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,8 @@ from refine.refinement.inference.posterior import SmoothnessPrior, posterior
 from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Update
 from refine.refinement.responses import RESPONSES
+from refine.refinement.responses.protocol import Curved
+from refine.refinement.responses.tangent import reachable
 from refine.refinement.steps import step_size
 from refine.tables.values import Number, Switch
 from refine.units import BOLTZMANN
@@ -59,6 +61,13 @@ share the measurement's noise but not the sampling's, so their difference is bet
 ROUNDS = 4
 """Σ depends on the step and the step on Σ: one round at no step, and three that settle it to a few per cent."""
 
+CURVED_ROUNDS, FARTHEST, SETTLED_STEP = 12, 1.5, 0.02
+"""The same of a response that is not linear: at most so many rounds, of at most so many kT in a coefficient, until
+none moves by more than this."""
+
+CLOSURE_RADIUS = 10.0
+"""The first trust radius of a closure in that of a linear response, which is no guide where g changes by factors."""
+
 FAR_FACTOR = 0.5
 """Length of a sample, in units of the ordinary ones, while the misfit is more than three times the noise."""
 
@@ -73,6 +82,12 @@ class GaussNewtonKeys(Refinement):
         0.3, description="First limit on the rms change of φ over sampled pairs, in kT."
     )
     pooling: Switch = Field(True, description="Use the frames of earlier iterations in each update.")
+    response: Literal["fluctuation", "closure"] = Field(
+        "fluctuation",
+        description="What a step is believed to do. `fluctuation`: the linear response of the sampled frames, right for "
+        "small corrections of any material; `closure`: the Ornstein-Zernike relation with the sample's bridge functions, "
+        "for liquids whose g(r) has to change by factors; its trust radius begins ten times as large.",
+    )
 
     def rule(self, shared: Shared) -> GaussNewton:
         """The update rule with these settings."""
@@ -82,6 +97,7 @@ class GaussNewtonKeys(Refinement):
             smoothness=shared.smoothness,
             final_factor=shared.final_factor,
             pooling=self.pooling,
+            response=self.response,
         )
 
 
@@ -105,7 +121,7 @@ class GaussNewton:
     smoothness: float | str | Mapping[str, float]
     final_factor: float
     pooling: bool
-    response: str = "fluctuation"
+    response: str
 
     def check(self, problem: Problem, correction: PairCorrection) -> None:
         """Any curve and any pairs will do; a table of smoothness names corrected pairs."""
@@ -134,7 +150,7 @@ class GaussNewton:
     def start(self) -> dict[str, Any]:
         """Memory before the first call."""
         return {
-            "trust_radius": self.trust_radius,
+            "trust_radius": self.trust_radius * (CLOSURE_RADIUS if self.response == "closure" else 1.0),
             "frames_factor": 1.0,
             "quiet": 0,
             "previous": None,
@@ -205,6 +221,7 @@ class GaussNewton:
             ),
             covariance=step.covariance,
             determination=step.determination,
+            innermost=step.innermost,
         )
 
     @staticmethod
@@ -269,9 +286,13 @@ class GaussNewton:
         )
         newest = samples[current].frames
         base = samples[0].frames[0]
-        prior = SmoothnessPrior.build(correction, base.centres, base.pair_distribution(), self.length)
-        states = by_state(problem)
         respond = RESPONSES[self.response]
+        # that more is likely where the base has few pairs is for responses that know nothing of such places
+        g = base.pair_distribution()
+        prior = SmoothnessPrior.build(
+            correction, base.centres, np.ones_like(g) if self.response == "closure" else g, self.length
+        )
+        states = by_state(problem)
         responses = [respond(problem, ordered, s, correction, targets) for s, targets in states]
         kts = [problem.kt(s) for s in range(len(newest))]
         kt = float(np.mean(kts))
@@ -287,13 +308,18 @@ class GaussNewton:
 
         radius = float(memory["trust_radius"])
         delta = np.zeros_like(theta)
-        for _ in range(ROUNDS):
+        curved = [cast(Curved, response) for response in responses if not response.linear]
+        for _ in range(CURVED_ROUNDS if curved else ROUNDS):
+            fit.about(delta)
             full, size = step_to(fit.maximise_evidence(delta).mean)
-            delta = full * min(1.0, radius / max(size, 1e-12))
+            wanted, before = full * min(1.0, radius / max(size, 1e-12)), delta
+            delta = reachable(curved, before, wanted, FARTHEST, fit.objective) if curved else wanted
+            if curved and step_to(theta + delta - before)[1] < SETTLED_STEP:
+                break
         result = fit.averaged()
         full, size = step_to(result.mean)
         shortening = min(1.0, radius / max(size, 1e-12))
-        delta = shortening * full
+        delta = reachable(curved, delta, shortening * full, FARTHEST, fit.objective) if curved else shortening * full
         unbiased = posterior(fit.without_noise(), fit.root())
         covariance = result.covariance[: len(theta), : len(theta)]
         predicted_decrease = 0.0
@@ -305,6 +331,7 @@ class GaussNewton:
         scales, backgrounds = fit.nuisances(result.mean)
         errors = fit.nuisances(np.sqrt(np.diag(result.covariance)), departures=True)
         return _Step(
+            innermost=np.min([response.innermost(delta) for response in curved], axis=0) if curved else None,
             correction=correction.with_theta(theta + delta),
             covariance=covariance,
             mahalanobis=float(full @ np.linalg.solve(fit.statistical_covariance(), full)),
@@ -342,6 +369,7 @@ class _Verdict:
 
 @dataclass(frozen=True)
 class _Step:
+    innermost: Array | None
     correction: PairCorrection
     covariance: Array
     mahalanobis: float

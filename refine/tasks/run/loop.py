@@ -241,12 +241,14 @@ class Run:
             return taken_back.core, taken_back.wall
         frames = self.samples[-1].frames
         nearest, wall = innermost(frames), walls(frames, study.onsets())
+        expected = np.inf if update.innermost is None else update.innermost
         if len(self.samples) == 1:
             refuse_r_min(before, nearest)
-            return np.where(np.isfinite(nearest), nearest, before.basis.r_min), wall
+            core = np.where(np.isfinite(nearest), nearest, before.basis.r_min)
+            return np.minimum(core, expected), np.minimum(wall, expected)
         both = (wall > 0.0) & (before.wall > 0.0)  # zero: of a pair that was not seen
         lowest = np.where(both, np.minimum(wall, before.wall), np.maximum(wall, before.wall))
-        return np.minimum(nearest, before.core), lowest
+        return np.minimum(np.minimum(nearest, before.core), expected), np.minimum(lowest, expected)
 
     def _words(self, judged: JudgedSample) -> str:
         targets, frames = self.study.targets, self.samples[-1].frames

@@ -1,0 +1,75 @@
+"""A response that is not linear, as the straight line that touches it somewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refine.refinement.responses.ornstein_zernike import Demixing
+from refine.refinement.responses.protocol import Curved, Response
+
+Array = NDArray[np.float64]
+
+HALVINGS = 8
+"""Of a step that no homogeneous liquid survives."""
+
+
+class Tangent:
+    """A linear `Response`: y(at) + J(at) (delta - at).
+
+    Attributes:
+        y: (n,) its value at no change.
+        jacobian: (n, len(theta)) J(at).
+    """
+
+    linear: ClassVar[bool] = True
+
+    def __init__(self, response: Response, at: Array) -> None:
+        self._response, self._at = response, at
+        there, self.jacobian = response.predict(at)
+        self.y = there - self.jacobian @ at
+
+    @property
+    def effective_sample_size(self) -> float:
+        """That of the response."""
+        return self._response.effective_sample_size
+
+    def predict(self, delta: Array) -> tuple[Array, Array]:
+        """Curves (n,) and their derivative (n, len(theta))."""
+        return self.y + self.jacobian @ delta, self.jacobian
+
+    def noise(self, delta: Array | None = None) -> Array:
+        """Covariance (n, n) of the response's curves where it is touched."""
+        return self._response.noise(self._at)
+
+    def gram_noise(self, whiten: Callable[[Array], Array], part: slice = slice(None)) -> Array:
+        """That of the response."""
+        return self._response.gram_noise(whiten, part)
+
+
+def about(response: Response, at: Array) -> Response:
+    """The response where it is linear, else its tangent at a change of theta, eV."""
+    return response if response.linear else Tangent(response, at)
+
+
+def reachable(
+    responses: Sequence[Curved], here: Array, wanted: Array, most: float, objective: Callable[[Array], float]
+) -> Array:
+    """The way from one change of theta to another, halved until every response can follow it and `objective` falls.
+
+    most: kT, that phi changes by where there are pairs.
+    """
+    way = wanted - here
+    largest = max(response.largest(way, here) for response in responses)
+    way = way * min(1.0, most / max(largest, 1e-300))
+    before = objective(here)
+    for _ in range(HALVINGS):
+        with suppress(Demixing):
+            if objective(here + way) < before:
+                return here + way
+        way = 0.5 * way
+    return here
