@@ -156,7 +156,7 @@ class Linearisation:
         total = float(z @ z)
         for index, response in enumerate(self.given):
             rows, _, _, noise = self._stacked(index)
-            e = solve_triangular(np.linalg.cholesky(noise), rows.residual(response.predict(delta)[0]), lower=True)
+            e = solve_triangular(np.linalg.cholesky(noise), rows.residual(response.curves(delta)), lower=True)
             total += float(e @ e)
         return total
 

@@ -14,6 +14,7 @@ independently, which its noise holds.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
@@ -28,11 +29,14 @@ from refine.refinement.responses.ornstein_zernike import OrnsteinZernike, Soluti
 
 Array = NDArray[np.float64]
 
-WIDTH = 0.04
+WIDTH = 0.06
 """Å, of the bins that γ is solved on: it is smooth, also where g is not."""
 
 SEEN = 0.05
 """g(r) below which a pair hardly matters."""
+
+RECENT = 4
+"""Solutions that are kept: the next one is looked for from the nearest."""
 
 OWN_ERROR = 0.15
 """Share of a change of a curve that the closure gets wrong."""
@@ -68,7 +72,7 @@ class Closure:
         g0 = np.exp([with_core(row, width) for row in frames.pair_distribution()])
         self._counts = g0 * frames.ideal_counts()
         self._matrices = np.concatenate([t.operator.matrix for t in targets])
-        self._solved: tuple[Array, Solution] | None = None
+        self._solved: deque[tuple[Array, Solution]] = deque(maxlen=RECENT)
 
     @staticmethod
     def _changes(correction: PairCorrection, edges: Array, temperature: float) -> Array:
@@ -123,10 +127,13 @@ class Closure:
         return np.where(seen.any(axis=1), self._liquid.r[seen.argmax(axis=1)], np.inf)
 
     def _solve(self, delta: Array) -> Solution:
-        if self._solved is None or not np.array_equal(self._solved[0], delta):
-            start = None if self._solved is None else self._solved[1]
-            self._solved = np.array(delta), self._liquid.solve(self._coarse_directions @ delta, start)
-        return self._solved[1]
+        for at, solution in self._solved:
+            if np.array_equal(at, delta):
+                return solution
+        known = [(float(np.abs(at - delta).max()), number) for number, (at, _) in enumerate(self._solved)]
+        start = self._solved[min(known)[1]][1] if known else None
+        self._solved.append((np.array(delta), self._liquid.solve(self._coarse_directions @ delta, start)))
+        return self._solved[-1][1]
 
     def _curves(self, delta: Array, solution: Solution) -> tuple[Array, Array]:
         """Curves (n,) and counts (pairs, bins)."""

@@ -88,6 +88,10 @@ class Fluctuation:
         """(frames,) weights of the products that J is the mean of."""
         return self.weights if self.carried is None else self.carried.slope_weights
 
+    def curves(self, delta: Array) -> Array:
+        """y + J delta, (n,)."""
+        return np.asarray(self.y + self.jacobian @ delta)
+
     def predict(self, delta: Array) -> tuple[Array, Array]:
         """y + J delta and J: the curves (n,) and their derivative (n, len(theta)) when theta changes by delta, eV."""
         return self.y + self.jacobian @ delta, self.jacobian

@@ -1,12 +1,12 @@
 """g(r) of a liquid after a change of its pair potentials, from its own g(r) alone.
 
-With ĥ_ij(k) the transforms of g - 1, w_ij = sqrt(ρ_i ρ_j) and S = 1 + w ĥ the matrix of partial structure factors, the
-Ornstein-Zernike relation is S^-1 = 1 - w ĉ, and it defines the direct correlation functions c. Exact is also
+With ĥ_ij(k) the transforms of g - 1, w_ij = sqrt(ρ_i ρ_j) and S = 1 + w ĥ the matrix of partial structure factors,
+the Ornstein-Zernike relation is S^-1 = 1 - w ĉ, and it defines the direct correlation functions c. Exact is also
 
     ln g = -βu + h - c + b
 
-where b, the bridge functions, holds everything else, also whatever is not a sum of pair functions. The closure: keep the
-b of the liquid (Y. Rosenfeld and N. W. Ashcroft, Phys. Rev. A 20, 1208 (1979), for why it may be kept; D. Levesque,
+where b, the bridge functions, holds everything else, also whatever is not a sum of pair functions. The closure: keep
+the b of the liquid (Y. Rosenfeld and N. W. Ashcroft, Phys. Rev. A 20, 1208 (1979), for why it may be kept; D. Levesque,
 J. J. Weis and L. Reatto, Phys. Rev. Lett. 54, 451 (1985), for its use in the inverse problem). Then neither u nor b nor
 c has to be known: when the potentials change by φ,
 
@@ -21,7 +21,6 @@ functions follow the potential.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -60,7 +59,6 @@ class Demixing(RefineError):
     """No homogeneous liquid has these potentials."""
 
 
-@dataclass(frozen=True)
 class Solution:
     """The liquid under changed potentials.
 
@@ -68,14 +66,16 @@ class Solution:
         bphi: (pairs, n) βφ.
         g: (pairs, n).
         gamma: (pairs, n) the change of h - c.
-        kernel, factors: K, and 1 + K h as its LU factors (`OrnsteinZernike`): what its derivatives follow from.
     """
 
-    bphi: Array
-    g: Array
-    gamma: Array
-    kernel: Array
-    factors: tuple[Array, Array]
+    def __init__(self, liquid: OrnsteinZernike, bphi: Array, g: Array, gamma: Array, s: Array) -> None:
+        self.bphi, self.g, self.gamma = bphi, g, gamma
+        self._liquid, self._s = liquid, s
+
+    @cached_property
+    def system(self) -> tuple[Array, tuple[Array, Array]]:
+        """K, and the factors of 1 + K h: what derivatives follow from."""
+        return self._liquid.factored(self.g, self._s)
 
 
 class OrnsteinZernike:
@@ -202,9 +202,9 @@ class OrnsteinZernike:
     def unchanged(self) -> Solution:
         """The liquid as it is."""
         zero = np.zeros_like(self.g0)
-        return Solution(zero, self.g0, zero, *self._factored(self.g0, self.s0))
+        return Solution(self, zero, self.g0, zero, self.s0)
 
-    def _factored(self, g: Array, s: Array) -> tuple[Array, tuple[Array, Array]]:
+    def factored(self, g: Array, s: Array) -> tuple[Array, tuple[Array, Array]]:
         """K and the factors of 1 + K h, minus the derivative of the residual by γ."""
         kernel = self._response(s)
         matrix = kernel * (g - 1.0).ravel()
@@ -214,24 +214,25 @@ class OrnsteinZernike:
     def _newton(self, bphi: Array, near: Solution) -> Solution:
         """From the tangent of a solution near by. Its factors serve as long as they help, and are made again then."""
         gamma = near.gamma + self.slopes(near, (bphi - near.bphi)[:, :, None])[1][:, :, 0]
-        factors, before, fresh = near.factors, np.inf, 0
+        factors, before, fresh = near.system[1], np.inf, 0
         while True:
             residual, g, s = self._residual(bphi, gamma)
             size = float(np.abs(residual * np.minimum(g, 1.0)).max())  # gamma counts only where there are atoms
             if size < TOLERANCE:
-                return Solution(bphi, g, gamma, *self._factored(g, s))
+                return Solution(self, bphi, g, gamma, s)
             if size > 0.3 * before:
                 if fresh == STEPS or size > 10.0 * before:
                     raise Demixing("no liquid was found for these potentials", where="the step", fix="shorten it")
-                factors, fresh = self._factored(g, s)[1], fresh + 1
+                factors, fresh = self.factored(g, s)[1], fresh + 1
             before = size
             gamma = gamma + lu_solve(factors, residual.ravel(), check_finite=False).reshape(gamma.shape)
 
     def slopes(self, solution: Solution, directions: Array) -> tuple[Array, Array]:
         """Derivatives of g and of γ, (pairs, n, m) each, by m changes of βφ, directions (pairs, n, m)."""
+        kernel, factors = solution.system
         g = solution.g.reshape(-1, 1)
         flat = directions.reshape(len(g), -1)
-        moved = lu_solve(solution.factors, solution.kernel @ (g * flat), check_finite=False)
+        moved = lu_solve(factors, kernel @ (g * flat), check_finite=False)
         shape = (*solution.g.shape, directions.shape[2])
         return (g * (moved - flat)).reshape(shape), moved.reshape(shape)
 

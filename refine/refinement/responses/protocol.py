@@ -36,6 +36,9 @@ class Response(Protocol):
     def effective_sample_size(self) -> float:
         """Independent frames that the response rests on."""
 
+    def curves(self, delta: Array) -> Array:
+        """Curves (n,) when theta changes by delta (len(theta),), eV."""
+
     def predict(self, delta: Array) -> tuple[Array, Array]:
         """Curves (n,) and their derivative (n, len(theta)) when theta changes by delta (len(theta),), eV."""
 
@@ -51,9 +54,6 @@ class Response(Protocol):
 
 class Curved(Response, Protocol):
     """A response that is not linear."""
-
-    def curves(self, delta: Array) -> Array:
-        """`predict` without the derivative."""
 
     def innermost(self, delta: Array) -> Array:
         """(pairs,) Å: where each g(r) begins after a change of theta; inf where it nowhere does."""

@@ -38,6 +38,10 @@ class Tangent:
         """That of the response."""
         return self._response.effective_sample_size
 
+    def curves(self, delta: Array) -> Array:
+        """y + J delta, (n,)."""
+        return np.asarray(self.y + self.jacobian @ delta)
+
     def predict(self, delta: Array) -> tuple[Array, Array]:
         """Curves (n,) and their derivative (n, len(theta))."""
         return self.y + self.jacobian @ delta, self.jacobian

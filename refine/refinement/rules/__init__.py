@@ -26,6 +26,10 @@ FORMER: dict[str, Any] = {
 """Keys that [refinement] had with every method until each rule got its own table: the study.toml of run folders of then
 has them all, and their digests are of them all. It is closed: keys of new rules do not belong here."""
 
+LATER: dict[str, Any] = {"response": "fluctuation"}
+"""Keys of rules that came after run folders were written, and what those were run with: at these values a key is left
+out of the digest of a study, so that such runs go on."""
+
 RULES = Choice(
     "method",
     {

@@ -11,6 +11,8 @@ One update, from samples alone (docs/theory/gauss-newton.md):
    covariance are averaged over the amplitudes that the evidence leaves possible (docs/theory/errors.md);
 5. step to the posterior mean, shortened to the trust radius.
 
+With a response that is not linear (`responses.closure`) steps 3 to 5 are repeated about each other's result.
+
 When not to use it: when the base model is so wrong that the first sample is another phase.
 """
 
@@ -84,9 +86,9 @@ class GaussNewtonKeys(Refinement):
     pooling: Switch = Field(True, description="Use the frames of earlier iterations in each update.")
     response: Literal["fluctuation", "closure"] = Field(
         "fluctuation",
-        description="What a step is believed to do. `fluctuation`: the linear response of the sampled frames, right for "
-        "small corrections of any material; `closure`: the Ornstein-Zernike relation with the sample's bridge functions, "
-        "for liquids whose g(r) has to change by factors; its trust radius begins ten times as large.",
+        description="What a step is believed to do. `fluctuation`: the linear response of the sampled frames, right "
+        "for small corrections of any material. `closure`: the Ornstein-Zernike relation with the sample's own bridge "
+        "functions, for liquids whose g(r) has to change by factors; its trust radius begins ten times as large.",
     )
 
     def rule(self, shared: Shared) -> GaussNewton:
@@ -287,11 +289,11 @@ class GaussNewton:
         newest = samples[current].frames
         base = samples[0].frames[0]
         respond = RESPONSES[self.response]
-        # that more is likely where the base has few pairs is for responses that know nothing of such places
+        # A larger correction is likely where the base has few pairs; a response that predicts pairs there needs no such
+        # licence, and would use it.
         g = base.pair_distribution()
-        prior = SmoothnessPrior.build(
-            correction, base.centres, np.ones_like(g) if self.response == "closure" else g, self.length
-        )
+        flat = self.response == "closure"
+        prior = SmoothnessPrior.build(correction, base.centres, np.ones_like(g) if flat else g, self.length)
         states = by_state(problem)
         responses = [respond(problem, ordered, s, correction, targets) for s, targets in states]
         kts = [problem.kt(s) for s in range(len(newest))]
@@ -312,9 +314,9 @@ class GaussNewton:
         for _ in range(CURVED_ROUNDS if curved else ROUNDS):
             fit.about(delta)
             full, size = step_to(fit.maximise_evidence(delta).mean)
-            wanted, before = full * min(1.0, radius / max(size, 1e-12)), delta
-            delta = reachable(curved, before, wanted, FARTHEST, fit.objective) if curved else wanted
-            if curved and step_to(theta + delta - before)[1] < SETTLED_STEP:
+            wanted, here = full * min(1.0, radius / max(size, 1e-12)), delta
+            delta = reachable(curved, here, wanted, FARTHEST, fit.objective) if curved else wanted
+            if curved and step_to(theta + delta - here)[1] < SETTLED_STEP:
                 break
         result = fit.averaged()
         full, size = step_to(result.mean)

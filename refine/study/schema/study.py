@@ -17,7 +17,7 @@ from refine.errors import InputError
 from refine.potentials.bases import BASES
 from refine.potentials.keys import Model
 from refine.refinement.keys import Refinement
-from refine.refinement.rules import RULES
+from refine.refinement.rules import LATER, RULES
 from refine.study.schema.compare import Compare, Coordination
 from refine.study.schema.correction import Correction
 from refine.study.schema.data import Data
@@ -189,7 +189,8 @@ class StudyConfig(Table):
         """
         settings = self.model_dump(mode="json", exclude={"compare", "coordination"})  # a run does not follow from them
         settings["model"] = {**BASES.former, **settings["model"]}
-        settings["refinement"] = {**RULES.former, **settings["refinement"]}
+        rule = {key: value for key, value in settings["refinement"].items() if key not in LATER or value != LATER[key]}
+        settings["refinement"] = {**RULES.former, **rule}
         total = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         for path in self.files(data=data):
             try:
