@@ -46,6 +46,11 @@ class Refinement(Table, ABC):
     )
 
     @property
+    def liquids_only(self) -> bool:
+        """Whether these settings mean nothing for a solid."""
+        return False
+
+    @property
     def base_parameters(self) -> tuple[str, ...]:
         """Parameters of the base model that are refined, too, by name."""
         return ()

@@ -245,6 +245,14 @@ def test_schedule_refused(change: str, says: str) -> None:
     assert says in line_for(MINIMAL + SCHEDULE, change)
 
 
+def test_the_closure_is_for_liquids() -> None:
+    assert parse(MINIMAL, 'refinement.response="closure"').refinement.liquids_only
+    said = line_for(MINIMAL, 'refinement.response="closure"', 'states.0.phase="solid"')
+    assert 'response = "closure" is for liquids, and state ' in said
+    assert parse(MINIMAL, 'refinement.response="fluctuation"').digest(data=False) == parse(MINIMAL).digest(data=False)
+    assert parse(MINIMAL, 'refinement.response="closure"').digest(data=False) != parse(MINIMAL).digest(data=False)
+
+
 def test_parameters_by_species_or_pair() -> None:
     study = parse(MINIMAL, "model.parameters={ A = { Fe-O = 1000, O-O = 9.5 }, r_scale = 1 }")
     assert study.model.parameters == {"A": {"Fe-O": 1000.0, "O-O": 9.5}, "r_scale": 1.0}

@@ -91,6 +91,11 @@ class GaussNewtonKeys(Refinement):
         "functions, for liquids whose g(r) has to change by factors; its trust radius begins ten times as large.",
     )
 
+    @property
+    def liquids_only(self) -> bool:
+        """The closure is of a homogeneous liquid."""
+        return self.response == "closure"
+
     def rule(self, shared: Shared) -> GaussNewton:
         """The update rule with these settings."""
         return GaussNewton(

@@ -120,6 +120,9 @@ class StudyConfig(Table):
         if self.correction.smoothness != "auto" and not self.refinement.has_prior:
             method = shown(self.refinement.method)
             raise refusal(f"[correction] smoothness is a prior, and method = {method} has none; gauss-newton has it")
+        solids = [state.name for state in self.states if state.phase == "solid"]
+        if solids and self.refinement.liquids_only:
+            raise refusal(f'[refinement] response = "closure" is for liquids, and state {solids[0]} is a solid')
         if self.correction.temperature == "linear":
             fitted = {self.state_of(data).temperature for data in self.data if data.role == "fit"}
             if len(fitted) < 2:

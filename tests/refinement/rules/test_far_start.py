@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from refine.potentials.correction import PairCorrection
+from refine.refinement.problem import Sample
+from refine.refinement.responses.closure import Closure
 from refine.refinement.responses.ornstein_zernike import OrnsteinZernike
 from refine.refinement.rules.gauss_newton import GaussNewtonKeys
 from tests.refinement.conftest import PoissonLiquid, problem_of, rule_of
@@ -74,3 +76,23 @@ def test_what_it_promises_comes(smoothness: Any) -> None:
     assert second.fitted.forecast.gain == pytest.approx(1.0, abs=0.1)
     assert update.innermost is not None
     assert 2.5 < update.innermost[0] < 4.0
+
+
+def test_the_derivative_of_a_mixture_at_two_temperatures() -> None:
+    """Of its curves by theta, against central differences, for a potential that changes with temperature; in a state
+    that is not the one at the mean."""
+    liquid = PoissonLiquid(species=("Ar", "Kr"), n=150)
+    zero = liquid.basis(12)
+    phi = PairCorrection.zero(
+        zero.pairs, zero.basis, stiffness=zero.stiffness, active=(True, False, True), temperatures=(60.0, 40.0)
+    )
+    target = liquid.target(liquid.mean_counts(zero), 0.01)
+    sample = liquid.sample(zero, 400, 0)
+    frames = sample.frames[0]
+    response = Closure(problem_of(target), [Sample(phi, (frames,))], 0, phi, [target])
+    rng = np.random.default_rng(1)
+    at, direction = (scale * liquid.kt * rng.normal(size=len(phi.theta)) for scale in (0.02, 0.1))
+    assert len(direction) == 2 * 2 * 12
+    slope = response.predict(at)[1] @ direction
+    numbers = (response.curves(at + 1e-4 * direction) - response.curves(at - 1e-4 * direction)) / 2e-4
+    np.testing.assert_allclose(slope, numbers, atol=1e-6 * np.abs(numbers).max())
