@@ -197,6 +197,7 @@ class GaussNewton:
                 "sample": current,
                 "misfit": misfit(samples[current], problem.targets).stored,
                 "decrease": step.predicted_decrease,
+                "size": step.size,
             },
         }
         cause = ""
@@ -277,6 +278,8 @@ class GaussNewton:
         confirmed = abs(actual - predicted) <= tolerance
         if change.rose:
             words = f"step taken back (chi^2 rose by {-actual:.0f} ± {error:.0f})"
+            if self.response == "closure":  # its radius is wide: from the step itself, or the same one would come again
+                radius = min(radius, float(memory["previous"]["size"]))
             return _Verdict(False, False, False, radius * SHRINK_FACTOR, predicted, gain, words)
         if gain > GROW:
             radius *= 2.0
