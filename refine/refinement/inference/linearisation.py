@@ -146,7 +146,7 @@ class Linearisation:
         self.decades = DECADES if memory["noise_factors"] else np.inf
         self.before = self.noise_factors.copy(), self.amplitudes.copy()
 
-    def about(self, delta: Array) -> None:
+    def linearise(self, delta: Array) -> None:
         """Linear from here on about a change of theta, where the responses are not: their tangents there."""
         self.responses = [about(response, delta) for response in self.given]
 

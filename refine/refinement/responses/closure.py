@@ -9,7 +9,9 @@ none were sampled; it is approximate, and for a homogeneous liquid only. docs/th
 fluctuations.
 
 Assumed: only the newest sample enters; the closure is wrong by `OWN_ERROR` of what it says changes, point by point and
-independently, which its noise holds.
+independently, which its noise holds; the wall stays where it is, and φ is the spline down to r_min, where the
+correction that is sampled next goes on as a straight line below `innermost`. γ is zero beyond the last whole bin of
+`WIDTH`.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from scipy.interpolate import CubicSpline
 from refine.potentials.correction import PairCorrection
 from refine.refinement.problem import Problem, Sample, Target
 from refine.refinement.responses.fluctuation import Extrapolation
-from refine.refinement.responses.ornstein_zernike import OrnsteinZernike, Solution, with_core
+from refine.refinement.responses.ornstein_zernike import OrnsteinZernike, Solution, log_g_with_core
 
 Array = NDArray[np.float64]
 
@@ -69,7 +71,7 @@ class Closure:
         inside = frames.centres < coarse.r_max
         self._to_fine = np.where(inside[:, None], spline(np.minimum(frames.centres, coarse.centres[-1])), 0.0)
         width = float(frames.edges[1])
-        g0 = np.exp([with_core(row, width) for row in frames.pair_distribution()])
+        g0 = np.exp([log_g_with_core(row, width) for row in frames.pair_distribution()])
         self._counts = g0 * frames.ideal_counts()
         self._matrices = np.concatenate([t.operator.matrix for t in targets])
         self._solved: deque[tuple[Array, Solution]] = deque(maxlen=RECENT)

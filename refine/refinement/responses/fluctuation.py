@@ -94,7 +94,7 @@ class Fluctuation:
 
     def predict(self, delta: Array) -> tuple[Array, Array]:
         """y + J delta and J: the curves (n,) and their derivative (n, len(theta)) when theta changes by delta, eV."""
-        return self.y + self.jacobian @ delta, self.jacobian
+        return self.curves(delta), self.jacobian
 
     def noise(self, delta: Array | None = None) -> Array:
         """Sampling covariance (n, n) of y + J delta (without delta: of y), shrunk to its diagonal where uncertain."""

@@ -106,7 +106,7 @@ class OrnsteinZernike:
         self.weight = np.array([np.sqrt(rho[i] * rho[j]) for i, j in self.pairs])
         fade = np.clip((self.r[-1] + 0.5 * width - self.r) / TAPER, 0.0, 1.0)
         tapered = 1.0 + (g - 1.0) * fade**2 * (3.0 - 2.0 * fade)
-        self.log_g0 = np.array([with_core(row, width) for row in tapered])
+        self.log_g0 = np.array([log_g_with_core(row, width) for row in tapered])
         self.g0 = np.exp(self.log_g0)
         values, vectors = np.linalg.eigh(np.eye(self.species) + self._matrices(self.transform(self.g0 - 1.0)))
         values = np.maximum(values, SMALLEST)
@@ -241,11 +241,11 @@ LARGEST = 6.0
 """Of ln g, on the way."""
 
 
-def with_core(g: Array, width: float) -> Array:
+def log_g_with_core(g: Array, width: float) -> Array:
     """ln g (n,), continued inwards by a parabola from where g is steep and known; 0 for a pair without atoms.
 
     >>> r = 0.05 * (np.arange(200) + 0.5)
-    >>> log_g = with_core(np.where(r < 3.0, 0.0, np.exp(-20.0 * (r - 3.4) ** 2)) + (r > 3.4), 0.05)
+    >>> log_g = log_g_with_core(np.where(r < 3.0, 0.0, np.exp(-20.0 * (r - 3.4) ** 2)) + (r > 3.4), 0.05)
     >>> bool(np.isfinite(log_g).all() and log_g[0] < -50.0)
     True
     """

@@ -15,7 +15,7 @@ from refine.refinement.responses.protocol import Curved, Response
 Array = NDArray[np.float64]
 
 HALVINGS = 8
-"""Of a step that no homogeneous liquid survives."""
+"""Of a step that no homogeneous liquid survives, or that makes the posterior smaller."""
 
 
 class Tangent:
@@ -44,7 +44,7 @@ class Tangent:
 
     def predict(self, delta: Array) -> tuple[Array, Array]:
         """Curves (n,) and their derivative (n, len(theta))."""
-        return self.y + self.jacobian @ delta, self.jacobian
+        return self.curves(delta), self.jacobian
 
     def noise(self, delta: Array | None = None) -> Array:
         """Covariance (n, n) of the response's curves where it is touched."""

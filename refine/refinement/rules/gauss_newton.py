@@ -130,6 +130,11 @@ class GaussNewton:
     pooling: bool
     response: str
 
+    @property
+    def reaches_far(self) -> bool:
+        """Whether the response follows g(r) where it changes by factors, and predicts pairs that were not sampled."""
+        return self.response == "closure"
+
     def check(self, problem: Problem, correction: PairCorrection) -> None:
         """Any curve and any pairs will do; a table of smoothness names corrected pairs."""
         self._fixed_amplitudes(correction)
@@ -157,7 +162,7 @@ class GaussNewton:
     def start(self) -> dict[str, Any]:
         """Memory before the first call."""
         return {
-            "trust_radius": self.trust_radius * (CLOSURE_RADIUS if self.response == "closure" else 1.0),
+            "trust_radius": self.trust_radius * (CLOSURE_RADIUS if self.reaches_far else 1.0),
             "frames_factor": 1.0,
             "quiet": 0,
             "previous": None,
@@ -278,7 +283,7 @@ class GaussNewton:
         confirmed = abs(actual - predicted) <= tolerance
         if change.rose:
             words = f"step taken back (chi^2 rose by {-actual:.0f} ± {error:.0f})"
-            if self.response == "closure":  # its radius is wide: from the step itself, or the same one would come again
+            if self.reaches_far:  # the radius is wide: from the step itself, or the same one would come again
                 radius = min(radius, float(memory["previous"]["size"]))
             return _Verdict(False, False, False, radius * SHRINK_FACTOR, predicted, gain, words)
         if gain > GROW:
@@ -300,8 +305,8 @@ class GaussNewton:
         # A larger correction is likely where the base has few pairs; a response that predicts pairs there needs no such
         # licence, and would use it.
         g = base.pair_distribution()
-        flat = self.response == "closure"
-        prior = SmoothnessPrior.build(correction, base.centres, np.ones_like(g) if flat else g, self.length)
+        profile = np.ones_like(g) if self.reaches_far else g
+        prior = SmoothnessPrior.build(correction, base.centres, profile, self.length)
         states = by_state(problem)
         responses = [respond(problem, ordered, s, correction, targets) for s, targets in states]
         kts = [problem.kt(s) for s in range(len(newest))]
@@ -320,7 +325,7 @@ class GaussNewton:
         delta = np.zeros_like(theta)
         curved = [cast(Curved, response) for response in responses if not response.linear]
         for _ in range(CURVED_ROUNDS if curved else ROUNDS):
-            fit.about(delta)
+            fit.linearise(delta)
             full, size = step_to(fit.maximise_evidence(delta).mean)
             wanted, here = full * min(1.0, radius / max(size, 1e-12)), delta
             delta = reachable(curved, here, wanted, FARTHEST, fit.objective) if curved else wanted
