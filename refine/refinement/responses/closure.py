@@ -61,7 +61,9 @@ class Closure:
         self._sampled = Extrapolation.build(problem, samples[-1:], state, correction).response(targets)
         coarse = frames.merged(max(1, round(WIDTH * len(frames.centres) / frames.r_max)))
         densities = np.array(frames.n_per_species) / frames.volume
-        self._liquid = OrnsteinZernike(coarse.pair_distribution(), coarse.edges[1], densities)
+        self._liquid = OrnsteinZernike(
+            coarse.pair_distribution(), coarse.edges[1], densities, coarse.counts.sum(axis=0, dtype=np.float64)
+        )
         # phi is free down to r_min: with pairs that are predicted, and were not sampled
         free = correction.with_core(np.full(len(correction.pairs), correction.basis.r_min), correction.wall)
         self._directions, self._coarse_directions = (
@@ -70,8 +72,8 @@ class Closure:
         spline = CubicSpline(coarse.centres, np.eye(len(coarse.centres)))
         inside = frames.centres < coarse.r_max
         self._to_fine = np.where(inside[:, None], spline(np.minimum(frames.centres, coarse.centres[-1])), 0.0)
-        width = float(frames.edges[1])
-        g0 = np.exp([log_g_with_core(row, width) for row in frames.pair_distribution()])
+        counted = frames.counts.sum(axis=0, dtype=np.float64)
+        g0 = np.exp(log_g_with_core(frames.pair_distribution(), float(frames.edges[1]), counted))
         self._counts = g0 * frames.ideal_counts()
         self._matrices = np.concatenate([t.operator.matrix for t in targets])
         self._solved: deque[tuple[Array, Solution]] = deque(maxlen=RECENT)
