@@ -117,12 +117,14 @@ class Problem:
         temperatures: (states,), K.
         base: for every state, where the base model's own parameters are refined; else empty.
         parameters: (k,) those parameters at the start; None likewise.
+        solids: states that are no liquids.
     """
 
     targets: tuple[Target, ...]
     temperatures: tuple[float, ...]
     base: tuple[BaseEnergy, ...] = ()
     parameters: Array | None = None
+    solids: frozenset[int] = frozenset()
 
     def kt(self, state: int) -> float:
         """Thermal energy of a state, eV."""

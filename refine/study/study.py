@@ -83,9 +83,15 @@ class Study:
             tuple(state.temperature for state in config.states),
             tuple(self.parameters),
             self.parameters[0].start if own else None,
+            frozenset(s for s, state in enumerate(config.states) if state.phase == "solid"),
         )
         self.rule: Rule = config.refinement.rule(
-            Shared(config.sampling.final, config.correction.length, config.correction.smoothness)
+            Shared(
+                config.sampling.final,
+                config.correction.length,
+                config.correction.smoothness,
+                any(state.phase == "solid" for state in config.states),
+            )
         )
         self.rule.check(self.problem, self.initial_correction())
 

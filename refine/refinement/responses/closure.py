@@ -31,7 +31,7 @@ from refine.refinement.responses.ornstein_zernike import OrnsteinZernike, Soluti
 
 Array = NDArray[np.float64]
 
-WIDTH = 0.06
+WIDTH = 0.1
 """Å, of the bins that γ is solved on: it is smooth, also where g is not."""
 
 SEEN = 0.05
@@ -75,8 +75,14 @@ class Closure:
         counted = frames.counts.sum(axis=0, dtype=np.float64)
         g0 = np.exp(log_g_with_core(frames.pair_distribution(), float(frames.edges[1]), counted))
         self._counts = g0 * frames.ideal_counts()
+        self._mean_counts = counted / len(frames)
         self._matrices = np.concatenate([t.operator.matrix for t in targets])
         self._solved: deque[tuple[Array, Solution]] = deque(maxlen=RECENT)
+
+    def unseen(self) -> Array:
+        """Σ h D D' of the pairs that are expected, and were not sampled; D = βdφ/dtheta, (len(theta),) * 2, eV^-2."""
+        missing = np.maximum(self._counts - self._mean_counts, 0.0)
+        return np.asarray(np.einsum("pb,pbk,pbl->kl", missing, self._directions, self._directions, optimize=True))
 
     @staticmethod
     def _changes(correction: PairCorrection, edges: Array, temperature: float) -> Array:

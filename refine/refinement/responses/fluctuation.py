@@ -98,15 +98,9 @@ class Fluctuation:
 
     def noise(self, delta: Array | None = None) -> Array:
         """Sampling covariance (n, n) of y + J delta (without delta: of y), shrunk to its diagonal where uncertain."""
-        z = self.weights[:, None] * self.deviations_y
         moved = np.zeros(self.deviations_n.shape[1]) if self.carried is None else self.carried.displacement
         moved = moved if delta is None else moved + delta
-        if moved.any():
-            w = self.slope_weights[:, None]
-            products = self.deviations_y * (self.deviations_n @ moved)[:, None]
-            for part in [slice(None)] if self.carried is None else self.carried.parts:
-                centred = products[part] - (w[part] * products[part]).sum(axis=0) / w[part].sum()
-                z[part] -= self.beta * w[part] * centred
+        z = self.weights[:, None] * self.deviations_y + self._slope_deviations(moved)
         scaled = z * np.sqrt(self.inefficiency)
         covariance = scaled.T @ scaled
         if self.carried is not None:
@@ -116,6 +110,40 @@ class Fluctuation:
         independent = effective_sample_size(self.weights) / float(self.inefficiency.mean())
         shrinkage = min(1.0, len(self.y) / independent)
         return np.asarray((1.0 - shrinkage) * covariance + shrinkage * np.diag(np.diag(covariance)))
+
+    def slope_variance(self, delta: Array) -> Array:
+        """Sampling variance (n,) of J delta alone."""
+        return np.asarray(self.inefficiency * np.sum(self._slope_deviations(delta) ** 2, axis=0))
+
+    def slope_variance_slope(self, delta: Array) -> Array:
+        """Derivative of `slope_variance` by delta, (n, len(theta))."""
+        squares = np.zeros((len(self.y), len(delta)))
+        w, along = self.slope_weights, self.deviations_n @ delta
+        for part in [slice(None)] if self.carried is None else self.carried.parts:
+            y, n = self.deviations_y[part], self.deviations_n[part]
+            share = w[part] / w[part].sum()
+            # products y_f (N_f delta) and y_f N_f, less their means
+            product = y * along[part][:, None]
+            product = (product - share @ product) * (self.beta * w[part][:, None]) ** 2
+            means = (y * share[:, None]).T @ n
+            squares += 2.0 * ((product * y).T @ n - product.sum(axis=0)[:, None] * means)
+        return np.asarray(self.inefficiency[:, None] * squares)
+
+    def mean_slope_variance(self) -> Array:
+        """The mean of `slope_variance` over all delta of unit variance in every coefficient, (n,)."""
+        weights = self.slope_weights**2 * np.sum(self.deviations_n**2, axis=1)
+        return np.asarray(self.beta**2 * self.inefficiency * (weights @ self.deviations_y**2))
+
+    def _slope_deviations(self, delta: Array) -> Array:
+        """What each frame adds to J delta, less its share of it, (frames, n)."""
+        deviations = np.zeros_like(self.deviations_y)
+        if delta.any():
+            w = self.slope_weights[:, None]
+            products = self.deviations_y * (self.deviations_n @ delta)[:, None]
+            for part in [slice(None)] if self.carried is None else self.carried.parts:
+                centred = products[part] - (w[part] * products[part]).sum(axis=0) / w[part].sum()
+                deviations[part] = -self.beta * w[part] * centred
+        return deviations
 
     def gram_noise(self, whiten: Callable[[Array], Array], part: slice = slice(None)) -> Array:
         """What sampling noise adds to J'Σ^-1 J of some of the points on average: (k, k), k = len(theta).

@@ -55,10 +55,10 @@ LOW, FITTED_LOW = 2.0, 4.0
 lacks beyond r_max, and its noise, is there as large as S0 itself."""
 
 TOLERANCE = 1e-9
-STEPS = 8
+STEPS = 5
 """Times that Newton's matrix is made at the most."""
 
-SHORTEST = 0.02
+SHORTEST = 0.05
 """Of the way to changed potentials, where Newton's method does not converge from one end to the other."""
 
 
@@ -198,16 +198,12 @@ class OrnsteinZernike:
         Raises:
             Demixing: there is no homogeneous liquid there, or none was found on the way.
         """
-        if start is not None:
-            try:
-                return self._newton(bphi, start)
-            except Demixing:
-                pass  # from where it began, then
-        step, at, solution = 1.0, 0.0, self.unchanged
+        step, at, solution = 1.0, 0.0, start or self.unchanged
+        began = solution.bphi
         while True:
             share = min(step, 1.0 - at)
             try:
-                solution = self._newton((at + share) * bphi, solution)
+                solution = self._newton(began + (at + share) * (bphi - began), solution)
             except Demixing:
                 step *= 0.5
                 if step < SHORTEST:

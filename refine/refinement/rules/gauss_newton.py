@@ -35,11 +35,13 @@ from refine.refinement.inference.identifiability import determination
 from refine.refinement.inference.linearisation import DECADES, NOISE_FACTORS, NOISE_STEP, Linearisation, by_state
 from refine.refinement.inference.posterior import SmoothnessPrior, posterior
 from refine.refinement.keys import Refinement, Shared
-from refine.refinement.problem import Problem, Sample, Update
+from refine.refinement.inference.statistics import statistical_inefficiency
+from refine.refinement.problem import Problem, Sample, Target, Update
 from refine.refinement.responses import RESPONSES
-from refine.refinement.responses.protocol import Curved
+from refine.refinement.responses.combined import Belief, Combined, Opinion
+from refine.refinement.responses.protocol import Curved, Response
 from refine.refinement.responses.tangent import reachable
-from refine.refinement.steps import step_size
+from refine.refinement.steps import step_metric
 from refine.tables.values import Number, Switch
 from refine.units import BOLTZMANN
 
@@ -84,11 +86,13 @@ class GaussNewtonKeys(Refinement):
         0.3, description="First limit on the rms change of φ over sampled pairs, in kT."
     )
     pooling: Switch = Field(True, description="Use the frames of earlier iterations in each update.")
-    response: Literal["fluctuation", "closure"] = Field(
-        "fluctuation",
+    response: Literal["auto", "fluctuation", "closure"] = Field(
+        "auto",
         description="What a step is believed to do. `fluctuation`: the linear response of the sampled frames, right "
         "for small corrections of any material. `closure`: the Ornstein-Zernike relation with the sample's own bridge "
-        "functions, for liquids whose g(r) has to change by factors; its trust radius begins ten times as large.",
+        "functions, for liquids whose g(r) has to change by factors. `auto`: both, each believed as far as it "
+        "predicted the samples so far, and mended by what earlier samples said; with a solid among the states, "
+        "`fluctuation`. With a closure the trust radius begins ten times as large.",
     )
 
     @property
@@ -104,7 +108,7 @@ class GaussNewtonKeys(Refinement):
             smoothness=shared.smoothness,
             final_factor=shared.final_factor,
             pooling=self.pooling,
-            response=self.response,
+            response="fluctuation" if shared.solid and self.response == "auto" else self.response,
         )
 
 
@@ -133,7 +137,7 @@ class GaussNewton:
     @property
     def reaches_far(self) -> bool:
         """Whether the response follows g(r) where it changes by factors, and predicts pairs that were not sampled."""
-        return self.response == "closure"
+        return self.response != "fluctuation"
 
     def check(self, problem: Problem, correction: PairCorrection) -> None:
         """Any curve and any pairs will do; a table of smoothness names corrected pairs."""
@@ -172,6 +176,8 @@ class GaussNewton:
             "scales": None,
             "backgrounds": None,
             "amplitudes": None,
+            "opinions": None,
+            "beliefs": None,
         }
 
     def update(self, state: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> Update:
@@ -181,6 +187,7 @@ class GaussNewton:
         current = len(samples) - 1 if verdict.accepted else int(memory["previous"]["sample"])
         memory["trust_radius"] = verdict.trust_radius
         memory["quiet"] = memory["quiet"] + 1 if verdict.quiet else 0
+        heard = self._learn(memory, problem, samples[-1])
 
         step = self._solve(memory, problem, samples, current)
         within_error = step.mahalanobis <= SETTLED * max(1.0, step.determined)
@@ -198,6 +205,7 @@ class GaussNewton:
             "scales": step.scales,
             "backgrounds": step.backgrounds,
             "amplitudes": step.amplitudes,
+            "opinions": step.opinions,
             "previous": {
                 "sample": current,
                 "misfit": misfit(samples[current], problem.targets).stored,
@@ -219,7 +227,7 @@ class GaussNewton:
             restart=current,
             converged=converged,
             confirmed=verdict.confirmed,
-            reason="; ".join(filter(None, (verdict.words, open_noise, cause, words))),
+            reason="; ".join(filter(None, (verdict.words, heard, open_noise, cause, words))),
             frames_factor=float(factor),
             fitted=Fitted(
                 effective_sample_size=step.effective_sample_size,
@@ -230,12 +238,37 @@ class GaussNewton:
                 numbers={
                     "prior_amplitudes_kT": step.amplitudes,
                     "determined_directions": step.determined,
+                    **({} if step.closure_weight is None else {"closure_weight": step.closure_weight}),
                 },
             ),
             covariance=step.covariance,
             determination=step.determination,
             innermost=step.innermost,
         )
+
+    @staticmethod
+    def _learn(memory: dict[str, Any], problem: Problem, newest: Sample) -> str:
+        """How far each response is to be believed after the newest sample, and words for who predicted it better."""
+        if memory.get("opinions") is None:
+            return ""
+        opinions = {name: Opinion.from_json(tree) for name, tree in memory["opinions"].items()}
+        beliefs = {name: Belief(*values) for name, values in (memory["beliefs"] or {}).items()}
+        changed, missed = 0.0, np.zeros(2)
+        for target in problem.targets:
+            if target.name not in opinions:
+                continue
+            said, frames = opinions[target.name], newest.frames[target.state]
+            y = target.predict(frames.counts)
+            noise = 2.0 * float(np.mean(statistical_inefficiency(y, frames.replica) * y.var(axis=0))) / len(y)
+            came = y.mean(axis=0)
+            beliefs[target.name] = beliefs.get(target.name, Belief()).learnt(said, came, noise)
+            weights = target.weight / np.diag(target.covariance)
+            changed += float(weights @ (came - said.y) ** 2)
+            missed += [float(weights @ (came - said.y - change) ** 2) for change in (said.closure, said.linear)]
+        memory["beliefs"] = {name: [b.share, b.factor, b.predictions] for name, b in beliefs.items()}
+        closure, linear = np.sqrt(missed / changed)
+        better, worse = ("the closure", "linear response") if closure < linear else ("linear response", "the closure")
+        return f"{better} predicted it better, to {min(closure, linear):.0%} of the change; {worse} to {max(closure, linear):.0%}"
 
     @staticmethod
     def _rising(memory: dict[str, Any], step: _Step) -> list[bool]:
@@ -292,6 +325,20 @@ class GaussNewton:
             radius *= SHRINK_FACTOR
         return _Verdict(True, quiet, confirmed, radius, predicted, gain, "")
 
+    def _response(
+        self,
+        memory: dict[str, Any],
+        problem: Problem,
+        samples: Sequence[Sample],
+        state: int,
+        correction: PairCorrection,
+        targets: Sequence[Target],
+    ) -> Response:
+        if self.response != "auto":
+            return RESPONSES[self.response](problem, samples, state, correction, targets)
+        beliefs = {name: Belief(*values) for name, values in (memory.get("beliefs") or {}).items()}
+        return Combined(problem, samples, state, correction, targets, beliefs)
+
     def _solve(self, memory: dict[str, Any], problem: Problem, samples: Sequence[Sample], current: int) -> _Step:
         """Posterior mean and covariance about the current sample, noise and prior strength by evidence."""
         correction = samples[current].correction
@@ -301,25 +348,25 @@ class GaussNewton:
         )
         newest = samples[current].frames
         base = samples[0].frames[0]
-        respond = RESPONSES[self.response]
         # A larger correction is likely where the base has few pairs; a response that predicts pairs there needs no such
         # licence, and would use it.
         g = base.pair_distribution()
         profile = np.ones_like(g) if self.reaches_far else g
         prior = SmoothnessPrior.build(correction, base.centres, profile, self.length)
         states = by_state(problem)
-        responses = [respond(problem, ordered, s, correction, targets) for s, targets in states]
+        responses = [self._response(memory, problem, ordered, s, correction, targets) for s, targets in states]
         kts = [problem.kt(s) for s in range(len(newest))]
         kt = float(np.mean(kts))
         fit = Linearisation(problem, states, responses, prior, kt, theta, memory, self._fixed_amplitudes(correction))
 
+        metrics = [
+            step_metric(correction, frames, k, k / BOLTZMANN) for frames, k in zip(newest, kts, strict=True)
+        ]
+
         def step_to(mean: Array) -> tuple[Array, float]:
             """The way there and its size in kT, before it is shortened to the trust radius."""
             way = mean[: len(theta)] - theta
-            return way, max(
-                step_size(correction, way, frames, k, temperature=k / BOLTZMANN, reach="centre")
-                for frames, k in zip(newest, kts, strict=True)
-            )
+            return way, max(float(np.sqrt(way @ metric @ way)) for metric in metrics)
 
         radius = float(memory["trust_radius"])
         delta = np.zeros_like(theta)
@@ -343,10 +390,16 @@ class GaussNewton:
             before, after = (np.split(y, ends) for y in (response.y, response.predict(delta)[0]))
             for target, now, then in zip(targets, before, after, strict=True):
                 predicted_decrease += plain_chi2(target, now) - plain_chi2(target, then)
+        combined = [response for response in responses if isinstance(response, Combined)]
         scales, backgrounds = fit.nuisances(result.mean)
         errors = fit.nuisances(np.sqrt(np.diag(result.covariance)), departures=True)
         return _Step(
             innermost=np.min([response.innermost(delta) for response in curved], axis=0) if curved else None,
+            opinions={
+                name: opinion.to_json() for response in combined for name, opinion in response.opinions(delta).items()
+            }
+            or None,
+            closure_weight=float(np.mean([response.believed(delta) for response in combined])) if combined else None,
             correction=correction.with_theta(theta + delta),
             covariance=covariance,
             mahalanobis=float(full @ np.linalg.solve(fit.statistical_covariance(), full)),
@@ -385,6 +438,8 @@ class _Verdict:
 @dataclass(frozen=True)
 class _Step:
     innermost: Array | None
+    opinions: dict[str, Any] | None
+    closure_weight: float | None
     correction: PairCorrection
     covariance: Array
     mahalanobis: float

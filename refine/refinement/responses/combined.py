@@ -1,0 +1,327 @@
+"""Closure and fluctuations as one response: each believed as far as its errors allow, and mended by earlier samples.
+
+The closure (`responses.closure`) follows g(r) where it changes by factors and is wrong by some share of what it says;
+the linear response of fluctuations (`responses.fluctuation`) is exact for a small change, and noisy. With c_c and c_f
+the changes of the curves that they predict,
+
+    c(delta) = [v_f c_c + v_c c_f]/(v_f + v_c)
+    v_c = share^2 <c_c^2>                                  <> a mean over the points of the same target
+    v_f = factor^2 Var(J_f delta) + <(c_c - J_c delta)^2>  its sampling noise, and what is not linear
+
+for delta with `SMALL` more in every coefficient, so that all is smooth where nothing changes. share and factor are
+learnt from what the two said of the samples that came (`Belief`). What is left of their error is taken to be alike
+where the changes are alike: of mean square v = v_f v_c/(v_f + v_c) and, for two ways delta and delta', of the
+correlation of c(delta) with c(delta') over the points of a target. Then earlier samples i, whose curves differ by r_i
+from what c(delta_i) says, correct the prediction point by point as of a Gaussian process,
+
+    y(delta) = <y> + c(delta) + k' (K + T)^-1 r,     K_ij = k(delta_i, delta_j),  k_i = k(delta, delta_i),
+
+T the sampling variances. (A secant condition, which Broyden's method would impose exactly; C. E. Rasmussen and C. K. I.
+Williams, Gaussian Processes for Machine Learning, MIT Press (2006), chapter 2, for the formula.)
+
+When not to use it: for solids, of which the closure says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refine.potentials.correction import PairCorrection
+from refine.refinement.inference.statistics import statistical_inefficiency
+from refine.refinement.problem import Problem, Sample, Target
+from refine.refinement.responses.closure import Closure
+from refine.refinement.responses.fluctuation import fluctuation
+from refine.refinement.responses.ornstein_zernike import Demixing
+
+Array = NDArray[np.float64]
+
+SECANTS = 4
+"""Earlier samples that correct a prediction: the newest ones."""
+
+SMALL = 0.02
+"""kT, of the change that is added to delta where errors are compared."""
+
+SMOOTHED = 0.5
+"""Share of a point's Var(J_f delta) that is replaced by the mean over its target: of few frames it is hardly known."""
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What the two responses say of one target on a way.
+
+    Attributes:
+        y: (points,) the curve before.
+        closure, linear: (points,) their changes of it.
+        noise, bent: mean sampling variance of `linear`, and mean square of what is not linear in `closure`.
+    """
+
+    y: Array
+    closure: Array
+    linear: Array
+    noise: float
+    bent: float
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any]) -> Opinion:
+        """The inverse of `to_json`."""
+        y, closure, linear = (np.array(tree[name], float) for name in ("y", "closure", "linear"))
+        return cls(y, closure, linear, float(tree["noise"]), float(tree["bent"]))
+
+
+@dataclass(frozen=True)
+class Belief:
+    """How wrong the two responses are in one target.
+
+    Attributes:
+        share: of the closure's change of a curve that is wrong.
+        factor: by which errors of the linear response exceed its sampling noise.
+        predictions: how many samples that is learnt from, the prior one included.
+    """
+
+    share: float = 0.35
+    factor: float = 1.0
+    predictions: float = 1.0
+
+    def learnt(self, said: Opinion, came: Array, noise: float) -> Belief:
+        """After a sample whose curve `came`; noise: mean sampling variance of came - said.y.
+
+        A prediction counts as far as its change stands out of that noise.
+
+        >>> said = Opinion(np.zeros(2), np.ones(2), np.ones(2), 0.1, 0.0)
+        >>> Belief(share=0.3).learnt(said, np.array([1.5, 0.5]), noise=0.0)
+        Belief(share=0.412..., factor=1.322..., predictions=2.0)
+        """
+        square = float(np.mean(said.closure**2))
+        weight = square / (square + noise) if square > 0.0 else 0.0
+        missed = [float(np.mean((came - said.y - change) ** 2)) - noise for change in (said.closure, said.linear)]
+        if weight == 0.0 or said.noise <= 0.0:
+            return self
+        share = np.clip(max(missed[0], 0.0) / square, *np.square(SHARES))
+        factor = np.clip(max(missed[1] - said.bent, 0.0) / said.noise, *np.square(FACTORS))
+        total = self.predictions + weight
+        return Belief(
+            float(np.sqrt((self.predictions * self.share**2 + weight * share) / total)),
+            float(np.sqrt((self.predictions * self.factor**2 + weight * factor) / total)),
+            min(total, REMEMBERED),
+        )
+
+
+SHARES, FACTORS = (0.1, 3.0), (0.5, 3.0)
+"""Limits of what one prediction says."""
+
+REMEMBERED = 3.0
+"""Predictions that count at most, so that what is learnt far away does not stand near the solution."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happens to the curves on a way delta.
+
+    Attributes:
+        change: (n,) c(delta).
+        variance: (n,) v.
+        closure: (n,) weight of the closure.
+        slope, variance_slope: (n, len(theta)) their derivatives; None where they were not asked for.
+    """
+
+    change: Array
+    variance: Array
+    closure: Array
+    slope: Array | None = None
+    variance_slope: Array | None = None
+
+
+class Combined:
+    """A `Curved` response (`responses.protocol`) of one state about the correction of its newest sample.
+
+    beliefs: by the target's name; others have `Belief()`.
+    """
+
+    linear: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        problem: Problem,
+        samples: Sequence[Sample],
+        state: int,
+        correction: PairCorrection,
+        targets: Sequence[Target],
+        beliefs: Mapping[str, Belief] | None = None,
+    ) -> None:
+        self._closure = Closure(problem, samples, state, correction, targets)
+        self._sampled = fluctuation(problem, samples, state, correction, targets)
+        self._names = [target.name for target in targets]
+        self._beliefs = [(beliefs or {}).get(name, Belief()) for name in self._names]
+        ends = np.cumsum([len(target.y) for target in targets])
+        self._parts = [slice(int(end) - len(t.y), int(end)) for end, t in zip(ends, targets, strict=True)]
+        self._zero, self._slope = self._closure.predict(np.zeros(self._sampled.jacobian.shape[1]))
+        small = (SMALL * problem.kt(state)) ** 2
+        self._small_square = small * np.sum(self._slope**2, axis=1)
+        self._small_noise = small * self._sampled.mean_slope_variance()
+        self._ways: list[Change] = []
+        self._learn(samples, state, targets)
+
+    def _learn(self, samples: Sequence[Sample], state: int, targets: Sequence[Target]) -> None:
+        """Secants to earlier samples: where they lie, and (K + T)^-1 (points, ways, ways) of each target."""
+        theta, (here, noise) = samples[-1].correction.theta, _averages(samples[-1], state, targets)
+        missed, scatter = [], []
+        for sample in samples[:-1][-SECANTS:]:
+            try:
+                way = self._change(sample.correction.theta - theta)
+            except Demixing:
+                continue  # it says nothing
+            y, own = _averages(sample, state, targets)
+            self._ways.append(way)
+            missed.append(y - here - way.change)
+            scatter.append(own)
+        self._missed, self._gains = np.array(missed), []
+        for part in self._parts if self._ways else []:
+            kernel = np.array([self._kernel(way, part)[0] for way in self._ways])
+            own_noise = np.eye(len(kernel)) * np.array(scatter)[:, part].T[:, None]
+            self._gains.append(np.linalg.inv(kernel + own_noise + noise[part][:, None, None]))
+
+    def _kernel(self, way: Change, part: slice) -> tuple[Array, Array | None]:
+        """k between a way and those to the earlier samples, (ways,), in one target; its derivative, if it is known."""
+        others = np.array([self._wrong(other, part)[0] * other.change[part] for other in self._ways])
+        common = others @ way.change[part] / others.shape[1]
+        scale, slope = self._wrong(way, part)
+        if way.slope is None or slope is None:
+            return scale * common, None
+        return scale * common, np.outer(common, slope) + scale * others @ way.slope[part] / others.shape[1]
+
+    def _wrong(self, way: Change, part: slice) -> tuple[float, Array | None]:
+        """Share of a change that is wrong, and its derivative, if it is known."""
+        square = float(np.mean(way.change[part] ** 2 + self._small_square[part]))
+        variance = float(np.mean(way.variance[part]))
+        if square * variance == 0.0:
+            return 0.0, None if way.slope is None else np.zeros(way.slope.shape[1])
+        share = float(np.sqrt(variance / square))
+        if way.slope is None or way.variance_slope is None:
+            return share, None
+        d_square = 2.0 * way.change[part] @ way.slope[part] / len(way.change[part])
+        return share, 0.5 * share * (way.variance_slope[part].mean(axis=0) / variance - d_square / square)
+
+    def _change(self, delta: Array, *, slope: bool = False) -> Change:
+        """Both responses, weighted. Raises `ornstein_zernike.Demixing`."""
+        moved, steep = self._closure.predict(delta) if slope else (self._closure.curves(delta), None)
+        by_closure, linear = moved - self._zero, self._sampled.jacobian @ delta
+        bent = by_closure - self._slope @ delta
+        noise = self._sampled.slope_variance(delta) + self._small_noise
+        v_c, v_f = np.zeros_like(moved), np.zeros_like(moved)
+        for part, belief in zip(self._parts, self._beliefs, strict=True):
+            v_c[part] = belief.share**2 * np.mean(by_closure[part] ** 2 + self._small_square[part])
+            v_f[part] = belief.factor**2 * _smooth(noise[part]) + np.mean(bent[part] ** 2)
+        total = np.maximum(v_c + v_f, 1e-300)
+        w = v_f / total
+        change, variance = w * by_closure + (1.0 - w) * linear, w * v_c
+        if steep is None:
+            return Change(change, variance, w)
+        d_noise = self._sampled.slope_variance_slope(delta)
+        d_c, d_f = np.zeros_like(steep), np.zeros_like(steep)
+        for part, belief in zip(self._parts, self._beliefs, strict=True):
+            points = len(moved[part])
+            d_c[part] = 2.0 * belief.share**2 * by_closure[part] @ steep[part] / points
+            d_f[part] = belief.factor**2 * _smooth(d_noise[part]) + (
+                2.0 * bent[part] @ (steep[part] - self._slope[part]) / points
+            )
+        d_w = (v_c[:, None] * d_f - v_f[:, None] * d_c) / total[:, None] ** 2
+        d_change = w[:, None] * steep + (1.0 - w)[:, None] * self._sampled.jacobian
+        d_change += (by_closure - linear)[:, None] * d_w
+        d_variance = (v_f[:, None] ** 2 * d_c + v_c[:, None] ** 2 * d_f) / total[:, None] ** 2
+        return Change(change, variance, w, d_change, d_variance)
+
+    def _corrected(self, way: Change) -> tuple[Array, Array | None, Array]:
+        """Change (n,), its derivative and its variance (n,), with what earlier samples say."""
+        if not self._ways:
+            return way.change, way.slope, way.variance
+        change, variance = way.change.copy(), way.variance.copy()
+        slope = None if way.slope is None else way.slope.copy()
+        for part, gain in zip(self._parts, self._gains, strict=True):
+            k, d_k = self._kernel(way, part)
+            pulled = np.einsum("pij,jp->pi", gain, self._missed[:, part])
+            change[part] += pulled @ k
+            variance[part] = np.maximum(variance[part] - np.einsum("i,pij,j->p", k, gain, k), 0.0)
+            if slope is not None and d_k is not None:
+                slope[part] += pulled @ d_k
+        return change, slope, variance
+
+    # ---- the response
+
+    @property
+    def y(self) -> Array:
+        """(n,) the curves of the samples, carried to the correction."""
+        return self._sampled.y
+
+    @property
+    def jacobian(self) -> Array:
+        """(n, len(theta)) at no change."""
+        return self.predict(np.zeros(self._slope.shape[1]))[1]
+
+    @property
+    def effective_sample_size(self) -> float:
+        """Of the samples."""
+        return self._sampled.effective_sample_size
+
+    def curves(self, delta: Array) -> Array:
+        """The curves (n,) alone. Raises `ornstein_zernike.Demixing`."""
+        return self.y + self._corrected(self._change(delta))[0]
+
+    def predict(self, delta: Array) -> tuple[Array, Array]:
+        """Curves (n,) and their derivative (n, len(theta)). Raises `ornstein_zernike.Demixing`."""
+        change, slope, _ = self._corrected(self._change(delta, slope=True))
+        assert slope is not None
+        return self.y + change, slope
+
+    def innermost(self, delta: Array) -> Array:
+        """(pairs,) Å: the closure's."""
+        return self._closure.innermost(delta)
+
+    def largest(self, way: Array, here: Array) -> float:
+        """kT: the closure's."""
+        return self._closure.largest(way, here)
+
+    def noise(self, delta: Array | None = None) -> Array:
+        """Covariance (n, n): of the samples, and of what is left of the errors of both responses."""
+        noise = self._sampled.noise()
+        if delta is None or not np.any(delta):
+            return noise
+        return noise + np.diag(self._corrected(self._change(delta))[2])
+
+    def gram_noise(self, whiten: Callable[[Array], Array], part: slice = slice(None)) -> Array:
+        """That of fluctuations, as far as they are believed where nothing changes much."""
+        linear = (1.0 - self._change(np.zeros(self._slope.shape[1])).closure[part])[:, None]
+        return self._sampled.gram_noise(lambda values: whiten(linear * values), part)
+
+    def opinions(self, delta: Array) -> dict[str, Opinion]:
+        """What the two say of a way, by the target's name. Raises `ornstein_zernike.Demixing`."""
+        by_closure, linear = self._closure.curves(delta) - self._zero, self._sampled.jacobian @ delta
+        noise, bent = self._sampled.slope_variance(delta), (by_closure - self._slope @ delta) ** 2
+        return {
+            name: Opinion(self.y[p], by_closure[p], linear[p], float(noise[p].mean()), float(bent[p].mean()))
+            for name, p in zip(self._names, self._parts, strict=True)
+        }
+
+    def believed(self, delta: Array) -> float:
+        """Mean weight of the closure on a way. Raises `ornstein_zernike.Demixing`."""
+        return float(self._change(delta).closure.mean())
+
+
+def _smooth(values: Array) -> Array:
+    """Values of points (n, ...), half way to their mean."""
+    return (1.0 - SMOOTHED) * values + SMOOTHED * values.mean(axis=0)
+
+
+def _averages(sample: Sample, state: int, targets: Sequence[Target]) -> tuple[Array, Array]:
+    """Curves (n,) of a sample, and the sampling variance of each point."""
+    frames = sample.frames[state]
+    y = np.hstack([target.predict(frames.counts) for target in targets])
+    return y.mean(axis=0), statistical_inefficiency(y, frames.replica) * y.var(axis=0) / len(y)
