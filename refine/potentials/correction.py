@@ -212,6 +212,11 @@ class PairCorrection:
         """d phi/d theta, straight line below the core included: (pairs, n, size), dimensionless."""
         return _basis_values(self.basis, self.core, np.asarray(r, float))
 
+    def basis_derivatives(self, r: ArrayLike) -> Array:
+        """d^2 phi/d theta dr, straight line below the core included: (pairs, n, size), 1/Å."""
+        r = np.asarray(r, float)
+        return np.array([self.basis.derivatives(np.maximum(r, core)) for core in self.core])
+
     def binned_basis(self, edges: Array) -> Array:
         """d phi/d theta averaged over bins with weight r^2 (uniform density within a bin): (pairs, bins, size).
 
@@ -230,9 +235,7 @@ class PairCorrection:
 
     def derivative(self, r: ArrayLike) -> Array:
         """d phi/dr: (pairs, n), eV/Å."""
-        r = np.asarray(r, float)
-        slopes = np.array([self.basis.derivatives(np.maximum(r, core)) for core in self.core])
-        splines: Array = np.einsum("pnk,pk->pn", slopes, self.coefficients)
+        splines: Array = np.einsum("pnk,pk->pn", self.basis_derivatives(r), self.coefficients)
         return splines + self.repulsion(r)[1]
 
     def continued(self, r: ArrayLike) -> tuple[Array, Array]:

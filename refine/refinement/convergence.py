@@ -115,7 +115,7 @@ def _of_state(frames: Frames, targets: Sequence[Target]) -> Misfit:
     misfits, curves = [], []
     for target in targets:
         lower = np.linalg.cholesky(target.covariance / target.weight)
-        y = target.predict(frames.counts)
+        y = target.values(frames)
         free = best(target, y.mean(axis=0))
         misfits.append(solve_triangular(lower, target.y - free.apply(target, y.mean(axis=0)), lower=True))
         curves.append(free.scale * solve_triangular(lower, y.T, lower=True).T)

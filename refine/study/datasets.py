@@ -13,6 +13,7 @@ from refine.curves.curve import Curve
 from refine.curves.quantities import is_q_space
 from refine.curves.readers import read_curve
 from refine.errors import InputError
+from refine.refinement.observables.curve import CurveObservable
 from refine.refinement.problem import Target
 from refine.scattering.compared import Fit, Measurement
 from refine.scattering.measurement import ForwardModel
@@ -185,7 +186,7 @@ def target_of(config: StudyConfig, pairs: Sequence[tuple[str, str]], data: DataS
         fit.values,
         fit.covariance,
         fit.sigma_known,
-        fit.operator,
+        CurveObservable(fit.operator),
         entry.weight,
         entry.free_scale,
         entry.scale_prior,

@@ -5,8 +5,9 @@ For one thermodynamic state, with the mean counts h of the newest sample and its
     y(delta) = <y> + A n g0 [exp(-βφ + γ) - 1],    φ = D delta,
 
 γ of `responses.ornstein_zernike`. It is not linear, has no sampling noise beyond that of <y>, and predicts pairs where
-none were sampled; it is approximate, and for a homogeneous liquid only. docs/theory/response.md compares it with
-fluctuations.
+none were sampled; it is approximate, and for a homogeneous liquid only. Targets that are not linear in the counts, such
+as the pressure, have the fluctuation response of the newest sample instead, with its noise. docs/theory/response.md
+compares the two.
 
 Assumed: only the newest sample enters; the closure is wrong by `OWN_ERROR` of what it says changes, point by point and
 independently, which its noise holds; the wall stays where it is, and φ is the spline down to r_min, where the
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -75,14 +77,18 @@ class Closure:
         counted = frames.counts.sum(axis=0, dtype=np.float64)
         g0 = np.exp(log_g_with_core(frames.pair_distribution(), float(frames.edges[1]), counted))
         self._counts = g0 * frames.ideal_counts()
-        self._mean_counts = counted / len(frames)
-        self._matrices = np.concatenate([t.operator.matrix for t in targets])
+        size = self._counts.size
+        self._matrices = np.concatenate(
+            [t.operator.matrix if t.counted else np.zeros((len(t.y), size)) for t in targets]
+        )
+        of_counts = np.repeat([t.counted for t in targets], [len(t.y) for t in targets])
+        # of the other targets alone
+        self._linear = replace(
+            self._sampled,
+            jacobian=np.where(of_counts[:, None], 0.0, self._sampled.jacobian),
+            deviations_y=np.where(of_counts, 0.0, self._sampled.deviations_y),
+        )
         self._solved: deque[tuple[Array, Solution]] = deque(maxlen=RECENT)
-
-    def unseen(self) -> Array:
-        """Σ h D D' of the pairs that are expected, and were not sampled; D = βdφ/dtheta, (len(theta),) * 2, eV^-2."""
-        missing = np.maximum(self._counts - self._mean_counts, 0.0)
-        return np.asarray(np.einsum("pb,pbk,pbl->kl", missing, self._directions, self._directions, optimize=True))
 
     @staticmethod
     def _changes(correction: PairCorrection, edges: Array, temperature: float) -> Array:
@@ -124,7 +130,7 @@ class Closure:
         y, counts = self._curves(delta, solution)
         moved = self._liquid.slopes(solution, self._coarse_directions)[1]
         change = counts[:, :, None] * (self._to_fine @ moved - self._directions)
-        return y, self._matrices @ change.reshape(-1, change.shape[2])
+        return y, self._matrices @ change.reshape(-1, change.shape[2]) + self._linear.jacobian
 
     def largest(self, way: Array, here: Array) -> float:
         """kT: the largest change of φ by `way` where the liquid at `here` has pairs, both eV as theta."""
@@ -149,16 +155,17 @@ class Closure:
         """Curves (n,) and counts (pairs, bins)."""
         exponent = solution.gamma @ self._to_fine.T - self._directions @ delta
         counts = self._counts * np.exp(exponent)
-        return self.y + self._matrices @ (counts - self._counts).ravel(), counts
+        change = self._matrices @ (counts - self._counts).ravel() + self._linear.jacobian @ delta
+        return self.y + change, counts
 
     def noise(self, delta: Array | None = None) -> Array:
         """Covariance (n, n) of the sample's curves, and what the closure is wrong by."""
         noise = self._sampled.noise()
         if delta is None or not np.any(delta):
             return noise
-        return noise + np.diag((OWN_ERROR * (self.curves(delta) - self.y)) ** 2)
+        of_slopes = np.diag(self._linear.noise(delta)) - np.diag(self._linear.noise())
+        return noise + np.diag((OWN_ERROR * (self.curves(delta) - self.y)) ** 2 + np.maximum(of_slopes, 0.0))
 
     def gram_noise(self, whiten: Callable[[Array], Array], part: slice = slice(None)) -> Array:
-        """Zero (len(theta),) * 2: the slope has no sampling noise of its own."""
-        size = self._directions.shape[2]
-        return np.zeros((size, size))
+        """That of targets with linear response, (len(theta),) * 2: the closure's slope has none of its own."""
+        return self._linear.gram_noise(whiten, part)

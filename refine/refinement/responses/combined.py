@@ -163,6 +163,8 @@ class Combined:
         self._beliefs = [(beliefs or {}).get(name, Belief()) for name in self._names]
         ends = np.cumsum([len(target.y) for target in targets])
         self._parts = [slice(int(end) - len(t.y), int(end)) for end, t in zip(ends, targets, strict=True)]
+        # the closure knows of nothing but pair counts
+        self._counted = np.repeat([target.counted for target in targets], [len(target.y) for target in targets])
         self._zero, self._slope = self._closure.predict(np.zeros(self._sampled.jacobian.shape[1]))
         small = (SMALL * problem.kt(state)) ** 2
         self._small_square = small * np.sum(self._slope**2, axis=1)
@@ -222,7 +224,9 @@ class Combined:
             v_f[part] = belief.factor**2 * _smooth(noise[part]) + np.mean(bent[part] ** 2)
         total = np.maximum(v_c + v_f, 1e-300)
         w = v_f / total
-        change, variance = w * by_closure + (1.0 - w) * linear, w * v_c
+        variance = w * v_c
+        w, variance = np.where(self._counted, w, 0.0), np.where(self._counted, variance, v_f)
+        change = w * by_closure + (1.0 - w) * linear
         if steep is None:
             return Change(change, variance, w)
         d_noise = self._sampled.slope_variance_slope(delta)
@@ -233,10 +237,11 @@ class Combined:
             d_f[part] = belief.factor**2 * _smooth(d_noise[part]) + (
                 2.0 * bent[part] @ (steep[part] - self._slope[part]) / points
             )
-        d_w = (v_c[:, None] * d_f - v_f[:, None] * d_c) / total[:, None] ** 2
+        d_w = self._counted[:, None] * (v_c[:, None] * d_f - v_f[:, None] * d_c) / total[:, None] ** 2
         d_change = w[:, None] * steep + (1.0 - w)[:, None] * self._sampled.jacobian
         d_change += (by_closure - linear)[:, None] * d_w
         d_variance = (v_f[:, None] ** 2 * d_c + v_c[:, None] ** 2 * d_f) / total[:, None] ** 2
+        d_variance = np.where(self._counted[:, None], d_variance, d_f)
         return Change(change, variance, w, d_change, d_variance)
 
     def _corrected(self, way: Change) -> tuple[Array, Array | None, Array]:
@@ -323,5 +328,5 @@ def _smooth(values: Array) -> Array:
 def _averages(sample: Sample, state: int, targets: Sequence[Target]) -> tuple[Array, Array]:
     """Curves (n,) of a sample, and the sampling variance of each point."""
     frames = sample.frames[state]
-    y = np.hstack([target.predict(frames.counts) for target in targets])
+    y = np.hstack([target.values(frames) for target in targets])
     return y.mean(axis=0), statistical_inefficiency(y, frames.replica) * y.var(axis=0) / len(y)

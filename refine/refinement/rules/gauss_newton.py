@@ -34,8 +34,8 @@ from refine.refinement.fitted import Determination, Fitted, FittedCurve, Forecas
 from refine.refinement.inference.identifiability import determination
 from refine.refinement.inference.linearisation import DECADES, NOISE_FACTORS, NOISE_STEP, Linearisation, by_state
 from refine.refinement.inference.posterior import SmoothnessPrior, posterior
-from refine.refinement.keys import Refinement, Shared
 from refine.refinement.inference.statistics import statistical_inefficiency
+from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Target, Update
 from refine.refinement.responses import RESPONSES
 from refine.refinement.responses.combined import Belief, Combined, Opinion
@@ -258,7 +258,7 @@ class GaussNewton:
             if target.name not in opinions:
                 continue
             said, frames = opinions[target.name], newest.frames[target.state]
-            y = target.predict(frames.counts)
+            y = target.values(frames)
             noise = 2.0 * float(np.mean(statistical_inefficiency(y, frames.replica) * y.var(axis=0))) / len(y)
             came = y.mean(axis=0)
             beliefs[target.name] = beliefs.get(target.name, Belief()).learnt(said, came, noise)
@@ -359,9 +359,7 @@ class GaussNewton:
         kt = float(np.mean(kts))
         fit = Linearisation(problem, states, responses, prior, kt, theta, memory, self._fixed_amplitudes(correction))
 
-        metrics = [
-            step_metric(correction, frames, k, k / BOLTZMANN) for frames, k in zip(newest, kts, strict=True)
-        ]
+        metrics = [step_metric(correction, frames, k, k / BOLTZMANN) for frames, k in zip(newest, kts, strict=True)]
 
         def step_to(mean: Array) -> tuple[Array, float]:
             """The way there and its size in kT, before it is shortened to the trust radius."""
