@@ -50,9 +50,9 @@ CORE_WIDTH, CORE_CURVATURE = 0.25, 0.3
 FORBIDDEN = -15.0
 """ln g of a continuation below which no change of a potential brings pairs."""
 
-LOW, FITTED_LOW = 2.0, 4.0
-"""k in units of π/r_max: S0 is not believed below the first, and fitted by a + b k^2 below the second instead. What g
-lacks beyond r_max, and its noise, is there as large as S0 itself."""
+LOW = 2.0, 4.0
+"""k in units of π/r_max: below the first S0 is not believed but taken to be its mean up to the second. What g lacks
+beyond r_max, and its noise, is larger than S0 there, and goes up and down once between the two."""
 
 TOLERANCE = 1e-9
 STEPS = 5
@@ -148,19 +148,19 @@ class OrnsteinZernike:
     def _structure_of(self, g: Array, exact: bool) -> Array:
         """S (grid, species, species) of g (pairs, n)."""
         s = np.eye(self.species) + self._matrices(self.transform(g - 1.0))
+        self.free = np.ones(self.grid)
         if exact:
             return s
-        low, fitted = (self.k < limit * np.pi / (self.bins * self.width) for limit in (LOW, FITTED_LOW))
-        powers = np.stack([np.ones_like(self.k), self.k**2], axis=1)
-        flat = s.reshape(self.grid, -1)
-        flat[low] = powers[low] @ np.linalg.lstsq(powers[fitted], flat[fitted], rcond=None)[0]
+        begin, end = (limit * np.pi / (self.bins * self.width) for limit in LOW)
+        s[self.k < begin] = s[(self.k >= begin) & (self.k < end)].mean(axis=0)
+        self.free = (self.k >= begin).astype(float)
         return s
 
     # ---- the equations
 
     def _structure(self, direct: Array) -> Array:
         """S (grid, species, species) when c changes by `direct` (pairs, n). Raises Demixing."""
-        inverse = self.inverse0 - self._matrices(self.transform(direct))
+        inverse = self.inverse0 - self.free[:, None, None] * self._matrices(self.transform(direct))
         if np.linalg.eigvalsh(inverse)[:, 0].min() < STABLE:
             raise Demixing("the liquid comes apart", where="the step", fix="shorten it")
         return np.linalg.inv(inverse)
@@ -186,7 +186,7 @@ class OrnsteinZernike:
                 change = s[:, i, a] * s[:, b, j]
                 if a != b:
                     change = change + s[:, i, b] * s[:, a, j]
-                cosines = 0.5 * dct((p == q) - change * (self.weight[q] / self.weight[p]), type=2)
+                cosines = 0.5 * dct((p == q) - self.free * change * (self.weight[q] / self.weight[p]), type=2)
                 kernel[p, :, q] = (toeplitz(cosines[:n]) - hankel(cosines[1 : n + 1], cosines[n : 2 * n])) * ratio
         return kernel.reshape(pairs * n, pairs * n)
 
@@ -198,6 +198,8 @@ class OrnsteinZernike:
         Raises:
             Demixing: there is no homogeneous liquid there, or none was found on the way.
         """
+        if not bphi.any():
+            return self.unchanged
         step, at, solution = 1.0, 0.0, start or self.unchanged
         began = solution.bphi
         while True:
