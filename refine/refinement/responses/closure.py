@@ -28,7 +28,7 @@ from scipy.interpolate import CubicSpline
 
 from refine.potentials.correction import PairCorrection
 from refine.refinement.problem import Problem, Sample, Target
-from refine.refinement.responses.fluctuation import Extrapolation
+from refine.refinement.responses.fluctuation import Extrapolation, Fluctuation
 from refine.refinement.responses.ornstein_zernike import OrnsteinZernike, Solution, log_g_with_core
 
 Array = NDArray[np.float64]
@@ -101,6 +101,11 @@ class Closure:
             for place, p in enumerate(active):
                 changes[p, :, term, place] = factor * basis[p]
         return changes.reshape(pairs, bins, -1)
+
+    @property
+    def fluctuations(self) -> Fluctuation:
+        """Of the newest sample."""
+        return self._sampled
 
     @property
     def y(self) -> Array:

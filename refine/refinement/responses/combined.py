@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +34,9 @@ from numpy.typing import NDArray
 from refine.potentials.correction import PairCorrection
 from refine.refinement.inference.statistics import statistical_inefficiency
 from refine.refinement.problem import Problem, Sample, Target
+from refine.refinement.responses.beliefs import Belief, Opinion
 from refine.refinement.responses.closure import Closure
-from refine.refinement.responses.fluctuation import fluctuation
+from refine.refinement.responses.fluctuation import Fluctuation, fluctuation
 from refine.refinement.responses.ornstein_zernike import Demixing
 
 Array = NDArray[np.float64]
@@ -48,78 +49,6 @@ SMALL = 0.02
 
 SMOOTHED = 0.5
 """Share of a point's Var(J_f delta) that is replaced by the mean over its target: of few frames it is hardly known."""
-
-
-@dataclass(frozen=True)
-class Opinion:
-    """What the two responses say of one target on a way.
-
-    Attributes:
-        y: (points,) the curve before.
-        closure, linear: (points,) their changes of it.
-        noise, bent: mean sampling variance of `linear`, and mean square of what is not linear in `closure`.
-    """
-
-    y: Array
-    closure: Array
-    linear: Array
-    noise: float
-    bent: float
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values."""
-        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(self).items()}
-
-    @classmethod
-    def from_json(cls, tree: Mapping[str, Any]) -> Opinion:
-        """The inverse of `to_json`."""
-        y, closure, linear = (np.array(tree[name], float) for name in ("y", "closure", "linear"))
-        return cls(y, closure, linear, float(tree["noise"]), float(tree["bent"]))
-
-
-@dataclass(frozen=True)
-class Belief:
-    """How wrong the two responses are in one target.
-
-    Attributes:
-        share: of the closure's change of a curve that is wrong.
-        factor: by which errors of the linear response exceed its sampling noise.
-        predictions: how many samples that is learnt from, the prior one included.
-    """
-
-    share: float = 0.35
-    factor: float = 1.0
-    predictions: float = 1.0
-
-    def learnt(self, said: Opinion, came: Array, noise: float) -> Belief:
-        """After a sample whose curve `came`; noise: mean sampling variance of came - said.y.
-
-        A prediction counts as far as its change stands out of that noise.
-
-        >>> said = Opinion(np.zeros(2), np.ones(2), np.ones(2), 0.1, 0.0)
-        >>> Belief(share=0.3).learnt(said, np.array([1.5, 0.5]), noise=0.0)
-        Belief(share=0.412..., factor=1.322..., predictions=2.0)
-        """
-        square = float(np.mean(said.closure**2))
-        weight = square / (square + noise) if square > 0.0 else 0.0
-        missed = [float(np.mean((came - said.y - change) ** 2)) - noise for change in (said.closure, said.linear)]
-        if weight == 0.0 or said.noise <= 0.0:
-            return self
-        share = np.clip(max(missed[0], 0.0) / square, *np.square(SHARES))
-        factor = np.clip(max(missed[1] - said.bent, 0.0) / said.noise, *np.square(FACTORS))
-        total = self.predictions + weight
-        return Belief(
-            float(np.sqrt((self.predictions * self.share**2 + weight * share) / total)),
-            float(np.sqrt((self.predictions * self.factor**2 + weight * factor) / total)),
-            min(total, REMEMBERED),
-        )
-
-
-SHARES, FACTORS = (0.1, 3.0), (0.5, 3.0)
-"""Limits of what one prediction says."""
-
-REMEMBERED = 3.0
-"""Predictions that count at most, so that what is learnt far away does not stand near the solution."""
 
 
 @dataclass(frozen=True)
@@ -262,6 +191,11 @@ class Combined:
     # ---- the response
 
     @property
+    def fluctuations(self) -> Fluctuation:
+        """Of all samples."""
+        return self._sampled
+
+    @property
     def y(self) -> Array:
         """(n,) the curves of the samples, carried to the correction."""
         return self._sampled.y
@@ -278,7 +212,7 @@ class Combined:
 
     def curves(self, delta: Array) -> Array:
         """The curves (n,) alone. Raises `ornstein_zernike.Demixing`."""
-        return self.y + self._corrected(self._change(delta))[0]
+        return np.asarray(self.y + self._corrected(self._change(delta))[0])
 
     def predict(self, delta: Array) -> tuple[Array, Array]:
         """Curves (n,) and their derivative (n, len(theta)). Raises `ornstein_zernike.Demixing`."""
@@ -304,7 +238,7 @@ class Combined:
     def gram_noise(self, whiten: Callable[[Array], Array], part: slice = slice(None)) -> Array:
         """That of fluctuations, as far as they are believed where nothing changes much."""
         linear = (1.0 - self._change(np.zeros(self._slope.shape[1])).closure[part])[:, None]
-        return self._sampled.gram_noise(lambda values: whiten(linear * values), part)
+        return np.asarray(self._sampled.gram_noise(lambda values: whiten(linear * values), part))
 
     def opinions(self, delta: Array) -> dict[str, Opinion]:
         """What the two say of a way, by the target's name. Raises `ornstein_zernike.Demixing`."""
@@ -317,12 +251,12 @@ class Combined:
 
     def believed(self, delta: Array) -> float:
         """Mean weight of the closure on a way. Raises `ornstein_zernike.Demixing`."""
-        return float(self._change(delta).closure.mean())
+        return float(np.mean(self._change(delta).closure))
 
 
 def _smooth(values: Array) -> Array:
     """Values of points (n, ...), half way to their mean."""
-    return (1.0 - SMOOTHED) * values + SMOOTHED * values.mean(axis=0)
+    return np.asarray((1.0 - SMOOTHED) * values + SMOOTHED * values.mean(axis=0))
 
 
 def _averages(sample: Sample, state: int, targets: Sequence[Target]) -> tuple[Array, Array]:

@@ -51,8 +51,12 @@ FORBIDDEN = -15.0
 """ln g of a continuation below which no change of a potential brings pairs."""
 
 LOW = 2.0, 4.0
-"""k in units of π/r_max: below the first S0 is not believed but taken to be its mean up to the second. What g lacks
-beyond r_max, and its noise, is larger than S0 there, and goes up and down once between the two."""
+"""k in units of π/r_max: below the first, S0 is taken to be its mean up to the second. What g lacks beyond r_max, and
+its noise, is larger than S0 there, and goes up and down once between the two."""
+
+DILUTE = 0.5
+"""Smallest eigenvalue of S0 at such k above which S follows there, to first order. Below it stays: the long waves of a
+liquid hardly change, and their S0 is not known well enough to say by how much."""
 
 TOLERANCE = 1e-9
 STEPS = 5
@@ -116,8 +120,10 @@ class OrnsteinZernike:
         tapered = 1.0 + (g - 1.0) * fade**2 * (3.0 - 2.0 * fade)
         self.log_g0 = log_g_with_core(tapered, width, counts)
         self.g0 = np.exp(self.log_g0)
+        self.low = 0 if counts is None else int(np.searchsorted(self.k, LOW[0] * np.pi / (self.bins * width)))
         values, vectors = np.linalg.eigh(self._structure_of(self.g0, exact=counts is None))
         values = np.maximum(values, SMALLEST)
+        self.dilute = bool(values[: self.low].min(initial=1.0) > DILUTE)
         self.s0 = np.einsum("kia,ka,kja->kij", vectors, values, vectors)
         self.inverse0 = np.einsum("kia,ka,kja->kij", vectors, 1.0 / values, vectors)
 
@@ -148,22 +154,22 @@ class OrnsteinZernike:
     def _structure_of(self, g: Array, exact: bool) -> Array:
         """S (grid, species, species) of g (pairs, n)."""
         s = np.eye(self.species) + self._matrices(self.transform(g - 1.0))
-        self.free = np.ones(self.grid)
-        if exact:
-            return s
-        begin, end = (limit * np.pi / (self.bins * self.width) for limit in LOW)
-        s[self.k < begin] = s[(self.k >= begin) & (self.k < end)].mean(axis=0)
-        self.free = (self.k >= begin).astype(float)
+        if not exact:
+            end = int(np.searchsorted(self.k, LOW[1] * np.pi / (self.bins * self.width)))
+            s[: self.low] = s[self.low : end].mean(axis=0)
         return s
 
     # ---- the equations
 
     def _structure(self, direct: Array) -> Array:
         """S (grid, species, species) when c changes by `direct` (pairs, n). Raises Demixing."""
-        inverse = self.inverse0 - self.free[:, None, None] * self._matrices(self.transform(direct))
+        change, low = self._matrices(self.transform(direct)), self.low
+        inverse = self.inverse0[low:] - change[low:]
         if np.linalg.eigvalsh(inverse)[:, 0].min() < STABLE:
             raise Demixing("the liquid comes apart", where="the step", fix="shorten it")
-        return np.linalg.inv(inverse)
+        s0 = self.s0[:low]
+        slow = s0 + s0 @ change[:low] @ s0 if self.dilute else s0
+        return np.concatenate([slow, np.linalg.inv(inverse)])
 
     def _residual(self, bphi: Array, gamma: Array) -> tuple[Array, Array, Array]:
         """What is not yet solved, (pairs, n), g and S."""
@@ -179,6 +185,7 @@ class OrnsteinZernike:
         C(d) = Σ_m λ_m cos(π (m + 1/2) d / N).
         """
         n, pairs = self.bins, len(self.pairs)
+        s = np.concatenate([self.dilute * self.s0[: self.low], s[self.low :]])
         kernel = np.zeros((pairs, n, pairs, n))
         ratio = self.r[None, :] / self.r[:, None] / self.grid
         for p, (i, j) in enumerate(self.pairs):
@@ -186,7 +193,7 @@ class OrnsteinZernike:
                 change = s[:, i, a] * s[:, b, j]
                 if a != b:
                     change = change + s[:, i, b] * s[:, a, j]
-                cosines = 0.5 * dct((p == q) - self.free * change * (self.weight[q] / self.weight[p]), type=2)
+                cosines = 0.5 * dct((p == q) - change * (self.weight[q] / self.weight[p]), type=2)
                 kernel[p, :, q] = (toeplitz(cosines[:n]) - hankel(cosines[1 : n + 1], cosines[n : 2 * n])) * ratio
         return kernel.reshape(pairs * n, pairs * n)
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,21 +29,18 @@ from pydantic import Field
 
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
-from refine.refinement.convergence import confirmed, misfit, plain_chi2
-from refine.refinement.fitted import Determination, Fitted, FittedCurve, Forecast
-from refine.refinement.inference.identifiability import determination
-from refine.refinement.inference.linearisation import DECADES, NOISE_FACTORS, NOISE_STEP, Linearisation, by_state
-from refine.refinement.inference.posterior import SmoothnessPrior, posterior
-from refine.refinement.inference.statistics import statistical_inefficiency
+from refine.refinement.convergence import confirmed, misfit
+from refine.refinement.fitted import Fitted, Forecast
+from refine.refinement.inference.linearisation import DECADES, NOISE_FACTORS, NOISE_STEP, by_state
+from refine.refinement.inference.newton import Step, solve
+from refine.refinement.inference.posterior import SmoothnessPrior
 from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Target, Update
 from refine.refinement.responses import RESPONSES
-from refine.refinement.responses.combined import Belief, Combined, Opinion
-from refine.refinement.responses.protocol import Curved, Response
-from refine.refinement.responses.tangent import reachable
-from refine.refinement.steps import step_metric
+from refine.refinement.responses.beliefs import beliefs_of, learnt
+from refine.refinement.responses.combined import Combined
+from refine.refinement.responses.protocol import Response
 from refine.tables.values import Number, Switch
-from refine.units import BOLTZMANN
 
 Array = NDArray[np.float64]
 
@@ -58,16 +55,11 @@ of n points, times the square of the factor by which their errors were found too
 
 SHRINK_FACTOR = 0.4
 
+APART = "the step is short: further on the liquid comes apart"
+
 SETTLED = 1.0
 """A step is within its error up to this many posterior variances per determined direction: two successive estimates
 share the measurement's noise but not the sampling's, so their difference is between zero and two."""
-
-ROUNDS = 4
-"""Σ depends on the step and the step on Σ: one round at no step, and three that settle it to a few per cent."""
-
-CURVED_ROUNDS, FARTHEST, SETTLED_STEP = 12, 1.5, 0.02
-"""The same of a response that is not linear: at most so many rounds, of at most so many kT in a coefficient, until
-none moves by more than this."""
 
 CLOSURE_RADIUS = 10.0
 """The first trust radius of a closure in that of a linear response, which is no guide where g changes by factors."""
@@ -187,7 +179,7 @@ class GaussNewton:
         current = len(samples) - 1 if verdict.accepted else int(memory["previous"]["sample"])
         memory["trust_radius"] = verdict.trust_radius
         memory["quiet"] = memory["quiet"] + 1 if verdict.quiet else 0
-        heard = self._learn(memory, problem, samples[-1])
+        memory["beliefs"], heard = learnt(memory.get("beliefs"), memory.get("opinions"), problem, samples[-1])
 
         step = self._solve(memory, problem, samples, current)
         within_error = step.mahalanobis <= SETTLED * max(1.0, step.determined)
@@ -227,7 +219,7 @@ class GaussNewton:
             restart=current,
             converged=converged,
             confirmed=verdict.confirmed,
-            reason="; ".join(filter(None, (verdict.words, heard, open_noise, cause, words))),
+            reason="; ".join(filter(None, (verdict.words, heard, APART * step.apart, open_noise, cause, words))),
             frames_factor=float(factor),
             fitted=Fitted(
                 effective_sample_size=step.effective_sample_size,
@@ -247,31 +239,7 @@ class GaussNewton:
         )
 
     @staticmethod
-    def _learn(memory: dict[str, Any], problem: Problem, newest: Sample) -> str:
-        """How far each response is to be believed after the newest sample, and words for who predicted it better."""
-        if memory.get("opinions") is None:
-            return ""
-        opinions = {name: Opinion.from_json(tree) for name, tree in memory["opinions"].items()}
-        beliefs = {name: Belief(*values) for name, values in (memory["beliefs"] or {}).items()}
-        changed, missed = 0.0, np.zeros(2)
-        for target in problem.targets:
-            if target.name not in opinions:
-                continue
-            said, frames = opinions[target.name], newest.frames[target.state]
-            y = target.values(frames)
-            noise = 2.0 * float(np.mean(statistical_inefficiency(y, frames.replica) * y.var(axis=0))) / len(y)
-            came = y.mean(axis=0)
-            beliefs[target.name] = beliefs.get(target.name, Belief()).learnt(said, came, noise)
-            weights = target.weight / np.diag(target.covariance)
-            changed += float(weights @ (came - said.y) ** 2)
-            missed += [float(weights @ (came - said.y - change) ** 2) for change in (said.closure, said.linear)]
-        memory["beliefs"] = {name: [b.share, b.factor, b.predictions] for name, b in beliefs.items()}
-        closure, linear = np.sqrt(missed / changed)
-        better, worse = ("the closure", "linear response") if closure < linear else ("linear response", "the closure")
-        return f"{better} predicted it better, to {min(closure, linear):.0%} of the change; {worse} to {max(closure, linear):.0%}"
-
-    @staticmethod
-    def _rising(memory: dict[str, Any], step: _Step) -> list[bool]:
+    def _rising(memory: dict[str, Any], step: Step) -> list[bool]:
         """Which factors on estimated errors have risen as far as one update may move them."""
         before = memory["noise_factors"] or step.noise_factors
         return [
@@ -280,7 +248,7 @@ class GaussNewton:
         ]
 
     @staticmethod
-    def _open_noise(problem: Problem, memory: dict[str, Any], step: _Step, rising: list[bool]) -> str:
+    def _open_noise(problem: Problem, memory: dict[str, Any], step: Step, rising: list[bool]) -> str:
         """Words where the errors of a curve that states none are not known yet: the factor on their estimate is at the
         end of what is tried, or has risen as far as it may in two updates running. Empty otherwise."""
         again = memory["rising"] or [False] * len(rising)
@@ -292,7 +260,7 @@ class GaussNewton:
         return ""
 
     @staticmethod
-    def _far(problem: Problem, step: _Step) -> bool:
+    def _far(problem: Problem, step: Step) -> bool:
         """Whether some curve's misfit is still so large that the linear model, not noise, limits the next step."""
         return any(
             variance > factor**2 * float(np.mean(np.diag(target.covariance)))
@@ -319,7 +287,8 @@ class GaussNewton:
             if self.reaches_far:  # the radius is wide: from the step itself, or the same one would come again
                 radius = min(radius, float(memory["previous"]["size"]))
             return _Verdict(False, False, False, radius * SHRINK_FACTOR, predicted, gain, words)
-        if gain > GROW:
+        limited = not self.reaches_far or float(memory["previous"]["size"]) > 0.5 * radius
+        if gain > GROW and limited:
             radius *= 2.0
         elif gain < SHRINK and not quiet:
             radius *= SHRINK_FACTOR
@@ -336,13 +305,11 @@ class GaussNewton:
     ) -> Response:
         if self.response != "auto":
             return RESPONSES[self.response](problem, samples, state, correction, targets)
-        beliefs = {name: Belief(*values) for name, values in (memory.get("beliefs") or {}).items()}
-        return Combined(problem, samples, state, correction, targets, beliefs)
+        return Combined(problem, samples, state, correction, targets, beliefs_of(memory.get("beliefs")))
 
-    def _solve(self, memory: dict[str, Any], problem: Problem, samples: Sequence[Sample], current: int) -> _Step:
+    def _solve(self, memory: dict[str, Any], problem: Problem, samples: Sequence[Sample], current: int) -> Step:
         """Posterior mean and covariance about the current sample, noise and prior strength by evidence."""
         correction = samples[current].correction
-        theta = correction.theta
         ordered = (
             [*samples[:current], *samples[current + 1 :], samples[current]] if self.pooling else [samples[current]]
         )
@@ -353,73 +320,10 @@ class GaussNewton:
         g = base.pair_distribution()
         profile = np.ones_like(g) if self.reaches_far else g
         prior = SmoothnessPrior.build(correction, base.centres, profile, self.length)
-        states = by_state(problem)
-        responses = [self._response(memory, problem, ordered, s, correction, targets) for s, targets in states]
-        kts = [problem.kt(s) for s in range(len(newest))]
-        kt = float(np.mean(kts))
-        fit = Linearisation(problem, states, responses, prior, kt, theta, memory, self._fixed_amplitudes(correction))
-
-        metrics = [step_metric(correction, frames, k, k / BOLTZMANN) for frames, k in zip(newest, kts, strict=True)]
-
-        def step_to(mean: Array) -> tuple[Array, float]:
-            """The way there and its size in kT, before it is shortened to the trust radius."""
-            way = mean[: len(theta)] - theta
-            return way, max(float(np.sqrt(way @ metric @ way)) for metric in metrics)
-
-        radius = float(memory["trust_radius"])
-        delta = np.zeros_like(theta)
-        curved = [cast(Curved, response) for response in responses if not response.linear]
-        for _ in range(CURVED_ROUNDS if curved else ROUNDS):
-            fit.linearise(delta)
-            full, size = step_to(fit.maximise_evidence(delta).mean)
-            wanted, here = full * min(1.0, radius / max(size, 1e-12)), delta
-            delta = reachable(curved, here, wanted, FARTHEST, fit.objective) if curved else wanted
-            if curved and step_to(theta + delta - here)[1] < SETTLED_STEP:
-                break
-        result = fit.averaged()
-        full, size = step_to(result.mean)
-        shortening = min(1.0, radius / max(size, 1e-12))
-        delta = reachable(curved, delta, shortening * full, FARTHEST, fit.objective) if curved else shortening * full
-        unbiased = posterior(fit.without_noise(), fit.root())
-        covariance = result.covariance[: len(theta), : len(theta)]
-        predicted_decrease = 0.0
-        for (_, targets), response in zip(states, responses, strict=True):
-            ends = np.cumsum([len(target.y) for target in targets])[:-1]
-            before, after = (np.split(y, ends) for y in (response.y, response.predict(delta)[0]))
-            for target, now, then in zip(targets, before, after, strict=True):
-                predicted_decrease += plain_chi2(target, now) - plain_chi2(target, then)
-        combined = [response for response in responses if isinstance(response, Combined)]
-        scales, backgrounds = fit.nuisances(result.mean)
-        errors = fit.nuisances(np.sqrt(np.diag(result.covariance)), departures=True)
-        return _Step(
-            innermost=np.min([response.innermost(delta) for response in curved], axis=0) if curved else None,
-            opinions={
-                name: opinion.to_json() for response in combined for name, opinion in response.opinions(delta).items()
-            }
-            or None,
-            closure_weight=float(np.mean([response.believed(delta) for response in combined])) if combined else None,
-            correction=correction.with_theta(theta + delta),
-            covariance=covariance,
-            mahalanobis=float(full @ np.linalg.solve(fit.statistical_covariance(), full)),
-            determined=unbiased.determined,
-            size=float(shortening * size),
-            effective_sample_size=min(r.effective_sample_size for r in responses),
-            amplitudes=fit.amplitudes.tolist(),
-            noise_factors=fit.noise_factors.tolist(),
-            tempering=fit.tempering,
-            scales=scales,
-            scale_errors=errors[0],
-            backgrounds=backgrounds,
-            background_errors=errors[1],
-            predicted_decrease=predicted_decrease,
-            determination=determination(
-                correction.with_theta(theta + delta),
-                fit.linearised(),
-                fit.prior_root(),
-                unbiased.covariance[: len(theta), : len(theta)],
-                fit.amplitudes * kt,
-            ),
-        )
+        responses = [
+            self._response(memory, problem, ordered, s, correction, targets) for s, targets in by_state(problem)
+        ]
+        return solve(problem, correction, newest, responses, prior, self._fixed_amplitudes(correction), memory)
 
 
 @dataclass(frozen=True)
@@ -431,31 +335,3 @@ class _Verdict:
     predicted: float | None
     gain: float | None
     words: str
-
-
-@dataclass(frozen=True)
-class _Step:
-    innermost: Array | None
-    opinions: dict[str, Any] | None
-    closure_weight: float | None
-    correction: PairCorrection
-    covariance: Array
-    mahalanobis: float
-    determined: float
-    size: float
-    effective_sample_size: float
-    amplitudes: list[float]
-    noise_factors: list[float]
-    tempering: list[float]
-    scales: list[float]
-    scale_errors: list[float]
-    backgrounds: list[float]
-    background_errors: list[float]
-    predicted_decrease: float
-    determination: Determination
-
-    def curves(self, problem: Problem) -> dict[str, FittedCurve]:
-        """What was fitted of each target, by its name."""
-        columns = (self.scales, self.scale_errors, self.backgrounds, self.background_errors, self.noise_factors)
-        rows = zip(problem.targets, *columns, strict=True)
-        return {target.name: FittedCurve(*values) for target, *values in rows}
