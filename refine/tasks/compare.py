@@ -101,8 +101,8 @@ def compare(
         except RefineError as error:
             rows.append(Row(entry.label, failure=str(error)))
     rows.sort(key=_mean_score)
-    predicted = tuple(data.name for data in config.data if data.role == "predict")
-    measured = tuple(data.name for data in config.data if data.role != "predict")
+    predicted = tuple(data.name for data in config.curves if data.role == "predict")
+    measured = tuple(data.name for data in config.curves if data.role != "predict")
     ranking = Ranking(config.title, measured, predicted, tuple(rows))
     if out is not None:
         _write(ranking, out)

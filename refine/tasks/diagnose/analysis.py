@@ -29,7 +29,7 @@ def examine(study: Study, frames: Sequence[Frames]) -> Diagnosis:
         Ensemble.build(f, box, t, correction) for f, box, t in zip(frames, study.boxes, temperatures, strict=True)
     ]
     fitted = [d for d in study.datasets if d.role == "fit"]
-    entries = {entry.name: entry for entry in study.config.data}
+    entries = {entry.name: entry for entry in study.config.curves}
     data = [
         Datum(
             study.targets[d.name],

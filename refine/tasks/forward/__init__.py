@@ -102,8 +102,8 @@ def _finer(config: StudyConfig) -> int:
     A distance is taken to be anywhere in its bin, which is an error of phase of Q w/sqrt(12) for each pair. It averages
     out over the frames of a run; a trajectory may be one frame.
     """
-    ranges = [data.q_range[1] for data in config.data if data.q_range is not None]
-    ranges += [data.fit_q[1] for data in config.data if data.fit_q is not None]
+    ranges = [data.q_range[1] for data in config.curves if data.q_range is not None]
+    ranges += [data.fit_q[1] for data in config.curves if data.fit_q is not None]
     q_max = max([USUAL_Q_MAX, *ranges])
     return max(1, math.ceil(config.sampling.bin_width * q_max / PHASE - 1e-9))
 
