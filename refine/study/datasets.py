@@ -84,24 +84,20 @@ def read_numbers(config: StudyConfig, boxes: Sequence[Box]) -> list[NumberSet]:
         InputError: the box cannot tell it, or the state contradicts it.
     """
     names = [state.name for state in config.states]
-    found = []
-    for entry in config.numbers:
-        state = names.index(config.state_of(entry).name)
-        observable = entry.observable(boxes[state], config.states[state].temperature)
-        value, sigma = entry.goal(boxes[state])
-        target = Target(
-            entry.name,
-            state,
-            entry.quantity,
-            None,
-            np.array([value]),
-            np.array([[sigma**2]]),
-            True,
-            observable,
-            entry.weight,
-        )
-        found.append(NumberSet(entry.name, state, entry.role, entry, target))
-    return found
+    states = [names.index(config.state_of(entry).name) for entry in config.numbers]
+    return [
+        number_set(entry, s, boxes[s], config.states[s].temperature)
+        for entry, s in zip(config.numbers, states, strict=True)
+    ]
+
+
+def number_set(entry: MeasuredNumber, state: int, box: Box, temperature: float) -> NumberSet:
+    """A measured number bound to the box of its state at a temperature (K)."""
+    value, sigma = entry.goal(box)
+    measured, variance = np.array([value]), np.array([[sigma**2]])
+    observable = entry.observable(box, temperature)
+    target = Target(entry.name, state, entry.quantity, None, measured, variance, True, observable, entry.weight)
+    return NumberSet(entry.name, state, entry.role, entry, target)
 
 
 def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
