@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from refine.potentials.correction import PairCorrection
 from refine.refinement.fitted import Determination, Fitted
+from refine.refinement.observables.curve import CurveObservable
 from refine.refinement.observables.protocol import Observable
 from refine.sampling.frames import Frames
 from refine.scattering.operator import CurveOperator
@@ -58,6 +59,11 @@ class Target:
     scale_prior: float = 0.2
     background: Array | None = None
     background_prior: float = 0.0
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is a measured number, and no curve."""
+        return not isinstance(self.observable, CurveObservable)
 
     @property
     def counted(self) -> bool:

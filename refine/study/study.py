@@ -21,7 +21,7 @@ from refine.refinement.walls import measured_onset
 from refine.sampling.engine import ConstantEnergy, Engine, Positions
 from refine.sampling.engines import DEFAULT_ENGINE, ENGINES
 from refine.sampling.schedule import Stage
-from refine.study.datasets import read_datasets, read_predictions, target_of
+from refine.study.datasets import read_datasets, read_numbers, read_predictions, target_of
 from refine.study.samplers import read_base, sampler_of
 from refine.study.schema import StudyConfig
 from refine.study.systems import check_radii, read_systems, stages_of
@@ -50,7 +50,8 @@ class Study:
         species, pairs: elements, and pairs of them in the order of all arrays of pairs.
         stages: of the schedule that the start structure goes through.
         datasets, predictions: measured curves, and curves of the model that nothing is compared with.
-        targets: of every data set, by name: the measurement as an update rule sees it.
+        numbers: measured numbers, such as a pressure.
+        targets: of every measured curve and number, by name: the measurement as an update rule sees it.
         base, base_kind: the base model, and what reads it and makes force fields of it.
         parameters: of every state, the base as a function of its own parameters; empty where they are not refined.
         problem, rule: what is fitted, and the update rule that fits it.
@@ -70,7 +71,9 @@ class Study:
             check_radii(config, self.pairs, box.r_max)
         self.datasets = read_datasets(config, self.boxes)
         self.predictions = read_predictions(config, self.boxes)
+        self.numbers = read_numbers(config, self.boxes)
         self.targets = {data.name: target_of(config, self.pairs, data) for data in self.datasets}
+        self.targets |= {number.name: number.target for number in self.numbers}
         self.base_kind, self.base = read_base(config, self.species)
         own = config.refinement.base_parameters
         self.parameters = [
@@ -79,7 +82,7 @@ class Study:
             if own
         ]
         self.problem = Problem(
-            tuple(self.targets[data.name] for data in self.datasets if data.role == "fit"),
+            tuple(self.targets[entry.name] for entry in (*config.curves, *config.numbers) if entry.role == "fit"),
             tuple(state.temperature for state in config.states),
             tuple(self.parameters),
             self.parameters[0].start if own else None,

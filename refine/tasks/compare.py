@@ -27,7 +27,7 @@ from refine.refinement.rules import RULES
 from refine.report.compare import render
 from refine.results.derived import Propagation, coordination_numbers, shells_of
 from refine.results.ranking import Curve, FirstPeak, Ranking, Row
-from refine.results.scores import score
+from refine.results.scores import score, score_number
 from refine.results.tables import csv_text
 from refine.sampling.averages import FRAMES_FOR_ERRORS, standard_error
 from refine.sampling.frames import Frames
@@ -101,8 +101,8 @@ def compare(
         except RefineError as error:
             rows.append(Row(entry.label, failure=str(error)))
     rows.sort(key=_mean_score)
-    predicted = tuple(data.name for data in config.data if data.role == "predict")
-    measured = tuple(data.name for data in config.data if data.role != "predict")
+    predicted = tuple(data.name for data in config.curves if data.role == "predict")
+    measured = tuple(data.name for data in config.curves if data.role != "predict")
     ranking = Ranking(config.title, measured, predicted, tuple(rows))
     if out is not None:
         _write(ranking, out)
@@ -182,6 +182,18 @@ def _row(entry: _Entry, config: StudyConfig, wanted: int, progress: Progress) ->
     for prediction in study.predictions:
         density = study.boxes[prediction.state].number_density
         _curve(row, prediction, sampled[prediction.state], density, Nuisance())
+    for number in study.numbers:
+        found = score_number(number, sampled[number.state])
+        row.numbers[number.name] = {
+            "quantity": number.target.quantity,
+            "state": config.states[number.state].name,
+            "unit": number.target.observable.unit,
+            "measured": float(number.target.y[0]),
+            "sigma": math.sqrt(float(number.target.covariance[0, 0])),
+            "value": found.value,
+            "stderr": found.stderr,
+            "sigmas": found.sigmas,
+        }
     for s, state in enumerate(config.states):
         propagation = Propagation(sampled[s], np.zeros((0, 0)), None)
         shells = shells_of(sampled[s], study.pairs, config.coordination.radii)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -18,6 +18,7 @@ class DensityKeys(MeasuredNumber):
     this density. Its sigma becomes one of the pressure, K σ/ρ, with the bulk modulus K.
     """
 
+    unit: ClassVar[str] = "atoms/Å³"
     quantity: Literal["number density"] = "number density"
     value: Annotated[Number, Field(gt=0)] = Field(description="atoms/Å³.")
     bulk_modulus: Annotated[Number, Field(gt=0)] = Field(

@@ -24,6 +24,7 @@ class EnergyKeys(MeasuredNumber):
     measured one is a heat of sublimation or atomisation less what is kinetic, and counts where the zeros are the same.
     """
 
+    unit: ClassVar[str] = "eV/atom"
     quantity: Literal["energy"] = "energy"
     value: Number = Field(description="eV per atom, negative of what is bound.")
 

@@ -6,7 +6,7 @@ Plain pydantic: a study file is read, and refused, before anything that computes
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -38,7 +38,12 @@ class Measured(Table):
 
 
 class MeasuredNumber(Measured, ABC):
-    """A number that was measured, in one state."""
+    """A number that was measured, in one state.
+
+    unit: of `value` and `sigma`, "" where they have none.
+    """
+
+    unit: ClassVar[str] = ""
 
     role: Literal["fit", "score"] = Field("fit", description="`score`: compared and reported, never fitted.")
     value: Number = Field(description="What was measured.")

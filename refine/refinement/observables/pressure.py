@@ -22,6 +22,7 @@ Array = NDArray[np.float64]
 class PressureKeys(MeasuredNumber):
     """Pressure of the state at its density, GPa."""
 
+    unit: ClassVar[str] = "GPa"
     quantity: Literal["pressure"] = "pressure"
     value: Number = Field(description="GPa; ambient pressure is 0.0001.")
 

@@ -243,13 +243,21 @@ class DiffTRe:
         return any(name != "correction" for name in self.parameters)
 
     def check(self, problem: Problem, correction: PairCorrection) -> None:
-        """Any curve will do; the optimiser must exist, and what is to be moved must be there."""
+        """Any curve or number will do where the correction alone is moved, with the base only what follows from pair
+        counts; the optimiser must exist, and what is to be moved must be there."""
         optimisers.make(self.optimiser, self.learning_rate)
         if self.moves_base and (problem.parameters is None or len(problem.base) != len(problem.temperatures)):
             raise InputError(
                 f"the base model has no parameters {', '.join(n for n in self.parameters if n != 'correction')}",
                 where="[refinement] parameters",
                 fix="choose a base whose parameters can be refined, or refine the correction alone",
+            )
+        fixed = [target for target in problem.targets if not target.counted]
+        if self.moves_base and fixed:
+            raise InputError(
+                f"how the {fixed[0].quantity} follows parameters of the base is not known",
+                where=f"[[data]] {fixed[0].name}",
+                fix='give it role = "score", or refine the correction alone',
             )
         if not self.moves_base and problem.parameters is not None:
             raise InputError(

@@ -132,7 +132,7 @@ class GaussNewton:
         return self.response != "fluctuation"
 
     def check(self, problem: Problem, correction: PairCorrection) -> None:
-        """Any curve and any pairs will do; a table of smoothness names corrected pairs."""
+        """Any curve or number and any pairs will do; a table of smoothness names corrected pairs."""
         self._fixed_amplitudes(correction)
 
     def _fixed_amplitudes(self, correction: PairCorrection) -> Array:

@@ -28,7 +28,7 @@ from pydantic import Field
 
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
-from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence
+from refine.refinement.convergence import confirmed, misfit, refuse_numbers, refuse_temperature_dependence
 from refine.refinement.fitted import Fitted
 from refine.refinement.inference.nuisance import best
 from refine.refinement.keys import Refinement, Shared
@@ -83,6 +83,7 @@ class IBI:
     def check(self, problem: Problem, correction: PairCorrection) -> None:
         """Every corrected pair needs its g(r); a pressure belongs to one state."""
         refuse_temperature_dependence(correction, "ibi")
+        refuse_numbers(problem, "ibi")
         for pair in correction.active_pairs:
             self._targets(problem, correction, pair)
         if self.pressure is not None and len(problem.temperatures) > 1:

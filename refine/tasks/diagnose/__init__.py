@@ -44,8 +44,8 @@ def diagnose(
         InputError: nothing is fitted, or too few frames for covariances.
         RefineError: what the dynamics raise.
     """
-    if not study.problem.targets:
-        raise InputError("no data set is fitted", where="[[data]]", fix='give one role = "fit"')
+    if not any(data.role == "fit" for data in study.datasets):
+        raise InputError("no curve is fitted", where="[[data]]", fix='give one role = "fit"')
     wanted = frames if frames is not None else study.config.sampling.frames
     if wanted < FRAMES_FOR_COVARIANCES:
         raise InputError(

@@ -77,6 +77,8 @@ def run_study(
     study.stages_at_volume()
     if not study.problem.targets:
         raise InputError("there is nothing to fit", where="[[data]]", fix='give at least one data set role = "fit"')
+    if not study.datasets:
+        raise InputError("there is no measured curve", where="[[data]]", fix="give one beside the numbers")
     for data in study.datasets:
         for doubt in data.doubts:
             progress.message(f"warning: {doubt}")
