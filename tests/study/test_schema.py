@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from refine.errors import InputError
 from refine.refinement.keys import Refinement
+from refine.refinement.responses import RESPONSES
 from refine.refinement.rules import FORMER, RULES
 from refine.study.schema import Data, ModelFile, Sampling, StudyConfig, reference_markdown
 from refine.tables.toml import MAX_LINE, MAX_STUDY_BYTES, override
@@ -249,8 +250,9 @@ def test_the_closure_is_for_liquids() -> None:
     assert parse(MINIMAL, 'refinement.response="closure"').refinement.liquids_only
     said = line_for(MINIMAL, 'refinement.response="closure"', 'states.0.phase="solid"')
     assert 'response = "closure" is for liquids, and state ' in said
-    assert parse(MINIMAL, 'refinement.response="fluctuation"').digest(data=False) == parse(MINIMAL).digest(data=False)
-    assert parse(MINIMAL, 'refinement.response="closure"').digest(data=False) != parse(MINIMAL).digest(data=False)
+    parse(MINIMAL, 'refinement.response="auto"', 'states.0.phase="solid"')
+    digests = {parse(MINIMAL, f'refinement.response="{name}"').digest(data=False) for name in RESPONSES}
+    assert len(digests) == len(RESPONSES)
 
 
 def test_parameters_by_species_or_pair() -> None:
@@ -686,8 +688,11 @@ def test_keys_of_before_are_those_of_the_rules_that_were() -> None:
 @pytest.mark.parametrize(
     ("keys", "digest"),
     [
-        ({}, "4a4c987f6024944ea871319249c7727965259ea9cf2c6863f439357737ac59ca"),
-        ({"trust_radius": 0.1, "pooling": False}, "d81921fcab5b884aa1e3922db09bd087be1f2ed6c22b158f9b2024953512d297"),
+        ({"response": "fluctuation"}, "4a4c987f6024944ea871319249c7727965259ea9cf2c6863f439357737ac59ca"),
+        (
+            {"response": "fluctuation", "trust_radius": 0.1, "pooling": False},
+            "d81921fcab5b884aa1e3922db09bd087be1f2ed6c22b158f9b2024953512d297",
+        ),
         (
             {"method": "ibi", "damping": 0.5, "pressure": 0.1},
             "45b2d891ad057a54a1bb23f51f9f603f8baaa29e6cbfe60d92f4dd2b67f54815",

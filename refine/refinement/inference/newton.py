@@ -20,6 +20,7 @@ from refine.refinement.inference.identifiability import determination
 from refine.refinement.inference.linearisation import Linearisation, by_state
 from refine.refinement.inference.posterior import SmoothnessPrior, posterior
 from refine.refinement.problem import Problem
+from refine.refinement.responses.beliefs import Opinion
 from refine.refinement.responses.combined import Combined
 from refine.refinement.responses.protocol import Curved, Response
 from refine.refinement.responses.tangent import reachable
@@ -54,8 +55,7 @@ class Step:
         predicted_decrease: of chi^2.
         determination: what the data determine.
         innermost: (pairs,) Å where each g(r) is expected to begin; None: where it was sampled.
-        opinions: what closure and linear response say of the step, by the target's name; None where one was not asked.
-        closure_weight: how far the closure was believed, between 0 and 1; None likewise.
+        opinions: what closure and linear response say of the step, by the target's name; empty where one was not asked.
     """
 
     correction: PairCorrection
@@ -75,8 +75,7 @@ class Step:
     predicted_decrease: float
     determination: Determination
     innermost: Array | None
-    opinions: dict[str, Any] | None
-    closure_weight: float | None
+    opinions: dict[str, Opinion]
 
     def curves(self, problem: Problem) -> dict[str, FittedCurve]:
         """What was fitted of each target, by its name."""
@@ -143,11 +142,7 @@ def solve(
     errors = fit.nuisances(np.sqrt(np.diag(result.covariance)), departures=True)
     return Step(
         innermost=np.min([response.innermost(delta) for response in curved], axis=0) if curved else None,
-        opinions={
-            name: opinion.to_json() for response in combined for name, opinion in response.opinions(delta).items()
-        }
-        or None,
-        closure_weight=float(np.mean([response.believed(delta) for response in combined])) if combined else None,
+        opinions={name: opinion for response in combined for name, opinion in response.opinions(delta).items()},
         correction=correction.with_theta(theta + delta),
         covariance=covariance,
         mahalanobis=float(full @ np.linalg.solve(stated.statistical_covariance(), full)),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,14 @@ from refine.refinement.problem import Problem, Sample
 
 Array = NDArray[np.float64]
 
-SHARES, FACTORS = (0.1, 3.0), (0.5, 3.0)
-"""Limits of what one prediction says."""
+SHARES, FACTORS = (0.1, 0.5), (0.5, 3.0)
+"""Limits of what one prediction says: a response that is to be wrong by all that it predicts could never be tried."""
+
+BENT = 0.5
+"""Share that is wrong of what is not linear in the closure's change, whatever else is."""
+
+FORGOTTEN = 0.5
+"""Weight of what was missed before, after each sample."""
 
 REMEMBERED = 3.0
 """Predictions that count at most, so that what is learnt far away does not stand near the solution."""
@@ -58,25 +64,26 @@ class Belief:
         predictions: how many samples that is learnt from, the prior one included.
     """
 
-    share: float = 0.35
+    share: float = 0.25
     factor: float = 1.0
     predictions: float = 1.0
 
     def learnt(self, said: Opinion, came: Array, noise: float) -> Belief:
         """After a sample whose curve `came`; noise: mean sampling variance of came - said.y.
 
-        A prediction counts as far as its change stands out of that noise.
+        A prediction counts as far as its change stands out of that noise, and of what is not linear in it: far away
+        little is learnt of what is near.
 
         >>> said = Opinion(np.zeros(2), np.ones(2), np.ones(2), 0.1, 0.0)
         >>> Belief(share=0.3).learnt(said, np.array([1.5, 0.5]), noise=0.0)
         Belief(share=0.412..., factor=1.322..., predictions=2.0)
         """
         square = float(np.mean(said.closure**2))
-        weight = square / (square + noise) if square > 0.0 else 0.0
+        weight = square / (square + noise + said.bent) if square > 0.0 else 0.0
         missed = [float(np.mean((came - said.y - change) ** 2)) - noise for change in (said.closure, said.linear)]
         if weight == 0.0 or said.noise <= 0.0:
             return self
-        share = np.clip(max(missed[0], 0.0) / square, *np.square(SHARES))
+        share = np.clip(max(missed[0] - BENT**2 * said.bent, 0.0) / square, *np.square(SHARES))
         factor = np.clip(max(missed[1] - said.bent, 0.0) / said.noise, *np.square(FACTORS))
         total = self.predictions + weight
         return Belief(
@@ -86,40 +93,70 @@ class Belief:
         )
 
 
-def beliefs_of(stored: Mapping[str, Sequence[float]] | None) -> dict[str, Belief]:
-    """By the target's name, out of a rule's memory."""
-    return {name: Belief(*values) for name, values in (stored or {}).items()}
+@dataclass(frozen=True)
+class Record:
+    """What a rule remembers of the two.
 
-
-def learnt(
-    stored: Mapping[str, Sequence[float]] | None,
-    opinions: Mapping[str, Mapping[str, Any]] | None,
-    problem: Problem,
-    newest: Sample,
-) -> tuple[dict[str, list[float]] | None, str]:
-    """Beliefs for a rule's memory after the newest sample, and words for who predicted it better.
-
-    Args:
-        stored: before it.
-        opinions: JSON values of what was said of it, by the target's name; None: nothing was.
+    Attributes:
+        beliefs: by the target's name.
+        missed: by closure and by linear response: squares of what they missed over squares of what changed, in the
+            last samples.
+        opinions: what they say of the next sample, by the target's name; empty where nothing was asked.
     """
-    if opinions is None:
-        return None if stored is None else {name: list(values) for name, values in stored.items()}, ""
-    beliefs = beliefs_of(stored)
-    changed, missed = 0.0, np.zeros(2)
-    for target in problem.targets:
-        if not target.counted:
-            continue
-        said, frames = Opinion.from_json(opinions[target.name]), newest.frames[target.state]
-        y = target.values(frames)
-        noise = 2.0 * float(np.mean(statistical_inefficiency(y, frames.replica) * y.var(axis=0))) / len(y)
-        change = y.mean(axis=0) - said.y
-        beliefs[target.name] = beliefs.get(target.name, Belief()).learnt(said, y.mean(axis=0), noise)
-        weights = target.weight / np.diag(target.covariance)
-        changed += float(weights @ change**2)
-        missed += [float(weights @ (change - one) ** 2) for one in (said.closure, said.linear)]
-    memory = {name: [b.share, b.factor, b.predictions] for name, b in beliefs.items()}
-    if changed == 0.0:
-        return memory, ""
-    closure, linear = np.sqrt(missed / changed)
-    return memory, f"the closure missed {closure:.0%} of the change, linear response {linear:.0%}"
+
+    beliefs: Mapping[str, Belief] = field(default_factory=dict)
+    missed: tuple[float, float] = (0.0, 0.0)
+    opinions: Mapping[str, Opinion] = field(default_factory=dict)
+
+    @property
+    def closure(self) -> bool:
+        """Whether the closure predicted the last samples better, or there were none."""
+        return self.missed[0] <= self.missed[1]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return {
+            "beliefs": {name: [b.share, b.factor, b.predictions] for name, b in self.beliefs.items()},
+            "missed": list(self.missed),
+            "opinions": {name: opinion.to_json() for name, opinion in self.opinions.items()},
+        }
+
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any] | None) -> Record:
+        """The inverse of `to_json`; None: nothing yet."""
+        if tree is None:
+            return cls()
+        closure, linear = tree["missed"]
+        return cls(
+            {name: Belief(*values) for name, values in tree["beliefs"].items()},
+            (float(closure), float(linear)),
+            {name: Opinion.from_json(opinion) for name, opinion in tree["opinions"].items()},
+        )
+
+    def after(self, problem: Problem, newest: Sample) -> tuple[Record, str]:
+        """With what came of the opinions, and words for it. What earlier samples said counts half as much each time."""
+        if not self.opinions:
+            return self, ""
+        beliefs, changed, missed, sampling = dict(self.beliefs), 0.0, np.zeros(2), 0.0
+        for target in problem.targets:
+            if target.name not in self.opinions or not target.counted:
+                continue
+            said, frames = self.opinions[target.name], newest.frames[target.state]
+            y = target.values(frames)
+            noise = 2.0 * statistical_inefficiency(y, frames.replica) * y.var(axis=0) / len(y)
+            beliefs[target.name] = beliefs.get(target.name, Belief()).learnt(said, y.mean(axis=0), float(noise.mean()))
+            weights, change = target.weight / np.diag(target.covariance), y.mean(axis=0) - said.y
+            changed += float(weights @ change**2)
+            missed += [float(weights @ (change - one) ** 2) for one in (said.closure, said.linear)]
+            sampling += float(weights @ noise)
+        if changed <= sampling:  # all of it may be noise
+            return replace(self, beliefs=beliefs, opinions={}), ""
+        now = np.maximum(missed - sampling, 0.0) / (changed - sampling)
+        total = now + FORGOTTEN * np.array(self.missed)
+        record = Record(beliefs, (float(total[0]), float(total[1])))
+        closure, linear = np.sqrt(now)
+        believed = "the closure" if record.closure else "linear response"
+        return (
+            record,
+            f"the closure missed {closure:.0%} of the change, linear response {linear:.0%}: {believed} is believed",
+        )

@@ -1,30 +1,29 @@
-"""Closure and fluctuations as one response: each believed as far as its errors allow, and mended by earlier samples.
+"""The better one of closure and fluctuations, mended by what earlier samples said.
 
 The closure (`responses.closure`) follows g(r) where it changes by factors and is wrong by some share of what it says;
-the linear response of fluctuations (`responses.fluctuation`) is exact for a small change, and noisy. With c_c and c_f
-the changes of the curves that they predict,
+the linear response of fluctuations (`responses.fluctuation`) is exact for a small change, and noisy. The one that
+predicted the samples so far better (`responses.beliefs`) is believed, the closure before there is any. It says that the
+curves change by c(delta), with an error of the variance v(delta) at each point:
 
-    c(delta) = [v_f c_c + v_c c_f]/(v_f + v_c)
-    v_c = share^2 <c_c^2>                                  <> a mean over the points of the same target
-    v_f = factor^2 Var(J_f delta) + <(c_c - J_c delta)^2>  its sampling noise, and what is not linear
+    closure         v = share^2 <c^2> + BENT^2 <b^2>         b = c_c - J_c delta: what is not linear
+    fluctuations    v = factor^2 Var(J_f delta) + <b^2>
 
-for delta with `SMALL` more in every coefficient, so that all is smooth where nothing changes. share and factor are
-learnt from what the two said of the samples that came (`Belief`). What is left of their error is taken to be alike
-where the changes are alike: of mean square v = v_f v_c/(v_f + v_c) and, for two ways delta and delta', of the
-correlation of c(delta) with c(delta') over the points of a target. Then earlier samples i, whose curves differ by r_i
-from what c(delta_i) says, correct the prediction point by point as of a Gaussian process,
+<> is a mean over the points of the same target. share and factor are learnt from the samples, too. The error is taken
+to be alike where the changes are alike: for two ways delta and delta' of the correlation of c(delta) with c(delta')
+over the points of a target. Then earlier samples i, whose curves differ by r_i from what c(delta_i) says, correct the
+prediction point by point as of a Gaussian process,
 
     y(delta) = <y> + c(delta) + k' (K + T)^-1 r,     K_ij = k(delta_i, delta_j),  k_i = k(delta, delta_i),
 
-T the sampling variances. (A secant condition, which Broyden's method would impose exactly; C. E. Rasmussen and C. K. I.
-Williams, Gaussian Processes for Machine Learning, MIT Press (2006), chapter 2, for the formula.)
+T the sampling variances: a secant condition, as far as noise allows. (C. E. Rasmussen and C. K. I. Williams, Gaussian
+Processes for Machine Learning, MIT Press (2006), chapter 2.)
 
 When not to use it: for solids, of which the closure says nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -34,7 +33,7 @@ from numpy.typing import NDArray
 from refine.potentials.correction import PairCorrection
 from refine.refinement.inference.statistics import statistical_inefficiency
 from refine.refinement.problem import Problem, Sample, Target
-from refine.refinement.responses.beliefs import Belief, Opinion
+from refine.refinement.responses.beliefs import BENT, Belief, Opinion
 from refine.refinement.responses.closure import Closure
 from refine.refinement.responses.fluctuation import Fluctuation, fluctuation
 from refine.refinement.responses.ornstein_zernike import Demixing
@@ -58,13 +57,11 @@ class Change:
     Attributes:
         change: (n,) c(delta).
         variance: (n,) v.
-        closure: (n,) weight of the closure.
         slope, variance_slope: (n, len(theta)) their derivatives; None where they were not asked for.
     """
 
     change: Array
     variance: Array
-    closure: Array
     slope: Array | None = None
     variance_slope: Array | None = None
 
@@ -72,7 +69,7 @@ class Change:
 class Combined:
     """A `Curved` response (`responses.protocol`) of one state about the correction of its newest sample.
 
-    beliefs: by the target's name; others have `Belief()`.
+    beliefs: by the target's name; others have `Belief()`.  closure: whether the closure is believed.
     """
 
     linear: ClassVar[bool] = False
@@ -85,6 +82,7 @@ class Combined:
         correction: PairCorrection,
         targets: Sequence[Target],
         beliefs: Mapping[str, Belief] | None = None,
+        closure: bool = True,
     ) -> None:
         self._closure = Closure(problem, samples, state, correction, targets)
         self._sampled = fluctuation(problem, samples, state, correction, targets)
@@ -93,7 +91,7 @@ class Combined:
         ends = np.cumsum([len(target.y) for target in targets])
         self._parts = [slice(int(end) - len(t.y), int(end)) for end, t in zip(ends, targets, strict=True)]
         # the closure knows of nothing but pair counts
-        self._counted = np.repeat([target.counted for target in targets], [len(target.y) for target in targets])
+        self._by_closure = np.repeat([closure and t.counted for t in targets], [len(t.y) for t in targets])
         self._zero, self._slope = self._closure.predict(np.zeros(self._sampled.jacobian.shape[1]))
         small = (SMALL * problem.kt(state)) ** 2
         self._small_square = small * np.sum(self._slope**2, axis=1)
@@ -142,36 +140,37 @@ class Combined:
         return share, 0.5 * share * (way.variance_slope[part].mean(axis=0) / variance - d_square / square)
 
     def _change(self, delta: Array, *, slope: bool = False) -> Change:
-        """Both responses, weighted. Raises `ornstein_zernike.Demixing`."""
+        """Of the believed response. Raises `ornstein_zernike.Demixing`."""
         moved, steep = self._closure.predict(delta) if slope else (self._closure.curves(delta), None)
-        by_closure, linear = moved - self._zero, self._sampled.jacobian @ delta
+        by_closure = moved - self._zero
         bent = by_closure - self._slope @ delta
+        variance = np.zeros_like(moved)
         noise = self._sampled.slope_variance(delta) + self._small_noise
-        v_c, v_f = np.zeros_like(moved), np.zeros_like(moved)
-        for part, belief in zip(self._parts, self._beliefs, strict=True):
-            v_c[part] = belief.share**2 * np.mean(by_closure[part] ** 2 + self._small_square[part])
-            v_f[part] = belief.factor**2 * _smooth(noise[part]) + np.mean(bent[part] ** 2)
-        total = np.maximum(v_c + v_f, 1e-300)
-        w = v_f / total
-        variance = w * v_c
-        w, variance = np.where(self._counted, w, 0.0), np.where(self._counted, variance, v_f)
-        change = w * by_closure + (1.0 - w) * linear
+        for part, belief, closure in self._each():
+            if closure:
+                wrong = belief.share**2 * np.mean(by_closure[part] ** 2 + self._small_square[part])
+                variance[part] = wrong + BENT**2 * np.mean(bent[part] ** 2)
+            else:
+                variance[part] = belief.factor**2 * _smooth(noise[part]) + np.mean(bent[part] ** 2)
+        change = np.where(self._by_closure, by_closure, self._sampled.jacobian @ delta)
         if steep is None:
-            return Change(change, variance, w)
-        d_noise = self._sampled.slope_variance_slope(delta)
-        d_c, d_f = np.zeros_like(steep), np.zeros_like(steep)
-        for part, belief in zip(self._parts, self._beliefs, strict=True):
-            points = len(moved[part])
-            d_c[part] = 2.0 * belief.share**2 * by_closure[part] @ steep[part] / points
-            d_f[part] = belief.factor**2 * _smooth(d_noise[part]) + (
-                2.0 * bent[part] @ (steep[part] - self._slope[part]) / points
+            return Change(change, variance)
+        d_change = np.where(self._by_closure[:, None], steep, self._sampled.jacobian)
+        d_noise, d_variance = self._sampled.slope_variance_slope(delta), np.zeros_like(steep)
+        for part, belief, closure in self._each():
+            d_square, d_bent = (
+                2.0 * values[part] @ slopes[part] / len(moved[part])
+                for values, slopes in ((by_closure, steep), (bent, steep - self._slope))
             )
-        d_w = self._counted[:, None] * (v_c[:, None] * d_f - v_f[:, None] * d_c) / total[:, None] ** 2
-        d_change = w[:, None] * steep + (1.0 - w)[:, None] * self._sampled.jacobian
-        d_change += (by_closure - linear)[:, None] * d_w
-        d_variance = (v_f[:, None] ** 2 * d_c + v_c[:, None] ** 2 * d_f) / total[:, None] ** 2
-        d_variance = np.where(self._counted[:, None], d_variance, d_f)
-        return Change(change, variance, w, d_change, d_variance)
+            if closure:
+                d_variance[part] = belief.share**2 * d_square + BENT**2 * d_bent
+            else:
+                d_variance[part] = belief.factor**2 * _smooth(d_noise[part]) + d_bent
+        return Change(change, variance, d_change, d_variance)
+
+    def _each(self) -> Iterator[tuple[slice, Belief, bool]]:
+        """Of each target: where its points are, how wrong the two are, and whether the closure is believed."""
+        return zip(self._parts, self._beliefs, (bool(self._by_closure[p.start]) for p in self._parts), strict=True)
 
     def _corrected(self, way: Change) -> tuple[Array, Array | None, Array]:
         """Change (n,), its derivative and its variance (n,), with what earlier samples say."""
@@ -236,9 +235,9 @@ class Combined:
         return noise + np.diag(self._corrected(self._change(delta))[2])
 
     def gram_noise(self, whiten: Callable[[Array], Array], part: slice = slice(None)) -> Array:
-        """That of fluctuations, as far as they are believed where nothing changes much."""
-        linear = (1.0 - self._change(np.zeros(self._slope.shape[1])).closure[part])[:, None]
-        return np.asarray(self._sampled.gram_noise(lambda values: whiten(linear * values), part))
+        """That of fluctuations where they are believed."""
+        linear = ~self._by_closure[part, None]
+        return self._sampled.gram_noise(lambda values: whiten(linear * values), part)
 
     def opinions(self, delta: Array) -> dict[str, Opinion]:
         """What the two say of a way, by the target's name. Raises `ornstein_zernike.Demixing`."""
@@ -248,10 +247,6 @@ class Combined:
             name: Opinion(self.y[p], by_closure[p], linear[p], float(noise[p].mean()), float(bent[p].mean()))
             for name, p in zip(self._names, self._parts, strict=True)
         }
-
-    def believed(self, delta: Array) -> float:
-        """Mean weight of the closure on a way. Raises `ornstein_zernike.Demixing`."""
-        return float(np.mean(self._change(delta).closure))
 
 
 def _smooth(values: Array) -> Array:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -37,7 +37,7 @@ from refine.refinement.inference.posterior import SmoothnessPrior
 from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Target, Update
 from refine.refinement.responses import RESPONSES
-from refine.refinement.responses.beliefs import beliefs_of, learnt
+from refine.refinement.responses.beliefs import Record
 from refine.refinement.responses.combined import Combined
 from refine.refinement.responses.protocol import Response
 from refine.tables.values import Number, Switch
@@ -168,8 +168,7 @@ class GaussNewton:
             "scales": None,
             "backgrounds": None,
             "amplitudes": None,
-            "opinions": None,
-            "beliefs": None,
+            "responses": None,
         }
 
     def update(self, state: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> Update:
@@ -179,9 +178,9 @@ class GaussNewton:
         current = len(samples) - 1 if verdict.accepted else int(memory["previous"]["sample"])
         memory["trust_radius"] = verdict.trust_radius
         memory["quiet"] = memory["quiet"] + 1 if verdict.quiet else 0
-        memory["beliefs"], heard = learnt(memory.get("beliefs"), memory.get("opinions"), problem, samples[-1])
+        record, heard = Record.from_json(memory.get("responses")).after(problem, samples[-1])
 
-        step = self._solve(memory, problem, samples, current)
+        step = self._solve(memory, record, problem, samples, current)
         within_error = step.mahalanobis <= SETTLED * max(1.0, step.determined)
         rising = self._rising(memory, step)
         open_noise = self._open_noise(problem, memory, step, rising)
@@ -197,7 +196,7 @@ class GaussNewton:
             "scales": step.scales,
             "backgrounds": step.backgrounds,
             "amplitudes": step.amplitudes,
-            "opinions": step.opinions,
+            "responses": replace(record, opinions=step.opinions).to_json() if self.response == "auto" else None,
             "previous": {
                 "sample": current,
                 "misfit": misfit(samples[current], problem.targets).stored,
@@ -230,7 +229,6 @@ class GaussNewton:
                 numbers={
                     "prior_amplitudes_kT": step.amplitudes,
                     "determined_directions": step.determined,
-                    **({} if step.closure_weight is None else {"closure_weight": step.closure_weight}),
                 },
             ),
             covariance=step.covariance,
@@ -296,7 +294,7 @@ class GaussNewton:
 
     def _response(
         self,
-        memory: dict[str, Any],
+        record: Record,
         problem: Problem,
         samples: Sequence[Sample],
         state: int,
@@ -305,9 +303,11 @@ class GaussNewton:
     ) -> Response:
         if self.response != "auto":
             return RESPONSES[self.response](problem, samples, state, correction, targets)
-        return Combined(problem, samples, state, correction, targets, beliefs_of(memory.get("beliefs")))
+        return Combined(problem, samples, state, correction, targets, record.beliefs, record.closure)
 
-    def _solve(self, memory: dict[str, Any], problem: Problem, samples: Sequence[Sample], current: int) -> Step:
+    def _solve(
+        self, memory: dict[str, Any], record: Record, problem: Problem, samples: Sequence[Sample], current: int
+    ) -> Step:
         """Posterior mean and covariance about the current sample, noise and prior strength by evidence."""
         correction = samples[current].correction
         ordered = (
@@ -321,7 +321,7 @@ class GaussNewton:
         profile = np.ones_like(g) if self.reaches_far else g
         prior = SmoothnessPrior.build(correction, base.centres, profile, self.length)
         responses = [
-            self._response(memory, problem, ordered, s, correction, targets) for s, targets in by_state(problem)
+            self._response(record, problem, ordered, s, correction, targets) for s, targets in by_state(problem)
         ]
         return solve(problem, correction, newest, responses, prior, self._fixed_amplitudes(correction), memory)
 

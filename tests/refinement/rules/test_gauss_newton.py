@@ -82,7 +82,7 @@ def test_a_step_that_made_it_worse_is_taken_back(liquid: PoissonLiquid):
 
 def test_the_trust_radius_limits_and_grows(liquid: PoissonLiquid):
     target = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid, 2.0)), 0.01)
-    _, updates = refine(liquid, problem_of(target), rule_of(GaussNewtonKeys, trust_radius=0.1))
+    _, updates = refine(liquid, problem_of(target), rule_of(GaussNewtonKeys, trust_radius=0.1, response="fluctuation"))
     assert updates[0].fitted.step == pytest.approx(0.1)
     assert updates[1].state["trust_radius"] == pytest.approx(0.2)
     assert updates[1].fitted.forecast.gain > 0.6
