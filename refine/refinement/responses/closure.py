@@ -42,7 +42,7 @@ SEEN = 0.05
 RECENT = 4
 """Solutions that are kept: the next one is looked for from the nearest."""
 
-OWN_ERROR = 0.15
+OWN_ERROR = 0.25
 """Share of a change of a curve that the closure gets wrong."""
 
 
