@@ -84,7 +84,10 @@ def test_what_does_not_belong_is_refused_in_a_line(folder: Path, entry: dict[str
     ("entry", "said"),
     [
         (NEIGHBOURS | {"radius": 9.0}, "[[data]] n: radius = 9 Å lies beyond g(r), which ends at 8.5"),
-        (DENSITY | {"value": 0.0225}, "[[data]] d: the number density of the state is 0.02125 atoms/Å^3, and 0.0225 ± "),
+        (
+            DENSITY | {"value": 0.0225},
+            "[[data]] d: the number density of the state is 0.02125 atoms/Å^3, and 0.0225 ± ",
+        ),
     ],
 )
 def test_what_the_box_contradicts_is_refused_in_a_line(folder: Path, entry: dict[str, Any], said: str) -> None:
