@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,18 +54,20 @@ class Settled:
 
     Attributes:
         start: the first frame behind it.
+        frames: in all.
         independent: frames behind it that are independent, of the slowest series.
         drift: difference of the early and the late mean, in its standard errors, of the series that drifts most.
     """
 
     start: int
+    frames: int
     independent: float
     drift: float
 
     @property
     def done(self) -> bool:
-        """Whether enough is behind the equilibration, and nothing drifts any more."""
-        return self.independent >= INDEPENDENT and self.drift <= DRIFT
+        """Whether the greater part is behind the equilibration, is enough, and does not drift."""
+        return 2 * self.start <= self.frames and self.independent >= INDEPENDENT and self.drift <= DRIFT
 
 
 def settled(series: Array) -> Settled:
@@ -83,19 +85,19 @@ def settled(series: Array) -> Settled:
     (True, True)
     """
     frames = len(series)
-    found = Settled(0, 0.0, math.inf)
+    found = Settled(0, frames, 0.0, math.inf)
     for start in range(0, 3 * frames // 4, max(1, frames // 20)):
         rest = series[start:]
         independent = len(rest) / float(np.max(inefficiency(rest)))
         if independent > found.independent:
-            found = Settled(start, independent, math.inf)
+            found = Settled(start, frames, independent, math.inf)
     rest = series[found.start :]
     early, late = rest[: max(2, int(EARLY * len(rest)))], rest[-max(2, int(LATE * len(rest))) :]
     g = inefficiency(rest)
     error = np.sqrt(rest.var(axis=0) * g * (1.0 / len(early) + 1.0 / len(late)))
     apart = np.abs(early.mean(axis=0) - late.mean(axis=0))
     drift = np.divide(apart, error, out=np.zeros_like(apart), where=error > 0.0)
-    return Settled(found.start, found.independent, float(np.max(drift)))
+    return replace(found, drift=float(np.max(drift)))
 
 
 def correlation_time(values: Array, replica: NDArray[np.integer], interval: float, weights: Array) -> float:
