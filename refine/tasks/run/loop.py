@@ -133,13 +133,14 @@ class Run:
             self.progress.message(f"schedule: {stage.words()}")
         begun = pilot(self.study, self.progress)
         self.study = begun.study
-        if begun.starts is not None:
+        if begun.starts is None:
+            self.progress.stage("equilibrating", len(self.engines))
+            for s in range(len(self.current), len(self.engines)):
+                self.current.append(Unfinished(self.engines.start(s)))
+                self.progress.advance(1)
+                self._save()
+        else:
             self.current = [Unfinished(start) for start in begun.starts]
-        self.progress.stage("equilibrating", len(self.engines))
-        for s in range(len(self.current), len(self.engines)):
-            self.current.append(Unfinished(self.engines.start(s)))
-            self.progress.advance(1)
-            self._save()
         study, correction = self.study, self.study.initial_correction()
         nearest = [
             closest(positions, system.cell, system.n_per_species, correction.basis.r_min)

@@ -5,9 +5,9 @@ import pytest
 
 from refine.curves.curve import Curve
 from refine.curves.noise import DIGITISED, digitised, digitised_error
+from refine.scattering.measurement import ForwardModel
 from refine.study.choices.measured import first_r, sigma
 from refine.study.choices.splines import BELOW
-from refine.scattering.measurement import ForwardModel
 from refine.system import Box, make_system
 
 

@@ -26,7 +26,7 @@ def forces_of(stiffness: np.ndarray, temperature: float, frames: int) -> np.ndar
 
 
 def test_periods_of_oscillators() -> None:
-    """2 pi sqrt(m/k) of two species, within four standard errors: omega^2 is a mean of 3 n squares of normal numbers."""
+    """2 pi sqrt(m/k) of two species, within four standard errors: omega^2 is a mean of squares of normal numbers."""
     k, m = np.repeat([30.0, 2.0], 40), np.repeat([1.0, 40.0], 40)
     found = einstein_periods(forces_of(k, 900.0, 50), m, [0] * 40 + [1] * 40, 900.0)
     expected = 2.0 * math.pi * TIME_UNIT * np.sqrt([1.0 / 30.0, 40.0 / 2.0])
