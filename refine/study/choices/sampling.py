@@ -141,10 +141,13 @@ def frames(noise: float, allowed: float, apart: float, time: float) -> Choice:
     g = 1.0 / math.tanh(apart / time)
     low, high = FRAMES
     wanted = 10.0 * math.ceil(noise * g / allowed / 10.0)
-    reason = f"sampling noise of the fitted curves is {math.sqrt(noise * g / min(max(low, wanted), high)):.2g} errors"
+    number = min(max(low, wanted), high)
+    reason = f"sampling noise of the fitted curves is {math.sqrt(noise * g / number):.2g} errors of the measurement"
     if wanted > high:
-        reason += f"; half an error would take {wanted:.0f}"
-    return Choice("sampling.frames", float(min(max(low, wanted), high)), "", reason)
+        reason += f"; {math.sqrt(allowed):.2g} would take {wanted:.0f}"
+    elif allowed > SHARE**2:
+        reason += f", and a tenth of the base model's misfit is {math.sqrt(allowed):.2g}"
+    return Choice("sampling.frames", float(number), "", reason)
 
 
 def allowed_variance(chi2_per_point: float, *, stated: bool) -> float:

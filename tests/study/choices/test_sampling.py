@@ -58,7 +58,7 @@ def test_frames_keep_within_limits_and_say_what_is_missing() -> None:
     assert sampling.frames(0.01, 0.25, 0.1, 0.1).value == low
     found = sampling.frames(1e4, 0.25, 0.1, 0.1)
     assert found.value == high
-    assert "half an error would take" in found.reason
+    assert "0.5 would take" in found.reason
 
 
 def test_equilibration_is_over_where_a_drift_has_decayed() -> None:
