@@ -64,6 +64,7 @@ def render(results: Results) -> str:
         steps=sections.step_table(results),
         comparisons=sections.comparison_cards(results),
         states=sections.state_cards(results),
+        chosen=sections.chosen(results),
         study=results.study,
         provenance=sections.flat(summary.provenance),
     )

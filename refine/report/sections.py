@@ -251,6 +251,16 @@ def _cell(cell: Sequence[Any]) -> str:
     return " × ".join(f"{x:.3f}" for x in lengths) + "\u00a0Å"
 
 
+def chosen(results: Results) -> Table:
+    """Numbers that the study left to refine, and why each was taken."""
+    columns = [Column("key", names_rows=True), Column("value", "n"), Column("why")]
+    rows = [
+        [one.key, "–" if one.value is None else f"{one.value:g}" + (f" {one.unit}" if one.unit else ""), one.reason]
+        for one in results.summary.chosen
+    ]
+    return Table(columns, rows)
+
+
 def flat(provenance: Mapping[str, Any]) -> dict[str, str]:
     """Nested tables with one line per value: versions.numpy, 2.3.4."""
     return dict(_leaves(provenance, ""))

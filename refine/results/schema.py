@@ -294,6 +294,15 @@ class State(Record):
     frames: Count = None
 
 
+class Chosen(Record):
+    """A number that the study left to refine: key as "table.key", and why it was taken."""
+
+    key: str
+    value: Number
+    unit: str = ""
+    reason: str = ""
+
+
 class Summary(Record):
     """The file result.json.
 
@@ -304,6 +313,7 @@ class Summary(Record):
     notes: what a reader must know before trusting the result.
     parameters: of the base, where they were refined: by name, `initial`, `final` and, where these say too little,
         `change`.
+    chosen: numbers that the study left to refine.
     seconds: of the whole run.
     """
 
@@ -325,6 +335,7 @@ class Summary(Record):
     predictions: list[Predicted] = []
     data: list[DataSet] = Field(min_length=1)
     states: list[State] = Field(min_length=1)
+    chosen: list[Chosen] = []
     seconds: Number = None
     provenance: dict[str, Any] = {}
 

@@ -110,6 +110,7 @@ def _summary(outcome: Outcome) -> Summary:
         predictions=[_prediction_entry(study, prediction) for prediction in study.predictions],
         data=[_data_entry(study, data, factors, _nuisance(outcome, data, fitted)) for data in study.datasets],
         states=[_state_entry(outcome, s) for s in range(len(study.config.states))],
+        chosen=[schema.Chosen.model_validate(choice.to_json()) for choice in study.choices],
         seconds=outcome.seconds,
         provenance=_provenance(outcome),
     )

@@ -18,6 +18,8 @@ from refine.refinement.observables.keys import MeasuredNumber
 from refine.refinement.problem import Target
 from refine.scattering.compared import Fit, Measurement
 from refine.scattering.measurement import ForwardModel
+from refine.study.choices.choice import Choice
+from refine.study.choices.measured import first_r, sigma
 from refine.study.schema import Data, StudyConfig
 from refine.system import Box
 
@@ -50,6 +52,7 @@ class DataSet:
     """One [[data]] entry bound to its state's box.
 
     doubts: what looks odd in the curve for what it is declared to be, in words (`refine.curves.checks`).
+    choices: what was decided where the entry says nothing (`refine.study.choices.measured`).
     """
 
     name: str
@@ -58,6 +61,7 @@ class DataSet:
     measurement: Measurement
     fit: Fit
     doubts: tuple[str, ...] = ()
+    choices: tuple[Choice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -141,8 +145,10 @@ def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
         model = ForwardModel(curve, box)
         explicit = "score_r" in data.model_fields_set
         measurement = model.measurement(data.score_r if explicit else None)
-        fit = model.fit(data.fit_q, data.fit_r)
-        datasets.append(DataSet(data.name, state, data.role, measurement, fit, doubts))
+        begins = first_r(curve) if data.fit_r is None else None
+        fit = model.fit(data.fit_q, data.fit_r if begins is None else (begins[0], min(box.r_max, float(curve.x[-1]))))
+        choices = tuple(filter(None, (sigma(curve, fit), None if begins is None else begins[1])))
+        datasets.append(DataSet(data.name, state, data.role, measurement, fit, doubts, choices))
     return datasets
 
 

@@ -713,8 +713,13 @@ def test_keys_of_before_are_those_of_the_rules_that_were() -> None:
     ],
 )
 def test_digests_are_those_of_before(keys: dict[str, Any], digest: str) -> None:
-    """Runs of before can be resumed: recorded when the keys of all rules stood in one table."""
-    assert StudyConfig.parse(tree() | {"refinement": keys}).digest(data=False) == digest
+    """Runs of before can be resumed: recorded when the keys of all rules stood in one table.
+
+    The example did not give reequilibration, which was 5 ps by default then.
+    """
+    study = tree() | {"refinement": keys}
+    study["sampling"] |= {"reequilibration": 5.0}
+    assert StudyConfig.parse(study).digest(data=False) == digest
 
 
 @pytest.mark.parametrize(
@@ -967,7 +972,8 @@ def test_reference_page_has_every_key() -> None:
         for name, field in model.model_fields.items():  # type: ignore[union-attr]
             assert f"| `{name}` |" in page
             assert field.description, f"{name} has no description"
-    assert "| `timestep` | number, > 0, ≤ 20 | `1.0` | Time step in fs. |" in page
+    assert "| `time_constant` | number, > 0, ≤ 1000 | `0.5` | Its time constant in ps. |" in page
+    assert '| `timestep` | number or `"auto"`, > 0, ≤ 20 | `"auto"` | Time step in fs. ' in page
 
 
 def test_words_for_choices_are_those_of_the_code() -> None:
