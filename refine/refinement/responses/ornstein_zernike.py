@@ -35,6 +35,10 @@ Array = NDArray[np.float64]
 SMALLEST = 0.02
 """Smallest eigenvalue of S0 that is believed: a charged melt has S_ZZ -> 0 for small k, where a sample is noise."""
 
+UNSEEN, FITTED = 2.0, 4.0
+"""In π/R, R the range of g0: wave vectors below which S0 is as much the noise of r^2 (g - 1) near R, and its taper, as
+the liquid, and below which the parabola a + b k^2 is fitted that stands there instead."""
+
 STABLE = 1e-3
 """Smallest eigenvalue of S^-1 of a liquid that does not come apart."""
 
@@ -108,7 +112,8 @@ class OrnsteinZernike:
         tapered = 1.0 + (g - 1.0) * fade**2 * (3.0 - 2.0 * fade)
         self.log_g0 = np.array([log_g_with_core(row, width) for row in tapered])
         self.g0 = np.exp(self.log_g0)
-        values, vectors = np.linalg.eigh(np.eye(self.species) + self._matrices(self.transform(self.g0 - 1.0)))
+        h = self._extrapolated(self.transform(self.g0 - 1.0))
+        values, vectors = np.linalg.eigh(np.eye(self.species) + self._matrices(h))
         values = np.maximum(values, SMALLEST)
         self.s0 = np.einsum("kia,ka,kja->kij", vectors, values, vectors)
         self.inverse0 = np.einsum("kia,ka,kja->kij", vectors, 1.0 / values, vectors)
@@ -125,6 +130,15 @@ class OrnsteinZernike:
         """1/(2π^2 r) ∫ k f sin(kr) dk on r, (pairs, n): the inverse of `transform`."""
         spacing = np.pi / (self.grid * self.width)
         return np.asarray(spacing / (4.0 * np.pi**2) * dst(self.k * f, type=4, axis=-1)[:, : self.bins] / self.r)
+
+    def _extrapolated(self, f: Array) -> Array:
+        """A transform (pairs, grid) whose values at small k are those of a + b k^2, fitted with weight k^2."""
+        unit = np.pi / (self.bins * self.width)
+        unseen, fitted = np.searchsorted(self.k, (UNSEEN * unit, FITTED * unit))
+        k = self.k[:fitted]
+        terms = np.stack([np.ones_like(k), k**2], axis=1)
+        parabola = np.linalg.lstsq(k[:, None] * terms, k[:, None] * f[:, :fitted].T, rcond=None)[0]
+        return np.concatenate([(terms[:unseen] @ parabola).T, f[:, unseen:]], axis=1)
 
     def _matrices(self, f: Array) -> Array:
         """w f as symmetric matrices over species, (grid, species, species)."""
