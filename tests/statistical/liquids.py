@@ -1,6 +1,6 @@
 """Small liquids of real molecular dynamics, with and without a correction: what responses are compared on.
 
-Argon (Lennard-Jones, 85 K), dilute argon, molten CaCl2 (Born-Mayer and full charges, 1100 K) and a melt of NaCl and
+Argon (Lennard-Jones, 85 K), dilute argon, a mixture of argon and krypton at 220 K, molten CaCl2 (Born-Mayer and full charges, 1100 K) and a melt of NaCl and
 CaCl2 with three species and six pairs. The parameters are crude, the ions' of equal size up to a factor; what is asked
 is not whether they are right.
 """
@@ -148,6 +148,15 @@ GAS = Liquid(
     equilibration=40.0,
 )
 
+MIXTURE = Liquid(
+    {"Ar": 150, "Kr": 150},
+    220.0,
+    0.0165,
+    "lennard-jones",
+    {"epsilon": {"Ar": 0.010324, "Kr": 0.01408}, "sigma": {"Ar": 3.405, "Kr": 3.64}},
+    equilibration=10.0,
+)
+
 SALT = {"timestep": 2.0, "stride": 20, "equilibration": 8.0, "settle": 2.0, "r_min": 1.8, "r_cut": 9.0}
 
 CACL2 = Liquid(
@@ -204,12 +213,12 @@ def measure(folder: Path, liquid: Liquid, sample: Sample, *, partials: bool, noi
 
 def study(folder: Path, liquid: Liquid, *, partials: bool, seed: int = 1, **changes: Any) -> Study:
     """The base model refined against the files that `measure` wrote; changes: tables of the study, merged."""
-    fit = {"fit_r": [1.9, liquid.r_cut]} if partials else {"fit_q": [0.6, 13.5]}
+    fit = {"fit_r": [liquid.r_min, liquid.r_cut]} if partials else {"fit_q": [0.6, 13.5]}
     tree: dict[str, Any] = {
         "system": {"species": liquid.atoms, "number_density": liquid.density},
         "states": [{"name": "liquid", "temperature": liquid.temperature}],
         "data": [
-            {"name": name, "file": f"{name}.csv", "score_r": [2.0, liquid.r_cut], **fit, **keys}
+            {"name": name, "file": f"{name}.csv", "score_r": [liquid.r_min, liquid.r_cut], **fit, **keys}
             for name, keys in data(liquid, partials).items()
         ],
         "model": {"base": liquid.base, "parameters": liquid.parameters, "charges": liquid.charges},

@@ -17,12 +17,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from refine.potentials.correction import PairCorrection
 from refine.refinement.problem import Sample
 from refine.refinement.responses import RESPONSES
+from refine.refinement.responses.ornstein_zernike import Demixing
 from refine.refinement.responses.protocol import Response
 
 from . import liquids
@@ -112,3 +115,41 @@ def test_a_change_of_kts_is_predicted(name: str, back: bool) -> None:
     print(words)
     assert left["closure"] < 0.4, words
     assert left["closure"] < 0.6 * left["fluctuation"], words
+
+
+ATTRACTED = {"Ar-Ar": 4.0, "Ar-Kr": 4.2, "Kr-Kr": 4.0}
+
+
+@cache
+def mixture() -> Sample:
+    return liquids.MIXTURE.sample(liquids.MIXTURE.basis, 100, seed=1)
+
+
+def weakened(height: float) -> PairCorrection:
+    """The attraction of unlike atoms weaker by so many kT."""
+    return liquids.MIXTURE.bumps({"Ar-Ar": 0.0, "Ar-Kr": height, "Kr-Kr": 0.0}, ATTRACTED, width=0.7)
+
+
+def test_a_mixture_that_would_come_apart_is_refused() -> None:
+    """0.2 kT less attraction of unlike atoms is followed, 1 kT is refused."""
+    sample = mixture()
+    problem, targets = liquids.MIXTURE.partials(sample.frames[0])
+    closure = RESPONSES["closure"](problem, [sample], 0, sample.correction, targets)
+    assert np.isfinite(closure.curves(weakened(0.2).theta)).all()
+    with pytest.raises(Demixing, match="comes apart"):
+        closure.curves(weakened(1.0).theta)
+
+
+def test_a_run_towards_a_mixture_that_is_apart_goes_on(tmp_path: Path) -> None:
+    """Wanted is g(r) of 2 kT less, which is two phases: steps stop where the liquid comes apart, and three of them
+    bring the misfit to a tenth."""
+    liquid = liquids.MIXTURE
+    liquids.measure(tmp_path, liquid, liquid.sample(weakened(2.0), 100, 2), partials=True, noise=0.02, seed=1)
+    study = liquids.study(
+        tmp_path, liquid, partials=True, sampling={"frames": 100, "final": 1}, refinement={"iterations": 3}
+    )
+    result = study.run(tmp_path / "out")
+    steps = result.iterations
+    assert len(steps) == 4
+    assert all(step.step_kT < 0.5 * step.trust_radius for step in steps[:2])
+    assert steps[-1].chi2_fitted < 0.1 * steps[0].chi2_fitted
