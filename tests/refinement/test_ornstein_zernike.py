@@ -46,11 +46,31 @@ def test_a_gas_to_first_order_in_its_density() -> None:
 
 def test_derivatives() -> None:
     """Of g and γ, by central differences at a large change of a mixture, to 1e-6."""
-    liquid = soft_mixture()
-    at = liquid.solve(ATTRACTION)
-    direction = np.random.default_rng(0).normal(size=(3, 1)) * np.exp(-((R - 3.6) ** 2) / 0.8)
+    check_derivatives(soft_mixture(), ATTRACTION)
+
+
+def test_derivatives_of_three_species() -> None:
+    """The same, 2 kT away from a mixture with six pairs, in bins twice as wide."""
+    r = R[::2] + 0.5 * WIDTH
+    sizes, heights, centres = (
+        np.array([3.4, 2.6, 3.0, 3.4, 2.8, 3.2]),
+        np.array([1.0, -1.5, -1.0, 1.0, -2.0, 2.0]),
+        np.array([4.0, 3.1, 3.6, 4.2, 3.4, 3.8]),
+    )
+    densities = np.array([0.006, 0.01, 0.008])
+    repulsion = np.minimum((sizes[:, None] / r) ** 9, 60.0)
+    g = OrnsteinZernike(np.ones((6, len(r))), 2 * WIDTH, densities).solve(repulsion).g
+    bumps = heights[:, None] * np.exp(-((r - centres[:, None]) ** 2) / 0.4)
+    check_derivatives(OrnsteinZernike(g, 2 * WIDTH, densities), bumps)
+
+
+def check_derivatives(liquid: OrnsteinZernike, bphi: np.ndarray) -> None:
+    """At bphi (pairs, n), in a random direction of all pairs."""
+    at = liquid.solve(bphi)
+    shape = np.exp(-((liquid.r - 3.6) ** 2) / 0.8)
+    direction = np.random.default_rng(0).normal(size=(len(bphi), 1)) * shape
     slopes = liquid.slopes(at, direction[:, :, None])
-    ends = [liquid.solve(ATTRACTION + sign * 1e-3 * direction, at) for sign in (1, -1)]
+    ends = [liquid.solve(bphi + sign * 1e-3 * direction, at) for sign in (1, -1)]
     for slope, plus, minus in zip(slopes, (ends[0].g, ends[0].gamma), (ends[1].g, ends[1].gamma), strict=True):
         numbers = (plus - minus) / 2e-3
         np.testing.assert_allclose(slope[:, :, 0], numbers, atol=1e-6 * np.abs(numbers).max())

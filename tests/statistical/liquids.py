@@ -1,7 +1,7 @@
 """Small liquids of real molecular dynamics, with and without a correction: what responses are compared on.
 
-Argon (Lennard-Jones, 85 K), dilute argon, a mixture of argon and krypton at 220 K, molten CaCl2 (Born-Mayer and full charges, 1100 K) and a melt of NaCl and
-CaCl2 with three species and six pairs. The parameters are crude, the ions' of equal size up to a factor; what is asked
+Argon (Lennard-Jones, 85 K), dilute argon, a mixture of argon and krypton at 220 K, molten CaCl2 (Born-Mayer and full
+charges, 1100 K) and a melt of NaCl and CaCl2 with three species and six pairs. The parameters are crude; what is asked
 is not whether they are right.
 """
 

@@ -82,7 +82,7 @@ def without(sample: Sample, block: int) -> Sample:
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_slope_is_that_of_the_fluctuations(name: str) -> None:
-    """Ratio: 1 to three standard errors, in dense liquids and 0.15, with an error below 0.1. Correlation: above 0.85."""
+    """Ratio: 1 to three standard errors, in dense liquids and 0.15; the error is below 0.1. Correlation: above 0.85."""
     case, sample = CASES[name], sampled(name, 0.0)
     closure = response("closure", name, sample).jacobian
     sampled_slope = response("fluctuation", name, sample).jacobian
