@@ -1,11 +1,11 @@
 """Do the error bars mean what they say? 40 recoveries of random smooth corrections from noisy x-ray and neutron S(Q).
 
 Small corrections: three pairs of a binary mixture from the prior (0.1 kT, 0.5 Å), 300 atoms. Large ones: three pairs of
-molten CaCl2, the largest value 1 to 4 kT (`salt`), 240 ions. Each makes both curves with another seed in a larger box, adds
-noise, and refines the base model. Counted is how often the true phi(r) lies within the stated 68 and 95 % bands, over
-all pairs and r from where atoms meet to 0.5 Å before the cutoff. Points of one fit are not independent, so the mean
-over n fits scatters at most as n Bernoulli trials do: within two sigma, of 40 fits, 54 to 82 % and 88 to 100 %, of 10
-39 to 97 % and 82 to 100 %.
+molten CaCl2, the largest value 1 to 4 kT (`salt`), 240 ions. Each makes both curves with another seed in a larger box,
+adds noise, and refines the base model. Counted is how often the true phi(r) lies within the stated 68 and 95 % bands,
+over all pairs and r from where atoms meet to 0.5 Å before the cutoff. Points of one fit are not independent, so the
+mean over n fits scatters at most as n Bernoulli trials do: within two sigma, of 40 fits, 54 to 82 % and 88 to 100 %, of
+10 39 to 97 % and 82 to 100 %.
 
     make calibration        about an hour on two cores; COVERAGE=file keeps the numbers of every fit
 
