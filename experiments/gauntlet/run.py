@@ -143,7 +143,10 @@ def against_other(row: Row, study: Study, result: Result, out: Path) -> dict[str
     folder = out / row.same_as / "run"
     if not (folder / RESULT).exists():
         return f"{row.same_as} has not been run"
-    other, of_other = refine.open(folder), Study.from_toml(folder / "study.toml")
+    other, of_other = (
+        refine.open(folder),
+        Study.from_toml(FOLDER / row.study, overrides(ROWS[row.same_as], {}, out, False)),
+    )
     if result.covariance is None or other.covariance is None or not (result.confirmed and other.confirmed):
         return None
     g = next(iter(result.g_r[study.config.states[0].name].values()))
