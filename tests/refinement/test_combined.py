@@ -65,8 +65,8 @@ def test_no_change_is_the_sample_whatever_came_before(poisson: tuple[PoissonLiqu
     ("liquid", "closure_is_right"), [(IdealGas(n=150, rho=0.001), True), (PoissonLiquid(n=150), False)]
 )
 def test_the_one_that_predicted_better_is_believed(liquid: PoissonLiquid, closure_is_right: bool) -> None:
-    """After a sample, and after three: the closure where it is exact, a dilute gas, linear response where it is wrong; and the words
-    say so. The record is the same out of JSON."""
+    """After a sample, and after three: the closure where it is exact, a dilute gas, linear response where it is wrong;
+    and the words say so. The record is the same out of JSON."""
     target = liquid.target(liquid.mean_counts(liquid.basis()), 0.01)
     problem = problem_of(target)
     delta, record = 0.4 * direction(liquid), Record()
