@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -19,7 +20,7 @@ from scipy.linalg import block_diag, solve_triangular
 
 from refine.refinement.inference import nuisance
 from refine.refinement.inference.identifiability import Linearised
-from refine.refinement.inference.posterior import NormalEquations, Posterior, SmoothnessPrior, log_evidence, posterior
+from refine.refinement.inference.posterior import Evidence, NormalEquations, Posterior, SmoothnessPrior, posterior
 from refine.refinement.problem import Problem, Target
 from refine.refinement.responses.protocol import Curved, Response
 from refine.refinement.responses.tangent import Tangent, about
@@ -202,7 +203,7 @@ class Linearisation:
     def maximise_evidence(self, delta: Array) -> Posterior:
         """The posterior where the evidence is largest on the grids of amplitudes and noise factors; Σ is the step's."""
         self.sampling = [r.noise(delta) for r in self.responses]
-        self.normal = self._normal()
+        self._renew()
         if self.fresh:  # from nothing: one common amplitude first, then each by itself
             self.fresh = False
             common = [self._evidence_at(self._with_common(a)) for a in AMPLITUDES]
@@ -211,10 +212,10 @@ class Linearisation:
         improved = True
         while improved:
             improved = False
-            moves = [(self.noise_factors, self.before[0], i, NOISE_FACTORS) for i in self.unknown]
-            moves += [(self.amplitudes, self.before[1], p, AMPLITUDES) for p in self.open]
-            for move in moves:
-                climbed = self._climb(*move, best)
+            climbs = [partial(self._climb_noise, i) for i in self.unknown]
+            climbs += [partial(self._climb_amplitude, p) for p in self.open]
+            for climb in climbs:
+                climbed = climb(best)
                 improved, best = improved or climbed > best, climbed
         return posterior(self.normal, self._root(self.amplitudes))
 
@@ -223,38 +224,58 @@ class Linearisation:
         changed[self.open] = amplitude
         return changed
 
-    def _climb(self, values: Array, start: Array, index: int, grid: Array, best: float) -> float:
-        """Move one hyperparameter along its grid, near its start, while the evidence grows; the best evidence."""
+    def _renew(self) -> None:
+        """The normal equations at the present noise, and their evidence."""
+        self.normal = self._normal()
+        unit = self.normal.in_units_of(self._root(np.ones_like(self.amplitudes)))
+        self.evidence = Evidence(unit, self.prior.correlation.shape[1])
+
+    def _climb_noise(self, index: int, best: float) -> float:
+        """Move one factor on errors along its grid, near its start, while the evidence grows; the best evidence."""
+        factors = self.noise_factors
         for direction in (1, -1):
             while True:
-                there = _nearest(grid, values[index]) + direction
-                if not 0 <= there < len(grid):
+                there = _nearest(NOISE_FACTORS, factors[index]) + direction
+                if not 0 <= there < len(NOISE_FACTORS):
                     break
-                if abs(np.log10(grid[there] / start[index])) > self.decades:
+                if abs(np.log10(NOISE_FACTORS[there] / self.before[0][index])) > self.decades:
                     break
-                before, normal = values[index], self.normal
-                values[index] = grid[there]
-                if values is self.noise_factors:
-                    self.normal = self._normal()
-                evidence = self._evidence_at(self.amplitudes)
-                if evidence <= best:
-                    values[index], self.normal = before, normal
+                before, normal, evidence = factors[index], self.normal, self.evidence
+                factors[index] = NOISE_FACTORS[there]
+                self._renew()
+                found = self._evidence_at(self.amplitudes)
+                if found <= best:
+                    factors[index], self.normal, self.evidence = before, normal, evidence
                     break
-                best = evidence
+                best = found
+        return best
+
+    def _climb_amplitude(self, index: int, best: float) -> float:
+        """The same of one amplitude."""
+        found = self._evidence_along(self.amplitudes, index)
+        for direction in (1, -1):
+            while True:
+                there = _nearest(AMPLITUDES, self.amplitudes[index]) + direction
+                if not 0 <= there < len(AMPLITUDES):
+                    break
+                if abs(np.log10(AMPLITUDES[there] / self.before[1][index])) > self.decades or found[there] <= best:
+                    break
+                self.amplitudes[index], best = AMPLITUDES[there], float(found[there])
         return best
 
     def _evidence_at(self, amplitudes: Array) -> float:
-        return self._log_prior(amplitudes) + log_evidence(self.normal, self._root(amplitudes))
+        return self._log_prior(amplitudes) + float(self.evidence.along(amplitudes, 0, amplitudes[:1])[0])
+
+    def _evidence_along(self, amplitudes: Array, index: int) -> Array:
+        """With one amplitude at all values that are tried, (n,)."""
+        tried = np.repeat(amplitudes[None], len(AMPLITUDES), axis=0)
+        tried[:, index] = AMPLITUDES
+        return self.evidence.along(amplitudes, index, AMPLITUDES) + [self._log_prior(one) for one in tried]
 
     def _log_prior(self, amplitudes: Array) -> float:
         median, decades = AMPLITUDE_PRIOR
         off = np.log10(amplitudes[self.open] / median) / decades
         return -0.5 * float(off @ off)
-
-    def _scales_of(self, amplitudes: Array) -> Array:
-        """Diagonal matrix that makes the root at these amplitudes of the one at amplitude one."""
-        size = self.prior.correlation.shape[1]
-        return np.diag(np.concatenate([np.repeat(amplitudes, size), np.ones(len(self.normal.gram) - len(self.theta))]))
 
     def root(self) -> Array:
         """Root of the prior covariance of all parameters at the present amplitudes."""
@@ -338,17 +359,14 @@ class Linearisation:
         unbiased: normal equations that the covariance follows from (`without_noise`).
         """
         amplitudes, rng = self.amplitudes.copy(), np.random.default_rng(0)
-        unit = self.normal.in_units_of(self._root(np.ones_like(amplitudes)))
         means: list[Array] = []
         covariance, determined = np.zeros_like(unbiased.gram), 0.0
         sweeps = max(2, DRAWS // len(AMPLITUDES)) if self.open else 1
         for sweep in range(sweeps):
             for p in self.open:
-                tried = np.repeat(amplitudes[None], len(AMPLITUDES), axis=0)
-                tried[:, p] = AMPLITUDES
-                evidence = np.array([self._log_prior(a) + log_evidence(unit, self._scales_of(a)) for a in tried])
+                evidence = self._evidence_along(amplitudes, p)
                 chances = np.exp(evidence - evidence.max())
-                amplitudes = tried[rng.choice(len(AMPLITUDES), p=chances / chances.sum())]
+                amplitudes[p] = AMPLITUDES[rng.choice(len(AMPLITUDES), p=chances / chances.sum())]
             if 5 * sweep < sweeps and sweeps > 1:  # forget the start
                 continue
             root = self._root(amplitudes)

@@ -158,6 +158,46 @@ def log_evidence(normal: NormalEquations, root: Array) -> float:
     return -float(np.log(np.diag(factor)).sum()) - 0.5 * (misfit + normal.log_noise)
 
 
+class Evidence:
+    """`log_evidence` as a function of the amplitudes of blocks of parameters, one of them tried at many values.
+
+    With G and b those of parameters of unit amplitude, A = 1 + D G D, D the amplitudes: what depends on the amplitude a
+    of one block is in the Schur complement of the others,
+
+        1 + a^2 H,   H = G_pp - G_pr D_r A_rr^-1 D_r G_rp,   a c,   c = b_p - G_pr D_r A_rr^-1 D_r b_r
+
+    so with the eigenvalues of H one Cholesky factor serves all of them.
+
+    Args:
+        unit: the normal equations at amplitudes of one.
+        block: parameters that share an amplitude; what is beyond the last block has none.
+    """
+
+    def __init__(self, unit: NormalEquations, block: int) -> None:
+        self._unit, self._block = unit, block
+
+    def along(self, amplitudes: Array, index: int, grid: Array) -> Array:
+        """With the amplitude of block `index` at every value of a grid (n,), the others as they are: (n,)."""
+        gram, size = self._unit.gram, self._block
+        scales = np.ones(len(gram))
+        scales[: size * len(amplitudes)] = np.repeat(amplitudes, size)
+        own = np.zeros(len(gram), bool)
+        own[index * size : (index + 1) * size] = True
+        others, d = gram[~own], scales[~own]
+        rest = d[:, None] * others[:, ~own] * d
+        rest[np.diag_indices_from(rest)] += 1.0
+        lower = np.linalg.cholesky(rest)
+        columns = np.column_stack([others[:, own], self._unit.projection[~own]]) * d[:, None]
+        x = solve_triangular(lower, columns, lower=True, check_finite=False)
+        values, vectors = np.linalg.eigh(gram[np.ix_(own, own)] - x[:, :-1].T @ x[:, :-1])
+        along = (vectors.T @ (self._unit.projection[own] - x[:, :-1].T @ x[:, -1])) ** 2
+        squares = np.asarray(grid, float)[:, None] ** 2
+        stretched = 1.0 + squares * np.maximum(values, 0.0)
+        misfit = self._unit.square - x[:, -1] @ x[:, -1] - np.sum(squares * along / stretched, axis=1)
+        log_det = np.log(np.diag(lower)).sum() + 0.5 * np.log(stretched).sum(axis=1)
+        return np.asarray(-log_det - 0.5 * (misfit + self._unit.log_noise))
+
+
 def posterior(normal: NormalEquations, root: Array) -> Posterior:
     """The posterior of t = J theta + noise under the prior N(0, R R'), R = root (k, k).
 

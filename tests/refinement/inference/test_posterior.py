@@ -4,7 +4,14 @@ import numpy as np
 from scipy.stats import multivariate_normal
 
 from refine.potentials.correction import PairCorrection, SplineBasis
-from refine.refinement.inference.posterior import NormalEquations, SmoothnessPrior, band, log_evidence, posterior
+from refine.refinement.inference.posterior import (
+    Evidence,
+    NormalEquations,
+    SmoothnessPrior,
+    band,
+    log_evidence,
+    posterior,
+)
 
 
 def test_posterior_and_evidence_by_brute_force():
@@ -21,6 +28,20 @@ def test_posterior_and_evidence_by_brute_force():
     np.testing.assert_allclose(result.covariance, prior - gain @ j @ prior, rtol=1e-8, atol=1e-12)
     s = np.linalg.svd(np.linalg.solve(np.linalg.cholesky(noise), j @ root), compute_uv=False)
     np.testing.assert_allclose(result.determined, np.sum(s**2 / (1 + s**2)), rtol=1e-9)
+
+
+def test_evidence_along_one_amplitude():
+    """Three blocks of two parameters and one that has no amplitude, of directions that the data know and do not know."""
+    rng = np.random.default_rng(3)
+    normal = NormalEquations.build(rng.normal(size=(5, 7)), rng.normal(size=5), 0.1 * np.eye(5))
+    amplitudes, grid = np.array([0.3, 2.0, 0.01]), np.array([1e-3, 0.5, 30.0])
+    for index in range(3):
+        expected = []
+        for one in grid:
+            tried = amplitudes.copy()
+            tried[index] = one
+            expected.append(log_evidence(normal, np.diag([*np.repeat(tried, 2), 1.0])))
+        np.testing.assert_allclose(Evidence(normal, 2).along(amplitudes, index, grid), expected, rtol=1e-10)
 
 
 def test_independent_data_add():
