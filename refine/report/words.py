@@ -161,9 +161,9 @@ def determined(results: Results) -> list[str]:
         text = f"{data.name}: {number(data.alone)} directions by itself"
         if len(determination.data) > 1:
             text += f", {number(data.adds)} more than all others together"
-        sentences.append(
-            f"{text}; Nyquist's count for its Q range and the correction's r range is {number(data.nyquist)}."
-        )
+        if data.points != 1:  # a curve
+            text += f"; Nyquist's count for its Q range and the correction's r range is {number(data.nyquist)}"
+        sentences.append(f"{text}.")
     for pair in determination.pairs:
         if pair.decided:
             sentences.append(f"{pair.name}: the data decide over {ranges(pair.decided)}, the prior elsewhere.")

@@ -190,3 +190,30 @@ def test_noise_of_the_slope_is_what_repetitions_show(kind: str) -> None:
     added = np.mean([r.gram_noise(lambda values: values) for r in responses], axis=0)
     assert 0.8 < np.trace(added) / np.trace(scatter) < 1.4
     assert 0.8 < (delta @ added @ delta) / (delta @ scatter @ delta) < 1.4
+
+
+@pytest.mark.parametrize("kind", ["pressure", "coordination number"])
+def test_the_closure_has_curves_and_numbers_at_once(kind: str) -> None:
+    """A number between two curves: its rows are its own, and derivative and noise are those of the prediction."""
+    liquid = PoissonLiquid(n=150)
+    base = liquid.basis()
+    targets = [target_of("curve", liquid), target_of(kind, liquid), target_of("curve", liquid)]
+    sample = sample_of(liquid, base, 9, 400)
+    response = RESPONSES["closure"](problem_of(*targets), [sample], 0, base, targets)
+    n = len(targets[0].y)
+    number = slice(n, n + 1)
+    d = liquid.kt * directions(base)["bump"]
+    for at in (0.0, 0.2):
+        plus, minus = (response.predict((at + h) * d)[0] for h in (1e-4, -1e-4))
+        slope = response.predict(at * d)[1] @ d
+        np.testing.assert_allclose((plus - minus)[number] / 2e-4, slope[number], rtol=1e-5)
+        np.testing.assert_allclose((plus - minus)[:n] / 2e-4, slope[:n], atol=1e-5 * np.abs(slope[:n]).max())
+        np.testing.assert_allclose(slope[n + 1 :], slope[:n], rtol=1e-9, atol=1e-12)
+    linear = RESPONSES["fluctuation"](problem_of(*targets), [sample], 0, base, targets)
+    of_slope = response.gram_noise(lambda values: values, number)
+    if targets[1].counted:
+        assert not of_slope.any()
+    else:
+        np.testing.assert_allclose(of_slope, linear.gram_noise(lambda values: values, number), rtol=1e-6)
+        assert response.noise(0.2 * d)[n, n] > response.noise()[n, n] > 0.0
+    np.testing.assert_allclose(response.gram_noise(lambda values: values), of_slope, rtol=1e-9)

@@ -111,7 +111,7 @@ def test_a_trajectory_tells_neighbours_and_no_pressure(study: Path, frames: Fram
     expected = Study.from_toml(study).targets["n"].values(frames)[:, 0]
     assert neighbours.score.value == pytest.approx(expected.mean(), abs=0.02)  # bins are narrower here
     assert neighbours.score.stderr == pytest.approx(float(standard_error(expected, frames.replica)), rel=0.05)
-    assert "p: pressure is not known of a trajectory, which holds neither energies nor forces" in found.table()
+    assert "p: pressure cannot be compared: a trajectory holds neither energies nor forces" in found.table()
     assert "n: coordination number " in found.table()
     rows = {row["name"]: row for row in found.to_json()["numbers"]}
     assert rows["p"]["value"] is None

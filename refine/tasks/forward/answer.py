@@ -177,7 +177,7 @@ class Forward:
         """The line of a measured number."""
         said = f"{one.entry.name}: {one.entry.quantity}"
         if one.score is None:
-            return f"{said} is not known of a trajectory, which holds neither energies nor forces"
+            return f"{said} cannot be compared: a trajectory holds neither energies nor forces"
         model = _with_error(one.score.value, one.score.stderr if self.averages.enough else None, 3)
         return f"{said} {model}, measured {one.entry.value:g} ± {one.entry.sigma:g}"
 
