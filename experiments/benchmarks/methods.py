@@ -225,6 +225,7 @@ class Liquid:
                 "stride": STRIDE,
                 "bin_width": BIN,
                 "final": 1,
+                "replicas": 1,
             },
             "refinement": {"method": settings.rule, "iterations": iterations, **settings.refinement},
         }

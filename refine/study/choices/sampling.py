@@ -188,4 +188,4 @@ def equilibration(picoseconds: float, found: Settled) -> Choice:
             f"not settled after it: {found.independent:.0f} independent frames, a drift of {found.drift:.1f} errors; "
             "give a longer one"
         )
-    return Choice("sampling.equilibration", float(f"{picoseconds:.3g}"), "ps", reason)
+    return Choice("sampling.equilibration", float(f"{picoseconds:.3g}"), "ps", reason, doubted=not found.done)
