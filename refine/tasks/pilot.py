@@ -37,6 +37,9 @@ Array = NDArray[np.float64]
 BLOCK, FEWEST, LONGEST = 20, 60, 400
 """Frames between two looks, before the first judgement, and at most."""
 
+WIDE = 0.1
+"""Å; bins of g(r) that correlation times are taken of where nothing is fitted."""
+
 WITHIN = 4.0
 """Å in which innermost pairs are looked for in a single configuration."""
 
@@ -232,8 +235,13 @@ def _curves(study: Study, s: int, frames: Frames, interval: float) -> _Curves:
         if target.state == s
         for y in [target.predict(frames.counts)]
     ]
-    if not parts:
-        return _Curves(slow[0], 0.0, 0.0, max(slow))
+    if not parts:  # nothing is fitted: g(r) itself, its bins weighted as counts that know nothing of each other
+        wide = frames.merged(max(1, round(WIDE / (frames.r_max / frames.counts.shape[2]))))
+        counts = wide.counts.reshape(len(frames), -1).astype(np.float64)
+        mean = counts.mean(axis=0)
+        weights = np.divide(counts.var(axis=0), mean, out=np.zeros_like(mean), where=mean > 0.0)
+        time = sampling.correlation_time(counts, frames.replica, interval, weights)
+        return _Curves(time, 0.0, 0.0, max(time, *slow))
     noise, misfit = np.concatenate([one[0] for one in parts]), np.concatenate([one[1] for one in parts])
     time = sampling.correlation_time(np.hstack([one[2] for one in parts]), frames.replica, interval, noise)
     return _Curves(time, float(noise.mean()), float(misfit.mean()), max(time, *slow))

@@ -142,6 +142,8 @@ def frames(noise: float, allowed: float, apart: float, time: float) -> Choice:
     low, high = FRAMES
     wanted = 10.0 * math.ceil(noise * g / allowed / 10.0)
     number = min(max(low, wanted), high)
+    if not noise:
+        return Choice("sampling.frames", float(low), "", "nothing is fitted, and covariances need about so many")
     reason = f"sampling noise of the fitted curves is {math.sqrt(noise * g / number):.2g} errors of the measurement"
     if wanted > high:
         reason += f"; {math.sqrt(allowed):.2g} would take {wanted:.0f}"
