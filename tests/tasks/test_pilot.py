@@ -149,7 +149,7 @@ def test_a_key_that_is_given_wins(tmp_path: Path) -> None:
 def test_a_given_equilibration_comes_with_a_quarter_of_it(tmp_path: Path) -> None:
     study = Study.from_toml(write(tmp_path, "timestep", "equilibration", "frames", "stride", "r_min", "knots"))
     assert study.settings.reequilibration == 0.5
-    assert study.settings.replicas == 6  # of 108 atoms each
+    assert study.settings.replicas == 4  # of 108 atoms each
     assert not study.awaits_sample
 
 
