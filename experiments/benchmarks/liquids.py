@@ -103,6 +103,7 @@ class Liquid:
                 "stride": self.stride,
                 "bin_width": BIN,
                 "final": 1,
+                "replicas": 1,
             },
             "refinement": dict(refinement),
         }

@@ -119,6 +119,11 @@ def _summary(outcome: Outcome) -> Summary:
 def _notes(outcome: Outcome, factors: dict[str, float]) -> list[str]:
     """What a reader must know before trusting the result, beyond what the other tables say."""
     last, found = outcome.iterations[-1].fitted, [*outcome.warnings, *moved_pressures(outcome)]
+    found += [
+        f"{choice.key} = {choice.value:g} {choice.unit}: {choice.reason}."
+        for choice in outcome.study.choices
+        if choice.doubted
+    ]
     if outcome.unconfirmed:
         found.append(
             "The final sample did not come out as the linear response of the one before had said: error bars of the "

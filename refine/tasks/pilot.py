@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refine.errors import SimulationError
 from refine.potentials.correction import PairCorrection
 from refine.progress import Progress
 from refine.refinement.walls import closest, innermost
@@ -27,7 +28,7 @@ from refine.sampling.state import State
 from refine.study.choices import sampling, splines
 from refine.study.choices.choice import Choice
 from refine.study.choices.first import MELT, PATH, SEEN
-from refine.study.choices.timestep import einstein_periods, flight, timestep
+from refine.study.choices.timestep import STEPS, einstein_periods, flight, tidy, timestep
 
 if TYPE_CHECKING:
     from refine.study.study import Study
@@ -36,6 +37,9 @@ Array = NDArray[np.float64]
 
 BLOCK, FEWEST, LONGEST = 20, 60, 400
 """Frames between two looks, before the first judgement, and at most."""
+
+WIDE = 0.1
+"""Å; bins of g(r) that correlation times are taken of where nothing is fitted."""
 
 WITHIN = 4.0
 """Å in which innermost pairs are looked for in a single configuration."""
@@ -82,16 +86,19 @@ def pilot(study: Study, progress: Progress, corrections: Sequence[PairCorrection
         return Pilot(study, None)
     looks = bool(study.open_keys & SEEN)
     looking = _with_short_step(study) if looks else study
-    starts: list[State] = []
-    seen: list[_Seen] = []
-    for s, (field, sampler) in enumerate(looking.samplers()):
-        correction = study.initial_correction() if corrections is None else corrections[s]
-        params = field.params(correction.at(study.problem.temperatures[s]))
-        progress.stage(f"looking at the base model in state {study.config.states[s].name}", LONGEST if looks else 1)
-        starts.append(equilibrated(looking, s, sampler, params))
-        if looks:
-            starts[s], found = _look(looking, s, sampler, params, starts[s], progress)
-            seen.append(found)
+    while True:
+        try:
+            starts, seen = _first_sample(looking, progress, corrections, looks=looks)
+            break
+        except SimulationError as error:
+            step = looking.settings.timestep
+            if "sampling.timestep" not in study.open_keys or "timestep" not in (error.fix or "") or step <= STEPS[0]:
+                raise
+            shorter = tidy(0.5 * step)
+            progress.message(
+                f"the first sample failed with {step:g} fs, and is taken again with {shorter:g}: {error.what}"
+            )
+            looking = _with_short_step(study, shorter)
     found_out = _begin_of_splines(study, starts, seen) + (_of_times(study, looking, seen) if looks else [])
     decided = study.decided([choice for choice in found_out if choice.key in study.open_keys])
     for choice in decided.choices:
@@ -100,6 +107,23 @@ def pilot(study: Study, progress: Progress, corrections: Sequence[PairCorrection
         samplers = zip(starts, decided.samplers(), study.problem.temperatures, strict=True)
         starts = [sampler.retuned(start, temperature) for start, (_, sampler), temperature in samplers]
     return Pilot(decided, tuple(starts))
+
+
+def _first_sample(
+    study: Study, progress: Progress, corrections: Sequence[PairCorrection] | None, *, looks: bool
+) -> tuple[list[State], list[_Seen]]:
+    """Where the trajectories of all states stand, and what was seen of them, or nothing where nobody looks."""
+    starts: list[State] = []
+    seen: list[_Seen] = []
+    for s, (field, sampler) in enumerate(study.samplers()):
+        correction = study.initial_correction() if corrections is None else corrections[s]
+        params = field.params(correction.at(study.problem.temperatures[s]))
+        progress.stage(f"looking at the base model in state {study.config.states[s].name}", LONGEST if looks else 1)
+        starts.append(equilibrated(study, s, sampler, params))
+        if looks:
+            starts[s], found = _look(study, s, sampler, params, starts[s], progress)
+            seen.append(found)
+    return starts, seen
 
 
 @dataclass(frozen=True)
@@ -117,9 +141,13 @@ class _Seen:
         return replace(self.frames, **{name: getattr(self.frames, name)[behind] for name in self.frames.per_frame})
 
 
-def _with_short_step(study: Study) -> Study:
-    """The study as it is looked at: frames that are close in time, and a start that is melted and no more."""
+def _with_short_step(study: Study, step: float | None = None) -> Study:
+    """The study as it is looked at: frames that are close in time, and a start that is melted and no more.
+
+    step: fs; None: that of the study, given or first chosen.
+    """
     settings, temperature = study.settings, max(study.problem.temperatures)
+    settings = settings if step is None else replace(settings, timestep=step)
     apart = flight(float(study.systems[0].masses.mean()), temperature, PATH)
     stride = max(1, round(apart / settings.timestep))
     wait = settings.equilibration
@@ -183,7 +211,8 @@ def _of_times(study: Study, looking: Study, seen: Sequence[_Seen]) -> list[Choic
         periods = np.min([_periods(study, s, one) for s, one in enumerate(seen)], axis=0)
         masses = system.masses[np.cumsum(system.n_per_species) - 1]
         by_element = [dict(zip(system.species, values.tolist(), strict=True)) for values in (periods, masses)]
-        found.append(timestep(by_element[0], by_element[1], max(temperatures)))
+        most = looking.settings.timestep if looking.settings.timestep < step else None  # the first choice failed
+        found.append(timestep(by_element[0], by_element[1], max(temperatures), most))
         step = found[0].value
     longest = max(len(one.frames) for one in seen) // looking.settings.replicas
     worst = min((one.settled for one in seen), key=lambda one: (one.done, one.independent))
@@ -232,8 +261,13 @@ def _curves(study: Study, s: int, frames: Frames, interval: float) -> _Curves:
         if target.state == s
         for y in [target.predict(frames.counts)]
     ]
-    if not parts:
-        return _Curves(slow[0], 0.0, 0.0, max(slow))
+    if not parts:  # nothing is fitted: g(r) itself, its bins weighted as counts that know nothing of each other
+        wide = frames.merged(max(1, round(WIDE / (frames.r_max / frames.counts.shape[2]))))
+        counts = wide.counts.reshape(len(frames), -1).astype(np.float64)
+        mean = counts.mean(axis=0)
+        weights = np.divide(counts.var(axis=0), mean, out=np.zeros_like(mean), where=mean > 0.0)
+        time = sampling.correlation_time(counts, frames.replica, interval, weights)
+        return _Curves(time, 0.0, 0.0, max(time, *slow))
     noise, misfit = np.concatenate([one[0] for one in parts]), np.concatenate([one[1] for one in parts])
     time = sampling.correlation_time(np.hstack([one[2] for one in parts]), frames.replica, interval, noise)
     return _Curves(time, float(noise.mean()), float(misfit.mean()), max(time, *slow))

@@ -12,7 +12,7 @@ import pytest
 
 import refine
 from refine import Study
-from refine.errors import InputError
+from refine.errors import InputError, SimulationError
 from refine.progress import NullProgress
 from refine.sampling.jax.random_numbers import seed_of_state
 from refine.sampling.starts import equilibrate
@@ -149,7 +149,7 @@ def test_a_key_that_is_given_wins(tmp_path: Path) -> None:
 def test_a_given_equilibration_comes_with_a_quarter_of_it(tmp_path: Path) -> None:
     study = Study.from_toml(write(tmp_path, "timestep", "equilibration", "frames", "stride", "r_min", "knots"))
     assert study.settings.reequilibration == 0.5
-    assert study.settings.replicas == 6  # of 108 atoms each
+    assert study.settings.replicas == 4  # of 108 atoms each
     assert not study.awaits_sample
 
 
@@ -157,6 +157,27 @@ def test_an_r_min_that_is_given_is_still_refused(tmp_path: Path) -> None:
     study = Study.from_toml(write(tmp_path, "replicas", "frames"), ["correction.r_min=4.0"])
     with pytest.raises(InputError, match="r_min = 4 Å lies inside"):
         study.run(tmp_path / "out")
+
+
+def test_a_first_sample_that_fails_is_taken_again_with_a_shorter_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[float] = []
+
+    def fails(study: Study, *_: object, **__: object) -> None:
+        steps.append(study.settings.timestep)
+        raise SimulationError("an atom moved far", fix="shorten sampling.timestep")
+
+    monkeypatch.setattr("refine.tasks.pilot._first_sample", fails)
+    told = Told()
+    with pytest.raises(SimulationError):
+        pilot(Study.from_toml(write(tmp_path, "replicas")), told)
+    assert steps == [2.5, 1.0, 0.5, 0.25]
+    assert told.lines[0] == "the first sample failed with 2.5 fs, and is taken again with 1: an atom moved far"
+    steps.clear()
+    with pytest.raises(SimulationError):
+        pilot(Study.from_toml(write(tmp_path, "replicas", "timestep")), NullProgress())
+    assert steps == [5.0]
 
 
 @pytest.mark.slow

@@ -18,12 +18,14 @@ class Choice:
         value: the number.
         unit: of it; empty for a plain number.
         reason: one sentence for a reader, without the value.
+        doubted: whether the reader should look at it: the report warns.
     """
 
     key: str
     value: float
     unit: str
     reason: str
+    doubted: bool = False
 
     def words(self) -> str:
         """The line that a terminal shows.
@@ -31,7 +33,8 @@ class Choice:
         >>> Choice("sampling.timestep", 2.0, "fs", "a fifteenth of a period").words()
         'chose sampling.timestep = 2 fs: a fifteenth of a period'
         """
-        return f"chose {self.key} = {self.value:g}{' ' if self.unit else ''}{self.unit}: {self.reason}"
+        warning = "warning: " if self.doubted else ""
+        return f"{warning}chose {self.key} = {self.value:g}{' ' if self.unit else ''}{self.unit}: {self.reason}"
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""

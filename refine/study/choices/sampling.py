@@ -142,6 +142,8 @@ def frames(noise: float, allowed: float, apart: float, time: float) -> Choice:
     low, high = FRAMES
     wanted = 10.0 * math.ceil(noise * g / allowed / 10.0)
     number = min(max(low, wanted), high)
+    if not noise:
+        return Choice("sampling.frames", float(low), "", "nothing is fitted, and covariances need about so many")
     reason = f"sampling noise of the fitted curves is {math.sqrt(noise * g / number):.2g} errors of the measurement"
     if wanted > high:
         reason += f"; {math.sqrt(allowed):.2g} would take {wanted:.0f}"
@@ -188,4 +190,4 @@ def equilibration(picoseconds: float, found: Settled) -> Choice:
             f"not settled after it: {found.independent:.0f} independent frames, a drift of {found.drift:.1f} errors; "
             "give a longer one"
         )
-    return Choice("sampling.equilibration", float(f"{picoseconds:.3g}"), "ps", reason)
+    return Choice("sampling.equilibration", float(f"{picoseconds:.3g}"), "ps", reason, doubted=not found.done)

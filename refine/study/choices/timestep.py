@@ -87,12 +87,15 @@ def first_timestep(masses: Mapping[str, float], temperature: float) -> Choice:
     return Choice(KEY, tidy(min(period / FEWEST, flight(masses[lightest], temperature))), "fs", reason)
 
 
-def timestep(periods: Mapping[str, float], masses: Mapping[str, float], temperature: float) -> Choice:
+def timestep(
+    periods: Mapping[str, float], masses: Mapping[str, float], temperature: float, most: float | None = None
+) -> Choice:
     """From the Einstein periods of a sample (fs, by element; `einstein_periods`).
 
     Args:
         masses: amu, by element.
         temperature: K, the highest.
+        most: fs, the step of a first sample that failed with a longer one; None: it did not.
 
     >>> timestep({"Ca": 167.0, "Cl": 193.0}, {"Ca": 40.1, "Cl": 35.5}, 1100.0).value
     2.5
@@ -104,4 +107,7 @@ def timestep(periods: Mapping[str, float], masses: Mapping[str, float], temperat
     seen = f"the shortest Einstein period is that of {fastest}, {periods[fastest]:.0f} fs"
     if flying < vibration:
         seen += f", and {lightest} flies {FLIGHT:g} Å in {flying:.2g} fs"
+    if most is not None and most < value:
+        value = most
+        seen += ", but a longer step failed in the first sample"
     return Choice(KEY, value, "fs", seen)

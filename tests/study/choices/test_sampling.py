@@ -73,7 +73,9 @@ def test_a_steady_drift_is_no_equilibrium() -> None:
     slope = np.linspace(0.0, 6.0, 300)[:, None]
     found = sampling.settled(autoregressive(2.0, 300, 1, seed=4) + slope)
     assert not found.done
-    assert "not settled" in sampling.equilibration(10.0, found).reason
+    choice = sampling.equilibration(10.0, found)
+    assert choice.doubted
+    assert choice.words().startswith("warning: chose sampling.equilibration = 10 ps: not settled")
 
 
 def test_stationary_series_are_found_settled_nearly_always() -> None:

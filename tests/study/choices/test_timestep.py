@@ -52,6 +52,13 @@ def test_steps_are_tidy_and_within_both_limits(masses: dict[str, float], tempera
     assert FEWEST < PERIODS  # before forces are known a margin is in the stiffness
 
 
+def test_a_step_that_failed_is_not_taken() -> None:
+    found = timestep({"Ar": 838.0}, {"Ar": 39.9}, 85.0, 1.0)
+    assert found.value == 1.0
+    assert "failed" in found.reason
+    assert timestep({"Ar": 838.0}, {"Ar": 39.9}, 85.0, 20.0).value == 10.0
+
+
 def test_hydrogen_takes_a_shorter_step() -> None:
     """Stretching of O-H, 3700/cm, is a third of the curvature that a hydrogen sees: a period of 15.6 fs, nearly."""
     found = timestep({"H": 15.6, "O": 30.0}, {"H": 1.008, "O": 15.999}, 300.0)
