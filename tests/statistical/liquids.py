@@ -186,7 +186,7 @@ TOTALS = {"xray": {"radiation": "xray"}, "neutron": {"radiation": "neutron"}}
 """x-ray and neutron S(Q), natural isotopes."""
 
 Q = np.arange(0.4, 14.0, 0.04)
-R = np.arange(1.0, 9.0, 0.05)
+R = np.arange(1.0, 9.5, 0.05)
 
 
 def data(liquid: Liquid, partials: bool) -> dict[str, dict[str, Any]]:
@@ -211,16 +211,21 @@ def measure(folder: Path, liquid: Liquid, sample: Sample, *, partials: bool, noi
         np.savetxt(folder / f"{name}.csv", np.column_stack(columns), delimiter=",", fmt="%.6f")
 
 
+def tables(liquid: Liquid, partials: bool) -> list[dict[str, Any]]:
+    """[[data]] of the files that `measure` writes."""
+    fit = {"fit_r": [liquid.r_min, liquid.r_cut]} if partials else {"fit_q": [0.6, 13.5]}
+    return [
+        {"name": name, "file": f"{name}.csv", "score_r": [liquid.r_min, liquid.r_cut], **fit, **keys}
+        for name, keys in data(liquid, partials).items()
+    ]
+
+
 def study(folder: Path, liquid: Liquid, *, partials: bool, seed: int = 1, **changes: Any) -> Study:
     """The base model refined against the files that `measure` wrote; changes: tables of the study, merged."""
-    fit = {"fit_r": [liquid.r_min, liquid.r_cut]} if partials else {"fit_q": [0.6, 13.5]}
     tree: dict[str, Any] = {
         "system": {"species": liquid.atoms, "number_density": liquid.density},
         "states": [{"name": "liquid", "temperature": liquid.temperature}],
-        "data": [
-            {"name": name, "file": f"{name}.csv", "score_r": [liquid.r_min, liquid.r_cut], **fit, **keys}
-            for name, keys in data(liquid, partials).items()
-        ],
+        "data": tables(liquid, partials),
         "model": {"base": liquid.base, "parameters": liquid.parameters, "charges": liquid.charges},
         "correction": {"r_min": liquid.r_min, "r_cut": liquid.r_cut},
         "sampling": {
