@@ -1,6 +1,6 @@
 # Everything starts from a bare clone: each target makes .venv and installs what it needs first.
 #   PYTHON  the interpreter that .venv is made with (3.11 or newer)
-#   ARGS    handed on to `refine run` (make run, make run-mace) or pytest (make test, make parity)
+#   ARGS    handed on to `refine run` (make run, make run-mace), pytest (make test, make parity) or make gauntlet
 #   TORCH_PYTHON  an interpreter with torch, mace-torch and cuequivariance, instead of .venv-torch made by make parity
 
 PYTHON ?= python3
@@ -14,7 +14,7 @@ TORCH_INSTALLED := $(if $(filter $(TORCH_BIN)/python,$(TORCH_PYTHON)),.venv-torc
 STOPPED_AT_LIMIT := test $$? -eq 4
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run run-mace quick test slow calibration parity lint bench docs pictures reference constraints
+.PHONY: help venv run run-mace quick test slow calibration parity lint bench gauntlet docs pictures reference constraints
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +66,9 @@ lint: $(INSTALLED)  ## Check style and types
 
 bench: $(INSTALLED)  ## Time an MD step against LAMMPS and jax-md
 	$(BIN)/python experiments/benchmarks/md.py
+
+gauntlet: $(INSTALLED)  ## Refine nine systems from studies that state only what a user must: docs/gauntlet.md
+	$(BIN)/python experiments/gauntlet/run.py --out runs/gauntlet --page docs/gauntlet.md $(ARGS)
 
 docs: $(INSTALLED)  ## Build the documentation into out/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -1,0 +1,116 @@
+"""The rows of the gauntlet: a study each, what it states beyond what a user must, and what is known of the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """What is hidden in data that the engine makes.
+
+    Attributes:
+        bumps: by pair, (height in kT, centre in Å, width in Å), a Gaussian each.
+        noise: standard deviation of every curve that is fitted; the others have none.
+        size: how many times the atoms of the fit.
+        timestep: fs.
+    """
+
+    bumps: Mapping[str, tuple[float, float, float]]
+    noise: float
+    timestep: float
+    size: int = 3
+
+
+@dataclass(frozen=True)
+class Row:
+    """One study.
+
+    Attributes:
+        study: its file in this folder.
+        start: keys that make it another start of the same study.
+        beyond: keys that today's defaults are not good for, (value, reason) each.
+        synthetic: what its data are made of; None: measured ones.
+        data: folder below --data that measured files lie in, which are not part of this repository.
+        same_as: row whose answer it must agree with.
+    """
+
+    study: str
+    start: Mapping[str, str] = field(default_factory=dict)
+    beyond: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    synthetic: Synthetic | None = None
+    data: str | None = None
+    same_as: str | None = None
+
+
+SLOW = {"sampling.timestep": ("5", "nothing in it vibrates faster than once in a picosecond")}
+MELT = {
+    "sampling.timestep": ("2", "the fastest vibration takes 100 fs"),
+    "sampling.stride": ("20", "40 fs apart, as elsewhere"),
+    "sampling.equilibration": ("8", "ions at 1100 K forget where they were in 2 ps"),
+    "sampling.reequilibration": ("2", "likewise"),
+    "refinement.response": ("closure", "crude models are far away"),
+}
+DIGITISED = ("0.05", "the file states no errors, and its points were read off a figure")
+GLASS = {
+    "sampling.timestep": ("2", "a tenth of the fastest vibration"),
+    "sampling.equilibration": ("4", "atoms stay where they are"),
+    "sampling.reequilibration": ("2", "likewise"),
+    "sampling.stride": ("20", "40 fs apart, as elsewhere"),
+    "correction.smoothness": ("1.0", "one glass of many: what its curve differs by from another glass is not noise"),
+}
+ONE_OF_MANY = ("0.01", "two glasses of one model differ by as much; the file has counting errors")
+
+ROWS = {
+    "argon": Row("argon.toml", beyond=SLOW),
+    "argon-wrong": Row(
+        "argon.toml",
+        start={"model.parameters.epsilon": "0.0077556", "model.parameters.sigma": "3.25"},
+        beyond=SLOW,
+        same_as="argon",
+    ),
+    "cacl2": Row(
+        "cacl2.toml",
+        beyond={**MELT, **{f"data.{k}.sigma": DIGITISED for k in range(3)}},
+        data="molten_chlorides",
+    ),
+    "binary": Row(
+        "binary.toml",
+        beyond=SLOW,
+        synthetic=Synthetic(
+            {"Ar-Ar": (1.0, 4.4, 0.5), "Ar-Kr": (-0.8, 4.3, 0.5), "Kr-Kr": (1.0, 4.9, 0.6)}, noise=0.01, timestep=5.0
+        ),
+    ),
+    "ternary": Row(
+        "ternary.toml",
+        beyond=MELT,
+        synthetic=Synthetic(
+            {
+                "Na-Na": (-1.0, 3.8, 0.4),
+                "Na-Ca": (1.0, 4.0, 0.4),
+                "Na-Cl": (-1.0, 3.0, 0.4),
+                "Ca-Ca": (-2.0, 3.9, 0.4),
+                "Ca-Cl": (1.5, 2.8, 0.4),
+                "Cl-Cl": (1.0, 3.7, 0.4),
+            },
+            noise=0.01,
+            timestep=2.0,
+        ),
+    ),
+    "silica": Row("silica.toml", beyond={**GLASS, "data.0.sigma": ONE_OF_MANY}),
+    "silica-mace": Row(
+        "silica_mace.toml",
+        beyond={
+            **GLASS,
+            "data.0.sigma": ONE_OF_MANY,
+            "correction.r_cut": ("7", "half the box of 192 atoms is 7.13 Å"),
+            "sampling.frames": ("100", "a step takes thirty times that of a pair potential"),
+        },
+    ),
+    "a-si": Row(
+        "a_si.toml",
+        beyond={**GLASS, "data.0.sigma": ("0.02", "two solids of one model differ by as much")},
+    ),
+    "geo2": Row("geo2.toml", beyond={**GLASS, "data.0.sigma": ONE_OF_MANY}, data="geo2_glass"),
+}
