@@ -19,6 +19,7 @@ from refine.curves.curve import Curve
 from refine.potentials.classical import base_potential
 from refine.potentials.classical.base import ClassicalBase
 from refine.potentials.correction import PairCorrection, SplineBasis
+from refine.refinement.observables.curve import CurveObservable
 from refine.refinement.problem import Problem, Sample, Target
 from refine.sampling.frames import Frames
 from refine.scattering.measurement import ForwardModel
@@ -132,7 +133,7 @@ class Liquid:
             x = step * (np.arange(points) + 0.5)
             operator = CurveOperator(x, matrix.reshape(points, -1), np.zeros(points), np.zeros(points))
             y, covariance = np.zeros(points), 1e-4 * np.eye(points)
-            targets.append(Target("-".join(pair), 0, "g(r)", None, y, covariance, True, operator))
+            targets.append(Target("-".join(pair), 0, "g(r)", None, y, covariance, True, CurveObservable(operator)))
         return Problem(tuple(targets), (self.temperature,)), targets
 
 
@@ -237,7 +238,7 @@ def study(folder: Path, liquid: Liquid, *, partials: bool, seed: int = 1, **chan
             "seed": seed,
             "final": 2,
         },
-        "refinement": {"iterations": 6, "response": "closure"},
+        "refinement": {"iterations": 6},
     }
     for table, values in changes.items():
         tree[table] = {**tree[table], **values} if isinstance(values, dict) else values
