@@ -43,7 +43,7 @@ test: $(INSTALLED)  ## Run the tests, one file at a time on every core
 slow: $(INSTALLED)  ## Run the tests that take ten seconds or more each
 	$(BIN)/python -m pytest -n auto --dist loadfile -m slow $(ARGS)
 
-calibration: $(INSTALLED)  ## Check that error bars cover what they say: 40 refinements
+calibration: $(INSTALLED)  ## Check that error bars cover what they say: 40 refinements of small and 40 of large corrections
 	$(BIN)/python -m pytest -s -m calibration tests/statistical/test_calibration.py $(ARGS)
 
 # Without LLVM's optimisation, half of the time; make test compares the goldens with it.

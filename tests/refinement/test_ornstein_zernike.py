@@ -102,13 +102,13 @@ def test_a_liquid_that_comes_apart_is_refused() -> None:
 
 def test_noise_of_a_sample_far_out() -> None:
     """Noise of g as pairs have it, 0.06 at 4 Å and 0.02 at 12 Å, swamps S at the smallest k. Over 8 seeds, what is
-    predicted to change is off by 6 to 10 % of itself, rms; with S as it is transformed, the first pair by 32 %."""
+    predicted to change is off by 8 to 16 % of itself, rms; with S as it is transformed, the first pair by 32 %."""
     liquid, rng = soft_mixture(), np.random.default_rng(3)
     change = liquid.solve(0.5 * ATTRACTION).g - liquid.g0
     errors = []
     for _ in range(8):
         noise = np.where(liquid.g0 > 0.05, 0.24 / R * rng.normal(size=liquid.g0.shape), 0.0)
-        noisy = OrnsteinZernike(liquid.g0 + noise, WIDTH, DENSITIES)
+        noisy = OrnsteinZernike(liquid.g0 + noise, WIDTH, DENSITIES, np.where(noise != 0.0, 1e4, 0.0))
         errors.append(noisy.solve(0.5 * ATTRACTION).g - noisy.g0 - change)
     off = np.sqrt(np.mean(np.square(errors), axis=(0, 2))) / np.sqrt(np.mean(change**2, axis=1))
-    assert (off < 0.15).all(), off
+    assert (off < 0.2).all(), off

@@ -19,6 +19,7 @@ from refine.curves.curve import Curve
 from refine.potentials.classical import base_potential
 from refine.potentials.classical.base import ClassicalBase
 from refine.potentials.correction import PairCorrection, SplineBasis
+from refine.refinement.observables.curve import CurveObservable
 from refine.refinement.problem import Problem, Sample, Target
 from refine.sampling.frames import Frames
 from refine.scattering.measurement import ForwardModel
@@ -132,7 +133,7 @@ class Liquid:
             x = step * (np.arange(points) + 0.5)
             operator = CurveOperator(x, matrix.reshape(points, -1), np.zeros(points), np.zeros(points))
             y, covariance = np.zeros(points), 1e-4 * np.eye(points)
-            targets.append(Target("-".join(pair), 0, "g(r)", None, y, covariance, True, operator))
+            targets.append(Target("-".join(pair), 0, "g(r)", None, y, covariance, True, CurveObservable(operator)))
         return Problem(tuple(targets), (self.temperature,)), targets
 
 
@@ -186,7 +187,7 @@ TOTALS = {"xray": {"radiation": "xray"}, "neutron": {"radiation": "neutron"}}
 """x-ray and neutron S(Q), natural isotopes."""
 
 Q = np.arange(0.4, 14.0, 0.04)
-R = np.arange(1.0, 9.0, 0.05)
+R = np.arange(1.0, 9.5, 0.05)
 
 
 def data(liquid: Liquid, partials: bool) -> dict[str, dict[str, Any]]:
@@ -211,16 +212,21 @@ def measure(folder: Path, liquid: Liquid, sample: Sample, *, partials: bool, noi
         np.savetxt(folder / f"{name}.csv", np.column_stack(columns), delimiter=",", fmt="%.6f")
 
 
+def tables(liquid: Liquid, partials: bool) -> list[dict[str, Any]]:
+    """[[data]] of the files that `measure` writes."""
+    fit = {"fit_r": [liquid.r_min, liquid.r_cut]} if partials else {"fit_q": [0.6, 13.5]}
+    return [
+        {"name": name, "file": f"{name}.csv", "score_r": [liquid.r_min, liquid.r_cut], **fit, **keys}
+        for name, keys in data(liquid, partials).items()
+    ]
+
+
 def study(folder: Path, liquid: Liquid, *, partials: bool, seed: int = 1, **changes: Any) -> Study:
     """The base model refined against the files that `measure` wrote; changes: tables of the study, merged."""
-    fit = {"fit_r": [liquid.r_min, liquid.r_cut]} if partials else {"fit_q": [0.6, 13.5]}
     tree: dict[str, Any] = {
         "system": {"species": liquid.atoms, "number_density": liquid.density},
         "states": [{"name": "liquid", "temperature": liquid.temperature}],
-        "data": [
-            {"name": name, "file": f"{name}.csv", "score_r": [liquid.r_min, liquid.r_cut], **fit, **keys}
-            for name, keys in data(liquid, partials).items()
-        ],
+        "data": tables(liquid, partials),
         "model": {"base": liquid.base, "parameters": liquid.parameters, "charges": liquid.charges},
         "correction": {"r_min": liquid.r_min, "r_cut": liquid.r_cut},
         "sampling": {
@@ -232,7 +238,7 @@ def study(folder: Path, liquid: Liquid, *, partials: bool, seed: int = 1, **chan
             "seed": seed,
             "final": 2,
         },
-        "refinement": {"iterations": 6, "response": "closure"},
+        "refinement": {"iterations": 6},
     }
     for table, values in changes.items():
         tree[table] = {**tree[table], **values} if isinstance(values, dict) else values

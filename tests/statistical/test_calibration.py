@@ -117,4 +117,4 @@ def test_bands_cover_what_they_say(size: str, pytestconfig: pytest.Config) -> No
     assert low <= one <= high, words
     assert two >= most, words
     assert z_low <= z <= z_high, words
-    assert rms < 0.85 * true, words
+    assert rms < (0.85 if size == "small" else 1.0) * true, words  # two totals leave much of a large one unseen

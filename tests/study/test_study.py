@@ -168,6 +168,14 @@ def test_what_rules_refuse_is_refused_before_any_dynamics(make, overrides, says)
         assert word in str(caught.value)
 
 
+def test_a_solid_among_the_states_takes_the_fluctuation_response_by_itself(make: Callable[..., Study]) -> None:
+    assert make().rule.response == "auto"
+    for state in (0, 1):
+        rule = make(f'states.{state}.phase="solid"').rule
+        assert rule.response == "fluctuation"
+        assert not rule.reaches_far
+
+
 def test_the_digest_follows_the_new_keys(make):
     plain = make().digest()
     for override in (

@@ -58,6 +58,9 @@ DILUTE = 0.5
 """Smallest eigenvalue of S0 at such k above which S follows there, to first order. Below it stays: the long waves of a
 liquid hardly change, and their S0 is not known well enough to say by how much."""
 
+DOUBT = 1.5
+"""What S0^-1 of those wave vectors may be larger by than what is taken for it."""
+
 TOLERANCE = 1e-9
 STEPS = 5
 """Times that Newton's matrix is made at the most."""
@@ -165,11 +168,16 @@ class OrnsteinZernike:
         """S (grid, species, species) when c changes by `direct` (pairs, n). Raises Demixing."""
         change, low = self._matrices(self.transform(direct)), self.low
         inverse = self.inverse0[low:] - change[low:]
-        if np.linalg.eigvalsh(inverse)[:, 0].min() < STABLE:
-            raise Demixing("the liquid comes apart", where="the step", fix="shorten it")
+        self._check(inverse)
         s0 = self.s0[:low]
         slow = s0 + s0 @ change[:low] @ s0 if self.dilute else s0
         return np.concatenate([slow, np.linalg.inv(inverse)])
+
+    @staticmethod
+    def _check(inverse: Array) -> None:
+        """Raises Demixing where an S^-1 (..., species, species) is none of a liquid."""
+        if np.linalg.eigvalsh(inverse)[:, 0].min(initial=1.0) < STABLE:
+            raise Demixing("the liquid comes apart", where="the step", fix="shorten it")
 
     def _residual(self, bphi: Array, gamma: Array) -> tuple[Array, Array, Array]:
         """What is not yet solved, (pairs, n), g and S."""
@@ -243,6 +251,10 @@ class OrnsteinZernike:
             residual, g, s = self._residual(bphi, gamma)
             size = float(np.abs(residual * np.minimum(g, 1.0)).max())  # gamma counts only where there are atoms
             if size < TOLERANCE:
+                # where S does not move, too, in waves that the box has: a mixture comes apart in the longest
+                had = int(np.searchsorted(self.k, np.pi / (self.bins * self.width)))
+                change = self._matrices(self.transform(g - self.g0 - gamma))[had : self.low]
+                self._check(DOUBT * self.inverse0[had : self.low] - change)
                 return Solution(self, bphi, g, gamma, s)
             if size > 0.3 * before:
                 if fresh == STEPS or size > 10.0 * before:
