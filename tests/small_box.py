@@ -45,6 +45,7 @@ reequilibration = 0.4
 frames = 48
 stride = 8
 final = 1.0
+replicas = 1
 seed = 3
 [refinement]
 iterations = 2

@@ -14,6 +14,7 @@ import numpy as np
 from refine.curves.curve import Curve
 from refine.potentials.correction import PairCorrection, SplineBasis
 from refine.refinement.keys import Shared
+from refine.refinement.observables.curve import CurveObservable
 from refine.refinement.problem import Problem, Sample, Target
 from refine.refinement.rules.gauss_newton import GaussNewtonKeys
 from refine.sampling.frames import Frames
@@ -58,7 +59,9 @@ def main() -> None:
             name=radiation,
         )
         fit = ForwardModel(curve, box).fit(None, None)
-        targets.append(Target(radiation, 0, "S(Q)", None, fit.values, fit.covariance, True, fit.operator))
+        targets.append(
+            Target(radiation, 0, "S(Q)", None, fit.values, fit.covariance, True, CurveObservable(fit.operator))
+        )
     problem = Problem(tuple(targets), (300.0,))
 
     rule = GaussNewtonKeys().rule(Shared(final_factor=2.0, length=0.5, smoothness="auto"))

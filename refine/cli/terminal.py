@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -13,6 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from refine.progress import Progress
+
+if TYPE_CHECKING:
+    from refine.results.schema import Summary
 
 
 @contextmanager
@@ -82,3 +86,19 @@ def r_chi_table(initial: Mapping[str, float | None], final: Mapping[str, float |
     for name in final:
         table.add_row(Text(name), text(initial.get(name)), text(final[name]))
     return table
+
+
+def number_lines(summary: Summary) -> list[str]:
+    """Measured numbers, and the pressure of every state, before and after."""
+
+    def text(value: float | None, error: float | None) -> str:
+        return "-" if value is None else f"{value:.4g}" + ("" if error is None else f" ± {error:.2g}")
+
+    lines = []
+    for one in summary.numbers:
+        change = f"{text(one.initial, one.initial_stderr)} -> {text(one.final, one.final_stderr)} {one.unit}".rstrip()
+        lines.append(f"{one.name}: {one.quantity} {change}, measured {text(one.value, one.sigma)}")
+    for state in summary.states:
+        before = text(state.pressure_initial_GPa, state.pressure_initial_GPa_stderr)
+        lines.append(f"{state.name}: pressure {before} -> {text(state.pressure_GPa, state.pressure_GPa_stderr)} GPa")
+    return lines

@@ -28,6 +28,60 @@ SMALLEST = 0.002
 ripple where a low Q is missing; at 0.0005 the search begins to take noise for peaks."""
 
 
+UNEVEN = 0.1
+"""Points are uneven where the standard deviation of their steps is above this share of the mean step, and that of the
+logarithm of a step over the one before above this number. Measured points have 0.01 and 0.01, where bins grow along the
+curve 1 and 0; points that were read off figures 0.43 to 0.83 and 0.33 to 0.67."""
+
+ROUNDED = 3
+"""Different steps at most, to a hundredth of the mean step, that even points have whose x was rounded."""
+
+DIGITISED = 0.05
+"""Of the rms signal: least error of points that were read off a figure."""
+
+
+def digitised(x: ArrayLike) -> bool:
+    """Whether points (n,) look as if read off a figure: their spacing is uneven (`UNEVEN`).
+
+    >>> digitised(np.arange(1.0, 9.0, 0.1)), digitised([2.8, 3.03, 3.13, 3.15, 3.19, 3.23, 3.27, 3.31])
+    (False, True)
+    """
+    steps = np.diff(np.asarray(x, np.float64))
+    if len(np.unique(np.round(100.0 * steps / steps.mean()))) <= ROUNDED:
+        return False
+    return bool(steps.std() > UNEVEN * steps.mean() and np.diff(np.log(steps)).std() > UNEVEN)
+
+
+def digitised_error(x: ArrayLike, signal: ArrayLike) -> float:
+    """Error of points (n,) that were read off a figure; zero where `digitised` does not see that.
+
+    There is no noise to see in such a curve: the rms difference of each point from the cubic through its four
+    neighbours, over what independent errors make of it, tells how well it is known in between; `DIGITISED` of the rms
+    signal is the least.
+
+    Args:
+        x: increasing.
+        signal: y less its level without structure.
+
+    >>> x = np.cumsum(np.random.default_rng(0).uniform(0.05, 0.2, 60))
+    >>> round(digitised_error(x, np.sin(x)), 2), digitised_error(np.linspace(0.0, 9.0, 60), np.sin(x))
+    (0.03, 0.0)
+    """
+    x, signal = np.asarray(x, np.float64), np.asarray(signal, np.float64)
+    if not digitised(x):
+        return 0.0
+    least = DIGITISED * float(np.sqrt(np.mean(signal**2)))
+    if len(x) < 8:
+        return least
+    others = np.arange(2, len(x) - 2)[:, None] + np.array([-2, -1, 1, 2])
+    at, middle = x[others], x[2:-2]
+    apart = at[:, :, None] - at[:, None, :] + np.eye(4)
+    toward = (middle[:, None] - at)[:, None, :] * (1.0 - np.eye(4)) + np.eye(4)
+    weights = np.prod(toward / apart, axis=2)
+    off = (signal[2:-2] - np.sum(weights * signal[others], axis=1)) / np.sqrt(1.0 + np.sum(weights**2, axis=1))
+    return max(least, float(np.sqrt(np.mean(off**2))))
+
+
 def ripple(
     r: ArrayLike, d: ArrayLike, slope: float, q_range: tuple[float, float] | None = None, window: str = "none"
 ) -> tuple[Array, Array]:

@@ -15,8 +15,9 @@ Everything here is float64 numpy; `refine.potentials.pairs.PairForceField` turns
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -209,12 +210,12 @@ class PairCorrection:
 
     def basis_values(self, r: ArrayLike) -> Array:
         """d phi/d theta, straight line below the core included: (pairs, n, size), dimensionless."""
+        return _basis_values(self.basis, self.core, np.asarray(r, float))
+
+    def basis_derivatives(self, r: ArrayLike) -> Array:
+        """d^2 phi/d theta dr, straight line below the core included: (pairs, n, size), 1/Å."""
         r = np.asarray(r, float)
-        values = []
-        for core in self.core:
-            inside = np.maximum(r, core)
-            values.append(self.basis.values(inside) + (r - inside)[:, None] * self.basis.derivatives(inside))
-        return np.array(values)
+        return np.array([self.basis.derivatives(np.maximum(r, core)) for core in self.core])
 
     def binned_basis(self, edges: Array) -> Array:
         """d phi/d theta averaged over bins with weight r^2 (uniform density within a bin): (pairs, bins, size).
@@ -225,7 +226,7 @@ class PairCorrection:
         >>> phi.binned_basis(np.linspace(0.0, 8.0, 81)).shape
         (1, 80, 12)
         """
-        return bin_average(self.basis_values, edges)
+        return _binned_basis(self.basis, tuple(self.core.tolist()), np.asarray(edges, float).tobytes())
 
     def energy(self, r: ArrayLike) -> Array:
         """phi(r): (pairs, n), eV."""
@@ -234,9 +235,7 @@ class PairCorrection:
 
     def derivative(self, r: ArrayLike) -> Array:
         """d phi/dr: (pairs, n), eV/Å."""
-        r = np.asarray(r, float)
-        slopes = np.array([self.basis.derivatives(np.maximum(r, core)) for core in self.core])
-        splines: Array = np.einsum("pnk,pk->pn", slopes, self.coefficients)
+        splines: Array = np.einsum("pnk,pk->pn", self.basis_derivatives(r), self.coefficients)
         return splines + self.repulsion(r)[1]
 
     def continued(self, r: ArrayLike) -> tuple[Array, Array]:
@@ -257,3 +256,19 @@ class PairCorrection:
     def inner(self) -> float:
         """Å; phi is finite everywhere."""
         return 0.0
+
+
+def _basis_values(basis: SplineBasis, cores: Iterable[float], r: Array) -> Array:
+    values = []
+    for core in cores:
+        inside = np.maximum(r, core)
+        values.append(basis.values(inside) + (r - inside)[:, None] * basis.derivatives(inside))
+    return np.array(values)
+
+
+@lru_cache(maxsize=16)
+def _binned_basis(basis: SplineBasis, cores: tuple[float, ...], edges: bytes) -> Array:
+    """An update asks for the same one many times; read-only, as it is shared."""
+    averages = bin_average(lambda r: _basis_values(basis, cores, r), np.frombuffer(edges))
+    averages.flags.writeable = False
+    return averages

@@ -25,7 +25,7 @@ from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.refinement.inference.nuisance import best
 from refine.refinement.inference.statistics import statistical_inefficiency
-from refine.refinement.problem import Sample, Target
+from refine.refinement.problem import Problem, Sample, Target
 from refine.sampling.frames import Frames
 
 Array = NDArray[np.float64]
@@ -115,7 +115,7 @@ def _of_state(frames: Frames, targets: Sequence[Target]) -> Misfit:
     misfits, curves = [], []
     for target in targets:
         lower = np.linalg.cholesky(target.covariance / target.weight)
-        y = target.predict(frames.counts)
+        y = target.values(frames)
         free = best(target, y.mean(axis=0))
         misfits.append(solve_triangular(lower, target.y - free.apply(target, y.mean(axis=0)), lower=True))
         curves.append(free.scale * solve_triangular(lower, y.T, lower=True).T)
@@ -161,3 +161,14 @@ def refuse_temperature_dependence(correction: PairCorrection, method: str) -> No
             where="[correction]",
             fix="make it independent of temperature, or use gauss-newton",
         )
+
+
+def refuse_numbers(problem: Problem, method: str) -> None:
+    """InputError for a measured number among what is fitted, in a method that is defined for curves."""
+    for target in problem.targets:
+        if target.is_number:
+            raise InputError(
+                f"{method} fits curves, and {target.quantity} is a number",
+                where=f"[[data]] {target.name}",
+                fix='give it role = "score", or use gauss-newton or difftre',
+            )

@@ -1,8 +1,8 @@
 """What every update rule is handed: targets, samples, and the signature that it answers with.
 
-Notation of the design: h are the partial pair counts of a frame (pairs x bins), a target predicts a curve as
-y = A h + y0, the correction's energy in a frame is theta . N with N_k = Σ h B_k. Nothing here knows positions, files or
-the base potential.
+Notation of the design: h are the partial pair counts of a frame (pairs x bins), a target is an average over frames
+(`refine.refinement.observables`), of a curve y = A h + y0, the correction's energy in a frame is theta . N with
+N_k = Σ h B_k. Nothing here knows positions, files or the base potential.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from refine.potentials.correction import PairCorrection
 from refine.refinement.fitted import Determination, Fitted
+from refine.refinement.observables.curve import CurveObservable
+from refine.refinement.observables.protocol import Observable
 from refine.sampling.frames import Frames
 from refine.scattering.operator import CurveOperator
 from refine.units import BOLTZMANN
@@ -25,17 +27,17 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Target:
-    """One measured curve as a linear functional of the mean pair counts of one state.
+    """Something measured in one state, as an average over its frames: a curve, or a number as a curve of one point.
 
     Attributes:
         name: the data set.
         state: index of the thermodynamic state.
-        quantity: what y is, for example "S(Q)" or "g(r)".
+        quantity: what y is, for example "S(Q)", "g(r)" or "pressure".
         pair: index of the species pair if the curve is a partial, else None.
         y: (n,) measured values, treated for the box.
         covariance: (n, n) of y from the measurement (up to a common factor if not `sigma_known`).
         sigma_known: whether the measurement states its errors.
-        operator: from mean counts to the curve, on the same points.
+        observable: from frames to the model of y, on the same points.
         weight: of the data set in the fit; the covariance is divided by it.
         free_scale: whether y = baseline + s (model - baseline) + b background with s free.
         scale_prior: standard deviation of s about one.
@@ -51,7 +53,7 @@ class Target:
     y: Array
     covariance: Array
     sigma_known: bool
-    operator: CurveOperator
+    observable: Observable
     weight: float = 1.0
     free_scale: bool = False
     scale_prior: float = 0.2
@@ -59,17 +61,39 @@ class Target:
     background_prior: float = 0.0
 
     @property
+    def is_number(self) -> bool:
+        """Whether it is a measured number, and no curve."""
+        return not isinstance(self.observable, CurveObservable)
+
+    @property
+    def counted(self) -> bool:
+        """Whether it is linear in the pair counts and in nothing else, as every curve is."""
+        return self.observable.operator is not None
+
+    @property
+    def operator(self) -> CurveOperator:
+        """From mean counts to the curve; TypeError where it is not `counted`."""
+        operator = self.observable.operator
+        if operator is None:
+            raise TypeError(f"{self.quantity} is no functional of pair counts")
+        return operator
+
+    @property
     def x(self) -> Array:
-        """(n,) 1/Å or Å."""
+        """(n,) 1/Å or Å, of a curve."""
         return self.operator.x
 
     @property
     def baseline(self) -> Array:
         """(n,) the part of y that a free scale does not multiply."""
-        return self.operator.baseline
+        return self.operator.baseline if self.counted else np.zeros(len(self.y))
+
+    def values(self, frames: Frames) -> Array:
+        """The model of y in every frame, (frames, n), scale 1, under the correction that it was sampled with."""
+        return self.observable.values(frames)
 
     def predict(self, counts: Array) -> Array:
-        """The curve (..., n) from mean or single-frame counts (..., pairs, bins), scale 1."""
+        """The curve (..., n) from mean or single-frame counts (..., pairs, bins), scale 1; of what is `counted`."""
         return self.operator.predict(counts)
 
 
@@ -117,12 +141,14 @@ class Problem:
         temperatures: (states,), K.
         base: for every state, where the base model's own parameters are refined; else empty.
         parameters: (k,) those parameters at the start; None likewise.
+        solids: states that are no liquids.
     """
 
     targets: tuple[Target, ...]
     temperatures: tuple[float, ...]
     base: tuple[BaseEnergy, ...] = ()
     parameters: Array | None = None
+    solids: frozenset[int] = frozenset()
 
     def kt(self, state: int) -> float:
         """Thermal energy of a state, eV."""

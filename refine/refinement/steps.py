@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 
 from refine.potentials.correction import PairCorrection
 from refine.sampling.frames import Frames
@@ -49,6 +50,25 @@ def step_size(
     """
     counts, change = _sampled(correction, delta, frames, temperature, reach)
     return float(np.sqrt((counts * change**2).sum() / counts.sum()) / kt)
+
+
+def step_metric(correction: PairCorrection, frames: Frames, kt: float, temperature: float) -> Array:
+    """M (len(theta),) * 2, 1/eV^2, with sqrt(delta'M delta) the `step_size` of reach "centre" at a temperature (K).
+
+    >>> from refine.potentials.correction import SplineBasis
+    >>> phi = PairCorrection.zero((("Ar", "Ar"),), SplineBasis(2.0, 8.0, 12), stiffness=7.0)
+    >>> counts = np.tile(np.array([0.0, 0.0, 0.0, 1.0, 0.0]), (2, 1, 1))  # one pair between 3 and 4 Å
+    >>> frames = Frames(counts, *np.zeros((3, 2)), np.zeros(2, int), 5.0, (2,), 1000.0)
+    >>> delta = np.full(12, 0.005)
+    >>> float((delta @ step_metric(phi, frames, 0.01, 85.0) @ delta).round(6))
+    0.25
+    """
+    pairs = list(correction.active_pairs)
+    counts = frames.counts.mean(axis=0, dtype=np.float64)[pairs] * (frames.centres < correction.basis.r_cut)
+    basis = correction.binned_basis(frames.edges)[pairs]
+    within = np.einsum("pb,pbk,pbl->pkl", counts / (counts.sum() * kt**2), basis, basis, optimize=True)
+    factors = correction.factors(temperature)
+    return np.asarray(np.kron(np.outer(factors, factors), block_diag(*within)))
 
 
 def step_sizes(correction: PairCorrection, delta: Array, frames: Frames, kt: float) -> Array:

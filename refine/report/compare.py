@@ -29,7 +29,7 @@ def render(ranking: Ranking) -> str:
         measured=bool(ranking.data),
         scores=_scores(ranking),
         figures=figures,
-        tables=[_peaks(ranking), _coordination(ranking), _diffusion(ranking), _viscosity(ranking)],
+        tables=[_numbers(ranking), _peaks(ranking), _coordination(ranking), _diffusion(ranking), _viscosity(ranking)],
         notes=[f"{row.label}: {note}" for row in ranking.rows for note in row.notes],
     )
 
@@ -80,6 +80,24 @@ def _scores(ranking: Ranking) -> list[Titled]:
         _table("R_χ", ["model", *ranking.data, ""], [texts(row) for row in ranking.rows]),
         _table("Free scales, which R_χ is taken with", ["model", "data", "scale of the model's signal"], scales),
     ]
+
+
+def _numbers(ranking: Ranking) -> Titled:
+    head = ["model", "data", "state", "quantity", "model's", "measured", "off by (σ)"]
+    rows = [
+        [
+            row.label,
+            name,
+            n["state"],
+            f"{n['quantity']} ({n['unit']})" if n["unit"] else n["quantity"],
+            value_words(n["value"], n["stderr"]),
+            value_words(n["measured"], n["sigma"]),
+            f"{n['sigmas']:+.1f}",
+        ]
+        for row in ranking.rows
+        for name, n in row.numbers.items()
+    ]
+    return _table("Measured numbers", head, rows)
 
 
 def _peaks(ranking: Ranking) -> Titled:

@@ -48,6 +48,7 @@ def render(results: Results) -> str:
         converged=summary.status is Status.CONVERGED,
         warnings=words.warnings(results),
         scores=sections.score_table(results),
+        numbers=sections.number_table(results),
         curves=curves,
         g_r=g_r,
         coordination=sections.coordination(results),
@@ -63,6 +64,7 @@ def render(results: Results) -> str:
         steps=sections.step_table(results),
         comparisons=sections.comparison_cards(results),
         states=sections.state_cards(results),
+        chosen=sections.chosen(results),
         study=results.study,
         provenance=sections.flat(summary.provenance),
     )

@@ -10,7 +10,7 @@ import numpy as np
 from refine.report import words
 from refine.report.tables import Column, Table
 from refine.results.reader import Results
-from refine.results.schema import DataSet, Iteration, Scores, State
+from refine.results.schema import DataSet, Iteration, MeasuredNumber, Scores, State
 from refine.units import BOLTZMANN
 
 Cards = list[tuple[str, dict[str, str]]]
@@ -84,6 +84,31 @@ def score_table(results: Results) -> Table:
 def _chi2_per_point(scores: Scores, data: DataSet, points: int | None) -> float | None:
     chi2 = scores.chi2.get(data.name)
     return chi2 / points if chi2 is not None and points else None
+
+
+def number_table(results: Results) -> Table:
+    """Measured numbers before and after; and the pressure of every state of which none was measured."""
+    columns = [Column("data", names_rows=True), Column("state", "w"), Column("quantity", "w"), Column("role", "w")]
+    columns += [Column("measured", "n"), Column("initial", "n"), Column("final", "n after"), Column("off by (σ)", "n")]
+    rows = [_number_row(one) for one in results.summary.numbers]
+    known = {(one.state, one.unit) for one in results.summary.numbers}
+    for state in results.summary.states:
+        if (state.name, "GPa") not in known and state.pressure_GPa is not None:
+            both = (state.pressure_initial_GPa, state.pressure_initial_GPa_stderr)
+            values = [words.with_error(*both), words.with_error(state.pressure_GPa, state.pressure_GPa_stderr)]
+            rows.append(["–", state.name, "pressure (GPa)", "not measured", "–", *values, "–"])
+    return Table(columns, rows)
+
+
+def _number_row(one: MeasuredNumber) -> list[str]:
+    measured = words.with_error(one.stated, one.stated_sigma)
+    quantity = f"{one.quantity} ({one.stated_unit})" if one.stated_unit else one.quantity
+    if one.unit != one.stated_unit:
+        measured = f"{measured}, so {words.with_error(one.value, one.sigma)} {one.unit}"
+        quantity = f"{quantity}, as pressure"
+    values = [words.with_error(one.initial, one.initial_stderr), words.with_error(one.final, one.final_stderr)]
+    off = f"{words.number(one.initial_sigmas, 2)} → {words.number(one.final_sigmas, 2)}"
+    return [one.name, one.state, quantity, words.ROLES.get(one.role, one.role), measured, *values, off]
 
 
 # --- structure, potential, what the data determine ---
@@ -211,7 +236,9 @@ def _state(state: State) -> dict[str, str]:
     if state.cell is not None:
         entries["cell"] = _cell(state.cell)
     if state.pressure_GPa is not None:
-        entries["pressure"] = f"{words.with_error(state.pressure_GPa, state.pressure_GPa_stderr)} GPa"
+        after = words.with_error(state.pressure_GPa, state.pressure_GPa_stderr)
+        before = words.with_error(state.pressure_initial_GPa, state.pressure_initial_GPa_stderr)
+        entries["pressure"] = f"{after} GPa" if state.pressure_initial_GPa is None else f"{before} → {after} GPa"
     return entries
 
 
@@ -222,6 +249,16 @@ def _cell(cell: Sequence[Any]) -> str:
         return "; ".join(" ".join(f"{x:.3f}" for x in vector) for vector in matrix) + "\u00a0Å"
     lengths = np.diag(matrix) if matrix.ndim == 2 else matrix
     return " × ".join(f"{x:.3f}" for x in lengths) + "\u00a0Å"
+
+
+def chosen(results: Results) -> Table:
+    """Numbers that the study left to refine, and why each was taken."""
+    columns = [Column("key", names_rows=True), Column("value", "n"), Column("why")]
+    rows = [
+        [one.key, "–" if one.value is None else f"{one.value:g}" + (f" {one.unit}" if one.unit else ""), one.reason]
+        for one in results.summary.chosen
+    ]
+    return Table(columns, rows)
 
 
 def flat(provenance: Mapping[str, Any]) -> dict[str, str]:

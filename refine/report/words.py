@@ -15,7 +15,7 @@ _SUPERSCRIPT = {-3: "⁻³", -2: "⁻²", -1: "⁻¹", 0: ""}
 UNSEEN = 0.1
 """A pair of whose correction the data decide less than this share, at every distance, is not seen by them."""
 
-_ROLES = {"fit": "fitted", "score": "only scored"}
+ROLES = {"fit": "fitted", "score": "only scored"}
 _NORMALISATIONS = {"faber-ziman": "Faber–Ziman", "keen": "Keen", "<f^2>": "⟨f²⟩"}
 _RADIATIONS = {"neutron": "neutrons", "xray": "x-rays"}
 
@@ -111,7 +111,7 @@ def role(data: DataSet, results: Results) -> str:
     fitted_states = {other.state for other in results.summary.data if other.role == "fit"}
     if data.role != "fit" and data.state not in fitted_states:
         return "predicted"
-    return _ROLES.get(data.role, data.role)
+    return ROLES.get(data.role, data.role)
 
 
 def ranges(limits: Iterable[tuple[float, float]], unit_name: str = "Å") -> str:
@@ -293,6 +293,13 @@ def warnings(results: Results) -> list[str]:
         before, after = _before_and_after(data, results)
         if before is not None and after is not None and after > before:
             sentences.append(f"{data.name}: R_χ rose from {misfit(before)} to {misfit(after)}.")
+    for one in summary.numbers:
+        before, after = one.initial_sigmas, one.final_sigmas
+        if after is not None and abs(after) > CONTRADICTION:
+            was = "" if before is None else f", {number(before, 2)} before"
+            sentences.append(
+                f"{one.name}: the model's {one.quantity} is off by {number(after, 2)} standard deviations{was}."
+            )
     if not summary.yields_potential:
         sentences.append("The method moves atoms to fit the data; no potential comes out, only structures.")
     sentences += contradictions(results) + limits(results) + summary.notes

@@ -48,6 +48,8 @@ class Row:
         r_chi: {data set: (value, standard error)}.
         scales: {data set: (value, standard error)} where the study leaves the scale free; in r_chi, peaks and curves.
         peaks: {data set: its first peak}.
+        numbers: {measured number: quantity, state, unit, measured, sigma, value and stderr of the model, sigmas between
+            them}.
         coordination: {state: numbers within the first minimum of the model's own g(r)}.
         diffusion: {state: D of each species in 1e-9 m^2/s}, from trajectories without a thermostat.
         viscosity: {state: that of the model in mPa s}, from the same (`refine.sampling.viscosity.Viscosity`).
@@ -60,6 +62,7 @@ class Row:
     r_chi: dict[str, tuple[float, float]] = field(default_factory=dict)
     scales: dict[str, tuple[float, float]] = field(default_factory=dict)
     peaks: dict[str, FirstPeak] = field(default_factory=dict)
+    numbers: dict[str, dict[str, Any]] = field(default_factory=dict)
     coordination: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     diffusion: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     viscosity: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -97,6 +100,11 @@ class Ranking:
             scores = ", ".join(f"{name} {value_words(*score)}" for name, score in row.r_chi.items())
             words = f"R_chi {scores}" if scores else "predicted, nothing to compare with"
             lines.append(f"{row.label}: " + (words if row.failure is None else f"failed: {row.failure}"))
+            lines += [
+                f"  {name}: {n['quantity']} {value_words(n['value'], n['stderr'])} {n['unit']}, measured "
+                f"{value_words(n['measured'], n['sigma'])}, {n['sigmas']:+.1f} sigma"
+                for name, n in row.numbers.items()
+            ]
         return "\n".join(lines)
 
 

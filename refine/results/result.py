@@ -20,7 +20,7 @@ from refine.results.reader import (
     read_pair_distributions,
     read_predicted,
 )
-from refine.results.schema import Coordination, Determination, Iteration, Scores, State, Status, Summary
+from refine.results.schema import Coordination, Determination, Iteration, MeasuredNumber, Scores, State, Status, Summary
 
 Array = NDArray[np.float64]
 
@@ -84,8 +84,13 @@ class Result:
         return self.summary.coordination
 
     @property
+    def numbers(self) -> list[MeasuredNumber]:
+        """Measured numbers before and after, with errors."""
+        return self.summary.numbers
+
+    @property
     def states(self) -> list[State]:
-        """The states that were simulated, with mean temperature and pressure."""
+        """The states that were simulated, with mean temperature, and the pressure before and after."""
         return self.summary.states
 
     @cached_property

@@ -245,8 +245,39 @@ class DataSet(Declared):
     compared: str | None = None
 
 
+class MeasuredNumber(Record):
+    """A measured number before and after.
+
+    `stated` is what the study says was measured, in `stated_unit`; `value` and `sigma` are what follows for the
+    observable that is compared, in `unit`: of a number density, zero pressure. `initial` and `final` are the model's,
+    with errors of sampling and, finally, of the potential, whose share is `posterior_stderr`; `sigmas` say how far they
+    are from `value`, in standard deviations of both.
+    """
+
+    name: str
+    quantity: str
+    state: str
+    role: str
+    stated: Number = None
+    stated_sigma: Number = None
+    stated_unit: str = ""
+    value: Number = None
+    sigma: Number = None
+    unit: str = ""
+    initial: Number = None
+    initial_stderr: Number = None
+    initial_sigmas: Number = None
+    final: Number = None
+    final_stderr: Number = None
+    final_sigmas: Number = None
+    posterior_stderr: Number = None
+
+
 class State(Record):
-    """A thermodynamic state that was simulated: K, atoms/Å^3, GPa; the cell in Å, edge lengths or rows of vectors."""
+    """A thermodynamic state that was simulated: K, atoms/Å^3, GPa; the cell in Å, edge lengths or rows of vectors.
+
+    pressure_GPa is that of the answer, pressure_initial_GPa that of the base model.
+    """
 
     name: str
     temperature: FiniteFloat
@@ -257,8 +288,19 @@ class State(Record):
     cell: tuple[Vector, Vector, Vector] | Vector | None = None
     pressure_GPa: Number = None
     pressure_GPa_stderr: Number = None
+    pressure_initial_GPa: Number = None
+    pressure_initial_GPa_stderr: Number = None
     schedule: list[dict[str, Any]] = []
     frames: Count = None
+
+
+class Chosen(Record):
+    """A number that the study left to refine: key as "table.key", and why it was taken."""
+
+    key: str
+    value: Number
+    unit: str = ""
+    reason: str = ""
 
 
 class Summary(Record):
@@ -271,6 +313,7 @@ class Summary(Record):
     notes: what a reader must know before trusting the result.
     parameters: of the base, where they were refined: by name, `initial`, `final` and, where these say too little,
         `change`.
+    chosen: numbers that the study left to refine.
     seconds: of the whole run.
     """
 
@@ -288,9 +331,11 @@ class Summary(Record):
     notes: list[str] = []
     determination: Determination | None = None
     coordination: list[Coordination] = []
+    numbers: list[MeasuredNumber] = []
     predictions: list[Predicted] = []
     data: list[DataSet] = Field(min_length=1)
     states: list[State] = Field(min_length=1)
+    chosen: list[Chosen] = []
     seconds: Number = None
     provenance: dict[str, Any] = {}
 

@@ -1,7 +1,8 @@
-"""How frames are scored against a measured curve, wherever R_chi is stated."""
+"""How frames are scored against a measured curve, wherever R_chi is stated, and against a measured number."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +10,9 @@ from numpy.typing import NDArray
 
 from refine.refinement.inference.nuisance import Nuisance, best
 from refine.refinement.problem import Target
-from refine.sampling.averages import error_of
+from refine.sampling.averages import error_of, standard_error
 from refine.sampling.frames import Frames
-from refine.study.datasets import DataSet
+from refine.study.datasets import DataSet, NumberSet
 
 Array = NDArray[np.float64]
 
@@ -51,3 +52,27 @@ def score(data: DataSet, target: Target, frames: Frames, *, errors: bool = True)
 
     error = error_of(r_chi, frames.counts, frames.replica) if errors else None
     return Score(r_chi(counts), error, free)
+
+
+@dataclass(frozen=True)
+class NumberScore:
+    """A measured number against frames of its state.
+
+    Attributes:
+        value, stderr: mean of the model, in the unit of the target, and its sampling error; NaN of a single frame.
+        sigmas: model less measured, in standard deviations of both together, or of the measurement where the
+            model's error is not known.
+    """
+
+    value: float
+    stderr: float
+    sigmas: float
+
+
+def score_number(number: NumberSet, frames: Frames) -> NumberScore:
+    """The mean of frames of the number's state beside what was measured."""
+    values = number.target.values(frames)[:, 0]
+    value = float(values.mean())
+    error = float(standard_error(values, frames.replica)) if len(values) > 1 else math.nan
+    spread = math.hypot(math.sqrt(float(number.target.covariance[0, 0])), error if math.isfinite(error) else 0.0)
+    return NumberScore(value, error, (value - float(number.target.y[0])) / spread)

@@ -23,6 +23,7 @@ from refine.refinement.inference.posterior import band
 from refine.refinement.problem import Sample
 from refine.results import schema
 from refine.results.derived import Propagation, coordination_numbers, shells_of
+from refine.results.numbers import measured_number, moved_pressures, pressures
 from refine.results.outcome import Outcome
 from refine.results.schema import (
     FORMAT,
@@ -105,9 +106,11 @@ def _summary(outcome: Outcome) -> Summary:
         notes=_notes(outcome, factors),
         determination=None if determination is None else Determination.model_validate(plain(asdict(determination))),
         coordination=[row for s in range(len(study.config.states)) for row in _coordination(outcome, s)],
+        numbers=[measured_number(outcome, number) for number in study.numbers],
         predictions=[_prediction_entry(study, prediction) for prediction in study.predictions],
         data=[_data_entry(study, data, factors, _nuisance(outcome, data, fitted)) for data in study.datasets],
         states=[_state_entry(outcome, s) for s in range(len(study.config.states))],
+        chosen=[schema.Chosen.model_validate(choice.to_json()) for choice in study.choices],
         seconds=outcome.seconds,
         provenance=_provenance(outcome),
     )
@@ -115,7 +118,7 @@ def _summary(outcome: Outcome) -> Summary:
 
 def _notes(outcome: Outcome, factors: dict[str, float]) -> list[str]:
     """What a reader must know before trusting the result, beyond what the other tables say."""
-    last, found = outcome.iterations[-1].fitted, list(outcome.warnings)
+    last, found = outcome.iterations[-1].fitted, [*outcome.warnings, *moved_pressures(outcome)]
     if outcome.unconfirmed:
         found.append(
             "The final sample did not come out as the linear response of the one before had said: error bars of the "
@@ -258,7 +261,7 @@ def _coordination(outcome: Outcome, s: int) -> list[Coordination]:
 
 
 def _data_entry(study: Study, data: DataSet, factors: dict[str, float], free: Nuisance) -> schema.DataSet:
-    config = next(d for d in study.config.data if d.name == data.name)
+    config = next(d for d in study.config.curves if d.name == data.name)
     curve, fit = data.measurement.curve, data.fit
     if not isinstance(config.sigma, str):
         source = "given"
@@ -313,6 +316,7 @@ def _prediction_entry(study: Study, prediction: Prediction) -> Predicted:
 def _state_entry(outcome: Outcome, s: int) -> State:
     study, frames = outcome.study, outcome.samples[outcome.final].frames[s]
     system, state = study.systems[s], study.config.states[s]
+    (before, before_error), (after, after_error) = pressures(outcome, s)
     return State(
         name=state.name,
         temperature=state.temperature,
@@ -321,8 +325,10 @@ def _state_entry(outcome: Outcome, s: int) -> State:
         number_density=system.number_density,
         atoms=dict(zip(system.species, system.n_per_species, strict=True)),
         cell=plain(system.cell),
-        pressure_GPa=float(frames.pressure().mean()),
-        pressure_GPa_stderr=float(standard_error(frames.pressure(), frames.replica)),
+        pressure_GPa=after,
+        pressure_GPa_stderr=after_error,
+        pressure_initial_GPa=before,
+        pressure_initial_GPa_stderr=before_error,
         schedule=[stage.to_json() for stage in study.stages],
         frames=len(frames),
     )

@@ -129,7 +129,10 @@ class Engine(FrameMaker[S], Protocol[S]):
         """The same atoms in another cell of the same shape ((3, 3) Å), or with another timestep (fs)."""
 
     def retuned(self, state: S, temperature: float) -> S:
-        """The state with whatever is tuned to a temperature (K) at the start of a trajectory tuned to this one."""
+        """The state as the first of a trajectory: what is tuned at its start, tuned to this temperature (K)."""
+
+    def forces(self, state: S, params: Any) -> Array:
+        """Forces (R, N, 3) eV/Å on the atoms of a state; params: what the force field takes."""
 
     def lenient(self) -> Engine[S]:
         """This engine, but a liquid that does not flow is noted (`notes`), and its trajectory goes on."""

@@ -48,11 +48,13 @@ def estimated_q_sigma(bound: BoundCurve) -> float:
     _, ripple = noise.ripple(r, d, 4.0 * math.pi * rho, (float(q[0]), float(q[-1])))
     power = float(q[-1] ** 3 - q[0] ** 3) / 6.0
     sigma = _rms(ripple) * math.pi / 2.0 / math.sqrt(power * nyquist_q(bound.box))
-    return max(sigma, 1e-3 * _rms(bound.measured_distinct()))
+    measured = bound.measured_distinct()
+    return max(sigma, 1e-3 * _rms(measured), noise.digitised_error(q, measured))
 
 
 def estimated_r_sigma(bound: BoundCurve) -> float:
-    """Error of an r-space curve: the ripple below its onset, at least half a per cent of its rms signal."""
+    """Error of an r-space curve: the ripple below its onset, at least half a per cent of its rms signal, and what was
+    lost where it was read off a figure."""
     curve = bound.curve
     r = curve.x[curve.x > 0.0]
     form = bound.form(r)
@@ -60,7 +62,7 @@ def estimated_r_sigma(bound: BoundCurve) -> float:
     slope = 4.0 * math.pi * bound.box.number_density * float(bound.factor[0])
     seen = None if curve.q_max is None else (curve.q_min or 0.0, curve.q_max)
     quiet, ripple = noise.ripple(r, signal / form.scale, slope, seen, curve.window)
-    return max(_rms(bound.form(quiet).scale * ripple), 5e-3 * _rms(signal))
+    return max(_rms(bound.form(quiet).scale * ripple), 5e-3 * _rms(signal), noise.digitised_error(r, signal))
 
 
 def regular(covariance: Array) -> Array:

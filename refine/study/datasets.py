@@ -1,4 +1,4 @@
-"""The curves of a study: each measured one bound to the box that it is compared with, and each predicted one."""
+"""What was measured, bound to the boxes that it is compared with: curves, predicted curves, and numbers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from refine.curves.curve import Curve
 from refine.curves.quantities import is_q_space
 from refine.curves.readers import read_curve
 from refine.errors import InputError
+from refine.refinement.observables.curve import CurveObservable
+from refine.refinement.observables.keys import MeasuredNumber
 from refine.refinement.problem import Target
 from refine.scattering.compared import Fit, Measurement
 from refine.scattering.measurement import ForwardModel
+from refine.study.choices.choice import Choice
+from refine.study.choices.measured import first_r, sigma
 from refine.study.schema import Data, StudyConfig
 from refine.system import Box
 
@@ -48,6 +52,7 @@ class DataSet:
     """One [[data]] entry bound to its state's box.
 
     doubts: what looks odd in the curve for what it is declared to be, in words (`refine.curves.checks`).
+    choices: what was decided where the entry says nothing (`refine.study.choices.measured`).
     """
 
     name: str
@@ -56,6 +61,47 @@ class DataSet:
     measurement: Measurement
     fit: Fit
     doubts: tuple[str, ...] = ()
+    choices: tuple[Choice, ...] = ()
+
+
+@dataclass(frozen=True)
+class NumberSet:
+    """One [[data]] entry of a number, bound to its state's box.
+
+    Attributes:
+        entry: as it was measured.
+        target: as an update rule sees it, a curve of one point: in the unit of its observable, which for a density is
+            that of a pressure.
+    """
+
+    name: str
+    state: int
+    role: str
+    entry: MeasuredNumber
+    target: Target
+
+
+def read_numbers(config: StudyConfig, boxes: Sequence[Box]) -> list[NumberSet]:
+    """Every measured number bound to the box of its state; one box for each state.
+
+    Raises:
+        InputError: the box cannot tell it, or the state contradicts it.
+    """
+    names = [state.name for state in config.states]
+    states = [names.index(config.state_of(entry).name) for entry in config.numbers]
+    return [
+        number_set(entry, s, boxes[s], config.states[s].temperature)
+        for entry, s in zip(config.numbers, states, strict=True)
+    ]
+
+
+def number_set(entry: MeasuredNumber, state: int, box: Box, temperature: float) -> NumberSet:
+    """A measured number bound to the box of its state at a temperature (K)."""
+    value, sigma = entry.goal(box)
+    measured, variance = np.array([value]), np.array([[sigma**2]])
+    observable = entry.observable(box, temperature)
+    target = Target(entry.name, state, entry.quantity, None, measured, variance, True, observable, entry.weight)
+    return NumberSet(entry.name, state, entry.role, entry, target)
 
 
 def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
@@ -66,7 +112,7 @@ def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
     """
     names = [state.name for state in config.states]
     datasets = []
-    for data in config.data:
+    for data in config.curves:
         if data.role == "predict":
             continue
         state = names.index(config.state_of(data).name)
@@ -99,8 +145,10 @@ def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
         model = ForwardModel(curve, box)
         explicit = "score_r" in data.model_fields_set
         measurement = model.measurement(data.score_r if explicit else None)
-        fit = model.fit(data.fit_q, data.fit_r)
-        datasets.append(DataSet(data.name, state, data.role, measurement, fit, doubts))
+        begins = first_r(curve) if data.fit_r is None else None
+        fit = model.fit(data.fit_q, data.fit_r if begins is None else (begins[0], min(box.r_max, float(curve.x[-1]))))
+        choices = tuple(filter(None, (sigma(curve, fit), None if begins is None else begins[1])))
+        datasets.append(DataSet(data.name, state, data.role, measurement, fit, doubts, choices))
     return datasets
 
 
@@ -131,7 +179,7 @@ def read_predictions(config: StudyConfig, boxes: Sequence[Box]) -> list[Predicti
     """Every [[data]] entry of role "predict", bound to the box of its state; one box for each state."""
     names = [state.name for state in config.states]
     found = []
-    for data in config.data:
+    for data in config.curves:
         if data.role == "predict":
             state = names.index(config.state_of(data).name)
             explicit = "score_r" in data.model_fields_set
@@ -170,7 +218,7 @@ def _featureless(data: Data, box: Box) -> Curve:
 
 def target_of(config: StudyConfig, pairs: Sequence[tuple[str, str]], data: DataSet) -> Target:
     """A data set as an update rule sees it, whether it is fitted or not."""
-    entry = next(entry for entry in config.data if entry.name == data.name)
+    entry = next(entry for entry in config.curves if entry.name == data.name)
     curve, pair, index = data.measurement.curve, data.measurement.curve.pair, None
     if pair is not None:
         index = next(i for i, p in enumerate(pairs) if sorted(p) == sorted(pair))
@@ -185,7 +233,7 @@ def target_of(config: StudyConfig, pairs: Sequence[tuple[str, str]], data: DataS
         fit.values,
         fit.covariance,
         fit.sigma_known,
-        fit.operator,
+        CurveObservable(fit.operator),
         entry.weight,
         entry.free_scale,
         entry.scale_prior,

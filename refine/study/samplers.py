@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from refine.potentials.bases import base_of
-from refine.sampling.engine import Engine
+from refine.sampling.engine import Dynamics, Engine
 from refine.sampling.engines import DEFAULT_ENGINE, ENGINES
 from refine.study.schema import StudyConfig
 from refine.system import System, species_pairs
@@ -25,7 +25,7 @@ def sampler_of(
     kind: Base,
     base: Any,
     system: System,
-    config: StudyConfig,
+    settings: Dynamics,
     *,
     cutoff: float,
     n_bins: int,
@@ -39,7 +39,6 @@ def sampler_of(
     kind, base: of `read_base`.  cutoff: Å, range of the correction.  The others are those of
     `refine.sampling.engine.EngineKind.sampler`.
     """
-    settings = config.sampling
     field = kind.force_field(base, cutoff, system, settings.precision)
     sampler = ENGINES[DEFAULT_ENGINE].sampler(
         system, field, settings, n_bins=n_bins, r_max=r_max, phase=phase, replicas=replicas, positions=positions

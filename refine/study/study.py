@@ -5,10 +5,11 @@ It builds and runs nothing: what runs it is in `refine.tasks`.
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,10 @@ from refine.refinement.walls import measured_onset
 from refine.sampling.engine import ConstantEnergy, Engine, Positions
 from refine.sampling.engines import DEFAULT_ENGINE, ENGINES
 from refine.sampling.schedule import Stage
-from refine.study.datasets import read_datasets, read_predictions, target_of
+from refine.study.choices.choice import Choice, Settings
+from refine.study.choices.first import SEEN, first_choices, open_keys
+from refine.study.choices.splines import knots
+from refine.study.datasets import read_datasets, read_numbers, read_predictions, target_of
 from refine.study.samplers import read_base, sampler_of
 from refine.study.schema import StudyConfig
 from refine.study.systems import check_radii, read_systems, stages_of
@@ -50,10 +54,13 @@ class Study:
         species, pairs: elements, and pairs of them in the order of all arrays of pairs.
         stages: of the schedule that the start structure goes through.
         datasets, predictions: measured curves, and curves of the model that nothing is compared with.
-        targets: of every data set, by name: the measurement as an update rule sees it.
+        numbers: measured numbers, such as a pressure.
+        targets: of every measured curve and number, by name: the measurement as an update rule sees it.
         base, base_kind: the base model, and what reads it and makes force fields of it.
         parameters: of every state, the base as a function of its own parameters; empty where they are not refined.
         problem, rule: what is fitted, and the update rule that fits it.
+        choices: values for the keys that the study leaves open, as far as they are decided (`refine.study.choices`).
+        settings: the keys of [sampling], and the splines, with every number known.
 
     Raises:
         InputError: anything that data, structures and settings say against each other, before any dynamics.
@@ -70,7 +77,9 @@ class Study:
             check_radii(config, self.pairs, box.r_max)
         self.datasets = read_datasets(config, self.boxes)
         self.predictions = read_predictions(config, self.boxes)
+        self.numbers = read_numbers(config, self.boxes)
         self.targets = {data.name: target_of(config, self.pairs, data) for data in self.datasets}
+        self.targets |= {number.name: number.target for number in self.numbers}
         self.base_kind, self.base = read_base(config, self.species)
         own = config.refinement.base_parameters
         self.parameters = [
@@ -79,13 +88,26 @@ class Study:
             if own
         ]
         self.problem = Problem(
-            tuple(self.targets[data.name] for data in self.datasets if data.role == "fit"),
+            tuple(self.targets[entry.name] for entry in (*config.curves, *config.numbers) if entry.role == "fit"),
             tuple(state.temperature for state in config.states),
             tuple(self.parameters),
             self.parameters[0].start if own else None,
+            frozenset(s for s, state in enumerate(config.states) if state.phase == "solid"),
         )
+        cheap = self.base_energies(np.ones(1)) is not None
+        of_data = (choice for data in self.datasets for choice in data.choices)
+        self.choices = (
+            *first_choices(config, self.systems, self.onsets(), q_max=self._q_max(), cheap=cheap),
+            *of_data,
+        )
+        self.settings = Settings.of(config, self.choices)
         self.rule: Rule = config.refinement.rule(
-            Shared(config.sampling.final, config.correction.length, config.correction.smoothness)
+            Shared(
+                config.sampling.final,
+                config.correction.length,
+                config.correction.smoothness,
+                any(state.phase == "solid" for state in config.states),
+            )
         )
         self.rule.check(self.problem, self.initial_correction())
 
@@ -103,6 +125,38 @@ class Study:
                 fix="make the start structure with refine prepare and give it as [system] structure, without schedule",
             )
         return self.stages
+
+    def decided(self, choices: Sequence[Choice]) -> Self:
+        """This study with choices in place of what was decided for the same keys before; the number of knots follows.
+
+        Raises:
+            InputError: the splines do not fit.
+        """
+        other = copy.copy(self)
+        kept = {choice.key: choice for choice in (*self.choices, *choices)}
+        if "correction.knots" in kept and "correction.knots" not in {choice.key for choice in choices}:
+            now, correction = Settings.of(self.config, kept.values()), self.config.correction
+            kept["correction.knots"] = knots(now.r_min, correction.r_cut, correction.length, self._q_max())
+        other.choices = tuple(kept.values())
+        other.settings = Settings.of(self.config, other.choices)
+        other.rule.check(other.problem, other.initial_correction())
+        return other
+
+    def with_settings(self, settings: Settings) -> Self:
+        """This study with other settings, of a sample that is not its own."""
+        other = copy.copy(self)
+        other.settings = settings
+        return other
+
+    @property
+    def open_keys(self) -> frozenset[str]:
+        """Keys, "table.key", that the study leaves to refine."""
+        return open_keys(self.config)
+
+    @property
+    def awaits_sample(self) -> bool:
+        """Whether it leaves a key open that a sample of the base model decides."""
+        return bool(self.open_keys & (SEEN | {"correction.r_min"}))
 
     # -- construction --------------------------------------------------------------------------------------------------
 
@@ -131,11 +185,17 @@ class Study:
         changing = config.temperature == "linear"
         return PairCorrection.zero(
             self.pairs,
-            SplineBasis(config.r_min, config.r_cut, config.knots),
+            SplineBasis(self.settings.r_min, config.r_cut, self.settings.knots),
             active=tuple(tuple(sorted(p)) in wanted for p in self.pairs),
             stiffness=WALL_STIFFNESS * BOLTZMANN * hottest,
             temperatures=(float(np.mean(temperatures)), float(np.ptp(temperatures))) if changing else None,
         )
+
+    def _q_max(self) -> float | None:
+        """1/Å, the largest Q that is fitted, or that a fitted curve in r is seen through; None where none is known."""
+        fitted = [data.measurement.curve for data in self.datasets if data.role == "fit"]
+        known = [float(curve.x[-1]) if curve.in_q_space else curve.q_max for curve in fitted]
+        return max((q for q in known if q is not None), default=None)
 
     def onsets(self) -> Array:
         """(pairs,) Å: where the measured g(r) of each pair begins; inf where none tells."""
@@ -171,7 +231,7 @@ class Study:
             ENGINES[DEFAULT_ENGINE].adjoint(
                 system,
                 self.base_kind.force_field(self.base, self.config.correction.r_cut, system, "float64"),
-                self.config.sampling,
+                self.settings,
                 temperature=state.temperature,
                 steps=steps,
                 n_bins=len(box.edges) - 1,
@@ -185,7 +245,7 @@ class Study:
         """What moves atoms to fit the data, in each state."""
         from refine.sampling.moves.reverse_monte_carlo import ReverseMonteCarlo
 
-        config = self.config.sampling
+        config = self.settings
         return [
             ReverseMonteCarlo(
                 system,
@@ -207,12 +267,12 @@ class Study:
                 self.base_kind,
                 self.base,
                 system,
-                self.config,
+                self.settings,
                 cutoff=self.config.correction.r_cut,
                 n_bins=len(box.edges) - 1,
                 r_max=box.r_max,
                 phase=state.phase,
-                replicas=self.config.sampling.replicas,
+                replicas=self.settings.replicas,
                 positions=positions or any(one.stored_positions for one in self.parameters),
             )
             for system, box, state in zip(self.systems, self.boxes, self.config.states, strict=True)
@@ -225,7 +285,7 @@ class Study:
 
         seed: of their first momenta.  interval: about the time between stored positions, ps.
         """
-        system, state, settings = self.systems[s], self.config.states[s], self.config.sampling
+        system, state, settings = self.systems[s], self.config.states[s], self.settings
         field = self.base_kind.force_field(self.base, self.config.correction.r_cut, system, settings.precision)
         return ENGINES[DEFAULT_ENGINE].constant_energy(
             system,

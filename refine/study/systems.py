@@ -50,7 +50,7 @@ def stated_elements(config: StudyConfig) -> set[str]:
     """Elements that the study names anywhere: in its data, its model and its correction."""
     names = [*config.model.elements]
     for data in config.data:
-        names += [*data.isotopes, *data.charges, *(data.pair or ())]
+        names += [name for elements in data.elements.values() for name in elements]
     if config.correction.pairs != "all":
         names += [name for pair in config.correction.pairs for name in pair]
     return {name for name in names if name in atomic_numbers and name != "X"}

@@ -6,9 +6,10 @@ import difflib
 import re
 import reprlib
 from collections.abc import Mapping
-from typing import Any, Protocol, get_args, get_origin, runtime_checkable
+from typing import Annotated, Any, Protocol, get_args, get_origin, runtime_checkable
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from refine.errors import InputError
@@ -52,6 +53,8 @@ def tables(root: type[BaseModel]) -> dict[str, tuple[type[BaseModel], bool]]:
     for name, field in root.model_fields.items():
         array = get_origin(field.annotation) is tuple
         inner = get_args(field.annotation)[0] if array else field.annotation
+        if get_origin(inner) is Annotated:  # the entries of an array, whose table one of their keys chooses
+            inner = get_args(inner)[0]
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             by_name[name] = inner, array
     return by_name
@@ -73,11 +76,23 @@ def input_error(error: ValidationError, tree: Mapping[str, Any], source: str, ro
     return InputError(what, where=source, fix=fix)
 
 
-def _model(name: str, tree: Mapping[str, Any], root: type[BaseModel]) -> type[BaseModel]:
-    """Whose keys a table has: that which a key of it chooses, where one does."""
-    choices = [mark for mark in root.model_fields[name].metadata if isinstance(mark, Chooser)]
-    chosen = choices[0].of(tree.get(name, {})) if choices else None
-    return chosen or tables(root)[name][0]
+def chooser(field: FieldInfo) -> Chooser | None:
+    """What chooses the table of a field, or of the entries of an array; None where nothing does."""
+    marks = [*field.metadata]
+    for inner in get_args(field.annotation):
+        marks += getattr(inner, "__metadata__", ())
+    return next((mark for mark in marks if isinstance(mark, Chooser)), None)
+
+
+def _model(location: Location, tree: Mapping[str, Any], root: type[BaseModel]) -> type[BaseModel]:
+    """Whose keys the table at a location has: that which a key of it chooses, where one does."""
+    name = str(location[0])
+    model, array = tables(root)[name]
+    choice = chooser(root.model_fields[name])
+    if choice is None:
+        return model
+    table = tree.get(name, {})
+    return choice.of(table[int(location[1])] if array and len(location) > 1 else table) or model
 
 
 def _after_unknown_keys(problem: ErrorDetails) -> bool:
@@ -91,7 +106,7 @@ def _explain(problem: ErrorDetails, tree: Mapping[str, Any], root: type[BaseMode
     location = problem["loc"][:-1] if about_key else problem["loc"]
     table, keys = _split(location, tree, root)
     prefix = f"{table} " if table else ""
-    model = _model(str(location[0]), tree, root) if table else root
+    model = _model(location, tree, root) if table else root
     if problem["type"] == "extra_forbidden":
         return f"{prefix}unknown key {shown(keys[-1])}", _nearest_key(str(keys[-1]), model)
     if problem["type"] == "missing":

@@ -7,10 +7,10 @@ import itertools
 import re
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeGuard
+from typing import Annotated, Any, Literal, TypeGuard, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, Strict
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, Strict, ValidatorFunctionWrapHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from refine.formula import amounts_of
 from refine.tables.explain import shown
@@ -31,6 +31,20 @@ class Kind:
 
     def __init__(self, text: str) -> None:
         self.text = text
+
+
+class OrAuto:
+    """Annotation of `X | Literal["auto"]`: a value that is neither is refused as what X refuses, in one line."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The word as it is, anything else as X has it."""
+
+        def validate(value: Any, of_x: ValidatorFunctionWrapHandler) -> Any:
+            return value if value == "auto" else of_x(value)
+
+        as_it_is = core_schema.plain_serializer_function_ser_schema(lambda value: value)
+        inner = handler.generate_schema(get_args(source)[0])
+        return core_schema.no_info_wrap_validator_function(validate, inner, serialization=as_it_is)
 
 
 def refusal(text: str) -> PydanticCustomError:

@@ -27,7 +27,7 @@ from refine.refinement.rules import RULES
 from refine.report.compare import render
 from refine.results.derived import Propagation, coordination_numbers, shells_of
 from refine.results.ranking import Curve, FirstPeak, Ranking, Row
-from refine.results.scores import score
+from refine.results.scores import score, score_number
 from refine.results.tables import csv_text
 from refine.sampling.averages import FRAMES_FOR_ERRORS, standard_error
 from refine.sampling.frames import Frames
@@ -38,6 +38,7 @@ from refine.study.schema import ModelFile, StudyConfig
 from refine.study.study import Study
 from refine.tables.explain import shown
 from refine.tasks.outputs import refuse_foreign, refuse_inputs
+from refine.tasks.pilot import pilot
 from refine.tasks.sample import sample_states
 from refine.tasks.transport import transport
 
@@ -85,9 +86,8 @@ def compare(
                 where="--models" if not runs else "--models, --runs",
                 fix="give each file a label" if not runs else "give each file a label, and rename a folder of a run",
             )
-    wanted = config.sampling.frames if frames is None else frames
-    if wanted < FRAMES_FOR_ERRORS:
-        raise InputError(f"{wanted} frames are too few", where="--frames", fix=f"use {FRAMES_FOR_ERRORS} or more")
+    if frames is not None and frames < FRAMES_FOR_ERRORS:
+        raise InputError(f"{frames} frames are too few", where="--frames", fix=f"use {FRAMES_FOR_ERRORS} or more")
     if out is not None:
         make_folder(out)  # or refused now, and not after the dynamics
     rows = []
@@ -97,12 +97,12 @@ def compare(
             rows.append(Row(entry.label, failure=entry.failure))
             continue
         try:
-            rows.append(_row(entry, config, wanted, progress or NullProgress()))
+            rows.append(_row(entry, config, frames, progress or NullProgress()))
         except RefineError as error:
             rows.append(Row(entry.label, failure=str(error)))
     rows.sort(key=_mean_score)
-    predicted = tuple(data.name for data in config.data if data.role == "predict")
-    measured = tuple(data.name for data in config.data if data.role != "predict")
+    predicted = tuple(data.name for data in config.curves if data.role == "predict")
+    measured = tuple(data.name for data in config.curves if data.role != "predict")
     ranking = Ranking(config.title, measured, predicted, tuple(rows))
     if out is not None:
         _write(ranking, out)
@@ -155,7 +155,7 @@ def _refined(folder: Path, config: StudyConfig) -> _Entry:
     return _Entry(folder.resolve().name, run[0].study.model, run)
 
 
-def _row(entry: _Entry, config: StudyConfig, wanted: int, progress: Progress) -> Row:
+def _row(entry: _Entry, config: StudyConfig, frames: int | None, progress: Progress) -> Row:
     # A rule that changes parameters of the study's base would ask for them in every model.
     changes: dict[str, Any] = {"model": entry.model, "refinement": RULES.made()}
     if entry.run:
@@ -168,20 +168,35 @@ def _row(entry: _Entry, config: StudyConfig, wanted: int, progress: Progress) ->
         corrections = [one.correction for one in entry.run]
         if entry.run[0].parameters is not None:
             study.base = entry.run[0].base()
-    sampled = sample_states(study, wanted, progress, positions=True, corrections=corrections if entry.run else None)
+    acting = corrections if entry.run else None
+    begun = pilot(study, progress, acting)
+    study, wanted = begun.study, begun.study.settings.frames if frames is None else frames
+    sampled = sample_states(study, wanted, progress, positions=True, corrections=acting, starts=begun.starts)
     row = Row(entry.label)
     for data in study.datasets:
-        frames, density = sampled[data.state], study.boxes[data.state].number_density
+        sample, density = sampled[data.state], study.boxes[data.state].number_density
         target = study.targets[data.name]
-        scores = score(data, target, frames)
+        scores = score(data, target, sample)
         assert scores.r_chi_stderr is not None
         row.r_chi[data.name] = (scores.r_chi, scores.r_chi_stderr)
         if target.free_scale:
             row.scales[data.name] = (scores.nuisance.scale, scores.nuisance.scale_stderr)
-        _curve(row, data, frames, density, scores.nuisance)
+        _curve(row, data, sample, density, scores.nuisance)
     for prediction in study.predictions:
         density = study.boxes[prediction.state].number_density
         _curve(row, prediction, sampled[prediction.state], density, Nuisance())
+    for number in study.numbers:
+        found = score_number(number, sampled[number.state])
+        row.numbers[number.name] = {
+            "quantity": number.target.quantity,
+            "state": config.states[number.state].name,
+            "unit": number.target.observable.unit,
+            "measured": float(number.target.y[0]),
+            "sigma": math.sqrt(float(number.target.covariance[0, 0])),
+            "value": found.value,
+            "stderr": found.stderr,
+            "sigmas": found.sigmas,
+        }
     for s, state in enumerate(config.states):
         propagation = Propagation(sampled[s], np.zeros((0, 0)), None)
         shells = shells_of(sampled[s], study.pairs, config.coordination.radii)

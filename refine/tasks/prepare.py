@@ -21,10 +21,12 @@ from refine.sampling.averages import standard_error
 from refine.sampling.engine import Engine
 from refine.sampling.schedule import Stage, follow
 from refine.sampling.starts import begin, equilibrate, wait
+from refine.study.choices.choice import Settings
+from refine.study.choices.first import SEEN, first_choices
 from refine.study.samplers import read_base, sampler_of
 from refine.study.schema import State, StudyConfig
 from refine.study.systems import read_system, stages_of
-from refine.system import System, replicate
+from refine.system import System, replicate, species_pairs
 from refine.tasks.outputs import refuse_inputs
 from refine.units import MASS_DENSITY_UNIT
 
@@ -126,12 +128,14 @@ def prepare(
         InputError: no such state, or what the study says does not fit together.
         SimulationError: the dynamics failed.
     """
-    progress, settings = progress or NullProgress(), config.sampling
-    chosen, seed = _state(config, state), settings.seed if seed is None else seed
+    progress = progress or NullProgress()
+    chosen = _state(config, state)
     stages, digest = stages_of(config), config.digest(data=False)
     system = read_system(config, chosen)
+    settings = _settings(config, system, progress)
+    seed = settings.seed if seed is None else seed
     kind, base = read_base(config, system.species)
-    sampler, params = base_sampler(kind, base, config, system)
+    sampler, params = base_sampler(kind, base, settings, system)
     temperature = chosen.temperature
 
     progress.stage("start structure", len(stages) + 2)
@@ -150,7 +154,7 @@ def prepare(
     progress.advance(1)
     if math.prod(repeats) > 1:
         small = replace(sampler.system, positions=now.positions[0].astype(np.float64))
-        sampler, params = base_sampler(kind, base, config, replicate(small, repeats))
+        sampler, params = base_sampler(kind, base, settings, replicate(small, repeats))
         now = begin(sampler, params, temperature, seed + 1)
         now = wait(sampler, now, params, temperature, settings.equilibration if settle is None else settle)
     progress.advance(1)
@@ -200,7 +204,7 @@ def check_target(config: StudyConfig, path: Path, overwrite: bool) -> None:
     refuse_inputs(config, [path])
 
 
-def base_sampler(kind: Base, base: Any, config: StudyConfig, system: System) -> tuple[Engine[Any], Any]:
+def base_sampler(kind: Base, base: Any, settings: Settings, system: System) -> tuple[Engine[Any], Any]:
     """A sampler of a box of any size under the base model alone, and its parameters.
 
     kind, base: of `refine.study.samplers.read_base`. A glass is no failure here, so nothing has to flow.
@@ -210,13 +214,23 @@ def base_sampler(kind: Base, base: Any, config: StudyConfig, system: System) -> 
         kind,
         base,
         system,
-        config,
+        settings,
         cutoff=NO_CORRECTION,
-        n_bins=max(1, int(r_max / config.sampling.bin_width)),
+        n_bins=max(1, int(r_max / settings.bin_width)),
         r_max=r_max,
         phase="solid",
     )
     return sampler, field.params(None)
+
+
+def _settings(config: StudyConfig, system: System, progress: Progress) -> Settings:
+    """Of the study, and what is usual for such atoms where it says nothing."""
+    nothing = np.full(len(species_pairs(system.species)), np.inf)
+    choices = first_choices(config, [system], nothing)
+    for choice in choices:
+        if choice.key in SEEN:
+            progress.message(choice.words())
+    return Settings.of(config, choices)
 
 
 def _state(config: StudyConfig, name: str | None) -> State:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from refine.potentials.correction import PairCorrection
 from refine.progress import Progress
-from refine.sampling.engine import Engine, FrameMaker
+from refine.sampling.engine import FrameMaker
 from refine.sampling.frames import Frames, by_replica
-from refine.sampling.jax.random_numbers import seed_of_state
-from refine.sampling.starts import equilibrate
 from refine.sampling.state import State
+from refine.tasks.pilot import equilibrated
 
 if TYPE_CHECKING:
     from refine.study.study import Study
@@ -28,18 +27,6 @@ def frames_per_replica(frames: float, replicas: int) -> int:
     13
     """
     return max(FEWEST_FRAMES, math.ceil(frames / replicas))
-
-
-def equilibrated(study: Study, s: int, sampler: Engine[Any], params: Any, seed: int | None = None) -> Any:
-    """Where the trajectory of a state of the study begins: its start structure, equilibrated at its temperature.
-
-    params: of the force field that acts.  seed: None: the state's own, as in a run.
-    Raises what the dynamics raise.
-    """
-    settings = study.config.sampling
-    seed = seed_of_state(settings.seed, s) if seed is None else seed
-    temperature, stages = study.problem.temperatures[s], study.stages_at_volume()
-    return equilibrate(sampler, params, temperature, seed, settings.equilibration, stages)
 
 
 def pieces(
@@ -80,6 +67,7 @@ def sample_states(
     *,
     positions: bool = False,
     corrections: Sequence[PairCorrection] | None = None,
+    starts: Sequence[State] | None = None,
 ) -> tuple[Frames, ...]:
     """Frames of every state under the base model, started as a run starts.
 
@@ -87,11 +75,12 @@ def sample_states(
         frames: of each state, all replicas together.
         positions: whether frames keep them.
         corrections: of each state, on top of the base; None: none.
+        starts: equilibrated ones of each state (`refine.tasks.pilot`); None: they are made.
 
     Raises what the dynamics raise.
     """
     samplers = study.samplers(positions=positions)
-    per_replica = frames_per_replica(frames, study.config.sampling.replicas)
+    per_replica = frames_per_replica(frames, study.settings.replicas)
     progress.stage(f"sampling the {'base' if corrections is None else 'refined'} model", len(samplers) * per_replica)
     sampled = []
     for s, (field, sampler) in enumerate(samplers):
@@ -99,9 +88,8 @@ def sample_states(
         correction = study.initial_correction() if corrections is None else corrections[s]
         params = field.params(correction.at(temperature))
         parts: list[Frames] = []
-        for _, piece, count in pieces(
-            sampler, equilibrated(study, s, sampler, params), params, temperature, per_replica
-        ):
+        start = equilibrated(study, s, sampler, params) if starts is None else starts[s]
+        for _, piece, count in pieces(sampler, start, params, temperature, per_replica):
             assert piece is not None
             parts.append(piece)
             progress.advance(count)

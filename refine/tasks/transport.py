@@ -69,7 +69,7 @@ def transport(study: Study, s: int, frames: Frames, correction: PairCorrection, 
     system, state, config = study.systems[s], study.config.states[s], study.config
     count, length = config.compare.segments, config.compare.segment_length
     if length is None:
-        length = SAMPLED * len(frames) * config.sampling.stride * config.sampling.timestep / 1000 / count
+        length = SAMPLED * len(frames) * study.settings.stride * study.settings.timestep / 1000 / count
     if len(frames) < count:
         raise InputError(f"{len(frames)} frames for {count} segments", where="[compare] segments", fix="use fewer")
     seed = seed_of_state(config.sampling.seed, s)

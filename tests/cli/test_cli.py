@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import pytest
@@ -21,7 +21,7 @@ from refine.cli.main import COMMANDS, app
 from refine.cli.terminal import r_chi_table, terminal_progress
 from refine.errors import CheckpointError, SimulationError
 from refine.progress import NullProgress, Progress
-from refine.results.schema import Scores
+from refine.results.schema import MeasuredNumber, Scores, State
 from refine.study.schema import StudyConfig, reference_markdown
 
 STUDY = """
@@ -49,6 +49,27 @@ class FakeResult:
     initial: Scores = field(default_factory=lambda: Scores(r_chi={"sq": 0.1234, "other": None}, chi2={}))
     final: Scores = field(default_factory=lambda: Scores(r_chi={"sq": 0.0098, "other": None}, chi2={}))
     report_path: Path = Path("somewhere/report.html")
+    summary: SimpleNamespace = field(
+        default_factory=lambda: SimpleNamespace(
+            numbers=[
+                MeasuredNumber(
+                    name="p",
+                    quantity="pressure",
+                    state="85K",
+                    role="fit",
+                    value=0.0,
+                    sigma=0.01,
+                    unit="GPa",
+                    initial=-0.05,
+                    initial_stderr=0.004,
+                    final=0.002,
+                    final_stderr=0.005,
+                )
+            ],
+            states=[State(name="85K", temperature=85.0, pressure_GPa=0.002, pressure_GPa_stderr=0.005)],
+            notes=["the errors are too small"],
+        )
+    )
 
 
 class FakeStudy:

@@ -13,6 +13,7 @@ import pytest
 from refine.curves.curve import Curve
 from refine.potentials.correction import PairCorrection, SplineBasis
 from refine.refinement.keys import Refinement, Shared
+from refine.refinement.observables.curve import CurveObservable
 from refine.refinement.problem import Problem, Sample, Target
 from refine.sampling.frames import Frames
 from refine.scattering.measurement import ForwardModel
@@ -76,7 +77,7 @@ class PoissonLiquid:
         noise = sigma * np.random.default_rng(seed).normal(size=len(q))
         measured = Curve(x=q, y=made + noise, sigma=np.full_like(q, sigma), **known, **curve)
         fit = ForwardModel(measured, box).fit((0.5, 13.5), None)
-        return Target("synthetic", 0, "S(Q)", None, fit.values, fit.covariance, True, fit.operator)
+        return Target("synthetic", 0, "S(Q)", None, fit.values, fit.covariance, True, CurveObservable(fit.operator))
 
 
 @pytest.fixture

@@ -28,7 +28,10 @@ class IdealGas(PoissonLiquid):
 LIQUIDS = {"Poisson liquid": PoissonLiquid(n=150), "ideal gas": IdealGas(n=150)}
 
 
-EXACT = {"closure": ("ideal gas",)}
+MODEST = {"auto"}
+"""Responses that state an error which they have not on these liquids, for which the closure is exact."""
+
+EXACT = {"auto": ("ideal gas",), "closure": ("ideal gas",)}
 """Liquids that a response is exact for, where not for all: a bin of the Poisson liquid knows nothing of another one,
 which is so of no liquid of atoms."""
 
@@ -103,9 +106,12 @@ def test_the_slope_is_that_of_the_liquid(model: ResponseModel, liquid: PoissonLi
     assert np.sqrt(np.mean((np.mean(slopes, axis=0) - exact) ** 2)) < 1.6 * np.sqrt(np.mean(scatter**2))
 
 
-def test_a_small_step_is_predicted_within_its_noise(model: ResponseModel, liquid: PoissonLiquid) -> None:
+def test_a_small_step_is_predicted_within_its_noise(
+    case: tuple[str, str], model: ResponseModel, liquid: PoissonLiquid
+) -> None:
     """0.05 kT: chi^2 of the exact curves under the stated noise, mean over 12 seeds, is that of its n points to 4
-    standard errors (of curves as they are; the noise is shrunk to its diagonal, which makes chi^2 no larger)."""
+    standard errors (of curves as they are; the noise is shrunk to its diagonal, which makes chi^2 no larger), and no
+    more than that in a response that states an error of its own."""
     delta = 0.05 * direction(liquid)
     chi2 = []
     for seed in range(SEEDS):
@@ -113,7 +119,9 @@ def test_a_small_step_is_predicted_within_its_noise(model: ResponseModel, liquid
         truth = target.predict(liquid.mean_counts(liquid.basis().with_theta(delta)))
         error = response.predict(delta)[0] - truth
         chi2.append(np.sum(error**2 / np.diag(response.noise(delta))) / len(truth))
-    assert abs(np.mean(chi2) - 1.0) < 4 * np.std(chi2, ddof=1) / np.sqrt(SEEDS) + 0.1
+    tolerance = 4 * np.std(chi2, ddof=1) / np.sqrt(SEEDS) + 0.1
+    assert np.mean(chi2) - 1.0 < tolerance
+    assert case[0] in MODEST or np.mean(chi2) - 1.0 > -tolerance
 
 
 def test_noise_is_a_covariance_and_falls_with_the_frames(model: ResponseModel, liquid: PoissonLiquid) -> None:

@@ -59,7 +59,7 @@ def test_constant_z_is_a_bias_that_the_engine_avoids(monkeypatch: pytest.MonkeyP
         patched.setattr(bound, "amplitudes", constant_z)
         blind = liquid.target(counts, 0.004, **curve)
     # what was measured is the same; only the model's weights differ
-    wrong = replace(right, operator=blind.operator)
+    wrong = replace(right, observable=blind.observable)
     off = np.abs(wrong.predict(counts) - right.predict(counts)).max()
     assert off > 5 * np.sqrt(right.covariance[0, 0])
     honest, misled = fitted(liquid, right), fitted(liquid, wrong)

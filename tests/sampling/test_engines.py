@@ -134,6 +134,33 @@ def test_energy_and_virial_are_those_of_the_positions(argon: Argon) -> None:
     np.testing.assert_allclose(frames.virial, virial, rtol=2e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_forces_are_those_of_the_positions(argon: Argon, replicas: int) -> None:
+    engine, params = engine_of(argon.name, argon.engine.system, replicas=replicas)
+    state = engine.start(argon.state.positions[0], TEMPERATURE, 3)
+    found = engine.forces(state, params)
+    assert found.shape == (replicas, 108, 3)
+    i, j, apart = close_pairs(np.asarray(state.positions[0], float), engine.system.cell, 7.0)
+    r2 = np.sum(apart**2, axis=1)
+    s6 = (SIGMA**2 / r2) ** 3
+    push = (24 * EPSILON * (2 * s6**2 - s6) / r2)[:, None] * apart
+    expected = np.zeros((108, 3))
+    np.add.at(expected, i, push)
+    np.add.at(expected, j, -push)
+    for one in found:
+        np.testing.assert_allclose(one, expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_a_trajectory_that_is_retuned_begins_anew(argon: Argon) -> None:
+    """What it moved before does not count when it is judged whether it flows."""
+    state, _ = argon.engine.run(argon.state, argon.params, TEMPERATURE, 2)
+    assert state.sampled_steps > 0
+    again = argon.engine.retuned(state, TEMPERATURE)
+    assert again.sampled_steps == 0
+    assert not again.displacement.any()
+    np.testing.assert_array_equal(again.positions, state.positions)
+
+
 def test_equilibration_counts_nothing(argon: Argon) -> None:
     state, none = argon.engine.run(argon.state, argon.params, 150.0, 3, observe=False)
     assert len(none) == 0

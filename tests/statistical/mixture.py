@@ -136,6 +136,7 @@ def study(folder: Path, *, seed: int = 1, atoms: int = 150, **changes) -> Study:
             "reequilibration": 3.0,
             "frames": 200,
             "stride": 40,
+            "replicas": 1,
             "seed": seed,
             "final": 2,
         },

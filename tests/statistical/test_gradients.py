@@ -40,7 +40,7 @@ def found(tmp_path_factory):
             ],
             "model": {"base": "lennard-jones", "parameters": {"epsilon": 0.010324, "sigma": 3.405}},
             "correction": {"knots": 12, "r_min": 2.8, "r_cut": 6.0},
-            "sampling": {"timestep": 10.0, "equilibration": 6.0, "frames": 100, "stride": 10, "seed": 1},
+            "sampling": {"timestep": 10.0, "equilibration": 6.0, "frames": 100, "stride": 10, "replicas": 1, "seed": 1},
         },
         folder=folder,
     )

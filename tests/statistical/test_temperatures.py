@@ -95,6 +95,7 @@ def study(folder: Path) -> Study:
             "reequilibration": 2.0,
             "frames": 150,
             "stride": 40,
+            "replicas": 1,
             "seed": 5,
             "final": 2,
         },

@@ -39,6 +39,7 @@ timestep = 5.0
 equilibration = 20.0
 frames = 48
 stride = 100
+replicas = 1
 seed = 1
 [compare]
 segments = 16

@@ -18,6 +18,8 @@ from refine.potentials.bases import base_of
 from refine.potentials.calculator import Calculator
 from refine.sampling.periodic import close_pairs
 from refine.sampling.structure_files import read_structure
+from refine.study.choices.choice import Settings
+from refine.study.choices.first import first_choices
 from refine.study.samplers import read_base
 from refine.study.schema import StudyConfig
 from refine.system import make_system
@@ -120,7 +122,9 @@ def test_dispersion_acts(study: Path) -> None:
     system = make_system({"Ar": len(atoms)}, atoms.cell.array, atoms.positions)
     energies = []
     for chosen in (config, StudyConfig.from_toml(study)):
-        sampler, params = base_sampler(*read_base(chosen, ["Ar"]), chosen, system)
+        sampler, params = base_sampler(
+            *read_base(chosen, ["Ar"]), Settings.of(chosen, first_choices(chosen, [system], np.full(1, np.inf))), system
+        )
         _, frames = sampler.run(sampler.start(atoms.positions, 1.0, 1), params, 1.0, 1)
         energies.append(frames.energy[0])
     lj = base_of("lennard-jones").read(config.model, ("Ar",), (("Ar", "Ar"),), 6.0)

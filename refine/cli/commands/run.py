@@ -31,7 +31,7 @@ def run(
     """
     from rich.console import Console
 
-    from refine.cli.terminal import r_chi_table
+    from refine.cli.terminal import number_lines, r_chi_table
 
     if resume and overwrite:
         raise typer.BadParameter("--resume and --overwrite exclude each other")
@@ -50,6 +50,10 @@ def run(
             raise typer.Exit(INTERRUPTED) from None
     typer.echo(f"{result.status}: {result.message}")
     Console(highlight=False).print(r_chi_table(result.initial.r_chi, result.final.r_chi))
+    for line in number_lines(result.summary):
+        typer.echo(line)
+    for note in result.summary.notes:
+        typer.echo(f"warning: {note}")
     typer.echo(f"report: {result.report_path}")
     codes = {Status.CONVERGED: 0, Status.NOT_IMPROVED: NOT_IMPROVED, Status.EXHAUSTED: EXHAUSTED}
     raise typer.Exit(codes[result.status])

@@ -54,11 +54,16 @@ class Linearised:
     noise: Array
     normal: NormalEquations
 
-    @property
-    def q_max(self) -> float:
-        """1/Å: the largest Q fitted; of a curve in r, whose points lie pi/Q_max apart, from their spacing."""
+    def nyquist(self, length: float) -> float:
+        """Directions that a curve can see at all of functions on a `length` (Å): Q_max length/pi; a number sees one.
+
+        Q_max is the largest Q fitted; of a curve in r, whose points lie pi/Q_max apart, it follows from their spacing.
+        """
+        if len(self.goal) == 1:
+            return 1.0
         in_q = is_q_space(self.target.quantity)
-        return float(self.target.x[-1] if in_q else np.pi / np.median(np.diff(self.target.x)))
+        q_max = float(self.target.x[-1] if in_q else np.pi / np.median(np.diff(self.target.x)))
+        return float(q_max * length / np.pi)
 
 
 def determination(
@@ -87,7 +92,7 @@ def determination(
                 points=len(curve.goal),
                 alone=one.determined,
                 adds=float(reduced.sum()) - _without(normals, k, root),
-                nyquist=float(curve.q_max * (correction.basis.r_cut - float(correction.core.min())) / np.pi),
+                nyquist=curve.nyquist(correction.basis.r_cut - float(correction.core.min())),
             )
             for k, (curve, one) in enumerate(zip(curves, alone, strict=True))
         ),

@@ -9,8 +9,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,8 @@ from refine.refinement.inference import nuisance
 from refine.refinement.inference.identifiability import Linearised
 from refine.refinement.inference.posterior import NormalEquations, Posterior, SmoothnessPrior, log_evidence, posterior
 from refine.refinement.problem import Problem, Target
-from refine.refinement.responses.protocol import Response
-from refine.refinement.responses.tangent import about
+from refine.refinement.responses.protocol import Curved, Response
+from refine.refinement.responses.tangent import Tangent, about
 from refine.scattering.instrument import seen
 
 Array = NDArray[np.float64]
@@ -149,6 +150,14 @@ class Linearisation:
     def linearise(self, delta: Array) -> None:
         """Linear from here on about a change of theta, where the responses are not: their tangents there."""
         self.responses = [about(response, delta) for response in self.given]
+
+    def by_fluctuations(self, delta: Array) -> Linearisation:
+        """The same about a change of theta, but that slopes are those of fluctuations: what is stated of theta, and of
+        what data determine, rests on no closure."""
+        other = copy(self)
+        other.responses = [r if r.linear else Tangent(r, delta, cast(Curved, r).fluctuations) for r in self.given]
+        other.normal = other._normal()
+        return other
 
     def objective(self, delta: Array) -> float:
         """Minus twice the logarithm of the posterior at a change of theta, but for a constant; noise as it is now."""
@@ -319,15 +328,16 @@ class Linearisation:
         self.tempering, self.normal = tempering, normal
         return covariance[: len(self.theta), : len(self.theta)]
 
-    def averaged(self) -> Posterior:
+    def averaged(self, unbiased: NormalEquations) -> Posterior:
         """Mean and covariance of all parameters when the amplitudes are as uncertain as the evidence leaves them.
 
         The most probable amplitude alone is too small where the data say little, and the mean at it stays too near to
         the base model. Gibbs sampling on the grid of amplitudes, always with the same random numbers; the covariance is
         the mean of those of the kept draws and the covariance of their means.
+
+        unbiased: normal equations that the covariance follows from (`without_noise`).
         """
         amplitudes, rng = self.amplitudes.copy(), np.random.default_rng(0)
-        unbiased = self.without_noise()
         unit = self.normal.in_units_of(self._root(np.ones_like(amplitudes)))
         means: list[Array] = []
         covariance, determined = np.zeros_like(unbiased.gram), 0.0

@@ -39,10 +39,11 @@ class Nuisance:
 def columns(target: Target, y: Array) -> tuple[Array, Array]:
     """d y/d s and d y/d b for those that are free, (n, 0 to 2), and the standard deviations of their priors.
 
+    >>> from refine.refinement.observables.curve import CurveObservable
     >>> from refine.scattering.operator import CurveOperator
     >>> operator = CurveOperator(np.arange(1.0, 4.0), np.eye(3), np.zeros(3), np.ones(3))
     >>> y = np.array([1.0, 2.2, 1.0])
-    >>> target = Target("s", 0, "S(Q)", None, y, 0.01 * np.eye(3), True, operator, free_scale=True)
+    >>> target = Target("s", 0, "S(Q)", None, y, 0.01 * np.eye(3), True, CurveObservable(operator), free_scale=True)
     >>> derivatives, priors = columns(target, np.array([1.0, 2.0, 1.0]))
     >>> derivatives.ravel().tolist(), priors.tolist()
     ([0.0, 1.0, 0.0], [0.2])
@@ -69,10 +70,11 @@ def best(target: Target, y: Array) -> Nuisance:
 
     The noise is the measurement's alone. The errors are those of the posterior.
 
+    >>> from refine.refinement.observables.curve import CurveObservable
     >>> from refine.scattering.operator import CurveOperator
     >>> operator = CurveOperator(np.arange(1.0, 4.0), np.eye(3), np.zeros(3), np.ones(3))
     >>> y = np.array([1.0, 2.2, 1.0])
-    >>> target = Target("s", 0, "S(Q)", None, y, 0.01 * np.eye(3), True, operator, free_scale=True)
+    >>> target = Target("s", 0, "S(Q)", None, y, 0.01 * np.eye(3), True, CurveObservable(operator), free_scale=True)
     >>> round(best(target, np.array([1.0, 2.0, 1.0])).scale, 2)  # the data say 1.2, the prior 1 ± 0.2
     1.16
     """

@@ -63,7 +63,7 @@ class LinearMisfit:
             targets = [d.target for d in self.data if d.target.state == s]
             if not targets:
                 continue
-            y = np.hstack([t.predict(ensemble.frames.counts) for t in targets])
+            y = np.hstack([t.values(ensemble.frames) for t in targets])
             weights = np.full(len(y), 1.0 / len(y))
             shift = np.zeros(len(y))
             for kind, v in ensemble.variables.items():

@@ -1,14 +1,14 @@
 """Observables: averages over frames that can be measured, each with its linear response to the correction.
 
-An observable is a module with a class (`protocol.Observable`) and a line in `OBSERVABLES`;
-tests/refinement/test_observables.py tests every entry.
+Curves are one kind (`curve`). Numbers are the others: a module with a class (`protocol.Observable`), the table of its
+keys in [[data]] (`keys.MeasuredNumber`), and a line in `OBSERVABLES`; tests/refinement/test_observables.py tests every
+entry.
 """
 
-from __future__ import annotations
-
-from refine.refinement.observables.curve import CurveObservable
-from refine.refinement.observables.pressure import Pressure
-from refine.refinement.observables.protocol import Observable
-
-OBSERVABLES: dict[str, type[Observable]] = {kind.name: kind for kind in (CurveObservable, Pressure)}
-"""By name."""
+OBSERVABLES: dict[str, str] = {
+    "pressure": "refine.refinement.observables.pressure:PressureKeys",
+    "number density": "refine.refinement.observables.density:DensityKeys",
+    "energy": "refine.refinement.observables.energy:EnergyKeys",
+    "coordination number": "refine.refinement.observables.coordination:CoordinationKeys",
+}
+"""The table of each measured number, "module:class", by the `quantity` of its [[data]]."""

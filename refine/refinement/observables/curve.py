@@ -1,60 +1,35 @@
-"""A measured curve: a [[data]] entry bound to a box, linear in the mean pair counts."""
+"""A measured curve: a [[data]] entry bound to a box, linear in the pair counts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refine.curves.curve import Curve
 from refine.potentials.correction import PairCorrection
-from refine.refinement.inference.statistics import coefficient_counts
-from refine.refinement.problem import Target
-from refine.refinement.responses.pool import Pool
 from refine.sampling.frames import Frames
-from refine.scattering.measurement import ForwardModel
-from refine.system import Box
-from refine.units import BOLTZMANN
+from refine.scattering.operator import CurveOperator
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class CurveObservable:
-    """y = A h + y0 of a target, in its units. Its derivative is the Jacobian that the update rules take.
+    """y = A h + y0, in the units of the curve, at scale 1 and background 0.
 
     Attributes:
-        target: the curve.
+        operator: A and y0.
     """
 
     name: ClassVar[str] = "curve"
     unit: ClassVar[str] = ""
-    target: Target
+    operator: CurveOperator
 
-    def values(self, frames: Frames, temperature: float) -> Array:
+    def values(self, frames: Frames) -> Array:
         """The curve of every frame, (frames, n)."""
-        return self.target.predict(frames.counts)
+        return self.operator.predict(frames.counts)
 
-    def derivative(self, frames: Frames, correction: PairCorrection, temperature: float, direction: Array) -> Array:
-        """-Cov(y, N . direction)/kT, (n,): the counts do not depend on theta at fixed atoms."""
-        numbers = coefficient_counts([frames], correction, temperature)
-        weights = np.full(len(frames), 1.0 / len(frames))
-        pool = Pool((frames,), numbers, weights, BOLTZMANN * temperature)
-        return np.asarray(pool.response([self.target]).jacobian @ direction)
-
-    @classmethod
-    def example(cls, box: Box) -> Self:
-        """S(Q) of neutrons, without features."""
-        q = np.arange(0.05, 14.0, 0.05)
-        curve = Curve(
-            x=q,
-            y=np.ones_like(q),
-            sigma=np.full_like(q, 0.01),
-            composition=dict(zip(box.species, box.fractions.tolist(), strict=True)),
-            number_density=box.number_density,
-            name="example",
-        )
-        fit = ForwardModel(curve, box).fit((0.5, 13.5), None)
-        return cls(Target("example", 0, "S(Q)", None, fit.values, fit.covariance, True, fit.operator))
+    def explicit(self, frames: Frames, correction: PairCorrection) -> None:
+        """Pair counts do not depend on theta at fixed atoms."""

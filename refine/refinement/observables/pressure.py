@@ -3,56 +3,72 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from refine.potentials.correction import PairCorrection
-from refine.refinement.inference.statistics import coefficient_counts
+from refine.refinement.observables.keys import MeasuredNumber
 from refine.sampling.frames import Frames
 from refine.system import Box
+from refine.tables.values import Number
 from refine.units import BOLTZMANN, PRESSURE_UNIT
 
 Array = NDArray[np.float64]
+
+
+class PressureKeys(MeasuredNumber):
+    """Pressure of the state at its density, GPa."""
+
+    unit: ClassVar[str] = "GPa"
+    quantity: Literal["pressure"] = "pressure"
+    value: Number = Field(description="GPa; ambient pressure is 0.0001.")
+
+    def observable(self, box: Box, temperature: float) -> Pressure:
+        """It is of every box."""
+        return Pressure(temperature)
+
+    @classmethod
+    def example(cls, box: Box) -> Self:
+        """Ambient."""
+        return cls(name="example", value=0.0001, sigma=0.01)
 
 
 @dataclass(frozen=True)
 class Pressure:
     """p = ρkT + W/3V, GPa, with the temperature asked for: the kinetic one adds noise only.
 
-    The virial holds the correction's own forces, so that with psi the pair function of a direction, N_psi = Σ h psi and
-    W_psi = -Σ h r psi',
+    The virial holds the correction's own forces, so that at fixed atoms, h the pair counts of a frame,
 
-        dp/ds = [<W_psi> - Cov(W, N_psi)/kT] / 3V.
+        dp/d theta_k = -Σ h r dB_k/dr / 3V.
+
+    Attributes:
+        temperature: T, K.
 
     >>> from refine.sampling.frames import Frames
     >>> counts, nothing = np.zeros((1, 1, 4)), np.zeros(1)
     >>> ideal = Frames(counts, nothing, nothing, nothing, np.zeros(1, int), 4.0, (100,), 4000.0)
-    >>> Pressure().values(ideal, 300.0).round(4).tolist()  # ρkT
+    >>> Pressure(300.0).values(ideal).round(4).tolist()  # ρkT
     [[0.1035]]
     """
 
     name: ClassVar[str] = "pressure"
     unit: ClassVar[str] = "GPa"
+    operator: ClassVar[None] = None
+    temperature: float
 
-    def values(self, frames: Frames, temperature: float) -> Array:
+    def values(self, frames: Frames) -> Array:
         """The pressure of every frame, (frames, 1) GPa."""
-        kt = BOLTZMANN * temperature
+        kt = BOLTZMANN * self.temperature
         return np.asarray(PRESSURE_UNIT * (frames.n_atoms * kt + frames.virial / 3.0) / frames.volume)[:, None]
 
-    def derivative(self, frames: Frames, correction: PairCorrection, temperature: float, direction: Array) -> Array:
-        """dp/ds of theta + s direction, (1,) GPa/eV."""
+    def explicit(self, frames: Frames, correction: PairCorrection) -> Array:
+        """dp/d theta of every frame, (frames, 1, len(theta)) GPa/eV; the wall does not depend on theta."""
         r = frames.centres
-        # the wall does not depend on theta: it cancels
-        displaced, present = (correction.with_theta(s * direction).at(temperature).derivative(r) for s in (1.0, 0.0))
-        virial = -(frames.counts.mean(axis=0, dtype=np.float64) * r * (displaced - present)).sum()
-        numbers = coefficient_counts([frames], correction, temperature) @ direction
-        covariance = float(np.mean((frames.virial - frames.virial.mean()) * (numbers - numbers.mean())))
-        response = float(virial) - covariance / (BOLTZMANN * temperature)
-        return np.array([PRESSURE_UNIT * response / (3.0 * frames.volume)])
-
-    @classmethod
-    def example(cls, box: Box) -> Self:
-        """It is of every box."""
-        return cls()
+        slopes = correction.basis_derivatives(r) * r[:, None]
+        rows = [frames.counts[:, p].astype(float) @ slopes[p] for p in correction.active_pairs]
+        virial = -np.concatenate(rows, axis=1)
+        terms = np.concatenate([factor * virial for factor in correction.factors(self.temperature)], axis=1)
+        return np.asarray(PRESSURE_UNIT * terms / (3.0 * frames.volume))[:, None]

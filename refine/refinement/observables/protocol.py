@@ -2,48 +2,62 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refine.potentials.correction import PairCorrection
+from refine.refinement.inference.statistics import coefficient_counts
 from refine.sampling.frames import Frames
-from refine.system import Box
+from refine.scattering.operator import CurveOperator
+from refine.units import BOLTZMANN
 
 Array = NDArray[np.float64]
 
 
 class Observable(Protocol):
-    """The mean over frames of a function A of their pair counts and scalars.
+    """The mean over frames of a function A of their pair counts and scalars, in one thermodynamic state.
 
     With the correction's energy theta . N in a frame and a temperature T, linear response to theta is
 
         d<A>/d theta = <dA/d theta> - Cov(A, N)/kT,
 
-    the first term for what A itself depends on theta at fixed atoms. Both are taken from stored frames.
+    the first term for what A itself depends on theta at fixed atoms. Both are taken from stored frames. In a frame A is
+    linear in theta, so that a frame which was sampled with another theta has A + dA/d theta . (theta - theta_sampled).
 
     Attributes:
-        name: its entry in `OBSERVABLES`.
+        name: what it is.
         unit: of A, "" where it has none, or depends on the curve.
     """
 
     name: ClassVar[str]
     unit: ClassVar[str]
 
-    def values(self, frames: Frames, temperature: float) -> Array:
-        """A of every frame, (frames, n), at the temperature asked for (K)."""
+    @property
+    def operator(self) -> CurveOperator | None:
+        """From pair counts to A, where A is linear in them and in nothing else."""
 
-    def derivative(self, frames: Frames, correction: PairCorrection, temperature: float, direction: Array) -> Array:
-        """d<A>/ds of theta + s direction, (n,) unit/eV where direction (len(theta),) is dimensionless.
+    def values(self, frames: Frames) -> Array:
+        """A of every frame, (frames, n), under the correction that it was sampled with."""
 
-        Args:
-            frames: of the ensemble of `correction`, equally weighted.
-            correction: at which theta it is taken.
-            temperature: of the state, K.
-            direction: (len(theta),).
+    def explicit(self, frames: Frames, correction: PairCorrection) -> Array | None:
+        """dA/d theta of every frame at fixed atoms, (frames, n, len(theta)), unit/eV; None where there is none.
+
+        correction: of the basis and core that are meant; its coefficients do not matter.
         """
 
-    @classmethod
-    def example(cls, box: Box) -> Self:
-        """One of the kind for a box of a single species: what the conformance test samples."""
+
+def linear_response(
+    observable: Observable, frames: Frames, correction: PairCorrection, temperature: float, direction: Array
+) -> Array:
+    """d<A>/ds of theta + s direction, (n,) unit/eV where direction (len(theta),) is dimensionless.
+
+    Args:
+        frames: of the ensemble of `correction` at `temperature` (K), equally weighted.
+    """
+    numbers = coefficient_counts([frames], correction, temperature) @ direction
+    values, explicit = observable.values(frames), observable.explicit(frames, correction)
+    covariance = (values - values.mean(axis=0)).T @ (numbers - numbers.mean()) / len(frames)
+    response = -covariance / (BOLTZMANN * temperature)
+    return np.asarray(response if explicit is None else response + explicit.mean(axis=0) @ direction)

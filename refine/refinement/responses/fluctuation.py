@@ -6,6 +6,7 @@ For one thermodynamic state, with frames f of weight w_f, y_f = A h_f + y0 and N
     J          = -beta Σ w_f (y_f - <y>)(N_f - <N>)                          d<y>/d theta, the fluctuation formula
     y(delta)   = <y> + J delta = Σ w_f z_f,  z_f = y_f - beta (y_f - <y>) (N_f - <N>).delta
 
+What depends on theta at fixed atoms too (`Observable.explicit`, the pressure for one) has J + Σ w_f dy_f/d theta.
 docs/theory/response.md derives them, the noise of the prediction, and how samples of several corrections are carried to
 one of them (`Extrapolation`). The weights there are our own choice; tests/refinement/inference/test_pooling.py compares
 them with reweighting (`responses.pool`). float64 throughout: the covariances are differences of large sums.
@@ -15,8 +16,8 @@ When not to use it: where g has to change by factors, and where the sample has n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -66,6 +67,7 @@ class Fluctuation:
         y: (n,) predicted curves, scale 1, targets one after the other.
         jacobian: (n, len(theta)), curve units per eV.
         carried: where the frames are of several ensembles and not reweighted.
+        explicit: dy_f/d theta at fixed atoms, (frames, len(theta)), of every point that has one, by its index.
     """
 
     y: Array
@@ -76,6 +78,7 @@ class Fluctuation:
     deviations_n: Array
     inefficiency: Array
     carried: Carried | None = None
+    explicit: Mapping[int, Array] = field(default_factory=dict)
     linear: ClassVar[bool] = True
 
     @property
@@ -98,15 +101,9 @@ class Fluctuation:
 
     def noise(self, delta: Array | None = None) -> Array:
         """Sampling covariance (n, n) of y + J delta (without delta: of y), shrunk to its diagonal where uncertain."""
-        z = self.weights[:, None] * self.deviations_y
         moved = np.zeros(self.deviations_n.shape[1]) if self.carried is None else self.carried.displacement
         moved = moved if delta is None else moved + delta
-        if moved.any():
-            w = self.slope_weights[:, None]
-            products = self.deviations_y * (self.deviations_n @ moved)[:, None]
-            for part in [slice(None)] if self.carried is None else self.carried.parts:
-                centred = products[part] - (w[part] * products[part]).sum(axis=0) / w[part].sum()
-                z[part] -= self.beta * w[part] * centred
+        z = self.weights[:, None] * self.deviations_y + self._slope_deviations(moved)
         scaled = z * np.sqrt(self.inefficiency)
         covariance = scaled.T @ scaled
         if self.carried is not None:
@@ -117,6 +114,51 @@ class Fluctuation:
         shrinkage = min(1.0, len(self.y) / independent)
         return np.asarray((1.0 - shrinkage) * covariance + shrinkage * np.diag(np.diag(covariance)))
 
+    def slope_variance(self, delta: Array) -> Array:
+        """Sampling variance (n,) of J delta alone."""
+        return np.asarray(self.inefficiency * np.sum(self._slope_deviations(delta) ** 2, axis=0))
+
+    def slope_variance_slope(self, delta: Array) -> Array:
+        """Derivative of `slope_variance` by delta, (n, len(theta))."""
+        squares = np.zeros((len(self.y), len(delta)))
+        w, along = self.slope_weights, self.deviations_n @ delta
+        for part in [slice(None)] if self.carried is None else self.carried.parts:
+            y, n = self.deviations_y[part], self.deviations_n[part]
+            share = w[part] / w[part].sum()
+            # products y_f (N_f delta) and y_f N_f, less their means
+            product = y * along[part][:, None]
+            for point, slopes in self.explicit.items():
+                product[:, point] -= slopes[part] @ delta / self.beta
+            product = (product - share @ product) * (self.beta * w[part][:, None]) ** 2
+            means = (y * share[:, None]).T @ n
+            squares += 2.0 * ((product * y).T @ n - product.sum(axis=0)[:, None] * means)
+            for point, slopes in self.explicit.items():
+                own = (slopes[part] - share @ slopes[part]) / self.beta
+                squares[point] -= 2.0 * product[:, point] @ own
+        return np.asarray(self.inefficiency[:, None] * squares)
+
+    def mean_slope_variance(self) -> Array:
+        """The mean of `slope_variance` over all delta of unit variance in every coefficient, (n,)."""
+        weights = self.slope_weights**2 * np.sum(self.deviations_n**2, axis=1)
+        squares = weights @ self.deviations_y**2
+        for point, slopes in self.explicit.items():
+            products = self.deviations_y[:, point, None] * self.deviations_n - slopes / self.beta
+            squares[point] = self.slope_weights**2 @ np.sum((products - self.slope_weights @ products) ** 2, axis=1)
+        return np.asarray(self.beta**2 * self.inefficiency * squares)
+
+    def _slope_deviations(self, delta: Array) -> Array:
+        """What each frame adds to J delta, less its share of it, (frames, n)."""
+        deviations = np.zeros_like(self.deviations_y)
+        if delta.any():
+            w = self.slope_weights[:, None]
+            products = self.deviations_y * (self.deviations_n @ delta)[:, None]
+            for point, slopes in self.explicit.items():
+                products[:, point] -= slopes @ delta / self.beta
+            for part in [slice(None)] if self.carried is None else self.carried.parts:
+                centred = products[part] - (w[part] * products[part]).sum(axis=0) / w[part].sum()
+                deviations[part] = -self.beta * w[part] * centred
+        return deviations
+
     def gram_noise(self, whiten: Callable[[Array], Array], part: slice = slice(None)) -> Array:
         """What sampling noise adds to J'Σ^-1 J of some of the points on average: (k, k), k = len(theta).
 
@@ -124,16 +166,28 @@ class Fluctuation:
 
             E[J'Σ^-1 J] - E[J]'Σ^-1 E[J] = beta^2 g Σ w_f^2 (dy_f'Σ^-1 dy_f) dN_f dN_f' - g Σ w_f^2 J'Σ^-1 J
 
+        and where y_f depends on theta at fixed atoms, the products are those less (dy_f/d theta)/beta.
+
         Args:
             whiten: (points, any) curve values to L^-1 of them, Σ = L L'.
             part: the points.
         """
-        squared = np.sum(whiten(self.deviations_y[:, part].T) ** 2, axis=0)  # (frames,)
+        whitened = whiten(self.deviations_y[:, part].T)  # (points, frames)
+        squared = np.sum(whitened**2, axis=0)
         g = float(self.inefficiency.mean())
         w = self.slope_weights
         scaled = self.deviations_n * (w * np.sqrt(squared))[:, None]
         jw = whiten(self.jacobian[part])
-        return np.asarray(g * (self.beta**2 * scaled.T @ scaled - float(np.sum(w**2)) * jw.T @ jw))
+        total = self.beta**2 * scaled.T @ scaled - float(np.sum(w**2)) * jw.T @ jw
+        inside = range(len(self.y))[part]
+        rows = {inside.index(point): w[:, None] * slopes for point, slopes in self.explicit.items() if point in inside}
+        units = {row: whiten(np.eye(len(inside))[:, [row]])[:, 0] for row in rows}
+        for row, slopes in rows.items():
+            cross = self.beta * (self.deviations_n * (w * (units[row] @ whitened))[:, None]).T @ slopes
+            total -= cross + cross.T
+            for other, of_other in rows.items():
+                total += float(units[row] @ units[other]) * slopes.T @ of_other
+        return np.asarray(g * total)
 
 
 @dataclass(frozen=True)
@@ -141,6 +195,7 @@ class Extrapolation:
     """Frames of several samples of one state, to be carried to one correction.
 
     Attributes:
+        correction: the one.
         frames: of each sample, the one at the correction last.
         numbers: N, (all frames, len(theta)).
         displacements: d_i, (samples, len(theta)), eV.
@@ -148,6 +203,7 @@ class Extrapolation:
         kt: eV.
     """
 
+    correction: PairCorrection
     frames: tuple[Frames, ...]
     numbers: Array
     displacements: Array
@@ -169,14 +225,15 @@ class Extrapolation:
                 for d in displacements
             ]
         )
-        return cls(frames, numbers, displacements, sizes, kt)
+        return cls(correction, frames, numbers, displacements, sizes, kt)
 
     def response(self, targets: Sequence[Target]) -> Fluctuation:
         """Prediction and Jacobian of targets of this state, one after the other in one vector."""
         lengths = [len(f) for f in self.frames]
         ends = np.cumsum(lengths)
         parts = tuple(slice(int(end - n), int(end)) for end, n in zip(ends, lengths, strict=True))
-        y = np.concatenate([np.hstack([t.predict(f.counts) for t in targets]) for f in self.frames])
+        y = np.concatenate([np.hstack([t.values(f) for t in targets]) for f in self.frames])
+        explicit = explicit_slopes(self.frames, targets, self.correction)
         means = np.array([y[part].mean(axis=0) for part in parts])
         dy = np.concatenate([y[part] - mean for part, mean in zip(parts, means, strict=True)])
         dn = np.concatenate([self.numbers[part] - self.numbers[part].mean(axis=0) for part in parts])
@@ -185,6 +242,8 @@ class Extrapolation:
         slopes /= slopes.sum()
         slope_weights = np.repeat(slopes / lengths, lengths)
         jacobian = -beta * (dy * slope_weights[:, None]).T @ dn
+        for point, of_frames in explicit.items():
+            jacobian[point] += slope_weights @ of_frames
 
         by_sample = [statistical_inefficiency(y[part], f.replica) for part, f in zip(parts, self.frames, strict=True)]
         inefficiency = np.average(by_sample, axis=0, weights=lengths)
@@ -205,8 +264,27 @@ class Extrapolation:
         carried = Carried(slope_weights, displacement, parts, shares**2 @ nonlinear)
         weights = np.repeat(shares / lengths, lengths)
         return Fluctuation(
-            shares @ means + jacobian @ displacement, jacobian, beta, weights, dy, dn, inefficiency, carried
+            shares @ means + jacobian @ displacement, jacobian, beta, weights, dy, dn, inefficiency, carried, explicit
         )
+
+
+def explicit_slopes(
+    frames: Sequence[Frames], targets: Sequence[Target], correction: PairCorrection
+) -> dict[int, Array]:
+    """dy_f/d theta at fixed atoms, (all frames, len(theta)), of every point of the targets that has one.
+
+    Keys are places among the points of the targets, one after the other.
+    """
+    slopes: dict[int, Array] = {}
+    start = 0
+    for target in targets:
+        parts = [target.observable.explicit(f, correction) for f in frames]
+        of_points = [part for part in parts if part is not None]
+        if of_points:
+            joined = np.concatenate(of_points)
+            slopes |= {start + k: joined[:, k] for k in range(joined.shape[1])}
+        start += len(target.y)
+    return slopes
 
 
 def fluctuation(

@@ -41,17 +41,28 @@ STABLE = 1e-3
 TAPER = 2.5
 """Å over which g0 - 1 goes to zero before the end of its range."""
 
-CORE, FLANK = 0.03, 0.6
-"""Of the highest peak: where the inner flank of g is steep and known, and its logarithm is continued from."""
+COUNTED, CORE = 10.0, 0.03
+"""Pairs in a bin, all frames together, above which its g is known; of the highest peak, where no counts are given."""
 
 CORE_WIDTH, CORE_CURVATURE = 0.25, 0.3
-"""Å: of the flank whose slope is taken, and over which the slope of ln g doubles further in."""
+"""Å: of the flank that ln g is continued inwards from, and over which its slope doubles at the latest."""
+
+FORBIDDEN = -15.0
+"""ln g of a continuation below which no change of a potential brings pairs."""
+
+LOW = 2.0, 4.0
+"""k in units of π/r_max: below the first, S0 is taken to be its mean up to the second. What g lacks beyond r_max, and
+its noise, is larger than S0 there, and goes up and down once between the two."""
+
+DILUTE = 0.5
+"""Smallest eigenvalue of S0 at such k above which S follows there, to first order. Below it stays: the long waves of a
+liquid hardly change, and their S0 is not known well enough to say by how much."""
 
 TOLERANCE = 1e-9
-STEPS = 8
+STEPS = 5
 """Times that Newton's matrix is made at the most."""
 
-SHORTEST = 0.02
+SHORTEST = 0.05
 """Of the way to changed potentials, where Newton's method does not converge from one end to the other."""
 
 
@@ -85,6 +96,7 @@ class OrnsteinZernike:
         g: (pairs, n) at the centres of n bins of equal width from zero, corrected for the box; pairs (0,0), (0,1), ...
         width: of a bin, Å.
         densities: (species,) atoms/Å^3.
+        counts: (pairs, n) pairs that were counted in each bin, all frames together; None: g is exact.
 
     A dilute gas, in which nothing but two atoms meet, has g exp(-βφ):
 
@@ -95,7 +107,7 @@ class OrnsteinZernike:
     True
     """
 
-    def __init__(self, g: Array, width: float, densities: ArrayLike) -> None:
+    def __init__(self, g: Array, width: float, densities: ArrayLike, counts: Array | None = None) -> None:
         self.width, self.bins = width, g.shape[1]
         self.grid = 2 * self.bins
         self.r = width * (np.arange(self.bins) + 0.5)
@@ -106,10 +118,12 @@ class OrnsteinZernike:
         self.weight = np.array([np.sqrt(rho[i] * rho[j]) for i, j in self.pairs])
         fade = np.clip((self.r[-1] + 0.5 * width - self.r) / TAPER, 0.0, 1.0)
         tapered = 1.0 + (g - 1.0) * fade**2 * (3.0 - 2.0 * fade)
-        self.log_g0 = np.array([log_g_with_core(row, width) for row in tapered])
+        self.log_g0 = log_g_with_core(tapered, width, counts)
         self.g0 = np.exp(self.log_g0)
-        values, vectors = np.linalg.eigh(np.eye(self.species) + self._matrices(self.transform(self.g0 - 1.0)))
+        self.low = 0 if counts is None else int(np.searchsorted(self.k, LOW[0] * np.pi / (self.bins * width)))
+        values, vectors = np.linalg.eigh(self._structure_of(self.g0, exact=counts is None))
         values = np.maximum(values, SMALLEST)
+        self.dilute = bool(values[: self.low].min(initial=1.0) > DILUTE)
         self.s0 = np.einsum("kia,ka,kja->kij", vectors, values, vectors)
         self.inverse0 = np.einsum("kia,ka,kja->kij", vectors, 1.0 / values, vectors)
 
@@ -137,14 +151,25 @@ class OrnsteinZernike:
         """The inverse of `_matrices`."""
         return np.array([matrices[:, i, j] / w for (i, j), w in zip(self.pairs, self.weight, strict=True)])
 
+    def _structure_of(self, g: Array, exact: bool) -> Array:
+        """S (grid, species, species) of g (pairs, n)."""
+        s = np.eye(self.species) + self._matrices(self.transform(g - 1.0))
+        if not exact:
+            end = int(np.searchsorted(self.k, LOW[1] * np.pi / (self.bins * self.width)))
+            s[: self.low] = s[self.low : end].mean(axis=0)
+        return s
+
     # ---- the equations
 
     def _structure(self, direct: Array) -> Array:
         """S (grid, species, species) when c changes by `direct` (pairs, n). Raises Demixing."""
-        inverse = self.inverse0 - self._matrices(self.transform(direct))
+        change, low = self._matrices(self.transform(direct)), self.low
+        inverse = self.inverse0[low:] - change[low:]
         if np.linalg.eigvalsh(inverse)[:, 0].min() < STABLE:
             raise Demixing("the liquid comes apart", where="the step", fix="shorten it")
-        return np.linalg.inv(inverse)
+        s0 = self.s0[:low]
+        slow = s0 + s0 @ change[:low] @ s0 if self.dilute else s0
+        return np.concatenate([slow, np.linalg.inv(inverse)])
 
     def _residual(self, bphi: Array, gamma: Array) -> tuple[Array, Array, Array]:
         """What is not yet solved, (pairs, n), g and S."""
@@ -160,6 +185,7 @@ class OrnsteinZernike:
         C(d) = Σ_m λ_m cos(π (m + 1/2) d / N).
         """
         n, pairs = self.bins, len(self.pairs)
+        s = np.concatenate([self.dilute * self.s0[: self.low], s[self.low :]])
         kernel = np.zeros((pairs, n, pairs, n))
         ratio = self.r[None, :] / self.r[:, None] / self.grid
         for p, (i, j) in enumerate(self.pairs):
@@ -179,16 +205,14 @@ class OrnsteinZernike:
         Raises:
             Demixing: there is no homogeneous liquid there, or none was found on the way.
         """
-        if start is not None:
-            try:
-                return self._newton(bphi, start)
-            except Demixing:
-                pass  # from where it began, then
-        step, at, solution = 1.0, 0.0, self.unchanged
+        if not bphi.any():
+            return self.unchanged
+        step, at, solution = 1.0, 0.0, start or self.unchanged
+        began = solution.bphi
         while True:
             share = min(step, 1.0 - at)
             try:
-                solution = self._newton((at + share) * bphi, solution)
+                solution = self._newton(began + (at + share) * (bphi - began), solution)
             except Demixing:
                 step *= 0.5
                 if step < SHORTEST:
@@ -241,26 +265,45 @@ LARGEST = 6.0
 """Of ln g, on the way."""
 
 
-def log_g_with_core(g: Array, width: float) -> Array:
-    """ln g (n,), continued inwards by a parabola from where g is steep and known; 0 for a pair without atoms.
+def log_g_with_core(g: Array, width: float, counts: Array | None = None) -> Array:
+    """ln g (pairs, n), continued inwards by a parabola from where it is steep and known; 0 for a pair without atoms.
+
+    Args:
+        g: (pairs, n) in bins of equal width, Å.
+        counts: (pairs, n) pairs that were counted in each, all frames together; None: g is exact.
 
     >>> r = 0.05 * (np.arange(200) + 0.5)
-    >>> log_g = log_g_with_core(np.where(r < 3.0, 0.0, np.exp(-20.0 * (r - 3.4) ** 2)) + (r > 3.4), 0.05)
-    >>> bool(np.isfinite(log_g).all() and log_g[0] < -50.0)
+    >>> log_g = log_g_with_core((np.where(r < 3.0, 0.0, np.exp(-20.0 * (r - 3.4) ** 2)) + (r > 3.4))[None], 0.05)
+    >>> bool(np.isfinite(log_g).all() and log_g[0, 0] < -50.0)
     True
     """
+    return np.array([_continued(row, width, None if counts is None else counts[p]) for p, row in enumerate(g)])
+
+
+def _continued(g: Array, width: float, counts: Array | None) -> Array:
     if not (g > 0.0).any():
         return np.zeros_like(g)
     log_g = np.log(np.maximum(g, 1e-12))
     highest = float(g.max())
     peak = int(np.argmax(g > 0.9 * highest))
-    flank = np.flatnonzero((g[:peak] > CORE * highest) & (g[:peak] < FLANK * highest))
-    first = int(flank[0]) if len(flank) else peak
-    if first == 0:
+    known = g > CORE * highest if counts is None else counts >= COUNTED
+    unknown = np.flatnonzero(~known[:peak])
+    if not len(unknown):
         return log_g
-    last = min(first + max(2, round(CORE_WIDTH / width)), len(g))
-    r = width * np.arange(len(g))
-    slope = max(float(np.polyfit(r[first:last], log_g[first:last], 1)[0]), 0.0)
-    inside = r[first] - r[:first]
-    log_g[:first] = log_g[first] - slope * inside - 0.5 * slope / CORE_CURVATURE * inside**2
+    first = int(unknown[-1]) + 1
+    last = min(first + max(3, round(CORE_WIDTH / width)), max(peak, first + 3))
+    flank = width * np.arange(last - first)
+    weights = None if counts is None else np.sqrt(counts[first:last])
+    curvature, slope = np.polyfit(flank, log_g[first:last], 2, w=weights)[:2] if len(flank) > 3 else (0.0, -1.0)
+    if slope <= 0.0:  # no parabola of a flank
+        curvature, slope = 0.0, max(float(log_g[last - 1] - log_g[first]) / float(flank[-1]), 0.0)
+    inside = width * (first - np.arange(first))
+    log_g[:first] = log_g[first] - slope * inside - max(-curvature, 0.5 * slope / CORE_CURVATURE) * inside**2
+    forbidden = np.flatnonzero(log_g[:first] < FORBIDDEN)
+    if len(forbidden):
+        log_g[: forbidden[-1] + 1] = NOTHING
     return log_g
+
+
+NOTHING = -200.0
+"""ln g where there are never pairs."""

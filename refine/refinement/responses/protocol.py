@@ -55,6 +55,10 @@ class Response(Protocol):
 class Curved(Response, Protocol):
     """A response that is not linear."""
 
+    @property
+    def fluctuations(self) -> Response:
+        """The linear response of the same samples: what covariances follow from."""
+
     def innermost(self, delta: Array) -> Array:
         """(pairs,) Å: where each g(r) begins after a change of theta; inf where it nowhere does."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import ClassVar
 
 import numpy as np
@@ -19,18 +18,22 @@ HALVINGS = 8
 
 
 class Tangent:
-    """A linear `Response`: y(at) + J(at) (delta - at).
+    """A linear `Response`: y(at) + J (delta - at).
+
+    J is that of the response there, or that of `slopes`.
 
     Attributes:
         y: (n,) its value at no change.
-        jacobian: (n, len(theta)) J(at).
+        jacobian: (n, len(theta)) J.
     """
 
     linear: ClassVar[bool] = True
 
-    def __init__(self, response: Response, at: Array) -> None:
-        self._response, self._at = response, at
+    def __init__(self, response: Response, at: Array, slopes: Response | None = None) -> None:
+        self._response, self._at, self._slopes = response, at, slopes or response
         there, self.jacobian = response.predict(at)
+        if slopes is not None:
+            self.jacobian = slopes.jacobian
         self.y = there - self.jacobian @ at
 
     @property
@@ -51,8 +54,8 @@ class Tangent:
         return self._response.noise(self._at)
 
     def gram_noise(self, whiten: Callable[[Array], Array], part: slice = slice(None)) -> Array:
-        """That of the response."""
-        return self._response.gram_noise(whiten, part)
+        """That of the response whose slope it is."""
+        return self._slopes.gram_noise(whiten, part)
 
 
 def about(response: Response, at: Array) -> Response:
@@ -62,18 +65,21 @@ def about(response: Response, at: Array) -> Response:
 
 def reachable(
     responses: Sequence[Curved], here: Array, wanted: Array, most: float, objective: Callable[[Array], float]
-) -> Array:
-    """The way from one change of theta to another, halved until every response can follow it and `objective` falls.
+) -> tuple[Array, bool]:
+    """The end of the way from one change of theta to another, halved until every response can follow it and `objective`
+    falls; and whether no homogeneous liquid is further on.
 
     most: kT, that phi changes by where there are pairs.
     """
     way = wanted - here
     largest = max(response.largest(way, here) for response in responses)
     way = way * min(1.0, most / max(largest, 1e-300))
-    before = objective(here)
+    before, apart = objective(here), False
     for _ in range(HALVINGS):
-        with suppress(Demixing):
+        try:
             if objective(here + way) < before:
-                return here + way
+                return here + way, apart
+        except Demixing:
+            apart = True
         way = 0.5 * way
-    return here
+    return here, apart

@@ -35,7 +35,7 @@ from scipy.linalg import cho_factor, cho_solve
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.refinement import optimisers
-from refine.refinement.convergence import confirmed
+from refine.refinement.convergence import confirmed, refuse_numbers
 from refine.refinement.fitted import Fitted
 from refine.refinement.inference import nuisance
 from refine.refinement.inference.posterior import SmoothnessPrior
@@ -110,6 +110,7 @@ class Backprop:
     def check(self, problem: Problem, correction: PairCorrection) -> None:
         """Any curve will do; the optimiser must exist."""
         optimisers.make(self.optimiser, self.learning_rate)
+        refuse_numbers(problem, "backprop")
         if problem.parameters is not None:
             raise InputError(
                 "backprop refines the correction only",

@@ -2,8 +2,9 @@
 
 The gradient goes through the weights of the frames, not through the dynamics (docs/theory/rules.md). dL/dU_f is by
 automatic differentiation; dU_f/d theta = N_f for the correction, and the base model's own parameters are asked of
-`BaseEnergy`. Scale and background are constants in it: at their optimum their own change adds nothing to first order.
-An optimiser of optax takes steps on one sample until the effective sample size, 1/Σ w^2, is below `threshold` of the
+`BaseEnergy`. A target that depends on theta at fixed atoms, such as the pressure, has the value that theta gives it in
+each frame. Scale and background are constants in it: at their optimum their own change adds nothing to first order. An
+optimiser of optax takes steps on one sample until the effective sample size, 1/Σ w^2, is below `threshold` of the
 frames; then the liquid is sampled again. Source: S. Thaler and J. Zavadlav, Nat. Commun. 12, 6884 (2021). Two things
 are assumed and were not checked in the paper: that the step which goes below the threshold is kept, and that 0.9 is its
 usual value. No prior is added to the loss.
@@ -86,11 +87,18 @@ class DiffTReKeys(Descent):
 
 @dataclass(frozen=True)
 class Curves:
-    """One target seen by the frames of its state: y (frames, n) of each, and L^-1 (n, n), L L' = Σ/weight."""
+    """One target seen by the frames of its state.
+
+    Attributes:
+        y: (frames, n) of each, under the sample's theta.
+        whitening: L^-1 (n, n), L L' = Σ/weight.
+        explicit: dy/d theta of each at fixed atoms, (frames, n, len(theta)); None where there is none.
+    """
 
     target: Target
     y: Array
     whitening: Array
+    explicit: Array | None
 
 
 @dataclass(frozen=True)
@@ -128,8 +136,9 @@ class Loss:
             tuple(
                 Curves(
                     t,
-                    np.asarray(t.predict(frames.counts.astype(float)), float),
+                    np.asarray(t.values(frames), float),
                     np.linalg.inv(np.linalg.cholesky(t.covariance / t.weight)),
+                    t.observable.explicit(frames, sample.correction),
                 )
                 for t in problem.targets
                 if t.state == state
@@ -157,35 +166,43 @@ class Loss:
 
     def gradient(self, theta: Array, parameters: Array) -> tuple[float, Array, Array]:
         """L, dL/d theta (1/eV) and dL/d base parameters (empty where those stay as they are)."""
+        moved = theta - self.sample.correction.theta
         loss, to_theta, to_base = 0.0, np.zeros_like(theta), np.zeros_like(parameters if self.base else theta[:0])
         for state, du in enumerate(self.energies(theta, parameters)):
             if not self.curves[state]:
                 continue
-            value, slope = self._of_energies(state, du)
+            value, slope, at_fixed_atoms = self._of_energies(state, du, moved)
             loss += value
-            to_theta = to_theta + self.numbers[state].T @ slope
+            to_theta = to_theta + self.numbers[state].T @ slope + at_fixed_atoms
             if self.base:
                 frames = self.sample.frames[state]
                 to_base = to_base + self.problem.base[state].gradient(parameters, frames, slope)
         return loss, to_theta, to_base
 
-    def _of_energies(self, state: int, du: Array) -> tuple[float, Array]:
-        """A state's share of L, and its derivative by each frame's energy, (frames,), 1/eV."""
+    def _of_energies(self, state: int, du: Array, moved: Array) -> tuple[float, Array, Array]:
+        """A state's share of L, and its derivatives by each frame's energy, (frames,), and by theta at fixed atoms and
+        weights, (len(theta),), 1/eV. moved: theta less the sample's."""
         kt, curves = self.problem.kt(state), self.curves[state]
         weights = softmax(-du / kt)
-        free = [best(c.target, weights @ c.y) for c in curves]
+        y = [c.y if c.explicit is None else c.y + c.explicit @ moved for c in curves]
+        free = [best(c.target, weights @ values) for c, values in zip(curves, y, strict=True)]
 
-        def share_of_loss(energies: jax.Array) -> jax.Array:
+        def share_of_loss(energies: jax.Array, means: list[jax.Array]) -> jax.Array:
             w = jax.nn.softmax(-energies / kt)
             total = jnp.zeros(())
-            for curve, nuisance in zip(curves, free, strict=True):
-                model = nuisance.apply(curve.target, w @ curve.y)
+            for curve, values, mean, nuisance in zip(curves, y, means, free, strict=True):
+                model = nuisance.apply(curve.target, w @ values + mean)
                 total = total + 0.5 * jnp.sum((curve.whitening @ (curve.target.y - model)) ** 2)
             return total / self.problem.points
 
         with jax.enable_x64(True):
-            value, slope = jax.value_and_grad(share_of_loss)(jnp.asarray(du))
-            return float(value), np.asarray(slope, float)
+            nothing = [jnp.zeros(len(c.target.y)) for c in curves]
+            value, (slope, by_means) = jax.value_and_grad(share_of_loss, argnums=(0, 1))(jnp.asarray(du), nothing)
+        at_fixed_atoms = np.zeros_like(moved)
+        for curve, by_mean in zip(curves, by_means, strict=True):
+            if curve.explicit is not None:
+                at_fixed_atoms += np.asarray(by_mean, float) @ np.tensordot(weights, curve.explicit, axes=1)
+        return float(value), np.asarray(slope, float), at_fixed_atoms
 
 
 def _sampled(problem: Problem, sample: Sample) -> Array:
@@ -226,13 +243,21 @@ class DiffTRe:
         return any(name != "correction" for name in self.parameters)
 
     def check(self, problem: Problem, correction: PairCorrection) -> None:
-        """Any curve will do; the optimiser must exist, and what is to be moved must be there."""
+        """Any curve or number will do where the correction alone is moved, with the base only what follows from pair
+        counts; the optimiser must exist, and what is to be moved must be there."""
         optimisers.make(self.optimiser, self.learning_rate)
         if self.moves_base and (problem.parameters is None or len(problem.base) != len(problem.temperatures)):
             raise InputError(
                 f"the base model has no parameters {', '.join(n for n in self.parameters if n != 'correction')}",
                 where="[refinement] parameters",
                 fix="choose a base whose parameters can be refined, or refine the correction alone",
+            )
+        fixed = [target for target in problem.targets if not target.counted]
+        if self.moves_base and fixed:
+            raise InputError(
+                f"how the {fixed[0].quantity} follows parameters of the base is not known",
+                where=f"[[data]] {fixed[0].name}",
+                fix='give it role = "score", or refine the correction alone',
             )
         if not self.moves_base and problem.parameters is not None:
             raise InputError(

@@ -33,7 +33,7 @@ from refine.curves.quantities import is_q_space
 from refine.curves.transforms import r_to_q_matrix, trapezoid_weights
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
-from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence
+from refine.refinement.convergence import confirmed, misfit, refuse_numbers, refuse_temperature_dependence
 from refine.refinement.fitted import Fitted
 from refine.refinement.inference.nuisance import best
 from refine.refinement.keys import Refinement, Shared
@@ -151,6 +151,7 @@ class EPSR:
     def check(self, problem: Problem, correction: PairCorrection) -> None:
         """Curves in Q space only."""
         refuse_temperature_dependence(correction, "epsr")
+        refuse_numbers(problem, "epsr")
         if not problem.targets:
             raise InputError("epsr needs a curve to fit", where="[[data]]", fix='give a curve the role "fit"')
         for target in problem.targets:

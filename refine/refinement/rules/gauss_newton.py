@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, cast
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,19 +29,18 @@ from pydantic import Field
 
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
-from refine.refinement.convergence import confirmed, misfit, plain_chi2
-from refine.refinement.fitted import Determination, Fitted, FittedCurve, Forecast
-from refine.refinement.inference.identifiability import determination
-from refine.refinement.inference.linearisation import DECADES, NOISE_FACTORS, NOISE_STEP, Linearisation, by_state
-from refine.refinement.inference.posterior import SmoothnessPrior, posterior
+from refine.refinement.convergence import confirmed, misfit
+from refine.refinement.fitted import Fitted, Forecast
+from refine.refinement.inference.linearisation import DECADES, NOISE_FACTORS, NOISE_STEP, by_state
+from refine.refinement.inference.newton import Step, solve
+from refine.refinement.inference.posterior import SmoothnessPrior
 from refine.refinement.keys import Refinement, Shared
-from refine.refinement.problem import Problem, Sample, Update
+from refine.refinement.problem import Problem, Sample, Target, Update
 from refine.refinement.responses import RESPONSES
-from refine.refinement.responses.protocol import Curved
-from refine.refinement.responses.tangent import reachable
-from refine.refinement.steps import step_size
+from refine.refinement.responses.beliefs import Record
+from refine.refinement.responses.combined import Combined
+from refine.refinement.responses.protocol import Response
 from refine.tables.values import Number, Switch
-from refine.units import BOLTZMANN
 
 Array = NDArray[np.float64]
 
@@ -56,16 +55,11 @@ of n points, times the square of the factor by which their errors were found too
 
 SHRINK_FACTOR = 0.4
 
+APART = "the step is short: further on the liquid comes apart"
+
 SETTLED = 1.0
 """A step is within its error up to this many posterior variances per determined direction: two successive estimates
 share the measurement's noise but not the sampling's, so their difference is between zero and two."""
-
-ROUNDS = 4
-"""Σ depends on the step and the step on Σ: one round at no step, and three that settle it to a few per cent."""
-
-CURVED_ROUNDS, FARTHEST, SETTLED_STEP = 12, 1.5, 0.02
-"""The same of a response that is not linear: at most so many rounds, of at most so many kT in a coefficient, until
-none moves by more than this."""
 
 CLOSURE_RADIUS = 10.0
 """The first trust radius of a closure in that of a linear response, which is no guide where g changes by factors."""
@@ -84,11 +78,13 @@ class GaussNewtonKeys(Refinement):
         0.3, description="First limit on the rms change of φ over sampled pairs, in kT."
     )
     pooling: Switch = Field(True, description="Use the frames of earlier iterations in each update.")
-    response: Literal["fluctuation", "closure"] = Field(
-        "fluctuation",
+    response: Literal["auto", "fluctuation", "closure"] = Field(
+        "auto",
         description="What a step is believed to do. `fluctuation`: the linear response of the sampled frames, right "
         "for small corrections of any material. `closure`: the Ornstein-Zernike relation with the sample's own bridge "
-        "functions, for liquids whose g(r) has to change by factors; its trust radius begins ten times as large.",
+        "functions, for liquids whose g(r) has to change by factors. `auto`: both, each believed as far as it "
+        "predicted the samples so far, and mended by what earlier samples said; with a solid among the states, "
+        "`fluctuation`. With a closure the trust radius begins ten times as large.",
     )
 
     @property
@@ -104,7 +100,7 @@ class GaussNewtonKeys(Refinement):
             smoothness=shared.smoothness,
             final_factor=shared.final_factor,
             pooling=self.pooling,
-            response=self.response,
+            response="fluctuation" if shared.solid and self.response == "auto" else self.response,
         )
 
 
@@ -133,10 +129,10 @@ class GaussNewton:
     @property
     def reaches_far(self) -> bool:
         """Whether the response follows g(r) where it changes by factors, and predicts pairs that were not sampled."""
-        return self.response == "closure"
+        return self.response != "fluctuation"
 
     def check(self, problem: Problem, correction: PairCorrection) -> None:
-        """Any curve and any pairs will do; a table of smoothness names corrected pairs."""
+        """Any curve or number and any pairs will do; a table of smoothness names corrected pairs."""
         self._fixed_amplitudes(correction)
 
     def _fixed_amplitudes(self, correction: PairCorrection) -> Array:
@@ -172,6 +168,7 @@ class GaussNewton:
             "scales": None,
             "backgrounds": None,
             "amplitudes": None,
+            "responses": None,
         }
 
     def update(self, state: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> Update:
@@ -181,8 +178,9 @@ class GaussNewton:
         current = len(samples) - 1 if verdict.accepted else int(memory["previous"]["sample"])
         memory["trust_radius"] = verdict.trust_radius
         memory["quiet"] = memory["quiet"] + 1 if verdict.quiet else 0
+        record, heard = Record.from_json(memory.get("responses")).after(problem, samples[-1])
 
-        step = self._solve(memory, problem, samples, current)
+        step = self._solve(memory, record, problem, samples, current)
         within_error = step.mahalanobis <= SETTLED * max(1.0, step.determined)
         rising = self._rising(memory, step)
         open_noise = self._open_noise(problem, memory, step, rising)
@@ -198,6 +196,7 @@ class GaussNewton:
             "scales": step.scales,
             "backgrounds": step.backgrounds,
             "amplitudes": step.amplitudes,
+            "responses": replace(record, opinions=step.opinions).to_json() if self.response == "auto" else None,
             "previous": {
                 "sample": current,
                 "misfit": misfit(samples[current], problem.targets).stored,
@@ -219,7 +218,7 @@ class GaussNewton:
             restart=current,
             converged=converged,
             confirmed=verdict.confirmed,
-            reason="; ".join(filter(None, (verdict.words, open_noise, cause, words))),
+            reason="; ".join(filter(None, (verdict.words, heard, APART * step.apart, open_noise, cause, words))),
             frames_factor=float(factor),
             fitted=Fitted(
                 effective_sample_size=step.effective_sample_size,
@@ -238,7 +237,7 @@ class GaussNewton:
         )
 
     @staticmethod
-    def _rising(memory: dict[str, Any], step: _Step) -> list[bool]:
+    def _rising(memory: dict[str, Any], step: Step) -> list[bool]:
         """Which factors on estimated errors have risen as far as one update may move them."""
         before = memory["noise_factors"] or step.noise_factors
         return [
@@ -247,7 +246,7 @@ class GaussNewton:
         ]
 
     @staticmethod
-    def _open_noise(problem: Problem, memory: dict[str, Any], step: _Step, rising: list[bool]) -> str:
+    def _open_noise(problem: Problem, memory: dict[str, Any], step: Step, rising: list[bool]) -> str:
         """Words where the errors of a curve that states none are not known yet: the factor on their estimate is at the
         end of what is tried, or has risen as far as it may in two updates running. Empty otherwise."""
         again = memory["rising"] or [False] * len(rising)
@@ -259,7 +258,7 @@ class GaussNewton:
         return ""
 
     @staticmethod
-    def _far(problem: Problem, step: _Step) -> bool:
+    def _far(problem: Problem, step: Step) -> bool:
         """Whether some curve's misfit is still so large that the linear model, not noise, limits the next step."""
         return any(
             variance > factor**2 * float(np.mean(np.diag(target.covariance)))
@@ -286,89 +285,45 @@ class GaussNewton:
             if self.reaches_far:  # the radius is wide: from the step itself, or the same one would come again
                 radius = min(radius, float(memory["previous"]["size"]))
             return _Verdict(False, False, False, radius * SHRINK_FACTOR, predicted, gain, words)
-        if gain > GROW:
+        limited = not self.reaches_far or float(memory["previous"]["size"]) > 0.5 * radius
+        if gain > GROW and limited:
             radius *= 2.0
         elif gain < SHRINK and not quiet:
             radius *= SHRINK_FACTOR
         return _Verdict(True, quiet, confirmed, radius, predicted, gain, "")
 
-    def _solve(self, memory: dict[str, Any], problem: Problem, samples: Sequence[Sample], current: int) -> _Step:
+    def _response(
+        self,
+        record: Record,
+        problem: Problem,
+        samples: Sequence[Sample],
+        state: int,
+        correction: PairCorrection,
+        targets: Sequence[Target],
+    ) -> Response:
+        if self.response != "auto":
+            return RESPONSES[self.response](problem, samples, state, correction, targets)
+        return Combined(problem, samples, state, correction, targets, record.beliefs, record.closure)
+
+    def _solve(
+        self, memory: dict[str, Any], record: Record, problem: Problem, samples: Sequence[Sample], current: int
+    ) -> Step:
         """Posterior mean and covariance about the current sample, noise and prior strength by evidence."""
         correction = samples[current].correction
-        theta = correction.theta
         ordered = (
             [*samples[:current], *samples[current + 1 :], samples[current]] if self.pooling else [samples[current]]
         )
         newest = samples[current].frames
         base = samples[0].frames[0]
-        respond = RESPONSES[self.response]
         # A larger correction is likely where the base has few pairs; a response that predicts pairs there needs no such
         # licence, and would use it.
         g = base.pair_distribution()
         profile = np.ones_like(g) if self.reaches_far else g
         prior = SmoothnessPrior.build(correction, base.centres, profile, self.length)
-        states = by_state(problem)
-        responses = [respond(problem, ordered, s, correction, targets) for s, targets in states]
-        kts = [problem.kt(s) for s in range(len(newest))]
-        kt = float(np.mean(kts))
-        fit = Linearisation(problem, states, responses, prior, kt, theta, memory, self._fixed_amplitudes(correction))
-
-        def step_to(mean: Array) -> tuple[Array, float]:
-            """The way there and its size in kT, before it is shortened to the trust radius."""
-            way = mean[: len(theta)] - theta
-            return way, max(
-                step_size(correction, way, frames, k, temperature=k / BOLTZMANN, reach="centre")
-                for frames, k in zip(newest, kts, strict=True)
-            )
-
-        radius = float(memory["trust_radius"])
-        delta = np.zeros_like(theta)
-        curved = [cast(Curved, response) for response in responses if not response.linear]
-        for _ in range(CURVED_ROUNDS if curved else ROUNDS):
-            fit.linearise(delta)
-            full, size = step_to(fit.maximise_evidence(delta).mean)
-            wanted, here = full * min(1.0, radius / max(size, 1e-12)), delta
-            delta = reachable(curved, here, wanted, FARTHEST, fit.objective) if curved else wanted
-            if curved and step_to(theta + delta - here)[1] < SETTLED_STEP:
-                break
-        result = fit.averaged()
-        full, size = step_to(result.mean)
-        shortening = min(1.0, radius / max(size, 1e-12))
-        delta = reachable(curved, delta, shortening * full, FARTHEST, fit.objective) if curved else shortening * full
-        unbiased = posterior(fit.without_noise(), fit.root())
-        covariance = result.covariance[: len(theta), : len(theta)]
-        predicted_decrease = 0.0
-        for (_, targets), response in zip(states, responses, strict=True):
-            ends = np.cumsum([len(target.y) for target in targets])[:-1]
-            before, after = (np.split(y, ends) for y in (response.y, response.predict(delta)[0]))
-            for target, now, then in zip(targets, before, after, strict=True):
-                predicted_decrease += plain_chi2(target, now) - plain_chi2(target, then)
-        scales, backgrounds = fit.nuisances(result.mean)
-        errors = fit.nuisances(np.sqrt(np.diag(result.covariance)), departures=True)
-        return _Step(
-            innermost=np.min([response.innermost(delta) for response in curved], axis=0) if curved else None,
-            correction=correction.with_theta(theta + delta),
-            covariance=covariance,
-            mahalanobis=float(full @ np.linalg.solve(fit.statistical_covariance(), full)),
-            determined=unbiased.determined,
-            size=float(shortening * size),
-            effective_sample_size=min(r.effective_sample_size for r in responses),
-            amplitudes=fit.amplitudes.tolist(),
-            noise_factors=fit.noise_factors.tolist(),
-            tempering=fit.tempering,
-            scales=scales,
-            scale_errors=errors[0],
-            backgrounds=backgrounds,
-            background_errors=errors[1],
-            predicted_decrease=predicted_decrease,
-            determination=determination(
-                correction.with_theta(theta + delta),
-                fit.linearised(),
-                fit.prior_root(),
-                unbiased.covariance[: len(theta), : len(theta)],
-                fit.amplitudes * kt,
-            ),
-        )
+        responses = [
+            self._response(record, problem, ordered, s, correction, targets) for s, targets in by_state(problem)
+        ]
+        return solve(problem, correction, newest, responses, prior, self._fixed_amplitudes(correction), memory)
 
 
 @dataclass(frozen=True)
@@ -380,29 +335,3 @@ class _Verdict:
     predicted: float | None
     gain: float | None
     words: str
-
-
-@dataclass(frozen=True)
-class _Step:
-    innermost: Array | None
-    correction: PairCorrection
-    covariance: Array
-    mahalanobis: float
-    determined: float
-    size: float
-    effective_sample_size: float
-    amplitudes: list[float]
-    noise_factors: list[float]
-    tempering: list[float]
-    scales: list[float]
-    scale_errors: list[float]
-    backgrounds: list[float]
-    background_errors: list[float]
-    predicted_decrease: float
-    determination: Determination
-
-    def curves(self, problem: Problem) -> dict[str, FittedCurve]:
-        """What was fitted of each target, by its name."""
-        columns = (self.scales, self.scale_errors, self.backgrounds, self.background_errors, self.noise_factors)
-        rows = zip(problem.targets, *columns, strict=True)
-        return {target.name: FittedCurve(*values) for target, *values in rows}

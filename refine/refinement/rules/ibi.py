@@ -28,11 +28,12 @@ from pydantic import Field
 
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
-from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence
+from refine.refinement.convergence import confirmed, misfit, refuse_numbers, refuse_temperature_dependence
 from refine.refinement.fitted import Fitted
 from refine.refinement.inference.nuisance import best
 from refine.refinement.keys import Refinement, Shared
 from refine.refinement.observables.pressure import Pressure
+from refine.refinement.observables.protocol import linear_response
 from refine.refinement.problem import Problem, Sample, Target, Update
 from refine.refinement.steps import step_sizes
 from refine.sampling.averages import standard_error
@@ -82,6 +83,7 @@ class IBI:
     def check(self, problem: Problem, correction: PairCorrection) -> None:
         """Every corrected pair needs its g(r); a pressure belongs to one state."""
         refuse_temperature_dependence(correction, "ibi")
+        refuse_numbers(problem, "ibi")
         for pair in correction.active_pairs:
             self._targets(problem, correction, pair)
         if self.pressure is not None and len(problem.temperatures) > 1:
@@ -206,12 +208,13 @@ def pressure_correction(problem: Problem, sample: Sample, pressure: float) -> He
     does not come out positive.
     """
     correction, frames, kt = sample.correction, sample.frames[0], problem.kt(0)
-    basis, observable, temperature = correction.basis, Pressure(), problem.temperatures[0]
+    basis, temperature = correction.basis, problem.temperatures[0]
+    observable = Pressure(temperature)
     r = np.linspace(basis.r_min, basis.r_cut, 20 * basis.size)
     ramp = np.tile(np.linalg.lstsq(basis.values(r), 1.0 - r / basis.r_cut, rcond=None)[0], len(correction.active_pairs))
-    response = float(observable.derivative(frames, correction, temperature, ramp)[0])
+    response = float(linear_response(observable, frames, correction, temperature, ramp)[0])
 
-    pressures = observable.values(frames, temperature)[:, 0]
+    pressures = observable.values(frames)[:, 0]
     error = float(standard_error(pressures, frames.replica))
     missing, limit = pressure - float(pressures.mean()), PRESSURE_STEP * kt
     amplitude = np.clip(missing / response, -limit, limit) if response > 0.0 else np.sign(missing) * limit

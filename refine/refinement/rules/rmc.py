@@ -22,7 +22,7 @@ from pydantic import Field
 
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
-from refine.refinement.convergence import confirmed, misfit, refuse_temperature_dependence
+from refine.refinement.convergence import confirmed, misfit, refuse_numbers, refuse_temperature_dependence
 from refine.refinement.fitted import Fitted
 from refine.refinement.inference.nuisance import best
 from refine.refinement.keys import Refinement, Shared
@@ -69,6 +69,7 @@ class RMC:
     def check(self, problem: Problem, correction: PairCorrection) -> None:
         """Any curves will do, in any space; the distances must be those of pairs of the system."""
         refuse_temperature_dependence(correction, "rmc")
+        refuse_numbers(problem, "rmc")
         if not problem.targets:
             raise InputError("rmc needs a curve to fit", where="[[data]]", fix='give a curve the role "fit"')
         self.distances(correction.pairs)

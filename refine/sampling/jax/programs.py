@@ -226,6 +226,22 @@ def minimisation(batch: Batch, shape: ListShape) -> Program:
     return program
 
 
+def instant_forces(batch: Batch, shape: ListShape) -> Program:
+    """The program of the forces on positions (R, N, 3) as they are: (R, N, 3) eV/Å."""
+
+    def program(
+        positions: jax.Array, params: Any, cell: jax.Array, reach: jax.Array, trigger: jax.Array
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        def force(r: jax.Array) -> tuple[jax.Array, jax.Array]:
+            neighbors = batch.plan.build(r, cell, reach, shape)
+            return batch.force(r, params=params, neighbors=neighbors, cell=cell), neighbors.overflow
+
+        forces, overflow = batch.each(force)(positions)
+        return forces, jnp.zeros((), forces.dtype), jnp.any(overflow)
+
+    return program
+
+
 class Programs:
     """Programs compiled so far, by what they do and the shape of their lists; `compilations` counts them.
 

@@ -43,6 +43,7 @@ from refine.sampling.jax.programs import (
     Programs,
     Recording,
     dynamics,
+    instant_forces,
     minimisation,
 )
 from refine.sampling.jax.thermostats import Thermostat
@@ -202,9 +203,15 @@ class Sampler:
         return state if isinstance(state, MDState) else self.start(state.positions, temperature, seed)
 
     def retuned(self, state: MDState, temperature: float) -> MDState:
-        """The state with the neighbour list that a trajectory at `temperature` (K) begins with."""
+        """The state as the first of a trajectory at `temperature` (K): with the neighbour list that one begins with."""
         skin = self._skin_at(temperature)
-        return replace(state, skin=skin, capacity=self.plan.first_capacity(skin))
+        return replace(
+            state,
+            skin=skin,
+            capacity=self.plan.first_capacity(skin),
+            displacement=np.zeros(state.positions.shape),
+            sampled_steps=0,
+        )
 
     def minimise(self, positions: Positions, params: Any) -> Positions:
         """Positions (R, N, 3) after a relaxation in this force field: takes out what would explode.
@@ -234,6 +241,20 @@ class Sampler:
                 fix="remove overlaps, check that the potential is repulsive at short range, or give a start structure",
             )
         return self.wrapped(relaxed)
+
+    def forces(self, state: MDState, params: Any) -> Array:
+        """Forces (R, N, 3) eV/Å on the atoms of a state."""
+        with precision(self.dtype):
+            fixed = (on_device(params, self.dtype), jnp.asarray(self.system.cell, self.dtype))
+            found, _ = self.settle(
+                "forces",
+                partial(instant_forces, self.batch),
+                lambda: (jnp.array(state.positions, copy=True), *fixed),
+                state.capacity,
+                state.skin,
+                where=f"step {state.step}",
+            )
+        return np.asarray(found, np.float64)
 
     def wrapped(self, positions: Positions) -> Positions:
         """Positions (..., 3) Å in the cell, in the precision of the sampler."""

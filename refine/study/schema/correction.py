@@ -7,19 +7,23 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from refine.tables.table import Table
-from refine.tables.values import Integer, Number, Pairs, SmoothnessByPair, refusal
+from refine.tables.values import Integer, Number, OrAuto, Pairs, SmoothnessByPair, refusal
 
 
 class Correction(Table):
     """The pair potential that is refined: a cubic B-spline for each pair of elements."""
 
     pairs: Pairs = Field("all", description="Pairs of elements that are corrected.")
-    knots: Annotated[Integer, Field(ge=4, le=512)] = Field(32, description="Coefficients for each pair.")
-    r_min: Annotated[Number, Field(gt=0, le=50)] = Field(
-        1.5,
+    knots: Annotated[Annotated[Integer, Field(ge=4, le=512)] | Literal["auto"], OrAuto()] = Field(
+        "auto",
+        description='Coefficients for each pair. `"auto"`: so many that they are finer than the prior\'s `length` and, '
+        "within limits, than the data resolve.",
+    )
+    r_min: Annotated[Annotated[Number, Field(gt=0, le=50)] | Literal["auto"], OrAuto()] = Field(
+        "auto",
         description="Where the knots begin, Å: below every distance at which the base model has pairs, or the run is "
         "refused with a number to use. Below the innermost pairs φ is a straight line, and where neither the model nor "
-        "a measured partial g(r) has any, a wall.",
+        'a measured partial g(r) has any, a wall. `"auto"`: below the innermost pairs of both.',
     )
     r_cut: Annotated[Number, Field(gt=0, le=50)] = Field(
         8.0, description="Where the correction ends, Å, with zero value and slope; at most half the box."
@@ -38,6 +42,6 @@ class Correction(Table):
 
     @model_validator(mode="after")
     def _room_for_knots(self) -> Self:
-        if self.r_min >= self.r_cut:
+        if self.r_min != "auto" and self.r_min >= self.r_cut:
             raise refusal(f"r_min = {self.r_min:g} should be less than r_cut = {self.r_cut:g}")
         return self

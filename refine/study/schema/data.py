@@ -1,21 +1,21 @@
-"""[[data]]: measured curves."""
+"""[[data]]: measured curves, and what chooses between them and measured numbers."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from refine.curves.quantities import is_q_space
+from refine.curves.quantities import QUANTITIES, is_q_space
+from refine.refinement.observables import OBSERVABLES
+from refine.refinement.observables.keys import Measured
 from refine.study.schema.conventions import Abscissa, Normalisation, Quantity, Radiation, Window
-from refine.tables.table import Table
+from refine.tables.choice import Choice
 from refine.tables.values import (
     Charges,
     FileName,
     Isotopes,
-    Line,
-    Name,
     Number,
     Pair,
     Range,
@@ -25,10 +25,11 @@ from refine.tables.values import (
 )
 
 
-class Data(Table):
-    """A measured curve and what to do with it."""
+class Data(Measured):
+    """A measured curve."""
 
-    name: Name = Field(description="Name of the data set in the report and of its file in the output.")
+    called: ClassVar[str] = "a curve"
+
     file: FileName | None = Field(
         None,
         description="Columns x, y[, sigma] in Å and 1/Å, or a .sq .gr .fq .int01 .mint01 file; relative to the study. "
@@ -50,12 +51,6 @@ class Data(Table):
     )
     charges: Charges = Field(
         default_factory=dict, description="Ions whose form factors are used, x-rays only. Default: neutral atoms."
-    )
-    state: Line | None = Field(None, description="State in which it was measured. Required if there are several.")
-    role: Literal["fit", "score", "predict"] = Field(
-        "fit",
-        description="`score`: compared and reported, never fitted. `predict`: nothing was measured, or it is not at "
-        "hand; the model's curve is written, of a measurement over `q_range`.",
     )
     fit_q: Range | None = Field(None, description="Fitted range of Q in 1/Å. Default: all of the data.")
     fit_r: Range | None = Field(
@@ -80,7 +75,6 @@ class Data(Table):
         'with straight lines between them and constant beyond, `"file"` for the third column, `"auto"` for the column '
         "where there is one and an estimate elsewhere.",
     )
-    weight: Annotated[Number, Field(gt=0)] = Field(1.0, description="Factor on this data set's χ².")
     free_scale: Switch = Field(False, description="Fit an overall scale factor together with the potential.")
     scale_prior: Annotated[Number, Field(gt=0, le=10)] = Field(
         0.2, description="Prior standard deviation of a free scale about one."
@@ -93,6 +87,11 @@ class Data(Table):
         description="Prior standard deviation of a free background about zero, in units of y. "
         "Default: a tenth of the rms of the curve's signal.",
     )
+
+    @property
+    def elements(self) -> dict[str, tuple[str, ...]]:
+        """Those of `pair`, `isotopes` and `charges`."""
+        return {"pair": self.pair or (), "isotopes": tuple(self.isotopes), "charges": tuple(self.charges)}
 
     @property
     def path(self) -> Path:
@@ -125,3 +124,7 @@ class Data(Table):
         if self.free_background and not is_q_space(self.quantity):
             raise refusal(f"a flat background is one in Q, and {self.quantity} is in r; remove 'free_background'")
         return self
+
+
+DATA = Choice("quantity", {**dict.fromkeys(QUANTITIES, "refine.study.schema.data:Data"), **OBSERVABLES})
+"""The table of a [[data]] entry by its quantity."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from inspect import cleandoc
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
@@ -10,9 +11,9 @@ from pydantic.fields import FieldInfo
 
 from refine.study.schema.study import StudyConfig
 from refine.tables.choice import Choice
-from refine.tables.explain import tables
+from refine.tables.explain import chooser, tables
 from refine.tables.toml import toml_value
-from refine.tables.values import Kind
+from refine.tables.values import Kind, OrAuto
 
 _LIMITS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
 
@@ -38,7 +39,8 @@ def reference_markdown() -> str:
         fewest = " at least one" if StudyConfig.model_fields[name].is_required() else " or none"
         repeat = f" One table each,{fewest}." if is_array else ""
         parts += ["", f"## `{header}`", "", (model.__doc__ or "").strip() + repeat, ""]
-        choice = next((mark for mark in StudyConfig.model_fields[name].metadata if isinstance(mark, Choice)), None)
+        choice = chooser(StudyConfig.model_fields[name])
+        assert choice is None or isinstance(choice, Choice)
         parts += _key_table(model.model_fields, choice)
         parts += _chosen_tables(choice, model) if choice else []
     return "\n".join(parts) + "\n"
@@ -49,7 +51,7 @@ def _chosen_tables(choice: Choice, common: type[BaseModel]) -> list[str]:
     parts = []
     for table, words in choice.tables().items():
         parts += ["", f"### {', '.join(f'`{choice.key} = {toml_value(word)}`' for word in words)}", ""]
-        parts += [(table.__doc__ or "").strip()]
+        parts += [cleandoc(table.__doc__ or "")]
         keys = {name: field for name, field in table.model_fields.items() if name not in common.model_fields}
         parts += ["", *_key_table(keys)] if keys else []
     return parts
@@ -86,6 +88,9 @@ def _marks(annotation: Any, metadata: Iterable[Any]) -> tuple[list[str], list[st
         kinds, limits = _marks(annotation.__origin__, annotation.__metadata__)
     elif type(None) in get_args(annotation):
         kinds, limits = _marks(get_args(annotation)[0], ())
+    elif any(isinstance(mark, OrAuto) for mark in metadata):
+        kinds, limits = _marks(get_args(annotation)[0], ())
+        kinds = [f'{kinds[-1]} or `"auto"`']
     for mark in metadata:
         if isinstance(mark, Kind):
             kinds.append(mark.text)

@@ -7,31 +7,47 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from refine.tables.table import Table
-from refine.tables.values import Integer, Number
+from refine.tables.values import Integer, Number, OrAuto
 
 
 class Sampling(Table):
     """Molecular dynamics at constant temperature."""
 
-    timestep: Annotated[Number, Field(gt=0, le=20)] = Field(1.0, description="Time step in fs.")
+    timestep: Annotated[Annotated[Number, Field(gt=0, le=20)] | Literal["auto"], OrAuto()] = Field(
+        "auto",
+        description='Time step in fs. `"auto"`: from the fastest vibration that the forces in the first sample show, '
+        "and from how far the lightest atoms fly in a step.",
+    )
     thermostat: Literal["langevin", "nose-hoover"] = Field("langevin", description="Thermostat.")
     time_constant: Annotated[Number, Field(gt=0, le=1000)] = Field(0.5, description="Its time constant in ps.")
-    equilibration: Annotated[Number, Field(ge=0, le=1_000_000)] = Field(
-        20.0, description="Time in ps from the start structure to the first frame."
+    equilibration: Annotated[Annotated[Number, Field(ge=0, le=1_000_000)] | Literal["auto"], OrAuto()] = Field(
+        "auto",
+        description='Time in ps from the start structure to the first frame. `"auto"`: until energy, pressure and '
+        "fitted curves no longer drift.",
     )
-    reequilibration: Annotated[Number, Field(ge=0, le=1_000_000)] = Field(
-        5.0, description="Time in ps after each change of the potential."
+    reequilibration: Annotated[Annotated[Number, Field(ge=0, le=1_000_000)] | Literal["auto"], OrAuto()] = Field(
+        "auto",
+        description='Time in ps after each change of the potential. `"auto"`: a few correlation times of the first '
+        "sample; a quarter of an `equilibration` that is given.",
     )
-    frames: Annotated[Integer, Field(ge=10, le=1_000_000)] = Field(
-        200,
+    frames: Annotated[Annotated[Integer, Field(ge=10, le=1_000_000)] | Literal["auto"], OrAuto()] = Field(
+        "auto",
         description="Frames sampled in each iteration, from all replicas together; `gauss-newton` takes half as many "
-        "while the misfit is more than three times the noise.",
+        'while the misfit is more than three times the noise. `"auto"`: so many that sampling noise is below the '
+        "errors of the measurement, within limits.",
     )
-    stride: Annotated[Integer, Field(ge=1, le=1_000_000)] = Field(40, description="Steps between frames.")
+    stride: Annotated[Annotated[Integer, Field(ge=1, le=1_000_000)] | Literal["auto"], OrAuto()] = Field(
+        "auto",
+        description='Steps between frames. `"auto"`: about a correlation time of the fitted curves.',
+    )
     final: Annotated[Number, Field(ge=1, le=100)] = Field(
         2.0, description="The sample behind the final numbers has this times `frames`."
     )
-    replicas: Annotated[Integer, Field(ge=1, le=1024)] = Field(1, description="Copies of the box run side by side.")
+    replicas: Annotated[Annotated[Integer, Field(ge=1, le=1024)] | Literal["auto"], OrAuto()] = Field(
+        "auto",
+        description='Copies of the box run side by side. `"auto"`: one; of a small packed box whose base model is a '
+        "sum of pair functions, so many that they are a large one together.",
+    )
     seed: Annotated[Integer, Field(ge=0, lt=2**31)] = Field(1, description="Seed of every random number of the run.")
     precision: Literal["float32", "float64"] = Field("float32", description="Precision of the dynamics.")
     bin_width: Annotated[Number, Field(ge=0.001, le=0.5)] = Field(

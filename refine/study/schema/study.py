@@ -17,10 +17,11 @@ from refine.errors import InputError
 from refine.potentials.bases import BASES
 from refine.potentials.keys import Model
 from refine.refinement.keys import Refinement
+from refine.refinement.observables.keys import Measured, MeasuredNumber
 from refine.refinement.rules import LATER, RULES
 from refine.study.schema.compare import Compare, Coordination
 from refine.study.schema.correction import Correction
-from refine.study.schema.data import Data
+from refine.study.schema.data import DATA, Data
 from refine.study.schema.sampling import Sampling
 from refine.study.schema.system import Stage, State, System
 from refine.tables.explain import input_error, shown
@@ -36,7 +37,7 @@ class StudyConfig(Table):
     system: System
     states: Annotated[tuple[State, ...], BeforeValidator(some_tables)]
     schedule: Annotated[tuple[Stage, ...], BeforeValidator(any_tables)] = ()
-    data: Annotated[tuple[Data, ...], BeforeValidator(some_tables)]
+    data: Annotated[tuple[Annotated[SerializeAsAny[Measured], DATA], ...], BeforeValidator(some_tables)]
     model: Annotated[SerializeAsAny[Model], BASES]
     correction: Correction = Correction()
     sampling: Sampling = Sampling()
@@ -144,9 +145,8 @@ class StudyConfig(Table):
         if counts is None:
             return self
         named: list[tuple[str, tuple[str, ...]]] = []
-        named += [(f"[[data]] {data.name!r}: pair", data.pair or ()) for data in self.data]
-        named += [(f"[[data]] {data.name!r}: isotopes", tuple(data.isotopes)) for data in self.data]
-        named += [(f"[[data]] {data.name!r}: charges", tuple(data.charges)) for data in self.data]
+        for data in self.data:
+            named += [(f"[[data]] {data.name!r}: {key}", elements) for key, elements in data.elements.items()]
         if self.correction.pairs != "all":
             named += [("[correction] pairs", pair) for pair in self.correction.pairs]
         for where, elements in named:
@@ -155,7 +155,17 @@ class StudyConfig(Table):
                     raise refusal(f"{where} names {element!r}, which is not in the system ({', '.join(counts)})")
         return self
 
-    def state_of(self, data: Data) -> State:
+    @property
+    def curves(self) -> tuple[Data, ...]:
+        """The entries of [[data]] that are curves, in order."""
+        return tuple(entry for entry in self.data if isinstance(entry, Data))
+
+    @property
+    def numbers(self) -> tuple[MeasuredNumber, ...]:
+        """Those that are numbers, in order."""
+        return tuple(entry for entry in self.data if isinstance(entry, MeasuredNumber))
+
+    def state_of(self, data: Measured) -> State:
         """The state that a data set was measured in."""
         return next(state for state in self.states if data.state in (None, state.name))
 
@@ -175,7 +185,7 @@ class StudyConfig(Table):
 
     def files(self, *, data: bool = True) -> tuple[Path, ...]:
         """The data (if wanted), structure and model files that the study names."""
-        curves = [entry.path for entry in self.data if entry.file is not None] if data else []
+        curves = [entry.path for entry in self.curves if entry.file is not None] if data else []
         structures = (self.structure_of(state) for state in self.states)
         return (*curves, *filter(None, structures), *self.model.files)
 

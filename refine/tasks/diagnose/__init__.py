@@ -17,6 +17,7 @@ from refine.progress import NullProgress, Progress
 from refine.sampling.averages import FRAMES_FOR_COVARIANCES
 from refine.tasks.diagnose.analysis import examine
 from refine.tasks.diagnose.diagnosis import Diagnosis
+from refine.tasks.pilot import pilot
 from refine.tasks.sample import sample_states
 
 if TYPE_CHECKING:
@@ -44,16 +45,19 @@ def diagnose(
         InputError: nothing is fitted, or too few frames for covariances.
         RefineError: what the dynamics raise.
     """
-    if not study.problem.targets:
-        raise InputError("no data set is fitted", where="[[data]]", fix='give one role = "fit"')
-    wanted = frames if frames is not None else study.config.sampling.frames
+    if not any(data.role == "fit" for data in study.datasets):
+        raise InputError("no curve is fitted", where="[[data]]", fix='give one role = "fit"')
+    wanted = frames if frames is not None else study.settings.frames
     if wanted < FRAMES_FOR_COVARIANCES:
         raise InputError(
             f"{wanted} frames are too few for covariances", where="frames", fix=f"use {FRAMES_FOR_COVARIANCES} or more"
         )
     if out is not None:
         make_folder(out)  # or refused now, and not after the dynamics
-    diagnosis = examine(study, sample_states(study, wanted, progress or NullProgress()))
+    progress = progress or NullProgress()
+    begun = pilot(study, progress)
+    wanted = frames if frames is not None else begun.study.settings.frames
+    diagnosis = examine(begun.study, sample_states(begun.study, wanted, progress, starts=begun.starts))
     if out is not None:
         write_text(out / "diagnosis.json", diagnosis.to_json())
     return diagnosis

@@ -15,6 +15,7 @@ from refine.sampling.frames import Frames
 from refine.tasks.diagnose.diagnosis import Diagnosis
 from refine.tasks.diagnose.directions import explanation
 from refine.tasks.diagnose.findings import CLEAR
+from refine.tasks.diagnose.numbers import compared_number
 from refine.tasks.diagnose.peaks import compared, peaked_curves
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def examine(study: Study, frames: Sequence[Frames]) -> Diagnosis:
         Ensemble.build(f, box, t, correction) for f, box, t in zip(frames, study.boxes, temperatures, strict=True)
     ]
     fitted = [d for d in study.datasets if d.role == "fit"]
-    entries = {entry.name: entry for entry in study.config.data}
+    entries = {entry.name: entry for entry in study.config.curves}
     data = [
         Datum(
             study.targets[d.name],
@@ -69,5 +70,8 @@ def examine(study: Study, frames: Sequence[Frames]) -> Diagnosis:
         best=misfit.best() if clear else None,
         explanations=tuple(explanation(misfit, kind, correction, temperatures[0], clear) for kind in misfit.kinds),
         peaks=tuple(peaks),
+        numbers=tuple(
+            compared_number(n, ensembles[n.state], names[n.state], correction, length) for n in study.numbers
+        ),
         warnings=tuple(warnings),
     )

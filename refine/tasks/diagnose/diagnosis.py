@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from refine.tasks.diagnose import prose, tables
-from refine.tasks.diagnose.findings import CLEAR, NAMES, Explanation, PeakComparison
+from refine.tasks.diagnose.findings import CLEAR, NAMES, Explanation, NumberComparison, PeakComparison
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Diagnosis:
         expected_together: what it would be for noise alone.
         noise_factors: of data that state no errors, {name: factor on the estimated error}.
         best: the kind that explains most per parameter; None where there is no misfit to explain.
+        numbers: measured numbers, each by itself; chi2 and what is taken apart are those of the curves.
         warnings: peaks that could not be compared, in words.
     """
 
@@ -42,6 +43,7 @@ class Diagnosis:
     best: str | None
     explanations: tuple[Explanation, ...]
     peaks: tuple[PeakComparison, ...]
+    numbers: tuple[NumberComparison, ...]
     warnings: tuple[str, ...]
 
     @property
@@ -74,6 +76,8 @@ class Diagnosis:
         ]
         if self.peaks:
             lines += ["", *tables.of_peaks(self.peaks), "", *tables.of_slopes(self.peaks)]
+        if self.numbers:
+            lines += ["", *tables.of_numbers(self.numbers)]
         return "\n".join(lines) + "\n"
 
     def words(self) -> list[str]:
@@ -102,4 +106,5 @@ class Diagnosis:
                 "all directions together leave about one square a point; what is left cannot judge the model."
             )
         said += [prose.structure(p) for p in self.peaks]
+        said += [prose.of_number(n) for n in self.numbers]
         return said + list(self.warnings)

@@ -1,4 +1,4 @@
-"""What a diagnosis consists of: kinds of misfit with their amplitudes, and first peaks."""
+"""What a diagnosis consists of: kinds of misfit with their amplitudes, first peaks, and measured numbers."""
 
 from __future__ import annotations
 
@@ -96,3 +96,29 @@ class PeakComparison:
     model_position_stderr: float
     sigmas: float
     sensitivities: tuple[PeakSlope, ...]
+
+
+@dataclass(frozen=True)
+class NumberComparison:
+    """A measured number beside the base model's, and what alone would make them equal, to first order.
+
+    Attributes:
+        unit: of the values.
+        sigmas: (model - measured)/error.
+        temperature: change of the state's temperature, K.
+        correction: phi where the most probable pair correction is largest, kT, and `at` which pair and distance.
+    """
+
+    name: str
+    quantity: str
+    state: str
+    role: str
+    unit: str
+    measured: float
+    measured_stderr: float
+    model: float
+    model_stderr: float
+    sigmas: float
+    temperature: float
+    correction: float
+    at: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from refine.tasks.diagnose.findings import CLEAR, NAMES, Explanation, PeakComparison
+from refine.tasks.diagnose.findings import CLEAR, NAMES, Explanation, NumberComparison, PeakComparison
 from refine.tasks.diagnose.tables import signed, value
 
 COLLINEAR = 0.9
@@ -54,6 +54,23 @@ def structure(peak: PeakComparison) -> str:
         )
     word = "too high: the model is over-structured" if peak.sigmas > 0.0 else "too low: the model is under-structured"
     return f"{begin} is {word} by {abs(peak.sigmas):.1f} sigma{errors} ({heights}), {positions}."
+
+
+def of_number(number: NumberComparison) -> str:
+    """Whether the base model has a measured number, and what would mend it."""
+    values = (
+        f"{value(number.model, number.model_stderr, number.unit)} against "
+        f"{value(number.measured, number.measured_stderr, number.unit)}"
+    )
+    begin = f"The base model's {number.quantity} ({number.name}) is"
+    if abs(number.sigmas) < CLEAR:
+        return f"{begin} the measured one within errors: {values}, {number.sigmas:+.1f} sigma."
+    word = "high" if number.sigmas > 0.0 else "low"
+    return (
+        f"{begin} too {word} by {abs(number.sigmas):.1f} sigma: {values}. By itself a temperature shift of "
+        f"{number.temperature:+.3g} K would mend it, or a pair correction, the most probable one largest with "
+        f"{number.correction:+.2g} kT for {number.at}."
+    )
 
 
 def collinear(explanations: Sequence[Explanation]) -> Iterator[str]:

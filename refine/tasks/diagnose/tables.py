@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from refine.tasks.columns import aligned
-from refine.tasks.diagnose.findings import NAMES, Explanation, PeakComparison
+from refine.tasks.diagnose.findings import NAMES, Explanation, NumberComparison, PeakComparison
 
 
 def of_directions(explanations: Sequence[Explanation]) -> list[str]:
@@ -54,6 +54,24 @@ def of_slopes(peaks: Sequence[PeakComparison]) -> list[str]:
         ]
         for p in peaks
         for s in p.sensitivities
+    ]
+    return aligned([head, *rows])
+
+
+def of_numbers(numbers: Sequence[NumberComparison]) -> list[str]:
+    """A line for every measured number, and what alone would mend it."""
+    head = ["number", "quantity", "measured", "model", "sigma", "mended by", "or by phi of"]
+    rows = [
+        [
+            n.name,
+            n.quantity,
+            value(n.measured, n.measured_stderr, n.unit),
+            value(n.model, n.model_stderr, n.unit),
+            f"{n.sigmas:+.1f}",
+            f"{n.temperature:+.3g} K",
+            f"{n.correction:+.2g} kT, {n.at}",
+        ]
+        for n in numbers
     ]
     return aligned([head, *rows])
 

@@ -23,7 +23,7 @@ from refine.study.systems import check_radii, read_system
 from refine.system import Box
 from refine.tasks.forward.answer import Forward, check_out
 from refine.tasks.forward.checks import check_composition, check_density, check_rescaling, refuse_vacuum
-from refine.tasks.forward.compared import compared
+from refine.tasks.forward.compared import compared, compared_number
 from refine.tasks.forward.tables import propagation
 
 __all__ = ["Forward", "check_out", "default_out", "forward"]
@@ -93,7 +93,10 @@ def forward(
         box.species, box.pairs, propagation(wide), shells_of(wide, box.pairs, one.coordination.radii)
     )
     predictions = tuple(read_predictions(one, [box]))
-    return Forward(Path(trajectory), one, counted, box, scores, predictions, tuple(coordination), frames, finer, factor)
+    numbers = tuple(compared_number(entry, box, one.states[0].temperature, frames) for entry in one.numbers)
+    return Forward(
+        Path(trajectory), one, counted, box, scores, numbers, predictions, tuple(coordination), frames, finer, factor
+    )
 
 
 def _finer(config: StudyConfig) -> int:
@@ -102,8 +105,8 @@ def _finer(config: StudyConfig) -> int:
     A distance is taken to be anywhere in its bin, which is an error of phase of Q w/sqrt(12) for each pair. It averages
     out over the frames of a run; a trajectory may be one frame.
     """
-    ranges = [data.q_range[1] for data in config.data if data.q_range is not None]
-    ranges += [data.fit_q[1] for data in config.data if data.fit_q is not None]
+    ranges = [data.q_range[1] for data in config.curves if data.q_range is not None]
+    ranges += [data.fit_q[1] for data in config.curves if data.fit_q is not None]
     q_max = max([USUAL_Q_MAX, *ranges])
     return max(1, math.ceil(config.sampling.bin_width * q_max / PHASE - 1e-9))
 

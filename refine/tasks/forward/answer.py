@@ -21,7 +21,7 @@ from refine.study.schema import State, StudyConfig
 from refine.system import Box
 from refine.tasks.columns import aligned
 from refine.tasks.forward import tables
-from refine.tasks.forward.compared import Compared
+from refine.tasks.forward.compared import Compared, ComparedNumber
 from refine.tasks.forward.tables import Averages
 from refine.tasks.outputs import refuse_foreign, refuse_inputs
 from refine.tasks.run.store import CHECKPOINT
@@ -47,6 +47,7 @@ class Forward:
     counted: CountedTrajectory
     box: Box
     scores: tuple[Compared, ...]
+    numbers: tuple[ComparedNumber, ...]
     predictions: tuple[Prediction, ...]
     coordination: tuple[Coordination, ...]
     frames: Frames
@@ -111,6 +112,17 @@ class Forward:
                 }
                 for score in self.scores
             ],
+            "numbers": [
+                {
+                    "name": one.entry.name,
+                    "quantity": one.entry.quantity,
+                    "measured": one.entry.value,
+                    "sigma": one.entry.sigma,
+                    "value": one.score.value if one.score else None,
+                    "stderr": one.score.stderr if one.score and self.averages.enough else None,
+                }
+                for one in self.numbers
+            ],
             "predictions": [one.name for one in self.predictions],
             "coordination": [
                 {
@@ -151,6 +163,7 @@ class Forward:
         ]
         radii = [f"within {c.radius:.2f} Å" for c in self.coordination]
         lines += aligned([(*row, radius) for row, radius in zip(numbers, radii, strict=True)])
+        lines += [self._of_number(one) for one in self.numbers]
         for score in self.scores:
             lines += [f"warning: {doubt}" for doubt in score.data.doubts]
         free = [s for s in self.scores if s.free != Nuisance()]
@@ -159,6 +172,14 @@ class Forward:
         if not self.averages.enough:
             lines.append(f"no standard errors: {_frames(len(self.frames))}, and {FRAMES_FOR_ERRORS} are needed")
         return "\n".join(lines)
+
+    def _of_number(self, one: ComparedNumber) -> str:
+        """The line of a measured number."""
+        said = f"{one.entry.name}: {one.entry.quantity}"
+        if one.score is None:
+            return f"{said} is not known of a trajectory, which holds neither energies nor forces"
+        model = _with_error(one.score.value, one.score.stderr if self.averages.enough else None, 3)
+        return f"{said} {model}, measured {one.entry.value:g} ± {one.entry.sigma:g}"
 
 
 def _with_error(value: float, stderr: float | None, decimals: int = 4) -> str:

@@ -1,4 +1,4 @@
-"""One data set against the frames of a trajectory."""
+"""One data set, or one measured number, against the frames of a trajectory."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from refine.refinement.inference.nuisance import Nuisance
+from refine.refinement.observables.keys import MeasuredNumber
 from refine.refinement.problem import Target
-from refine.results.scores import score
+from refine.results.scores import NumberScore, score, score_number
 from refine.sampling.averages import FRAMES_FOR_ERRORS
 from refine.sampling.frames import Frames
 from refine.scattering.metrics import chi_squared
-from refine.study.datasets import DataSet, target_of
+from refine.study.datasets import DataSet, NumberSet, number_set, target_of
 from refine.study.schema import StudyConfig
 from refine.system import Box
 
@@ -54,3 +55,25 @@ def compared(config: StudyConfig, data: DataSet, box: Box, frames: Frames) -> Co
     misfit = target.y - scores.nuisance.apply(target, predicted)
     chi2 = chi_squared(misfit, target.covariance) if target.sigma_known else None
     return Compared(data, target, scores.r_chi, scores.r_chi_stderr, chi2, scores.nuisance)
+
+
+@dataclass(frozen=True)
+class ComparedNumber:
+    """A measured number against the trajectory.
+
+    Attributes:
+        number: bound to the trajectory's box; None, as is the score, where a trajectory does not tell it: it holds
+            positions, and neither energies nor forces.
+    """
+
+    entry: MeasuredNumber
+    number: NumberSet | None
+    score: NumberScore | None
+
+
+def compared_number(entry: MeasuredNumber, box: Box, temperature: float, frames: Frames) -> ComparedNumber:
+    """Of frames in their box; temperature: of the study's state, K."""
+    if entry.observable(box, temperature).operator is None:
+        return ComparedNumber(entry, None, None)
+    number = number_set(entry, 0, box, temperature)
+    return ComparedNumber(entry, number, score_number(number, frames))

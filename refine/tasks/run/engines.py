@@ -16,7 +16,7 @@ from refine.sampling.engine import frames_in
 from refine.sampling.jax.random_numbers import seed_of_state
 from refine.sampling.starts import starts_along
 from refine.sampling.state import State
-from refine.tasks.sample import equilibrated
+from refine.tasks.pilot import equilibrated
 
 if TYPE_CHECKING:
     from refine.sampling.engine import FrameMaker
@@ -57,7 +57,7 @@ class Engines:
         """Frames that do not count behind a change, before so many that do: picoseconds of dynamics, or moves."""
         if isinstance(self.study.rule, MovingRule):
             return frames // SETTLING_MOVES
-        return frames_in(self.study.config.sampling.reequilibration, self.samplers[0][1])
+        return frames_in(self.study.settings.reequilibration, self.samplers[0][1])
 
     def of(
         self,
@@ -88,7 +88,7 @@ class Engines:
         if self.adjoints is None:
             self.adjoints = self.study.adjoints(rule.steps, rule.clip)
         # windows overlap by half
-        apart = max(1, rule.steps // (2 * self.study.config.sampling.stride))
+        apart = max(1, rule.steps // (2 * self.study.settings.stride))
         cotangents, gradients, after = rule.cotangents(self.study.problem, sample), [], []
         progress.stage("differentiating", rule.windows * len(self))
         for s, (field, sampler) in enumerate(self.samplers):

@@ -33,6 +33,7 @@ from refine.results.writer import write_outcome
 from refine.sampling.frames import by_replica
 from refine.sampling.state import State
 from refine.tasks.outputs import refuse_inputs
+from refine.tasks.pilot import pilot
 from refine.tasks.run import store
 from refine.tasks.run.engines import Engines
 from refine.tasks.run.record import Phase, Potential, Record
@@ -77,6 +78,8 @@ def run_study(
     study.stages_at_volume()
     if not study.problem.targets:
         raise InputError("there is nothing to fit", where="[[data]]", fix='give at least one data set role = "fit"')
+    if not study.datasets:
+        raise InputError("there is no measured curve", where="[[data]]", fix="give one beside the numbers")
     for data in study.datasets:
         for doubt in data.doubts:
             progress.message(f"warning: {doubt}")
@@ -127,29 +130,34 @@ class Run:
         return self._report()
 
     def equilibrate(self) -> None:
-        """Start structures of all states at their temperatures under the base model."""
-        study, correction = self.study, self.study.initial_correction()
-        for stage in study.stages_at_volume():
+        """Start structures of all states at their temperatures under the base model, and what the study leaves open."""
+        for stage in self.study.stages_at_volume():
             self.progress.message(f"schedule: {stage.words()}")
-        self.progress.stage("equilibrating", len(self.engines))
-        for s in range(len(self.current), len(self.engines)):
-            self.current.append(Unfinished(self.engines.start(s)))
-            self.progress.advance(1)
-            self._save()
+        begun = pilot(self.study, self.progress)
+        self.study = begun.study
+        if begun.starts is None:
+            self.progress.stage("equilibrating", len(self.engines))
+            for s in range(len(self.current), len(self.engines)):
+                self.current.append(Unfinished(self.engines.start(s)))
+                self.progress.advance(1)
+                self._save()
+        else:
+            self.current = [Unfinished(start) for start in begun.starts]
+        study, correction = self.study, self.study.initial_correction()
         nearest = [
             closest(positions, system.cell, system.n_per_species, correction.basis.r_min)
             for start, system in zip(self.current, study.systems, strict=True)
             for positions in start.state.positions
         ]
         refuse_r_min(correction, np.min(nearest, axis=0))  # now, and not after a sample
-        self.record = self.record.equilibrated(Potential.of(correction))
+        self.record = self.record.equilibrated(Potential.of(correction), study.choices)
 
     def sample(self) -> None:
         """SAMPLE and COUNT: frames of every state under the next potential, each reduced to its pair counts.
 
         Goes on inside a sample that was interrupted.
         """
-        study, settings, potential = self.study, self.study.config.sampling, self.record.potential
+        study, settings, potential = self.study, self.study.settings, self.record.potential
         assert potential is not None
         correction = potential.correction(study.initial_correction())
         number = len(self.samples)
@@ -199,7 +207,7 @@ class Run:
         ending = ending_of(update, len(self.samples), study.config.refinement.iterations)
         factor = update.frames_factor
         if ending is not None:
-            factor = max(factor, study.config.sampling.final)
+            factor = max(factor, study.settings.final)
         self.current = [Unfinished(state) for state in self.ends[update.restart]]
         self.record = record.updated(
             judged,
@@ -316,6 +324,8 @@ class Run:
     def _load(self) -> None:
         loaded = store.load(self.path, self.digest)
         self.record = loaded.record
+        if self.record.choices:
+            self.study = self.study.decided(self.record.choices)
         self.current = [Unfinished.from_arrays(arrays) for arrays in loaded.current]
         for stored in loaded.samples:
             sample, ends = store.sample_of(stored, self.study.initial_correction())

@@ -9,6 +9,7 @@ Each arrow is a method of `Record`: it takes what the next phase needs, and give
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
@@ -21,6 +22,7 @@ from refine.potentials.correction import PairCorrection
 from refine.refinement.fitted import Determination
 from refine.results.judged import JudgedSample
 from refine.results.schema import Status
+from refine.study.choices.choice import Choice
 
 Array = NDArray[np.float64]
 
@@ -133,6 +135,7 @@ class Record:
         seconds_sampling: likewise, of the sample that is to be judged.
         ending: set by the last update: the sample after it is the last; None before.
         answer: None before all is done.
+        choices: what was decided that the study leaves open.
     """
 
     phase: Phase
@@ -146,6 +149,7 @@ class Record:
     seconds_sampling: float = 0.0
     ending: Ending | None = None
     answer: Answer | None = None
+    choices: tuple[Choice, ...] = ()
 
     @classmethod
     def start(cls, rule: dict[str, Any]) -> Self:
@@ -154,10 +158,10 @@ class Record:
 
     # -- transitions ---------------------------------------------------------------------------------------------------
 
-    def equilibrated(self, potential: Potential) -> Self:
+    def equilibrated(self, potential: Potential, choices: Sequence[Choice] = ()) -> Self:
         """EQUILIBRATE -> SAMPLE: all states have a start; potential: of the base model's sample."""
         self._require(Phase.EQUILIBRATE)
-        return replace(self, phase=Phase.SAMPLE, potential=potential)
+        return replace(self, phase=Phase.SAMPLE, potential=potential, choices=tuple(choices))
 
     def sampled(self, warnings: list[str], seconds: float) -> Self:
         """SAMPLE -> UPDATE: all states have their frames."""
@@ -222,6 +226,8 @@ class Record:
             "seconds": self.seconds,
             "seconds_sampling": self.seconds_sampling,
         }
+        if self.choices:
+            tree["choices"] = [choice.to_json() for choice in self.choices]
         if self.ending is not None:
             covariance, determination = self.ending.covariance, self.ending.determination
             tree |= {
@@ -259,4 +265,5 @@ class Record:
             tree.get("seconds_sampling", 0.0),
             ending,
             answer,
+            tuple(Choice(**choice) for choice in tree.get("choices", ())),
         )

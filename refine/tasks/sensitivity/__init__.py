@@ -26,6 +26,7 @@ from refine.errors import InputError
 from refine.progress import NullProgress, Progress
 from refine.sampling.averages import FRAMES_FOR_COVARIANCES, standard_error
 from refine.sampling.jax.random_numbers import seed_of_state
+from refine.tasks.pilot import pilot
 from refine.tasks.sensitivity.answer import Estimate, Sensitivity
 from refine.tasks.sensitivity.asked import Parameter, Quantity, parse_parameter, parse_quantity
 from refine.tasks.sensitivity.directions import BaseParameter, Coefficient, Direction
@@ -88,10 +89,11 @@ def sensitivity(
 
     from refine.sampling.jax.windows import LinearParams  # the dynamics are slow to import
 
+    study = pilot(study, progress).study
     field, sampler = study.samplers()[state]
     adjoint = study.adjoints(steps, clip=None)[state]
     beta = 1.0 / study.problem.kt(state)
-    seed = seed_of_state(study.config.sampling.seed, state)
+    seed = seed_of_state(study.settings.seed, state)
 
     def run(shift: float, offset: int, parts: int, label: str) -> Sampled:
         params = direction.params(field, shift)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from refine.progress import Progress
 from refine.sampling.engine import Engine
 from refine.sampling.frames import Frames, by_replica
-from refine.tasks.sample import equilibrated, pieces
+from refine.tasks.pilot import equilibrated
+from refine.tasks.sample import pieces
 
 if TYPE_CHECKING:
     from refine.study.study import Study

@@ -11,6 +11,7 @@ from refine.refinement.misfit import changes
 from refine.refinement.misfit.ensemble import Ensemble
 from refine.refinement.misfit.linear import linearise
 from refine.refinement.misfit.views import Datum
+from refine.refinement.observables.curve import CurveObservable
 from refine.refinement.problem import Target
 from refine.sampling.frames import Frames
 from refine.scattering.measurement import ForwardModel
@@ -68,7 +69,9 @@ class Case:
     def datum(self, curve) -> Datum:
         box = self.liquid.box
         fit = ForwardModel(curve, box).fit((0.5, 13.5), None)
-        target = Target("synthetic", 0, "S(Q)", None, fit.values, fit.covariance, fit.sigma_known, fit.operator)
+        target = Target(
+            "synthetic", 0, "S(Q)", None, fit.values, fit.covariance, fit.sigma_known, CurveObservable(fit.operator)
+        )
         return Datum(target, curve, box, (0.5, 13.5), None)
 
     def problem(self, curve, seed=3, datum=None):
@@ -276,7 +279,11 @@ def test_qmax_column_against_the_truncated_transform():
     )  # fmt: skip
     fit = ForwardModel(curve, box).fit(None, (2.0, 10.0))
     datum = Datum(
-        Target("d", 0, "D(r)", None, fit.values, fit.covariance, True, fit.operator), curve, box, None, (2, 10)
+        Target("d", 0, "D(r)", None, fit.values, fit.covariance, True, CurveObservable(fit.operator)),
+        curve,
+        box,
+        None,
+        (2, 10),
     )
     zeros = np.zeros(8)
     frames = Frames(

@@ -17,6 +17,7 @@ from refine.curves.curve import Curve
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.refinement.keys import Refinement
+from refine.refinement.observables.curve import CurveObservable
 from refine.refinement.problem import MovingRule, Problem, Rule, Sample, Target, TrajectoryRule, Update
 from refine.refinement.rules import RULES
 from refine.results.schema import Iteration
@@ -54,7 +55,7 @@ def partial_g() -> Target:
     g = (counts / box.ideal_counts)[0]
     curve = Curve(x=box.centres, y=g, sigma=np.full_like(g, 0.01), quantity="g(r)", name="g", **about)
     fit = ForwardModel(curve, box).fit(None, (2.9, 8.5))
-    return Target("g", 0, "g(r)", 0, fit.operator.predict(counts), fit.covariance, True, fit.operator)
+    return Target("g", 0, "g(r)", 0, fit.operator.predict(counts), fit.covariance, True, CurveObservable(fit.operator))
 
 
 CURVES = LIQUID.target(LIQUID.mean_counts(LIQUID.basis(), bump), 0.004), partial_g()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from refine.refinement.inference.posterior import band
+from refine.refinement.observables.curve import CurveObservable
 from refine.refinement.problem import Target
 from refine.refinement.rules.gauss_newton import GaussNewtonKeys
 from tests.refinement.conftest import PoissonLiquid, problem_of, rule_of
@@ -81,7 +82,7 @@ def test_a_step_that_made_it_worse_is_taken_back(liquid: PoissonLiquid):
 
 def test_the_trust_radius_limits_and_grows(liquid: PoissonLiquid):
     target = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid, 2.0)), 0.01)
-    _, updates = refine(liquid, problem_of(target), rule_of(GaussNewtonKeys, trust_radius=0.1))
+    _, updates = refine(liquid, problem_of(target), rule_of(GaussNewtonKeys, trust_radius=0.1, response="fluctuation"))
     assert updates[0].fitted.step == pytest.approx(0.1)
     assert updates[1].state["trust_radius"] == pytest.approx(0.2)
     assert updates[1].fitted.forecast.gain > 0.6
@@ -91,7 +92,7 @@ def test_a_free_scale_is_found_with_the_potential(liquid: PoissonLiquid):
     """Data 10 % low in scale: the scale comes back within three of its standard errors, which are below 5 %."""
     clean = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid)), 0.01)
     low = clean.baseline + 0.9 * (clean.y - clean.baseline)
-    target = Target("s", 0, "S(Q)", None, low, clean.covariance, True, clean.operator, free_scale=True)
+    target = Target("s", 0, "S(Q)", None, low, clean.covariance, True, CurveObservable(clean.operator), free_scale=True)
     _, updates = refine(liquid, problem_of(target), rule_of(GaussNewtonKeys), frames=400)
     curve = updates[-1].fitted.curves["s"]
     assert curve.scale_stderr < 0.05
@@ -103,7 +104,7 @@ def test_a_free_scale_is_found_with_the_potential(liquid: PoissonLiquid):
 def test_unknown_noise_is_found_by_evidence(liquid: PoissonLiquid):
     """Declared five times too small as a guess: the noise factor comes out between 3.5 and 7."""
     clean = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid)), 0.05)
-    target = Target("s", 0, "S(Q)", None, clean.y, clean.covariance / 25.0, False, clean.operator)
+    target = Target("s", 0, "S(Q)", None, clean.y, clean.covariance / 25.0, False, CurveObservable(clean.operator))
     _, updates = refine(liquid, problem_of(target), rule_of(GaussNewtonKeys))
     assert 3.5 < max(curve.noise_factor for curve in updates[-1].fitted.curves.values()) < 7.0
 

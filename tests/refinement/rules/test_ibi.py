@@ -9,6 +9,7 @@ import pytest
 from refine.curves.curve import Curve
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
+from refine.refinement.observables.curve import CurveObservable
 from refine.refinement.problem import Problem, Target
 from refine.refinement.rules.ibi import IBIKeys, pressure_correction
 from refine.scattering.measurement import ForwardModel
@@ -37,7 +38,9 @@ def g_target(liquid: PoissonLiquid, pair: int | None = 0) -> Target:
         radiation="neutron",
     )
     fit = ForwardModel(curve, box).fit(None, (2.9, 8.5))
-    return Target("g", 0, "g(r)", pair, fit.operator.predict(counts), fit.covariance, True, fit.operator)
+    return Target(
+        "g", 0, "g(r)", pair, fit.operator.predict(counts), fit.covariance, True, CurveObservable(fit.operator)
+    )
 
 
 def test_one_step_inverts_and_the_run_converges(liquid: PoissonLiquid):

@@ -1,0 +1,162 @@
+"""How far closure and linear response are believed: by what each said of the samples that came."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refine.refinement.inference.statistics import statistical_inefficiency
+from refine.refinement.problem import Problem, Sample
+
+Array = NDArray[np.float64]
+
+SHARES, FACTORS = (0.1, 0.5), (0.5, 3.0)
+"""Limits of what one prediction says: a response that is to be wrong by all that it predicts could never be tried."""
+
+BENT = 0.5
+"""Share that is wrong of what is not linear in the closure's change, whatever else is."""
+
+FORGOTTEN = 0.5
+"""Weight of what was missed before, after each sample."""
+
+REMEMBERED = 3.0
+"""Predictions that count at most, so that what is learnt far away does not stand near the solution."""
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What the two responses say of one target on a way.
+
+    Attributes:
+        y: (points,) the curve before.
+        closure, linear: (points,) their changes of it.
+        noise, bent: mean sampling variance of `linear`, and mean square of what is not linear in `closure`.
+    """
+
+    y: Array
+    closure: Array
+    linear: Array
+    noise: float
+    bent: float
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any]) -> Opinion:
+        """The inverse of `to_json`."""
+        y, closure, linear = (np.array(tree[name], float) for name in ("y", "closure", "linear"))
+        return cls(y, closure, linear, float(tree["noise"]), float(tree["bent"]))
+
+
+@dataclass(frozen=True)
+class Belief:
+    """How wrong the two responses are in one target.
+
+    Attributes:
+        share: of the closure's change of a curve that is wrong.
+        factor: by which errors of the linear response exceed its sampling noise.
+        predictions: how many samples that is learnt from, the prior one included.
+    """
+
+    share: float = 0.25
+    factor: float = 1.0
+    predictions: float = 1.0
+
+    def learnt(self, said: Opinion, came: Array, noise: float) -> Belief:
+        """After a sample whose curve `came`; noise: mean sampling variance of came - said.y.
+
+        A prediction counts as far as its change stands out of that noise, and of what is not linear in it: far away
+        little is learnt of what is near.
+
+        >>> said = Opinion(np.zeros(2), np.ones(2), np.ones(2), 0.1, 0.0)
+        >>> Belief(share=0.3).learnt(said, np.array([1.5, 0.5]), noise=0.0)
+        Belief(share=0.412..., factor=1.322..., predictions=2.0)
+        """
+        square = float(np.mean(said.closure**2))
+        weight = square / (square + noise + said.bent) if square > 0.0 else 0.0
+        missed = [float(np.mean((came - said.y - change) ** 2)) - noise for change in (said.closure, said.linear)]
+        if weight == 0.0 or said.noise <= 0.0:
+            return self
+        share = np.clip(max(missed[0] - BENT**2 * said.bent, 0.0) / square, *np.square(SHARES))
+        factor = np.clip(max(missed[1] - said.bent, 0.0) / said.noise, *np.square(FACTORS))
+        total = self.predictions + weight
+        return Belief(
+            float(np.sqrt((self.predictions * self.share**2 + weight * share) / total)),
+            float(np.sqrt((self.predictions * self.factor**2 + weight * factor) / total)),
+            min(total, REMEMBERED),
+        )
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a rule remembers of the two.
+
+    Attributes:
+        beliefs: by the target's name.
+        missed: by closure and by linear response: squares of what they missed over squares of what changed, in the
+            last samples.
+        opinions: what they say of the next sample, by the target's name; empty where nothing was asked.
+    """
+
+    beliefs: Mapping[str, Belief] = field(default_factory=dict)
+    missed: tuple[float, float] = (0.0, 0.0)
+    opinions: Mapping[str, Opinion] = field(default_factory=dict)
+
+    @property
+    def closure(self) -> bool:
+        """Whether the closure predicted the last samples better, or there were none."""
+        return self.missed[0] <= self.missed[1]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return {
+            "beliefs": {name: [b.share, b.factor, b.predictions] for name, b in self.beliefs.items()},
+            "missed": list(self.missed),
+            "opinions": {name: opinion.to_json() for name, opinion in self.opinions.items()},
+        }
+
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any] | None) -> Record:
+        """The inverse of `to_json`; None: nothing yet."""
+        if tree is None:
+            return cls()
+        closure, linear = tree["missed"]
+        return cls(
+            {name: Belief(*values) for name, values in tree["beliefs"].items()},
+            (float(closure), float(linear)),
+            {name: Opinion.from_json(opinion) for name, opinion in tree["opinions"].items()},
+        )
+
+    def after(self, problem: Problem, newest: Sample) -> tuple[Record, str]:
+        """With what came of the opinions, and words for it. What earlier samples said counts half as much each time."""
+        if not self.opinions:
+            return self, ""
+        beliefs, changed, missed, sampling = dict(self.beliefs), 0.0, np.zeros(2), 0.0
+        for target in problem.targets:
+            if target.name not in self.opinions or not target.counted:
+                continue
+            said, frames = self.opinions[target.name], newest.frames[target.state]
+            y = target.values(frames)
+            noise = 2.0 * statistical_inefficiency(y, frames.replica) * y.var(axis=0) / len(y)
+            beliefs[target.name] = beliefs.get(target.name, Belief()).learnt(said, y.mean(axis=0), float(noise.mean()))
+            weights, change = target.weight / np.diag(target.covariance), y.mean(axis=0) - said.y
+            changed += float(weights @ change**2)
+            missed += [float(weights @ (change - one) ** 2) for one in (said.closure, said.linear)]
+            sampling += float(weights @ noise)
+        if changed <= sampling:  # all of it may be noise
+            return replace(self, beliefs=beliefs, opinions={}), ""
+        now = np.maximum(missed - sampling, 0.0) / (changed - sampling)
+        total = now + FORGOTTEN * np.array(self.missed)
+        record = Record(beliefs, (float(total[0]), float(total[1])))
+        closure, linear = np.sqrt(now)
+        believed = "the closure" if record.closure else "linear response"
+        return (
+            record,
+            f"the closure missed {closure:.0%} of the change, linear response {linear:.0%}: {believed} is believed",
+        )

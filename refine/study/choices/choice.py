@@ -1,0 +1,73 @@
+"""A decision, and all settings of a study with every number known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from refine.study.schema import StudyConfig
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen for a key of the study, and why.
+
+    Attributes:
+        key: "table.key", as `--set` takes it.
+        value: the number.
+        unit: of it; empty for a plain number.
+        reason: one sentence for a reader, without the value.
+    """
+
+    key: str
+    value: float
+    unit: str
+    reason: str
+
+    def words(self) -> str:
+        """The line that a terminal shows.
+
+        >>> Choice("sampling.timestep", 2.0, "fs", "a fifteenth of a period").words()
+        'chose sampling.timestep = 2 fs: a fifteenth of a period'
+        """
+        return f"chose {self.key} = {self.value:g}{' ' if self.unit else ''}{self.unit}: {self.reason}"
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """[sampling], and the splines of [correction], of a study with every number known; keys as there."""
+
+    timestep: float
+    thermostat: str
+    time_constant: float
+    equilibration: float
+    reequilibration: float
+    frames: int
+    stride: int
+    final: float
+    replicas: int
+    seed: int
+    precision: str
+    bin_width: float
+    r_min: float
+    knots: int
+
+    @classmethod
+    def of(cls, config: StudyConfig, choices: Iterable[Choice]) -> Self:
+        """What the study gives, and choices where it gives nothing; KeyError where neither does."""
+        chosen = {choice.key: choice.value for choice in choices}
+        splines = {"r_min": config.correction.r_min, "knots": config.correction.knots}
+        tables = {"sampling": config.sampling.model_dump(), "correction": splines}
+        numbers = {
+            key: chosen[f"{table}.{key}"] if value == "auto" else value
+            for table, keys in tables.items()
+            for key, value in keys.items()
+        }
+        whole = {key: int(numbers[key]) for key in ("frames", "stride", "replicas", "knots")}
+        values: dict[str, Any] = {**numbers, **whole}
+        return cls(**values)

@@ -1,0 +1,100 @@
+"""Closure and fluctuations as one response: who is believed, and what earlier samples mend."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from refine.refinement.keys import Shared
+from refine.refinement.problem import Sample, Target
+from refine.refinement.responses.beliefs import Belief, Record
+from refine.refinement.responses.combined import Combined
+from refine.refinement.rules.gauss_newton import GaussNewtonKeys
+from tests.refinement.conftest import PoissonLiquid, problem_of
+from tests.refinement.test_responses import IdealGas, direction
+
+FRAMES = 400
+
+
+def truth(liquid: PoissonLiquid, delta: np.ndarray, target: Target) -> np.ndarray:
+    return np.asarray(target.operator.predict(liquid.mean_counts(liquid.basis().with_theta(delta))))
+
+
+def samples_at(liquid: PoissonLiquid, *shares: float, frames: int = FRAMES) -> list[Sample]:
+    """With corrections that are shares of `direction`."""
+    return [
+        liquid.sample(liquid.basis().with_theta(share * direction(liquid)), frames, seed)
+        for seed, share in enumerate(shares)
+    ]
+
+
+@pytest.fixture
+def poisson() -> tuple[PoissonLiquid, Target]:
+    """A bin of it knows nothing of another one, and S(Q) is not what the closure thinks of it: the closure is wrong."""
+    liquid = PoissonLiquid(n=150)
+    return liquid, liquid.target(liquid.mean_counts(liquid.basis()), 0.01)
+
+
+def test_an_earlier_sample_mends_what_both_get_wrong(poisson: tuple[PoissonLiquid, Target]) -> None:
+    """On the way on from it, as far as it lies behind: the error is at most 0.6 of that without it, and so is what is
+    stated of the error."""
+    liquid, target = poisson
+    correction = liquid.basis()
+    before, here = samples_at(liquid, -0.5, 0.0)
+    alone, both = (
+        Combined(problem_of(target), ordered, 0, correction, [target]) for ordered in ([here], [before, here])
+    )
+    along = 0.5 * direction(liquid)
+    exact = truth(liquid, along, target)
+    errors = [float(np.linalg.norm(r.curves(along) - exact)) for r in (alone, both)]
+    assert errors[1] < 0.6 * errors[0]
+    stated = [float(np.trace(r.noise(along) - r.noise())) for r in (alone, both)]
+    assert stated[1] < 0.6 * stated[0]
+
+
+def test_no_change_is_the_sample_whatever_came_before(poisson: tuple[PoissonLiquid, Target]) -> None:
+    liquid, target = poisson
+    response = Combined(problem_of(target), samples_at(liquid, -0.3, 0.2, 0.0), 0, liquid.basis(), [target])
+    np.testing.assert_array_equal(response.curves(np.zeros(len(liquid.basis().theta))), response.y)
+
+
+@pytest.mark.parametrize(
+    ("liquid", "closure_is_right"), [(IdealGas(n=150, rho=0.001), True), (PoissonLiquid(n=150), False)]
+)
+def test_the_one_that_predicted_better_is_believed(liquid: PoissonLiquid, closure_is_right: bool) -> None:
+    """After a sample, and after three: the closure where it is exact, a dilute gas, linear response where it is wrong;
+    and the words say so. The record is the same out of JSON."""
+    target = liquid.target(liquid.mean_counts(liquid.basis()), 0.01)
+    problem = problem_of(target)
+    delta, record = 0.4 * direction(liquid), Record()
+    assert record.closure
+    for seed in range(3):
+        here = liquid.sample(liquid.basis(), FRAMES, seed)
+        response = Combined(problem, [here], 0, liquid.basis(), [target], record.beliefs, record.closure)
+        said = Record.from_json(json.loads(json.dumps(replace(record, opinions=response.opinions(delta)).to_json())))
+        came = liquid.sample(liquid.basis().with_theta(delta), FRAMES, 100 + seed)
+        record, words = said.after(problem, came)
+        assert record.closure is closure_is_right
+        assert words.endswith("the closure is believed" if closure_is_right else "linear response is believed")
+    assert record.beliefs[target.name].predictions > 2.0
+
+
+def test_a_change_within_the_noise_says_little(poisson: tuple[PoissonLiquid, Target]) -> None:
+    """Where nothing changed, beliefs stay within a tenth."""
+    liquid, target = poisson
+    here, again = (liquid.sample(liquid.basis(), FRAMES, seed) for seed in (0, 1))
+    response = Combined(problem_of(target), [here], 0, liquid.basis(), [target])
+    said = Record(opinions=response.opinions(1e-3 * direction(liquid)))
+    belief = said.after(problem_of(target), again)[0].beliefs[target.name]
+    assert belief.share == pytest.approx(Belief().share, rel=0.1)
+    assert belief.predictions < 1.1
+
+
+def test_a_solid_is_left_to_fluctuations() -> None:
+    """With `auto`, by itself."""
+    kinds = {solid: GaussNewtonKeys().rule(Shared(2.0, 0.5, "auto", solid)) for solid in (False, True)}
+    assert {solid: rule.response for solid, rule in kinds.items()} == {False: "auto", True: "fluctuation"}
+    assert kinds[True].start()["trust_radius"] == pytest.approx(GaussNewtonKeys().trust_radius)
