@@ -53,7 +53,7 @@ def _line(name: str, one: Mapping[str, Any]) -> str:
         f"{one['md_steps']:,}",
         curves["fit"],
         curves["score"],
-        f"{before:.2f} ± {before_error:.2f} → {after:.2f} ± {after_error:.2f}" if after is not None else "not known",
+        f"{before:.3f} ± {before_error:.3f} → {after:.3f} ± {after_error:.3f}" if after is not None else "not known",
         _covered(one["covered"]),
     )
     return f"| {' | '.join(cells)} |"
