@@ -54,12 +54,12 @@ GRIDS = {"S(Q)": np.arange(0.4, 14.0, 0.04), "g(r)": np.arange(1.6, 9.0, 0.05)}
 SMALL = {
     "sampling.frames": "20",
     "sampling.stride": "5",
-    "sampling.equilibration": "0.1",
+    "sampling.equilibration": "3",
     "sampling.reequilibration": "0.05",
     "sampling.final": "1",
     "refinement.iterations": "1",
 }
-"""Keys of a run that only shows that everything works; stages of a schedule take 0.1 ps."""
+"""Keys of a run that only shows that everything works. Stages of a schedule take 0.1 ps; what they heat has to cool."""
 
 END = 0.5
 """Å before the cutoff that bands are not looked at: phi goes to zero there for everyone."""
