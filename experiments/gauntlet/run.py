@@ -52,6 +52,7 @@ GRIDS = {"S(Q)": np.arange(0.4, 14.0, 0.04), "g(r)": np.arange(1.6, 9.0, 0.05)}
 """Points of synthetic curves, 1/Å or Å."""
 
 SMALL = {
+    "sampling.timestep": "1",
     "sampling.frames": "20",
     "sampling.stride": "5",
     "sampling.equilibration": "3",
@@ -59,7 +60,7 @@ SMALL = {
     "sampling.final": "1",
     "refinement.iterations": "1",
 }
-"""Keys of a run that only shows that everything works. Stages of a schedule take 0.1 ps; what they heat has to cool."""
+"""Keys of a run that only shows that everything works. Stages of a schedule take 0.3 ps; what they heat has to cool."""
 
 END = 0.5
 """Å before the cutoff that bands are not looked at: phi goes to zero there for everyone."""
@@ -69,7 +70,7 @@ def overrides(row: Row, tree: Mapping[str, Any], data: Path, small: bool) -> lis
     """What is changed in the row's study; data: folder of its files, where they do not lie beside the study."""
     keys = {**row.start, **{key: value for key, (value, _) in row.beyond.items()}}
     if small:
-        keys |= SMALL | {f"schedule.{k}.picoseconds": "0.1" for k in range(len(tree.get("schedule", [])))}
+        keys |= SMALL | {f"schedule.{k}.picoseconds": "0.3" for k in range(len(tree.get("schedule", [])))}
     if row.data or row.synthetic:
         keys |= {f"data.{k}.file": str(data / one["file"]) for k, one in enumerate(tree["data"])}
     return [f"{key}={value}" for key, value in keys.items()]
