@@ -76,7 +76,15 @@ class Laboratory:
             "data": [{"name": name, **keys} for name, keys in BETWEEN.items()],
             "model": self.tree["model"],
             "correction": {"r_min": self.r_min, "r_cut": self.r_cut, "knots": self.knots},
-            "sampling": {"timestep": self.timestep, "stride": self.stride, "seed": self.seed},
+            "sampling": {
+                "timestep": self.timestep,
+                "equilibration": self.picoseconds,
+                "reequilibration": self.picoseconds,
+                "frames": self.frames,
+                "stride": self.stride,
+                "replicas": 1,
+                "seed": self.seed,
+            },
         }
         return Study(StudyConfig.parse(tree))
 

@@ -101,6 +101,7 @@ class Liquid:
                 "reequilibration": self.settle,
                 "frames": frames,
                 "stride": self.stride,
+                "replicas": 1,
                 "bin_width": BIN,
                 "final": 1,
                 "replicas": 1,

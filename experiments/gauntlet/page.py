@@ -27,23 +27,18 @@ called worse if its R_χ rose by more than twice its sampling error.
 def page(rows: Mapping[str, Row], found: Mapping[str, Mapping[str, Any]]) -> str:
     """Rows that were run, those that could not be, and keys that were stated beyond what a user must."""
     done = {name: one for name, one in found.items() if "failed" not in one}
-    lines = ["| row | atoms | how it ended | updates | MD steps | fitted | not fitted | pressure (GPa) | covered |"]
-    lines += ["| --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
-    lines += [_line(name, one) for name, one in done.items()]
-    lines += [
-        f"| {name} | | {found.get(name, {}).get('failed', 'not run yet')} |" + " |" * 6
-        for name in rows
-        if name not in done
-    ]
+    table = ["| row | atoms | how it ended | updates | MD steps | fitted | not fitted | pressure (GPa) | covered |"]
+    table += ["| --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
+    table += [_line(name, one) for name, one in done.items()]
+    failed = {name: found.get(name, {}).get("failed", "not run yet") for name in rows if name not in done}
+    table += [f"| {name} | | {words} |{' |' * 6}" for name, words in failed.items()]
     worse = [f"{name} ({', '.join(one['worse'])})" for name, one in done.items() if one["worse"]]
-    verdict = (
-        f"Worse than at the start: {'; '.join(worse)}."
-        if worse
-        else "No curve of a row that was run ended worse than it began."
-    )
-    return "\n".join(
-        [HEAD.rstrip("\n"), "", _machine(done), "", *lines, WORDS.rstrip("\n"), "", verdict, "", *_beyond(rows), ""]
-    )
+    verdict = "No curve of a row that was run ended worse than it began."
+    if worse:
+        verdict = f"Worse than at the start: {'; '.join(worse)}."
+    said = [f"- {name}: {one['message']}" for name, one in done.items()]
+    parts = [HEAD, _machine(done), "\n".join(table), WORDS, verdict, "\n".join(said), "\n".join(_beyond(rows))]
+    return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
 
 
 def _line(name: str, one: Mapping[str, Any]) -> str:
@@ -58,7 +53,7 @@ def _line(name: str, one: Mapping[str, Any]) -> str:
         f"{one['md_steps']:,}",
         curves["fit"],
         curves["score"],
-        f"{before:.2f} ± {before_error:.2f} → {after:.2f} ± {after_error:.2f}" if after is not None else "not known",
+        f"{before:.3f} ± {before_error:.3f} → {after:.3f} ± {after_error:.3f}" if after is not None else "not known",
         _covered(one["covered"]),
     )
     return f"| {' | '.join(cells)} |"

@@ -44,47 +44,30 @@ class Row:
     same_as: str | None = None
 
 
-SLOW = {"sampling.timestep": ("5", "nothing in it vibrates faster than once in a picosecond")}
-MELT = {
-    "sampling.timestep": ("2", "the fastest vibration takes 100 fs"),
-    "sampling.stride": ("20", "40 fs apart, as elsewhere"),
-    "sampling.equilibration": ("8", "ions at 1100 K forget where they were in 2 ps"),
-    "sampling.reequilibration": ("2", "likewise"),
-    "refinement.response": ("closure", "crude models are far away"),
-}
-DIGITISED = ("0.05", "the file states no errors, and its points were read off a figure")
 GLASS = {
-    "sampling.timestep": ("2", "a tenth of the fastest vibration"),
-    "sampling.equilibration": ("4", "atoms stay where they are"),
-    "sampling.reequilibration": ("2", "likewise"),
-    "sampling.stride": ("20", "40 fs apart, as elsewhere"),
     "correction.smoothness": ("1.0", "one glass of many: what its curve differs by from another glass is not noise"),
 }
 ONE_OF_MANY = ("0.01", "two glasses of one model differ by as much; the file has counting errors")
 
 ROWS = {
-    "argon": Row("argon.toml", beyond=SLOW),
+    "argon": Row("argon.toml"),
     "argon-wrong": Row(
         "argon.toml",
         start={"model.parameters.epsilon": "0.0077556", "model.parameters.sigma": "3.25"},
-        beyond=SLOW,
         same_as="argon",
     ),
     "cacl2": Row(
         "cacl2.toml",
-        beyond={**MELT, **{f"data.{k}.sigma": DIGITISED for k in range(3)}},
         data="molten_chlorides",
     ),
     "binary": Row(
         "binary.toml",
-        beyond=SLOW,
         synthetic=Synthetic(
             {"Ar-Ar": (1.0, 4.4, 0.5), "Ar-Kr": (-0.8, 4.3, 0.5), "Kr-Kr": (1.0, 4.9, 0.6)}, noise=0.01, timestep=5.0
         ),
     ),
     "ternary": Row(
         "ternary.toml",
-        beyond=MELT,
         synthetic=Synthetic(
             {
                 "Na-Na": (-1.0, 3.8, 0.4),
@@ -105,7 +88,6 @@ ROWS = {
             **GLASS,
             "data.0.sigma": ONE_OF_MANY,
             "correction.r_cut": ("7", "half the box of 192 atoms is 7.13 Å"),
-            "sampling.frames": ("100", "a step takes thirty times that of a pair potential"),
         },
     ),
     "a-si": Row(

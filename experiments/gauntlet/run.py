@@ -32,11 +32,8 @@ from refine import Study
 from refine.api.result import Result
 from refine.errors import RefineError
 from refine.files import make_folder, write_text
-from refine.progress import NullProgress
 from refine.refinement.inference.posterior import band
 from refine.results.schema import RESULT
-from refine.sampling.frames import Frames
-from refine.tasks.run.loop import Run
 from refine.tasks.run.store import CHECKPOINT
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # experiments/ is no package
@@ -55,17 +52,15 @@ GRIDS = {"S(Q)": np.arange(0.4, 14.0, 0.04), "g(r)": np.arange(1.6, 9.0, 0.05)}
 """Points of synthetic curves, 1/Å or Å."""
 
 SMALL = {
+    "sampling.timestep": "1",
     "sampling.frames": "20",
     "sampling.stride": "5",
-    "sampling.equilibration": "0.1",
+    "sampling.equilibration": "3",
     "sampling.reequilibration": "0.05",
     "sampling.final": "1",
     "refinement.iterations": "1",
 }
-"""Keys of a run that only shows that everything works; stages of a schedule take 0.1 ps."""
-
-BLOCKS = 5
-"""Successive pieces of a sample, for the error of its mean pressure."""
+"""Keys of a run that only shows that everything works. Stages of a schedule take 0.3 ps; what they heat has to cool."""
 
 END = 0.5
 """Å before the cutoff that bands are not looked at: phi goes to zero there for everyone."""
@@ -75,7 +70,7 @@ def overrides(row: Row, tree: Mapping[str, Any], data: Path, small: bool) -> lis
     """What is changed in the row's study; data: folder of its files, where they do not lie beside the study."""
     keys = {**row.start, **{key: value for key, (value, _) in row.beyond.items()}}
     if small:
-        keys |= SMALL | {f"schedule.{k}.picoseconds": "0.1" for k in range(len(tree.get("schedule", [])))}
+        keys |= SMALL | {f"schedule.{k}.picoseconds": "0.3" for k in range(len(tree.get("schedule", [])))}
     if row.data or row.synthetic:
         keys |= {f"data.{k}.file": str(data / one["file"]) for k, one in enumerate(tree["data"])}
     return [f"{key}={value}" for key, value in keys.items()]
@@ -97,25 +92,18 @@ def measure(lab: Laboratory, tree: Mapping[str, Any], folder: Path, noise: float
         lab.measure(folder / keys["file"], GRIDS[keys["quantity"]], keys, noise if fitted else 0.0, stated=noise)
 
 
-def pressure(frames: Frames) -> tuple[float, float]:
-    """Mean in GPa and its standard error from blocks."""
-    means = [float(block.mean()) for block in np.array_split(frames.pressure(), BLOCKS)]
-    return float(np.mean(means)), float(np.std(means, ddof=1) / math.sqrt(BLOCKS))
-
-
 def md_steps(study: Study, result: Result) -> int:
     """Steps of dynamics from the packing to the answer, of all replicas together."""
-    sampling = study.config.sampling
-    ((_, sampler),) = study.samplers()
-    per_frame = sampler.stride * sampling.replicas
-
-    def frames_in(picoseconds: float, timestep: float) -> int:
-        return math.ceil(picoseconds * 1000 / (timestep * sampler.stride))
-
-    start = frames_in(sampling.equilibration, sampler.timestep)
-    start += sum(frames_in(s.picoseconds, s.timestep or sampler.timestep) for s in study.config.schedule)
-    settle = frames_in(sampling.reequilibration, sampler.timestep) * (len(result.iterations) - 1)
-    return per_frame * (start + settle) + sampler.stride * sum(row.frames or 0 for row in result.iterations)
+    given = {key: value for key, value in study.config.sampling.model_dump().items() if value != "auto"}
+    chosen = {one.key.removeprefix("sampling."): one.value for one in result.summary.chosen}
+    keys = given | chosen
+    per_frame = keys["stride"] * keys["timestep"] / 1000  # ps
+    later = len(result.iterations) - 1
+    waits = [keys["equilibration"]] + later * [keys["reequilibration"]]
+    frames = sum(math.ceil(wait / per_frame) for wait in waits)
+    stages = sum(one.picoseconds * 1000 / (one.timestep or keys["timestep"]) for one in study.config.schedule)
+    sampled = sum(row.frames or 0 for row in result.iterations)
+    return round(keys["replicas"] * (stages + keys["stride"] * frames) + keys["stride"] * sampled)
 
 
 def shares(difference: Array, width: Array, seen: NDArray[np.bool_]) -> dict[str, float]:
@@ -143,10 +131,8 @@ def against_other(row: Row, study: Study, result: Result, out: Path) -> dict[str
     folder = out / row.same_as / "run"
     if not (folder / RESULT).exists():
         return f"{row.same_as} has not been run"
-    other, of_other = (
-        refine.open(folder),
-        Study.from_toml(FOLDER / row.study, overrides(ROWS[row.same_as], {}, out, False)),
-    )
+    other = refine.open(folder)
+    of_other = Study.from_toml(FOLDER / row.study, overrides(ROWS[row.same_as], {}, out, False))
     if result.covariance is None or other.covariance is None or not (result.confirmed and other.confirmed):
         return None
     g = next(iter(result.g_r[study.config.states[0].name].values()))
@@ -184,7 +170,6 @@ def run_row(name: str, out: Path, data: Path | None, small: bool) -> dict[str, A
         covered = against_hidden(lab, result)
     elif row.same_as is not None:
         covered = against_other(row, study, result, out)
-    first = Run(study, folder / "run", resume=True, overwrite=False, progress=NullProgress()).samples[0]
     state = result.states[0]
     return {
         "status": result.status.value,
@@ -194,7 +179,11 @@ def run_row(name: str, out: Path, data: Path | None, small: bool) -> dict[str, A
         "md_steps": md_steps(study, result),
         "r_chi": {c: (roles[c], before.r_chi[c], after.r_chi[c], after.r_chi_stderr.get(c)) for c in rise},
         "worse": [curve for curve in rise if rise[curve] > 2.0 * error[curve]],
-        "pressure": (*pressure(first.frames[0]), state.pressure_GPa, state.pressure_GPa_stderr),
+        "pressure": (
+            *(state.pressure_initial_GPa, state.pressure_initial_GPa_stderr),
+            *(state.pressure_GPa, state.pressure_GPa_stderr),
+        ),
+        "chosen": [f"{one.key} = {one.value:g} {one.unit}".strip() for one in result.summary.chosen],
         "covered": covered,
         "notes": result.summary.notes,
         "atoms": study.systems[0].n_atoms,

@@ -34,7 +34,8 @@ def test_the_page_names_what_ended_worse():
     one = {
         "status": "iterations-exhausted", "samples": 3, "taken_back": 1, "md_steps": 12000, "atoms": 500,
         "r_chi": {"neutron": ("fit", 0.05, 0.02, 0.001), "g": ("score", 0.05, 0.06, 0.001)},
-        "worse": ["g"], "pressure": (0.1, 0.02, 0.2, 0.03), "covered": {"68": 0.7, "95": 0.96},
+        "worse": ["g"], "message": "stopped at the limit of 2 updates",
+        "pressure": (0.1, 0.02, 0.2, 0.03), "covered": {"68": 0.7, "95": 0.96},
         "seconds": 90.0, "date": "2026-01-02", "cores": 2, "load": 1.0, "small": False,
     }  # fmt: skip
     text = page(ROWS, {"argon": one, "geo2": {"failed": "data not at hand"}})
