@@ -31,7 +31,7 @@ def test_posterior_and_evidence_by_brute_force():
 
 
 def test_evidence_along_one_amplitude():
-    """Three blocks of two parameters and one that has no amplitude, of directions that the data know and do not know."""
+    """Three blocks of two parameters and one that has no amplitude, of ways that data know and do not know."""
     rng = np.random.default_rng(3)
     normal = NormalEquations.build(rng.normal(size=(5, 7)), rng.normal(size=5), 0.1 * np.eye(5))
     amplitudes, grid = np.array([0.3, 2.0, 0.01]), np.array([1e-3, 0.5, 30.0])
