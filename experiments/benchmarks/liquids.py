@@ -104,7 +104,6 @@ class Liquid:
                 "replicas": 1,
                 "bin_width": BIN,
                 "final": 1,
-                "replicas": 1,
             },
             "refinement": dict(refinement),
         }

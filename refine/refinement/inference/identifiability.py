@@ -8,7 +8,7 @@ linear about the last sample, so the numbers are those of small corrections.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +46,8 @@ class Linearised:
         goal: t, (n,): residual + J theta_now.
         noise: (n, n): measurement, sampling, and the spread of the target's own scale and background.
         normal: its share of the normal equations, the noise of the Jacobian taken off.
+        theta: theta_now, (len(theta),) eV.
+        slope_variance: sampling variance (n,) of J delta, from delta.
     """
 
     target: Target
@@ -53,6 +55,8 @@ class Linearised:
     goal: Array
     noise: Array
     normal: NormalEquations
+    theta: Array
+    slope_variance: Callable[[Array], Array]
 
     def nyquist(self, length: float) -> float:
         """Directions that a curve can see at all of functions on a `length` (Å): Q_max length/pi; a number sees one.
@@ -91,7 +95,7 @@ def determination(
                 name=curve.target.name,
                 points=len(curve.goal),
                 alone=one.determined,
-                adds=float(reduced.sum()) - _without(normals, k, root),
+                adds=max(0.0, float(reduced.sum()) - _without(normals, k, root)),
                 nyquist=curve.nyquist(correction.basis.r_cut - float(correction.core.min())),
             )
             for k, (curve, one) in enumerate(zip(curves, alone, strict=True))
@@ -183,6 +187,7 @@ def _tension(
         for name, given in givens:
             misfit = curve.goal - curve.jacobian @ given.mean
             spread = curve.noise + curve.jacobian @ given.covariance @ curve.jacobian.T
+            spread += np.diag(curve.slope_variance(curve.theta - given.mean))
             chi2 = float(misfit @ cho_solve(cho_factor(spread), misfit))
             n = len(misfit)
             entries.append(Tension(curve.target.name, name, chi2, n, chi2_sigma(chi2, n)))

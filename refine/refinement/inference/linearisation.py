@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
@@ -377,6 +377,9 @@ class Linearisation:
         off = np.array(means) - mean
         return Posterior(mean, (covariance + off.T @ off) / kept, determined / kept)
 
+    def _slope_variance(self, index: int, part: slice, scale: Array, delta: Array) -> Array:
+        return np.asarray(scale**2 * self.responses[index].slope_variance(delta)[part])
+
     def linearised(self) -> list[Linearised]:
         """Every target by itself, linear in theta, its own scale and background marginalised into its noise."""
         curves: list[Linearised] = []
@@ -393,8 +396,12 @@ class Linearisation:
                 jacobian = columns[part, :k]
                 goal = residual[part] + columns[part] @ now
                 normal = NormalEquations.build(jacobian, goal, widened)
-                normal = normal.unbiased(self._gram_noise(index, part, widened, k), self.prior_root())
-                curves.append(Linearised(target, jacobian, goal, widened, normal))
+                unbiased = normal.unbiased(self._gram_noise(index, part, widened, k), self.prior_root())
+                # J theta_now in the goal has the noise of J too: what is known of theta there is as much as of a step
+                projection = normal.projection + (unbiased.gram - normal.gram) @ self.theta
+                unbiased = replace(unbiased, projection=projection)
+                spread_of = partial(self._slope_variance, index, part, rows.scale[part])
+                curves.append(Linearised(target, jacobian, goal, widened, unbiased, self.theta, spread_of))
         return sorted(curves, key=lambda curve: self.problem.targets.index(curve.target))
 
 

@@ -171,6 +171,10 @@ class Closure:
         of_slopes = np.diag(self._linear.noise(delta)) - np.diag(self._linear.noise())
         return noise + np.diag((OWN_ERROR * (self.curves(delta) - self.y)) ** 2 + np.maximum(of_slopes, 0.0))
 
+    def slope_variance(self, delta: Array) -> Array:
+        """(n,): zero but for what follows from fluctuations."""
+        return self._linear.slope_variance(delta)
+
     def gram_noise(self, whiten: Callable[[Array], Array], part: slice = slice(None)) -> Array:
         """That of targets with linear response, (len(theta),) * 2: the closure's slope has none of its own."""
         return self._linear.gram_noise(whiten, part)

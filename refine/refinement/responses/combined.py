@@ -234,6 +234,10 @@ class Combined:
             return noise
         return noise + np.diag(self._corrected(self._change(delta))[2])
 
+    def slope_variance(self, delta: Array) -> Array:
+        """(n,): that of fluctuations where they are believed."""
+        return np.where(self._by_closure, 0.0, self._sampled.slope_variance(delta))
+
     def gram_noise(self, whiten: Callable[[Array], Array], part: slice = slice(None)) -> Array:
         """That of fluctuations where they are believed."""
         linear = ~self._by_closure[part, None]

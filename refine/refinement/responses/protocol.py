@@ -45,6 +45,9 @@ class Response(Protocol):
     def noise(self, delta: Array | None = None) -> Array:
         """Covariance (n, n) of the predicted curves, the response's own errors included; None: of `y`."""
 
+    def slope_variance(self, delta: Array) -> Array:
+        """Sampling variance (n,) of J delta."""
+
     def gram_noise(self, whiten: Callable[[Array], Array], part: slice = slice(None)) -> Array:
         """What errors of the derivative add to J'Σ^-1 J of the points `part` on average, (len(theta),) * 2.
 

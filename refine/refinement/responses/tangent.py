@@ -53,6 +53,10 @@ class Tangent:
         """Covariance (n, n) of the response's curves where it is touched."""
         return self._response.noise(self._at)
 
+    def slope_variance(self, delta: Array) -> Array:
+        """(n,), of the response whose slope it is."""
+        return self._slopes.slope_variance(delta)
+
     def gram_noise(self, whiten: Callable[[Array], Array], part: slice = slice(None)) -> Array:
         """That of the response whose slope it is."""
         return self._slopes.gram_noise(whiten, part)
