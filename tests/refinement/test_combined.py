@@ -79,6 +79,7 @@ def test_the_one_that_predicted_better_is_believed(liquid: PoissonLiquid, closur
         record, words = said.after(problem, came)
         assert record.closure is closure_is_right
         assert words.endswith("the closure is believed" if closure_is_right else "linear response is believed")
+        assert words.startswith("of the change the closure missed ")
     assert record.beliefs[target.name].predictions > 2.0
 
 

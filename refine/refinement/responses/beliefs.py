@@ -20,6 +20,9 @@ SHARES, FACTORS = (0.1, 0.5), (0.5, 3.0)
 BENT = 0.5
 """Share that is wrong of what is not linear in the closure's change, whatever else is."""
 
+ENOUGH = 0.25
+"""Share of a change that linear response may miss and still be believed."""
+
 FORGOTTEN = 0.5
 """Weight of what was missed before, after each sample."""
 
@@ -75,8 +78,9 @@ class Belief:
         little is learnt of what is near.
 
         >>> said = Opinion(np.zeros(2), np.ones(2), np.ones(2), 0.1, 0.0)
-        >>> Belief(share=0.3).learnt(said, np.array([1.5, 0.5]), noise=0.0)
-        Belief(share=0.412..., factor=1.322..., predictions=2.0)
+        >>> after = Belief(share=0.3).learnt(said, np.array([1.5, 0.5]), noise=0.0)
+        >>> round(after.share, 3), round(after.factor, 3), after.predictions
+        (0.412, 1.323, 2.0)
         """
         square = float(np.mean(said.closure**2))
         weight = square / (square + noise + said.bent) if square > 0.0 else 0.0
@@ -102,22 +106,26 @@ class Record:
         missed: by closure and by linear response: squares of what they missed over squares of what changed, in the
             last samples.
         opinions: what they say of the next sample, by the target's name; empty where nothing was asked.
+        asked: whether there was a sample that said anything.
     """
 
     beliefs: Mapping[str, Belief] = field(default_factory=dict)
     missed: tuple[float, float] = (0.0, 0.0)
     opinions: Mapping[str, Opinion] = field(default_factory=dict)
+    asked: bool = False
 
     @property
     def closure(self) -> bool:
-        """Whether the closure predicted the last samples better, or there were none."""
-        return self.missed[0] <= self.missed[1]
+        """Whether the closure is believed: it predicted the last samples better, and linear response not well enough;
+        or there were none. The latter's slope is exact, so it wins where it does."""
+        return not self.asked or (self.missed[0] < self.missed[1] and self.missed[1] > ENOUGH**2)
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
         return {
             "beliefs": {name: [b.share, b.factor, b.predictions] for name, b in self.beliefs.items()},
             "missed": list(self.missed),
+            "asked": self.asked,
             "opinions": {name: opinion.to_json() for name, opinion in self.opinions.items()},
         }
 
@@ -131,6 +139,7 @@ class Record:
             {name: Belief(*values) for name, values in tree["beliefs"].items()},
             (float(closure), float(linear)),
             {name: Opinion.from_json(opinion) for name, opinion in tree["opinions"].items()},
+            bool(tree["asked"]),
         )
 
     def after(self, problem: Problem, newest: Sample) -> tuple[Record, str]:
@@ -153,10 +162,7 @@ class Record:
             return replace(self, beliefs=beliefs, opinions={}), ""
         now = np.maximum(missed - sampling, 0.0) / (changed - sampling)
         total = now + FORGOTTEN * np.array(self.missed)
-        record = Record(beliefs, (float(total[0]), float(total[1])))
-        closure, linear = np.sqrt(now)
+        record = Record(beliefs, (float(total[0]), float(total[1])), asked=True)
         believed = "the closure" if record.closure else "linear response"
-        return (
-            record,
-            f"the closure missed {closure:.0%} of the change, linear response {linear:.0%}: {believed} is believed",
-        )
+        closure, linear = (f"{share:.0%}" if share > 0.0 else "nothing beyond noise" for share in np.sqrt(now))
+        return record, f"of the change the closure missed {closure}, linear response {linear}: {believed} is believed"

@@ -61,7 +61,7 @@ liquid hardly change, and their S0 is not known well enough to say by how much."
 DOUBT = 1.5
 """What S0^-1 of those wave vectors may be larger by than what is taken for it."""
 
-TOLERANCE = 1e-9
+TOLERANCE = 1e-11
 STEPS = 5
 """Times that Newton's matrix is made at the most."""
 

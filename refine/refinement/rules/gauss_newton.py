@@ -318,7 +318,8 @@ class GaussNewton:
         # A larger correction is likely where the base has few pairs; a response that predicts pairs there needs no such
         # licence, and would use it.
         g = base.pair_distribution()
-        profile = np.ones_like(g) if self.reaches_far else g
+        far = self.reaches_far and (self.response == "closure" or record.closure)
+        profile = np.ones_like(g) if far else g
         prior = SmoothnessPrior.build(correction, base.centres, profile, self.length)
         responses = [
             self._response(record, problem, ordered, s, correction, targets) for s, targets in by_state(problem)

@@ -84,7 +84,9 @@ def test_a_correction_far_out_of_its_prior_is_named(liquid: PoissonLiquid):
         return 2.0 * liquid.kt * np.exp(-((r - 5.0) ** 2) / 0.5)[None]
 
     target = liquid.target(liquid.mean_counts(liquid.basis(), bump), 0.003)
-    update = updated(liquid, target, rule=rule_of(GaussNewtonKeys, smoothness=10.0, trust_radius=100.0))
+    update = updated(
+        liquid, target, rule=rule_of(GaussNewtonKeys, smoothness=10.0, trust_radius=100.0, response="fluctuation")
+    )
     r, size = update.determination.pairs[0].at_limit
     assert size > 3
     assert 3.5 < r < 6.5
