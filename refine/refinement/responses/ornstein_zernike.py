@@ -61,7 +61,7 @@ liquid hardly change, and their S0 is not known well enough to say by how much."
 DOUBT = 1.5
 """What S0^-1 of those wave vectors may be larger by than what is taken for it."""
 
-TOLERANCE = 1e-11
+TOLERANCE = 1e-9
 STEPS = 5
 """Times that Newton's matrix is made at the most."""
 
@@ -251,6 +251,9 @@ class OrnsteinZernike:
             residual, g, s = self._residual(bphi, gamma)
             size = float(np.abs(residual * np.minimum(g, 1.0)).max())  # gamma counts only where there are atoms
             if size < TOLERANCE:
+                # one step more, for derivatives by differences; no test of it, as rounding may be all that is left
+                gamma = gamma + lu_solve(factors, residual.ravel(), check_finite=False).reshape(gamma.shape)
+                _, g, s = self._residual(bphi, gamma)
                 # where S does not move, too, in waves that the box has: a mixture comes apart in the longest
                 had = int(np.searchsorted(self.k, np.pi / (self.bins * self.width)))
                 change = self._matrices(self.transform(g - self.g0 - gamma))[had : self.low]
