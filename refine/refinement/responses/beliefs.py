@@ -23,6 +23,12 @@ BENT = 0.5
 ENOUGH = 0.25
 """Share of a change that linear response may miss and still be believed."""
 
+CLEAR = 2.0
+"""A square counts beyond so many times what sampling noise alone gives."""
+
+CLEARLY = 0.5
+"""Share of what linear response missed that the closure may have missed to be believed again."""
+
 FORGOTTEN = 0.5
 """Weight of what was missed before, after each sample."""
 
@@ -106,26 +112,29 @@ class Record:
         missed: by closure and by linear response: squares of what they missed over squares of what changed, in the
             last samples.
         opinions: what they say of the next sample, by the target's name; empty where nothing was asked.
-        asked: whether there was a sample that said anything.
+        closure: whether the closure is believed; it is before there is any sample.
     """
 
     beliefs: Mapping[str, Belief] = field(default_factory=dict)
     missed: tuple[float, float] = (0.0, 0.0)
     opinions: Mapping[str, Opinion] = field(default_factory=dict)
-    asked: bool = False
+    closure: bool = True
 
-    @property
-    def closure(self) -> bool:
-        """Whether the closure is believed: it predicted the last samples better, and linear response not well enough;
-        or there were none. The latter's slope is exact, so it wins where it does."""
-        return not self.asked or (self.missed[0] < self.missed[1] and self.missed[1] > ENOUGH**2)
+    def _believes_closure(self, missed: Array) -> bool:
+        """Linear response, whose slope is exact, where it predicted well enough or better than the closure; the latter
+        again only where it is clearly the better one, as near the solution both miss most of the little that changes.
+        """
+        closure, linear = missed
+        if linear <= ENOUGH**2:
+            return False
+        return bool(closure < linear if self.closure else closure < CLEARLY**2 * linear)
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
         return {
             "beliefs": {name: [b.share, b.factor, b.predictions] for name, b in self.beliefs.items()},
             "missed": list(self.missed),
-            "asked": self.asked,
+            "closure": self.closure,
             "opinions": {name: opinion.to_json() for name, opinion in self.opinions.items()},
         }
 
@@ -139,7 +148,7 @@ class Record:
             {name: Belief(*values) for name, values in tree["beliefs"].items()},
             (float(closure), float(linear)),
             {name: Opinion.from_json(opinion) for name, opinion in tree["opinions"].items()},
-            bool(tree["asked"]),
+            bool(tree["closure"]),
         )
 
     def after(self, problem: Problem, newest: Sample) -> tuple[Record, str]:
@@ -158,11 +167,12 @@ class Record:
             changed += float(weights @ change**2)
             missed += [float(weights @ (change - one) ** 2) for one in (said.closure, said.linear)]
             sampling += float(weights @ noise)
-        if changed <= sampling:  # all of it may be noise
+        noise_level = CLEAR * sampling
+        if changed <= noise_level:  # all of it may be noise
             return replace(self, beliefs=beliefs, opinions={}), ""
-        now = np.maximum(missed - sampling, 0.0) / (changed - sampling)
+        now = np.maximum(missed - noise_level, 0.0) / (changed - noise_level)
         total = now + FORGOTTEN * np.array(self.missed)
-        record = Record(beliefs, (float(total[0]), float(total[1])), asked=True)
+        record = Record(beliefs, (float(total[0]), float(total[1])), closure=self._believes_closure(total))
         believed = "the closure" if record.closure else "linear response"
         closure, linear = (f"{share:.0%}" if share > 0.0 else "nothing beyond noise" for share in np.sqrt(now))
         return record, f"of the change the closure missed {closure}, linear response {linear}: {believed} is believed"
