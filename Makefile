@@ -44,7 +44,7 @@ slow: $(INSTALLED)  ## Run the tests that take ten seconds or more each
 	$(BIN)/python -m pytest -n auto --dist loadfile -m slow $(ARGS)
 
 calibration: $(INSTALLED)  ## Check that error bars cover what they say: 40 refinements of small and 40 of large corrections
-	$(BIN)/python -m pytest -s -m calibration tests/statistical/test_calibration.py $(ARGS)
+	$(BIN)/python -m pytest -s -m calibration tests/statistical $(ARGS)
 
 # Without LLVM's optimisation, half of the time; make test compares the goldens with it.
 parity: $(INSTALLED) $(TORCH_INSTALLED)  ## Compare MACE with mace-torch: every option, and the published architectures

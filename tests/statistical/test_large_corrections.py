@@ -19,7 +19,7 @@ from refine.refinement.inference.posterior import band
 
 from . import liquids
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.calibration, pytest.mark.timeout(3600)]
 
 SEED = 3
 
