@@ -58,6 +58,13 @@ DILUTE = 0.5
 """Smallest eigenvalue of S0 at such k above which S follows there, to first order. Below it stays: the long waves of a
 liquid hardly change, and their S0 is not known well enough to say by how much."""
 
+SOFT = 0.7
+"""Largest eigenvalue of S0 there above which a mixture might come apart: of molten salts it is far below, and a sample
+of few frames would refuse them for noise."""
+
+LONG = 1.1
+"""1/Å: waves that are longer than any structure of a liquid; a small box has none, and nothing is said of them."""
+
 DOUBT = 1.5
 """What S0^-1 of those wave vectors may be larger by than what is taken for it."""
 
@@ -127,6 +134,8 @@ class OrnsteinZernike:
         values, vectors = np.linalg.eigh(self._structure_of(self.g0, exact=counts is None))
         values = np.maximum(values, SMALLEST)
         self.dilute = bool(values[: self.low].min(initial=1.0) > DILUTE)
+        reaches = LOW[1] * np.pi / (self.bins * width) < LONG
+        self.soft = reaches and bool(values[: self.low].max(initial=0.0) > SOFT)
         self.s0 = np.einsum("kia,ka,kja->kij", vectors, values, vectors)
         self.inverse0 = np.einsum("kia,ka,kja->kij", vectors, 1.0 / values, vectors)
 
@@ -257,7 +266,8 @@ class OrnsteinZernike:
                 # where S does not move, too, in waves that the box has: a mixture comes apart in the longest
                 had = int(np.searchsorted(self.k, np.pi / (self.bins * self.width)))
                 change = self._matrices(self.transform(g - self.g0 - gamma))[had : self.low]
-                self._check(DOUBT * self.inverse0[had : self.low] - change)
+                if self.soft:
+                    self._check(DOUBT * self.inverse0[had : self.low] - change)
                 return Solution(self, bphi, g, gamma, s)
             if size > 0.3 * before:
                 if fresh == STEPS or size > 10.0 * before:
