@@ -28,6 +28,16 @@ from refine.units import BOLTZMANN
 
 Array = NDArray[np.float64]
 
+NACACL3 = {
+    "Na-Na": (-1.0, 3.8, 0.4),
+    "Na-Ca": (1.0, 4.0, 0.4),
+    "Na-Cl": (-1.0, 3.0, 0.4),
+    "Ca-Ca": (-2.0, 3.9, 0.4),
+    "Ca-Cl": (1.5, 2.8, 0.4),
+    "Cl-Cl": (1.0, 3.7, 0.4),
+}
+"""What bench and gauntlet hide in the melt of three species, as `Laboratory.bumps`."""
+
 BETWEEN = {"scattered": {"role": "predict", "quantity": "S(Q)", "q_range": [0.5, 12.0], "radiation": "neutron"}}
 """A study wants a curve; the laboratory has none before it has measured."""
 

@@ -15,7 +15,7 @@ from refine import Study
 from refine.study.schema import StudyConfig
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # experiments/ is no package
-from laboratory import Laboratory
+from laboratory import NACACL3, Laboratory
 
 Array = NDArray[np.float64]
 
@@ -200,14 +200,7 @@ LIQUIDS = {
                 {"Na": 1, "Ca": 2, "Cl": -1},
                 {"Na-Na": 830, "Na-Ca": 1010, "Na-Cl": 1150, "Ca-Ca": 1239, "Ca-Cl": 1469, "Cl-Cl": 1548},
             ),
-            bumps={
-                "Na-Na": (-1.0, 3.8, 0.4),
-                "Na-Ca": (1.0, 4.0, 0.4),
-                "Na-Cl": (-1.0, 3.0, 0.4),
-                "Ca-Ca": (-2.0, 3.9, 0.4),
-                "Ca-Cl": (1.5, 2.8, 0.4),
-                "Cl-Cl": (1.0, 3.7, 0.4),
-            },
+            bumps=NACACL3,
             size=3,
             r_min=1.8,
             r_cut=8.0,

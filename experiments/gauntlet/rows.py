@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from laboratory import NACACL3
+
 
 @dataclass(frozen=True)
 class Synthetic:
@@ -69,14 +71,7 @@ ROWS = {
     "ternary": Row(
         "ternary.toml",
         synthetic=Synthetic(
-            {
-                "Na-Na": (-1.0, 3.8, 0.4),
-                "Na-Ca": (1.0, 4.0, 0.4),
-                "Na-Cl": (-1.0, 3.0, 0.4),
-                "Ca-Ca": (-2.0, 3.9, 0.4),
-                "Ca-Cl": (1.5, 2.8, 0.4),
-                "Cl-Cl": (1.0, 3.7, 0.4),
-            },
+            NACACL3,
             noise=0.01,
             timestep=2.0,
         ),

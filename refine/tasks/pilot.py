@@ -179,11 +179,11 @@ def _look(
 
 
 def _series(study: Study, s: int, frames: Frames) -> Array:
-    """(frames, n): energy, virial, and how far each fitted curve is on its way to the measured one."""
+    """(frames, n): energy, virial, and how far each fitted curve or number is on its way to the measured one."""
     columns = [frames.energy, frames.virial]
     for target in study.problem.targets:
         if target.state == s:
-            y = target.predict(frames.counts)
+            y = target.values(frames)
             columns.append(y @ ((target.y - y.mean(axis=0)) / np.diag(target.covariance)))
     return np.stack(columns, axis=1)
 
@@ -259,7 +259,7 @@ def _curves(study: Study, s: int, frames: Frames, interval: float) -> _Curves:
         (y.var(axis=0) / np.diag(target.covariance), (target.y - y.mean(axis=0)) ** 2 / np.diag(target.covariance), y)
         for target in study.problem.targets
         if target.state == s
-        for y in [target.predict(frames.counts)]
+        for y in [target.values(frames)]
     ]
     if not parts:  # nothing is fitted: g(r) itself, its bins weighted as counts that know nothing of each other
         wide = frames.merged(max(1, round(WIDE / (frames.r_max / frames.counts.shape[2]))))

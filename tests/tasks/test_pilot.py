@@ -129,6 +129,15 @@ def test_a_study_that_gives_all_keys_begins_as_ever(tmp_path: Path) -> None:
     assert (sampler.timestep, sampler.stride) == (same.timestep, same.stride) == (5.0, 8)
 
 
+def test_measured_numbers_are_looked_at_too(tmp_path: Path) -> None:
+    """A fitted pressure, which is no function of pair counts, beside a curve."""
+    study = write(tmp_path, "replicas")
+    number = '[[data]]\nname = "p"\nquantity = "pressure"\nvalue = 0.02\nsigma = 1e-4\n'
+    study.write_text(study.read_text().replace("[model]\n", f"{number}[model]\n", 1))
+    decided = pilot(Study.from_toml(study), NullProgress()).study
+    assert {choice.key for choice in decided.choices} == open_keys(decided.config)
+
+
 def test_a_key_that_is_given_wins(tmp_path: Path) -> None:
     given = {"timestep": 4.0, "stride": 7, "reequilibration": 0.3, "r_min": 1.9}
     study = Study.from_toml(

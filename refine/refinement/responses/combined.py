@@ -145,7 +145,8 @@ class Combined:
         by_closure = moved - self._zero
         bent = by_closure - self._slope @ delta
         variance = np.zeros_like(moved)
-        noise = self._sampled.slope_variance(delta) + self._small_noise
+        linear = not self._by_closure.all()  # somewhere: else its noise is not asked for
+        noise = self._sampled.slope_variance(delta) + self._small_noise if linear else variance
         for part, belief, closure in self._each():
             if closure:
                 wrong = belief.share**2 * np.mean(by_closure[part] ** 2 + self._small_square[part])
@@ -156,7 +157,8 @@ class Combined:
         if steep is None:
             return Change(change, variance)
         d_change = np.where(self._by_closure[:, None], steep, self._sampled.jacobian)
-        d_noise, d_variance = self._sampled.slope_variance_slope(delta), np.zeros_like(steep)
+        d_variance = np.zeros_like(steep)
+        d_noise = self._sampled.slope_variance_slope(delta) if linear else d_variance
         for part, belief, closure in self._each():
             d_square, d_bent = (
                 2.0 * values[part] @ slopes[part] / len(moved[part])

@@ -59,8 +59,8 @@ DILUTE = 0.5
 liquid hardly change, and their S0 is not known well enough to say by how much."""
 
 SOFT = 0.7
-"""Largest eigenvalue of S0 there above which a mixture might come apart: of molten salts it is far below, and a sample
-of few frames would refuse them for noise."""
+"""Largest eigenvalue of S0 there above which a mixture might come apart. Nothing is asked of a salt, whose long waves
+cost charge or volume: its S0 there is noise, for which steps would be refused."""
 
 LONG = 1.1
 """1/Å: waves that are longer than any structure of a liquid; a small box has none, and nothing is said of them."""
@@ -263,10 +263,9 @@ class OrnsteinZernike:
                 # one step more, for derivatives by differences; no test of it, as rounding may be all that is left
                 gamma = gamma + lu_solve(factors, residual.ravel(), check_finite=False).reshape(gamma.shape)
                 _, g, s = self._residual(bphi, gamma)
-                # where S does not move, too, in waves that the box has: a mixture comes apart in the longest
-                had = int(np.searchsorted(self.k, np.pi / (self.bins * self.width)))
-                change = self._matrices(self.transform(g - self.g0 - gamma))[had : self.low]
-                if self.soft:
+                if self.soft:  # where S does not move, too: a mixture comes apart in the longest waves that the box has
+                    had = int(np.searchsorted(self.k, np.pi / (self.bins * self.width)))
+                    change = self._matrices(self.transform(g - self.g0 - gamma))[had : self.low]
                     self._check(DOUBT * self.inverse0[had : self.low] - change)
                 return Solution(self, bphi, g, gamma, s)
             if size > 0.3 * before:

@@ -218,7 +218,9 @@ class GaussNewton:
             restart=current,
             converged=converged,
             confirmed=verdict.confirmed,
-            reason="; ".join(filter(None, (verdict.words, heard, APART * step.apart, open_noise, cause, words))),
+            reason="; ".join(
+                filter(None, (verdict.words, "" if settled else heard, APART * step.apart, open_noise, cause, words))
+            ),
             frames_factor=float(factor),
             fitted=Fitted(
                 effective_sample_size=step.effective_sample_size,
