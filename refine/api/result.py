@@ -109,5 +109,5 @@ def open(folder: str | Path) -> Result:
     except (IndexError, ValueError) as error:
         raise InputError(f"no correction can be read from it ({error})", where=str(path)) from None
     record = read_record(folder / CHECKPOINT) if (folder / CHECKPOINT).is_file() else None
-    covariance = None if record is None or record.ending is None else record.ending.covariance
+    covariance = None if record is None or record.stated is None else record.stated.covariance
     return Result(summary, correction, covariance, folder)

@@ -30,7 +30,7 @@ class Outcome:
         status, message: how the run ended, and why.
         iterations: of every sample.
         covariance: of the answer's theta, eV^2; determination: what the data determine; None for rules without them.
-        unconfirmed: whether the last sample did not come out as the linearisation said that both rest on.
+        unconfirmed: whether the answer's sample did not come out as the linearisation said that both rest on.
         warnings: notes of the last sample, in words.
         seconds: of wall time.
         digest: of the study.

@@ -14,9 +14,8 @@ import pytest
 
 import refine
 from refine.errors import CheckpointError, InputError
-from refine.results.schema import Status
 from refine.tasks.run import store
-from refine.tasks.run.record import Ending, Record
+from refine.tasks.run.record import Record, Statement
 
 DETERMINATION = {"parameters": 32, "pairs": [{"pair": ["Ar", "Ar"], "r": [3.0, 4.0, 5.0], "share": [0.1, 0.9, 0.3]}]}
 
@@ -93,7 +92,7 @@ def test_no_run(tmp_path: Path) -> None:
 
 def test_covariance_is_that_of_the_checkpoint(folder: Path) -> None:
     size = len(refine.open(folder).correction.theta)
-    record = replace(Record.start({}), ending=Ending(Status.CONVERGED, "", np.eye(size), None))
+    record = replace(Record.start({}), stated=Statement(np.eye(size), None))
     store.save(folder / "run.h5", store.StoredRun("x", record))
     np.testing.assert_array_equal(refine.open(folder).covariance, np.eye(size))
 

@@ -16,7 +16,7 @@ from refine.results.schema import Status
 from refine.sampling.frames import Frames
 from refine.sampling.state import MDState
 from refine.tasks.run.loop import Run
-from refine.tasks.run.record import Answer, Ending, Phase, Potential, Record
+from refine.tasks.run.record import Answer, Ending, Phase, Potential, Record, Statement
 from refine.tasks.run.store import Unfinished
 from refine.tasks.run.verdict import answer_of, ending_of
 from tests import small_box
@@ -46,13 +46,13 @@ KNOWN = Determination(
 def test_the_best_sample_is_the_answer_and_never_one_worse_than_the_base(rows, accepted, final, status):
     """chi^2 of the samples with its error, whether the last was accepted; the answer, and how the run ended."""
     iterations = [sample(k, chi2, error) for k, (chi2, error) in enumerate(rows)]
-    ending = Ending(Status.CONVERGED, "stopped", np.array([[1.0]]), KNOWN)
-    answer = answer_of(iterations, Update(None, {}, accepted, 0, True, "", None, confirmed=True), ending)
+    ending, update = Ending(Status.CONVERGED, "stopped"), Update(None, {}, accepted, 0, True, "", None)
+    newest, best = (Statement(np.array([[x]]), KNOWN, confirmed=True) for x in (1.0, 2.0))
+    answer = answer_of(iterations, update, ending, newest, best)
     assert (answer.final, answer.ending.status) == (final, status)
     assert ("base model" in answer.ending.message) == (final == 0)
-    # what rests on the linearisation is stated of the last sample only, and there is none of the base model
-    assert (answer.ending.covariance is None) == (final == 0)
-    assert answer.unconfirmed == (0 < final < len(rows) - 1)
+    # what is stated is stated of the answer, and nothing of the base model
+    assert answer.statement == (None if final == 0 else newest if final == len(rows) - 1 else best)
 
 
 def sample(number: int, chi2: float = 50.0, error: float = 5.0) -> JudgedSample:
@@ -62,12 +62,15 @@ def sample(number: int, chi2: float = 50.0, error: float = 5.0) -> JudgedSample:
 def records() -> list[Record]:
     """One of every phase, and of the sample after the last update."""
     potential = Potential(np.ones((1, 1, 4)) / 3.0, np.ones(1), np.zeros(1), np.array([0.1, 0.2]))
-    ending = Ending(Status.CONVERGED, "stopped", np.array([[1.0 / 3.0]]), KNOWN)
+    ending, statement = Ending(Status.CONVERGED, "stopped"), Statement(np.array([[1.0 / 3.0]]), KNOWN)
+    update = Update(
+        None, {"lambda": 0.1}, True, 0, True, "", None, covariance=statement.covariance, determination=KNOWN
+    )
     start = Record.start({"lambda": None})
     sampling = start.equilibrated(potential)
     judged = sampling.sampled(["slow"], 2.5)
-    again = judged.updated(sample(0), {"lambda": 0.1}, potential, parent=0, frames_factor=2.0, ending=ending)
-    done = again.sampled([], 1.0).concluded(sample(1), Answer(1, unconfirmed=True, ending=ending))
+    again = judged.updated(sample(0), update, potential, frames_factor=2.0, ending=ending)
+    done = again.sampled([], 1.0).concluded(sample(1), Answer(1, ending, statement))
     return [start, sampling, judged, again, done]
 
 
@@ -82,7 +85,21 @@ def test_a_record_goes_through_its_phases_and_comes_back_from_json_bit_for_bit()
     done = records()[-1]
     assert [sample.iteration for sample in done.iterations] == [0, 1]
     assert done.rule == {"lambda": 0.1}
-    assert Record.from_json(json.loads(json.dumps(done.to_json()))).answer.ending.determination == KNOWN
+    assert Record.from_json(json.loads(json.dumps(done.to_json()))).answer.statement.determination == KNOWN
+
+
+def test_what_is_stated_of_the_best_sample_is_kept():
+    """chi^2 90 of the base, of which nothing is stated, 40, and 70: what the first update said, as its sample bore it
+    out."""
+    potential = Potential(np.ones((1, 1, 4)), np.ones(1), np.zeros(1))
+    record = Record.start({}).equilibrated(potential)
+    for k, chi2 in enumerate((90.0, 40.0, 70.0)):
+        assert (record.best is None) == (k < 2)
+        update = Update(None, {}, True, k, False, "", None, confirmed=k == 1, covariance=np.array([[k + 1.0]]))
+        record = record.sampled([], 0.0).updated(sample(k, chi2), update, potential, frames_factor=1.0, ending=None)
+    record = Record.from_json(json.loads(json.dumps(record.to_json())))
+    assert record.best == Statement(np.array([[1.0]]), None, confirmed=True)
+    assert record.stated == Statement(np.array([[3.0]]), None)
 
 
 def test_a_record_refuses_a_step_out_of_turn():
@@ -118,7 +135,7 @@ def test_a_run_of_the_first_layout_of_records_goes_on():
     assert record.ending is not None
     assert (record.ending.status, record.frames_factor, record.seconds) == ("converged", 3.0, 12.5)
     row |= {"seconds_sampling": None, "seconds_solving": None}
-    assert {**tree, "seconds_sampling": 0.0} == {**record.to_json(), "restart": None}
+    assert {**tree, "seconds_sampling": 0.0, "confirmed": False} == {**record.to_json(), "restart": None}
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ class Combined:
 
     def _learn(self, samples: Sequence[Sample], state: int, targets: Sequence[Target]) -> None:
         """Secants to earlier samples: where they lie, and (K + T)^-1 (points, ways, ways) of each target."""
-        theta, (here, noise) = samples[-1].correction.theta, _averages(samples[-1], state, targets)
+        theta, noise = samples[-1].correction.theta, np.diag(self._sampled.noise())
         missed, scatter = [], []
         for sample in samples[:-1][-SECANTS:]:
             try:
@@ -110,7 +110,7 @@ class Combined:
                 continue  # it says nothing
             y, own = _averages(sample, state, targets)
             self._ways.append(way)
-            missed.append(y - here - way.change)
+            missed.append(y - self.y - way.change)
             scatter.append(own)
         self._missed, self._gains = np.array(missed), []
         for part in self._parts if self._ways else []:

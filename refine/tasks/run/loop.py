@@ -201,7 +201,8 @@ class Run:
         judged = self._judged(update, time.monotonic() - began)
         self.progress.message(self._words(judged))
         if record.ending is not None:
-            self.record = record.concluded(judged, answer_of([*record.iterations, judged], update, record.ending))
+            every, newest = [*record.iterations, judged], record.borne_out(update)
+            self.record = record.concluded(judged, answer_of(every, update, record.ending, newest, record.best))
             return
         core, wall = self._limits(update)
         ending = ending_of(update, len(self.samples), study.config.refinement.iterations)
@@ -211,9 +212,8 @@ class Run:
         self.current = [Unfinished(state) for state in self.ends[update.restart]]
         self.record = record.updated(
             judged,
-            update.state,
+            update,
             Potential.of(update.correction.with_core(core, wall), update.parameters),
-            parent=update.restart,
             frames_factor=factor,
             ending=ending,
         )
@@ -271,6 +271,7 @@ class Run:
 
         answer = self.record.answer
         assert answer is not None
+        said = answer.statement
         outcome = Outcome(
             study=self.study,
             samples=self.samples,
@@ -278,10 +279,10 @@ class Run:
             status=answer.ending.status,
             message=answer.ending.message,
             iterations=self.record.iterations,
-            covariance=answer.ending.covariance,
-            unconfirmed=answer.unconfirmed,
+            covariance=None if said is None else said.covariance,
+            unconfirmed=said is not None and not said.confirmed,
             warnings=self.record.warnings,
-            determination=answer.ending.determination,
+            determination=None if said is None else said.determination,
             seconds=self.record.seconds,
             digest=self.digest,
         )

@@ -20,6 +20,7 @@ from pydantic import TypeAdapter
 
 from refine.potentials.correction import PairCorrection
 from refine.refinement.fitted import Determination
+from refine.refinement.problem import Update
 from refine.results.judged import JudgedSample
 from refine.results.schema import Status
 from refine.study.choices.choice import Choice
@@ -89,20 +90,49 @@ class Potential:
 
 
 @dataclass(frozen=True)
+class Statement:
+    """What a rule states of a potential that it proposes.
+
+    Attributes:
+        covariance: (n, n) of the correction's theta, eV^2.
+        determination: what the data determine.
+        confirmed: whether the sample under that potential came out as the rule had said; False before there is one.
+    """
+
+    covariance: Array
+    determination: Determination | None
+    confirmed: bool = False
+
+    @classmethod
+    def of(cls, update: Update) -> Self | None:
+        """About what an update proposes; None for rules that state nothing."""
+        return None if update.covariance is None else cls(update.covariance, update.determination)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        determination = None if self.determination is None else asdict(self.determination)
+        return {"covariance": self.covariance.tolist(), "determination": determination, "confirmed": self.confirmed}
+
+    @classmethod
+    def from_json(cls, tree: dict[str, Any]) -> Self | None:
+        """The inverse of `to_json`; None where the tree has no covariance."""
+        if tree.get("covariance") is None:
+            return None
+        determination = DETERMINATION.validate_python(tree["determination"])
+        return cls(np.array(tree["covariance"], float), determination, tree.get("confirmed", False))
+
+
+@dataclass(frozen=True)
 class Ending:
     """How a run ends, in the rule's opinion at its last update and then as the last sample bears it out.
 
     Attributes:
         status: how.
         message: why it ended, for the user.
-        covariance: (n, n) of the correction's theta, eV^2; None for rules without one, and of the base model.
-        determination: what the data determine; None likewise.
     """
 
     status: Status
     message: str
-    covariance: Array | None
-    determination: Determination | None
 
 
 @dataclass(frozen=True)
@@ -111,12 +141,13 @@ class Answer:
 
     Attributes:
         final: index of the sample that is the answer.
-        unconfirmed: whether that sample did not come out as the linearisation said that the covariance rests on.
+        ending: how the run ended.
+        statement: about that sample's potential; None for rules without one, and of the base model.
     """
 
     final: int
-    unconfirmed: bool
     ending: Ending
+    statement: Statement | None
 
 
 @dataclass(frozen=True)
@@ -133,6 +164,8 @@ class Record:
         warnings: notes of the newest sample, in words.
         seconds: of wall time, all processes that worked on the run together.
         seconds_sampling: likewise, of the sample that is to be judged.
+        stated: what the rule stated of `potential`; of the answer where all is done.
+        best: the same of the sample whose chi^2 is the lowest so far.
         ending: set by the last update: the sample after it is the last; None before.
         answer: None before all is done.
         choices: what was decided that the study leaves open.
@@ -147,6 +180,8 @@ class Record:
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
     seconds_sampling: float = 0.0
+    stated: Statement | None = None
+    best: Statement | None = None
     ending: Ending | None = None
     answer: Answer | None = None
     choices: tuple[Choice, ...] = ()
@@ -171,10 +206,9 @@ class Record:
     def updated(
         self,
         judged: JudgedSample,
-        rule: dict[str, Any],
+        update: Update,
         potential: Potential,
         *,
-        parent: int,
         frames_factor: float,
         ending: Ending | None,
     ) -> Self:
@@ -183,17 +217,24 @@ class Record:
         judged: the newest sample.  ending: where the next sample is the last.
         """
         self._require(Phase.UPDATE)
+        lowest = all(judged.chi2 < earlier.chi2 for earlier in self.iterations)
         return replace(
             self,
             phase=Phase.SAMPLE,
             iterations=[*self.iterations, judged],
-            rule=rule,
+            rule=update.state,
+            stated=Statement.of(update),
+            best=self.borne_out(update) if lowest else self.best,
             potential=potential,
-            parent=parent,
+            parent=update.restart,
             frames_factor=frames_factor,
             seconds_sampling=0.0,
             ending=ending,
         )
+
+    def borne_out(self, update: Update) -> Statement | None:
+        """What was stated of the newest sample's potential, and whether an update's verdict confirms it."""
+        return None if self.stated is None else replace(self.stated, confirmed=update.confirmed)
 
     def concluded(self, judged: JudgedSample, answer: Answer) -> Self:
         """UPDATE -> DONE: the last sample is judged."""
@@ -203,6 +244,8 @@ class Record:
             phase=Phase.DONE,
             iterations=[*self.iterations, judged],
             seconds_sampling=0.0,
+            stated=answer.statement,
+            best=None,
             ending=answer.ending,
             answer=answer,
         )
@@ -228,31 +271,29 @@ class Record:
         }
         if self.choices:
             tree["choices"] = [choice.to_json() for choice in self.choices]
+        if self.stated is not None:
+            tree |= self.stated.to_json()
+        if self.best is not None:
+            tree["best"] = self.best.to_json()
         if self.ending is not None:
-            covariance, determination = self.ending.covariance, self.ending.determination
-            tree |= {
-                "last": True,
-                "status": self.ending.status,
-                "message": self.ending.message,
-                "covariance": None if covariance is None else covariance.tolist(),
-                "determination": None if determination is None else asdict(determination),
-            }
+            tree |= {"last": True, "status": self.ending.status, "message": self.ending.message}
         if self.answer is not None:
-            tree |= {"final": self.answer.final, "unconfirmed": self.answer.unconfirmed}
+            tree["final"] = self.answer.final
         return tree
 
     @classmethod
     def from_json(cls, tree: dict[str, Any]) -> Self:
         """The inverse of `to_json`. Raises KeyError, TypeError or ValueError for what is no record."""
         phase, ending, answer = Phase(tree["phase"]), None, None
+        if "unconfirmed" in tree:  # an earlier name
+            tree = tree | {"confirmed": not tree["unconfirmed"]}
+        stated = Statement.from_json(tree)
         if tree.get("last"):
-            covariance = None if tree["covariance"] is None else np.array(tree["covariance"], float)
-            determination = DETERMINATION.validate_python(tree["determination"])
-            ending = Ending(Status(tree["status"]), tree["message"], covariance, determination)
+            ending = Ending(Status(tree["status"]), tree["message"])
         if phase is Phase.DONE:
             if ending is None:
                 raise ValueError("a run that is done has no ending")
-            answer = Answer(tree["final"], tree.get("unconfirmed", False), ending)
+            answer = Answer(tree["final"], ending, stated)
         return cls(
             phase,
             tree["rule"],
@@ -263,6 +304,8 @@ class Record:
             tree["warnings"],
             tree["seconds"],
             tree.get("seconds_sampling", 0.0),
+            stated,
+            Statement.from_json(tree.get("best", {})),
             ending,
             answer,
             tuple(Choice(**choice) for choice in tree.get("choices", ())),

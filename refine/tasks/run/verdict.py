@@ -10,21 +10,27 @@ import numpy as np
 from refine.refinement.problem import Update
 from refine.results.judged import JudgedSample
 from refine.results.schema import Status
-from refine.tasks.run.record import Answer, Ending
+from refine.tasks.run.record import Answer, Ending, Statement
 
 
 def ending_of(update: Update, updates: int, iterations: int) -> Ending | None:
     """How the rule ends the run, after so many updates of at most `iterations`; None where it goes on."""
     if update.converged:
         message = f"stopped after {updates} updates: {update.reason}"
-        return Ending(Status.CONVERGED, message, update.covariance, update.determination)
+        return Ending(Status.CONVERGED, message)
     if updates >= iterations:
         message = f"stopped at the limit of {updates} updates; run again with higher refinement.iterations"
-        return Ending(Status.EXHAUSTED, message, update.covariance, update.determination)
+        return Ending(Status.EXHAUSTED, message)
     return None
 
 
-def answer_of(iterations: Sequence[JudgedSample], update: Update, ending: Ending) -> Answer:
+def answer_of(
+    iterations: Sequence[JudgedSample],
+    update: Update,
+    ending: Ending,
+    newest: Statement | None = None,
+    best: Statement | None = None,
+) -> Answer:
     """The sample that is the answer, and why the run ended.
 
     That is the newest one, unless another one's chi^2 is lower beyond sampling error, or its own is above that of
@@ -34,6 +40,7 @@ def answer_of(iterations: Sequence[JudgedSample], update: Update, ending: Ending
         iterations: all samples, the base model's first.
         update: what the rule says of the last one.
         ending: as the update before it had decided.
+        newest, best: what is stated of the newest sample's potential, and of that with the lowest chi^2 before it.
     """
     misfits = [sample.misfit for sample in iterations]
     last = len(misfits) - 1
@@ -42,12 +49,11 @@ def answer_of(iterations: Sequence[JudgedSample], update: Update, ending: Ending
     final = lowest if rose or misfits[last].chi2 > misfits[0].chi2 else last
     if final == 0:
         message = f"no correction describes the data better than the base model, which is the answer; {ending.message}"
-        return Answer(0, unconfirmed=False, ending=Ending(Status.NOT_IMPROVED, message, None, None))
+        return Answer(0, Ending(Status.NOT_IMPROVED, message), None)
     if final != last:
         message = f"{ending.message}; the last sample is worse than iteration {final}, which is the answer"
         ending = replace(ending, message=message)
         if rose and ending.status is Status.CONVERGED:
             message += ": not converged after all"
             ending = replace(ending, status=Status.EXHAUSTED, message=message)
-    confirmed = update.confirmed and final == last
-    return Answer(final, unconfirmed=not confirmed and ending.covariance is not None, ending=ending)
+    return Answer(final, ending, newest if final == last else best)
