@@ -79,7 +79,12 @@ def recoveries(size: str, seeds: Sequence[int]) -> list[dict]:
     cores = os.cpu_count() or 1
     command = [sys.executable, "-c", code, str(Path(__file__).parents[1]), size]
     shares = [[str(seed) for seed in seeds[k::cores]] for k in range(cores)]
-    running = [subprocess.Popen([*command, *share], stdout=subprocess.PIPE, text=True) for share in shares if share]
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # they would wait for one another
+    running = [
+        subprocess.Popen([*command, *share], stdout=subprocess.PIPE, text=True, env=one_thread)
+        for share in shares
+        if share
+    ]
     outputs = [process.communicate()[0] for process in running]
     assert all(process.returncode == 0 for process in running), "a recovery failed; see its traceback above"
     return [fit for output in outputs for fit in json.loads(output.splitlines()[-1])]
