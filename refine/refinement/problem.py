@@ -180,6 +180,7 @@ class Update:
         parameters: (k,) of the base model, to sample next; None where they stay as they are.
         innermost: (pairs,) Å, where pairs are expected to begin under the correction, for rules that predict pairs
             which were not sampled: phi is the rule's down to there.
+        lucky: index of an accepted sample whose chi^2 was found to be low by chance, and is no longer a yardstick.
     """
 
     correction: PairCorrection
@@ -195,6 +196,7 @@ class Update:
     determination: Determination | None = None
     parameters: Array | None = None
     innermost: Array | None = None
+    lucky: int | None = None
 
 
 class Rule(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from refine.refinement.convergence import Misfit
@@ -48,6 +48,11 @@ class JudgedSample:
     def misfit(self) -> Misfit:
         """chi^2 as it is compared with that of other samples."""
         return Misfit(self.chi2, self.chi2_stderr**2, self.frames)
+
+    def doubted(self) -> Self:
+        """Not accepted after all: its chi^2 was low by chance."""
+        reason = "; ".join(filter(None, (self.reason, "a lucky sample, as later ones showed")))
+        return replace(self, accepted=False, reason=reason)
 
     def to_json(self) -> dict[str, Any]:
         """The row: JSON values."""

@@ -70,7 +70,7 @@ def records() -> list[Record]:
     sampling = start.equilibrated(potential)
     judged = sampling.sampled(["slow"], 2.5)
     again = judged.updated(sample(0), update, potential, frames_factor=2.0, ending=ending)
-    done = again.sampled([], 1.0).concluded(sample(1), Answer(1, ending, statement))
+    done = again.sampled([], 1.0).concluded([*again.iterations, sample(1)], Answer(1, ending, statement))
     return [start, sampling, judged, again, done]
 
 
@@ -100,6 +100,20 @@ def test_what_is_stated_of_the_best_sample_is_kept():
     record = Record.from_json(json.loads(json.dumps(record.to_json())))
     assert record.best == Statement(np.array([[1.0]]), None, confirmed=True)
     assert record.stated == Statement(np.array([[3.0]]), None)
+
+
+def test_a_lucky_sample_is_not_the_answer():
+    """chi^2 90, 10 by chance, 60, and 40 in the end."""
+    record = Record.start({}).equilibrated(Potential(np.ones((1, 1, 4)), np.ones(1), np.zeros(1)))
+    for k, chi2 in enumerate((90.0, 10.0, 60.0)):
+        update = Update(None, {}, True, k, False, "", None, lucky=1 if k == 2 else None)
+        record = record.sampled([], 0.0).updated(
+            sample(k, chi2), update, record.potential, frames_factor=1, ending=None
+        )
+    assert [one.accepted for one in record.iterations] == [True, False, True]
+    assert "lucky" in record.iterations[1].reason
+    update = Update(None, {}, True, 3, False, "", None)
+    assert answer_of(record.judged(sample(3, 40.0), update), update, Ending(Status.EXHAUSTED, "")).final == 3
 
 
 def test_a_record_refuses_a_step_out_of_turn():

@@ -55,6 +55,10 @@ of n points, times the square of the factor by which their errors were found too
 
 SHRINK_FACTOR = 0.4
 
+SHORTER = 0.5
+"""A step is shorter than one that was taken back up to this share of it. chi^2 then rises in proportion at most, as it
+is convex: where it rises by more, the sample that both steps began from was a lucky one, and is no yardstick."""
+
 APART = "the step is short: further on the liquid comes apart"
 
 SETTLED = 1.0
@@ -162,6 +166,7 @@ class GaussNewton:
             "frames_factor": 1.0,
             "quiet": 0,
             "previous": None,
+            "taken_back": None,
             "noise_factors": None,
             "rising": None,
             "tempering": None,
@@ -176,7 +181,7 @@ class GaussNewton:
         memory = dict(state)
         verdict = self._judge(memory, problem, samples)
         current = len(samples) - 1 if verdict.accepted else int(memory["previous"]["sample"])
-        memory["trust_radius"] = verdict.trust_radius
+        memory |= {"trust_radius": verdict.trust_radius, "taken_back": verdict.taken_back}
         memory["quiet"] = memory["quiet"] + 1 if verdict.quiet else 0
         record, heard = Record.from_json(memory.get("responses")).after(problem, samples[-1])
 
@@ -236,6 +241,7 @@ class GaussNewton:
             covariance=step.covariance,
             determination=step.determination,
             innermost=step.innermost,
+            lucky=verdict.lucky,
         )
 
     @staticmethod
@@ -283,10 +289,21 @@ class GaussNewton:
         tolerance = max(change.allowance, UNCONFIRMED * abs(predicted), scatter)
         confirmed = abs(actual - predicted) <= tolerance
         if change.rose:
+            size, before = float(memory["previous"]["size"]), memory.get("taken_back")
+            share = 1.0 if before is None or before["size"] == 0.0 else size / before["size"]
+            if before is not None and share <= SHORTER:
+                excess, scatter = -actual - share * before["rise"], math.hypot(error, share * before["error"])
+                if excess > scatter:
+                    lucky = int(memory["previous"]["sample"])
+                    rose = f"chi^2 rose by {-actual:.0f} ± {error:.0f} for a shorter step, too"
+                    words = f"{rose}: the sample of iteration {lucky} was a lucky one"
+                    return _Verdict(True, False, False, before["radius"], predicted, gain, words, lucky=lucky)
             words = f"step taken back (chi^2 rose by {-actual:.0f} ± {error:.0f})"
+            first = radius if before is None else before["radius"]
+            taken_back = {"rise": -actual, "error": error, "size": size, "radius": first}
             if self.reaches_far:  # the radius is wide: from the step itself, or the same one would come again
-                radius = min(radius, float(memory["previous"]["size"]))
-            return _Verdict(False, False, False, radius * SHRINK_FACTOR, predicted, gain, words)
+                radius = min(radius, size)
+            return _Verdict(False, False, False, radius * SHRINK_FACTOR, predicted, gain, words, taken_back)
         limited = not self.reaches_far or float(memory["previous"]["size"]) > 0.5 * radius
         if gain > GROW and limited:
             radius *= 2.0
@@ -338,3 +355,5 @@ class _Verdict:
     predicted: float | None
     gain: float | None
     words: str
+    taken_back: dict[str, float] | None = None
+    lucky: int | None = None

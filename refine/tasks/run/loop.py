@@ -201,8 +201,9 @@ class Run:
         judged = self._judged(update, time.monotonic() - began)
         self.progress.message(self._words(judged))
         if record.ending is not None:
-            every, newest = [*record.iterations, judged], record.borne_out(update)
-            self.record = record.concluded(judged, answer_of(every, update, record.ending, newest, record.best))
+            iterations = record.judged(judged, update)
+            answer = answer_of(iterations, update, record.ending, record.borne_out(update), record.best)
+            self.record = record.concluded(iterations, answer)
             return
         core, wall = self._limits(update)
         ending = ending_of(update, len(self.samples), study.config.refinement.iterations)

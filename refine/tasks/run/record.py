@@ -217,11 +217,12 @@ class Record:
         judged: the newest sample.  ending: where the next sample is the last.
         """
         self._require(Phase.UPDATE)
-        lowest = all(judged.chi2 < earlier.chi2 for earlier in self.iterations)
+        iterations = self.judged(judged, update)
+        lowest = all(judged.chi2 < earlier.chi2 for earlier in iterations[:-1] if earlier.accepted)
         return replace(
             self,
             phase=Phase.SAMPLE,
-            iterations=[*self.iterations, judged],
+            iterations=iterations,
             rule=update.state,
             stated=Statement.of(update),
             best=self.borne_out(update) if lowest else self.best,
@@ -232,17 +233,21 @@ class Record:
             ending=ending,
         )
 
+    def judged(self, newest: JudgedSample, update: Update) -> list[JudgedSample]:
+        """All samples, after what an update says of the newest one."""
+        return [*(one.doubted() if one.iteration == update.lucky else one for one in self.iterations), newest]
+
     def borne_out(self, update: Update) -> Statement | None:
         """What was stated of the newest sample's potential, and whether an update's verdict confirms it."""
         return None if self.stated is None else replace(self.stated, confirmed=update.confirmed)
 
-    def concluded(self, judged: JudgedSample, answer: Answer) -> Self:
+    def concluded(self, iterations: list[JudgedSample], answer: Answer) -> Self:
         """UPDATE -> DONE: the last sample is judged."""
         self._require(Phase.UPDATE)
         return replace(
             self,
             phase=Phase.DONE,
-            iterations=[*self.iterations, judged],
+            iterations=iterations,
             seconds_sampling=0.0,
             stated=answer.statement,
             best=None,

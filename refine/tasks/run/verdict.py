@@ -33,8 +33,8 @@ def answer_of(
 ) -> Answer:
     """The sample that is the answer, and why the run ended.
 
-    That is the newest one, unless another one's chi^2 is lower beyond sampling error, or its own is above that of
-    the base model: then the one with the lowest. A run whose last sample rose has not converged.
+    That is the newest one, unless the chi^2 of another accepted one is lower beyond sampling error, or its own is above
+    that of the base model: then the one with the lowest. A run whose last sample rose has not converged.
 
     Args:
         iterations: all samples, the base model's first.
@@ -44,9 +44,10 @@ def answer_of(
     """
     misfits = [sample.misfit for sample in iterations]
     last = len(misfits) - 1
-    lowest = int(np.argmin([one.chi2 for one in misfits]))
+    lowest = int(np.argmin([one.misfit.chi2 if one.accepted else np.inf for one in iterations]))
     rose = not update.accepted or misfits[last].since(misfits[lowest].stored).rose
-    final = lowest if rose or misfits[last].chi2 > misfits[0].chi2 else last
+    worse = iterations[0].accepted and misfits[last].chi2 > misfits[0].chi2
+    final = lowest if rose or worse else last
     if final == 0:
         message = f"no correction describes the data better than the base model, which is the answer; {ending.message}"
         return Answer(0, Ending(Status.NOT_IMPROVED, message), None)

@@ -80,6 +80,27 @@ def test_a_step_that_made_it_worse_is_taken_back(liquid: PoissonLiquid):
     assert "taken back" in second.reason
 
 
+@pytest.mark.parametrize("response", ["auto", "fluctuation"])
+def test_a_lucky_sample_is_no_yardstick_for_long(liquid: PoissonLiquid, response: str):
+    """The first sample is of a potential that describes the data, and said to be of the base, which does not: the first
+    step is taken back, and the second one, shorter and as bad, shows what is wrong. From there the fit goes on."""
+    target = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid)), 0.01)
+    problem, rule = problem_of(target), rule_of(GaussNewtonKeys, response=response)
+    samples, memory, updates = [liquid.sample(liquid.basis(), 200, 0, bump(liquid))], rule.start(), []
+    for k in range(8):
+        updates.append(rule.update(memory, problem, samples))
+        memory = json.loads(json.dumps(updates[-1].state))
+        samples.append(liquid.sample(updates[-1].correction, 200, k + 1))
+    found = next(k for k, update in enumerate(updates) if update.lucky is not None)
+    assert found <= 4
+    assert updates[found].lucky == 0
+    assert (updates[found].accepted, updates[found].restart) == (True, found)
+    assert "lucky" in updates[found].reason
+    assert updates[found].state["trust_radius"] == rule.start()["trust_radius"]
+    last = [np.mean((target.y - target.values(s.frames[0]).mean(axis=0)) ** 2) for s in (samples[found], samples[-1])]
+    assert last[1] < 0.1 * last[0]
+
+
 def test_the_trust_radius_limits_and_grows(liquid: PoissonLiquid):
     target = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid, 2.0)), 0.01)
     _, updates = refine(liquid, problem_of(target), rule_of(GaussNewtonKeys, trust_radius=0.1, response="fluctuation"))
