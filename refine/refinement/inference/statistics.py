@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from refine.potentials.correction import PairCorrection
 from refine.sampling.averages import inefficiency
 from refine.sampling.frames import Frames
+
+if TYPE_CHECKING:
+    from refine.refinement.problem import Sample, Target
 
 Array = NDArray[np.float64]
 
@@ -51,3 +55,10 @@ def statistical_inefficiency(values: Array, replica: NDArray[np.integer]) -> Arr
     g = inefficiency(values, replica)
     pooled: Array = np.maximum(g, 0.5 * (g + g.mean()))
     return pooled
+
+
+def averages(sample: Sample, state: int, targets: Sequence[Target]) -> tuple[Array, Array]:
+    """Curves (n,) of a sample, targets one after the other, and the sampling variance of each point."""
+    frames = sample.frames[state]
+    y = np.hstack([target.values(frames) for target in targets])
+    return y.mean(axis=0), statistical_inefficiency(y, frames.replica) * y.var(axis=0) / len(y)

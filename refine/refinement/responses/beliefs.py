@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refine.refinement.inference.statistics import statistical_inefficiency
+from refine.refinement.inference.statistics import averages
 from refine.refinement.problem import Problem, Sample
 
 Array = NDArray[np.float64]
@@ -159,11 +159,11 @@ class Record:
         for target in problem.targets:
             if target.name not in self.opinions or not target.counted:
                 continue
-            said, frames = self.opinions[target.name], newest.frames[target.state]
-            y = target.values(frames)
-            noise = 2.0 * statistical_inefficiency(y, frames.replica) * y.var(axis=0) / len(y)
-            beliefs[target.name] = beliefs.get(target.name, Belief()).learnt(said, y.mean(axis=0), float(noise.mean()))
-            weights, change = target.weight / np.diag(target.covariance), y.mean(axis=0) - said.y
+            said = self.opinions[target.name]
+            y, variance = averages(newest, target.state, [target])
+            noise = 2.0 * variance
+            beliefs[target.name] = beliefs.get(target.name, Belief()).learnt(said, y, float(noise.mean()))
+            weights, change = target.weight / np.diag(target.covariance), y - said.y
             changed += float(weights @ change**2)
             missed += [float(weights @ (change - one) ** 2) for one in (said.closure, said.linear)]
             sampling += float(weights @ noise)

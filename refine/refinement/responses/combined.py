@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.potentials.correction import PairCorrection
-from refine.refinement.inference.statistics import statistical_inefficiency
+from refine.refinement.inference.statistics import averages
 from refine.refinement.problem import Problem, Sample, Target
 from refine.refinement.responses.beliefs import BENT, Belief, Opinion
 from refine.refinement.responses.closure import Closure
@@ -108,7 +108,7 @@ class Combined:
                 way = self._change(sample.correction.theta - theta)
             except Demixing:
                 continue  # it says nothing
-            y, own = _averages(sample, state, targets)
+            y, own = averages(sample, state, targets)
             self._ways.append(way)
             missed.append(y - self.y - way.change)
             scatter.append(own)
@@ -258,10 +258,3 @@ class Combined:
 def _smooth(values: Array) -> Array:
     """Values of points (n, ...), half way to their mean."""
     return np.asarray((1.0 - SMOOTHED) * values + SMOOTHED * values.mean(axis=0))
-
-
-def _averages(sample: Sample, state: int, targets: Sequence[Target]) -> tuple[Array, Array]:
-    """Curves (n,) of a sample, and the sampling variance of each point."""
-    frames = sample.frames[state]
-    y = np.hstack([target.values(frames) for target in targets])
-    return y.mean(axis=0), statistical_inefficiency(y, frames.replica) * y.var(axis=0) / len(y)

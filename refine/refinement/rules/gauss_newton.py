@@ -34,6 +34,7 @@ from refine.refinement.fitted import Fitted, Forecast
 from refine.refinement.inference.linearisation import DECADES, NOISE_FACTORS, NOISE_STEP, by_state
 from refine.refinement.inference.newton import Step, solve
 from refine.refinement.inference.posterior import SmoothnessPrior
+from refine.refinement.inference.statistics import averages
 from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Target, Update
 from refine.refinement.responses import RESPONSES
@@ -69,7 +70,8 @@ CLOSURE_RADIUS = 10.0
 """The first trust radius of a closure in that of a linear response, which is no guide where g changes by factors."""
 
 FAR_FACTOR = 0.5
-"""Length of a sample, in units of the ordinary ones, while the misfit is more than three times the noise."""
+"""Length of a sample, in units of the ordinary ones, while the misfit is more than three times the noise of measurement
+and sample together."""
 
 
 class GaussNewtonKeys(Refinement):
@@ -192,7 +194,7 @@ class GaussNewton:
         settled = verdict.accepted and not open_noise and (within_error or memory["quiet"] >= 2)
         converged, factor, words = confirmed(settled, memory["frames_factor"], self.final_factor)
         if not settled and factor <= 1.0:
-            factor = FAR_FACTOR if self._far(problem, step) else 1.0
+            factor = FAR_FACTOR if self._far(problem, step, samples[current]) else 1.0
         memory |= {
             "frames_factor": factor,
             "noise_factors": step.noise_factors,
@@ -266,12 +268,14 @@ class GaussNewton:
         return ""
 
     @staticmethod
-    def _far(problem: Problem, step: Step) -> bool:
-        """Whether some curve's misfit is still so large that the linear model, not noise, limits the next step."""
-        return any(
-            variance > factor**2 * float(np.mean(np.diag(target.covariance)))
-            for target, variance, factor in zip(problem.targets, step.tempering, step.noise_factors, strict=True)
-        )
+    def _far(problem: Problem, step: Step, sample: Sample) -> bool:
+        """Whether some curve's misfit is still so large that the linear model, not noise of data or sample, limits the
+        next step."""
+        for target, variance, factor in zip(problem.targets, step.tempering, step.noise_factors, strict=True):
+            _, sampled = averages(sample, target.state, [target])
+            if variance > factor**2 * float(np.mean(np.diag(target.covariance))) + float(np.mean(sampled)):
+                return True
+        return False
 
     def _judge(self, memory: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> _Verdict:
         """Compare the newest sample with what the previous step promised."""
@@ -288,8 +292,11 @@ class GaussNewton:
         scatter = math.sqrt(sum(2.0 * len(t.y) * f**4 for t, f in zip(problem.targets, factors, strict=True)))
         tolerance = max(change.allowance, UNCONFIRMED * abs(predicted), scatter)
         confirmed = abs(actual - predicted) <= tolerance
+        size = float(memory["previous"]["size"])
+        # the radius of a response that reaches far is wide, and its steps seldom end there: it is what they went
+        taken = min(radius, size) if self.reaches_far else radius
         if change.rose:
-            size, before = float(memory["previous"]["size"]), memory.get("taken_back")
+            before = memory.get("taken_back")
             share = 1.0 if before is None or before["size"] == 0.0 else size / before["size"]
             if before is not None and share <= SHORTER:
                 excess, scatter = -actual - share * before["rise"], math.hypot(error, share * before["error"])
@@ -301,14 +308,14 @@ class GaussNewton:
             words = f"step taken back (chi^2 rose by {-actual:.0f} ± {error:.0f})"
             first = radius if before is None else before["radius"]
             taken_back = {"rise": -actual, "error": error, "size": size, "radius": first}
-            if self.reaches_far:  # the radius is wide: from the step itself, or the same one would come again
-                radius = min(radius, size)
-            return _Verdict(False, False, False, radius * SHRINK_FACTOR, predicted, gain, words, taken_back)
-        limited = not self.reaches_far or float(memory["previous"]["size"]) > 0.5 * radius
+            return _Verdict(False, False, False, taken * SHRINK_FACTOR, predicted, gain, words, taken_back)
+        limited = not self.reaches_far or size > 0.5 * radius
         if gain > GROW and limited:
             radius *= 2.0
         elif gain < SHRINK and not quiet:
-            radius *= SHRINK_FACTOR
+            radius = taken * SHRINK_FACTOR
+        elif gain <= GROW and not quiet:
+            radius = taken
         return _Verdict(True, quiet, confirmed, radius, predicted, gain, "")
 
     def _response(
