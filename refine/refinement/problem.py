@@ -218,6 +218,14 @@ class Rule(Protocol):
 
 
 @runtime_checkable
+class WithdrawingRule(Rule, Protocol):
+    """A rule that has something nearer to propose where its last proposal could not be sampled."""
+
+    def withdrawn(self, state: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> Update:
+        """A shorter step than that of the last update, which `state` is of, from the same samples."""
+
+
+@runtime_checkable
 class MovingRule(Rule, Protocol):
     """A rule whose samples, after the first, come from atoms that are moved to fit the data; no dynamics.
 

@@ -2,12 +2,14 @@
 
 import json
 from functools import partial
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from refine import Study
+from refine.errors import SimulationError
 from refine.progress import NullProgress
 from refine.refinement.fitted import Determination, DeterminedData, DeterminedPair, Fitted, Tension
 from refine.refinement.problem import Update
@@ -15,7 +17,7 @@ from refine.results.judged import JudgedSample
 from refine.results.schema import Status
 from refine.sampling.frames import Frames
 from refine.sampling.state import MDState
-from refine.tasks.run.loop import Run
+from refine.tasks.run.loop import WITHDRAWALS, Run
 from refine.tasks.run.record import Answer, Ending, Phase, Potential, Record, Statement
 from refine.tasks.run.store import Unfinished
 from refine.tasks.run.verdict import answer_of, ending_of
@@ -214,3 +216,59 @@ def test_what_was_noted_of_a_state_before_an_interruption_is_among_the_warnings(
         run.sample()
         warnings.append(run.record.warnings)
     assert warnings == [["85K: the system is frozen: Å"]] * 2
+
+
+class Cavitating(Noting):
+    """Stands for engines of one state: a gas of spheres, whatever the potential, after it had a hole so many times."""
+
+    def __init__(self, study: Study, holes: int) -> None:
+        super().__init__((), fails=False)
+        self.bins, self.width = study.problem.targets[0].operator.matrix.shape[1], study.settings.bin_width
+        self.holes = holes
+
+    def __len__(self) -> int:
+        return 1
+
+    def run(self, s, state, params, temperature, count, *, observe):
+        if self.holes:
+            self.holes -= 1
+            raise SimulationError("the liquid has a hole", fix="a smaller volume")
+        r = self.width * (np.arange(self.bins) + 0.5)
+        shells = 0.5 * 108**2 / 5000.0 * 4.0 * np.pi * r**2 * self.width / (1.0 + np.exp(-(r - 3.3) / 0.05))
+        counts = np.random.default_rng(0).poisson(shells, (count, 1, self.bins)).astype(np.float32)
+        ones = np.ones(count)
+        r_max = self.width * self.bins
+        return state, Frames(counts, ones, ones, ones, np.zeros(count, int), r_max, (108,), 5000.0, None)
+
+
+@pytest.mark.parametrize("holes", [0, 1, WITHDRAWALS, WITHDRAWALS + 1])
+def test_a_step_that_cannot_be_sampled_is_taken_back(tmp_path, holes):
+    """Each time to 0.4 of its size, also across an interruption; one that still cannot be sampled ends the run with the
+    error of its dynamics."""
+    made = Study.from_toml(small_box.write(tmp_path))
+    state = MDState(np.zeros((1, 108, 3)), np.zeros((1, 108, 3)), {}, 0, 8, 1.0, np.zeros((1, 108, 3)), 0)
+    (tmp_path / "out").mkdir()
+    run = Run(made, tmp_path / "out", resume=False, overwrite=False, progress=NullProgress())
+    run.record, run.current = run.record.equilibrated(Potential.of(made.initial_correction())), [Unfinished(state)]
+    run.engines = Cavitating(made, 0)
+    run.sample()
+    run.update()
+    sizes, engines = [], Cavitating(made, holes)
+    for _ in range(min(holes, WITHDRAWALS)):
+        run.engines = engines
+        sizes.append(np.linalg.norm(run.record.potential.coefficients))
+        run.sample()
+        assert run.record.phase is Phase.SAMPLE
+        run._save()
+        run = Run(made, tmp_path / "out", resume=True, overwrite=False, progress=NullProgress())
+    run.engines = engines
+    if holes > WITHDRAWALS:
+        with pytest.raises(SimulationError, match="hole"):
+            run.sample()
+        return
+    run.sample()
+    sizes.append(np.linalg.norm(run.samples[-1].correction.theta))
+    assert all(later < 0.6 * before for before, later in pairwise(sizes))
+    run.update()
+    assert run.record.iterations[-1].reason.count("was taken back (the liquid has a hole)") == holes
+    assert run.record.withdrawn == ()

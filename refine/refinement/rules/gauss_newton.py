@@ -246,6 +246,31 @@ class GaussNewton:
             lucky=verdict.lucky,
         )
 
+    def withdrawn(self, state: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> Update:
+        """A step as after one that was taken back, where the last one led to what could not be sampled."""
+        memory, previous = dict(state), state["previous"]
+        current = int(previous["sample"])
+        memory["trust_radius"] = SHRINK_FACTOR * min(float(memory["trust_radius"]), float(previous["size"]))
+        record = replace(Record.from_json(memory.get("responses")), opinions={})
+        step = self._solve(memory, record, problem, samples, current)
+        memory |= {
+            "responses": replace(record, opinions=step.opinions).to_json() if self.response == "auto" else None,
+            "previous": previous | {"decrease": step.predicted_decrease, "size": step.size},
+        }
+        return Update(
+            correction=step.correction,
+            state=memory,
+            accepted=True,
+            restart=current,
+            converged=False,
+            reason="",
+            fitted=Fitted(step.effective_sample_size, step.size),
+            frames_factor=float(memory["frames_factor"]),
+            covariance=step.covariance,
+            determination=step.determination,
+            innermost=step.innermost,
+        )
+
     @staticmethod
     def _rising(memory: dict[str, Any], step: Step) -> list[bool]:
         """Which factors on estimated errors have risen as far as one update may move them."""

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from refine.errors import CheckpointError, InputError
+from refine.errors import CheckpointError, InputError, SimulationError
 from refine.files import exclusive, remove, write_text
 from refine.progress import NullProgress, Progress
 from refine.refinement.convergence import misfit
-from refine.refinement.problem import Sample, TrajectoryRule, Update
+from refine.refinement.problem import Sample, TrajectoryRule, Update, WithdrawingRule
 from refine.refinement.walls import closest, innermost, refuse_r_min, walls
 from refine.results.judged import JudgedSample
 from refine.results.outcome import Outcome
@@ -48,6 +48,9 @@ Array = NDArray[np.float64]
 
 SAVE_INTERVAL = 5.0
 """Seconds between checkpoints inside a sample. When one is written changes nothing in the run's numbers."""
+
+WITHDRAWALS = 4
+"""Steps in a row that may be taken back because they could not be sampled: at 0.4 each, to a fortieth of the first."""
 
 OUTPUTS = ("report.html", "curves", "g_r", "model.safetensors", "study.toml", RESULT, store.CHECKPOINT)
 """What a run leaves in its folder, and all that --overwrite removes; last what a run is recognised by."""
@@ -155,8 +158,27 @@ class Run:
     def sample(self) -> None:
         """SAMPLE and COUNT: frames of every state under the next potential, each reduced to its pair counts.
 
-        Goes on inside a sample that was interrupted.
+        Goes on inside a sample that was interrupted. A step that leads to what cannot be sampled is taken back.
         """
+        try:
+            self._sample()
+        except SimulationError as error:
+            rule = self.study.rule
+            if not (isinstance(rule, WithdrawingRule) and self.samples and len(self.record.withdrawn) < WITHDRAWALS):
+                raise
+            self._withdraw(rule, error)
+
+    def _withdraw(self, rule: WithdrawingRule, error: SimulationError) -> None:
+        """The rule proposes something nearer to a sample that there is."""
+        words = f"a longer step was taken back ({error.what})"
+        self.progress.message(f"iteration {len(self.samples)}: {words}")
+        update, tried = rule.withdrawn(self.record.rule, self.study.problem, self.samples), self.record.potential
+        assert tried is not None
+        correction = update.correction.with_core(tried.core, tried.wall)
+        self.current = [Unfinished(state) for state in self.ends[update.restart]]
+        self.record = self.record.withdrew(update, Potential.of(correction, update.parameters), words)
+
+    def _sample(self) -> None:
         study, settings, potential = self.study, self.study.settings, self.record.potential
         assert potential is not None
         correction = potential.correction(study.initial_correction())
@@ -228,7 +250,7 @@ class Run:
         return JudgedSample(
             iteration=len(self.samples) - 1,
             accepted=update.accepted,
-            reason=update.reason,
+            reason="; ".join(filter(None, (*self.record.withdrawn, update.reason))),
             frames=sum(len(frames) for frames in sample.frames),
             fitted=update.fitted,
             chi2=newest.chi2,

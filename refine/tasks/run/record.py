@@ -166,6 +166,7 @@ class Record:
         seconds_sampling: likewise, of the sample that is to be judged.
         stated: what the rule stated of `potential`; of the answer where all is done.
         best: the same of the sample whose chi^2 is the lowest so far.
+        withdrawn: why potentials that were proposed since the newest sample could not be sampled, in words.
         ending: set by the last update: the sample after it is the last; None before.
         answer: None before all is done.
         choices: what was decided that the study leaves open.
@@ -182,6 +183,7 @@ class Record:
     seconds_sampling: float = 0.0
     stated: Statement | None = None
     best: Statement | None = None
+    withdrawn: tuple[str, ...] = ()
     ending: Ending | None = None
     answer: Answer | None = None
     choices: tuple[Choice, ...] = ()
@@ -228,6 +230,7 @@ class Record:
             best=self.borne_out(update) if lowest else self.best,
             potential=potential,
             parent=update.restart,
+            withdrawn=(),
             frames_factor=frames_factor,
             seconds_sampling=0.0,
             ending=ending,
@@ -236,6 +239,18 @@ class Record:
     def judged(self, newest: JudgedSample, update: Update) -> list[JudgedSample]:
         """All samples, after what an update says of the newest one."""
         return [*(one.doubted() if one.iteration == update.lucky else one for one in self.iterations), newest]
+
+    def withdrew(self, update: Update, potential: Potential, words: str) -> Self:
+        """SAMPLE -> SAMPLE: the potential could not be sampled, and the rule has said what to sample instead."""
+        self._require(Phase.SAMPLE)
+        return replace(
+            self,
+            rule=update.state,
+            potential=potential,
+            parent=update.restart,
+            stated=Statement.of(update),
+            withdrawn=(*self.withdrawn, words),
+        )
 
     def borne_out(self, update: Update) -> Statement | None:
         """What was stated of the newest sample's potential, and whether an update's verdict confirms it."""
@@ -251,6 +266,7 @@ class Record:
             seconds_sampling=0.0,
             stated=answer.statement,
             best=None,
+            withdrawn=(),
             ending=answer.ending,
             answer=answer,
         )
@@ -280,6 +296,8 @@ class Record:
             tree |= self.stated.to_json()
         if self.best is not None:
             tree["best"] = self.best.to_json()
+        if self.withdrawn:
+            tree["withdrawn"] = list(self.withdrawn)
         if self.ending is not None:
             tree |= {"last": True, "status": self.ending.status, "message": self.ending.message}
         if self.answer is not None:
@@ -311,6 +329,7 @@ class Record:
             tree.get("seconds_sampling", 0.0),
             stated,
             Statement.from_json(tree.get("best", {})),
+            tuple(tree.get("withdrawn", ())),
             ending,
             answer,
             tuple(Choice(**choice) for choice in tree.get("choices", ())),
