@@ -104,6 +104,21 @@ def test_what_is_stated_of_the_best_sample_is_kept():
     assert record.stated == Statement(np.array([[3.0]]), None)
 
 
+def test_nothing_is_stated_of_a_sample_by_what_was_stated_of_a_lucky_one():
+    """chi^2 90, 40, 10 by chance, and 60: the second one is the best again, of which nothing is kept."""
+    record = Record.start({}).equilibrated(Potential(np.ones((1, 1, 4)), np.ones(1), np.zeros(1)))
+    for k, chi2 in enumerate((90.0, 40.0, 10.0, 60.0)):
+        lucky = 2 if k == 3 else None
+        update = Update(None, {}, True, k, False, "", None, covariance=np.eye(1), lucky=lucky)
+        record = record.sampled([], 0.0).updated(
+            sample(k, chi2), update, record.potential, frames_factor=1, ending=None
+        )
+    update = Update(None, {}, False, 1, False, "", None)
+    iterations = record.judged(sample(4, 80.0), update)
+    assert record.best is None
+    assert answer_of(iterations, update, Ending(Status.EXHAUSTED, ""), None, record.best_still(update)).final == 1
+
+
 def test_a_lucky_sample_is_not_the_answer():
     """chi^2 90, 10 by chance, 60, and 40 in the end."""
     record = Record.start({}).equilibrated(Potential(np.ones((1, 1, 4)), np.ones(1), np.zeros(1)))

@@ -224,7 +224,7 @@ class Run:
         self.progress.message(self._words(judged))
         if record.ending is not None:
             iterations = record.judged(judged, update)
-            answer = answer_of(iterations, update, record.ending, record.borne_out(update), record.best)
+            answer = answer_of(iterations, update, record.ending, record.borne_out(update), record.best_still(update))
             self.record = record.concluded(iterations, answer)
             return
         core, wall = self._limits(update)

@@ -4,6 +4,8 @@
                                     ^                   |
                                     +------updated------+
 
+    SAMPLE --withdrew--> SAMPLE, where a potential cannot be sampled
+
 Each arrow is a method of `Record`: it takes what the next phase needs, and gives the record of that phase.
 """
 
@@ -227,7 +229,7 @@ class Record:
             iterations=iterations,
             rule=update.state,
             stated=Statement.of(update),
-            best=self.borne_out(update) if lowest else self.best,
+            best=self.borne_out(update) if lowest else self.best_still(update),
             potential=potential,
             parent=update.restart,
             withdrawn=(),
@@ -255,6 +257,10 @@ class Record:
     def borne_out(self, update: Update) -> Statement | None:
         """What was stated of the newest sample's potential, and whether an update's verdict confirms it."""
         return None if self.stated is None else replace(self.stated, confirmed=update.confirmed)
+
+    def best_still(self, update: Update) -> Statement | None:
+        """`best`, unless an update finds an earlier sample lucky: what is stated of the next best is not kept."""
+        return self.best if update.lucky is None else None
 
     def concluded(self, iterations: list[JudgedSample], answer: Answer) -> Self:
         """UPDATE -> DONE: the last sample is judged."""
