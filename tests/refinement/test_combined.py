@@ -73,7 +73,7 @@ def test_the_one_that_predicted_better_is_believed(liquid: PoissonLiquid, closur
     assert record.closure
     for seed in range(3):
         here = liquid.sample(liquid.basis(), FRAMES, seed)
-        response = Combined(problem, [here], 0, liquid.basis(), [target], record.beliefs, record.closure)
+        response = Combined(problem, [here], 0, liquid.basis(), [target], record.beliefs)
         said = Record.from_json(json.loads(json.dumps(replace(record, opinions=response.opinions(delta)).to_json())))
         came = liquid.sample(liquid.basis().with_theta(delta), FRAMES, 100 + seed)
         record, words = said.after(problem, came)

@@ -92,6 +92,7 @@ def solve(
     prior: SmoothnessPrior,
     fixed: Array,
     memory: dict[str, Any],
+    both: Sequence[Combined] = (),
 ) -> Step:
     """Posterior mean and covariance about a correction, noise and prior strength by evidence.
 
@@ -100,6 +101,7 @@ def solve(
         responses: of every state that has targets, about the correction.
         fixed: (terms * pairs,) prior amplitudes in kT, NaN where the evidence sets them.
         memory: trust radius, and hyperparameters of the update before.
+        both: of the same states, asked what closure and linear response say of the step, whichever is believed.
     """
     theta, states = correction.theta, by_state(problem)
     kts = [problem.kt(s) for s in range(len(newest))]
@@ -137,12 +139,11 @@ def solve(
         before, after = (np.split(y, ends) for y in (response.y, response.predict(delta)[0]))
         for target, now, then in zip(targets, before, after, strict=True):
             predicted_decrease += plain_chi2(target, now) - plain_chi2(target, then)
-    combined = [response for response in responses if isinstance(response, Combined)]
     scales, backgrounds = fit.nuisances(result.mean)
     errors = fit.nuisances(np.sqrt(np.diag(result.covariance)), departures=True)
     return Step(
         innermost=np.min([response.innermost(delta) for response in curved], axis=0) if curved else None,
-        opinions={name: opinion for response in combined for name, opinion in response.opinions(delta).items()},
+        opinions={name: opinion for response in both for name, opinion in response.opinions(delta).items()},
         correction=correction.with_theta(theta + delta),
         covariance=covariance,
         mahalanobis=float(full @ np.linalg.solve(stated.statistical_covariance(), full)),

@@ -1,9 +1,11 @@
-"""The better one of closure and fluctuations, mended by what earlier samples said.
+"""The closure beside fluctuations, mended by what earlier samples said.
 
 The closure (`responses.closure`) follows g(r) where it changes by factors and is wrong by some share of what it says;
 the linear response of fluctuations (`responses.fluctuation`) is exact for a small change, and noisy. The one that
-predicted the samples so far better (`responses.beliefs`) is believed, the closure before there is any. It says that the
-curves change by c(delta), with an error of the variance v(delta) at each point:
+predicted the samples so far better (`responses.beliefs`) is believed, the closure before there is any. Where that is
+linear response a step is solved with it alone: it rests on all samples as it is, and what they said must not count
+twice. Else the curves are said to change by c(delta), of the closure, or of fluctuations for observables that are not
+counted from pairs, with an error of the variance v(delta) at each point:
 
     closure         v = share^2 <c^2> + BENT^2 <b^2>         b = c_c - J_c delta: what is not linear
     fluctuations    v = factor^2 Var(J_f delta) + <b^2>
@@ -69,7 +71,7 @@ class Change:
 class Combined:
     """A `Curved` response (`responses.protocol`) of one state about the correction of its newest sample.
 
-    beliefs: by the target's name; others have `Belief()`.  closure: whether the closure is believed.
+    beliefs: by the target's name; others have `Belief()`.
     """
 
     linear: ClassVar[bool] = False
@@ -82,7 +84,6 @@ class Combined:
         correction: PairCorrection,
         targets: Sequence[Target],
         beliefs: Mapping[str, Belief] | None = None,
-        closure: bool = True,
     ) -> None:
         self._closure = Closure(problem, samples, state, correction, targets)
         self._sampled = fluctuation(problem, samples, state, correction, targets)
@@ -91,7 +92,7 @@ class Combined:
         ends = np.cumsum([len(target.y) for target in targets])
         self._parts = [slice(int(end) - len(t.y), int(end)) for end, t in zip(ends, targets, strict=True)]
         # the closure knows of nothing but pair counts
-        self._by_closure = np.repeat([closure and t.counted for t in targets], [len(t.y) for t in targets])
+        self._by_closure = np.repeat([t.counted for t in targets], [len(t.y) for t in targets])
         self._zero, self._slope = self._closure.predict(np.zeros(self._sampled.jacobian.shape[1]))
         small = (SMALL * problem.kt(state)) ** 2
         self._small_square = small * np.sum(self._slope**2, axis=1)
@@ -181,6 +182,8 @@ class Combined:
         change, variance = way.change.copy(), way.variance.copy()
         slope = None if way.slope is None else way.slope.copy()
         for part, gain in zip(self._parts, self._gains, strict=True):
+            if not self._by_closure[part.start]:
+                continue  # fluctuations rest on all samples as it is
             k, d_k = self._kernel(way, part)
             pulled = np.einsum("pij,jp->pi", gain, self._missed[:, part])
             change[part] += pulled @ k
@@ -246,8 +249,12 @@ class Combined:
         return self._sampled.gram_noise(lambda values: whiten(linear * values), part)
 
     def opinions(self, delta: Array) -> dict[str, Opinion]:
-        """What the two say of a way, by the target's name. Raises `ornstein_zernike.Demixing`."""
-        by_closure, linear = self._closure.curves(delta) - self._zero, self._sampled.jacobian @ delta
+        """What the two say of a way, by the target's name; nothing where the closure refuses it."""
+        try:
+            by_closure = self._closure.curves(delta) - self._zero
+        except Demixing:
+            return {}
+        linear = self._sampled.jacobian @ delta
         noise, bent = self._sampled.slope_variance(delta), (by_closure - self._slope @ delta) ** 2
         return {
             name: Opinion(self.y[p], by_closure[p], linear[p], float(noise[p].mean()), float(bent[p].mean()))

@@ -36,7 +36,7 @@ from refine.refinement.inference.newton import Step, solve
 from refine.refinement.inference.posterior import SmoothnessPrior
 from refine.refinement.inference.statistics import averages
 from refine.refinement.keys import Refinement, Shared
-from refine.refinement.problem import Problem, Sample, Target, Update
+from refine.refinement.problem import Problem, Sample, Update
 from refine.refinement.responses import RESPONSES
 from refine.refinement.responses.beliefs import Record
 from refine.refinement.responses.combined import Combined
@@ -343,19 +343,6 @@ class GaussNewton:
             radius = taken
         return _Verdict(True, quiet, confirmed, radius, predicted, gain, "")
 
-    def _response(
-        self,
-        record: Record,
-        problem: Problem,
-        samples: Sequence[Sample],
-        state: int,
-        correction: PairCorrection,
-        targets: Sequence[Target],
-    ) -> Response:
-        if self.response != "auto":
-            return RESPONSES[self.response](problem, samples, state, correction, targets)
-        return Combined(problem, samples, state, correction, targets, record.beliefs, record.closure)
-
     def _solve(
         self, memory: dict[str, Any], record: Record, problem: Problem, samples: Sequence[Sample], current: int
     ) -> Step:
@@ -372,10 +359,15 @@ class GaussNewton:
         far = self.reaches_far and (self.response == "closure" or record.closure)
         profile = np.ones_like(g) if far else g
         prior = SmoothnessPrior.build(correction, base.centres, profile, self.length)
-        responses = [
-            self._response(record, problem, ordered, s, correction, targets) for s, targets in by_state(problem)
-        ]
-        return solve(problem, correction, newest, responses, prior, self._fixed_amplitudes(correction), memory)
+        states = by_state(problem)
+        both: list[Combined] = []
+        responses: list[Response]
+        if self.response == "auto":
+            both = [Combined(problem, ordered, s, correction, targets, record.beliefs) for s, targets in states]
+            responses = [one if record.closure else one.fluctuations for one in both]
+        else:
+            responses = [RESPONSES[self.response](problem, ordered, s, correction, targets) for s, targets in states]
+        return solve(problem, correction, newest, responses, prior, self._fixed_amplitudes(correction), memory, both)
 
 
 @dataclass(frozen=True)
