@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from refine.refinement.inference.statistics import averages
 from refine.refinement.keys import Shared
 from refine.refinement.problem import Sample, Target
-from refine.refinement.responses.beliefs import Belief, Record
+from refine.refinement.responses.beliefs import Belief, Opinion, Record
 from refine.refinement.responses.combined import Combined
 from refine.refinement.rules.gauss_newton import GaussNewtonKeys
 from tests.refinement.conftest import PoissonLiquid, problem_of
@@ -81,6 +82,26 @@ def test_the_one_that_predicted_better_is_believed(liquid: PoissonLiquid, closur
         assert words.endswith("the closure is believed" if closure_is_right else "linear response is believed")
         assert words.startswith("of the change the closure missed ")
     assert record.beliefs[target.name].predictions > 2.0
+
+
+@pytest.mark.parametrize(("missed", "noise", "closure"), [(0.5, 0.5, False), (0.5, 0.1, True), (3.0, 3.0, True)])
+def test_the_noise_of_its_slope_is_no_fault_of_linear_response(
+    poisson: tuple[PoissonLiquid, Target], missed: float, noise: float, closure: bool
+) -> None:
+    """Of a change of rms one the closure missed 0.3, linear response more. Where that is the noise of its slope it is
+    believed nevertheless; not where that noise is as large as the change, which says nothing, or explains nothing."""
+    liquid, target = poisson
+    came = liquid.sample(liquid.basis(), FRAMES, 0)
+    y = averages(came, 0, [target])[0]
+    weights = 1.0 / np.diag(target.covariance)
+    change, error = (
+        v / np.sqrt(np.average(v**2, weights=weights)) for v in np.random.default_rng(2).normal(size=(2, len(y)))
+    )
+    opinion = Opinion(y - change, 0.7 * change, change + missed * error, noise**2, 0.0)
+    record, words = Record(opinions={target.name: opinion}).after(problem_of(target), came)
+    assert record.closure is closure
+    np.testing.assert_allclose(record.missed, [0.3**2, missed**2, missed**2 - noise**2], rtol=0.02, atol=0.02)
+    assert "beyond its slope's noise" in words
 
 
 def test_a_change_within_the_noise_says_little(poisson: tuple[PoissonLiquid, Target]) -> None:

@@ -21,7 +21,8 @@ BENT = 0.5
 """Share that is wrong of what is not linear in the closure's change, whatever else is."""
 
 ENOUGH = 0.25
-"""Share of a change that linear response may miss and still be believed."""
+"""Share of a change that linear response may miss, beyond the noise of its slope, and still be believed, where it
+misses less than all of it in the whole: what is mostly noise says nothing of how straight the way is."""
 
 CLEAR = 2.0
 """A square counts beyond so many times what sampling noise alone gives."""
@@ -109,14 +110,14 @@ class Record:
 
     Attributes:
         beliefs: by the target's name.
-        missed: by closure and by linear response: squares of what they missed over squares of what changed, in the
-            last samples.
+        missed: by closure, by linear response, and by the latter beyond the noise of its slope: squares of what they
+            missed over squares of what changed, in the last samples.
         opinions: what they say of the next sample, by the target's name; empty where nothing was asked.
         closure: whether the closure is believed; it is before there is any sample.
     """
 
     beliefs: Mapping[str, Belief] = field(default_factory=dict)
-    missed: tuple[float, float] = (0.0, 0.0)
+    missed: tuple[float, float, float] = (0.0, 0.0, 0.0)
     opinions: Mapping[str, Opinion] = field(default_factory=dict)
     closure: bool = True
 
@@ -124,8 +125,8 @@ class Record:
         """Linear response, whose slope is exact, where it predicted well enough or better than the closure; the latter
         again only where it is clearly the better one, as near the solution both miss most of the little that changes.
         """
-        closure, linear = missed
-        if linear <= ENOUGH**2:
+        closure, linear, bent = missed
+        if bent <= ENOUGH**2 and linear < 1.0:
             return False
         return bool(closure < linear if self.closure else closure < CLEARLY**2 * linear)
 
@@ -143,10 +144,10 @@ class Record:
         """The inverse of `to_json`; None: nothing yet."""
         if tree is None:
             return cls()
-        closure, linear = tree["missed"]
+        closure, linear, bent = tree["missed"]
         return cls(
             {name: Belief(*values) for name, values in tree["beliefs"].items()},
-            (float(closure), float(linear)),
+            (float(closure), float(linear), float(bent)),
             {name: Opinion.from_json(opinion) for name, opinion in tree["opinions"].items()},
             bool(tree["closure"]),
         )
@@ -155,7 +156,7 @@ class Record:
         """With what came of the opinions, and words for it. What earlier samples said counts half as much each time."""
         if not self.opinions:
             return self, ""
-        beliefs, changed, missed, sampling = dict(self.beliefs), 0.0, np.zeros(2), 0.0
+        beliefs, changed, missed, sampling = dict(self.beliefs), 0.0, np.zeros(3), 0.0
         for target in problem.targets:
             if target.name not in self.opinions or not target.counted:
                 continue
@@ -165,14 +166,20 @@ class Record:
             beliefs[target.name] = beliefs.get(target.name, Belief()).learnt(said, y, float(noise.mean()))
             weights, change = target.weight / np.diag(target.covariance), y - said.y
             changed += float(weights @ change**2)
-            missed += [float(weights @ (change - one) ** 2) for one in (said.closure, said.linear)]
+            closure, linear = (float(weights @ (change - one) ** 2) for one in (said.closure, said.linear))
+            missed += [closure, linear, linear - float(weights.sum()) * said.noise]
             sampling += float(weights @ noise)
         noise_level = CLEAR * sampling
         if changed <= noise_level:  # all of it may be noise
             return replace(self, beliefs=beliefs, opinions={}), ""
         now = np.maximum(missed - noise_level, 0.0) / (changed - noise_level)
         total = now + FORGOTTEN * np.array(self.missed)
-        record = Record(beliefs, (float(total[0]), float(total[1])), closure=self._believes_closure(total))
+        closure, linear, bent = (float(share) for share in total)
+        record = Record(beliefs, (closure, linear, bent), closure=self._believes_closure(total))
         believed = "the closure" if record.closure else "linear response"
-        closure, linear = (f"{share:.0%}" if share > 0.0 else "nothing beyond noise" for share in np.sqrt(now))
-        return record, f"of the change the closure missed {closure}, linear response {linear}: {believed} is believed"
+        words = [f"{share:.0%}" if share > 0.0 else "nothing beyond noise" for share in np.sqrt(now[:2])]
+        if now[2] < now[1]:
+            words[1] += f" ({np.sqrt(now[2]):.0%} beyond its slope's noise)"
+        return record, (
+            f"of the change the closure missed {words[0]}, linear response {words[1]}: {believed} is believed"
+        )
