@@ -99,6 +99,19 @@ class DeterminedPair:
 
 
 @dataclass(frozen=True)
+class Combination:
+    """Changes of phi that go in fixed proportions in all pairs, at every distance.
+
+    Attributes:
+        weights: of every pair and term, the largest one; in the order of `Determination.pairs`.
+        directions: how many of such changes the data determine.
+    """
+
+    weights: tuple[float, ...]
+    directions: float
+
+
+@dataclass(frozen=True)
 class Tension:
     """How far a data set lies from what others say.
 
@@ -124,6 +137,7 @@ class Determination:
         directions: how many numbers of it the data determine.
         singular_values: s_k, largest first, those of any weight.
         data, pairs, tension: by data set; by pair and term; by two data sets.
+        combinations: of pairs and terms, what the data see best first; as many as there are pairs and terms.
     """
 
     parameters: int
@@ -132,3 +146,4 @@ class Determination:
     data: tuple[DeterminedData, ...]
     pairs: tuple[DeterminedPair, ...]
     tension: tuple[Tension, ...]
+    combinations: tuple[Combination, ...] = ()

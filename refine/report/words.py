@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from refine.curves import quantities
 from refine.results.reader import Results
-from refine.results.schema import DataSet, Declared, Status
+from refine.results.schema import Combination, DataSet, Declared, DeterminedPair, Status
 
 _SUPERSCRIPT = {-3: "⁻³", -2: "⁻²", -1: "⁻¹", 0: ""}
 
@@ -143,6 +143,9 @@ def _count(value: int | None) -> str:
     return "–" if value is None else str(value)
 
 
+FAINT = 0.05
+"""Weight below which a pair is not named in a combination."""
+
 CONTRADICTION = 3.0
 """Standard deviations from which data sets are said to contradict each other."""
 
@@ -164,6 +167,13 @@ def determined(results: Results) -> list[str]:
         if data.points != 1:  # a curve
             text += f"; Nyquist's count for its Q range and the correction's r range is {number(data.nyquist)}"
         sentences.append(f"{text}.")
+    if len(determination.combinations) > 1:
+        best, least = determination.combinations[0], determination.combinations[-1]
+        sentences.append(
+            "Of changes of φ in one proportion at every distance the data see "
+            f"{_proportion(best, determination.pairs)} best ({number(best.directions)} directions), and "
+            f"{_proportion(least, determination.pairs)} least ({number(least.directions)})."
+        )
     for pair in determination.pairs:
         if pair.decided:
             sentences.append(f"{pair.name}: the data decide over {ranges(pair.decided)}, the prior elsewhere.")
@@ -175,6 +185,18 @@ def determined(results: Results) -> list[str]:
                 "combinations of pairs or distances."
             )
     return sentences
+
+
+def _proportion(combination: Combination, pairs: Sequence[DeterminedPair]) -> str:
+    """Ca–Ca : Cl–Cl = 1 : -0.2, without the pairs that hardly take part."""
+    parts = [
+        (pair.name, number(weight))
+        for pair, weight in zip(pairs, combination.weights, strict=False)
+        if abs(weight) > FAINT
+    ]
+    if len(parts) == 1:
+        return f"{parts[0][0]} alone"
+    return f"{' : '.join(name for name, _ in parts)} = {' : '.join(weight for _, weight in parts)}"
 
 
 def contradictions(results: Results) -> list[str]:

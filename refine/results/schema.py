@@ -172,6 +172,13 @@ class DeterminedPair(Record):
         return "–".join(self.pair) + (", change with temperature" if self.term else "")
 
 
+class Combination(Record):
+    """Changes of phi in these proportions of pairs (and terms), and how many of them the data determine."""
+
+    weights: list[FiniteFloat]
+    directions: Number = None
+
+
 class Tension(Record):
     """How far a data set lies from what another one (None: all others) says of the correction."""
 
@@ -191,6 +198,7 @@ class Determination(Record):
     data: list[DeterminedData] = []
     pairs: list[DeterminedPair] = []
     tension: list[Tension] = []
+    combinations: list[Combination] = []
 
 
 class Coordination(Record):

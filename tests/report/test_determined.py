@@ -42,6 +42,11 @@ DETERMINATION = {
         _pair("O", "O", []),
     ],
     "tension": [_tension("neutron", "xray", 7.26, 431.0), _tension("xray", "neutron", -0.4, 105.0)],
+    "combinations": [
+        {"weights": [0.02, 1.0, -0.41], "directions": 14.2},
+        {"weights": [-0.3, 0.42, 1.0], "directions": 6.4},
+        {"weights": [1.0, 0.01, 0.004], "directions": 0.8},
+    ],
 }
 
 COORDINATION = [
@@ -142,9 +147,23 @@ def test_directions_in_sentences(make_iron: Any) -> None:
     ]
 
 
+def test_what_is_seen_best_and_least_is_named(make_iron: Any) -> None:
+    """Pairs that hardly take part are left out."""
+    said = words.determined(read_results(make_iron()))
+    assert said[3] == (
+        "Of changes of φ in one proportion at every distance the data see Fe–O : O–O = 1.00 : −0.410 best (14.2 "
+        "directions), and Fe–Fe alone least (0.800)."
+    )
+
+
+def test_a_run_of_before_combinations_were_stated_says_the_rest(make_iron: Any) -> None:
+    older = {key: value for key, value in DETERMINATION.items() if key != "combinations"}
+    assert "proportion" not in " ".join(words.determined(read_results(make_iron(determination=older))))
+
+
 def test_ranges_that_the_data_decide_and_a_pair_they_cannot_see(make_iron: Any) -> None:
     said = words.determined(read_results(make_iron()))
-    assert said[3:] == [
+    assert said[4:] == [
         "Fe–Fe: the data decide over 3.0–4.5 and 5.0–6.2 Å, the prior elsewhere.",
         "Fe–O: the data decide over 3.0–7.0 Å, the prior elsewhere.",
         "O–O: the data cannot see this pair; its correction is the prior's.",

@@ -17,7 +17,7 @@ from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
 from refine.curves.quantities import is_q_space
 from refine.potentials.correction import PairCorrection
-from refine.refinement.fitted import Determination, DeterminedData, DeterminedPair, Tension
+from refine.refinement.fitted import Combination, Determination, DeterminedData, DeterminedPair, Tension
 from refine.refinement.inference.posterior import NormalEquations, Posterior, marginal, posterior
 from refine.refinement.problem import Target
 
@@ -82,8 +82,8 @@ def determination(
         covariance: C of theta, eV^2.
         amplitudes: (terms * active pairs,) of the prior, eV.
     """
-    values = singular_values(root, covariance)
-    reduced = values**2 / (1.0 + values**2)
+    reduced, directions = _decided(root, covariance)
+    values = np.sqrt(reduced / (1.0 - reduced))
     normals = [curve.normal for curve in curves]
     alone = [posterior(normal, root) for normal in normals]
     return Determination(
@@ -102,6 +102,7 @@ def determination(
         ),
         pairs=_pairs(correction, root @ root.T, covariance, amplitudes),
         tension=_tension(curves, normals, alone, root),
+        combinations=combinations((directions * reduced) @ directions.T, amplitudes),
     )
 
 
@@ -113,9 +114,44 @@ def singular_values(root: Array, covariance: Array) -> Array:
     >>> singular_values(np.eye(2), np.diag([0.25, 1.0])).round(3).tolist()
     [1.732, 0.0]
     """
+    shares = _decided(root, covariance)[0]
+    return np.sqrt(shares / (1.0 - shares))
+
+
+def _decided(root: Array, covariance: Array) -> tuple[Array, Array]:
+    """Shares of the prior variance that the data removed, largest first, and their directions (columns), R^-1 theta."""
     whitened = solve_triangular(root, solve_triangular(root, covariance, lower=True).T, lower=True)
-    kept = np.clip(np.linalg.eigvalsh(0.5 * (whitened + whitened.T)), 1e-300, 1.0)
-    return np.sqrt(1.0 / kept - 1.0)
+    kept, directions = np.linalg.eigh(0.5 * (whitened + whitened.T))
+    return 1.0 - np.clip(kept, 1e-15, 1.0), directions
+
+
+def combinations(decided: Array, amplitudes: Array) -> tuple[Combination, ...]:
+    """Combinations of pairs and terms that the data see, best first.
+
+    Eigenvectors of the (blocks, blocks) traces of `decided`'s blocks, one a pair and term: of all changes that go in
+    the same proportions at every distance, in units of the prior, the first are determined in most directions.
+
+    Args:
+        decided: I - R^-1 C R^-T, (len(theta),) * 2.
+        amplitudes: (blocks,) of the prior.
+
+    Data that see the sum of two pairs at both of two distances:
+
+    >>> one, other = combinations(np.kron(np.full((2, 2), 0.5), np.eye(2)), np.array([0.1, 0.2]))
+    >>> np.round(one.weights, 3).tolist(), round(one.directions, 3)
+    ([0.5, 1.0], 2.0)
+    >>> np.round(other.weights, 3).tolist(), round(other.directions, 3)
+    ([-0.5, 1.0], 0.0)
+    """
+    blocks = len(amplitudes)
+    traces = np.einsum("akbk->ab", decided.reshape(blocks, len(decided) // blocks, blocks, -1))
+    directions, vectors = np.linalg.eigh(traces)
+    found = []
+    for count, vector in zip(directions[::-1], vectors.T[::-1], strict=True):
+        phi = amplitudes * vector
+        weights = phi / phi[np.argmax(np.abs(phi))]
+        found.append(Combination(tuple(weights.tolist()), max(0.0, float(count))))
+    return tuple(found)
 
 
 def _without(normals: Sequence[NormalEquations], left_out: int, root: Array) -> float:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from refine.refinement.inference.identifiability import chi2_sigma, singular_values
 from refine.refinement.problem import Update
@@ -63,6 +64,20 @@ def test_a_pair_without_weight_is_the_prior_s():
     assert known["A", "A"].decided
     assert known["B", "B"].decided == ()
     assert np.mean(known["B", "B"].share) < 0.2  # 600 frames leave chance correlations
+
+
+def test_a_total_sees_its_own_combination_of_pairs():
+    """In a liquid whose pairs know nothing of one another: that of the weights c_a c_b b_a b_b, and of others little.
+
+    Scattering lengths of V. F. Sears, Neutron News 3, 26 (1992): Ar 1.909, Kr 7.81 fm."""
+    liquid = PoissonLiquid(species=("Ar", "Kr"), n=250)
+    target = liquid.target(liquid.mean_counts(liquid.basis()), 0.01, radiation="neutron")
+    known = updated(liquid, target).determination
+    best, *others = known.combinations
+    assert [p.pair for p in known.pairs] == [("Ar", "Ar"), ("Ar", "Kr"), ("Kr", "Kr")]
+    np.testing.assert_allclose(best.weights, [1.909**2 / 7.81**2, 2 * 1.909 / 7.81, 1.0], atol=0.1)
+    assert best.directions > 5 * max(other.directions for other in others)
+    assert sum(c.directions for c in known.combinations) == pytest.approx(known.directions)
 
 
 def test_two_curves_of_different_liquids_contradict_each_other(liquid: PoissonLiquid):
