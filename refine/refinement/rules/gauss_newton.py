@@ -322,17 +322,14 @@ class GaussNewton:
         taken = min(radius, size) if self.reaches_far else radius
         if change.rose:
             before = memory.get("taken_back")
-            share = 1.0 if before is None or before["size"] == 0.0 else size / before["size"]
-            if before is not None and share <= SHORTER:
-                excess, scatter = -actual - share * before["rise"], math.hypot(error, share * before["error"])
-                if excess > scatter:
-                    lucky = int(memory["previous"]["sample"])
-                    rose = f"chi^2 rose by {-actual:.0f} ± {error:.0f} for a shorter step, too"
-                    words = f"{rose}: the sample of iteration {lucky} was a lucky one"
-                    return _Verdict(True, False, False, before["radius"], predicted, gain, words, lucky=lucky)
-            words = f"step taken back (chi^2 rose by {-actual:.0f} ± {error:.0f})"
+            words = f"chi^2 rose by {-actual:.0f} ± {error:.0f}"
+            if before is not None and _more_than_the_length_explains(before, -actual, error, size):
+                lucky = int(memory["previous"]["sample"])
+                words += f" for a shorter step, too: the sample of iteration {lucky} was a lucky one"
+                return _Verdict(True, False, False, before["radius"], predicted, gain, words, lucky=lucky)
             first = radius if before is None else before["radius"]
             taken_back = {"rise": -actual, "error": error, "size": size, "radius": first}
+            words = f"step taken back ({words})"
             return _Verdict(False, False, False, taken * SHRINK_FACTOR, predicted, gain, words, taken_back)
         limited = not self.reaches_far or size > 0.5 * radius
         if gain > GROW and limited:
@@ -368,6 +365,14 @@ class GaussNewton:
         else:
             responses = [RESPONSES[self.response](problem, ordered, s, correction, targets) for s, targets in states]
         return solve(problem, correction, newest, responses, prior, self._fixed_amplitudes(correction), memory, both)
+
+
+def _more_than_the_length_explains(before: dict[str, float], rise: float, error: float, size: float) -> bool:
+    """Whether a shorter step raised chi^2 by more than its share (`SHORTER`) of what one before it, taken back, did."""
+    if size > SHORTER * before["size"] or size == 0.0:
+        return False
+    share = size / before["size"]
+    return rise - share * before["rise"] > math.hypot(error, share * before["error"])
 
 
 @dataclass(frozen=True)
