@@ -143,8 +143,7 @@ def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
         curve = replace(curve, sigma=_errors(data, curve))
         doubts = tuple(check_curve(curve))
         model = ForwardModel(curve, box)
-        explicit = "score_r" in data.model_fields_set
-        measurement = model.measurement(data.score_r if explicit else None)
+        measurement = model.measurement(data.score_r)
         begins = first_r(curve) if data.fit_r is None else None
         fit = model.fit(data.fit_q, data.fit_r if begins is None else (begins[0], min(box.r_max, float(curve.x[-1]))))
         choices = tuple(filter(None, (sigma(curve, fit), None if begins is None else begins[1])))
@@ -182,9 +181,8 @@ def read_predictions(config: StudyConfig, boxes: Sequence[Box]) -> list[Predicti
     for data in config.curves:
         if data.role == "predict":
             state = names.index(config.state_of(data).name)
-            explicit = "score_r" in data.model_fields_set
             model = ForwardModel(_featureless(data, boxes[state]), boxes[state])
-            found.append(Prediction(data.name, state, model.measurement(data.score_r if explicit else None)))
+            found.append(Prediction(data.name, state, model.measurement(data.score_r)))
     return found
 
 

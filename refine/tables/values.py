@@ -14,6 +14,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from refine.formula import amounts_of
 from refine.tables.explain import shown
+from refine.tables.table import OfFile
 
 ELEMENTS = (
     *("H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne", "Na", "Mg", "Al", "Si", "P", "S", "Cl", "Ar", "K", "Ca"),
@@ -242,7 +243,7 @@ Switch = Annotated[bool, Strict(), Kind("`true` or `false`")]
 Element = Annotated[str, AfterValidator(_known_element)]
 Name = Annotated[str, AfterValidator(_file_name), Kind("name")]
 Line = Annotated[str, AfterValidator(_one_line), Kind("text")]
-FileName = Annotated[Line, Kind("path")]
+FileName = Annotated[Line, Kind("path"), OfFile()]
 Range = Annotated[tuple[float, float], BeforeValidator(_two_numbers), AfterValidator(_ascending), Kind("`[low, high]`")]
 Pair = Annotated[tuple[str, str], BeforeValidator(_two_elements), Kind('`["A", "B"]`')]
 Pairs = Annotated[

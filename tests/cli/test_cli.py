@@ -147,7 +147,10 @@ def test_default_folder_is_named_after_the_study_s(engine: type[FakeStudy], stud
     assert f"results go to {folder}" in " ".join(result.stdout.split())
 
 
-@pytest.mark.parametrize(("option", "expected"), [("--resume", (True, False)), ("--overwrite", (False, True))])
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [("--resume", (True, False)), ("--continue", ("auto", False)), ("--overwrite", (False, True))],
+)
 def test_resume_and_overwrite(engine: type[FakeStudy], study: str, option: str, expected: tuple[bool, bool]) -> None:
     assert call("run", study, option).exit_code == 0
     assert engine.calls[0][2:] == expected

@@ -132,7 +132,7 @@ def test_defaults() -> None:
     study = parse(MINIMAL)
     assert study.title == "Untitled study"
     assert study.data[0].normalisation == "faber-ziman"
-    assert (study.data[0].role, study.data[0].sigma, study.data[0].score_r) == ("fit", "auto", (1.0, 10.0))
+    assert (study.data[0].role, study.data[0].sigma, study.data[0].score_r) == ("fit", "auto", None)
     assert study.data[0].state is None
     assert study.state_of(study.data[0]).name == "melt"
     assert study.sampling == Sampling()

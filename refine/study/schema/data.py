@@ -56,7 +56,9 @@ class Data(Measured):
     fit_r: Range | None = Field(
         None, description="Fitted range of r in Å. Default: all that the data and the box have."
     )
-    score_r: Range = Field((1.0, 10.0), description="Range in Å over which R_chi of T(r) is taken, cut to the box.")
+    score_r: Range | None = Field(
+        None, description="Range in Å over which R_chi of T(r) is taken. Default: 1 to 10 Å, cut to the box."
+    )
     q_range: Range | None = Field(
         None,
         description="Q range in 1/Å of the measurement, or of the transform behind r-space data; of these a total "

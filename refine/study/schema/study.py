@@ -29,6 +29,9 @@ from refine.tables.table import Table
 from refine.tables.toml import override, parse_toml, read_text, to_toml
 from refine.tables.values import Line, any_tables, refusal, some_tables
 
+FORMER_SCORE_R = [1.0, 10.0]
+"""What `score_r` was by default when run folders were written, whose digests have it."""
+
 
 class StudyConfig(Table):
     """A whole study. Attributes are the tables of the file; `parse` and `from_toml` are the ways to make one."""
@@ -204,6 +207,9 @@ class StudyConfig(Table):
         settings["model"] = {**BASES.former, **settings["model"]}
         rule = {key: value for key, value in settings["refinement"].items() if key not in LATER or value != LATER[key]}
         settings["refinement"] = {**RULES.former, **rule}
+        for entry in settings["data"]:
+            if entry.get("score_r", ...) is None:
+                entry["score_r"] = FORMER_SCORE_R
         total = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         for path in self.files(data=data):
             try:
@@ -212,9 +218,17 @@ class StudyConfig(Table):
                 raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
         return total.hexdigest()
 
-    def to_toml(self) -> str:
-        """The study as it runs, overrides applied and defaults written out, as TOML that reads back the same."""
-        return to_toml(self.model_dump(mode="json", exclude_none=True))
+    def to_tree(self, folder: Path | None = None) -> dict[str, Any]:
+        """The study as it runs, overrides applied and defaults written out, as nested dictionaries for `parse`.
+
+        folder: of a file that it is meant for; relative paths are then seen from there. None: they stay as they are.
+        """
+        study = self if folder is None else self.seen_from(folder)
+        return study.model_dump(mode="json", exclude_none=True)
+
+    def to_toml(self, folder: Path | None = None) -> str:
+        """The same as TOML that reads back the same."""
+        return to_toml(self.to_tree(folder))
 
 
 def _refuse_duplicates(table: str, names: Sequence[str]) -> None:

@@ -19,7 +19,8 @@ def ending_of(update: Update, updates: int, iterations: int) -> Ending | None:
         message = f"stopped after {updates} updates: {update.reason}"
         return Ending(Status.CONVERGED, message)
     if updates >= iterations:
-        message = f"stopped at the limit of {updates} updates; run again with higher refinement.iterations"
+        more = f"--resume --set refinement.iterations={2 * iterations}"
+        message = f"stopped at the limit of {updates} updates; go on with more of them, as in {more}"
         return Ending(Status.EXHAUSTED, message)
     return None
 
