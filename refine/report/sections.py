@@ -71,7 +71,7 @@ def score_table(results: Results) -> Table:
             words.symbol(data),
             words.role(data, results),
             "–" if points is None else str(points),
-            words.misfit(summary.initial.r_chi.get(data.name)),
+            words.misfit(summary.initial.r_chi.get(data.name), summary.initial.r_chi_stderr.get(data.name)),
             words.misfit(summary.final.r_chi.get(data.name), summary.final.r_chi_stderr.get(data.name)),
             words.number(_chi2_per_point(summary.initial, data, points)),
             words.number(_chi2_per_point(summary.final, data, points)),

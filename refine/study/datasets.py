@@ -13,6 +13,7 @@ from refine.curves.curve import Curve
 from refine.curves.quantities import is_q_space
 from refine.curves.readers import read_curve
 from refine.errors import InputError
+from refine.progress import Progress
 from refine.refinement.observables.curve import CurveObservable
 from refine.refinement.observables.keys import MeasuredNumber
 from refine.refinement.problem import Target
@@ -79,6 +80,13 @@ class NumberSet:
     role: str
     entry: MeasuredNumber
     target: Target
+
+
+def tell_doubts(datasets: Sequence[DataSet], progress: Progress) -> None:
+    """Say what looks odd in measured curves before anything is sampled."""
+    for data in datasets:
+        for doubt in data.doubts:
+            progress.message(f"warning: {data.name}: {doubt}")
 
 
 def read_numbers(config: StudyConfig, boxes: Sequence[Box]) -> list[NumberSet]:

@@ -179,6 +179,19 @@ def test_a_run_ends_when_the_rule_has_converged_or_at_the_limit_of_updates(conve
     assert (None if ending is None else ending.status) == status
 
 
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        ("the step is within its error (6.9 for 9.7); converged", ": the step is within its error (6.9 for 9.7)"),
+        ("converged", ""),
+    ],
+)
+def test_that_a_run_converged_is_said_once(reason, message):
+    """By its status."""
+    ending = ending_of(Update(None, {}, True, 0, True, reason, None), 5, 8)
+    assert ending == Ending(Status.CONVERGED, f"stopped after 5 updates{message}")
+
+
 class Noting:
     """Stands for the engines of two states: no dynamics; the first state's engine notes something, unless it is new."""
 

@@ -45,6 +45,7 @@ def run(
     if sum((resume, go_on, overwrite)) > 1:
         raise typer.BadParameter("--resume, --continue and --overwrite exclude each other")
     with study_of(study, changes, to_stderr=False) as (config, progress):
+        from refine.report.words import cautions
         from refine.results.schema import Status
         from refine.study.study import Study
         from refine.tasks.run.loop import run_study
@@ -59,11 +60,11 @@ def run(
             progress.message(f"interrupted; go on with: {resume_command(study, folder, changes or [])}")
             raise typer.Exit(INTERRUPTED) from None
     typer.echo(f"{result.status}: {result.message}")
-    Console(highlight=False).print(r_chi_table(result.initial.r_chi, result.final.r_chi))
+    Console(highlight=False).print(r_chi_table(result.initial, result.final))
     for line in number_lines(result.summary):
         typer.echo(line)
-    for note in result.summary.notes:
-        typer.echo(f"warning: {note}")
+    for caution in cautions(result.summary):  # those about the data were said at first
+        typer.echo(f"warning: {caution}")
     typer.echo(f"report: {result.report_path}")
     codes = {Status.CONVERGED: 0, Status.NOT_IMPROVED: NOT_IMPROVED, Status.EXHAUSTED: EXHAUSTED}
     raise typer.Exit(codes[result.status])

@@ -15,6 +15,7 @@ from refine.errors import InputError
 from refine.files import make_folder, write_text
 from refine.progress import NullProgress, Progress
 from refine.sampling.averages import FRAMES_FOR_COVARIANCES
+from refine.study.datasets import tell_doubts
 from refine.tasks.diagnose.analysis import examine
 from refine.tasks.diagnose.diagnosis import Diagnosis
 from refine.tasks.pilot import pilot
@@ -55,6 +56,7 @@ def diagnose(
     if out is not None:
         make_folder(out)  # or refused now, and not after the dynamics
     progress = progress or NullProgress()
+    tell_doubts(study.datasets, progress)
     begun = pilot(study, progress)
     wanted = frames if frames is not None else begun.study.settings.frames
     diagnosis = examine(begun.study, sample_states(begun.study, wanted, progress, starts=begun.starts))

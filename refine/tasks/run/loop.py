@@ -32,6 +32,7 @@ from refine.results.scores import score
 from refine.results.writer import write_outcome
 from refine.sampling.frames import by_replica
 from refine.sampling.state import State
+from refine.study.datasets import tell_doubts
 from refine.tasks.outputs import refuse_inputs
 from refine.tasks.pilot import pilot
 from refine.tasks.run import store
@@ -85,9 +86,7 @@ def run_study(
         raise InputError("there is nothing to fit", where="[[data]]", fix='give at least one data set role = "fit"')
     if not study.datasets:
         raise InputError("there is no measured curve", where="[[data]]", fix="give one beside the numbers")
-    for data in study.datasets:
-        for doubt in data.doubts:
-            progress.message(f"warning: {doubt}")
+    tell_doubts(study.datasets, progress)
     with exclusive(folder):
         if resume == "auto":
             resume = (folder / store.CHECKPOINT).exists()

@@ -26,6 +26,7 @@ from refine.errors import InputError
 from refine.progress import NullProgress, Progress
 from refine.sampling.averages import FRAMES_FOR_COVARIANCES, standard_error
 from refine.sampling.jax.random_numbers import seed_of_state
+from refine.study.datasets import tell_doubts
 from refine.tasks.pilot import pilot
 from refine.tasks.sensitivity.answer import Estimate, Sensitivity
 from refine.tasks.sensitivity.asked import Parameter, Quantity, parse_parameter, parse_quantity
@@ -89,6 +90,7 @@ def sensitivity(
 
     from refine.sampling.jax.windows import LinearParams  # the dynamics are slow to import
 
+    tell_doubts([data], progress)
     study = pilot(study, progress).study
     field, sampler = study.samplers()[state]
     adjoint = study.adjoints(steps, clip=None)[state]
