@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,18 +78,37 @@ def g_table(outcome: Outcome, s: int, propagation: Propagation) -> str:
 
 
 def csv_text(header: Sequence[str], columns: Sequence[Array]) -> str:
-    """Comma-separated text; what is not known is an empty field.
+    """Comma-separated text; what is not known is an empty field, and a column without a single number is left out.
 
-    >>> print(csv_text(["r", "g"], [np.array([1.0, 2.0]), np.array([0.5, np.nan])]), end="")
-    r,g
+    >>> unknown = np.array([np.nan, np.nan])
+    >>> print(csv_text(["r [angstrom]", "g", "stderr"], [np.array([1.0, 2.0]), np.array([0.5, np.nan]), unknown]))
+    r [angstrom],g
     1,0.5
     2,
+    <BLANKLINE>
     """
+    return csv_rows(header, zip(*columns, strict=True))
+
+
+def csv_rows(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """The same of rows, which may hold text, too.
+
+    >>> print(csv_rows(["method", "value"], [["backprop", 0.5], ["fluctuation", None]]), end="")
+    method,value
+    backprop,0.5
+    fluctuation,
+    """
+
+    def cell(value: Any) -> str:
+        if value is None or isinstance(value, str):
+            return value or ""
+        return f"{value:.8g}" if math.isfinite(value) else ""
+
+    cells = [[cell(value) for value in row] for row in rows]
+    known = [k for k in range(len(header)) if not cells or any(row[k] for row in cells)]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(header)
-    for row in zip(*columns, strict=True):
-        writer.writerow(["" if not np.isfinite(v) else f"{v:.8g}" for v in row])
+    writer.writerows([row[k] for k in known] for row in (header, *cells))
     return stream.getvalue()
 
 

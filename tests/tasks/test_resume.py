@@ -64,6 +64,11 @@ def test_a_run_at_its_limit_goes_on_and_its_study_runs_again_from_its_folder(stu
     assert longer.coordination[0].radius == 5.0
     assert StudyConfig.from_toml(out / "study.toml").refinement.iterations == 2
     finished = numbers(out)
+    said = json.loads((out / "result.json").read_text())
+    assert StudyConfig.parse(said["study"], out) == StudyConfig.from_toml(out / "study.toml")
+    assert said["model"] == {"base": "lennard-jones", "title": "lennard-jones", "dispersion": "none", "sha256": None}
+    assert said["provenance"]["device"] == "cpu"
+    assert "jax" in said["provenance"]["versions"]
     assert numbers(Study.from_toml(out / "study.toml").run(out, resume=True).out) == finished
 
     # the study of the folder, seen from there, is the one that was run
