@@ -201,7 +201,8 @@ def comparison_cards(results: Results) -> Cards:
 def _compared_one(data: DataSet, results: Results) -> dict[str, str]:
     sigma = data.sigma_source or "not known"
     if data.sigma_mean is not None:
-        sigma += f", rms {words.number(data.sigma_mean)} {words.unit(data)}"
+        sigma = f"{sigma}, rms {words.number(data.sigma_mean)} {words.unit(data)}".rstrip()
+        sigma += " at the points that are compared, averages of measured ones where these lie closer"
     entries = {
         "compared": data.compared,
         "curve": words.declaration(data),

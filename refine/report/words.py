@@ -89,14 +89,8 @@ def symbol(data: Declared) -> str:
 
 
 def unit(data: Declared) -> str:
-    """The unit of the ordinate; empty where it is dimensionless.
-
-    Keen's normalisation keeps Σ c c b b: barn per steradian and atom for neutrons, electron units for x-rays. His G(r)
-    is that sum times g − 1, with no 4πρr.
-    """
-    keen = data.normalisation == "keen" and data.quantity != "g(r)"
-    power = quantities.quantity_of(data.quantity, data.normalisation).power_of_length
-    scattering = {"neutron": "barn/sr", "xray": "e.u."}.get(data.radiation or "", "") if keen else ""
+    """The unit of the ordinate (`refine.curves.quantities.units`); empty where it is dimensionless."""
+    scattering, power = quantities.units(data.quantity, data.normalisation, data.radiation)
     length = f"Å{_SUPERSCRIPT[power]}" if power else ""
     return " ".join(part for part in (scattering, length) if part)
 

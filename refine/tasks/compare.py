@@ -28,7 +28,7 @@ from refine.report.compare import render
 from refine.results.derived import Propagation, coordination_numbers, shells_of
 from refine.results.ranking import Curve, FirstPeak, Ranking, Row
 from refine.results.scores import score, score_number
-from refine.results.tables import csv_text
+from refine.results.tables import R, csv_text
 from refine.sampling.averages import FRAMES_FOR_ERRORS, standard_error
 from refine.sampling.frames import Frames
 from refine.scattering.instrument import seen
@@ -268,7 +268,8 @@ def _write(ranking: Ranking, out: Path) -> None:
             make_folder(folder)
             measured = np.full(len(curve.r), np.nan) if curve.measured is None else curve.measured
             columns = [curve.r, measured, curve.model, curve.stderr]
-            text = csv_text(["r_angstrom", "measured_D", "model_D", "model_stderr"], columns)
+            header = [R, *(f"{name} [D(r) faber-ziman 1/angstrom^2]" for name in ("measured", "model", "model_stderr"))]
+            text = csv_text(header, columns)
             write_text(folder / f"{name}.csv", text)
     write_text(out / "compare.json", ranking.to_json())
     write_text(out / "compare.html", render(ranking))

@@ -142,9 +142,11 @@ def test_outputs_and_resuming_at_any_moment_bit_for_bit(folder, monkeypatch):
         assert row["chi2_fitted"] == pytest.approx(row["chi2"]["sq"])
     assert result["final"]["chi2"]["sq"] in (shown[-1], min(shown))  # tests/tasks/test_record.py has which of them
     header = (folder / "whole" / "curves" / "sq.csv").read_text().splitlines()[0]
-    assert header.split(",")[:5] == ["x", "measured", "sigma", "initial", "final"]
+    names = ["measured", "initial", "final", "final_stderr"]  # no errors are stated
+    assert header.split(",")[:5] == ["Q [1/angstrom]", *(f"{name} [S(Q) faber-ziman]" for name in names)]
+    assert header.split(",")[5] == "measured_box [S(Q) faber-ziman; as the box shows it]"
     header = (folder / "whole" / "g_r" / "85K.csv").read_text().splitlines()[0]
-    assert header == "r,Ar-Ar initial,Ar-Ar final,Ar-Ar final stderr"
+    assert header == "r [angstrom],Ar-Ar initial [g(r)],Ar-Ar final [g(r)],Ar-Ar final stderr [g(r)]"
     assert (folder / "whole" / "report.html").stat().st_size > 100_000
 
     # refine diagnose says the same of the base model, sampled alike
