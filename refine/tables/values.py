@@ -260,6 +260,7 @@ Counts = Annotated[
 ]
 Formula = Annotated[str, Field(max_length=100), AfterValidator(_formula), Kind("formula")]
 Species = Annotated[tuple[Element, ...], Field(min_length=1, max_length=100), Kind("list of elements")]
+Labels = Annotated[dict[Annotated[str, Field(min_length=1, max_length=80)], Element], Kind("`{ label = element }`")]
 Isotopes = Annotated[dict[Element, Annotated[Integer, Field(ge=1, le=300)]], Kind("`{ element = mass number }`")]
 Charges = Annotated[dict[Element, Annotated[Integer, Field(ge=-8, le=8)]], Kind("`{ element = charge }`")]
 RealCharges = Annotated[dict[Element, Annotated[Number, Field(ge=-8, le=8)]], Kind("`{ element = charge }`")]

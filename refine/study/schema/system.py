@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from refine.tables.table import Table
-from refine.tables.values import Counts, FileName, Formula, Integer, Name, Number, Species, atoms_of, refusal
+from refine.tables.values import Counts, FileName, Formula, Integer, Labels, Name, Number, Species, atoms_of, refusal
 
 
 class System(Table):
@@ -30,14 +30,20 @@ class System(Table):
     )
     structure: FileName | None = Field(
         None,
-        description="Start structure with a periodic cell, in one of ASE's text formats: extended XYZ, CIF, POSCAR, "
-        "LAMMPS data, XSF, PDB, gro, gen, res, aims. Binary ones are refused: reading them can run code. "
+        description="Start structure with a periodic cell, in a text format: extended XYZ, CIF, POSCAR, LAMMPS data, "
+        "XSF, PDB, gro, gen, res, aims, RMCProfile's rmc6f, DL_POLY's CONFIG, EPSR's ato. Of several frames the last "
+        "is taken. ASE's binary formats are refused: reading them can run code. "
         "Where forces are costly, as with MACE, it saves melting a random packing.",
     )
     structure_species: Species | None = Field(
         None,
         description='Elements of the atom types 1, 2, ... of a LAMMPS data file, as in `["Si", "O"]`. '
         "Default: those that its labels or masses say.",
+    )
+    structure_elements: Labels | None = Field(
+        None,
+        description='Elements of labels or names of atoms in the structure files, as in `{ OW = "O", "C1-" = "Cl" }`. '
+        "Default: by rule; `Fe2+`, `O2-`, `Si1`, `OW`, `HW1` and `D` need none.",
     )
     number_density: Annotated[Number, Field(gt=0, le=1)] | None = Field(
         None, description="Atoms per Å³. A composition needs this or `mass_density` unless every state has its own."
@@ -68,6 +74,8 @@ class System(Table):
             _whole_atoms(atoms_of(self.formula), self.units)
         if self.structure is None and self.structure_species is not None:
             raise refusal("has no 'structure' that 'structure_species' could belong to")
+        if self.structure is None and self.structure_elements is not None:
+            raise refusal("has no 'structure' that 'structure_elements' could belong to")
         if self.counts is not None and not 2 <= sum(self.counts.values()) <= 10_000_000:
             raise refusal("should have at least two atoms, and at most ten million")
         _one_density(self)
