@@ -101,7 +101,7 @@ class Naming:
         letters = _LETTERS.search(label)
         readings = _readings(label, self.stated) if letters is not None and len(letters[0]) <= 3 else []
         if label.upper() in IONS:
-            readings = [*readings, IONS[label.upper()]]
+            readings = list(dict.fromkeys([*readings, IONS[label.upper()]]))
         among = [reading for reading in readings if reading in self.stated]
         if label.upper() not in NO_ATOMS and len(among or readings) == 1:
             return (among or readings)[0]

@@ -160,6 +160,8 @@ def reason_of(error: Exception) -> str:
     """What ASE stumbled over, in words: of a label that is no element it says no more than the label."""
     if isinstance(error, KeyError) and error.args and not str(error.args[0]).isdigit():
         return f"unknown element {str(error.args[0])[:40]!r}: write symbols of elements, without charges or numbers"
+    if isinstance(error, EOFError) and str(error):
+        return str(error)
     return f"{type(error).__name__} {error}".strip()
 
 
