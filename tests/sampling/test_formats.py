@@ -16,6 +16,8 @@ from refine.sampling.asked import cell_of, labels_of
 from refine.sampling.elements import Naming
 from refine.sampling.structure_files import read_structure
 from refine.sampling.trajectories import CountedTrajectory, count_trajectory
+from refine.study.schema import StudyConfig
+from refine.study.systems import read_systems
 from tests.trajectories import CELL, frames, write_dump, write_extxyz, write_xdatcar
 
 SPECIES, WIDTH = ("Si", "O", "Na"), 0.05
@@ -437,6 +439,39 @@ def test_elements_of_a_format_without_labels(tmp_path: Path) -> None:
     path.write_text(text)
     assert set(read_structure(path).species) == {"Si", "O", "H"}
 
+
+def test_labels_of_the_structure_of_a_study(tmp_path: Path) -> None:
+    (image,) = frames(1)
+    (tmp_path / "start.xyz").write_text(labelled([image]))
+    text = STUDY.replace("NUMBERS", 'structure_elements = { NA = "Na" }')
+    (tmp_path / "study.toml").write_text(text)
+    (system,) = read_systems(StudyConfig.from_toml(tmp_path / "study.toml"))
+    assert dict(zip(system.species, system.n_per_species, strict=True)) == {"Si": 14, "O": 29, "Na": 7}
+    (tmp_path / "study.toml").write_text(STUDY.replace("NUMBERS", ""))
+    with pytest.raises(InputError, match=r"label 'NA' may be N or Na; .* structure_elements = { NA = \"Na\" }"):
+        read_systems(StudyConfig.from_toml(tmp_path / "study.toml"))
+
+
+STUDY = """
+[system]
+structure = "start.xyz"
+NUMBERS
+[[states]]
+name = "melt"
+temperature = 1500
+[[data]]
+name = "n"
+role = "predict"
+quantity = "S(Q)"
+radiation = "neutron"
+q_range = [1, 10]
+score_r = [1, 4]
+[model]
+base = "lennard-jones"
+parameters = { epsilon = 0.01, sigma = 2.5 }
+[correction]
+r_cut = 4.5
+"""
 
 LAMMPS = """labels
 

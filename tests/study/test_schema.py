@@ -201,6 +201,8 @@ def test_what_is_no_formula(formula: str) -> None:
         ("states.0={ name = 'a', temperature = 1, number_density = 0.1, mass_density = 4 }", "not both"),
         ("system.units=0", "units = 0 should be"),
         ("system.structure_species=['Fe']", "no 'structure' that 'structure_species'"),
+        ("system.structure_elements={ OW = 'O' }", "no 'structure' that 'structure_elements'"),
+        ("system.structure_elements={ OW = 'Ow' }", "structure_elements"),
         ("correction.pairs=[['Si', 'O']]", "names 'Si', which is not in the system (Fe, O)"),
     ],
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO, cast
 
 from refine.sampling.elements import Naming
-from refine.sampling.formats.lines import ENDS, MOST_LINES, take
+from refine.sampling.formats.lines import ENDS, MOST_HEADER, take
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -28,7 +28,7 @@ def split_dump(stream: TextIO) -> Iterator[str]:
             text = ""
         elif line.startswith("ITEM: UNITS") and (units := take(stream, 1).strip()) not in ("metal", "real"):
             raise ValueError(f"lengths in {units!r} units; those of metal and real are Å")
-        elif len(text) > MOST_LINES:
+        elif len(text) > MOST_HEADER:
             raise ValueError("no line ITEM: ATOMS")
     if text.strip():
         raise EOFError(ENDS)

@@ -7,7 +7,7 @@ from typing import TextIO
 
 ENDS = "the file ends in the middle of a frame"
 
-MOST_LINES = 65536
+MOST_HEADER = 65536
 """Characters of a frame before its atoms; a file that has more is of no format that is read."""
 
 

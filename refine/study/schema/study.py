@@ -204,6 +204,8 @@ class StudyConfig(Table):
         settings["model"] = {**BASES.former, **settings["model"]}
         rule = {key: value for key, value in settings["refinement"].items() if key not in LATER or value != LATER[key]}
         settings["refinement"] = {**RULES.former, **rule}
+        if settings["system"]["structure_elements"] is None:  # younger than runs that can be resumed
+            del settings["system"]["structure_elements"]
         total = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         for path in self.files(data=data):
             try:
