@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeGuard, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, Strict, ValidatorFunctionWrapHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from refine.formula import amounts_of
+from refine.formula import amounts_of, components_of
 from refine.tables.explain import shown
 from refine.tables.table import OfFile
 
@@ -204,25 +204,30 @@ def any_tables(value: Any) -> Any:
     return () if isinstance(value, list | tuple) and not value else some_tables(value)
 
 
-def atoms_of(formula: str) -> dict[str, int]:
-    """Atoms of each element in a formula unit: elements, whole numbers and parentheses, as in "Ca(NO3)2".
+def atoms_of(formula: str) -> dict[str, float]:
+    """Atoms of each element in a formula unit, as in "Ca(NO3)2": whole numbers, but of a mixture's components.
 
     Raises:
         PydanticCustomError: it is no such formula.
 
     >>> atoms_of("Ca(NO3)2")
-    {'Ca': 1, 'N': 2, 'O': 6}
+    {'Ca': 1.0, 'N': 2.0, 'O': 6.0}
+    >>> atoms_of("0.25Na2O-0.75SiO2")
+    {'Na': 0.5, 'O': 1.75, 'Si': 0.75}
     """
     try:
-        amounts = amounts_of(formula)
+        components, amounts = components_of(formula), amounts_of(formula)
     except ValueError:
         raise refusal(NO_FORMULA) from None
-    if re.search(r"\.|[0-9]{5}", formula):
+    if any(re.search(r"\.|[0-9]{5}", component) for _, component in components):
         raise refusal(NO_FORMULA)
-    return {_known_element(element): int(number) for element, number in amounts.items()}
+    return {_known_element(element): number for element, number in amounts.items()}
 
 
-NO_FORMULA = "should be a formula of elements and whole numbers, as in SiO2 or Ca(NO3)2"
+NO_FORMULA = (
+    "should be a formula of elements and whole numbers, as in SiO2 or Ca(NO3)2, or a mixture of such, as in "
+    "0.25Na2O-0.75SiO2"
+)
 
 
 def _formula(text: str) -> str:
@@ -256,6 +261,7 @@ Counts = Annotated[
 ]
 Formula = Annotated[str, Field(max_length=100), AfterValidator(_formula), Kind("formula")]
 Species = Annotated[tuple[Element, ...], Field(min_length=1, max_length=100), Kind("list of elements")]
+Labels = Annotated[dict[Annotated[str, Field(min_length=1, max_length=80)], Element], Kind("`{ label = element }`")]
 Isotopes = Annotated[dict[Element, Annotated[Integer, Field(ge=1, le=300)]], Kind("`{ element = mass number }`")]
 Charges = Annotated[dict[Element, Annotated[Integer, Field(ge=-8, le=8)]], Kind("`{ element = charge }`")]
 RealCharges = Annotated[dict[Element, Annotated[Number, Field(ge=-8, le=8)]], Kind("`{ element = charge }`")]

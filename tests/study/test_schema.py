@@ -201,12 +201,32 @@ def test_what_is_no_formula(formula: str) -> None:
         ("states.0={ name = 'a', temperature = 1, number_density = 0.1, mass_density = 4 }", "not both"),
         ("system.units=0", "units = 0 should be"),
         ("system.structure_species=['Fe']", "no 'structure' that 'structure_species'"),
+        ("system.structure_elements={ OW = 'O' }", "no 'structure' that 'structure_elements'"),
+        ("system.structure_elements={ OW = 'Ow' }", "structure_elements"),
         ("correction.pairs=[['Si', 'O']]", "names 'Si', which is not in the system (Fe, O)"),
     ],
 )
 def test_formula_and_density_refused(change: str, says: str) -> None:
     assert says in line_for(FORMULA, change)
     assert "both of 'formula' and 'units'" in line_for(FORMULA.replace("units = 20", ""))
+
+
+@pytest.mark.parametrize(
+    ("formula", "units", "counts"),
+    [
+        ("Na2O.2SiO2", 4, {"Na": 8, "O": 20, "Si": 8}),
+        ("0.3FeO-0.7SiO2", 50, {"Fe": 15, "O": 85, "Si": 35}),
+        ("CaSO4.2H2O", 3, {"Ca": 3, "S": 3, "O": 18, "H": 12}),
+    ],
+)
+def test_a_composition_by_its_oxides(formula: str, units: int, counts: dict[str, int]) -> None:
+    study = parse(MINIMAL.replace("species = { Fe = 50, O = 50 }", f'formula = "{formula}"\nunits = {units}'))
+    assert study.system.counts == counts
+
+
+def test_units_that_leave_a_part_of_an_atom() -> None:
+    line = line_for(FORMULA, "system.formula='0.3FeO-0.7SiO2'", "system.units=15")
+    assert "has 4.5 atoms of Fe in 15 formula units; 'units' should be a multiple of 10" in line
 
 
 SCHEDULE = """

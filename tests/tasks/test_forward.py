@@ -282,6 +282,30 @@ def mixture(tmp_path: Path) -> Callable[[list[ase.Atoms]], tuple[Path, Path]]:
     return make
 
 
+def test_labels_and_a_cell_on_the_command_line(folder: Path, images: list[ase.Atoms], tmp_path: Path) -> None:
+    """Labels and no cell, as CP2K leaves them out, give what the same frames give in extended XYZ."""
+    plain = tmp_path / "argon-pos-1.xyz"
+    plain.write_text(
+        "".join(
+            f"{len(image)}\n i = {k}, E = -1.5\n"
+            + "".join(f"AR {x:.9f} {y:.9f} {z:.9f}\n" for x, y, z in image.positions)
+            for k, image in enumerate(images)
+        )
+    )
+    study, edge = folder / "study.toml", images[0].cell.array[0, 0]
+    write_extxyz(tmp_path / "a.xyz", images)
+    expected = json.loads(call("forward", tmp_path / "a.xyz", study, "--out", tmp_path / "a", "--json"))
+    given = ("--elements", "AR=Ar", "--cell", f"{edge:.9f}")
+    found = json.loads(call("forward", plain, study, "--out", tmp_path / "b", *given, "--json"))
+    for one, other in zip(found["data"], expected["data"], strict=True):
+        assert one["r_chi"] == pytest.approx(other["r_chi"], rel=1e-3)
+    out = ("--out", tmp_path / "c")
+    assert "the frame has no cell; give it: --cell" in refused("forward", plain, study, *out)
+    assert "no atom is labelled 'A'" in refused("forward", plain, study, *out, "--elements", "A=Ar", "--cell", edge)
+    assert "--elements: 'AR' is not LABEL=ELEMENT" in refused("forward", plain, study, *out, "--elements", "AR")
+    assert "--cell: 2 numbers are no cell" in refused("forward", plain, study, *out, "--cell", "9,9")
+
+
 def test_triclinic_mixture_of_one_state_among_two(mixture, tmp_path: Path) -> None:
     from tests.trajectories import CELL, frames
 

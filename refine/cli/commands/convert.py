@@ -36,7 +36,8 @@ def convert(
         str | None, typer.Option(help="neutron or xray; not needed for a partial.", show_default=False)
     ] = None,
     composition: Annotated[
-        str | None, typer.Option(help="As in SiO2 or Fe49O51; other normalisations need it.", show_default=False)
+        str | None,
+        typer.Option(help="As in SiO2 or 0.49FeO-0.51SiO2; other normalisations need it.", show_default=False),
     ] = None,
     number_density: Density = None,
     pair: Annotated[
@@ -130,7 +131,9 @@ def _formula(text: str | None) -> dict[str, float]:
     try:
         return {} if text is None else amounts_of(text)
     except ValueError:
-        raise InputError(f"{text!r} is no formula", where="--composition", fix="write it as SiO2 or Fe49O51") from None
+        raise InputError(
+            f"{text!r} is no formula", where="--composition", fix="write it as SiO2, Fe49O51 or 0.49FeO-0.51SiO2"
+        ) from None
 
 
 def _pair(text: str | None) -> tuple[str, str] | None:

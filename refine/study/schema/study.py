@@ -210,6 +210,8 @@ class StudyConfig(Table):
         for entry in settings["data"]:
             if entry.get("score_r", ...) is None:
                 entry["score_r"] = FORMER_SCORE_R
+        if settings["system"]["structure_elements"] is None:  # younger than runs that can be resumed
+            del settings["system"]["structure_elements"]
         total = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         for path in self.files(data=data):
             try:
