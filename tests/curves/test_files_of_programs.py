@@ -139,8 +139,9 @@ def test_lammps_rdf(tmp_path: Path) -> None:
     one = LAMMPS + "20000 6\n" + rows(index, X, Y, Y)
     for columns in ((2, 3), ("c_g[1]", "c_g[2]")):
         assert_read(read(tmp_path, one, quantity="g(r)", columns=columns))
-    with pytest.raises(InputError, match="4 columns; which"):
-        read(tmp_path, one, quantity="g(r)")
+    for name in ("a.rdf", "a.gr"):
+        with pytest.raises(InputError, match=r"4 columns, of which the first counts the rows; choose, as in columns = \[2"):
+            read(tmp_path, one, name, quantity="g(r)")
     several = one + "40000 6\n" + rows(index, X, 2 * Y, Y) + "60000 6\n" + rows(index, X, 3 * Y, Y)
     with pytest.raises(InputError, match=r"line 12: a second curve seems to begin here .*of the 3 with block = 1 to 3"):
         read(tmp_path, several, quantity="g(r)", columns=(2, 3))
@@ -241,6 +242,8 @@ def test_an_index_before_the_columns(tmp_path: Path) -> None:
     content = ",Q,S(Q)\n" + rows(np.arange(6), X, Y, between=",")
     assert_read(read(tmp_path, content, columns=("Q", "S(Q)")))
     assert_read(read(tmp_path, content, columns=(2, 3)))
+    with pytest.raises(InputError, match="3 columns, of which the first counts the rows"):
+        read(tmp_path, content)
 
 
 def test_errors_in_brackets_are_those_of_the_column(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ _ERROR_LABEL = re.compile(r"(?i:err|sigma|sig$|std|esd|(?<![a-z])unc)|[±σδΔ]
 _ERROR_OF_X = re.compile(r"(?:d|e|err|sig(?:ma)?)[_ ]?[xqr]", re.IGNORECASE)
 _SOME_ERROR = re.compile(r"(?:d|e|sig|std).*", re.IGNORECASE)
 _SHOWN_LABELS = 12
+LEAST_COUNTED = 5
+"""Rows; a first column 1, 2, 3, ... of so many is no Q or r."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,11 @@ def _default_columns(table: Table, file: Path) -> Sequence[int]:
     width, labels, where = table.values.shape[1], table.labels, str(file)
     if width == 2:
         return (1, 2)
+    first = table.values[:, 0]
+    if len(first) >= LEAST_COUNTED and np.array_equal(np.diff(first), np.ones(len(first) - 1)) and first[0] in (0, 1):
+        raise InputError(
+            f"{width} columns, of which the first counts the rows", where=where, fix="choose, as in columns = [2, 3]"
+        )
     if width == 3:
         third = labels[2] if labels else ""
         other = _OTHER_CURVE.search(third) and not _ERROR_LABEL.search(third)
