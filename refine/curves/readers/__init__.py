@@ -17,12 +17,13 @@ from refine.curves.quantities import is_q_space
 from refine.curves.readers.columns import columns_of
 from refine.curves.readers.gudrun import GUDRUN, at_points
 from refine.curves.readers.header import q_range_of, refuse_contradiction, refuse_other_units
+from refine.curves.readers.mantid import MANTID
 from refine.curves.readers.table import Reader, Table, head_of
 from refine.curves.readers.text import TEXT
 
 __all__ = ["READERS", "CurveWarning", "read_curve", "read_table"]
 
-READERS: tuple[Reader, ...] = (GUDRUN, TEXT)
+READERS: tuple[Reader, ...] = (MANTID, GUDRUN, TEXT)
 """The first that recognises a file reads it; text columns are what is left."""
 
 

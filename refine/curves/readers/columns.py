@@ -125,8 +125,8 @@ def _default_columns(table: Table, file: Path) -> Sequence[int]:
         )
     if width == 3:
         third = labels[2] if labels else ""
-        other = _OTHER_CURVE.search(third) and not _ERROR_LABEL.search(third)
-        if _FUNCTION_LABEL.fullmatch(third) or other:
+        other = _FUNCTION_LABEL.fullmatch(third) or _OTHER_CURVE.search(third)
+        if other and not _ERROR_LABEL.search(third):
             raise InputError(
                 f"the third column is {third!r}, which is not a standard error",
                 where=where,
