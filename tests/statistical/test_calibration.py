@@ -5,7 +5,8 @@ molten CaCl2, the largest value 1 to 4 kT (`salt`), 240 ions. Each makes both cu
 adds noise, and refines the base model. Counted is how often the true phi(r) lies within the stated 68 and 95 % bands,
 over all pairs and r from where atoms meet to 0.5 Å before the cutoff. Points of one fit are not independent, so the
 mean over n fits scatters at most as n Bernoulli trials do: within two sigma, of 40 fits, 54 to 82 % and 88 to 100 %, of
-10 39 to 97 % and 82 to 100 %.
+10 39 to 97 % and 82 to 100 %. A fit whose answer did not come out as predicted states no bands; at least nine of ten
+state them.
 
     make calibration        about an hour on two cores; COVERAGE=file keeps the numbers of every fit
 
@@ -40,6 +41,9 @@ BOUNDS = {FITS: (0.54, 0.82, 0.88, 0.75, 1.35), FITS // PARTS: (0.39, 0.97, 0.82
 """By the number of fits: of the share within the 68 % band, the least within that of 95 %, and of error over band, for
 about 5 independent numbers a fit."""
 
+STATED = 0.9
+"""Share of the fits that state bands, at least."""
+
 SYSTEMS = {"small": mixture, "large": salt}
 LABORATORIES = {name: system.Laboratory() for name, system in SYSTEMS.items()}
 
@@ -58,6 +62,8 @@ def recovery(size: str, seed: int) -> dict:
         LABORATORIES[size].measure(folder, true, 1000 + seed)
         result = system.study(folder, seed=seed + 1).run(folder / "out")
     found = {"seed": seed, "status": result.status, "iterations": len(result.iterations), "pairs": {}}
+    if result.covariance is None:
+        return found
     for p, pair in enumerate(system.PAIRS):
         r = np.arange(R[system][pair], system.R_CUT - 0.5, 0.1)
         error = result.correction.energy(r)[p] - true.energy(r)[p]
@@ -106,19 +112,21 @@ def test_bands_cover_what_they_say(size: str, pytestconfig: pytest.Config) -> No
     commit = pytestconfig.getoption("--half-of")
     part = size == "large" and commit is not None
     seeds = range(int(commit, 16) // 2 % PARTS, FITS, PARTS) if part else range(FITS)
-    fits = recoveries(size, seeds)
+    made = recoveries(size, seeds)
     if "COVERAGE" in os.environ:
         file = Path(os.environ["COVERAGE"])
-        file.with_stem(f"{file.stem}-{size}").write_text(json.dumps(fits))
+        file.with_stem(f"{file.stem}-{size}").write_text(json.dumps(made))
+    fits = [fit for fit in made if fit["pairs"]]
     one, two = coverage(fits, 1.0), coverage(fits, 1.96)
     rms = np.sqrt(np.mean([np.square(p["error_kT"]).mean() for fit in fits for p in fit["pairs"].values()]))
     true = np.sqrt(np.mean([np.square(p["true_kT"]).mean() for fit in fits for p in fit["pairs"].values()]))
     ratios = [np.divide(p["error_kT"], p["band_kT"]) for fit in fits for p in fit["pairs"].values()]
     z = np.sqrt(np.mean([np.square(ratio).mean() for ratio in ratios]))
     words = f"{size}: 68 % band {one:.2f}, 95 % band {two:.2f}, error over band {z:.2f}, "
-    words += f"rms error {rms:.3f} of {true:.3f} kT, {len(fits)} fits"
+    words += f"rms error {rms:.3f} of {true:.3f} kT, {len(fits)} of {len(made)} fits"
     print(words)
-    low, high, most, z_low, z_high = BOUNDS[len(fits)]
+    low, high, most, z_low, z_high = BOUNDS[len(made)]
+    assert len(fits) >= STATED * len(made), words
     assert low <= one <= high, words
     assert two >= most, words
     assert z_low <= z <= z_high, words
