@@ -137,6 +137,8 @@ def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
             pair=data.pair,
             window=data.window,
             q_range=data.q_range,
+            columns=data.columns,
+            block=data.block,
             abscissa=data.abscissa,
             name=data.name,
             check=False,  # with the errors that the study states, below
@@ -164,9 +166,9 @@ def _errors(data: Data, curve: Curve) -> Array | None:
     where = f"[[data]] {data.name}"
     if data.sigma == "file" and curve.sigma is None:
         raise InputError(
-            'sigma = "file" and the file has no third column',
+            'sigma = "file" and no standard errors are read from the file',
             where=where,
-            fix='use sigma = "auto", a number or points',
+            fix='use sigma = "auto", a number or points, or name their column as the third of columns',
         )
     if isinstance(data.sigma, str):
         return curve.sigma

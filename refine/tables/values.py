@@ -26,6 +26,9 @@ ELEMENTS = (
 )
 """Symbols of the elements with a tabulated form factor (H to Cf), by atomic number."""
 
+MOST_COLUMNS = 1000
+"""Of a file; a reader refuses more than it has."""
+
 
 class Kind:
     """Annotation: how the reference page names a kind of value."""
@@ -97,6 +100,19 @@ def _two_numbers(value: Any) -> Any:
     if not (isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value))):
         raise refusal("should be [low, high], two numbers")
     return value
+
+
+def _columns(value: Any) -> tuple[int | str, ...]:
+    if not (isinstance(value, list | tuple) and len(value) in (2, 3)):
+        raise refusal("should be [x, y] or [x, y, sigma], numbers of columns or their names")
+    for column in value:
+        if isinstance(column, str) and 0 < len(column.strip()) <= 200:
+            continue
+        if not (isinstance(column, int) and not isinstance(column, bool) and 1 <= column <= MOST_COLUMNS):
+            raise refusal(f"names column {shown(column)}; count them from 1, or give the name that the file has")
+    if len(set(value)) < len(value):
+        raise refusal("names one column twice")
+    return tuple(value)
 
 
 def _two_elements(value: Any) -> tuple[str, str]:
@@ -249,6 +265,7 @@ Element = Annotated[str, AfterValidator(_known_element)]
 Name = Annotated[str, AfterValidator(_file_name), Kind("name")]
 Line = Annotated[str, AfterValidator(_one_line), Kind("text")]
 FileName = Annotated[Line, Kind("path"), OfFile()]
+Columns = Annotated[tuple[int | str, ...], BeforeValidator(_columns), Kind("`[x, y]` or `[x, y, sigma]`")]
 Range = Annotated[tuple[float, float], BeforeValidator(_two_numbers), AfterValidator(_ascending), Kind("`[low, high]`")]
 Pair = Annotated[tuple[str, str], BeforeValidator(_two_elements), Kind('`["A", "B"]`')]
 Pairs = Annotated[

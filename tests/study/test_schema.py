@@ -548,6 +548,39 @@ def test_q_space_data_may_have_a_free_background(quantity: str) -> None:
     assert "background_prior = 0 should be greater than 0" in line_for(EXAMPLE, "data.0.background_prior=0")
 
 
+@pytest.mark.parametrize(
+    ("assignment", "says"),
+    [
+        ("columns=[1]", "should be [x, y] or [x, y, sigma]"),
+        ("columns=2", "should be [x, y] or [x, y, sigma]"),
+        ("columns=[1,2,3,4]", "should be [x, y] or [x, y, sigma]"),
+        ("columns=[0,1]", "names column 0; count them from 1"),
+        ("columns=[1,-2]", "names column -2"),
+        ("columns=[1,2.0]", "names column 2.0"),
+        ("columns=[true,2]", "names column True"),
+        ('columns=["Q",""]', "names column"),
+        ("columns=[2,2]", "names one column twice"),
+        ("block=0", "block = "),
+        ("block=1.5", "block = "),
+        ('block="first"', "block = "),
+    ],
+)
+def test_columns_that_are_none(assignment: str, says: str) -> None:
+    assert says in line_for(MINIMAL, f"data.0.{assignment}")
+
+
+def test_columns_and_block() -> None:
+    """They come back from the run's own study, and the digest of a study without them is what it was."""
+    study = parse(MINIMAL, 'data.0.columns=["Q","S(Q)"]', "data.0.block=2")
+    again = StudyConfig.parse(tomllib.loads(study.to_toml()))
+    assert (again.curves[0].columns, again.curves[0].block) == (("Q", "S(Q)"), 2)
+    digests = {
+        parse(MINIMAL, *keys).digest(data=False)
+        for keys in ((), ("data.0.columns=[1,2]",), ("data.0.columns=[1,3]",), ("data.0.block=1",))
+    }
+    assert len(digests) == 4
+
+
 PREDICTED = {"name": "ours", "role": "predict", "quantity": "S(Q)", "radiation": "neutron", "q_range": [0.5, 20.0]}
 
 

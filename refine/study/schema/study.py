@@ -21,7 +21,7 @@ from refine.refinement.observables.keys import Measured, MeasuredNumber
 from refine.refinement.rules import LATER, RULES
 from refine.study.schema.compare import Compare, Coordination
 from refine.study.schema.correction import Correction
-from refine.study.schema.data import DATA, Data
+from refine.study.schema.data import DATA, LATER_OF_DATA, Data
 from refine.study.schema.sampling import Sampling
 from refine.study.schema.system import Stage, State, System
 from refine.tables.explain import input_error, shown
@@ -204,6 +204,10 @@ class StudyConfig(Table):
             InputError: a file cannot be read.
         """
         settings = self.model_dump(mode="json", exclude={"compare", "coordination"})  # a run does not follow from them
+        for entry in settings["data"]:
+            for key in LATER_OF_DATA:
+                if entry.get(key) is None:
+                    entry.pop(key, None)
         settings["model"] = {**BASES.former, **settings["model"]}
         rule = {key: value for key, value in settings["refinement"].items() if key not in LATER or value != LATER[key]}
         settings["refinement"] = {**RULES.former, **rule}
