@@ -66,12 +66,22 @@ def refuse_self_scattering(curve: Curve) -> None:
     if len(q) < 5 or q[-1] < SELF_FROM:
         return
     alone = mean_square_amplitude(curve.fractions, curve.amplitudes(q))
+    if not np.all(alone):
+        return
     if curve.radiation == "neutron":
         if curve.normalisation != "keen":
             return  # a constant: S(Q), which tends to one, and an intensity in any unit look alike
         limit, ripple, amplitude = settled(curve, 0.7)
         atoms = limit / (BARN_PER_FM2 * float(alone[0]))
         follows = math.isfinite(limit) and abs(limit) > 2.0 * max(ripple, 0.03 * amplitude)
+        both = BARN_PER_FM2 * float(curve.fractions @ curve.self_scattering())
+        if follows and abs(limit / both - 1.0) < min(SELF_SCATTER, abs(atoms / max(1, round(atoms)) - 1.0)):
+            raise InputError(
+                f"at high Q the curve tends to {limit:.3g}, and the scattering of each atom by itself, coherent and "
+                f"incoherent, is {both:.3g} barn/sr: the curve is the whole intensity and not the distinct part",
+                where=curve.label,
+                fix=f"subtract {both:.4g}, with what inelasticity makes of it, at each Q",
+            )
     else:
         ratio = y / alone
         atoms = float(ratio.mean())

@@ -18,6 +18,7 @@ from refine.curves.readers.gudrun import GUDRUN, at_points
 from refine.curves.readers.header import columns_of, q_range_of, refuse_contradiction, refuse_other_units
 from refine.curves.readers.table import Reader, Table, head_of
 from refine.curves.readers.text import TEXT
+from refine.curves.weights import Isotopes
 
 __all__ = ["READERS", "CurveWarning", "read_curve", "read_table"]
 
@@ -48,7 +49,7 @@ def read_curve(
     radiation: str | None = "neutron",
     number_density: float | None = None,
     composition: Mapping[str, float] | None = None,
-    isotopes: Mapping[str, int] | None = None,
+    isotopes: Isotopes | None = None,
     charges: Mapping[str, int] | None = None,
     pair: tuple[str, str] | None = None,
     window: str = "none",

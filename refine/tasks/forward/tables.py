@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.curves.transforms import r_to_q_matrix
-from refine.curves.weights import amplitudes, pair_weights
+from refine.curves.weights import amplitudes, pair_weights, scatters_null
 from refine.refinement.inference.nuisance import Nuisance
 from refine.results.derived import Propagation
 from refine.results.tables import csv_text
@@ -147,7 +147,8 @@ def s_table(averages: Averages, scores: Sequence[Compared], box: Box) -> str:
         curve = score.data.measurement.curve
         if curve.pair is None and curve.radiation is not None:
             f = amplitudes(curve.radiation, box.species, q, isotopes=curve.isotopes, charges=curve.charges)
-            add(score.data.name, pair_weights(box.fractions, f))
+            if not scatters_null(box.fractions, f):  # else there is no S(Q)
+                add(score.data.name, pair_weights(box.fractions, f))
     return csv_text(header, columns)
 
 
