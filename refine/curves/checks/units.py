@@ -86,8 +86,10 @@ def refuse_self_scattering(curve: Curve) -> None:
         ratio = y / alone
         atoms = float(ratio.mean())
         follows = float(ratio.std()) < SELF_SCATTER * abs(atoms) and alone[0] > SELF_FALL * alone[-1]
+    if not follows:  # of a curve that has not settled `atoms` is no number
+        return
     nearest = max(1, round(atoms))
-    if not follows or abs(atoms / nearest - 1.0) > SELF_SCATTER or nearest > MOST_ATOMS:
+    if abs(atoms / nearest - 1.0) > SELF_SCATTER or nearest > MOST_ATOMS:
         return
     mean = "<f^2>" if curve.radiation == "xray" else "<b^2>"
     per = "atom" if nearest == 1 else f"unit of {nearest} atoms, such as a molecule,"
@@ -134,5 +136,5 @@ def refuse_missing_deuterium(curve: Curve) -> None:
             f"as {curve.quantity} of natural hydrogen i(Q) falls to {excess:.1f} times the lowest value possible; "
             f"with deuterium {in_words(heavy, other)}",
             where=curve.label,
-            fix="declare isotopes = { H = 2 }",
+            fix="declare isotopes = { H = 2 }, or the shares of H and D as { H = { 1 = 0.5, 2 = 0.5 } }",
         )

@@ -95,7 +95,7 @@ def total_table(averages: Averages, compared: Compared, box: Box) -> str:
     reach = box.r_max if curve.in_q_space else min(box.r_max, float(curve.x[-1]))
     whole = ForwardModel(curve, box).measurement((R_CHI_STEP, reach))
     model = _reported(whole.total, averages.mean, compared.free, whole.total_background)
-    uniform = 4.0 * math.pi * box.number_density * whole.r
+    uniform = whole.total.baseline
     columns = [
         whole.r,
         whole.total_values - uniform,
