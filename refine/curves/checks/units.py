@@ -75,7 +75,9 @@ def refuse_self_scattering(curve: Curve) -> None:
         atoms = limit / (BARN_PER_FM2 * float(alone[0]))
         follows = math.isfinite(limit) and abs(limit) > 2.0 * max(ripple, 0.03 * amplitude)
         both = BARN_PER_FM2 * float(curve.fractions @ curve.self_scattering())
-        if follows and abs(limit / both - 1.0) < min(SELF_SCATTER, abs(atoms / max(1, round(atoms)) - 1.0)):
+        incoherent = both > (1.0 + SELF_SCATTER) * BARN_PER_FM2 * float(alone[0])
+        nearer = follows and abs(limit / both - 1.0) < min(SELF_SCATTER, abs(atoms / max(1, round(atoms)) - 1.0))
+        if incoherent and nearer:
             raise InputError(
                 f"at high Q the curve tends to {limit:.3g}, and the scattering of each atom by itself, coherent and "
                 f"incoherent, is {both:.3g} barn/sr: the curve is the whole intensity and not the distinct part",
