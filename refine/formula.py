@@ -18,6 +18,13 @@ MAX_AMOUNT = 1_000_000
 MAX_LENGTH = 1000
 """Characters of a formula."""
 
+D_IS_HYDROGEN = "write H with isotopes = { H = 2 } in [[data]], or a mixture, { H = { 1 = 0.5, 2 = 0.5 } }"
+"""What to do where D is given and an element is asked for: structures and potentials know elements, measurements know
+isotopes, as the curves of one series of substitutions are of one system."""
+
+SHARES_ADD_UP = 1e-3
+"""How far the shares of the isotopes of an element may be from adding up to one, as rounded numbers are."""
+
 _TOKEN = re.compile(r"([A-Z][a-z]?|\))(\d{1,6}(?:\.\d{0,9})?|\.\d{1,9})?|\(", re.ASCII)
 _SEPARATOR = re.compile(r"[-+*·•∙⋅–]")
 _COEFFICIENT = re.compile(r"\d{1,6}(?:\.\d{0,9})?|\.\d{1,9}", re.ASCII)

@@ -17,6 +17,7 @@ from refine.curves.curve import Curve
 from refine.curves.forms import Form
 from refine.curves.quantities import is_q_space, same_quantity, why_undefined
 from refine.curves.transforms import extrapolate_low_q, q_to_r_matrix, sampled_r_to_q_matrix, window_values
+from refine.curves.weights import scatters_null
 from refine.errors import ConversionError
 
 Array = NDArray[np.float64]
@@ -180,6 +181,12 @@ def _ratio_of_factors(curve: Curve, normalisation: str, q: Array | None) -> Arra
             fix='convert to "F(Q)" first, and from there to r',
         )
     grid = np.zeros(1) if q is None else q
+    if curve.pair is None and curve.composition and scatters_null(curve.fractions, curve.amplitudes(grid)):
+        raise ConversionError(
+            "the mean scattering amplitude Σ c b is zero, so nothing is normalised by it",
+            where=curve.label,
+            fix='keep normalisation = "keen"',
+        )
     return np.asarray(curve.distinct_factor(grid, normalisation) / curve.distinct_factor(grid), dtype=np.float64)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from refine.curves.forms import Form, form_of
 from refine.curves.quantities import NORMALISATIONS, RADIATIONS, WINDOWS, is_q_space, quantity_of, why_undefined
-from refine.curves.weights import amplitudes, distinct_factor
+from refine.curves.weights import Isotopes, amplitudes, distinct_factor, self_scattering
 from refine.errors import ConversionError, InputError
 
 Array = NDArray[np.float64]
@@ -41,7 +41,8 @@ class Curve:
             Q-space curve always the range of x.
         number_density: ρ of the whole material, atoms/Å^3, or None.
         composition: atomic fractions by element (any positive amounts are accepted and scaled to sum one).
-        isotopes: mass number of isotopically pure species, e.g. {"Ar": 36}.
+        isotopes: of species that are not natural: the mass number of a pure isotope, e.g. {"Ar": 36}, or shares by mass
+            number, e.g. {"H": {1: 0.5, 2: 0.5}}.
         charges: ionic charges for x-ray form factors, e.g. {"Fe": 2, "O": -2}.
         pair: the two species of a partial, or None for a total.
         name: what messages and reports call the curve.
@@ -74,7 +75,7 @@ class Curve:
     q_max: float | None = None
     number_density: float | None = None
     composition: Mapping[str, float] = field(default_factory=dict)
-    isotopes: Mapping[str, int] = field(default_factory=dict)
+    isotopes: Isotopes = field(default_factory=dict)
     charges: Mapping[str, int] = field(default_factory=dict)
     pair: tuple[str, str] | None = None
     name: str = ""
@@ -143,9 +144,15 @@ class Curve:
     def amplitudes(self, q: Array) -> Array:
         """Scattering amplitudes of its species on q (nq,) 1/Å, (S, nq) (`refine.curves.weights.amplitudes`)."""
         assert self.radiation is not None
-        isotopes = {element: number for element, number in self.isotopes.items() if element in self.species}
         charges = {element: charge for element, charge in self.charges.items() if element in self.species}
-        return amplitudes(self.radiation, self.species, q, isotopes=isotopes, charges=charges)
+        return amplitudes(self.radiation, self.species, q, isotopes=self._own_isotopes(), charges=charges)
+
+    def self_scattering(self) -> Array:
+        """Of neutrons, coherent and incoherent, (S,) fm^2 (`refine.curves.weights.self_scattering`)."""
+        return self_scattering(self.species, self._own_isotopes())
+
+    def _own_isotopes(self) -> Isotopes:
+        return {element: given for element, given in self.isotopes.items() if element in self.species}
 
     def form(self, quantity: str, normalisation: str, x: Array) -> Form:
         """How a quantity depends on i(Q) or D(r) of the same normalisation on the points x, (n,).

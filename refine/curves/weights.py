@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import periodictable
@@ -21,9 +22,16 @@ from periodictable import cromermann
 
 from refine.curves.quantities import NORMALISATIONS
 from refine.errors import InputError
+from refine.formula import D_IS_HYDROGEN, SHARES_ADD_UP
 from refine.units import BARN_PER_FM2
 
 Array = NDArray[np.float64]
+
+Isotopes = Mapping[str, int | Mapping[int, float]]
+"""By element: the mass number of a pure isotope, or the share of each one of a mixture, {"H": {1: 0.5, 2: 0.5}}."""
+
+_CANCELLED = 1e-12
+"""Below this share of its terms the mean scattering length of a mixture is rounding: it is zero."""
 
 _WAASMAIER_KIRFEL_Q_MAX = 24.0 * math.pi
 """1/Å; the fit of Waasmaier and Kirfel ends at sin(theta)/lambda = 6 1/Å."""
@@ -84,37 +92,78 @@ def _is_tabulated(symbol: str, charge: int) -> bool:
     return True
 
 
-def scattering_lengths(species: Sequence[str], isotopes: Mapping[str, int] | None = None) -> Array:
+def scattering_lengths(species: Sequence[str], isotopes: Isotopes | None = None) -> Array:
     """Coherent bound scattering lengths b, (S,) fm (real part).
+
+    Of a mixture of isotopes, which sit at random on the sites of their element, it is the mean b = Σ x_k b_k.
 
     Args:
         species: element symbols.
-        isotopes: mass number of the species that are isotopically pure, e.g. {"Ar": 36}; others are natural.
+        isotopes: of the species that are not natural: the mass number of a pure isotope, e.g. {"Ar": 36}, or shares
+            by mass number, e.g. {"Li": {7: 0.95, 6: 0.05}}.
 
     Raises:
-        InputError: an unknown element or isotope, or one without a measured scattering length.
+        InputError: an unknown element or isotope, one without a measured scattering length, or shares that do not add
+            up to one.
 
     >>> scattering_lengths(["H", "Si", "O"], isotopes={"H": 2}).round(2)
     array([6.67, 4.15, 5.8 ])
+    >>> scattering_lengths(["H"], isotopes={"H": {1: 0.5, 2: 0.5}}).round(2)
+    array([1.46])
     """
     isotopes = isotopes or {}
     _refuse_strangers("isotopes", isotopes, species)
     return np.array([_scattering_length(symbol, isotopes.get(symbol)) for symbol in species])
 
 
-def _scattering_length(symbol: str, mass_number: int | None) -> float:
+def _scattering_length(symbol: str, given: int | Mapping[int, float] | None) -> float:
+    terms = []
+    for share, name, neutron in _nuclei(symbol, given):
+        if neutron.b_c is None:
+            raise InputError(f"no coherent scattering length is known for {name}", where="isotopes")
+        terms.append(share * float(neutron.b_c))
+    length = math.fsum(terms)
+    return 0.0 if abs(length) <= _CANCELLED * sum(map(abs, terms)) else length
+
+
+def self_scattering(species: Sequence[str], isotopes: Isotopes | None = None) -> Array:
+    """What a nucleus scatters by itself, coherent and incoherent, σ_s/4π (S,) in fm^2 (bound; Sears 1992).
+
+    Of a mixture Σ x_k σ_s,k/4π: its incoherent part has the spin incoherence of each isotope and the variance
+    Σ x_k b_k^2 - b^2 of the lengths. The distinct scattering knows b alone.
+
+    Raises:
+        InputError: as `scattering_lengths`.
+
+    >>> self_scattering(["H", "H"], isotopes={"H": {1: 0.5, 2: 0.5}}).round(0)  # b^2 is 2 fm^2
+    array([357., 357.])
+    """
+    isotopes = isotopes or {}
+    _refuse_strangers("isotopes", isotopes, species)
+    nuclei = [_nuclei(symbol, isotopes.get(symbol)) for symbol in species]
+    barn = [math.fsum(share * float(neutron.total) for share, _, neutron in mixture) for mixture in nuclei]
+    return np.array(barn) / (4.0 * math.pi * BARN_PER_FM2)
+
+
+def _nuclei(symbol: str, given: int | Mapping[int, float] | None) -> list[tuple[float, str, Any]]:
+    """Share, name and neutron data of the natural element, of one isotope, or of each isotope of a mixture."""
     element = _element(symbol)
-    if mass_number is None:
-        name, length = symbol, element.neutron.b_c
-    elif mass_number in element.isotopes:
-        name, length = f"{mass_number}{symbol}", element[mass_number].neutron.b_c
-    else:
+    if given is None:
+        return [(1.0, symbol, element.neutron)]
+    mixture = given if isinstance(given, Mapping) else {given: 1.0}
+    amount = sum(mixture.values())
+    if not (all(share >= 0.0 for share in mixture.values()) and abs(amount - 1.0) <= SHARES_ADD_UP):
         raise InputError(
-            f"there is no isotope {mass_number}{symbol}", where="isotopes", fix="give the mass number, e.g. Ar = 36"
+            f"the shares of the isotopes of {symbol} add up to {amount:g}",
+            where="isotopes",
+            fix="give atomic fractions that add up to one, as in H = { 1 = 0.5, 2 = 0.5 }",
         )
-    if length is None:
-        raise InputError(f"no coherent scattering length is known for {name}", where="isotopes")
-    return float(length)
+    for mass_number in mixture:
+        if mass_number not in element.isotopes:
+            raise InputError(
+                f"there is no isotope {mass_number}{symbol}", where="isotopes", fix="give the mass number, e.g. Ar = 36"
+            )
+    return [(share / amount, f"{number}{symbol}", element[number].neutron) for number, share in mixture.items()]
 
 
 def amplitudes(
@@ -122,7 +171,7 @@ def amplitudes(
     species: Sequence[str],
     q: ArrayLike,
     *,
-    isotopes: Mapping[str, int] | None = None,
+    isotopes: Isotopes | None = None,
     charges: Mapping[str, int] | None = None,
 ) -> Array:
     """Scattering amplitudes, (S, nq): f(Q) in electrons for "xray", b in fm (the same at every Q) for "neutron".
@@ -171,9 +220,27 @@ def pair_weights(fractions: ArrayLike, amplitudes: ArrayLike) -> Array:
     c = np.asarray(fractions, dtype=np.float64)
     f = np.asarray(amplitudes, dtype=np.float64)
     mean = _nonzero_mean(c, f)
+    return _pair_products(c, f) / mean**2
+
+
+def null_pair_weights(fractions: ArrayLike, amplitudes: ArrayLike) -> Array:
+    """Weights of the i <= j pairs where <f> is zero, (P, nq): (2 - δ_ij) c_i c_j f_i f_j / <f^2>.
+
+    They add up to zero, and Σ_{i<=j} w_ij [A_ij(Q) - 1] is i(Q)/<f^2>. Rows follow `species_pairs`.
+
+    >>> null_pair_weights([2 / 3, 1 / 3], [[-1.0], [2.0]]).round(3).ravel().tolist()
+    [0.222, -0.444, 0.222]
+    """
+    c = np.asarray(fractions, dtype=np.float64)
+    f = np.asarray(amplitudes, dtype=np.float64)
+    return _pair_products(c, f) / mean_square_amplitude(c, f)
+
+
+def _pair_products(c: Array, f: Array) -> Array:
+    """(2 - δ_ij) c_i c_j f_i f_j, (P, nq)."""
     first, second = np.triu_indices(len(c))
     multiplicity = np.where(first == second, 1.0, 2.0)
-    return (multiplicity * c[first] * c[second])[:, None] * f[first] * f[second] / mean**2
+    return np.asarray((multiplicity * c[first] * c[second])[:, None] * f[first] * f[second])
 
 
 def distinct_factor(normalisation: str, radiation: str, fractions: ArrayLike, amplitudes: ArrayLike) -> Array:
@@ -192,7 +259,7 @@ def distinct_factor(normalisation: str, radiation: str, fractions: ArrayLike, am
     if normalisation == "faber-ziman":
         return np.ones(f.shape[1])
     if normalisation == "keen":
-        return mean_amplitude(c, f) ** 2 * (BARN_PER_FM2 if radiation == "neutron" else 1.0)
+        return mean_amplitude(c, f) ** 2 * square_unit(radiation)
     if normalisation == "<f^2>":
         return _nonzero_mean(c, f) ** 2 / mean_square_amplitude(c, f)
     raise InputError(
@@ -200,9 +267,24 @@ def distinct_factor(normalisation: str, radiation: str, fractions: ArrayLike, am
     )
 
 
+def square_unit(radiation: str) -> float:
+    """What f^2 is multiplied by in the keen normalisation: barn per fm^2 for neutrons, 1 for x-rays."""
+    return BARN_PER_FM2 if radiation == "neutron" else 1.0
+
+
+def scatters_null(fractions: ArrayLike, amplitudes: ArrayLike) -> bool:
+    """Whether the mean amplitude Σ c f vanishes (below 1e-4 of the rms amplitude): no S(Q) is normalised by it.
+
+    >>> scatters_null([2 / 3, 1 / 3], [[-1.0], [2.0]]), scatters_null([2 / 3, 1 / 3], [[-3.74], [5.8]])
+    (True, False)
+    """
+    mean = mean_amplitude(fractions, amplitudes)
+    return bool(np.any(mean**2 <= 1e-8 * mean_square_amplitude(fractions, amplitudes)))
+
+
 def _nonzero_mean(fractions: Array, amplitudes: Array) -> Array:
     mean = mean_amplitude(fractions, amplitudes)
-    if np.any(mean**2 <= 1e-8 * mean_square_amplitude(fractions, amplitudes)):
+    if scatters_null(fractions, amplitudes):
         raise InputError(
             "the mean scattering amplitude Σ c b is zero, so S(Q) cannot be normalised by it",
             where="normalisation",
@@ -218,12 +300,12 @@ def _element(symbol: str) -> periodictable.core.Element:
         element = None
     # periodictable also answers to "n" (the neutron) and "D", "T"; here deuterium is H with isotopes = { H = 2 }.
     if element is None or element.number == 0 or element.symbol != symbol or hasattr(element, "isotope"):
-        fix = "write H with isotopes = { H = 2 }" if symbol == "D" else "use element symbols such as Fe, O, Ar"
+        fix = D_IS_HYDROGEN if symbol == "D" else "use element symbols such as Fe, O, Ar"
         raise InputError(f"unknown species {symbol!r}", where="species", fix=fix)
     return element
 
 
-def _refuse_strangers(key: str, mapping: Mapping[str, int], species: Sequence[str]) -> None:
+def _refuse_strangers(key: str, mapping: Mapping[str, object], species: Sequence[str]) -> None:
     for symbol in mapping:
         if symbol not in species:
             raise InputError(f"{symbol!r} is not one of the species {', '.join(species)}", where=key)

@@ -37,7 +37,7 @@ def curve_text(curve: Curve) -> str:
         "qmax": _number(curve.q_max),
         "number_density": _number(curve.number_density),
         "composition": _named(curve.composition),
-        "isotopes": _named(curve.isotopes),
+        "isotopes": " ".join(f"{element}={_isotopes(given)}" for element, given in curve.isotopes.items()) or None,
         "charges": _named(curve.charges),
         "source": curve.source or curve.name or None,
     }
@@ -55,6 +55,13 @@ def _number(value: float | None) -> str | None:
 
 def _named(values: Mapping[str, float]) -> str | None:
     return " ".join(f"{name}={value:.6g}" for name, value in values.items()) or None
+
+
+def _isotopes(given: int | Mapping[int, float]) -> str:
+    """As `refine convert --isotopes` takes it: 36, or 1:0.5+2:0.5 of a mixture."""
+    if not isinstance(given, Mapping):
+        return str(given)
+    return "+".join(f"{number}:{share:.6g}" for number, share in given.items())
 
 
 def _line(text: str) -> str:

@@ -11,7 +11,15 @@ from refine.curves.curve import Curve
 from refine.curves.forms import Form, form_of
 from refine.curves.quantities import quantity_of
 from refine.curves.transforms import q_to_r_matrix, r_to_q_matrix
-from refine.curves.weights import amplitudes, distinct_factor, pair_weights
+from refine.curves.weights import (
+    amplitudes,
+    distinct_factor,
+    mean_square_amplitude,
+    null_pair_weights,
+    pair_weights,
+    scatters_null,
+    square_unit,
+)
 from refine.errors import InputError
 from refine.scattering.operator import CurveOperator, interpolation
 from refine.system import Box, pair_index
@@ -33,13 +41,16 @@ class BoundCurve:
         curve, box: as given.
         where: what messages call the curve.
         q: (nq,) 1/Å, of the measurement or of the transform behind it; None for a curve in r whose range is not known.
+        null: whether the mean scattering length is zero. S(Q) - 1 does not exist then, and i(Q)/<b^2> stands in its
+            place wherever this project speaks of S(Q) - 1 of a curve; the weights add up to zero, and T(r) is D(r).
         weights: (pairs, nq) Faber-Ziman weights, on q or at Q = 0; one on the pair of a partial.
         factor: (nq,) k of the declared normalisation there.
         to_q: (nq, bins) from g - 1 of a pair to its S(Q) - 1.
         distinct: (nq, pairs, bins) from g - 1 to S(Q) - 1; this and `to_q` only where q is known.
 
     Raises:
-        InputError: the curve cannot be predicted (r-space x-ray data without a Q range, unknown species, ...).
+        InputError: the curve cannot be predicted (r-space x-ray data without a Q range, unknown species, a mean
+            scattering length of zero in a normalisation by it, ...), or no atom scatters.
     """
 
     q: Array | None
@@ -64,6 +75,7 @@ class BoundCurve:
                     fix="give q_range = [Q_min, Q_max]",
                 )
         probe = self.q if self.q is not None else np.zeros(1)
+        self.null = self._scatters_null(probe)
         self.weights = self._pair_weights(probe)
         self.factor = self.distinct_factor(probe)
         if self.q is not None:
@@ -86,7 +98,22 @@ class BoundCurve:
         if curve.pair is not None:
             index = pair_index(box.pairs, curve.pair, self.where)
             return np.repeat(np.eye(len(box.pairs))[index][:, None], len(q), axis=1)
-        return pair_weights(box.fractions, self._amplitudes(q))
+        f = self._amplitudes(q)
+        return (null_pair_weights if self.null else pair_weights)(box.fractions, f)
+
+    def _scatters_null(self, q: Array) -> bool:
+        curve, fractions = self.curve, self.box.fractions
+        if curve.pair is not None:
+            return False
+        f = self._amplitudes(q)
+        if not np.any(f):
+            raise InputError(
+                "every scattering length is zero: the curve has no coherent scattering",
+                where=self.where,
+                fix="leave it out",
+            )
+        # The other normalisations divide by the mean: `pair_weights` says so.
+        return curve.normalisation == "keen" and scatters_null(fractions, f)
 
     def _amplitudes(self, q: Array) -> Array:
         curve = self.curve
@@ -94,11 +121,17 @@ class BoundCurve:
         return amplitudes(curve.radiation, self.box.species, q, isotopes=curve.isotopes, charges=curve.charges)
 
     def distinct_factor(self, q: Array) -> Array:
-        """k(Q), (nq,), with i(Q) = k [S(Q) - 1] in the declared normalisation and the box's composition."""
+        """k(Q), (nq,), with i(Q) = k [S(Q) - 1] in the declared normalisation and the box's composition.
+
+        Where <b> is zero, i(Q) over i(Q)/<b^2>.
+        """
         curve = self.curve
         if curve.pair is not None or curve.radiation is None:
             return np.ones(len(q))
-        return distinct_factor(curve.normalisation, curve.radiation, self.box.fractions, self._amplitudes(q))
+        f = self._amplitudes(q)
+        if self.null:
+            return square_unit(curve.radiation) * mean_square_amplitude(self.box.fractions, f)
+        return distinct_factor(curve.normalisation, curve.radiation, self.box.fractions, f)
 
     def form(self, x: Array) -> Form:
         """The declared quantity on x (n,) as it depends on k [S(Q) - 1], or on D(r) made of it.
@@ -106,7 +139,8 @@ class BoundCurve:
         The level that T(r) and J(r) have is only used where k does not depend on Q.
         """
         definition = quantity_of(self.curve.quantity, self.curve.normalisation)
-        return form_of(definition, x, self.box.number_density, lambda: float(self.factor[0]), self.where)
+        level = 0.0 if self.null else float(self.factor[0])
+        return form_of(definition, x, self.box.number_density, lambda: level, self.where)
 
     def q_form(self, q: Array) -> tuple[Array, Array]:
         """factor, baseline, (n,): the declared Q-space quantity is baseline + factor [S(Q) - 1]."""
@@ -114,8 +148,12 @@ class BoundCurve:
         return form.scale * self.distinct_factor(q), form.offset
 
     def uniform(self, r: Array) -> Array:
-        """4 pi rho r, (n,) 1/Å^2: T(r) of an ideal gas."""
+        """4 pi rho r, (n,) 1/Å^2: what g of a pair is multiplied by."""
         return 4.0 * math.pi * self.box.number_density * r
+
+    def ideal(self, r: Array) -> Array:
+        """T(r) of an ideal gas, (n,) 1/Å^2: 4 pi rho r, or zero where the mean scattering length is."""
+        return np.zeros_like(r) if self.null else self.uniform(r)
 
     def measured_distinct(self) -> Array:
         """Measured S(Q) - 1, Faber-Ziman, (nq,), of a curve in Q."""

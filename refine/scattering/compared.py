@@ -73,7 +73,8 @@ class Measurement:
         in_box_values: (n,) measured, what `in_box` exactly compares with: with periodic images, in Q space through the
             same r range.
         r: (m,) Å, points of R_chi.
-        total: operator giving T(r), Faber-Ziman normalised, on r.
+        total: operator giving T(r), Faber-Ziman normalised, on r; its baseline is 4πρ r. Where the mean scattering
+            length is zero, T(r) is D(r) of i(Q)/<b^2>, and the baseline is zero.
         total_values: (m,) measured T(r), with the periodic images of the box.
         shown_background, in_box_background, total_background: what a flat background of one in the units of the
             declared quantity adds to the measurement in these places, (n,), (n,) and (m,); zero for curves in r.

@@ -45,7 +45,8 @@ def estimated_q_sigma(bound: BoundCurve) -> float:
     q, rho = bound.curve.x, bound.box.number_density
     r = np.arange(0.05, bound.box.r_max, 0.05)
     d = q_to_r_matrix(q, r, "none") @ bound.measured_distinct()
-    _, ripple = noise.ripple(r, d, 4.0 * math.pi * rho, (float(q[0]), float(q[-1])))
+    slope = 0.0 if bound.null else 4.0 * math.pi * rho
+    _, ripple = noise.ripple(r, d, slope, (float(q[0]), float(q[-1])))
     power = float(q[-1] ** 3 - q[0] ** 3) / 6.0
     sigma = _rms(ripple) * math.pi / 2.0 / math.sqrt(power * nyquist_q(bound.box))
     measured = bound.measured_distinct()
@@ -59,7 +60,7 @@ def estimated_r_sigma(bound: BoundCurve) -> float:
     r = curve.x[curve.x > 0.0]
     form = bound.form(r)
     signal = curve.y[curve.x > 0.0] - form.offset
-    slope = 4.0 * math.pi * bound.box.number_density * float(bound.factor[0])
+    slope = 0.0 if bound.null else 4.0 * math.pi * bound.box.number_density * float(bound.factor[0])
     seen = None if curve.q_max is None else (curve.q_min or 0.0, curve.q_max)
     quiet, ripple = noise.ripple(r, signal / form.scale, slope, seen, curve.window)
     return max(_rms(bound.form(quiet).scale * ripple), 5e-3 * _rms(signal), noise.digitised_error(r, signal))

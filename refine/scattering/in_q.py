@@ -51,7 +51,7 @@ class InQ:
     def total(self, r: Array) -> CurveOperator:
         """T(r), Faber-Ziman, through the curve's Q range and window."""
         factor = np.ones_like(self.bound.factor)
-        return self.bound.r_operator(r, factor, np.ones(len(r)), self.bound.uniform(r))
+        return self.bound.r_operator(r, factor, np.ones(len(r)), self.bound.ideal(r))
 
     def measurement(self, r: Array) -> Measurement:
         """All comparisons; r (m,) Å are the points of R_chi."""
@@ -71,7 +71,7 @@ class InQ:
             in_box_values=baseline + factor * (back @ measured),
             r=r,
             total=self.total(r),
-            total_values=to_r @ measured + bound.uniform(r),
+            total_values=to_r @ measured + bound.ideal(r),
             shown_background=factor * unit,
             in_box_background=factor * (back @ flat),
             total_background=to_r @ flat,
@@ -99,7 +99,7 @@ class InQ:
         bound, curve = self.bound, self.bound.curve
         r = fitted_r(curve, bound.box, limits, float(curve.x[-1]), bound.where)
         from_distinct = q_to_r_matrix(curve.x, r, curve.window) @ self.as_box_shows
-        values = from_distinct @ bound.measured_distinct() + bound.uniform(r)
+        values = from_distinct @ bound.measured_distinct() + bound.ideal(r)
         stated, unit = stated_sigma(curve), bound.unit()
         if stated is None:
             per_point = estimated_q_sigma(bound) * math.sqrt(nyquist_q(bound.box) / bound.spacing())

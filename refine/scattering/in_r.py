@@ -51,8 +51,8 @@ class InR:
         Q_max = 20 1/Å by an eighth.
         """
         nodes = bracketing(self.bound.curve.x, r)
-        factor, uniform = self.bound.factor / self.level, self.bound.uniform(nodes)
-        return self.bound.r_operator(nodes, factor, np.ones(len(nodes)), uniform).interpolated(r)
+        factor, ideal = self.bound.factor / self.level, self.bound.ideal(nodes)
+        return self.bound.r_operator(nodes, factor, np.ones(len(nodes)), ideal).interpolated(r)
 
     def total_values(self, r: Array) -> Array:
         """Measured T(r) on the points r (n,), as the periodic box would show it."""
@@ -60,7 +60,7 @@ class InR:
         d = np.divide(
             self.as_box_shows - form.offset, form.scale, out=np.zeros_like(form.offset), where=form.scale > 0.0
         )
-        return np.interp(r, self.bound.curve.x, d / self.level) + self.bound.uniform(r)
+        return np.interp(r, self.bound.curve.x, d / self.level) + self.bound.ideal(r)
 
     def measurement(self, r: Array) -> Measurement:
         """All comparisons; r (m,) Å are the points of R_chi."""

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeGuard, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, Strict, ValidatorFunctionWrapHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from refine.formula import amounts_of, components_of
+from refine.formula import D_IS_HYDROGEN, SHARES_ADD_UP, amounts_of, components_of
 from refine.tables.explain import shown
 from refine.tables.table import OfFile
 
@@ -73,9 +73,13 @@ def _fits_a_float(value: Any) -> Any:
 
 def _known_element(symbol: str) -> str:
     if symbol not in ELEMENTS:
-        near = difflib.get_close_matches(symbol.capitalize(), ELEMENTS, n=1, cutoff=0.6)
-        raise refusal("is not a chemical element" + (f"; did you mean {near[0]!r}?" if near else ""))
+        near = [] if symbol == "D" else difflib.get_close_matches(symbol.capitalize(), ELEMENTS, n=1, cutoff=0.6)
+        raise refusal(_no_element(symbol) + (f"; did you mean {near[0]!r}?" if near else ""))
     return symbol
+
+
+def _no_element(symbol: str) -> str:
+    return f"is hydrogen 2; {D_IS_HYDROGEN}" if symbol == "D" else "is not a chemical element"
 
 
 def _file_name(name: str) -> str:
@@ -120,7 +124,7 @@ def _two_elements(value: Any) -> tuple[str, str]:
         raise refusal('should be two element symbols, as in ["Ca", "Cl"]')
     for name in value:
         if name not in ELEMENTS:
-            raise refusal(f"names {shown(name)}, which is not a chemical element")
+            raise refusal(f"names {shown(name)}, which {_no_element(name)}")
     return value[0], value[1]
 
 
@@ -204,6 +208,25 @@ def _refuse_twins(table: Mapping[str, Any]) -> None:
             raise refusal(f"names a pair twice, {shown(name)} and {shown(turned)}")
 
 
+HEAVIEST = 300
+"""Mass number."""
+
+
+def _isotopes(value: Any) -> int | dict[int, float]:
+    """A mass number, or shares by mass number, whose keys are text in TOML."""
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= HEAVIEST:
+        return value
+    if not isinstance(value, Mapping):
+        raise refusal("should be a mass number, or shares by mass number, as in { 1 = 0.5, 2 = 0.5 }")
+    if not all(re.fullmatch(r"[1-9][0-9]{0,2}", str(number)) and int(number) <= HEAVIEST for number in value):
+        raise refusal("should have mass numbers as its keys, as in { 1 = 0.5, 2 = 0.5 }")
+    if not all(_is_number(share) and 0 <= share <= 1 for share in value.values()):
+        raise refusal("should have shares from 0 to 1, as in { 1 = 0.5, 2 = 0.5 }")
+    if not abs(sum(value.values()) - 1) <= SHARES_ADD_UP:
+        raise refusal(f"should have shares that add up to 1; they add up to {sum(value.values()):g}")
+    return {int(number): float(share) for number, share in value.items()}
+
+
 def _smoothness(value: Any) -> Any:
     """A positive number, "auto", or a table of positive numbers by pair."""
     if isinstance(value, Mapping):
@@ -237,6 +260,8 @@ def atoms_of(formula: str) -> dict[str, float]:
         raise refusal(NO_FORMULA) from None
     if any(re.search(r"\.|[0-9]{5}", component) for _, component in components):
         raise refusal(NO_FORMULA)
+    if "D" in amounts:
+        raise refusal(f"names D, which {_no_element('D')}")
     return {_known_element(element): number for element, number in amounts.items()}
 
 
@@ -279,7 +304,10 @@ Counts = Annotated[
 Formula = Annotated[str, Field(max_length=100), AfterValidator(_formula), Kind("formula")]
 Species = Annotated[tuple[Element, ...], Field(min_length=1, max_length=100), Kind("list of elements")]
 Labels = Annotated[dict[Annotated[str, Field(min_length=1, max_length=80)], Element], Kind("`{ label = element }`")]
-Isotopes = Annotated[dict[Element, Annotated[Integer, Field(ge=1, le=300)]], Kind("`{ element = mass number }`")]
+Isotopes = Annotated[
+    dict[Element, Annotated[int | dict[int, float], BeforeValidator(_isotopes)]],
+    Kind("`{ element = mass number }` or `{ element = { mass number = share, ... } }`"),
+]
 Charges = Annotated[dict[Element, Annotated[Integer, Field(ge=-8, le=8)]], Kind("`{ element = charge }`")]
 RealCharges = Annotated[dict[Element, Annotated[Number, Field(ge=-8, le=8)]], Kind("`{ element = charge }`")]
 Ions = Annotated[dict[Element, Line], Kind('`{ element = "ion" }`')]

@@ -231,12 +231,12 @@ def _transport(row: Row, study: Study, s: int, frames: Frames, correction: PairC
 def _curve(row: Row, data: DataSet | Prediction, frames: Frames, density: float, free: Nuisance) -> None:
     """D(r) and first peak of one data set, or of a prediction."""
     measurement = data.measurement
-    level = 4.0 * math.pi * density * measurement.r
+    level, ideal = 4.0 * math.pi * density * measurement.r, measurement.total.baseline
     background = free.background * measurement.total_background
-    total = seen(measurement.total.predict(frames.counts), level, free.scale, background)
+    total = seen(measurement.total.predict(frames.counts), ideal, free.scale, background)
     error = standard_error(total, frames.replica)
     average, measured = total.mean(axis=0), None if isinstance(data, Prediction) else measurement.total_values
-    row.curves[data.name] = Curve(measurement.r, None if measured is None else measured - level, average - level, error)
+    row.curves[data.name] = Curve(measurement.r, None if measured is None else measured - ideal, average - ideal, error)
     try:
         top = _first_peak(data, average / level)
         measured_top = None if measured is None else _first_peak(data, measured / level)
@@ -258,7 +258,8 @@ def _curve(row: Row, data: DataSet | Prediction, frames: Frames, density: float,
 def _first_peak(data: DataSet | Prediction, ratio: Array) -> Peak:
     """Of T(r)/(4 pi rho0 r), on the points of R_chi."""
     r, where = data.measurement.r, f"T(r)/(4 pi rho0 r) of {data.name}"
-    return peak(r, ratio, *first_peak_range(r, ratio, 1.0, where), where)
+    level = float(data.measurement.total.baseline.any())  # 1; 0 where the mean scattering length is zero
+    return peak(r, ratio, *first_peak_range(r, ratio, level, where), where)
 
 
 def _write(ranking: Ranking, out: Path) -> None:

@@ -106,6 +106,29 @@ def test_a_window_and_a_range(glass: Path) -> None:
     assert len([line for line in text.splitlines() if not line.startswith("#")]) == 50
 
 
+KEEN_WATER = ("--quantity", "S(Q)", "--to", "F(Q)", "--to-normalisation", "keen", "--radiation", "neutron")
+
+
+@pytest.mark.parametrize(
+    ("composition", "isotopes", "header"),
+    [
+        ("HDO", None, "H=1:0.5+2:0.5"),
+        ("H2O", "H=1:0.5+2:0.5", "H=1:0.5+2:0.5"),
+        ("D2O", None, "H=2"),
+    ],
+)
+def test_hydrogen_of_two_masses(composition: str, isotopes: str | None, header: str) -> None:
+    """<b>^2 in barn by hand, b of 1H -3.74, of 2H 6.67, of O 5.80 fm: the factor from S(Q) - 1 to i(Q)."""
+    words = (*KEEN_WATER, "--composition", composition, *(() if isotopes is None else ("--isotopes", isotopes)))
+    lines = call(ARGON, *words).splitlines()
+    assert f"# isotopes = {header}" in lines
+    assert "# composition = H=0.666667 O=0.333333" in lines
+    values = np.array([[float(v) for v in line.split()] for line in lines if not line.startswith("#")])
+    b = 6.67 if header == "H=2" else 0.5 * (6.67 - 3.74)
+    factor = 0.01 * ((2.0 * b + 5.80) / 3.0) ** 2
+    np.testing.assert_allclose(values[:, 1], factor * (read_table(ARGON).values[:, 1] - 1.0), rtol=5e-3, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -126,6 +149,21 @@ def test_a_window_and_a_range(glass: Path) -> None:
         (("--quantity", "S(Q)", "--to", "D(r)", "--radiation", "neutron", "--q-range", "0,99"), "Q up to 99 was asked"),
         (("--quantity", "S(Q)", "--to", "D(r)", "--composition", "Si(OH4"), "'Si(OH4' is no formula"),
         (("--quantity", "S(Q)", "--to", "D(r)", "--isotopes", "36Ar"), "'36Ar' is not of the form NAME=N"),
+        (("--quantity", "S(Q)", "--to", "D(r)", "--isotopes", "H=1:0.5+2"), "write it as Ar=36, or H=1:0.5+2:0.5"),
+        (("--quantity", "S(Q)", "--to", "D(r)", "--isotopes", "H=1:x"), "write it as Ar=36, or H=1:0.5+2:0.5"),
+        (
+            ("--quantity", "S(Q)", "--to", "D(r)", "--composition", "SiO2", "--isotopes", "H=2"),
+            "--isotopes: H is not in the composition; name Si, O",
+        ),
+        (
+            ("--quantity", "S(Q)", "--to", "D(r)", "--composition", "D2O", "--isotopes", "H=2"),
+            "the composition has D and --isotopes names hydrogen, too",
+        ),
+        (
+            (*KEEN_WATER, "--composition", "H2O", "--isotopes", "H=1:0.5+2:0.6"),
+            "the shares of the isotopes of H add up to 1.1",
+        ),
+        (("--quantity", "S(Q)", "--to", "D(r)", "--pair", "D-O"), "D is hydrogen 2"),
         (("--quantity", "S(Q)", "--to", "D(r)", "--pair", "SiO"), "'SiO' is no pair; write it as Si-O"),
         (("--quantity", "S(Q)", "--to", "D(r)", "--columns", "1,x"), "no column is called 'x'; the names are 'Q"),
         (("--quantity", "S(Q)", "--to", "D(r)", "--columns", "1,"), "--columns: '1,' is not x,y or x,y,sigma"),

@@ -148,6 +148,12 @@ def test_a_doubtful_scale_is_a_warning_with_its_number(liquid: MakeCurve) -> Non
     assert "free_scale" in warning
 
 
+def test_a_curve_that_has_not_settled_is_not_judged_by_its_limit() -> None:
+    q = np.arange(0.4, 12.0, 0.05)
+    curve = Curve(q, 0.05 * np.sin(6.0 * q), quantity="F(Q)", normalisation="keen", composition={"Si": 1, "O": 2})
+    assert check_curve(curve) == []
+
+
 def test_forgotten_isotopes_are_doubted(liquid: MakeCurve) -> None:
     """Natural argon scatters 170 times less than 36Ar: the declared barns cannot be; no other quantity fits."""
     (warning,) = check_curve(replace(liquid("F(Q)", "keen", isotopes={})))

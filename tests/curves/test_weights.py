@@ -13,6 +13,7 @@ from refine.curves.weights import (
     mean_square_amplitude,
     pair_weights,
     scattering_lengths,
+    self_scattering,
 )
 from refine.errors import InputError
 from refine.system import species_pairs
@@ -55,6 +56,59 @@ def test_scattering_lengths() -> None:
     np.testing.assert_allclose(natural, [9.45, 5.8037, 3.449, 1.909, 3.63, 9.5792, -1.93, 3.67, 8.185, 7.77], atol=1e-3)
     enriched = scattering_lengths(["Ar", "Cl", "Li", "H"], {"Ar": 36, "Cl": 37, "Li": 6, "H": 2})
     np.testing.assert_allclose(enriched, [24.9, 3.08, 2.27, 6.671], atol=0.03)
+
+
+MIXTURES = [
+    # Sears, Neutron News 3 (3), 26 (1992): 1H -3.7406, 2H 6.671, 6Li 2.00 and 7Li -2.22, 10B -0.1 and 11B 6.65 fm
+    # (the real parts; 6Li has 2.27 in later tables), 35Cl 11.65, 37Cl 3.08.
+    ("H", {1: 0.5, 2: 0.5}, 0.5 * (-3.7406 + 6.671), 0.01),
+    ("H", {1: 0.36, 2: 0.64}, 0.36 * -3.7406 + 0.64 * 6.671, 0.01),
+    ("Li", {7: 0.95, 6: 0.05}, 0.95 * -2.22 + 0.05 * 2.00, 0.08),
+    ("B", {11: 0.99, 10: 0.01}, 0.99 * 6.65 - 0.01 * 0.1, 0.01),
+    ("Cl", {35: 0.7577, 37: 0.2423}, 9.577, 0.05),  # the natural element
+]
+
+
+@pytest.mark.parametrize(("symbol", "shares", "length", "tolerance"), MIXTURES)
+def test_mixtures_have_the_mean_scattering_length(
+    symbol: str, shares: dict[int, float], length: float, tolerance: float
+) -> None:
+    assert scattering_lengths([symbol], {symbol: shares})[0] == pytest.approx(length, abs=tolerance)
+
+
+def test_a_mixture_of_one_is_the_pure_isotope() -> None:
+    assert scattering_lengths(["Ar"], {"Ar": {36: 1.0}}) == scattering_lengths(["Ar"], {"Ar": 36})
+    rounded = scattering_lengths(["H"], {"H": {1: 0.3333, 2: 0.6664}})  # adds up to 0.9997
+    assert rounded[0] == pytest.approx(scattering_lengths(["H"], {"H": {1: 3333 / 9997, 2: 6664 / 9997}})[0], abs=1e-12)
+
+
+def test_self_scattering_of_mixtures_has_their_isotopic_incoherence() -> None:
+    """Sears: σ_s of 1H 82.03, 2H 7.64, O 4.232 barn, bound; by hand for water of half H, half D, barn/sr and atom."""
+    alone = self_scattering(["H", "O"], {"H": {1: 0.5, 2: 0.5}}) * 0.01
+    np.testing.assert_allclose(alone, np.array([0.5 * (82.03 + 7.64), 4.232]) / (4.0 * np.pi), rtol=2e-3)
+    # spin incoherence 80.27 and 2.05 barn, and the variance of the two lengths: (10.41 fm / 2)^2
+    incoherent = 0.5 * (80.27 + 2.05) / (4.0 * np.pi) + 0.01 * (0.5 * (6.671 + 3.7406)) ** 2
+    assert alone[0] - 0.01 * 1.4652**2 == pytest.approx(incoherent, rel=5e-3)
+
+
+def test_weights_of_water_of_half_h_half_d() -> None:
+    """By hand: b_H = 1.465, b_O = 5.803 fm, <b> = (2 b_H + b_O)/3 = 2.911 fm."""
+    b = amplitudes("neutron", ["H", "O"], [1.0], isotopes={"H": {1: 0.5, 2: 0.5}})
+    w = pair_weights([2 / 3, 1 / 3], b)[:, 0]
+    by_hand = np.array([(2 * 1.4652) ** 2, 2 * 2 * 1.4652 * 5.803, 5.803**2]) / (2 * 1.4652 + 5.803) ** 2
+    np.testing.assert_allclose(w, by_hand, atol=1e-3)
+    np.testing.assert_allclose(w.sum(), 1.0, atol=1e-14)
+
+
+def test_isotopes_that_cancel_scatter_exactly_nothing() -> None:
+    light, heavy = scattering_lengths(["H"], {"H": 1})[0], scattering_lengths(["H"], {"H": 2})[0]
+    share = heavy / (heavy - light)  # of 1H; 0.64 by hand
+    assert share == pytest.approx(0.641, abs=1e-3)
+    b = scattering_lengths(["H", "O"], {"H": {1: share, 2: 1.0 - share}})
+    assert b[0] == 0.0
+    weights = pair_weights([2 / 3, 1 / 3], b[:, None]).ravel()
+    assert weights[:2].tolist() == [0.0, 0.0]
+    assert weights[2] == pytest.approx(1.0)
 
 
 def test_pairs_are_in_row_order() -> None:
@@ -126,6 +180,9 @@ def test_null_scattering_mixture_is_refused() -> None:
         (lambda: form_factors(["Fe"], [80.0], {"Fe": 2}), "75.4 1/Å and 80.0"),
         (lambda: form_factors(["Fe"], Q, {"O": -2}), "'O' is not one of the species Fe"),
         (lambda: scattering_lengths(["Ar"], {"Ar": 99}), "no isotope 99Ar"),
+        (lambda: scattering_lengths(["Ar"], {"Ar": {36: 0.5, 99: 0.5}}), "no isotope 99Ar"),
+        (lambda: scattering_lengths(["H"], {"H": {1: 0.5, 2: 0.4}}), "isotopes of H add up to 0.9; give atomic frac"),
+        (lambda: scattering_lengths(["H"], {"H": {1: 1.5, 2: -0.5}}), "shares of the isotopes of H"),
         (lambda: scattering_lengths(["Ar"], {"Fe": 56}), "'Fe' is not one of the species Ar"),
         (lambda: scattering_lengths(["Po"]), "no coherent scattering length is known for Po"),
         (lambda: amplitudes("gamma", ["Ar"], Q), "unknown radiation 'gamma'"),

@@ -39,6 +39,11 @@ def test_read_back(curve: Curve, tmp_path: Path) -> None:
     assert back.header.get("composition", "").split("=")[0] == next(iter(curve.composition), "")
 
 
+def test_isotopes_are_written_as_convert_takes_them() -> None:
+    curve = Curve(Q, Q, quantity="F(Q)", isotopes={"H": {1: 0.36, 2: 0.64}, "Cl": 37})
+    assert "# isotopes = H=1:0.36+2:0.64 Cl=37\n" in curve_text(curve)
+
+
 def test_a_hostile_name_stays_in_its_line() -> None:
     text = curve_text(Curve(Q, Q, quantity="F(Q)", source="evil\n0 0\n#"))
     assert "# source = evil?0 0?#\n" in text

@@ -139,6 +139,13 @@ def test_defaults() -> None:
     assert study.states[0].temperature == 1900.0
 
 
+def test_mixtures_of_isotopes(tmp_path: Path) -> None:
+    study = parse(EXAMPLE, "data.0.isotopes={ Ar = { 36 = 0.6667, 40 = 0.333 } }")
+    assert study.data[0].isotopes == {"Ar": {36: 0.6667, 40: 0.333}}
+    assert parse(study.to_toml()).data[0].isotopes == study.data[0].isotopes
+    assert parse(EXAMPLE).digest(data=False) != study.digest(data=False)
+
+
 def test_species_keep_their_order() -> None:
     assert list(parse(MINIMAL, "system.species={ O = 1, Fe = 2 }").system.species or ()) == ["O", "Fe"]
 
@@ -196,6 +203,7 @@ def test_what_is_no_formula(formula: str) -> None:
     ("change", "says"),
     [
         ("system.formula='XO2'", "is not a chemical element"),
+        ("system.formula='D2O'", "formula = 'D2O' names D, which is hydrogen 2; write H with isotopes = { H = 2 }"),
         ("system.species={ Fe = 3 }", "exactly one of 'species', 'formula' and 'structure'"),
         ("system.mass_density=4.0", "one of 'number_density' and 'mass_density', not both"),
         ("states.0={ name = 'a', temperature = 1, number_density = 0.1, mass_density = 4 }", "not both"),
@@ -378,7 +386,25 @@ def test_override_refused(assignment: str, says: str) -> None:
         ("data.0.pair=['Ar', 'Q']", "names 'Q', which is not a chemical element"),
         ("data.0.pair=['Ar', 'Fe']", "pair names 'Fe', which is not in the system (Ar)"),
         ("data.0.isotopes={ Fe = 56 }", "isotopes names 'Fe', which is not in the system (Ar)"),
-        ("data.0.isotopes={ Ar = 36.5 }", "isotopes.Ar = 36.5 should be a valid integer"),
+        (
+            "data.0.isotopes={ Ar = 36.5 }",
+            "isotopes.Ar = 36.5 should be a mass number, or shares by mass number, as in {",
+        ),
+        ("data.0.isotopes={ Ar = 0 }", "isotopes.Ar = 0 should be a mass number"),
+        ("data.0.isotopes={ Ar = true }", "isotopes.Ar = True should be a mass number"),
+        ("data.0.isotopes={ Ar = { 36 = 0.5, 40 = 0.4 } }", "should have shares that add up to 1; they add up to 0.9"),
+        ("data.0.isotopes={ Ar = { 36 = 95, 40 = 5 } }", "should have shares from 0 to 1, as in { 1 = 0.5, 2 = 0.5 }"),
+        ("data.0.isotopes={ Ar = { 36 = nan, 40 = 1 } }", "should have shares from 0 to 1"),
+        ("data.0.isotopes={ Ar = { 36 = '1' } }", "should have shares from 0 to 1"),
+        ("data.0.isotopes={ Ar = {} }", "should have shares that add up to 1; they add up to 0"),
+        ("data.0.isotopes={ Ar = { x = 1 } }", "should have mass numbers as its keys"),
+        ("data.0.isotopes={ Ar = { 3600 = 1 } }", "should have mass numbers as its keys"),
+        ("data.0.isotopes={ D = 2 }", "isotopes.D is hydrogen 2; write H with isotopes = { H = 2 } in [[data]]"),
+        (
+            "system.species={ D = 3 }",
+            "species.D is hydrogen 2; write H with isotopes = { H = 2 } in [[data]], or a mixture",
+        ),
+        ("data.0.pair=['D', 'Ar']", "pair = ['D', 'Ar'] names 'D', which is hydrogen 2; write H"),
         ("data.0.charges={ Ar = 1 }", "charges do not change neutron scattering; remove 'charges'"),
         ("data.0.radiation='xray'", "isotopes do not change x-ray scattering"),
         ("data.0.sigma=0", 'sigma = 0 should be a positive number, "auto", "file", or points, as in [[1, 0.02], '),

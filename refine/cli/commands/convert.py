@@ -43,7 +43,13 @@ def convert(
     pair: Annotated[
         str | None, typer.Option(help="The curve is the partial of this pair, as in Si-O.", show_default=False)
     ] = None,
-    isotopes: Annotated[str | None, typer.Option(help="As in Ar=36, neutrons.", show_default=False)] = None,
+    isotopes: Annotated[
+        str | None,
+        typer.Option(
+            help="As in Ar=36 or, by shares, H=1:0.5+2:0.5, neutrons; D in the composition says the same.",
+            show_default=False,
+        ),
+    ] = None,
     charges: Annotated[str | None, typer.Option(help="As in Fe=2,O=-2, x-rays.", show_default=False)] = None,
     q_range: Annotated[
         str | None,
@@ -100,14 +106,15 @@ def convert(
     limits = None if q_range is None else _pair_of_numbers("--q-range", q_range)
     grid = _grid("--r", r) if r is not None else _grid("--q", q)
     transform = from_q and not to_q
+    amounts, mixtures = _with_hydrogen(_formula(composition), _isotopes(isotopes))
     measured = read_curve(
         curve,
         quantity=quantity,
         normalisation=normalisation,
         radiation=radiation,
         number_density=number_density,
-        composition=_formula(composition),
-        isotopes=_integers("--isotopes", isotopes),
+        composition=amounts,
+        isotopes=mixtures,
         charges=_integers("--charges", charges),
         pair=_pair(pair),
         window=window,
@@ -151,6 +158,8 @@ def _pair(text: str | None) -> tuple[str, str] | None:
     first, dash, second = text.partition("-")
     if not (first and dash and second):
         raise InputError(f"{text!r} is no pair", where="--pair", fix="write it as Si-O")
+    if "D" in (first, second):
+        raise InputError(f"D is hydrogen 2, and partials are of elements: {text}", where="--pair", fix="write H")
     return first, second
 
 
@@ -162,6 +171,50 @@ def _integers(option: str, text: str | None) -> dict[str, int]:
             raise InputError(f"{entry!r} is not of the form NAME=N", where=option, fix="write it as Fe=2,O=-2")
         found[match[1]] = int(match[2])
     return found
+
+
+def _isotopes(text: str | None) -> dict[str, int | dict[int, float]]:
+    found: dict[str, int | dict[int, float]] = {}
+    for entry in [] if text is None else text.split(","):
+        match = re.fullmatch(r"\s*([A-Z][a-z]?)\s*=\s*([0-9:.+]{1,200})\s*", entry)
+        number = re.fullmatch(r"\d{1,3}", match[2]) if match else None
+        shares = [re.fullmatch(r"(\d{1,3}):(\d*\.?\d+|\d+\.)", part) for part in match[2].split("+")] if match else []
+        if match is None or not (number or all(shares)):
+            raise InputError(
+                f"{entry!r} is not of the form NAME=N", where="--isotopes", fix="write it as Ar=36, or H=1:0.5+2:0.5"
+            )
+        found[match[1]] = int(number[0]) if number else {int(share[1]): float(share[2]) for share in shares if share}
+    return found
+
+
+def _with_hydrogen(
+    amounts: dict[str, float], isotopes: dict[str, int | dict[int, float]]
+) -> tuple[dict[str, float], dict[str, int | dict[int, float]]]:
+    """A composition of elements, and the isotopes of its hydrogen: D is hydrogen 2, and beside it H is hydrogen 1.
+
+    >>> _with_hydrogen({"H": 1.0, "D": 3.0, "O": 2.0}, {})
+    ({'H': 4.0, 'O': 2.0}, {'H': {1: 0.25, 2: 0.75}})
+    """
+    if "D" in amounts and ("H" in isotopes or "D" in isotopes):
+        raise InputError(
+            "the composition has D and --isotopes names hydrogen, too",
+            where="--composition",
+            fix="write H in the composition, or leave hydrogen out of --isotopes",
+        )
+    for element in isotopes:
+        if amounts and element not in amounts:
+            raise InputError(
+                f"{element} is not in the composition", where="--isotopes", fix=f"name {', '.join(amounts)}"
+            )
+    if "D" not in amounts:
+        return amounts, isotopes
+    heavy, light = amounts["D"], amounts.get("H", 0.0)
+    elements: dict[str, float] = {}
+    for name, amount in amounts.items():
+        element = "H" if name == "D" else name
+        elements[element] = elements.get(element, 0.0) + amount
+    share = heavy / (heavy + light)
+    return elements, {**isotopes, "H": {1: 1.0 - share, 2: share} if light else 2}
 
 
 def _numbers(option: str, text: str) -> list[float]:

@@ -13,7 +13,7 @@ from scipy.ndimage import uniform_filter1d
 from refine.curves.checks.common import FITTING, IMPOSSIBLE, MOST_ATOMS, canonical, forbidden_below, tail_of, within
 from refine.curves.curve import Curve
 from refine.curves.quantities import Q_QUANTITIES, QUANTITIES, R_QUANTITIES, quantity_of, why_undefined
-from refine.curves.weights import mean_amplitude, mean_square_amplitude
+from refine.curves.weights import mean_amplitude, mean_square_amplitude, scatters_null, square_unit
 from refine.errors import InputError
 
 Array = NDArray[np.float64]
@@ -128,9 +128,14 @@ def floor_of_q_curve(curve: Curve) -> float | None:
     lower = curve.x <= max(0.5 * curve.x[-1], curve.x[min(4, len(curve.x) - 1)])
     q = curve.x[lower]
     f = curve.amplitudes(q)
-    bound = mean_square_amplitude(curve.fractions, f) / mean_amplitude(curve.fractions, f) ** 2
-    factor = curve.distinct_factor(q)
-    share = canonical(curve)[lower] / np.where(factor == 0.0, 1.0, factor) / bound
+    square = mean_square_amplitude(curve.fractions, f)
+    if not np.all(square) or (curve.normalisation != "keen" and scatters_null(curve.fractions, f)):
+        return None
+    if curve.normalisation == "keen":
+        bound = square * square_unit(curve.radiation)  # also where <f> is zero
+    else:
+        bound = square / mean_amplitude(curve.fractions, f) ** 2 * curve.distinct_factor(q)
+    share = canonical(curve)[lower] / bound
     noise = float(np.diff(share, 2).std()) / math.sqrt(6.0 * 5.0) if len(share) > 4 else 0.0
     lowest = float(uniform_filter1d(share, size=5)[2:-2].min(initial=float(share[:5].mean())))
     return max(1.0, -lowest - 3.0 * noise)  # the lowest of hundreds of points is low by that much

@@ -66,18 +66,32 @@ def refuse_self_scattering(curve: Curve) -> None:
     if len(q) < 5 or q[-1] < SELF_FROM:
         return
     alone = mean_square_amplitude(curve.fractions, curve.amplitudes(q))
+    if not np.all(alone):
+        return
     if curve.radiation == "neutron":
         if curve.normalisation != "keen":
             return  # a constant: S(Q), which tends to one, and an intensity in any unit look alike
         limit, ripple, amplitude = settled(curve, 0.7)
         atoms = limit / (BARN_PER_FM2 * float(alone[0]))
         follows = math.isfinite(limit) and abs(limit) > 2.0 * max(ripple, 0.03 * amplitude)
+        both = BARN_PER_FM2 * float(curve.fractions @ curve.self_scattering())
+        incoherent = both > (1.0 + SELF_SCATTER) * BARN_PER_FM2 * float(alone[0])
+        nearer = follows and abs(limit / both - 1.0) < min(SELF_SCATTER, abs(atoms / max(1, round(atoms)) - 1.0))
+        if incoherent and nearer:
+            raise InputError(
+                f"at high Q the curve tends to {limit:.3g}, and the scattering of each atom by itself, coherent and "
+                f"incoherent, is {both:.3g} barn/sr: the curve is the whole intensity and not the distinct part",
+                where=curve.label,
+                fix=f"subtract {both:.4g}, with what inelasticity makes of it, at each Q",
+            )
     else:
         ratio = y / alone
         atoms = float(ratio.mean())
         follows = float(ratio.std()) < SELF_SCATTER * abs(atoms) and alone[0] > SELF_FALL * alone[-1]
+    if not follows:  # of a curve that has not settled `atoms` is no number
+        return
     nearest = max(1, round(atoms))
-    if not follows or abs(atoms / nearest - 1.0) > SELF_SCATTER or nearest > MOST_ATOMS:
+    if abs(atoms / nearest - 1.0) > SELF_SCATTER or nearest > MOST_ATOMS:
         return
     mean = "<f^2>" if curve.radiation == "xray" else "<b^2>"
     per = "atom" if nearest == 1 else f"unit of {nearest} atoms, such as a molecule,"
@@ -124,5 +138,5 @@ def refuse_missing_deuterium(curve: Curve) -> None:
             f"as {curve.quantity} of natural hydrogen i(Q) falls to {excess:.1f} times the lowest value possible; "
             f"with deuterium {in_words(heavy, other)}",
             where=curve.label,
-            fix="declare isotopes = { H = 2 }",
+            fix="declare isotopes = { H = 2 }, or the shares of H and D as { H = { 1 = 0.5, 2 = 0.5 } }",
         )

@@ -62,7 +62,9 @@ class Data(Measured):
         None, description="The curve is the partial of this pair of elements. Default: the total."
     )
     isotopes: Isotopes = Field(
-        default_factory=dict, description="Isotopes of the sample, neutrons only. Default: natural abundance."
+        default_factory=dict,
+        description="Isotopes of the sample, neutrons only. `{ Ar = 36 }` is pure, `{ H = { 1 = 0.5, 2 = 0.5 } }` a "
+        "mixture at random, in atomic fractions that add up to 1; D is H of mass number 2. Default: natural abundance.",
     )
     charges: Charges = Field(
         default_factory=dict, description="Ions whose form factors are used, x-rays only. Default: neutral atoms."

@@ -49,7 +49,9 @@ class System(Table):
         None, description="Atoms per Å³. A composition needs this or `mass_density` unless every state has its own."
     )
     mass_density: Annotated[Number, Field(gt=0, le=100)] | None = Field(
-        None, description="Density in g/cm³, in place of `number_density`; with standard atomic weights."
+        None,
+        description="Density in g/cm³, in place of `number_density`; with standard atomic weights: of a sample of "
+        "other isotopes give `number_density`.",
     )
 
     @property

@@ -17,6 +17,7 @@ from refine.refinement.misfit.ensemble import Ensemble
 from refine.refinement.misfit.views import View, truncated_curve
 from refine.sampling.averages import standard_error
 from refine.sampling.frames import Frames
+from refine.scattering.bound import BoundCurve
 from refine.scattering.measurement import ForwardModel
 from refine.scattering.operator import CurveOperator, interpolation
 from refine.scattering.peaks import Peak, first_peak_range, peak
@@ -88,8 +89,7 @@ def peaked_curves(data: DataSet, box: Box) -> Iterator[PeakedCurve]:
     if sigma is not None and curve.quantity == "g(r)":
         root = interpolation(curve.x, measurement.r) * sigma
     elif sigma is not None and curve.in_q_space:
-        factor = curve.distinct_factor(curve.x) * (curve.x if curve.quantity == "Q[S(Q)-1]" else 1.0)
-        unit = np.divide(sigma, factor, out=np.zeros_like(sigma), where=factor != 0.0)
+        unit = sigma * BoundCurve(curve, box).unit()
         root = q_to_r_matrix(curve.x, measurement.r, curve.window) * unit / level[:, None]
     yield PeakedCurve(data.name, "T(r)/(4 pi rho0 r)", "Å", view, measurement.total_values / level, root)
 

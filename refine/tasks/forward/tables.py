@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.curves.transforms import r_to_q_matrix
-from refine.curves.weights import amplitudes, pair_weights
+from refine.curves.weights import amplitudes, pair_weights, scatters_null
 from refine.refinement.inference.nuisance import Nuisance
 from refine.results.derived import Propagation
 from refine.results.tables import Q, R, csv_text, curve_header
@@ -95,7 +95,7 @@ def total_table(averages: Averages, compared: Compared, box: Box) -> str:
     reach = box.r_max if curve.in_q_space else min(box.r_max, float(curve.x[-1]))
     whole = ForwardModel(curve, box).measurement((R_CHI_STEP, reach))
     model = _reported(whole.total, averages.mean, compared.free, whole.total_background)
-    uniform = 4.0 * math.pi * box.number_density * whole.r
+    uniform = whole.total.baseline
     columns = [
         whole.r,
         whole.total_values - uniform,
@@ -149,7 +149,8 @@ def s_table(averages: Averages, scores: Sequence[Compared], box: Box) -> str:
         curve = score.data.measurement.curve
         if curve.pair is None and curve.radiation is not None:
             f = amplitudes(curve.radiation, box.species, q, isotopes=curve.isotopes, charges=curve.charges)
-            add(score.data.name, pair_weights(box.fractions, f))
+            if not scatters_null(box.fractions, f):  # else there is no S(Q)
+                add(score.data.name, pair_weights(box.fractions, f))
     return csv_text(header, columns)
 
 
