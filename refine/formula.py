@@ -1,4 +1,9 @@
-"""Chemical formulas as text: elements, amounts and parentheses."""
+"""Chemical formulas as text: elements, amounts, parentheses, and mixtures of components, as in 0.49FeO-0.51SiO2.
+
+Components are separated by `-`, `+`, `*`, a raised dot or a full stop, and each may begin with its amount. A full stop
+may as well be a decimal point. It separates components where all that it leaves are compounds whose last element is an
+anion, or that end in OH: Na2O.2SiO2 and CaSO4.2H2O are mixtures, Fe0.95O and Li2.5PS4.5Cl1.5 are not.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +15,70 @@ MAX_NESTING = 8
 MAX_AMOUNT = 1_000_000
 """Of all atoms of a formula together."""
 
+MAX_LENGTH = 1000
+"""Characters of a formula."""
+
 _TOKEN = re.compile(r"([A-Z][a-z]?|\))(\d{1,6}(?:\.\d{0,9})?|\.\d{1,9})?|\(", re.ASCII)
+_SEPARATOR = re.compile(r"[-+*·•∙⋅–]")
+_COEFFICIENT = re.compile(r"\d{1,6}(?:\.\d{0,9})?|\.\d{1,9}", re.ASCII)
+_ELEMENT = re.compile(r"[A-Z][a-z]?", re.ASCII)
+_ANIONS = frozenset(("O", "S", "Se", "Te", "F", "Cl", "Br", "I", "N"))
+
+
+def components_of(formula: str) -> list[tuple[float, str]]:
+    """How much of each component, and its formula, which has neither; of a formula that is no mixture, the one.
+
+    Raises:
+        ValueError: it is no formula.
+
+    >>> components_of("Na2O.2SiO2")
+    [(1.0, 'Na2O'), (2.0, 'SiO2')]
+    >>> components_of("0.49FeO-0.51SiO2")
+    [(0.49, 'FeO'), (0.51, 'SiO2')]
+    """
+    if len(formula) > MAX_LENGTH:
+        raise ValueError("no formula")
+    parts: list[str] = []
+    for part in _SEPARATOR.split(formula):
+        compounds = _split_at_stops(part)
+        parts += compounds if all(_is_compound(_amount_first(text)[1]) for text in compounds) else [part]
+    found = [_amount_first(part) for part in parts]
+    if len(found) > 1 and all(amount == 1.0 and len(_ELEMENT.findall(text)) == 1 for amount, text in found):
+        raise ValueError("no formula")  # Si-O is a pair of elements
+    return found
+
+
+def _split_at_stops(part: str) -> list[str]:
+    """At every full stop that is not the decimal point of the number that a component begins with."""
+    compounds = [""]
+    for character in part:
+        if character == "." and compounds[-1].strip("0123456789"):
+            compounds.append("")
+        else:
+            compounds[-1] += character
+    return compounds
+
+
+def _amount_first(part: str) -> tuple[float, str]:
+    match = _COEFFICIENT.match(part)
+    return (float(match[0]), part[match.end() :]) if match else (1.0, part)
+
+
+def _is_compound(text: str) -> bool:
+    """Of two elements or more, the last one an anion or the H of OH, without decimals."""
+    try:
+        several = len(_amounts(text)) > 1
+    except ValueError:
+        return False
+    last = _ELEMENT.findall(text)[-1]
+    return several and "." not in text and (last in _ANIONS or re.search(r"OH(\)\d*)?$", text) is not None)
 
 
 def amounts_of(formula: str) -> dict[str, float]:
     """The amount of each element in a formula unit, in the order in which they first appear.
 
-    Whether the symbols are elements is not asked.
+    Of a mixture, the sum over its components, each times how much there is of it. Whether the symbols are elements is
+    not asked.
 
     Raises:
         ValueError: it is no formula, or too large a one.
@@ -25,7 +87,21 @@ def amounts_of(formula: str) -> dict[str, float]:
     {'Ca': 1.0, 'N': 2.0, 'O': 6.0}
     >>> amounts_of("Fe0.95O")
     {'Fe': 0.95, 'O': 1.0}
+    >>> amounts_of("Na2O.2SiO2")
+    {'Na': 2.0, 'O': 5.0, 'Si': 2.0}
     """
+    total: dict[str, float] = {}
+    for coefficient, component in components_of(formula):
+        if coefficient == 0.0:
+            raise ValueError("no formula")
+        for element, n in _amounts(component).items():
+            total[element] = total.get(element, 0.0) + coefficient * n
+    if sum(total.values()) > MAX_AMOUNT:
+        raise ValueError("no formula")
+    return total
+
+
+def _amounts(formula: str) -> dict[str, float]:
     groups: list[dict[str, float]] = [{}]
     end = 0
     for token in _TOKEN.finditer(formula):

@@ -15,14 +15,13 @@ import numpy as np
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from refine.results.reader import read_curve_table
+
 
 def main(out: Path, picture: Path) -> None:
     """Three panels from the output folder of the argon study: S(Q), g(r), and the correction with its band."""
     result = json.loads((out / "result.json").read_text())
-    curves = {
-        name: np.genfromtxt(out / "curves" / f"{name}.csv", delimiter=",", names=True)
-        for name in ("yarnell", "yarnell_gr")
-    }
+    curves = {name: read_curve_table(out / "curves" / f"{name}.csv") for name in ("yarnell", "yarnell_gr")}
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.4), constrained_layout=True)
     labels = {
         "yarnell": ("Q (1/Å)", "S(Q)", "measured, fitted"),
@@ -31,9 +30,9 @@ def main(out: Path, picture: Path) -> None:
     for axis, (name, curve) in zip(axes, curves.items(), strict=False):
         x_label, y_label, role = labels[name]
         # model and measurement as they are compared, through the box: S(Q) of a g(r) cut at half of it ripples at low Q
-        axis.plot(curve["x"], curve["measured_box"], ".", color="black", markersize=3, label=role)
-        axis.plot(curve["x"], curve["initial_box"], "--", color="slategray", linewidth=1, label="before")
-        axis.plot(curve["x"], curve["final_box"], color="orangered", linewidth=1.2, label="after")
+        axis.plot(curve.x, curve.measured_box, ".", color="black", markersize=3, label=role)
+        axis.plot(curve.x, curve.initial_box, "--", color="slategray", linewidth=1, label="before")
+        axis.plot(curve.x, curve.final_box, color="orangered", linewidth=1.2, label="after")
         axis.set_xlabel(x_label)
         axis.set_ylabel(y_label)
         axis.legend(frameon=False)
@@ -56,8 +55,8 @@ def main(out: Path, picture: Path) -> None:
     picture.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(picture, dpi=90)
     g = curves["yarnell_gr"]
-    near = (g["x"] >= 3.0) & (g["x"] <= 12.0)
-    rms = float(np.sqrt(np.mean((g["measured"] - g["final"])[near] ** 2)))
+    near = (g.x >= 3.0) & (g.x <= 12.0)
+    rms = float(np.sqrt(np.mean((g.measured - g.final)[near] ** 2)))
     sigma = result["data"][0]["sigma_mean"]
     print(f"R_chi {before:.4f} -> {after:.4f}; g(r) rms over 3 to 12 Å {rms:.3f}; estimated error of S(Q) {sigma:.4f}")
 

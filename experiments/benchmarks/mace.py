@@ -66,7 +66,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="of mace-torch")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each program")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each turn, at least two evaluations")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".md"))
+    parser.add_argument("--out", type=Path, help="also write the table to this file")
     return parser.parse_args()
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.results.ranking import value_words
+from refine.results.reader import read_table
 from refine.scattering.metrics import r_chi
 
 matplotlib.use("Agg")
@@ -30,20 +31,20 @@ WITHIN = (2.5, 2.8, 3.1)
 Array = NDArray[np.float64]
 
 
-def curve(out: Path, label: str, name: str) -> Array:
-    """Columns r_angstrom, measured_D, model_D, model_stderr of a data set."""
-    return np.genfromtxt(out / "compare" / label / f"{name}.csv", delimiter=",", names=True)
+def curve(out: Path, label: str, name: str) -> dict[str, Array]:
+    """Columns r, measured, model, model_stderr of D(r) of a data set."""
+    return read_table(out / "compare" / label / f"{name}.csv")
 
 
-def slope(partial: Array) -> float:
+def slope(partial: dict[str, Array]) -> float:
     """4 pi rho0, from D(r) = 4 pi rho0 r (g - 1) of a partial below the closest approach, where g = 0."""
-    return -float(partial["model_D"][0] / partial["r_angstrom"][0])
+    return -float(partial["model"][0] / partial["r"][0])
 
 
-def neighbours(partial: Array, distance: float) -> float:
+def neighbours(partial: dict[str, Array], distance: float) -> float:
     """O around Fe within a distance (Å): the integral of 4 pi rho0 c r^2 g, linear between the points."""
-    r = partial["r_angstrom"]
-    shells = r * (partial["model_D"] + slope(partial) * r)
+    r = partial["r"]
+    shells = r * (partial["model"] + slope(partial) * r)
     end = np.interp(distance, r, shells)
     inside = r < distance
     return OXYGEN * float(np.trapezoid(np.append(shells[inside], end), np.append(r[inside], distance)))
@@ -77,14 +78,14 @@ def main(out: Path, picture: Path) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.6), constrained_layout=True)
     first, level = curve(out, ran[0], "xray"), slope(curve(out, ran[0], "Fe-O"))
     if "xray" in found["data"]:
-        left.plot(first["r_angstrom"], first["measured_D"], ".", color="black", markersize=3, label="measured")
+        left.plot(first["r"], first["measured"], ".", color="black", markersize=3, label="measured")
     for label in ran:
         total, partial = curve(out, label, "xray"), curve(out, label, "Fe-O")
-        r = partial["r_angstrom"]
-        left.plot(total["r_angstrom"], total["model_D"], linewidth=1.1, label=label)
-        right.plot(r, 1.0 + partial["model_D"] / (slope(partial) * r), linewidth=1.1, label=label)
+        r = partial["r"]
+        left.plot(total["r"], total["model"], linewidth=1.1, label=label)
+        right.plot(r, 1.0 + partial["model"] / (slope(partial) * r), linewidth=1.1, label=label)
     for label in ran[1:]:
-        totals = [each["model_D"] + level * each["r_angstrom"] for each in (first, curve(out, label, "xray"))]
+        totals = [each["model"] + level * each["r"] for each in (first, curve(out, label, "xray"))]
         print(f"R_chi of {label} against {ran[0]}: {r_chi(*totals):.4f}")
     title = "x-rays" if "xray" in found["data"] else "x-rays: prediction, no measurement"
     left.set(xlabel="r (Å)", ylabel="D(r) (Å⁻²)", xlim=(1.0, 10.0), title=title)

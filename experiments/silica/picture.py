@@ -15,6 +15,7 @@ import numpy as np
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from refine.results.reader import read_curve_table
 from refine.scattering.peaks import peak
 
 PANELS = {
@@ -28,20 +29,20 @@ def main(out: Path, picture: Path) -> None:
     result = json.loads((out / "result.json").read_text())
     figure, axes = plt.subplots(1, 2, figsize=(11, 3.6), constrained_layout=True)
     for axis, (name, (x_label, y_label, role, limits)) in zip(axes, PANELS.items(), strict=True):
-        curve = np.genfromtxt(out / "curves" / f"{name}.csv", delimiter=",", names=True)
-        x = curve["x"]
+        curve = read_curve_table(out / "curves" / f"{name}.csv")
+        x = curve.x
         level = x if name == "xray" else np.ones_like(x)
         before, after = (result[key]["r_chi"][name] for key in ("initial", "final"))
-        axis.plot(x, level * curve["measured"], ".", color="black", markersize=3, label="measured")
-        axis.plot(x, level * curve["initial"], color="slategray", linewidth=0.9, label=f"before, R_χ = {before:.3f}")
-        axis.plot(x, level * curve["final"], color="orangered", linewidth=1.1, label=f"after, R_χ = {after:.3f}")
+        axis.plot(x, level * curve.measured, ".", color="black", markersize=3, label="measured")
+        axis.plot(x, level * curve.initial, color="slategray", linewidth=0.9, label=f"before, R_χ = {before:.3f}")
+        axis.plot(x, level * curve.final, color="orangered", linewidth=1.1, label=f"after, R_χ = {after:.3f}")
         axis.set(xlabel=x_label, ylabel=y_label, xlim=limits, title=role)
         low, high = axis.get_ylim()
         axis.set_ylim(low, high + (0.35 * (high - low) if name == "xray" else 0.0))
         axis.legend(frameon=False, loc="lower right" if name == "neutron_tr" else "upper right")
-    curve = np.genfromtxt(out / "curves" / "neutron_tr.csv", delimiter=",", names=True)
+    curve = read_curve_table(out / "curves" / "neutron_tr.csv")
     for column in ("measured", "initial", "final"):
-        first, second = (peak(curve["x"], curve[column], *limits) for limits in ((1.3, 2.0), (2.4, 2.9)))
+        first, second = (peak(curve.x, getattr(curve, column), *limits) for limits in ((1.3, 2.0), (2.4, 2.9)))
         print(f"{column}: r(Si-O) {first.position:.4f} Å, height {first.height:.3f}; r(O-O) {second.position:.4f} Å")
     picture.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(picture, dpi=80)

@@ -18,6 +18,8 @@ import numpy as np
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from refine.results.reader import read_curve_table
+
 COLORS = ("orangered", "steelblue", "seagreen", "darkorchid", "goldenrod")
 
 
@@ -36,12 +38,12 @@ def main(picture: Path, runs: list[Path]) -> None:
         axis.axhline(0.0, color="black", linewidth=0.4)
     axes[0].legend(frameon=False)
 
-    curve = np.genfromtxt(runs[0] / "curves" / "neutron_tr.csv", delimiter=",", names=True)
+    curve = read_curve_table(runs[0] / "curves" / "neutron_tr.csv")
     before, after = (results[0][key]["r_chi"]["neutron_tr"] for key in ("initial", "final"))
     axis = axes[-1]
-    axis.plot(curve["x"], curve["measured"], ".", color="black", markersize=3, label="measured")
-    axis.plot(curve["x"], curve["initial"], color="slategray", linewidth=0.9, label=f"before, R_χ = {before:.3f}")
-    axis.plot(curve["x"], curve["final"], color=COLORS[0], linewidth=1.1, label=f"after, R_χ = {after:.3f}")
+    axis.plot(curve.x, curve.measured, ".", color="black", markersize=3, label="measured")
+    axis.plot(curve.x, curve.initial, color="slategray", linewidth=0.9, label=f"before, R_χ = {before:.3f}")
+    axis.plot(curve.x, curve.final, color=COLORS[0], linewidth=1.1, label=f"after, R_χ = {after:.3f}")
     axis.set(
         xlabel="r (Å)",
         ylabel="T(r) (barn/Å²)",

@@ -109,5 +109,6 @@ def open(folder: str | Path) -> Result:
     except (IndexError, ValueError) as error:
         raise InputError(f"no correction can be read from it ({error})", where=str(path)) from None
     record = read_record(folder / CHECKPOINT) if (folder / CHECKPOINT).is_file() else None
-    covariance = None if record is None or record.stated is None else record.stated.covariance
+    said = None if record is None or record.answer is None else record.answer.statement
+    covariance = None if said is None else said.covariance
     return Result(summary, correction, covariance, folder)

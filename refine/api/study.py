@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from refine.api.result import Result
 from refine.progress import Progress
@@ -45,7 +46,7 @@ class Study(study.Study):
         self,
         out: str | Path | None = None,
         *,
-        resume: bool = False,
+        resume: bool | Literal["auto"] = False,
         overwrite: bool = False,
         progress: Progress | None = None,
     ) -> Result:
@@ -57,7 +58,8 @@ class Study(study.Study):
 
         Args:
             out: output folder; default runs/<name of the study's folder> under the current one.
-            resume: go on with the run in `out`.
+            resume: go on with the run in `out`, also with more `refinement.iterations`; "auto": where there is one, and
+                else start it.
             overwrite: throw away the run in `out`.
             progress: told what happens.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from rich.text import Text
 from refine.progress import Progress
 
 if TYPE_CHECKING:
-    from refine.results.schema import Summary
+    from refine.results.schema import Scores, Summary
 
 
 @contextmanager
@@ -74,17 +74,18 @@ class BarProgress(LineProgress):
             self._bar.advance(self._task, n)
 
 
-def r_chi_table(initial: Mapping[str, float | None], final: Mapping[str, float | None]) -> Table:
-    """R_chi of every data set before and after; a dash where it is not defined."""
+def r_chi_table(initial: Scores, final: Scores) -> Table:
+    """R_chi of every data set before and after with its standard error; a dash where it is not defined."""
 
-    def text(value: float | None) -> str:
-        return "-" if value is None else f"{value:.4f}"
+    def text(scores: Scores, name: str) -> str:
+        value, error = scores.r_chi.get(name), scores.r_chi_stderr.get(name)
+        return "-" if value is None else f"{value:.4f}" + ("" if error is None else f" ± {error:.4f}")
 
     table = Table("data", box=box.SIMPLE_HEAD)
     table.add_column("R_chi before", justify="right")
     table.add_column("after", justify="right")
-    for name in final:
-        table.add_row(Text(name), text(initial.get(name)), text(final[name]))
+    for name in final.r_chi:
+        table.add_row(Text(name), text(initial, name), text(final, name))
     return table
 
 

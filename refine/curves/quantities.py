@@ -109,6 +109,20 @@ def quantity_of(name: str, normalisation: str = "faber-ziman") -> Quantity:
     return _KEEN.get(name, QUANTITIES[name]) if normalisation == "keen" else QUANTITIES[name]
 
 
+def units(name: str, normalisation: str, radiation: str | None) -> tuple[str, int]:
+    """The unit of a curve's numbers: of the scattering, empty where there is none, times this power of Å.
+
+    Keen's normalisation keeps Σ c c b b: barn per steradian and atom for neutrons, electron units for x-rays. His G(r)
+    is that sum times g - 1, with no 4 pi rho r.
+
+    >>> units("T(r)", "faber-ziman", "xray"), units("D(r)", "keen", "neutron")
+    (('', -2), ('barn/sr', -2))
+    """
+    keen = normalisation == "keen" and name != "g(r)"
+    scattering = {"neutron": "barn/sr", "xray": "e.u."}.get(radiation or "", "") if keen else ""
+    return scattering, quantity_of(name, normalisation).power_of_length
+
+
 def is_q_space(name: str) -> bool:
     """Whether the quantity is a function of Q (else of r).
 

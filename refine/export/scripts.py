@@ -50,10 +50,10 @@ class Correction(Calculator):
         super().__init__()
         self.functions = {}
         for a, b in PAIRS:
-            table = np.genfromtxt(Path(folder) / f"{a}-{b}.csv", delimiter=",", names=True)
-            phi = CubicHermiteSpline(table["r"], table["phi"], table["dphi_dr"])
+            columns = np.loadtxt(Path(folder) / f"{a}-{b}.csv", delimiter=",", skiprows=1, usecols=(0, 1, 2))
+            phi = CubicHermiteSpline(*columns.T)
             self.functions[frozenset((a, b))] = phi, phi.derivative()
-            self.cutoff = table["r"][-1]
+            self.cutoff = columns[-1, 0]
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         super().calculate(atoms, properties, system_changes)
@@ -95,7 +95,7 @@ def add_forces(system, symbols, folder=Path(__file__).parent, periodic=True):
     forces = []
     for a, b in PAIRS:
         with open(Path(folder) / f"{a}-{b}.csv", newline="") as file:
-            rows = [(float(row["r"]), float(row["phi"])) for row in csv.DictReader(file)]
+            rows = [(float(row[0]), float(row[1])) for row in list(csv.reader(file))[1:]]
         r = [ANGSTROM * row[0] for row in rows]
         force = openmm.CustomNonbondedForce("phi(r)")
         force.addTabulatedFunction("phi", openmm.Continuous1DFunction([EV * row[1] for row in rows], r[0], r[-1]))

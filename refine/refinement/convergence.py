@@ -135,6 +135,10 @@ def plain_chi2(target: Target, y: Array) -> float:
     return float(error @ np.linalg.solve(target.covariance / target.weight, error))
 
 
+CONVERGED = "converged"
+"""What a rule says of the sample that confirmed that nothing is left to change."""
+
+
 def confirmed(settled: bool, frames_factor: float, final_factor: float) -> tuple[bool, float, str]:
     """Whether an iteration has converged, the length of the next sample, and words: it has when it is settled on a
     longer sample too, which is asked for otherwise.
@@ -150,7 +154,7 @@ def confirmed(settled: bool, frames_factor: float, final_factor: float) -> tuple
     if not settled:
         return False, frames_factor, ""
     converged = frames_factor >= final_factor
-    return converged, final_factor, "converged" if converged else "sampling longer to confirm"
+    return converged, final_factor, CONVERGED if converged else "sampling longer to confirm"
 
 
 def refuse_temperature_dependence(correction: PairCorrection, method: str) -> None:

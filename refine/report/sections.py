@@ -71,7 +71,7 @@ def score_table(results: Results) -> Table:
             words.symbol(data),
             words.role(data, results),
             "–" if points is None else str(points),
-            words.misfit(summary.initial.r_chi.get(data.name)),
+            words.misfit(summary.initial.r_chi.get(data.name), summary.initial.r_chi_stderr.get(data.name)),
             words.misfit(summary.final.r_chi.get(data.name), summary.final.r_chi_stderr.get(data.name)),
             words.number(_chi2_per_point(summary.initial, data, points)),
             words.number(_chi2_per_point(summary.final, data, points)),
@@ -201,7 +201,8 @@ def comparison_cards(results: Results) -> Cards:
 def _compared_one(data: DataSet, results: Results) -> dict[str, str]:
     sigma = data.sigma_source or "not known"
     if data.sigma_mean is not None:
-        sigma += f", rms {words.number(data.sigma_mean)} {words.unit(data)}"
+        sigma = f"{sigma}, rms {words.number(data.sigma_mean)} {words.unit(data)}".rstrip()
+        sigma += " at the points that are compared, averages of measured ones where these lie closer"
     entries = {
         "compared": data.compared,
         "curve": words.declaration(data),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from refine.curves import quantities
 from refine.results.reader import Results
-from refine.results.schema import Combination, DataSet, Declared, DeterminedPair, Status
+from refine.results.schema import Combination, DataSet, Declared, DeterminedPair, Scores, Status, Summary
 
 _SUPERSCRIPT = {-3: "⁻³", -2: "⁻²", -1: "⁻¹", 0: ""}
 
@@ -89,14 +89,8 @@ def symbol(data: Declared) -> str:
 
 
 def unit(data: Declared) -> str:
-    """The unit of the ordinate; empty where it is dimensionless.
-
-    Keen's normalisation keeps Σ c c b b: barn per steradian and atom for neutrons, electron units for x-rays. His G(r)
-    is that sum times g − 1, with no 4πρr.
-    """
-    keen = data.normalisation == "keen" and data.quantity != "g(r)"
-    power = quantities.quantity_of(data.quantity, data.normalisation).power_of_length
-    scattering = {"neutron": "barn/sr", "xray": "e.u."}.get(data.radiation or "", "") if keen else ""
+    """The unit of the ordinate (`refine.curves.quantities.units`); empty where it is dimensionless."""
+    scattering, power = quantities.units(data.quantity, data.normalisation, data.radiation)
     length = f"Å{_SUPERSCRIPT[power]}" if power else ""
     return " ".join(part for part in (scattering, length) if part)
 
@@ -199,9 +193,9 @@ def _proportion(combination: Combination, pairs: Sequence[DeterminedPair]) -> st
     return f"{' : '.join(name for name, _ in parts)} = {' : '.join(weight for _, weight in parts)}"
 
 
-def contradictions(results: Results) -> list[str]:
+def contradictions(summary: Summary) -> list[str]:
     """Data sets that do not fit together, who contradicts whom."""
-    determination = results.summary.determination
+    determination = summary.determination
     sentences = []
     for one in determination.tension if determination is not None else []:
         if one.sigma is not None and one.sigma > CONTRADICTION:
@@ -213,9 +207,9 @@ def contradictions(results: Results) -> list[str]:
     return sentences
 
 
-def limits(results: Results) -> list[str]:
+def limits(summary: Summary) -> list[str]:
     """Corrections that the prior holds back."""
-    determination = results.summary.determination
+    determination = summary.determination
     return [
         f"{pair.name}: φ at {pair.at_limit[0]:.2f} Å is {pair.at_limit[1]:.1f} prior standard deviations from zero; "
         "the prior holds it back, so the base model or the data may be wrong there."
@@ -256,7 +250,7 @@ def headline(results: Results) -> Headline:
     fitted = [data for data in summary.data if data.role == "fit"]
     scored = [data for data in summary.data if data.role != "fit"]
     message = summary.message.strip().rstrip(".")
-    result = _fall(fitted, results)
+    result = _fall(fitted, summary)
     if summary.status is Status.NOT_IMPROVED:
         result = "No step improved on the base model: what follows is the base model itself."
         ending = f"{message[:1].upper()}{message[1:]}."
@@ -265,41 +259,52 @@ def headline(results: Results) -> Headline:
     else:
         reason = f": {message}" if message else ""
         ending = f"The run did not converge ({summary.status.replace('-', ' ')}){reason}."
-    return Headline(result=result, scored=_scored(scored, results), ending=ending)
+    return Headline(result=result, scored=_scored(scored, summary), ending=ending)
 
 
-def _before_and_after(data: DataSet, results: Results) -> tuple[float | None, float | None]:
-    return results.summary.initial.r_chi.get(data.name), results.summary.final.r_chi.get(data.name)
+def _before_and_after(data: DataSet, summary: Summary) -> tuple[float, float] | None:
+    """R_χ of the base model and of the answer; None where one of them is not known."""
+    before, after = summary.initial.r_chi.get(data.name), summary.final.r_chi.get(data.name)
+    return None if before is None or after is None else (before, after)
+
+
+def _with_errors(data: DataSet, summary: Summary) -> tuple[str, str]:
+    """The same in words."""
+    before, after = (misfit(s.r_chi.get(data.name), s.r_chi_stderr.get(data.name)) for s in _scores(summary))
+    return before, after
+
+
+def _scores(summary: Summary) -> tuple[Scores, Scores]:
+    return summary.initial, summary.final
 
 
 def _verb(before: float, after: float) -> str:
     return "fell" if after < before else "rose" if after > before else "stayed"
 
 
-def _fall(fitted: list[DataSet], results: Results) -> str:
-    both = [(data, *_before_and_after(data, results)) for data in fitted]
-    known = [(data, before, after) for data, before, after in both if before is not None and after is not None]
+def _fall(fitted: list[DataSet], summary: Summary) -> str:
+    known = [(data, both) for data in fitted if (both := _before_and_after(data, summary)) is not None]
     if not known:
         return "No fitted curve has an R_χ of T(r); see χ² in the table."
     if len(known) == 1:
-        data, before, after = known[0]
+        data, (before, after) = known[0]
         over = f" over {span(data.score_r)}" if data.score_r else ""
-        return f"R_χ of T(r){over} {_verb(before, after)} from {misfit(before)} to {misfit(after)}."
-    better = sum(after < before for _, before, after in known)
-    mean_before, mean_after = (sum(values) / len(known) for values in list(zip(*known, strict=True))[1:])
+        return f"R_χ of T(r){over} {_verb(before, after)} from {' to '.join(_with_errors(data, summary))}."
+    better = sum(after < before for _, (before, after) in known)
+    means = [sum(both[k] for _, both in known) / len(known) for k in (0, 1)]
     which = f"in all {len(known)}" if better == len(known) else f"in {better} of the {len(known)}"
     return (
         f"R_χ of T(r) fell {which} fitted curves; "
-        f"their mean {_verb(mean_before, mean_after)} from {misfit(mean_before)} to {misfit(mean_after)}."
+        f"their mean {_verb(means[0], means[1])} from {misfit(means[0])} to {misfit(means[1])}."
     )
 
 
-def _scored(scored: list[DataSet], results: Results) -> str:
-    parts = []
-    for data in scored:
-        before, after = _before_and_after(data, results)
-        if before is not None and after is not None:
-            parts.append(f"{data.name} {misfit(before)} → {misfit(after)}")
+def _scored(scored: list[DataSet], summary: Summary) -> str:
+    parts = [
+        f"{data.name} {' → '.join(_with_errors(data, summary))}"
+        for data in scored
+        if _before_and_after(data, summary) is not None
+    ]
     return f"Not fitted, only scored: {'; '.join(parts)}." if parts else ""
 
 
@@ -308,13 +313,17 @@ def warnings(results: Results) -> list[str]:
 
     That a run did not converge is said by the headline, and not again here.
     """
-    summary = results.summary
+    doubts = [f"{data.name}: {text}" for data in results.summary.data for text in data.warnings]
+    return doubts + cautions(results.summary)
+
+
+def cautions(summary: Summary) -> list[str]:
+    """The same about the outcome."""
     sentences = []
     for data in summary.data:
-        sentences += [f"{data.name}: {text}" for text in data.warnings]
-        before, after = _before_and_after(data, results)
-        if before is not None and after is not None and after > before:
-            sentences.append(f"{data.name}: R_χ rose from {misfit(before)} to {misfit(after)}.")
+        both = _before_and_after(data, summary)
+        if both is not None and both[1] > both[0]:
+            sentences.append(f"{data.name}: R_χ rose from {' to '.join(_with_errors(data, summary))}.")
     for one in summary.numbers:
         before, after = one.initial_sigmas, one.final_sigmas
         if after is not None and abs(after) > CONTRADICTION:
@@ -324,5 +333,4 @@ def warnings(results: Results) -> list[str]:
             )
     if not summary.yields_potential:
         sentences.append("The method moves atoms to fit the data; no potential comes out, only structures.")
-    sentences += contradictions(results) + limits(results) + summary.notes
-    return sentences
+    return sentences + contradictions(summary) + limits(summary) + summary.notes

@@ -13,6 +13,9 @@ from refine.results.schema import Iteration
 CURVES = ("scales", "scales_stderr", "backgrounds", "backgrounds_stderr", "noise_factors")
 """Columns of a row, each by the target's name, in the order of the attributes of `FittedCurve`."""
 
+LUCKY = "a lucky sample, as later ones showed"
+"""What is said of it."""
+
 
 @dataclass(frozen=True)
 class JudgedSample:
@@ -51,7 +54,9 @@ class JudgedSample:
 
     def doubted(self) -> Self:
         """Not accepted after all: its chi^2 was low by chance."""
-        reason = "; ".join(filter(None, (self.reason, "a lucky sample, as later ones showed")))
+        if self.reason.endswith(LUCKY):
+            return self
+        reason = "; ".join(filter(None, (self.reason, LUCKY)))
         return replace(self, accepted=False, reason=reason)
 
     def to_json(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from refine.results.schema import RERUN, RESULT, Summary, read_summary, read_tex
 
 Array = NDArray[np.float64]
 
-_CURVE_COLUMNS = ("x", "measured", "sigma", "initial", "final")
+_CURVE_COLUMNS = ("measured", "initial", "final")
 
 
 @dataclass(frozen=True)
@@ -160,10 +160,11 @@ def _inside(out_dir: Path, folder: str, name: str) -> Path:
     return out_dir / folder / f"{name}.csv"
 
 
-def _read_table(path: Path) -> dict[str, Array]:
-    """Columns of a comma-separated table by the names in its first line; an empty field is NaN, save in the first."""
+def read_table(path: Path) -> dict[str, Array]:
+    """Columns of a comma-separated table by the names in its first line, without units and conventions, which stand in
+    brackets; an empty field is NaN, save in the first. InputError where it is missing or damaged."""
     reader = csv.reader(read_text(path).splitlines())
-    header = [column.strip() for column in next(reader, [])]
+    header = [column.partition(" [")[0].strip() for column in next(reader, [])]
     rows: list[list[float]] = []
     for fields in reader:
         where = f"{path}, line {reader.line_num}"
@@ -186,19 +187,22 @@ def _read_table(path: Path) -> dict[str, Array]:
 
 
 def _read_columns(path: Path, columns: Sequence[str]) -> dict[str, Array]:
-    """A table that has at least these columns."""
-    table = _read_table(path)
+    """A table that has at least these columns; the first one is `x`, whatever it is called."""
+    table = read_table(path)
     missing = [column for column in columns if column not in table]
     if missing:
         raise InputError(f"no column {', '.join(missing)}", where=str(path), fix=RERUN)
-    return table
+    return {"x": next(iter(table.values())), **table}
 
 
 def read_curve_table(path: Path) -> CurveTable:
     """Read the table of a data set; InputError where it is missing or damaged."""
     table = _read_columns(path, _CURVE_COLUMNS)
-    stderr = table.get("final_stderr", np.full(len(table["x"]), math.nan))
+    unknown = np.full(len(table["x"]), math.nan)
+    stderr = table.get("final_stderr", unknown)
     return CurveTable(
+        x=table["x"],
+        sigma=table.get("sigma", unknown),
         **{name: table[name] for name in _CURVE_COLUMNS},
         final_stderr=stderr,
         measured_box=table.get("measured_box", table["measured"]),
@@ -210,13 +214,14 @@ def read_curve_table(path: Path) -> CurveTable:
 
 def read_predicted(path: Path) -> PredictedCurve:
     """Read the table of a prediction; InputError where it is missing or damaged."""
-    table = _read_columns(path, ("x", "initial", "final", "final_stderr"))
-    return PredictedCurve(table["x"], table["initial"], table["final"], table["final_stderr"])
+    table = _read_columns(path, ("initial", "final"))
+    stderr = table.get("final_stderr", np.full(len(table["x"]), math.nan))
+    return PredictedCurve(table["x"], table["initial"], table["final"], stderr)
 
 
 def read_pair_distributions(path: Path) -> list[PairDistribution]:
     """Read the g(r) of one state; InputError where it is missing or damaged."""
-    table = _read_table(path)
+    table = read_table(path)
     pairs = [column.removesuffix(" final") for column in table if column.endswith(" final")]
     missing = [name for name in ("r", *(f"{pair} initial" for pair in pairs)) if name not in table]
     if missing or not pairs:

@@ -311,6 +311,18 @@ class Chosen(Record):
     reason: str = ""
 
 
+class UsedModel(Record):
+    """The base model: its word in the study, and its name where that says more; `Summary.study` has its numbers.
+
+    sha256: of the file, where the model is one.
+    """
+
+    base: str
+    title: str
+    dispersion: str = "none"
+    sha256: str | None = None
+
+
 class Summary(Record):
     """The file result.json.
 
@@ -323,6 +335,8 @@ class Summary(Record):
         `change`.
     chosen: numbers that the study left to refine.
     seconds: of the whole run.
+    model: the base model; None, and `study` empty, in files of before.
+    study: the study as it was run, the tables of study.toml.
     """
 
     format: int = FORMAT
@@ -345,6 +359,8 @@ class Summary(Record):
     states: list[State] = Field(min_length=1)
     chosen: list[Chosen] = []
     seconds: Number = None
+    model: UsedModel | None = None
+    study: dict[str, Any] = {}
     provenance: dict[str, Any] = {}
 
 

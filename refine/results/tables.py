@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from refine.curves.curve import Curve
+from refine.curves.quantities import units
 from refine.refinement.inference.nuisance import Nuisance
 from refine.results.derived import Propagation
 from refine.results.outcome import Outcome
@@ -47,8 +49,9 @@ def curve_table(outcome: Outcome, data: DataSet, propagation: Propagation, free:
         *as_reported(measurement.in_box, measurement.in_box_background),
         error(measurement.in_box),
     ]
-    header = ["x", "measured", "sigma", "initial", "final", "final_stderr"]
-    return csv_text([*header, "measured_box", "initial_box", "final_box", "final_box_stderr"], columns)
+    names = ("measured", "sigma", "initial", "final", "final_stderr")
+    boxed = ("measured_box", "initial_box", "final_box", "final_box_stderr")
+    return csv_text(curve_header(measurement.curve, names, boxed), columns)
 
 
 def prediction_table(outcome: Outcome, prediction: Prediction, propagation: Propagation) -> str:
@@ -61,35 +64,77 @@ def prediction_table(outcome: Outcome, prediction: Prediction, propagation: Prop
     counts = [f.counts.mean(axis=0, dtype=np.float64) for f in frames]
     error = np.hypot(np.hypot(*propagation.errors(shown.matrix)), prediction.measurement.cut_error(counts[1]))
     columns = [shown.x, *(shown.predict(c) for c in counts), error]
-    return csv_text(["x", "initial", "final", "final_stderr"], columns)
+    return csv_text(curve_header(prediction.measurement.curve, ("initial", "final", "final_stderr")), columns)
 
 
 def g_table(outcome: Outcome, s: int, propagation: Propagation) -> str:
     """Partial g(r); the final ones with their standard errors, posterior and sampling together."""
     box = outcome.study.boxes[s]
-    header, columns = ["r"], [box.centres]
+    header, columns = [R], [box.centres]
     g = [outcome.samples[k].frames[s].pair_distribution() for k in (0, outcome.final)]
     per_count = np.divide(1.0, box.ideal_counts, out=np.zeros_like(box.ideal_counts), where=box.ideal_counts > 0.0)
     error = np.hypot(*propagation.errors_of_counts()).reshape(per_count.shape) * per_count
     for p, (a, b) in enumerate(outcome.study.pairs):
-        header += [f"{a}-{b} initial", f"{a}-{b} final", f"{a}-{b} final stderr"]
+        header += [f"{a}-{b} {name} [g(r)]" for name in ("initial", "final", "final stderr")]
         columns += [g[0][p], g[1][p], error[p]]
     return csv_text(header, columns)
 
 
-def csv_text(header: Sequence[str], columns: Sequence[Array]) -> str:
-    """Comma-separated text; what is not known is an empty field.
+Q, R = "Q [1/angstrom]", "r [angstrom]"
+"""Headers of the first column. A header is a name and, in brackets, what the numbers are: their unit and convention."""
 
-    >>> print(csv_text(["r", "g"], [np.array([1.0, 2.0]), np.array([0.5, np.nan])]), end="")
-    r,g
+
+def curve_header(curve: Curve, names: Sequence[str], boxed: Sequence[str] = ()) -> list[str]:
+    """Headers of x and of columns that are a curve, and of those that are one as the simulation box shows it.
+
+    >>> facts = {"normalisation": "keen", "number_density": 0.1, "composition": {"Si": 1, "O": 2}, "q_max": 20.0}
+    >>> curve = Curve(np.arange(1.0, 9.0), np.zeros(8), quantity="D(r)", radiation="neutron", **facts)
+    >>> curve_header(curve, ["measured"])
+    ['r [angstrom]', 'measured [D(r) keen barn/sr/angstrom^2]']
+    """
+    scattering, power = units(curve.quantity, curve.normalisation, curve.radiation)
+    length = f"{scattering or '1'}/angstrom" + (f"^{-power}" if power < -1 else "") if power else scattering
+    what = curve.quantity if curve.pair is None else f"{curve.quantity} {'-'.join(curve.pair)}"
+    what = f"{what} {curve.normalisation} {length}".rstrip()
+    return [
+        Q if curve.in_q_space else R,
+        *(f"{name} [{what}]" for name in names),
+        *(f"{name} [{what}; as the box shows it]" for name in boxed),
+    ]
+
+
+def csv_text(header: Sequence[str], columns: Sequence[Array]) -> str:
+    """Comma-separated text; what is not known is an empty field, and a column without a single number is left out.
+
+    >>> unknown = np.array([np.nan, np.nan])
+    >>> print(csv_text(["r [angstrom]", "g", "stderr"], [np.array([1.0, 2.0]), np.array([0.5, np.nan]), unknown]))
+    r [angstrom],g
     1,0.5
     2,
+    <BLANKLINE>
     """
+    return csv_rows(header, zip(*columns, strict=True))
+
+
+def csv_rows(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """The same of rows, which may hold text, too.
+
+    >>> print(csv_rows(["method", "value"], [["backprop", 0.5], ["fluctuation", None]]), end="")
+    method,value
+    backprop,0.5
+    fluctuation,
+    """
+
+    def cell(value: Any) -> str:
+        if value is None or isinstance(value, str):
+            return value or ""
+        return f"{value:.8g}" if math.isfinite(value) else ""
+
+    cells = [[cell(value) for value in row] for row in rows]
+    known = [k for k in range(len(header)) if not cells or any(row[k] for row in cells)]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(header)
-    for row in zip(*columns, strict=True):
-        writer.writerow(["" if not np.isfinite(v) else f"{v:.8g}" for v in row])
+    writer.writerows([row[k] for k in known] for row in (header, *cells))
     return stream.getvalue()
 
 

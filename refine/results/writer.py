@@ -37,6 +37,7 @@ from refine.results.schema import (
     State,
     Status,
     Summary,
+    UsedModel,
 )
 from refine.results.scores import score
 from refine.results.tables import curve_table, g_table, plain, prediction_table
@@ -60,7 +61,7 @@ PACKAGES = ("jax", "jaxlib", "jax-md", "numpy", "scipy", "xraylib", "periodictab
 
 def write_outcome(outcome: Outcome, folder: Path) -> Summary:
     """Write result.json, curves/ and g_r/ into `folder`, each file replaced as a whole; what result.json says."""
-    summary = _summary(outcome)
+    summary = _summary(outcome, folder)
     for name in ("curves", "g_r"):
         make_folder(folder / name)
     for s, state in enumerate(outcome.study.config.states):
@@ -82,7 +83,7 @@ def write_outcome(outcome: Outcome, folder: Path) -> Summary:
     return summary
 
 
-def _summary(outcome: Outcome) -> Summary:
+def _summary(outcome: Outcome, folder: Path) -> Summary:
     study, samples = outcome.study, outcome.samples
     curves = outcome.iterations[-1].fitted.curves
     targets = [target.name for target in study.problem.targets]
@@ -112,6 +113,8 @@ def _summary(outcome: Outcome) -> Summary:
         states=[_state_entry(outcome, s) for s in range(len(study.config.states))],
         chosen=[schema.Chosen.model_validate(choice.to_json()) for choice in study.choices],
         seconds=outcome.seconds,
+        model=_used_model(study),
+        study=study.config.to_tree(folder),
         provenance=_provenance(outcome),
     )
 
@@ -339,7 +342,20 @@ def _state_entry(outcome: Outcome, s: int) -> State:
     )
 
 
+def _used_model(study: Study) -> UsedModel:
+    model = study.config.model
+    return UsedModel(
+        base=model.base,
+        title=model.title,
+        dispersion=model.dispersion,
+        sha256=study.base_kind.identity(study.base) or None,
+    )
+
+
 def _provenance(outcome: Outcome) -> dict[str, Any]:
+    import jax  # which the dynamics have loaded
+
+    device = jax.devices()[0]
     versions = {"refine": metadata.version("refine-potentials"), "python": platform.python_version()}
     for name in PACKAGES:
         versions[name] = metadata.version(name)
@@ -347,6 +363,7 @@ def _provenance(outcome: Outcome) -> dict[str, Any]:
         "versions": versions,
         "seed": outcome.study.config.sampling.seed,
         "platform": platform.platform(),
+        "device": device.platform if device.platform == "cpu" else f"{device.platform}, {device.device_kind}",
         "processors": os.cpu_count(),
         "digest": outcome.digest,
     }

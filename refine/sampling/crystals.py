@@ -134,7 +134,7 @@ def refuse_disorder(path: Path) -> None:
         for number, line in enumerate(stream, 1):
             if line.startswith(("ENDMDL", "END ")) or line.rstrip() == "END":
                 return
-            if line.startswith("CRYST1") and line[55:66].replace(" ", "").upper() not in ("", "P1"):
+            if line.startswith("CRYST1") and "".join(line[55:66].split()).upper() not in ("", "P1"):
                 raise InputError(
                     f"the space group is {line[55:66].strip()!r}: the file may hold one of the cell's asymmetric units",
                     where=where,

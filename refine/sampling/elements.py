@@ -1,6 +1,15 @@
 """Elements of atoms that a file names instead: CA of GROMACS and PDB files is calcium, or a carbon of a protein.
 
-Decided in this order, or refused:
+What the user says of a name (`Naming.given`) goes before all rules.
+
+A label that stands alone (XYZ, dumps of LAMMPS, RMCProfile, DL_POLY) is decided in this order, or refused:
+
+1. an element's symbol, also before a charge, a number or a sign: Fe2+, O2-, Fe1, Si_pv; or its English name;
+2. D is hydrogen: of which isotope an element is, a study says for each data set;
+3. of at most three letters, the first or the first two, whichever is an element: OW, HW1; where both are (CA, NA), the
+   one that the study names.
+
+Names of atoms in residues, in this order, or refused:
 
 1. ions by the names of CHARMM: SOD is sodium, POT potassium;
 2. the elements that the study names: the one of the readings that is among them;
@@ -16,7 +25,8 @@ Elements beyond plutonium are no reading unless the study names them.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from refine.errors import InputError
 
@@ -39,8 +49,72 @@ IONS = {
 HEAVIEST = 94
 """Plutonium."""
 
+NO_ATOMS = frozenset(("VA", "VAC", "SHL"))
+"""Labels of vacancies and of the shells of shell models."""
+
+_SYMBOL = re.compile(r"([A-Z][a-z]?)(?![A-Za-z])", re.ASCII)
+_LETTERS = re.compile(r"[A-Za-z]+", re.ASCII)
 _NAME = re.compile(r"[0-9'\"+*-]*([A-Za-z]{1,2})")
 _DEUTERIUM = re.compile(r"[0-9]*DW?[0-9]*")
+
+
+@dataclass(frozen=True)
+class Naming:
+    """What is known of the elements of a file before it is read.
+
+    given: the element of a label or name, as the user says, {"OW": "O"}.
+    stated: elements that the study names; empty: it names none.
+    """
+
+    given: Mapping[str, str] = field(default_factory=dict)
+    stated: Collection[str] = ()
+
+    def elements(self, labels: Sequence[str], where: str, kind: str) -> list[str]:
+        """Symbols of atoms by labels that stand alone.
+
+        Raises:
+            InputError: a label that does not say its element, or one in `given` that the file does not have.
+
+        >>> Naming({"CA": "Ca"}).elements(["CA", "Si4+", "O2-", "OW", "D"], "melt.xyz", "extxyz")
+        ['Ca', 'Si', 'O', 'O', 'H']
+        """
+        present = dict.fromkeys(labels)
+        self.check(present, where)
+        found = {label: self.given.get(label) or self._element(label, where, kind) for label in present}
+        return [found[label] for label in labels]
+
+    def check(self, present: Collection[str], where: str) -> None:
+        """InputError for a label in `given` that the file does not have."""
+        for label in self.given:
+            if label not in present:
+                shown = ", ".join(list(dict.fromkeys(present))[:12])
+                raise InputError(f"no atom is labelled {label!r}", where=where, fix=f"the labels are {shown}")
+
+    def _element(self, label: str, where: str, kind: str) -> str:
+        from ase.data import atomic_names, atomic_numbers
+
+        symbol = _SYMBOL.match(label)
+        if symbol is not None and atomic_numbers.get(symbol[1], 0):
+            return symbol[1]
+        if label.capitalize() in atomic_names[1:]:
+            return str(next(s for s, z in atomic_numbers.items() if z and atomic_names[z] == label.capitalize()))
+        letters = _LETTERS.search(label)
+        readings = _readings(label, self.stated) if letters is not None and len(letters[0]) <= 3 else []
+        if label.upper() in IONS:
+            readings = list(dict.fromkeys([*readings, IONS[label.upper()]]))
+        among = [reading for reading in readings if reading in self.stated]
+        if label.upper() not in NO_ATOMS and len(among or readings) == 1:
+            return (among or readings)[0]
+        said = f"may be {' or '.join(readings)}" if len(readings) > 1 else "does not say which element it is"
+        raise InputError(
+            f"not readable as {kind}: the label {label[:40]!r} {said}", where=where, fix=_say(label, readings or ["O"])
+        )
+
+
+def _say(label: str, readings: Sequence[str]) -> str:
+    """How a user says the element of a label."""
+    name, element = label[:40], readings[-1]
+    return f'say it: --elements {name}={element}, or in a study structure_elements = {{ {name} = "{element}" }}'
 
 
 def elements_of(
@@ -50,6 +124,7 @@ def elements_of(
     stated: Collection[str],
     where: str,
     columns: Sequence[str] | None = None,
+    given: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Symbols of atoms by their names.
 
@@ -58,6 +133,7 @@ def elements_of(
         stated: elements that the study names; empty: it names none.
         where: the file, for errors.
         columns: of a PDB file, the four characters of each name as they stand.
+        given: elements that the user says, by name.
 
     Raises:
         InputError: a name that is no element's, or could be that of two.
@@ -72,6 +148,9 @@ def elements_of(
     elements: dict[tuple[str, str, bool, str], str] = {}
     symbols = []
     for k, (name, residue) in enumerate(zip(names, residues, strict=True)):
+        if given and name.strip() in given:
+            symbols.append(given[name.strip()])
+            continue
         key = (name, residue, alone[k], "" if columns is None else columns[k])
         if key not in elements:
             elements[key] = _element(*key, partners=partners[residue], stated=stated, where=where)
@@ -121,7 +200,7 @@ def _element(
         raise InputError(
             f"atom {name!r} of residue {residue!r} is called like no element",
             where=where,
-            fix="give the structure as extended XYZ, which has elements; leave out sites that are no atoms",
+            fix=f"{_say(name, ['O'])}; leave out sites that are no atoms",
         )
     among = [symbol for symbol in readings if symbol in stated]
     if len(among) == 1:
@@ -142,5 +221,5 @@ def _element(
     raise InputError(
         f"atom {name!r} of residue {residue!r} may be {' or '.join(readings)}",
         where=where,
-        fix="give the structure as extended XYZ, or name the element in the study, as in charges = { ... }",
+        fix=f"{_say(name, readings)}, or give the structure as extended XYZ",
     )

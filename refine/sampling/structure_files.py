@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from refine.errors import InputError
 from refine.sampling.crystals import read_crystal, refuse_disorder
-from refine.sampling.elements import elements_of
+from refine.sampling.formats import FORMATS, Naming, kind_by_content
 from refine.sampling.periodic import close_pairs
 from refine.system import System, make_system, number_density_from_mass
 
@@ -34,8 +34,11 @@ STRUCTURE_FORMATS = (
     "gen",
     "res",
     "aims",
+    "rmc6f",
+    "dlp4",
+    "ato",
 )
-"""ASE formats that are plain text; binary and pickled ones are refused, because reading them can run code."""
+"""Formats that are plain text, by ASE's names; binary and pickled ones are refused: reading them can run code."""
 
 _MAX_FILE = 200_000_000
 
@@ -51,12 +54,14 @@ def read_structure(
     *,
     mass_density: float | None = None,
     types: tuple[str, ...] | None = None,
+    elements: Mapping[str, str] | None = None,
     stated: Collection[str] = (),
 ) -> System:
-    """Read a periodic structure with ASE (the last frame of a file that holds several) and sort its atoms by species.
+    """Read a periodic structure (the last frame of a file that holds several) and sort its atoms by species.
 
     number_density: atoms/Å^3; when given it must agree with the file to 0.5 %.  mass_density: the same in g/cm^3.
     types: elements of the atom types 1, 2, ... of a LAMMPS data file; None: what its labels or masses say.
+    elements: of a file that has labels, the element of a label, before all rules (`elements`).
     species: the order of the elements; None: the order in which they first appear.
     stated: elements that the study names, for files that name atoms and not elements (`elements`).
     Raises InputError for a file that is missing, empty, too large, not one of `STRUCTURE_FORMATS` or not readable,
@@ -64,7 +69,7 @@ def read_structure(
     species that disagree.
     """
     path = Path(path)
-    atoms = _read_atoms(path, types, species or stated)
+    atoms = _read_atoms(path, types, Naming(elements or {}, species or stated))
     where = str(path)
     if abs(np.linalg.det(atoms.cell.array)) < 1e-6:
         raise InputError("the structure has no cell", where=where, fix='give all three vectors (extxyz: Lattice="...")')
@@ -102,10 +107,10 @@ def read_structure(
     return system
 
 
-def _read_atoms(path: Path, types: tuple[str, ...] | None, stated: Collection[str]) -> Atoms:
+def _read_atoms(path: Path, types: tuple[str, ...] | None, naming: Naming) -> Atoms:
     import ase.io
     from ase.io import ParseError
-    from ase.io.formats import UnknownFileTypeError, filetype
+    from ase.io.formats import UnknownFileTypeError
 
     where = str(path)
     fix = f"use one of {', '.join(STRUCTURE_FORMATS)}"
@@ -118,28 +123,32 @@ def _read_atoms(path: Path, types: tuple[str, ...] | None, stated: Collection[st
     if path.suffix in (".gz", ".bz2", ".xz"):
         raise InputError("a compressed structure file", where=where, fix="decompress it")
     try:
-        kind = "lammps-data" if _is_lammps_data(path) else filetype(str(path))
+        with path.open("rb") as stream:
+            kind = kind_of(path, stream.read(4096))
     except (UnknownFileTypeError, *UNREADABLE):
         raise InputError("not a known structure format", where=where, fix=fix) from None
     if kind not in STRUCTURE_FORMATS:
         raise InputError(f"structure files of format {kind!r} are not read", where=where, fix=fix)
-    options = _types(path, types) if kind == "lammps-data" else {}
-    if types is not None and not options:
+    options = _types(path, types, naming) if kind == "lammps-data" else {}
+    if types is not None and kind != "lammps-data":
         raise InputError(
             f"structure_species are those of a LAMMPS data file, and this is {kind!r}", where=where, fix="remove them"
         )
     try:
-        if kind == "cif":
-            atoms = read_crystal(path)
-        else:
+        if kind in FORMATS:
             if kind == "proteindatabank":
                 refuse_disorder(path)
+            atoms = FORMATS[kind].atoms(_last_frame(path, kind), naming, where)
+        elif kind == "cif":
+            atoms = renamed(read_crystal(path), naming, where, kind)
+        else:
             atoms = cast("Atoms", ase.io.read(path, index=-1, format=kind, **options))
+            if not options:
+                atoms = renamed(atoms, naming, where, kind)
     except InputError:
         raise
-    except (ParseError, *UNREADABLE) as error:
+    except (ParseError, EOFError, *UNREADABLE) as error:
         raise InputError(f"not readable as {kind}: {reason_of(error)}", where=where, fix=fix) from None
-    set_named_elements(atoms, path, kind, stated)
     if len(atoms) == 0:
         raise InputError("the structure has no atoms", where=where)
     if kind == "lammps-data":
@@ -151,35 +160,44 @@ def reason_of(error: Exception) -> str:
     """What ASE stumbled over, in words: of a label that is no element it says no more than the label."""
     if isinstance(error, KeyError) and error.args and not str(error.args[0]).isdigit():
         return f"unknown element {str(error.args[0])[:40]!r}: write symbols of elements, without charges or numbers"
+    if isinstance(error, EOFError) and str(error):
+        return str(error)
     return f"{type(error).__name__} {error}".strip()
 
 
-def set_named_elements(atoms: Atoms, path: Path, kind: str, stated: Collection[str]) -> None:
-    """Elements of a file that names atoms: ASE takes the first letter of a GROMACS name, and in a PDB file without
-    elements whatever the name begins with. InputError where they are not clear (`elements`).
+def renamed(atoms: Atoms, naming: Naming, where: str, kind: str) -> Atoms:
+    """Atoms of a file whose elements ASE has read, some of them others as the user says."""
+    if naming.given:
+        atoms.set_chemical_symbols(naming.elements(atoms.get_chemical_symbols(), where, kind))
+    return atoms
+
+
+def kind_of(path: Path, head: bytes) -> str:
+    """The format of a file by its first lines, or as ASE has it by its name. head: 4 kB of it, or all.
+
+    ASE knows a LAMMPS data file by the name alone, and there are many. Raises what ASE raises.
     """
-    columns = None
-    if kind == "proteindatabank":
-        with path.open(encoding="utf-8", errors="replace") as stream:
-            lines = [line for line in stream if line.startswith(("ATOM", "HETATM"))][-len(atoms) :]
-        if len(lines) == len(atoms) and all(line[76:78].strip().isalpha() for line in lines):
-            return
-        columns = [line[12:16] for line in lines]
-    elif kind != "gromacs":
-        return
-    arrays = atoms.arrays
-    names = [str(name) for name in arrays["atomtypes"]]
-    residues, numbers = [str(name) for name in arrays["residuenames"]], [int(k) for k in arrays["residuenumbers"]]
-    atoms.set_chemical_symbols(elements_of(names, residues, numbers, stated, str(path), columns))
+    from ase.io.formats import filetype
+
+    if re.search(rb"^[ \t]*[0-9]+[ \t]+atom[ \t]+types\b", head[:4096], re.MULTILINE) is not None:
+        return "lammps-data"
+    return kind_by_content(head[:4096].decode("latin-1").replace("\r\n", "\n")) or str(filetype(str(path)))
 
 
-def _is_lammps_data(path: Path) -> bool:
-    """By its header; ASE knows such a file by the name alone, and there are many."""
-    with path.open("rb") as stream:
-        return re.search(rb"^[ \t]*[0-9]+[ \t]+atom[ \t]+types\b", stream.read(4096), re.MULTILINE) is not None
+def _last_frame(path: Path, kind: str) -> str:
+    split = FORMATS[kind].split
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        if split is None:
+            return stream.read()
+        text = ""
+        for frame in split(stream):
+            text = frame
+    if not text:
+        raise EOFError("no frame")
+    return text
 
 
-def _types(path: Path, types: tuple[str, ...] | None) -> dict[str, Any]:
+def _types(path: Path, types: tuple[str, ...] | None, naming: Naming) -> dict[str, Any]:
     """What ASE is told of the atom types of a LAMMPS data file. Left alone it takes type 1 for hydrogen, 2 for helium,
     and so on, and makes arrays of any size that the header names."""
     from ase.data import atomic_numbers
@@ -193,7 +211,13 @@ def _types(path: Path, types: tuple[str, ...] | None) -> dict[str, Any]:
         if unknown:
             raise InputError(f"unknown element {unknown[0]!r}", where=str(path), fix="use symbols of elements")
         return {"Z_of_type": {number: atomic_numbers[name] for number, name in enumerate(types, 1)}}
-    if not re.search(r"^[ \t]*(Masses|Atom\s+Type\s+Labels)\b", text, re.MULTILINE):
+    section = re.search(r"^[ \t]*Atom[ \t]+Type[ \t]+Labels\b.*\n((?:[ \t]*(?:\d+[ \t]+\S.*)?\n)*)", text, re.MULTILINE)
+    masses = re.search(r"^[ \t]*Masses\b", text, re.MULTILINE)
+    if section is not None and (naming.given or masses is None):
+        labels = dict(re.findall(r"^[ \t]*(\d+)[ \t]+(\S+)", section[1], re.MULTILINE))
+        symbols = naming.elements(list(labels.values()), str(path), "lammps-data")
+        return {"Z_of_type": {int(k): atomic_numbers[name] for k, name in zip(labels, symbols, strict=True)}}
+    if section is None and masses is None:
         raise InputError(
             "the file has atom types and neither masses nor labels",
             where=str(path),

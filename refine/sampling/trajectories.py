@@ -11,11 +11,10 @@ are kept, so that memory does not grow with it.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TextIO, cast
+from typing import TYPE_CHECKING, Self
 
 import jax
 import jax.numpy as jnp
@@ -26,21 +25,26 @@ from kernels.histogram import pair_histogram
 from refine.errors import InputError
 from refine.progress import NullProgress, Progress
 from refine.sampling.crystals import read_crystal, refuse_disorder
+from refine.sampling.formats import FORMATS, Naming
+from refine.sampling.formats.lammps import label_column
 from refine.sampling.frames import Frames
-from refine.sampling.structure_files import OVERLAP, STRUCTURE_FORMATS, UNREADABLE, reason_of, set_named_elements
+from refine.sampling.structure_files import OVERLAP, STRUCTURE_FORMATS, UNREADABLE, kind_of, reason_of, renamed
 from refine.system import System, make_system
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-TRAJECTORY_FORMATS = ("extxyz", "lammps-dump-text", "vasp-xdatcar", "vasp-out", "vasp-xml")
-"""ASE formats of several frames that are plain text."""
+TRAJECTORY_FORMATS = (
+    *("extxyz", "lammps-dump-text", "vasp-xdatcar", "vasp-out", "vasp-xml"),
+    *("gromacs", "proteindatabank", "dlp-history"),
+)
+"""Formats of several frames that are plain text, by ASE's names."""
 
-SINGLE_FORMATS = tuple(kind for kind in STRUCTURE_FORMATS if kind not in ("extxyz", "lammps-data"))
+SINGLE_FORMATS = tuple(kind for kind in STRUCTURE_FORMATS if kind not in (*TRAJECTORY_FORMATS, "lammps-data"))
 """Structures that count as trajectories of one frame. A LAMMPS data file has types, which ASE takes for elements."""
 
 MAX_IN_MEMORY = 200_000_000
-"""Bytes of a file in a format that ASE takes in as a whole: all but those of `SPLITTERS`."""
+"""Bytes of a file in a format that is taken in as a whole: all but those that are split into frames."""
 
 BLOCKS = 1024
 """Blocks of frames from which neighbours are joined when there are twice as many."""
@@ -85,6 +89,8 @@ def count_trajectory(
     *,
     species: Sequence[str] | None = None,
     types: Sequence[str] | None = None,
+    elements: Mapping[str, str] | None = None,
+    cell: np.ndarray | None = None,
     kind: str | None = None,
     first: int = 1,
     last: int | None = None,
@@ -96,6 +102,8 @@ def count_trajectory(
     Args:
         species: order of the elements; None: that in which they first appear.
         types: of a LAMMPS dump without elements, the element of each atom type, in order.
+        elements: of a file that has labels, the element of a label, before all rules of `refine.sampling.elements`.
+        cell: vectors (3, 3) in Å of a file that has none.
         kind: name of an ASE format; None: found from the file.
         first, last, every: which frames are taken, counted from 1; last None: to the end.
 
@@ -108,17 +116,18 @@ def count_trajectory(
     progress.stage(f"counting pairs in {path.name}, per cent", 100)
     blocks: _Blocks | None = None
     done = 0
-    for number, atoms, share in _atoms(path, kind, types, first, last, every, species or ()):
+    naming = Naming(elements or {}, species or ())
+    for number, atoms, share in _atoms(path, kind, types, first, last, every, naming):
         at = f"{where}, frame {number}"
-        cell, positions, present = _checked(atoms, at)
+        vectors, positions, present = _checked(atoms, cell, at)
         if blocks is None:
             order = tuple(species) if species is not None else tuple(dict.fromkeys(present))
-            blocks = _Blocks(_system(present, order, cell, at), bin_width, at)
+            blocks = _Blocks(_system(present, order, vectors, at), bin_width, at)
         rank = [order.index(symbol) if symbol in order else -1 for symbol in present]
         counts = tuple(rank.count(k) for k in range(len(order)))
         if counts != blocks.system.n_per_species or -1 in rank:
             raise InputError("the atoms are not those of the first frame", where=at, fix="give frames of one system")
-        blocks.add(positions[np.argsort(rank, kind="stable")], cell, at)
+        blocks.add(positions[np.argsort(rank, kind="stable")], vectors, at)
         progress.advance(int(100 * share) - done)
         done = int(100 * share)
     if blocks is None:
@@ -208,15 +217,22 @@ def _system(present: Sequence[str], order: tuple[str, ...], cell: np.ndarray, at
     return make_system({symbol: list(present).count(symbol) for symbol in order}, cell, where=at)
 
 
-def _checked(atoms: Atoms, at: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def _checked(atoms: Atoms, given: np.ndarray | None, at: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Cell (3, 3) and positions (N, 3) in Å, and the symbol of every atom."""
+    if given is not None:
+        if atoms.cell.rank:
+            raise InputError("the frame has a cell", where=at, fix="leave --cell out")
+        atoms.set_cell(given)
+        atoms.set_pbc(True)
     cell, positions = atoms.cell.array, atoms.positions
     if len(atoms) == 0:
         raise InputError("the frame has no atoms", where=at)
     if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
         raise InputError("a coordinate or lattice vector is not a finite number", where=at)
     if abs(np.linalg.det(cell)) < 1e-6:
-        raise InputError("the frame has no cell", where=at, fix='give all three vectors (extxyz: Lattice="...")')
+        raise InputError(
+            "the frame has no cell", where=at, fix='give it: --cell A,B,C or all three vectors (extxyz: Lattice="...")'
+        )
     if not atoms.pbc.all():
         raise InputError(
             f"the frame is periodic along {int(atoms.pbc.sum())} of 3 vectors",
@@ -229,59 +245,6 @@ def _checked(atoms: Atoms, at: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
 # --- the file ---------------------------------------------------------------------------------------------------------
 
 
-def _extxyz(stream: TextIO) -> Iterator[str]:
-    while (line := stream.readline()).strip():
-        yield line + _take(stream, int(line) + 1)
-
-
-def _lammps_dump(stream: TextIO) -> Iterator[str]:
-    text, atoms = "", 0
-    while line := stream.readline():
-        text += line
-        if line.startswith("ITEM: NUMBER OF ATOMS"):
-            text += (count := _take(stream, 1))
-            atoms = int(count)
-        elif line.startswith("ITEM: ATOMS"):
-            yield text + _take(stream, atoms)
-            text = ""
-        elif line.startswith("ITEM: UNITS") and (units := _take(stream, 1).strip()) not in ("metal", "real"):
-            raise ValueError(f"lengths in {units!r} units; those of metal and real are Å")
-        elif len(text) > _HEAD:
-            raise ValueError("no line ITEM: ATOMS")
-    if text.strip():
-        raise EOFError(_ENDS)
-
-
-def _xdatcar(stream: TextIO) -> Iterator[str]:
-    """The header of seven lines may be repeated before a frame: the cell has changed."""
-    header, atoms = "", 0
-    while (line := stream.readline()).strip() or (line and not header):  # the title may be empty
-        if "Direct configuration=" not in line:
-            header = line + _take(stream, 5)
-            count = _take(stream, 1)
-            header, atoms = header + count, sum(map(int, count.split()))
-            line = _take(stream, 1)
-        yield header + line + _take(stream, atoms)
-
-
-def _take(stream: TextIO, count: int) -> str:
-    """So many lines; of a wrong number that a file states, no more than there are."""
-    lines = list(islice(iter(stream.readline, ""), max(count, 0)))
-    if len(lines) < count:
-        raise EOFError(_ENDS)
-    return "".join(lines)
-
-
-_ENDS = "the file ends in the middle of a frame"
-
-SPLITTERS: dict[str, Callable[[TextIO], Iterator[str]]] = {
-    "extxyz": _extxyz,
-    "lammps-dump-text": _lammps_dump,
-    "vasp-xdatcar": _xdatcar,
-}
-"""Formats that are taken apart here, frame by frame: ASE would hold all frames at once, or search the file first."""
-
-
 def _atoms(
     path: Path,
     kind: str | None,
@@ -289,10 +252,9 @@ def _atoms(
     first: int,
     last: int | None,
     every: int,
-    stated: Collection[str],
+    naming: Naming,
 ) -> Iterator[tuple[int, Atoms, float]]:
     """Number and atoms of the chosen frames, elements set, and the share of the file that has been read."""
-    import ase.io
     from ase.io import ParseError
 
     head = _head(path)
@@ -302,15 +264,20 @@ def _atoms(
     if kind not in formats:
         raise InputError(f"trajectories of format {kind!r} are not read", where=where, fix=fix)
     size = path.stat().st_size
-    if kind not in SPLITTERS and size > MAX_IN_MEMORY:
+    split = FORMATS[kind].split if kind in FORMATS else None
+    if split is None and size > MAX_IN_MEMORY:
         raise InputError(f"a {kind} file of {size / 1e6:.0f} MB", where=where, fix="convert it to extended XYZ")
-    typed = _by_type(head, kind, types, where)
-    # of the splitters here these are the file's faults, and others are ours
-    broken = (ValueError, EOFError) if kind in SPLITTERS else (ParseError, EOFError, *UNREADABLE)
+    if kind == "proteindatabank":
+        refuse_disorder(path)
+    typed = _by_type(head, kind, types, naming, where)
+    # of what is split here these are the file's faults, and others are ours
+    broken = (ValueError, EOFError) if split is not None else (ParseError, EOFError, *UNREADABLE)
     number = 0
     with path.open("rb") as raw, io.TextIOWrapper(raw, encoding="utf-8", errors="replace") as stream:
         frames: Iterator[str] | Iterator[Atoms]  # text of a frame, or what ASE has made of it
-        frames = SPLITTERS[kind](stream) if kind in SPLITTERS else _by_ase(path, kind)
+        frames = (
+            _by_ase(path, kind) if kind not in FORMATS else iter([stream.read()]) if split is None else split(stream)
+        )
         while last is None or number < last:
             number += 1
             at = f"{where}, frame {number}"
@@ -326,13 +293,17 @@ def _atoms(
             if number < first or (number - first) % every:
                 continue
             try:
-                atoms = cast("Atoms", ase.io.read(io.StringIO(frame), 0, kind) if isinstance(frame, str) else frame)
+                if isinstance(frame, str):
+                    atoms = FORMATS[kind].atoms(frame, naming, at)
+                else:
+                    atoms = renamed(frame, naming, at, kind)
+            except InputError:
+                raise
             except (ParseError, EOFError, *UNREADABLE) as error:
                 raise InputError(f"not readable as {kind}: {reason_of(error)}", where=at, fix=mend) from None
             if typed:
                 _set_elements(atoms, typed, at)
-            set_named_elements(atoms, path, kind, stated)
-            yield number, atoms, raw.tell() / size if kind in SPLITTERS else 0.0
+            yield number, atoms, raw.tell() / size if split is not None else 0.0
 
 
 def _by_ase(path: Path, kind: str) -> Iterator[Atoms]:
@@ -341,19 +312,7 @@ def _by_ase(path: Path, kind: str) -> Iterator[Atoms]:
     if kind == "cif":
         yield read_crystal(path)
     else:
-        cell = None
-        if kind == "proteindatabank":
-            refuse_disorder(path)
-        for atoms in ase.io.iread(path, slice(None), format=kind, do_not_split_by_at_sign=True):
-            if kind == "proteindatabank":
-                if len(atoms) == 0:
-                    continue  # END behind the last ENDMDL is no frame
-                if atoms.cell.rank == 3:
-                    cell = atoms.cell
-                elif cell is not None:  # CRYST1 stands once, above all models
-                    atoms.set_cell(cell)
-                    atoms.set_pbc(True)
-            yield atoms
+        yield from ase.io.iread(path, slice(None), format=kind, do_not_split_by_at_sign=True)
 
 
 def _head(path: Path) -> bytes:
@@ -375,34 +334,36 @@ def _head(path: Path) -> bytes:
 
 
 def _kind(path: Path, head: bytes) -> str:
-    from ase.io.formats import UnknownFileTypeError, filetype
+    from ase.io.formats import UnknownFileTypeError
 
-    if b"ITEM: TIMESTEP" in head[:2000]:  # ASE does not know it by its lines where these end as on Windows
-        return "lammps-dump-text"
     try:
-        return str(filetype(str(path)))
+        return kind_of(path, head)
     except (UnknownFileTypeError, *UNREADABLE):
         raise InputError(
             "not a known trajectory format", where=str(path), fix=f"name it: --format {' | '.join(TRAJECTORY_FORMATS)}"
         ) from None
 
 
-def _by_type(head: bytes, kind: str, types: Sequence[str] | None, where: str) -> tuple[str, ...]:
+def _by_type(head: bytes, kind: str, types: Sequence[str] | None, naming: Naming, where: str) -> tuple[str, ...]:
     """Elements by atom type, where the file has no elements; else nothing."""
     from ase.data import atomic_numbers
 
-    columns: list[str] = []
+    named = True
     if kind == "lammps-dump-text":
-        items = [line for line in head.decode("latin-1").splitlines() if line.startswith("ITEM: ATOMS")]
-        columns = items[0].split()[2:] if items else []
-    named = kind != "lammps-dump-text" or "element" in columns or ("mass" in columns and types is None)
+        lines = head.decode("latin-1").splitlines()
+        at = next((k for k, line in enumerate(lines[:-1]) if line.startswith("ITEM: ATOMS")), None)
+        numbered = bool(naming.given) and types is None
+        label = None if at is None else label_column(lines[at], lines[at + 1], numbered=numbered)
+        named = label is not None or (types is None and at is not None and "mass" in lines[at].split())
     if named and types is not None:
-        raise InputError("the file names its elements", where=where, fix="leave --species out")
+        raise InputError("the file names its elements", where=where, fix="leave --species out, or use --elements")
+    if types is not None and naming.given:
+        raise InputError("--species and --elements are both given", where=where, fix="leave one of them out")
     if not named and types is None:
         raise InputError(
             "the dump holds atom types, no elements",
             where=where,
-            fix="give the element of each type in order, as in --species Si,O",
+            fix="give the element of each type in order, as in --species Si,O, or --elements 1=Si,2=O",
         )
     for symbol in types or ():
         if atomic_numbers.get(symbol, 0) == 0:

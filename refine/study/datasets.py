@@ -13,6 +13,7 @@ from refine.curves.curve import Curve
 from refine.curves.quantities import is_q_space
 from refine.curves.readers import read_curve
 from refine.errors import InputError
+from refine.progress import Progress
 from refine.refinement.observables.curve import CurveObservable
 from refine.refinement.observables.keys import MeasuredNumber
 from refine.refinement.problem import Target
@@ -81,6 +82,13 @@ class NumberSet:
     target: Target
 
 
+def tell_doubts(datasets: Sequence[DataSet], progress: Progress) -> None:
+    """Say what looks odd in measured curves before anything is sampled."""
+    for data in datasets:
+        for doubt in data.doubts:
+            progress.message(f"warning: {data.name}: {doubt}")
+
+
 def read_numbers(config: StudyConfig, boxes: Sequence[Box]) -> list[NumberSet]:
     """Every measured number bound to the box of its state; one box for each state.
 
@@ -129,6 +137,8 @@ def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
             pair=data.pair,
             window=data.window,
             q_range=data.q_range,
+            columns=data.columns,
+            block=data.block,
             abscissa=data.abscissa,
             name=data.name,
             check=False,  # with the errors that the study states, below
@@ -143,8 +153,7 @@ def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
         curve = replace(curve, sigma=_errors(data, curve))
         doubts = tuple(check_curve(curve))
         model = ForwardModel(curve, box)
-        explicit = "score_r" in data.model_fields_set
-        measurement = model.measurement(data.score_r if explicit else None)
+        measurement = model.measurement(data.score_r)
         begins = first_r(curve) if data.fit_r is None else None
         fit = model.fit(data.fit_q, data.fit_r if begins is None else (begins[0], min(box.r_max, float(curve.x[-1]))))
         choices = tuple(filter(None, (sigma(curve, fit), None if begins is None else begins[1])))
@@ -157,9 +166,9 @@ def _errors(data: Data, curve: Curve) -> Array | None:
     where = f"[[data]] {data.name}"
     if data.sigma == "file" and curve.sigma is None:
         raise InputError(
-            'sigma = "file" and the file has no third column',
+            'sigma = "file" and no standard errors are read from the file',
             where=where,
-            fix='use sigma = "auto", a number or points',
+            fix='use sigma = "auto", a number or points, or name their column as the third of columns',
         )
     if isinstance(data.sigma, str):
         return curve.sigma
@@ -182,9 +191,8 @@ def read_predictions(config: StudyConfig, boxes: Sequence[Box]) -> list[Predicti
     for data in config.curves:
         if data.role == "predict":
             state = names.index(config.state_of(data).name)
-            explicit = "score_r" in data.model_fields_set
             model = ForwardModel(_featureless(data, boxes[state]), boxes[state])
-            found.append(Prediction(data.name, state, model.measurement(data.score_r if explicit else None)))
+            found.append(Prediction(data.name, state, model.measurement(data.score_r)))
     return found
 
 

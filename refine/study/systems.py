@@ -37,7 +37,15 @@ def read_system(config: StudyConfig, state: State, order: tuple[str, ...] | None
     if path is not None:
         types = config.system.structure_species
         stated = stated_elements(config)
-        return read_structure(path, density, species=order, mass_density=mass_density, types=types, stated=stated)
+        return read_structure(
+            path,
+            density,
+            species=order,
+            mass_density=mass_density,
+            types=types,
+            elements=config.system.structure_elements,
+            stated=stated,
+        )
     counts = config.system.counts
     assert counts is not None  # the config refuses a study without
     if mass_density is not None:

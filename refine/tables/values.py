@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal, TypeGuard, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, Strict, ValidatorFunctionWrapHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from refine.formula import amounts_of
+from refine.formula import amounts_of, components_of
 from refine.tables.explain import shown
+from refine.tables.table import OfFile
 
 ELEMENTS = (
     *("H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne", "Na", "Mg", "Al", "Si", "P", "S", "Cl", "Ar", "K", "Ca"),
@@ -24,6 +25,9 @@ ELEMENTS = (
     *("Bk", "Cf"),
 )
 """Symbols of the elements with a tabulated form factor (H to Cf), by atomic number."""
+
+MOST_COLUMNS = 1000
+"""Of a file; a reader refuses more than it has."""
 
 
 class Kind:
@@ -96,6 +100,19 @@ def _two_numbers(value: Any) -> Any:
     if not (isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value))):
         raise refusal("should be [low, high], two numbers")
     return value
+
+
+def _columns(value: Any) -> tuple[int | str, ...]:
+    if not (isinstance(value, list | tuple) and len(value) in (2, 3)):
+        raise refusal("should be [x, y] or [x, y, sigma], numbers of columns or their names")
+    for column in value:
+        if isinstance(column, str) and 0 < len(column.strip()) <= 200:
+            continue
+        if not (isinstance(column, int) and not isinstance(column, bool) and 1 <= column <= MOST_COLUMNS):
+            raise refusal(f"names column {shown(column)}; count them from 1, or give the name that the file has")
+    if len(set(value)) < len(value):
+        raise refusal("names one column twice")
+    return tuple(value)
 
 
 def _two_elements(value: Any) -> tuple[str, str]:
@@ -203,25 +220,30 @@ def any_tables(value: Any) -> Any:
     return () if isinstance(value, list | tuple) and not value else some_tables(value)
 
 
-def atoms_of(formula: str) -> dict[str, int]:
-    """Atoms of each element in a formula unit: elements, whole numbers and parentheses, as in "Ca(NO3)2".
+def atoms_of(formula: str) -> dict[str, float]:
+    """Atoms of each element in a formula unit, as in "Ca(NO3)2": whole numbers, but of a mixture's components.
 
     Raises:
         PydanticCustomError: it is no such formula.
 
     >>> atoms_of("Ca(NO3)2")
-    {'Ca': 1, 'N': 2, 'O': 6}
+    {'Ca': 1.0, 'N': 2.0, 'O': 6.0}
+    >>> atoms_of("0.25Na2O-0.75SiO2")
+    {'Na': 0.5, 'O': 1.75, 'Si': 0.75}
     """
     try:
-        amounts = amounts_of(formula)
+        components, amounts = components_of(formula), amounts_of(formula)
     except ValueError:
         raise refusal(NO_FORMULA) from None
-    if re.search(r"\.|[0-9]{5}", formula):
+    if any(re.search(r"\.|[0-9]{5}", component) for _, component in components):
         raise refusal(NO_FORMULA)
-    return {_known_element(element): int(number) for element, number in amounts.items()}
+    return {_known_element(element): number for element, number in amounts.items()}
 
 
-NO_FORMULA = "should be a formula of elements and whole numbers, as in SiO2 or Ca(NO3)2"
+NO_FORMULA = (
+    "should be a formula of elements and whole numbers, as in SiO2 or Ca(NO3)2, or a mixture of such, as in "
+    "0.25Na2O-0.75SiO2"
+)
 
 
 def _formula(text: str) -> str:
@@ -242,7 +264,8 @@ Switch = Annotated[bool, Strict(), Kind("`true` or `false`")]
 Element = Annotated[str, AfterValidator(_known_element)]
 Name = Annotated[str, AfterValidator(_file_name), Kind("name")]
 Line = Annotated[str, AfterValidator(_one_line), Kind("text")]
-FileName = Annotated[Line, Kind("path")]
+FileName = Annotated[Line, Kind("path"), OfFile()]
+Columns = Annotated[tuple[int | str, ...], BeforeValidator(_columns), Kind("`[x, y]` or `[x, y, sigma]`")]
 Range = Annotated[tuple[float, float], BeforeValidator(_two_numbers), AfterValidator(_ascending), Kind("`[low, high]`")]
 Pair = Annotated[tuple[str, str], BeforeValidator(_two_elements), Kind('`["A", "B"]`')]
 Pairs = Annotated[
@@ -255,6 +278,7 @@ Counts = Annotated[
 ]
 Formula = Annotated[str, Field(max_length=100), AfterValidator(_formula), Kind("formula")]
 Species = Annotated[tuple[Element, ...], Field(min_length=1, max_length=100), Kind("list of elements")]
+Labels = Annotated[dict[Annotated[str, Field(min_length=1, max_length=80)], Element], Kind("`{ label = element }`")]
 Isotopes = Annotated[dict[Element, Annotated[Integer, Field(ge=1, le=300)]], Kind("`{ element = mass number }`")]
 Charges = Annotated[dict[Element, Annotated[Integer, Field(ge=-8, le=8)]], Kind("`{ element = charge }`")]
 RealCharges = Annotated[dict[Element, Annotated[Number, Field(ge=-8, le=8)]], Kind("`{ element = charge }`")]

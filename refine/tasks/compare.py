@@ -28,12 +28,12 @@ from refine.report.compare import render
 from refine.results.derived import Propagation, coordination_numbers, shells_of
 from refine.results.ranking import Curve, FirstPeak, Ranking, Row
 from refine.results.scores import score, score_number
-from refine.results.tables import csv_text
+from refine.results.tables import R, csv_text
 from refine.sampling.averages import FRAMES_FOR_ERRORS, standard_error
 from refine.sampling.frames import Frames
 from refine.scattering.instrument import seen
 from refine.scattering.peaks import Peak, first_peak_range, peak
-from refine.study.datasets import DataSet, Prediction
+from refine.study.datasets import DataSet, Prediction, tell_doubts
 from refine.study.schema import ModelFile, StudyConfig
 from refine.study.study import Study
 from refine.tables.explain import shown
@@ -97,7 +97,8 @@ def compare(
             rows.append(Row(entry.label, failure=entry.failure))
             continue
         try:
-            rows.append(_row(entry, config, frames, progress or NullProgress()))
+            first = all(row.failure is not None for row in rows)
+            rows.append(_row(entry, config, frames, progress or NullProgress(), tell=first))
         except RefineError as error:
             rows.append(Row(entry.label, failure=str(error)))
     rows.sort(key=_mean_score)
@@ -155,7 +156,8 @@ def _refined(folder: Path, config: StudyConfig) -> _Entry:
     return _Entry(folder.resolve().name, run[0].study.model, run)
 
 
-def _row(entry: _Entry, config: StudyConfig, frames: int | None, progress: Progress) -> Row:
+def _row(entry: _Entry, config: StudyConfig, frames: int | None, progress: Progress, *, tell: bool) -> Row:
+    """tell: whether to say what looks odd in the data."""
     # A rule that changes parameters of the study's base would ask for them in every model.
     changes: dict[str, Any] = {"model": entry.model, "refinement": RULES.made()}
     if entry.run:
@@ -168,6 +170,8 @@ def _row(entry: _Entry, config: StudyConfig, frames: int | None, progress: Progr
         corrections = [one.correction for one in entry.run]
         if entry.run[0].parameters is not None:
             study.base = entry.run[0].base()
+    if tell:
+        tell_doubts(study.datasets, progress)
     acting = corrections if entry.run else None
     begun = pilot(study, progress, acting)
     study, wanted = begun.study, begun.study.settings.frames if frames is None else frames
@@ -264,7 +268,8 @@ def _write(ranking: Ranking, out: Path) -> None:
             make_folder(folder)
             measured = np.full(len(curve.r), np.nan) if curve.measured is None else curve.measured
             columns = [curve.r, measured, curve.model, curve.stderr]
-            text = csv_text(["r_angstrom", "measured_D", "model_D", "model_stderr"], columns)
+            header = [R, *(f"{name} [D(r) faber-ziman 1/angstrom^2]" for name in ("measured", "model", "model_stderr"))]
+            text = csv_text(header, columns)
             write_text(folder / f"{name}.csv", text)
     write_text(out / "compare.json", ranking.to_json())
     write_text(out / "compare.html", render(ranking))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from refine.errors import InputError
+from refine.files import make_folder, remove, write_text
 from refine.study.schema import StudyConfig
 
 
@@ -31,3 +32,14 @@ def refuse_foreign(folder: Path, names: Sequence[str], mark: str) -> None:
             where=str(folder),
             fix="give another --out",
         )
+
+
+def write_files(folder: Path, files: Mapping[str, str | None]) -> None:
+    """Write texts by their names below a folder, each atomically; what is None is removed where it is from before."""
+    for name, text in files.items():
+        path = folder / name
+        if text is None:
+            remove(path)
+        else:
+            make_folder(path.parent)
+            write_text(path, text)

@@ -14,8 +14,9 @@ import pytest
 
 import refine
 from refine.errors import CheckpointError, InputError
+from refine.results.schema import Status
 from refine.tasks.run import store
-from refine.tasks.run.record import Record, Statement
+from refine.tasks.run.record import Answer, Ending, Phase, Record, Statement
 
 DETERMINATION = {"parameters": 32, "pairs": [{"pair": ["Ar", "Ar"], "r": [3.0, 4.0, 5.0], "share": [0.1, 0.9, 0.3]}]}
 
@@ -91,8 +92,13 @@ def test_no_run(tmp_path: Path) -> None:
 
 
 def test_covariance_is_that_of_the_checkpoint(folder: Path) -> None:
+    """Of the answer; none while the run goes on, whatever is stated of its next sample."""
     size = len(refine.open(folder).correction.theta)
-    record = replace(Record.start({}), stated=Statement(np.eye(size), None))
+    ending, said = Ending(Status.EXHAUSTED, "stopped"), Statement(np.eye(size), None)
+    going = replace(Record.start({}), stated=Statement(2.0 * np.eye(size), None), ending=ending)
+    record = replace(going, phase=Phase.DONE, answer=Answer(0, ending, said))
+    store.save(folder / "run.h5", store.StoredRun("x", going))
+    assert refine.open(folder).covariance is None
     store.save(folder / "run.h5", store.StoredRun("x", record))
     np.testing.assert_array_equal(refine.open(folder).covariance, np.eye(size))
 

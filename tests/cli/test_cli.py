@@ -68,6 +68,9 @@ class FakeResult:
             ],
             states=[State(name="85K", temperature=85.0, pressure_GPa=0.002, pressure_GPa_stderr=0.005)],
             notes=["the errors are too small"],
+            data=[],
+            yields_potential=True,
+            determination=None,
         )
     )
 
@@ -147,7 +150,10 @@ def test_default_folder_is_named_after_the_study_s(engine: type[FakeStudy], stud
     assert f"results go to {folder}" in " ".join(result.stdout.split())
 
 
-@pytest.mark.parametrize(("option", "expected"), [("--resume", (True, False)), ("--overwrite", (False, True))])
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [("--resume", (True, False)), ("--continue", ("auto", False)), ("--overwrite", (False, True))],
+)
 def test_resume_and_overwrite(engine: type[FakeStudy], study: str, option: str, expected: tuple[bool, bool]) -> None:
     assert call("run", study, option).exit_code == 0
     assert engine.calls[0][2:] == expected
@@ -310,5 +316,6 @@ def test_null_progress_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_table_shows_names_as_they_are() -> None:
     console = Console(file=io.StringIO(), width=60)
-    console.print(r_chi_table({"[red]": 0.5}, {"[red]": 0.25}))
-    assert "[red]" in console.file.getvalue()  # type: ignore[attr-defined]
+    final = Scores(r_chi={"[red]": 0.25}, r_chi_stderr={"[red]": 0.0123}, chi2={})
+    console.print(r_chi_table(Scores(r_chi={"[red]": 0.5}, chi2={}), final))
+    assert "[red]         0.5000   0.2500 ± 0.0123" in console.file.getvalue()  # type: ignore[attr-defined]

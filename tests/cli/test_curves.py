@@ -127,7 +127,10 @@ def test_a_window_and_a_range(glass: Path) -> None:
         (("--quantity", "S(Q)", "--to", "D(r)", "--composition", "Si(OH4"), "'Si(OH4' is no formula"),
         (("--quantity", "S(Q)", "--to", "D(r)", "--isotopes", "36Ar"), "'36Ar' is not of the form NAME=N"),
         (("--quantity", "S(Q)", "--to", "D(r)", "--pair", "SiO"), "'SiO' is no pair; write it as Si-O"),
-        (("--quantity", "S(Q)", "--to", "D(r)", "--columns", "1,x"), "--columns: '1,x' is not a list"),
+        (("--quantity", "S(Q)", "--to", "D(r)", "--columns", "1,x"), "no column is called 'x'; the names are 'Q"),
+        (("--quantity", "S(Q)", "--to", "D(r)", "--columns", "1,"), "--columns: '1,' is not x,y or x,y,sigma"),
+        (("--quantity", "S(Q)", "--to", "D(r)", "--columns", "1"), "--columns: '1' is not x,y or x,y,sigma"),
+        (("--quantity", "S(Q)", "--to", "D(r)", "--block", "2"), "block 2 was asked for and the file has one curve"),
         (("--quantity", "S(Q)", "--to", "D(r)", "--columns", "1,9", "--radiation", "neutron"), "columns [1, 9]"),
         (("--quantity", "S(Q)", "--to", "D(r)", "--window", "hann", "--radiation", "neutron"), "unknown window 'hann'"),
     ],
@@ -153,3 +156,16 @@ def test_doubts_go_to_stderr(glass: Path) -> None:
     assert "refine: warning: " in result.stderr
     assert "low-r" in result.stderr
     assert "warning" not in result.stdout
+
+
+def test_columns_by_name_and_one_of_several_curves(tmp_path: Path) -> None:
+    """As `convert` reads them, a study does: `columns` and `block` are keys of [[data]]."""
+    q = np.arange(0.5, 9.0, 0.25)
+    path = tmp_path / "banks.dat"
+    banks = (f"# bank {k}\n# Q A B\n" + "".join(f"{v} {k} {k * v}\n" for v in q) for k in (1, 2))
+    path.write_text("\n\n".join(banks), encoding="utf-8")
+    words = ("--quantity", "F(Q)", "--to", "F(Q)", "--radiation", "neutron", "--columns", "Q,B")
+    assert "a second curve seems to begin here (x = 0.5 follows 8.75)" in refused(path, *words)
+    out = tmp_path / "out.dat"
+    call(path, *words, "--block", "2", "--out", out)
+    np.testing.assert_allclose(read_table(out).values, np.column_stack([q, 2 * q]))

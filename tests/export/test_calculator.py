@@ -10,8 +10,10 @@ import pytest
 
 import refine
 from refine.errors import InputError
+from refine.files import write_text
 from refine.potentials.mace.reader import load
 from refine.potentials.mace.reader.neutral import MODEL_FILE, write_neutral
+from refine.study.schema import StudyConfig
 from tests.export.runs import correction, rows, run_folder
 from tests.potentials.mace.models import random_checkpoint
 
@@ -43,6 +45,21 @@ def test_a_mace_model_that_is_elsewhere(tmp_path: Path) -> None:
         refine.read_calculator(out)
     found = refine.read_calculator(out, model=tmp_path / "my.safetensors")
     assert found.model.checkpoint.sha256 == load(tmp_path / "my.safetensors").sha256
+
+
+def test_a_mace_model_that_the_study_names_from_its_own_folder(tmp_path: Path) -> None:
+    """As a run writes its study: paths are seen from the folder of the run, also when both were moved."""
+    mine, out = tmp_path / "project" / "mine", tmp_path / "project" / "runs" / "out"
+    (mine / "models").mkdir(parents=True)
+    out.mkdir(parents=True)
+    write_neutral(random_checkpoint(3), mine / "models" / "my.safetensors")
+    model = 'base = "mace"\npath = "models/my.safetensors"'
+    run_folder(mine, COUNTS, model, rows(correction(COUNTS)))
+    (mine / "result.json").rename(out / "result.json")
+    write_text(out / "study.toml", StudyConfig.from_toml(mine / "study.toml").to_toml(out))
+    (tmp_path / "project").rename(tmp_path / "elsewhere")
+    found = refine.read_calculator(tmp_path / "elsewhere" / "runs" / "out")
+    assert found.model.checkpoint.sha256 == load(tmp_path / "elsewhere/mine/models/my.safetensors").sha256
 
 
 def test_a_correction_that_changes_with_temperature(tmp_path: Path) -> None:

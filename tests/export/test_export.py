@@ -87,11 +87,14 @@ def test_columns(tmp_path: Path) -> None:
     for row, path in zip((1, 2), written[:2], strict=True):
         table = list(csv.DictReader(path.read_text().splitlines()))
         assert len(table) == POINTS
-        r = np.array([float(line["r"]) for line in table])
-        np.testing.assert_allclose([float(line["phi"]) for line in table], phi.energy(r)[row], atol=1e-11, rtol=1e-9)
-        slopes = [float(line["dphi_dr"]) for line in table]
+        r = np.array([float(line["r [angstrom]"]) for line in table])
+        np.testing.assert_allclose(
+            [float(line["phi [eV]"]) for line in table], phi.energy(r)[row], atol=1e-11, rtol=1e-9
+        )
+        slopes = [float(line["dphi_dr [eV/angstrom]"]) for line in table]
         np.testing.assert_allclose(slopes, phi.derivative(r)[row], atol=1e-10, rtol=1e-9)
-        known = np.array([(float(line["r"]), float(line["stderr"])) for line in table if line["stderr"]])
+        errors = [(float(line["r [angstrom]"]), line["stderr [eV]"]) for line in table]
+        known = np.array([(at, float(error)) for at, error in errors if error])
         assert known[0, 0] == pytest.approx(1.6, abs=2e-3)
         np.testing.assert_allclose(known[:, 1], 0.01 * known[:, 0], rtol=1e-6)
 

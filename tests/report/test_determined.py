@@ -218,7 +218,7 @@ def test_agreement_is_no_warning(make_iron: Any, sigma: float | None, warned: bo
     """Only a chi^2 that is too large: data that agree better than their errors contradict nobody."""
     tension = [_tension("neutron", None, sigma)]
     found = words.contradictions(
-        read_results(make_iron(determination=DETERMINATION | {"tension": tension, "pairs": []}))
+        read_results(make_iron(determination=DETERMINATION | {"tension": tension, "pairs": []})).summary
     )
     assert bool(found) == warned
     if warned:
@@ -335,7 +335,7 @@ def test_missing_numbers_are_dashes(make_run: Any, determination: dict[str, Any]
     """Whatever is absent or not finite, the page is made and no sentence names a Python value."""
     out = make_run(determination=determination)
     results = read_results(out)
-    sentences = words.determined(results) + words.contradictions(results)
+    sentences = words.determined(results) + words.contradictions(results.summary)
     said = _page(out).said
     for sentence in sentences:
         assert " ".join(sentence.split()) in said

@@ -71,7 +71,7 @@ def test_an_error_gives_its_number_the_digits() -> None:
 
 def test_headline_of_a_converged_run(make_run: Any) -> None:
     said = words.headline(read_results(make_run()))
-    assert said.result == "R_χ of T(r) over 3 to 12 Å fell from 0.126 to 0.0112."
+    assert said.result == "R_χ of T(r) over 3 to 12 Å fell from 0.126 to 0.0112 ± 0.0009."
     assert said.ending == "The run stopped by itself: the last change of χ² was within twice its sampling error."
     assert said.scored == "Not fitted, only scored: yarnell_gr 0.148 → 0.0138."
 
@@ -82,8 +82,8 @@ def test_headline_of_a_run_that_got_worse(make_run: Any) -> None:
     result["final"]["r_chi"]["yarnell"] = 0.2
     (out / "result.json").write_text(json.dumps(result))
     results = read_results(out)
-    assert "rose from 0.126 to 0.200" in words.headline(results).result
-    assert words.warnings(results) == ["yarnell: R_χ rose from 0.126 to 0.200."]
+    assert "rose from 0.126 to 0.2000 ± 0.0009" in words.headline(results).result
+    assert words.warnings(results) == ["yarnell: R_χ rose from 0.126 to 0.2000 ± 0.0009."]
 
 
 def test_headline_and_warnings_of_many_curves(crowded_run: Path) -> None:
@@ -94,7 +94,7 @@ def test_headline_and_warnings_of_many_curves(crowded_run: Path) -> None:
     assert "tr" not in said.scored  # its final value is not known
     first, second = words.warnings(results)
     assert first.startswith("jr: the curve tends to 0.94")
-    assert second == "jr: R_χ rose from 0.214 to 0.300."
+    assert second == "jr: R_χ rose from 0.214 to 0.3000 ± 0.0009."
 
 
 def test_headline_without_any_misfit(make_run: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from refine.errors import InputError
 from refine.report import write_report
-from refine.results.reader import read_results
+from refine.results.reader import read_curve_table, read_pair_distributions, read_results
 
 
 def _change(out: Path, edit: Callable[[dict[str, Any]], object]) -> None:
@@ -73,10 +73,11 @@ def test_no_such_folder(tmp_path: Path) -> None:
     [
         ("x,measured,sigma,initial,final\n1,2,,3,4\n2,two,,3,4\n", "line 3.*'two'"),
         ("x,measured,sigma,initial,final\n1,2,,3,4\n2,2,3,4\n", "line 3.*4 columns where the header has 5"),
-        ("x,measured,initial\n1,2,3\n2,3,4\n", "no column sigma, final"),
+        ("x,measured,initial\n1,2,3\n2,3,4\n", "no column final"),
         ("x,measured,sigma,initial,final\n1,2,,3,4\n", "1 rows"),
         ("x,measured,sigma,initial,final\n1,,,3,4\n2,,,3,4\n", "no finite number in column measured"),
         ("x,measured,sigma,initial,final\n1,2,,3,4\ninf,2,,3,4\n", "not every x"),
+        ("Q [1/angstrom],measured [S(Q)],initial,final\n1,2,3,4\ninf,2,3,4\n", "not every Q"),
     ],
 )
 def test_a_curve_that_cannot_be_used(make_run: Any, text: str, said: str) -> None:
@@ -114,3 +115,21 @@ def test_json_that_is_not_an_object(make_run: Any) -> None:
         (out / "result.json").write_text(text)
         with pytest.raises(InputError, match=r"result\.json"):
             read_results(out)
+
+
+def test_units_and_conventions_in_headers_are_no_part_of_names(tmp_path: Path) -> None:
+    """Files of before have none, call the first column x, and have an empty column where no errors are known."""
+    path = tmp_path / "a.csv"
+    for text in (
+        "x,measured,sigma,initial,final\n1,2,,3,4\n2,2,,3,4\n",
+        "Q [1/angstrom],measured [S(Q) <f^2>],initial [S(Q) <f^2>],final [S(Q) <f^2>]\n1,2,3,4\n2,2,3,4\n",
+    ):
+        path.write_text(text)
+        table = read_curve_table(path)
+        assert (table.x.tolist(), table.final.tolist()) == ([1.0, 2.0], [4.0, 4.0])
+        assert np.isnan(table.sigma).all()
+        assert np.isnan(table.final_stderr).all()
+        np.testing.assert_array_equal(table.measured_box, table.measured)
+    path.write_text("r [angstrom],Fe-O initial [g(r)],Fe-O final [g(r)]\n1,0,1\n2,1,2\n")
+    (pair,) = read_pair_distributions(path)
+    assert (pair.pair, pair.final.tolist()) == ("Fe–O", [1.0, 2.0])

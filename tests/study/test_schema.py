@@ -132,7 +132,7 @@ def test_defaults() -> None:
     study = parse(MINIMAL)
     assert study.title == "Untitled study"
     assert study.data[0].normalisation == "faber-ziman"
-    assert (study.data[0].role, study.data[0].sigma, study.data[0].score_r) == ("fit", "auto", (1.0, 10.0))
+    assert (study.data[0].role, study.data[0].sigma, study.data[0].score_r) == ("fit", "auto", None)
     assert study.data[0].state is None
     assert study.state_of(study.data[0]).name == "melt"
     assert study.sampling == Sampling()
@@ -201,12 +201,32 @@ def test_what_is_no_formula(formula: str) -> None:
         ("states.0={ name = 'a', temperature = 1, number_density = 0.1, mass_density = 4 }", "not both"),
         ("system.units=0", "units = 0 should be"),
         ("system.structure_species=['Fe']", "no 'structure' that 'structure_species'"),
+        ("system.structure_elements={ OW = 'O' }", "no 'structure' that 'structure_elements'"),
+        ("system.structure_elements={ OW = 'Ow' }", "structure_elements"),
         ("correction.pairs=[['Si', 'O']]", "names 'Si', which is not in the system (Fe, O)"),
     ],
 )
 def test_formula_and_density_refused(change: str, says: str) -> None:
     assert says in line_for(FORMULA, change)
     assert "both of 'formula' and 'units'" in line_for(FORMULA.replace("units = 20", ""))
+
+
+@pytest.mark.parametrize(
+    ("formula", "units", "counts"),
+    [
+        ("Na2O.2SiO2", 4, {"Na": 8, "O": 20, "Si": 8}),
+        ("0.3FeO-0.7SiO2", 50, {"Fe": 15, "O": 85, "Si": 35}),
+        ("CaSO4.2H2O", 3, {"Ca": 3, "S": 3, "O": 18, "H": 12}),
+    ],
+)
+def test_a_composition_by_its_oxides(formula: str, units: int, counts: dict[str, int]) -> None:
+    study = parse(MINIMAL.replace("species = { Fe = 50, O = 50 }", f'formula = "{formula}"\nunits = {units}'))
+    assert study.system.counts == counts
+
+
+def test_units_that_leave_a_part_of_an_atom() -> None:
+    line = line_for(FORMULA, "system.formula='0.3FeO-0.7SiO2'", "system.units=15")
+    assert "has 4.5 atoms of Fe in 15 formula units; 'units' should be a multiple of 10" in line
 
 
 SCHEDULE = """
@@ -526,6 +546,39 @@ def test_q_space_data_may_have_a_free_background(quantity: str) -> None:
     assert study.data[0].background_prior is None
     assert parse(EXAMPLE, "data.0.background_prior=0.01").data[0].background_prior == 0.01
     assert "background_prior = 0 should be greater than 0" in line_for(EXAMPLE, "data.0.background_prior=0")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "says"),
+    [
+        ("columns=[1]", "should be [x, y] or [x, y, sigma]"),
+        ("columns=2", "should be [x, y] or [x, y, sigma]"),
+        ("columns=[1,2,3,4]", "should be [x, y] or [x, y, sigma]"),
+        ("columns=[0,1]", "names column 0; count them from 1"),
+        ("columns=[1,-2]", "names column -2"),
+        ("columns=[1,2.0]", "names column 2.0"),
+        ("columns=[true,2]", "names column True"),
+        ('columns=["Q",""]', "names column"),
+        ("columns=[2,2]", "names one column twice"),
+        ("block=0", "block = "),
+        ("block=1.5", "block = "),
+        ('block="first"', "block = "),
+    ],
+)
+def test_columns_that_are_none(assignment: str, says: str) -> None:
+    assert says in line_for(MINIMAL, f"data.0.{assignment}")
+
+
+def test_columns_and_block() -> None:
+    """They come back from the run's own study, and the digest of a study without them is what it was."""
+    study = parse(MINIMAL, 'data.0.columns=["Q","S(Q)"]', "data.0.block=2")
+    again = StudyConfig.parse(tomllib.loads(study.to_toml()))
+    assert (again.curves[0].columns, again.curves[0].block) == (("Q", "S(Q)"), 2)
+    digests = {
+        parse(MINIMAL, *keys).digest(data=False)
+        for keys in ((), ("data.0.columns=[1,2]",), ("data.0.columns=[1,3]",), ("data.0.block=1",))
+    }
+    assert len(digests) == 4
 
 
 PREDICTED = {"name": "ours", "role": "predict", "quantity": "S(Q)", "radiation": "neutron", "q_range": [0.5, 20.0]}

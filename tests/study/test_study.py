@@ -63,6 +63,27 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Study]:
     return lambda *overrides: Study.from_toml(folder / "study.toml", overrides)
 
 
+def test_a_curve_may_be_some_columns_of_one_of_several(make, tmp_path):
+    """Names or numbers; the rest of the file is left alone."""
+    study = make()
+    q, s = study.datasets[0].measurement.curve.x, study.datasets[0].measurement.curve.y
+    table = np.column_stack([np.arange(len(q)), q, np.full(len(q), 0.01), s])
+    folder = study.config.curves[0].path.parent
+    with (folder / "many.txt").open("w") as file:
+        file.write("row Q error cold\n")
+        for factor in (1.0, 3.0):
+            np.savetxt(file, table * [1.0, 1.0, factor, 1.0])
+    for columns in ('["Q", "cold", "error"]', "[2, 4, 3]"):
+        given = make('data.0.file="many.txt"', f"data.0.columns={columns}", "data.0.block=2")
+        curve = given.datasets[0].measurement.curve
+        np.testing.assert_allclose(curve.y, s)
+        np.testing.assert_allclose(curve.sigma, 0.03)
+    with pytest.raises(InputError, match="a second curve seems to begin here"):
+        _ = make('data.0.file="many.txt"', 'data.0.columns=["Q", "cold"]').datasets
+    with pytest.raises(InputError, match="4 columns; which of them are x, y"):
+        _ = make('data.0.file="many.txt"', "data.0.block=1").datasets
+
+
 def test_a_target_has_no_background_unless_it_is_free(make):
     study = make("data.0.free_background=true", "data.1.free_scale=true", "data.1.scale_prior=0.05")
     cold, hot = study.problem.targets

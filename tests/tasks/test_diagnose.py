@@ -5,6 +5,7 @@ Both are 108 atoms; the measurement is S(Q) with a white noise of 0.005 and the 
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 from functools import cache
@@ -156,6 +157,13 @@ def test_what_is_written_and_said(found: Diagnosis, folder: Path) -> None:
     assert stored["explanations"][0]["kind"] == "temperature"
     assert stored["words"] == found.words()
     assert any("of the misfit of argon is what a temperature shift of +" in sentence for sentence in found.words())
+    tables = {path.name: list(csv.DictReader(path.open())) for path in (folder / "out" / "diagnosis").glob("*.csv")}
+    assert set(tables) == {"directions.csv", "peaks.csv", "slopes.csv"}
+    row, shift = tables["directions.csv"][0], found.explanation("temperature").estimates[0]
+    assert (row["kind"], row["unit"]) == ("temperature", "K")
+    assert float(row["alone"]) == pytest.approx(shift.alone, rel=1e-7)
+    assert len(tables["peaks.csv"]) == len(found.peaks)
+    assert all(row["position_unit"] in ("Å", "1/Å", "") for row in tables["slopes.csv"])
     assert "temperature shift" in found.table()
     assert not any(line.endswith(" ") for line in found.table().splitlines())
 

@@ -57,6 +57,9 @@ def dump(folder: Path, images: list[ase.Atoms]) -> Path:
 def columns(path: Path) -> dict[str, np.ndarray]:
     with path.open() as stream:
         header, *rows = csv.reader(stream)
+    assert header[0] in ("Q [1/angstrom]", "r [angstrom]")
+    assert all(name.endswith("]") for name in header)
+    header = ["axis", *(name.partition(" [")[0] for name in header[1:])]
     return dict(zip(header, np.array([[float(v or "nan") for v in row] for row in rows]).T, strict=True))
 
 
@@ -120,9 +123,9 @@ def test_tables(folder: Path, sample: Frames, dump: Path, tmp_path: Path) -> Non
     study = Study.from_toml(folder / "study.toml")
     data, mean = study.datasets[0].measurement, sample.counts.mean(axis=0, dtype=np.float64)
     curve = columns(tmp_path / "curves" / "sq.csv")
-    names = ["x", "measured", "sigma", "model", "model_stderr", "measured_box", "model_box", "model_box_stderr"]
+    names = ["axis", "measured", "model", "model_stderr", "measured_box", "model_box", "model_box_stderr"]
     assert list(curve) == names
-    np.testing.assert_allclose(curve["x"], data.shown.x, rtol=1e-6)
+    np.testing.assert_allclose(curve["axis"], data.shown.x, rtol=1e-6)
     propagation = Propagation(sample, np.zeros((0, 0)), None)
     for name, operator, cut in (("model", data.shown, data.cut_error(mean)), ("model_box", data.in_box, 0.0)):
         np.testing.assert_allclose(curve[name], operator.predict(mean), atol=5e-3)
@@ -132,7 +135,7 @@ def test_tables(folder: Path, sample: Frames, dump: Path, tmp_path: Path) -> Non
     np.testing.assert_allclose(curve["measured_box"], data.in_box_values, atol=1e-3)
 
     total = columns(tmp_path / "t_r" / "sq.csv")
-    uniform = 4 * np.pi * 0.02125 * total["r"]
+    uniform = 4 * np.pi * 0.02125 * total["axis"]
     np.testing.assert_allclose(total["T model"] - total["D model"], uniform, atol=1e-6)
     np.testing.assert_allclose(total["T measured"] - total["D measured"], uniform, atol=1e-6)
     at = np.round(data.r / 0.05).astype(int) - 1
@@ -142,11 +145,11 @@ def test_tables(folder: Path, sample: Frames, dump: Path, tmp_path: Path) -> Non
     g = columns(tmp_path / "g_r" / "85K.csv")
     np.testing.assert_allclose(g["Ar-Ar"], sample.pair_distribution()[0], atol=5e-3)
     s = columns(tmp_path / "s_q" / "85K.csv")
-    assert list(s) == ["Q", "Ar-Ar", "Ar-Ar stderr", "sq", "sq stderr", "gr", "gr stderr"]
+    assert list(s) == ["axis", "Ar-Ar", "Ar-Ar stderr", "sq", "sq stderr", "gr", "gr stderr"]
     np.testing.assert_array_equal(s["sq"], s["Ar-Ar"])  # one element: every weight is one
     box = study.boxes[0]
     g = sample.pair_distribution()[0] - 1
-    direct = r_to_q_matrix(box.edges, s["Q"], box.number_density, of="means") @ (g + box.closure @ g)
+    direct = r_to_q_matrix(box.edges, s["axis"], box.number_density, of="means") @ (g + box.closure @ g)
     np.testing.assert_allclose(s["Ar-Ar"], 1 + direct, atol=5e-4)
 
     result = json.loads((tmp_path / "forward.json").read_text())
@@ -167,7 +170,7 @@ def test_few_frames_have_no_errors(folder: Path, dump: Path, tmp_path: Path) -> 
         printed = call("forward", dump, folder / "study.toml", *words)
         assert "±" not in printed
         assert "no standard errors" in printed
-        assert np.isnan(columns(tmp_path / "g_r" / "85K.csv")["Ar-Ar stderr"]).all()
+        assert set(columns(tmp_path / "g_r" / "85K.csv")) == {"axis", "Ar-Ar"}
         result = json.loads((tmp_path / "forward.json").read_text())
         assert result["data"][0]["r_chi_stderr"] is None
         assert result["coordination"][0]["stderr"] is None
@@ -279,6 +282,30 @@ def mixture(tmp_path: Path) -> Callable[[list[ase.Atoms]], tuple[Path, Path]]:
     return make
 
 
+def test_labels_and_a_cell_on_the_command_line(folder: Path, images: list[ase.Atoms], tmp_path: Path) -> None:
+    """Labels and no cell, as CP2K leaves them out, give what the same frames give in extended XYZ."""
+    plain = tmp_path / "argon-pos-1.xyz"
+    plain.write_text(
+        "".join(
+            f"{len(image)}\n i = {k}, E = -1.5\n"
+            + "".join(f"AR {x:.9f} {y:.9f} {z:.9f}\n" for x, y, z in image.positions)
+            for k, image in enumerate(images)
+        )
+    )
+    study, edge = folder / "study.toml", images[0].cell.array[0, 0]
+    write_extxyz(tmp_path / "a.xyz", images)
+    expected = json.loads(call("forward", tmp_path / "a.xyz", study, "--out", tmp_path / "a", "--json"))
+    given = ("--elements", "AR=Ar", "--cell", f"{edge:.9f}")
+    found = json.loads(call("forward", plain, study, "--out", tmp_path / "b", *given, "--json"))
+    for one, other in zip(found["data"], expected["data"], strict=True):
+        assert one["r_chi"] == pytest.approx(other["r_chi"], rel=1e-3)
+    out = ("--out", tmp_path / "c")
+    assert "the frame has no cell; give it: --cell" in refused("forward", plain, study, *out)
+    assert "no atom is labelled 'A'" in refused("forward", plain, study, *out, "--elements", "A=Ar", "--cell", edge)
+    assert "--elements: 'AR' is not LABEL=ELEMENT" in refused("forward", plain, study, *out, "--elements", "AR")
+    assert "--cell: 2 numbers are no cell" in refused("forward", plain, study, *out, "--cell", "9,9")
+
+
 def test_triclinic_mixture_of_one_state_among_two(mixture, tmp_path: Path) -> None:
     from tests.trajectories import CELL, frames
 
@@ -296,13 +323,13 @@ def test_triclinic_mixture_of_one_state_among_two(mixture, tmp_path: Path) -> No
     assert [row["name"] for row in result["data"]] == ["x"]
     assert result["data"][0]["scale"] != 1.0
     g = columns(tmp_path / "out" / "g_r" / "hot.csv")
-    assert list(g)[1::2] == ["Si-Si", "Si-O", "Si-Na", "O-O", "O-Na", "Na-Na"]
+    assert list(g)[1:] == ["Si-Si", "Si-O", "Si-Na", "O-O", "O-Na", "Na-Na"]
     s = columns(tmp_path / "out" / "s_q" / "hot.csv")
-    assert list(s)[-2:] == ["x", "x stderr"]
+    assert list(s)[-1] == "x"  # too few frames for errors
     from refine.curves.weights import form_factors, pair_weights
 
-    weights = pair_weights(np.array([2, 4, 1]) / 7, form_factors(("Si", "O", "Na"), s["Q"]))
-    total = np.einsum("pq,pq->q", weights, [s[name] for name in list(g)[1::2]])
+    weights = pair_weights(np.array([2, 4, 1]) / 7, form_factors(("Si", "O", "Na"), s["axis"]))
+    total = np.einsum("pq,pq->q", weights, [s[name] for name in list(g)[1:]])
     np.testing.assert_allclose(s["x"], total, atol=1e-5)  # the weights add up to one
 
     other = mixture(frames(2, {"O": 26, "Na": 7, "Si": 16}, cell))
@@ -323,9 +350,9 @@ def test_a_predicted_curve_is_written_and_nothing_said_of_it(folder: Path, dump:
     found = forward(StudyConfig.from_toml(folder / "predict.toml"), dump, types=("Ar",))
     found.write(tmp_path)
     mine, measured = columns(tmp_path / "curves" / "ours.csv"), columns(tmp_path / "curves" / "sq.csv")
-    assert set(mine) == {"x", "model", "model_stderr"}
+    assert set(mine) == {"axis", "model", "model_stderr"}
     # the same atoms: one element's S(Q) is one for x-rays and neutrons, and nothing of the measured curve is in it
-    theirs = np.interp(mine["x"], measured["x"], measured["model"])
+    theirs = np.interp(mine["axis"], measured["axis"], measured["model"])
     np.testing.assert_allclose(mine["model"], theirs, atol=5e-3)
     # the error of sampling and of the cut: wider than what two models of the same atoms differ by when cut elsewhere
     counts, box = found.frames.counts.mean(axis=0, dtype=np.float64), found.box
@@ -334,7 +361,7 @@ def test_a_predicted_curve_is_written_and_nothing_said_of_it(folder: Path, dump:
     earlier = np.abs(shown.predict(kept) - shown.predict(counts))
     assert earlier.max() > 0.1
     assert np.mean(earlier < 3 * mine["model_stderr"]) > 0.9
-    assert mine["model_stderr"][mine["x"] > 8.0].max() < 0.05
+    assert mine["model_stderr"][mine["axis"] > 8.0].max() < 0.05
     assert "ours: predicted" in found.table()
     assert "chi2" not in json.dumps(found.to_json()["predictions"])
 

@@ -1,6 +1,7 @@
 """The record of a run: its phases, its JSON, and how a run ends."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
@@ -178,6 +179,19 @@ def test_a_run_ends_when_the_rule_has_converged_or_at_the_limit_of_updates(conve
     assert (None if ending is None else ending.status) == status
 
 
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        ("the step is within its error (6.9 for 9.7); converged", ": the step is within its error (6.9 for 9.7)"),
+        ("converged", ""),
+    ],
+)
+def test_that_a_run_converged_is_said_once(reason, message):
+    """By its status."""
+    ending = ending_of(Update(None, {}, True, 0, True, reason, None), 5, 8)
+    assert ending == Ending(Status.CONVERGED, f"stopped after 5 updates{message}")
+
+
 class Noting:
     """Stands for the engines of two states: no dynamics; the first state's engine notes something, unless it is new."""
 
@@ -287,3 +301,23 @@ def test_a_step_that_cannot_be_sampled_is_taken_back(tmp_path, holes):
     run.update()
     assert run.record.iterations[-1].reason.count("was taken back (the liquid has a hole)") == holes
     assert run.record.withdrawn == ()
+
+
+def test_a_run_that_ended_at_its_limit_is_reopened_before_its_last_verdict():
+    """Also where that is still to come, and from its JSON; a run that converged stays as it is."""
+    limit, statement = Ending(Status.EXHAUSTED, "limit"), Statement(np.array([[1.0 / 3.0]]), KNOWN)
+    *_, done = records()
+    assert done.reopened() is done
+    last = replace(done, phase=Phase.UPDATE, answer=None, ending=limit, iterations=done.iterations[:-1])
+    ended = last.concluded(done.iterations, Answer(0, Ending(Status.NOT_IMPROVED, "no"), None))
+    ended = Record.from_json(json.loads(json.dumps(ended.to_json())))
+    assert ended.answer == Answer(0, Ending(Status.NOT_IMPROVED, "no"), None)
+    for record in (ended, last):
+        again = record.reopened()
+        assert (again.phase, again.ending, again.answer) == (Phase.UPDATE, None, None)
+        assert [sample.iteration for sample in again.iterations] == [0]
+        assert again.stated == statement
+    # an earlier version kept what is stated of the answer alone, which may be an earlier sample
+    old = {**last.to_json(), "phase": "done", "final": 0, "iterations": ended.to_json()["iterations"]}
+    assert Record.from_json(old).reopened().stated is None
+    assert Record.from_json(old | {"final": 1}).reopened().stated == statement

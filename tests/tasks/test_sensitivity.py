@@ -1,5 +1,6 @@
 """`refine sensitivity`: its parsers, its chain rule and its jackknife, without dynamics; one small study with it."""
 
+import csv
 import json
 from dataclasses import replace
 from types import SimpleNamespace
@@ -12,7 +13,9 @@ from refine.errors import InputError
 from refine.potentials.bases import BASES
 from refine.results.scores import score
 from refine.study.schema import StudyConfig
+from refine.tasks.outputs import write_files
 from refine.tasks.sensitivity import Parameter, Quantity, parse_parameter, parse_quantity, sensitivity
+from refine.tasks.sensitivity.answer import Estimate, Sensitivity
 from refine.tasks.sensitivity.directions import BaseParameter, Coefficient
 from refine.tasks.sensitivity.estimates import average, fluctuation
 from refine.tasks.sensitivity.scalar import ScalarOfCurve
@@ -257,7 +260,7 @@ class Events:
 
 
 @pytest.mark.slow
-def test_a_small_study(study, monkeypatch):
+def test_a_small_study(study, monkeypatch, tmp_path):
     """All parts together: numbers, costs, JSON and a table; agreement is tested in tests/statistical."""
     # most of the time is LLVM's
     monkeypatch.setattr("refine.sampling.jax.adjoint.CPU_OPTIONS", {"xla_backend_optimization_level": 0})
@@ -269,6 +272,7 @@ def test_a_small_study(study, monkeypatch):
         frames=110,
         windows=4,
         steps=25,
+        out=tmp_path,
         progress=events,
     )
     assert [total for _, total in events.stages] == events.done
@@ -285,6 +289,28 @@ def test_a_small_study(study, monkeypatch):
     assert steps == 4 * 28 * 10 + 200  # four parts of whole frames x stride, and 2 ps of 10 fs
     assert found.by("backprop").md_steps == steps + 4 * 25
     assert found.by("finite differences").md_steps == 2 * (110 * 10 + 200)
-    assert json.loads(json.dumps(found.to_json()))["estimates"][2]["method"] == "backprop"
+    assert json.loads((tmp_path / "sensitivity.json").read_text())["estimates"][2]["method"] == "backprop"
+    written = list(csv.DictReader((tmp_path / "sensitivity" / "methods.csv").open(encoding="utf-8")))
+    assert [row["method"] for row in written] == [e.method for e in found.estimates]
+    assert float(written[0]["derivative [per Å]"]) == pytest.approx(found.estimates[0].value, rel=1e-7)
     table = found.table()
     assert all(word in table for word in ("finite differences", "per Å", "1/ps", "delta = 0.0681 Å"))
+
+
+def test_numbers_of_a_derivative_as_files(tmp_path):
+    """JSON and CSV, with units; a table of before that is not made again goes, and nothing else does."""
+    estimates = (Estimate("fluctuation", 0.5, 0.1, 100, 1.0), Estimate("backprop", 0.4, 0.2, 200, 2.0, "4 windows"))
+    found = Sensitivity("a:S(Q)@2", "Fe-O@2", 1.0, 0.1, "eV", estimates, (0.1, 0.2), (1.0, 3.0), 11.0, 0.5)
+    (tmp_path / "sensitivity").mkdir()
+    (tmp_path / "sensitivity" / "old.csv").touch()
+    (tmp_path / "sensitivity" / "mine.csv").touch()
+    write_files(tmp_path, found.files() | {"sensitivity/old.csv": None})
+    names = sorted(path.name for path in (tmp_path / "sensitivity").iterdir())
+    assert names == ["growth.csv", "methods.csv", "mine.csv"]
+    assert (tmp_path / "sensitivity" / "growth.csv").read_text().startswith("window [ps],rms_derivative [per eV]\n")
+    assert (tmp_path / "sensitivity" / "methods.csv").read_text().splitlines() == [
+        "method,derivative [per eV],stderr [per eV],md_steps,seconds,about",
+        "fluctuation,0.5,0.1,100,1,averages",
+        "backprop,0.4,0.2,200,2,4 windows",
+    ]
+    assert json.loads((tmp_path / "sensitivity.json").read_text())["unit"] == "eV"

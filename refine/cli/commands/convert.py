@@ -36,7 +36,8 @@ def convert(
         str | None, typer.Option(help="neutron or xray; not needed for a partial.", show_default=False)
     ] = None,
     composition: Annotated[
-        str | None, typer.Option(help="As in SiO2 or Fe49O51; other normalisations need it.", show_default=False)
+        str | None,
+        typer.Option(help="As in SiO2 or 0.49FeO-0.51SiO2; other normalisations need it.", show_default=False),
     ] = None,
     number_density: Density = None,
     pair: Annotated[
@@ -65,7 +66,15 @@ def convert(
     ] = False,
     columns: Annotated[
         str | None,
-        typer.Option(metavar="X,Y[,SIGMA]", help="Columns of the file, counted from 1.", show_default=False),
+        typer.Option(
+            metavar="X,Y[,SIGMA]",
+            help="Columns of the file, counted from 1 or by the names that it gives them.",
+            show_default=False,
+        ),
+    ] = None,
+    block: Annotated[
+        int | None,
+        typer.Option(help="Which of several curves one below the other, counted from 1.", show_default=False),
     ] = None,
     abscissa: Annotated[
         str,
@@ -103,7 +112,8 @@ def convert(
         pair=_pair(pair),
         window=window,
         q_range=None if transform else limits,
-        columns=None if columns is None else _whole_numbers("--columns", columns),
+        columns=None if columns is None else _columns(columns),
+        block=block,
         abscissa=abscissa,
         check=False,
     )
@@ -130,7 +140,9 @@ def _formula(text: str | None) -> dict[str, float]:
     try:
         return {} if text is None else amounts_of(text)
     except ValueError:
-        raise InputError(f"{text!r} is no formula", where="--composition", fix="write it as SiO2 or Fe49O51") from None
+        raise InputError(
+            f"{text!r} is no formula", where="--composition", fix="write it as SiO2, Fe49O51 or 0.49FeO-0.51SiO2"
+        ) from None
 
 
 def _pair(text: str | None) -> tuple[str, str] | None:
@@ -162,11 +174,22 @@ def _numbers(option: str, text: str) -> list[float]:
     return numbers
 
 
-def _whole_numbers(option: str, text: str) -> list[int]:
-    found = _numbers(option, text)
-    if not all(value.is_integer() for value in found):
-        raise InputError(f"{text!r} are not whole numbers", where=option)
-    return [int(value) for value in found]
+def _columns(text: str) -> list[int | str]:
+    """Numbers or names; a name has no comma."""
+    found = [word.strip() for word in text.split(",")]
+    if len(found) not in (2, 3) or not all(found):
+        raise InputError(f"{text!r} is not x,y or x,y,sigma", where="--columns", fix="write it as 1,3 or Q,S(Q)")
+    return [_column(word) for word in found]
+
+
+def _column(word: str) -> int | str:
+    try:
+        number = float(word)
+    except ValueError:
+        return word
+    if not number.is_integer():
+        raise InputError(f"{word!r} is no whole number", where="--columns", fix="count columns from 1, or name them")
+    return int(number)
 
 
 def _pair_of_numbers(option: str, text: str) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from refine.cli.common import Changes, Frames, StudyFile, study_of
+from refine.cli.common import AsJson, Changes, Frames, StudyFile, study_of
 
 
 def diagnose(
@@ -15,10 +15,12 @@ def diagnose(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for diagnosis.json.  [default: runs/<name of the study's folder>]", show_default=False
+            help="Folder for diagnosis.json and diagnosis/*.csv.  [default: runs/<name of the study's folder>]",
+            show_default=False,
         ),
     ] = None,
     frames: Frames = None,
+    as_json: AsJson = False,
     changes: Changes = None,
 ) -> None:
     """Take the base model's misfit apart: temperature, density, scale, resolution, pair potential; no fit."""
@@ -29,6 +31,9 @@ def diagnose(
         engine = Study(config)
         folder = config.default_out() if out is None else out
         found = diagnosis.diagnose(engine, out=folder, frames=frames, progress=progress)
+    if as_json:
+        typer.echo(found.to_json(), nl=False)
+        return
     typer.echo(found.table())
     for sentence in found.words():
         typer.echo(f"- {sentence}")

@@ -13,7 +13,7 @@ from refine.cli.common import AsJson, Changes, study_of
 
 def forward(
     trajectory: Annotated[
-        Path, typer.Argument(metavar="TRAJECTORY", help="LAMMPS dump, extended XYZ, XDATCAR, OUTCAR, vasprun.xml, ...")
+        Path, typer.Argument(metavar="TRAJECTORY", help="LAMMPS dump, XYZ, XDATCAR, gro, PDB, HISTORY, rmc6f, ato, ...")
     ],
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study file (TOML) that holds the data.")],
     out: Annotated[
@@ -25,6 +25,22 @@ def forward(
     ] = None,
     species: Annotated[
         str | None, typer.Option(help="Element of each atom type of a LAMMPS dump, as in Si,O.", show_default=False)
+    ] = None,
+    elements: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LABEL=ELEMENT,...",
+            help="Elements of labels, as in OW=O,HW=H.  [default: by rule]",
+            show_default=False,
+        ),
+    ] = None,
+    cell: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,C",
+            help="Cell of a file that has none, in Å: one edge, three, with three angles, or nine numbers.",
+            show_default=False,
+        ),
     ] = None,
     first: Annotated[int, typer.Option(min=1, help="First frame that is taken, counted from 1.")] = 1,
     last: Annotated[
@@ -44,6 +60,7 @@ def forward(
 ) -> None:
     """Compare a trajectory of any program with a study's data: g(r), S(Q), D(r), T(r), R_chi; no dynamics."""
     with study_of(study, changes) as (config, progress):
+        from refine.sampling.asked import cell_of, labels_of
         from refine.tasks import forward as engine
 
         folder = engine.default_out(config, trajectory) if out is None else out
@@ -53,6 +70,8 @@ def forward(
             trajectory,
             state=state,
             types=None if species is None else [name.strip() for name in species.split(",")],
+            elements=None if elements is None else labels_of(elements),
+            cell=None if cell is None else cell_of(cell),
             kind=kind,
             first=first,
             last=last,

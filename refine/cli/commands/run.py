@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,7 +14,16 @@ from refine.cli.common import EXHAUSTED, INTERRUPTED, NOT_IMPROVED, Out, StudyFi
 def run(
     study: StudyFile,
     out: Out = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run in OUT stopped.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on where an earlier run in OUT stopped, or ended at its limit of iterations, with a higher one.",
+        ),
+    ] = False,
+    go_on: Annotated[
+        bool, typer.Option("--continue", help="--resume where there is a run in OUT, else start.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in OUT.")] = False,
     changes: Annotated[
         list[str] | None,
@@ -33,9 +42,10 @@ def run(
 
     from refine.cli.terminal import number_lines, r_chi_table
 
-    if resume and overwrite:
-        raise typer.BadParameter("--resume and --overwrite exclude each other")
+    if sum((resume, go_on, overwrite)) > 1:
+        raise typer.BadParameter("--resume, --continue and --overwrite exclude each other")
     with study_of(study, changes, to_stderr=False) as (config, progress):
+        from refine.report.words import cautions
         from refine.results.schema import Status
         from refine.study.study import Study
         from refine.tasks.run.loop import run_study
@@ -44,16 +54,17 @@ def run(
         folder = config.default_out() if out is None else out
         progress.message(f"{config.title}: results go to {folder}")
         try:
-            result = run_study(engine, folder, resume=resume, overwrite=overwrite, progress=progress)
+            how: bool | Literal["auto"] = "auto" if go_on else resume
+            result = run_study(engine, folder, resume=how, overwrite=overwrite, progress=progress)
         except KeyboardInterrupt:
             progress.message(f"interrupted; go on with: {resume_command(study, folder, changes or [])}")
             raise typer.Exit(INTERRUPTED) from None
     typer.echo(f"{result.status}: {result.message}")
-    Console(highlight=False).print(r_chi_table(result.initial.r_chi, result.final.r_chi))
+    Console(highlight=False).print(r_chi_table(result.initial, result.final))
     for line in number_lines(result.summary):
         typer.echo(line)
-    for note in result.summary.notes:
-        typer.echo(f"warning: {note}")
+    for caution in cautions(result.summary):  # those about the data were said at first
+        typer.echo(f"warning: {caution}")
     typer.echo(f"report: {result.report_path}")
     codes = {Status.CONVERGED: 0, Status.NOT_IMPROVED: NOT_IMPROVED, Status.EXHAUSTED: EXHAUSTED}
     raise typer.Exit(codes[result.status])

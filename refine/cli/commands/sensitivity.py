@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,6 +29,12 @@ def sensitivity(
         float | None,
         typer.Option(callback=finite, help="Displacement of the parameter, eV or its own unit.", show_default=False),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for sensitivity.json and sensitivity/*.csv.  [default: none are written]", show_default=False
+        ),
+    ] = None,
     as_json: AsJson = False,
     changes: Changes = None,
 ) -> None:
@@ -47,6 +54,9 @@ def sensitivity(
             windows=windows,
             steps=steps,
             delta=delta,
+            out=out,
             progress=progress,
         )
     typer.echo(json.dumps(found.to_json(), indent=1) if as_json else found.table())
+    if out is not None and not as_json:
+        typer.echo(f"numbers: {out / 'sensitivity.json'}")

@@ -1,8 +1,8 @@
 """Files of measured curves in; a `Curve` or a clear error out.
 
 A format is a module with a `Reader`, and a line in `READERS`: whether a file is one of its kind, and how it becomes a
-`Table`, numbers in columns and what the file says of them. What the words of a file mean (`header`, and for bins
-`gudrun`), and whether they agree with what is declared, is the same for all of them.
+`Table`, numbers in columns and what the file says of them. Which columns are meant (`columns`), what the words of a
+file mean (`header`, and for bins `gudrun`), and whether they agree with what is declared, is the same for all of them.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from pathlib import Path
 from refine.curves.checks import check_curve
 from refine.curves.curve import Curve
 from refine.curves.quantities import is_q_space
+from refine.curves.readers.columns import columns_of
 from refine.curves.readers.gudrun import GUDRUN, at_points
-from refine.curves.readers.header import columns_of, q_range_of, refuse_contradiction, refuse_other_units
+from refine.curves.readers.header import q_range_of, refuse_contradiction, refuse_other_units
+from refine.curves.readers.mantid import MANTID
 from refine.curves.readers.table import Reader, Table, head_of
 from refine.curves.readers.text import TEXT
 
 __all__ = ["READERS", "CurveWarning", "read_curve", "read_table"]
 
-READERS: tuple[Reader, ...] = (GUDRUN, TEXT)
+READERS: tuple[Reader, ...] = (MANTID, GUDRUN, TEXT)
 """The first that recognises a file reads it; text columns are what is left."""
 
 
@@ -53,7 +55,8 @@ def read_curve(
     pair: tuple[str, str] | None = None,
     window: str = "none",
     q_range: tuple[float, float] | None = None,
-    columns: Sequence[int] | None = None,
+    columns: Sequence[int | str] | None = None,
+    block: int | None = None,
     abscissa: str = "auto",
     name: str | None = None,
     check: bool = True,
@@ -65,7 +68,9 @@ def read_curve(
         quantity, normalisation, radiation, number_density, composition, isotopes, charges, pair, window: see `Curve`.
         q_range: (q_min, q_max) in 1/Å. A curve in Q is cut to it; of a curve in r it is the range of the transform that
             made it. Where None, Qmin and Qmax of the file's header are taken for a curve in r (`header.q_range_of`).
-        columns: which columns, counted from 1, are x, y[, sigma]; needed where the file has others beside them.
+        columns: which columns, counted from 1 or by the file's own names, are x, y[, sigma]; needed where the file has
+            others beside them.
+        block: which curve, counted from 1, of a file with several one below the other.
         abscissa: what the first column is, one of `ABSCISSAE`; left edges are shifted to the centres of their bins.
         name: what messages and reports call the curve; the file's name when None.
         check: compare the numbers with the declaration (`check_curve`); doubts are issued as `CurveWarning`. With False
@@ -86,15 +91,15 @@ def read_curve(
     file = Path(path)
     in_q = is_q_space(quantity)
     table = read_table(file)
-    refuse_other_units(table, in_q, str(file))
-    refuse_contradiction(table, quantity, radiation if pair is None else None, str(file))
-    x, y, sigma = columns_of(table, columns, file)
-    x = at_points(x, abscissa, table, file)
+    chosen = columns_of(table, columns, block, file)
+    refuse_contradiction(table, chosen.y_label, quantity, radiation if pair is None else None, str(file))
+    refuse_other_units(table, chosen.x_label, in_q, str(file))
+    x = at_points(chosen.x, abscissa, table, file)
     limits = (None, None) if in_q else (q_range or q_range_of(table, str(file)))
     curve = Curve(
         x=x,
-        y=y,
-        sigma=sigma,
+        y=chosen.y,
+        sigma=chosen.sigma,
         quantity=quantity,
         normalisation=normalisation,
         radiation=radiation,

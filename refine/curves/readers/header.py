@@ -1,19 +1,12 @@
-"""What a file says of its columns: units, the quantity, the radiation, the Q range of a transform, what is an error."""
+"""What a file says of its columns: units, the quantity, the radiation, the Q range of a transform."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from refine.curves.quantities import QUANTITIES, same_quantity
 from refine.curves.readers.table import Table
 from refine.errors import InputError
-
-Array = NDArray[np.float64]
 
 LEAST_Q_MAX = 2.0
 """1/Å."""
@@ -25,6 +18,8 @@ _ANGLE = re.compile(r"(?<![a-z0-9])(?:2[\s_*-]*th(?:eta)?|two[\s_-]*theta|tth)(?
 _INVERSE_ANGSTROM = re.compile(r"(?:Å|angstrom|AA|\bA)[\s$^{(]*[-−–]\s*1|1\s*/\s*(?:Å|A\b)|Å⁻¹", re.IGNORECASE)
 _ELSEWHERE = re.compile(r"[\w ]*(?:file|path|wavelength)", re.IGNORECASE)
 _NANOMETRE = re.compile(r"\br\s*[\[(/]\s*nm\b", re.IGNORECASE)
+_CALLED_R = re.compile(r"r(?:\s*[\[(].*)?")
+_CALLED_Q = re.compile(r"[Qq](?:\s*[\[(].*)?")
 _FLOAT = r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?)"
 _UNIT = r"\s*(nm\b|1\s*/\s*nm\b)?"
 _LIMIT = r"(?<![A-Za-z0-9_])q_?{}['\"]?(?:\s*[\[(][^\])]*[\])])?(?:\s*[=:]\s*|\s+)" + _FLOAT + _UNIT
@@ -33,74 +28,22 @@ _BOTH_LIMITS = re.compile(
     rf"(?<![A-Za-z0-9_])q_?min\s*(?:[,/&-]|and)\s*q_?max\s*[=:]\s*{_FLOAT}(?:\s*(?:[,/&-]|to|and)\s*|\s+){_FLOAT}{_UNIT}",
     re.IGNORECASE,
 )
-_FUNCTION_LABEL = re.compile(r"(?:[SFiITJDG]|g)\w*\([QqRr]\).*")
 
 
-def columns_of(table: Table, columns: Sequence[int] | None, file: Path) -> tuple[Array, Array, Array | None]:
-    """x, y and sigma (None: not known), (rows,) each.
-
-    Args:
-        table: the file.
-        columns: which columns these are, counted from 1; None where it has no others.
-        file: its path.
-
-    Raises:
-        InputError: there are other columns, or x does not increase.
-    """
-    where, width = str(file), table.values.shape[1]
-    if columns is None:
-        columns = _default_columns(table, file)
-    if len(columns) not in (2, 3) or not all(1 <= column <= width for column in columns):
-        raise InputError(
-            f"columns {list(columns)} were asked for and the file has {width}", where=where, fix="give x, y[, sigma]"
-        )
-    picked = [table.values[:, column - 1] for column in columns]
-    _refuse_disorder(picked[0], table, where)
-    sigma = picked[2] if len(picked) == 3 else None
-    if sigma is not None and not sigma.any():
-        sigma = None  # a column of zeros is how programs write that they do not know
-    return picked[0], picked[1], sigma
-
-
-def _default_columns(table: Table, file: Path) -> Sequence[int]:
-    width, labels = table.values.shape[1], table.labels
-    if width == 2:
-        return (1, 2)
-    if width == 3:
-        if labels and _FUNCTION_LABEL.fullmatch(labels[2]):
-            raise InputError(
-                f"the third column is {labels[2]!r}, which is not a standard error",
-                where=str(file),
-                fix="keep the columns x, y[, sigma]",
-            )
-        return (1, 2, 3)
-    if width == 4 and (file.suffix.lower() == ".gr" or (labels and labels[2].lower().startswith(("d", "e", "sig")))):
-        return (1, 2, 4)
-    raise InputError(f"{width} columns; which of them are x, y[, sigma]?", where=str(file), fix="keep only those")
-
-
-def _refuse_disorder(x: Array, table: Table, where: str) -> None:
-    """As `Curve` does, but with the number of the line."""
-    wrong = np.flatnonzero(np.diff(x) <= 0)
-    if len(wrong) == 0:
-        return
-    at = int(wrong[0]) + 1
-    if x[at] == x[at - 1]:
-        what, fix = f"x = {x[at]:g} appears twice", "keep one of the two rows"
-    else:
-        what, fix = f"x = {x[at]:g} follows {x[at - 1]:g}; x must increase", "sort the rows"
-    raise InputError(what, where=f"{where}, line {table.lines[at]}", fix=fix)
-
-
-def refuse_other_units(table: Table, in_q: bool, where: str) -> None:
-    """InputError where the file says that x is in 1/nm, in nm, or an angle."""
+def refuse_other_units(table: Table, x_label: str, in_q: bool, where: str) -> None:
+    """InputError where the file says that x, called so, is in 1/nm, in nm, an angle, or r for Q and Q for r."""
     pattern = _INVERSE_NANOMETRE if in_q else _NANOMETRE
-    angles = [label for label in table.labels[:1] if in_q and _ANGLE.search(label)]
-    if angles:
+    if in_q and _ANGLE.search(x_label):
         raise InputError(
-            f"the first column is called {angles[0][:30]!r}, an angle and not Q",
+            f"the x column is called {x_label[:30]!r}, an angle and not Q",
             where=where,
             fix="give Q = 4π sin(θ)/λ in 1/Å",
+        )
+    if (_CALLED_R if in_q else _CALLED_Q).fullmatch(x_label):
+        raise InputError(
+            f"the x column is called {x_label[:30]!r} and a quantity in {'Q' if in_q else 'r'} is declared",
+            where=where,
+            fix="declare what the file holds, or choose other columns",
         )
     for comment in table.comments:
         if _ELSEWHERE.match(comment) or (in_q and _INVERSE_ANGSTROM.search(comment)):
@@ -113,7 +56,7 @@ def refuse_other_units(table: Table, in_q: bool, where: str) -> None:
             )
 
 
-def refuse_contradiction(table: Table, quantity: str, radiation: str | None, where: str) -> None:
+def refuse_contradiction(table: Table, y_label: str, quantity: str, radiation: str | None, where: str) -> None:
     """InputError where the file says another quantity or radiation, in refine's or PDFgetX3's own words."""
     header = table.header
     stated = header.get("quantity", "")
@@ -121,7 +64,11 @@ def refuse_contradiction(table: Table, quantity: str, radiation: str | None, whe
         raise InputError(
             f"the header says {stated} and {quantity} is declared", where=where, fix=f'declare quantity = "{stated}"'
         )
-    if same_quantity(quantity, "F(Q)") and "pdfgetx" in header.get("version", "").lower() and _is_fq(table, where):
+    if (
+        same_quantity(quantity, "F(Q)")
+        and "pdfgetx" in header.get("version", "").lower()
+        and (where.lower().endswith(".fq") or y_label.startswith("F"))
+    ):
         raise InputError("what PDFgetX3 calls F(Q) is Q[S(Q)-1]", where=where, fix='declare quantity = "Q[S(Q)-1]"')
     stated = {"xray": "xray", "x-ray": "xray", "neutron": "neutron"}.get(
         header.get("radiation", header.get("mode", "")).lower(), ""
@@ -132,10 +79,6 @@ def refuse_contradiction(table: Table, quantity: str, radiation: str | None, whe
             where=where,
             fix=f'declare radiation = "{stated}"',
         )
-
-
-def _is_fq(table: Table, where: str) -> bool:
-    return where.lower().endswith(".fq") or bool(table.labels and table.labels[-1].startswith("F"))
 
 
 def q_range_of(table: Table, where: str) -> tuple[float | None, float | None]:

@@ -32,6 +32,10 @@ class Table:
             its attributes this way: "qmax = 20", "quantity = D(r)", "Q unit: 1/nm".
         labels: names of the columns, where the file gives one for each; else empty.
         left_edges: whether the first column is known to hold the left edges of bins that the others are means over.
+        errors: (rows, columns) standard errors that stand with the numbers, as in 1.234(12), NaN where none does; None
+            where there are none at all.
+        breaks: rows, counted from 0, at which the file says that another curve begins.
+        unit: what `lines` counts.
 
     >>> Table(np.zeros((1, 2)), np.array([4]), comments=("Qmax = 20", "made by hand")).header
     {'qmax': '20'}
@@ -42,6 +46,13 @@ class Table:
     comments: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     left_edges: bool = False
+    errors: Array | None = None
+    breaks: tuple[int, ...] = ()
+    unit: str = "line"
+
+    def place(self, row: int) -> str:
+        """Where a row, counted from 0, stands in the file."""
+        return f"{self.unit} {self.lines[row]}"
 
     @cached_property
     def header(self) -> Mapping[str, str]:

@@ -1,21 +1,22 @@
 """Text columns x, y[, sigma]: the numbers and the lines that they stand on.
 
-Accepted is any text file of two columns x, y, of three, x, y, sigma, or of four, x, y, sigma_x, sigma_y (the .gr files
-of PDFgetN and PDFgui), separated by blanks, tabs, commas, semicolons or bars: plain columns, CSV, and .sq .fq .gr
-.int01 .mint01 as PDFgetX3, Gudrun and others write them. Comments begin with # ! ; % ' " or //; text above the first
-row of numbers is header, and so is all above a line `##### start data`, where there is one (PDFgetX2, PDFgetX3,
-PDFgetN, PDFgui, Mantid). Numbers may have Fortran's D exponent. Everything else is refused with the number of the line:
-nothing is skipped, sorted, averaged or guessed.
+Accepted is any text file of columns separated by blanks, tabs, commas, semicolons or bars: plain columns, CSV, and what
+PDFgetX3, Gudrun, EPSR, RMCProfile, PyStoG, PDFgui and LAMMPS write. Comments begin with # ! ; % @ ' " or //; text above
+the first row of numbers is header, and so is all above a line `##### start data`, where there is one (PDFgetX2,
+PDFgetX3, PDFgetN, PDFgui, Mantid). Numbers may stand in quotes, have Fortran's D exponent, and say their standard error
+(`fields`). Everything else is refused with the number of the line: nothing is skipped, sorted, averaged or guessed.
 """
 
 from __future__ import annotations
 
-import math
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
+from refine.curves.readers import fields
 from refine.curves.readers.table import Example, Reader, Table, bytes_of
 from refine.errors import InputError
 
@@ -24,16 +25,11 @@ MAX_BYTES = 8 * 2**20
 MAX_HEADER_LINES = 1000
 """Header beyond is passed over, and of each line no more than `MAX_HEADER_WIDTH` characters are looked at."""
 MAX_HEADER_WIDTH = 400
-MAX_COLUMNS = 64
-MAX_NUMBER_WIDTH = 100
-"""Characters; longer ones are not looked at, which would take quadratic time."""
-
-_COMMENT = ("#", "!", ";", "%", "'", '"', "//")
-_SEPARATOR = re.compile(r"\s*[,;|]\s*|\s+")
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?")
-_NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)|\*+|-?1\.#\w+", re.IGNORECASE)
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?(?:[\s;|]+[+-]?\d+,\d+(?:[eE][+-]?\d+)?)+")
-_START_OF_DATA = re.compile(r"\s*#+\s*start\s+data\s*", re.IGNORECASE)
+_QUOTES = ('"', "'")
+_COMMENT = ("#", "!", ";", "%", "@", "//", *_QUOTES)
+_ONE_POINT_A_LINE = "give columns x, y[, sigma], one point a line"
+_EPSR = re.compile(r"\.[tu]\d\d", re.IGNORECASE)
+_START_OF_DATA = re.compile(r"\s*#[#\s]*start\s+data\s*", re.IGNORECASE)
 
 
 def read(path: Path) -> Table:
@@ -43,52 +39,164 @@ def read(path: Path) -> Table:
         InputError: not a readable text file, or the first line that is not what the lines before it promise.
     """
     where = str(path)
-    comments: list[str] = []
-    rows: list[list[float]] = []
-    numbers: list[int] = []
-    last_text: tuple[int, list[str]] | None = None
-    label_line = ""
     lines = _lines(path)
-    data_begin = next((k for k, line in enumerate(lines) if _START_OF_DATA.fullmatch(line)), 0)
-    for number, raw in enumerate(lines, start=1):
+    begin = next((k for k, line in enumerate(lines) if _START_OF_DATA.fullmatch(line)), 0)
+    # tables of a header have rows of numbers too
+    comments = [_words(line) for line in lines[:begin] if line.strip()]
+    rows = _Rows(where)
+    label_line, quoted = "", False
+    for number, raw in enumerate(lines[begin:], start=begin + 1):
         line = raw.strip()
         if not line:
             continue
-        if number <= data_begin:  # tables of a header have rows of numbers too
-            comments.append(line[:MAX_HEADER_WIDTH].lstrip("#!;%'\"/ \t"))
-            continue
-        at = f"{where}, line {number}"
-        if line.startswith(_COMMENT):
-            comment = line[:MAX_HEADER_WIDTH].lstrip("#!;%'\"/ \t")
-            comments.append(comment)
-            label_line = label_line if rows else comment
-            continue
-        tokens = _split(line, at)
-        if rows or _is_row(tokens):
-            if not rows and last_text is not None:
-                _refuse_row_taken_for_header(last_text, tokens, where)
-            row = _row(tokens, at)
-            if rows and len(row) != len(rows[0]):
-                raise InputError(
-                    f"{len(row)} columns where the first row (line {numbers[0]}) has {len(rows[0])}",
-                    where=at,
-                    fix="give every row the same columns",
-                )
-            rows.append(row)
-            numbers.append(number)
-        else:
-            comments.append(line[:MAX_HEADER_WIDTH])
-            label_line, last_text = comments[-1], (number, tokens)
-    if not rows:
-        raise InputError("no rows of numbers", where=where, fix="give columns x, y[, sigma], one point a line")
-    values = np.array(rows, dtype=np.float64)
-    comments = comments[:MAX_HEADER_LINES]
-    return Table(
-        values=values,
-        lines=np.array(numbers),
-        comments=tuple(comments),
-        labels=_labels(label_line, values.shape[1]),
-    )
+        at, begun = f"{where}, line {number}", rows.begun
+        in_quotes = line.startswith(_QUOTES) and (quoted or not begun or _is_quoted_row(line, at))
+        if not line.startswith(_COMMENT) or in_quotes:
+            found = fields.split(line, at)
+            if not any(found):
+                continue  # a row that a spreadsheet left empty
+            if rows.add(number, found):
+                quoted = quoted or (not begun and any(quote in line for quote in _QUOTES))
+                continue
+        comments.append(_words(line))
+        label_line = label_line if begun else raw[:MAX_HEADER_WIDTH]
+    table = rows.table(tuple(comments[:MAX_HEADER_LINES]))
+    width = table.values.shape[1]
+    labels = _labels(label_line, width)
+    if not labels and _EPSR.fullmatch(path.suffix) and (names := _labels(label_line, (width + 1) // 2)) and width % 2:
+        labels = (names[0], *(label for name in names[1:] for label in (name, f"{name} error")))
+    return replace(table, labels=labels)
+
+
+def _words(line: str) -> str:
+    return line.strip()[:MAX_HEADER_WIDTH].lstrip("#!;%@'\"/ \t")
+
+
+def _is_quoted_row(line: str, at: str) -> bool:
+    """Numbers in quotes, and not a comment that begins with one."""
+    return fields.is_row(fields.without_empty_end(fields.split(line, at), 0))
+
+
+class _Rows:
+    """Rows of numbers as they come, and between them what announces another curve.
+
+    That is a line of one whole number (Mantid's SaveAscii writes that of the spectrum, others the number of points),
+    which a title may follow; an ampersand (Grace); and LAMMPS's line of step and number of rows.
+    """
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._rows: list[list[tuple[float, float]]] = []
+        self._lines: list[int] = []
+        self._breaks: list[int] = []
+        self._text: tuple[int, list[str]] | None = None
+        """The last line that was no row, above the rows of a curve."""
+        self._alone: tuple[int, list[str]] | None = None
+        """The line of a whole number below rows; what follows is another curve."""
+        self._step: tuple[int, list[str]] | None = None
+        """A line of two whole numbers that is LAMMPS's, or a row: the next one tells."""
+        self._near: tuple[int, list[str]] | None = None
+        """The first line that is nearly a row."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether there were rows."""
+        return bool(self._rows) or self._step is not None
+
+    def add(self, number: int, found: list[str]) -> bool:
+        """Takes the fields of a line, or says False: they are words above the rows of a curve.
+
+        Raises:
+            InputError: a line among rows that is none of them.
+        """
+        width = len(self._rows[0]) if self._rows else 0
+        found = fields.without_empty_end(found, width)
+        if self._step is not None:
+            step, self._step = self._step, None
+            if found[:1] == ["1"] and len(found) > 2 and width in (0, len(found)):
+                self._breaks += [len(self._rows)] if self._rows else []
+            else:
+                self._append(*step)
+                width = len(self._rows[0])
+        if len(found) == 2 and all(map(fields.is_whole, found)) and width != 2:
+            self._step = number, found
+            return True
+        between = not self._rows or self._alone is not None
+        if self._rows and len(found) == 1 and fields.is_whole(found[0]):
+            self._alone = number, found
+            return True
+        if self._rows and found == ["&"]:
+            self._breaks.append(len(self._rows))
+            return True
+        if between and not fields.is_row(found):
+            self._text = number, found
+            if self._near is None and fields.is_nearly_row(found):
+                self._near = number, found
+            return False
+        if between and self._text is not None:
+            self._refuse_row_taken_for_header(found)
+        if self._alone is not None:
+            self._breaks.append(len(self._rows))
+        self._text = self._alone = None
+        self._append(number, found)
+        return True
+
+    def _append(self, number: int, found: list[str]) -> None:
+        at = f"{self._where}, line {number}"
+        row = fields.row(found, at)
+        if self._rows and len(row) != len(self._rows[0]):
+            raise InputError(
+                f"{len(row)} columns where the first row (line {self._lines[0]}) has {len(self._rows[0])}",
+                where=at,
+                fix="give every row the same columns",
+            )
+        self._rows.append(row)
+        self._lines.append(number)
+
+    def _refuse_row_taken_for_header(self, first_row: list[str]) -> None:
+        """A first row with a typo looks like header text: as many fields as the rows, half of them numbers.
+
+        So does one with a remark behind it.
+        """
+        assert self._text is not None
+        number, text = self._text
+        width = len(first_row)
+        remark = len(text) > width and fields.is_row(text[:width]) and text[width].startswith(_COMMENT)
+        if remark or (len(text) == width and fields.is_nearly_row(text)):
+            fields.row(text, f"{self._where}, line {number}")
+
+    def table(self, comments: tuple[str, ...]) -> Table:
+        """What was found, when all lines have been seen; columns have no names yet.
+
+        Raises:
+            InputError: no rows, or a last line that announces a curve that does not come.
+        """
+        if self._step is not None:
+            self._append(*self._step)
+        if self._alone is not None:
+            self._append(*self._alone)
+        if not self._rows:
+            self._refuse_for_no_rows()
+        both = np.array(self._rows, dtype=np.float64)
+        values, errors = both[..., 0], both[..., 1]
+        return Table(
+            values=values,
+            lines=np.array(self._lines),
+            comments=comments,
+            errors=None if np.isnan(errors).all() else errors,
+            breaks=tuple(at for at in self._breaks if at < len(values)),
+        )
+
+    def _refuse_for_no_rows(self) -> NoReturn:
+        if self._near is None:
+            raise InputError("no rows of numbers", where=self._where, fix=_ONE_POINT_A_LINE)
+        number, text = self._near
+        at = f"{self._where}, line {number}"
+        try:
+            fields.row(text, at)
+        except InputError as error:
+            raise InputError(f"no rows of numbers; here {error.what}", where=at, fix=error.fix) from None
+        raise InputError("no rows of numbers", where=at, fix=_ONE_POINT_A_LINE)
 
 
 def _lines(file: Path) -> list[str]:
@@ -119,54 +227,13 @@ def _decoded(data: bytes, where: str) -> str:
     return text.replace("\x1a", "")  # DOS end of file
 
 
-def _split(line: str, at: str) -> list[str]:
-    if _DECIMAL_COMMA.fullmatch(line):
-        raise InputError("decimal commas", where=at, fix="write decimal points")
-    tokens = _SEPARATOR.split(line, maxsplit=MAX_COLUMNS)
-    return tokens[:-1] if tokens[-1] == "" else tokens
-
-
-def _is_number(token: str) -> bool:
-    return len(token) <= MAX_NUMBER_WIDTH and _NUMBER.fullmatch(token) is not None
-
-
-def _is_row(tokens: list[str]) -> bool:
-    """Two or more numbers; a lone one is the count of points that some formats begin with."""
-    return len(tokens) > 1 and all(_is_number(token) or _NOT_FINITE.fullmatch(token) for token in tokens[:MAX_COLUMNS])
-
-
-def _row(tokens: list[str], at: str) -> list[float]:
-    if len(tokens) > MAX_COLUMNS:
-        raise InputError(f"more than {MAX_COLUMNS} columns", where=at, fix="give columns x, y[, sigma]")
-    return [_number(token, column, at) for column, token in enumerate(tokens, start=1)]
-
-
-def _number(token: str, column: int, at: str) -> float:
-    if _NOT_FINITE.fullmatch(token):
-        raise InputError(f"{token} in column {column}", where=at, fix="remove the row or mend its number")
-    if not _is_number(token):
-        shown = token if len(token) <= 40 else token[:37] + "..."
-        what = f"{shown!r} in column {column} is not a number" if token else f"column {column} is empty"
-        raise InputError(what, where=at, fix="remove the text, or put # before a comment")
-    value = float(token.translate(str.maketrans("dD", "ee")))
-    if not math.isfinite(value):
-        raise InputError(f"{token} in column {column} is too large", where=at, fix="mend the number")
-    return value
-
-
-def _refuse_row_taken_for_header(header: tuple[int, list[str]], first_row: list[str], where: str) -> None:
-    """A first row with a typo looks like header text: as many fields as the rows, half of them numbers."""
-    number, tokens = header
-    numeric = sum(_is_number(token) for token in tokens)
-    if len(tokens) == len(first_row) and 2 * numeric >= len(tokens):
-        _row(tokens, f"{where}, line {number}")
-
-
 def _labels(line: str, columns: int) -> tuple[str, ...]:
-    text = re.sub(r"^(?:columns\s*:|[lL]\s)\s*", "", line)
-    for field in (r"[^,;\t|]+", r"(?:[^\s\[\]]|\[[^\]]*\])+"):  # by separators, or by blanks outside of brackets
-        labels = tuple(label.strip() for label in re.findall(field, text))
-        if len(labels) == columns and not any(_is_number(label) for label in labels):
+    """Names of the columns, where a line has as many: by separators, or by blanks outside of brackets."""
+    text = re.sub(r"^[\s#!%@/]*(?:columns\s*:|[lL]\s)?", "", line)
+    apart = text.rstrip("\r\n,;\t| ")
+    for found in (re.split(r"[,;\t|]", apart), re.findall(r"(?:[^\s\[\]]|\[[^\]]*\])+", text)):
+        labels = tuple(label.strip().strip("\"'").strip() for label in found)
+        if len(labels) == columns and not any(map(fields.is_number, labels)):
             return labels
     return ()
 

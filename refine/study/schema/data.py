@@ -14,7 +14,9 @@ from refine.study.schema.conventions import Abscissa, Normalisation, Quantity, R
 from refine.tables.choice import Choice
 from refine.tables.values import (
     Charges,
+    Columns,
     FileName,
+    Integer,
     Isotopes,
     Number,
     Pair,
@@ -24,6 +26,9 @@ from refine.tables.values import (
     refusal,
 )
 
+LATER_OF_DATA = ("columns", "block")
+"""Keys of a curve that studies of before do not have, and that where they are left out change no digest."""
+
 
 class Data(Measured):
     """A measured curve."""
@@ -32,8 +37,18 @@ class Data(Measured):
 
     file: FileName | None = Field(
         None,
-        description="Columns x, y[, sigma] in Å and 1/Å, or a .sq .gr .fq .int01 .mint01 file; relative to the study. "
-        'Required unless the role is "predict".',
+        description="Columns x, y[, sigma] in Å and 1/Å, or a .sq .gr .fq .int01 .mint01 .nxs file; relative to the "
+        'study. Required unless the role is "predict".',
+    )
+    columns: Columns | None = Field(
+        None,
+        description="Which columns of the file are x, y and, where a third is given, the standard error of y: counted "
+        "from 1, or by the names that the file gives them. Default: those of a file that has no others.",
+    )
+    block: Annotated[Integer, Field(ge=1, le=1_000_000)] | None = Field(
+        None,
+        description="Which curve, counted from 1, of a file that has several one below the other. "
+        "Required where it has.",
     )
     quantity: Quantity = Field(description="What the y column is.")
     normalisation: Normalisation = Field(
@@ -56,7 +71,9 @@ class Data(Measured):
     fit_r: Range | None = Field(
         None, description="Fitted range of r in Å. Default: all that the data and the box have."
     )
-    score_r: Range = Field((1.0, 10.0), description="Range in Å over which R_chi of T(r) is taken, cut to the box.")
+    score_r: Range | None = Field(
+        None, description="Range in Å over which R_chi of T(r) is taken. Default: 1 to 10 Å, cut to the box."
+    )
     q_range: Range | None = Field(
         None,
         description="Q range in 1/Å of the measurement, or of the transform behind r-space data; of these a total "
@@ -64,7 +81,7 @@ class Data(Measured):
     )
     abscissa: Abscissa = Field(
         "auto",
-        description="What the first column of the file is: `points`, or `left-edges` or `centres` of the bins that y "
+        description="What the x column of the file is: `points`, or `left-edges` or `centres` of the bins that y "
         "is averaged over; left edges are shifted to the centres. `auto`: left edges in Gudrun's .mint01 .mdcs01 "
         ".dcs01 .int01 (02, ...), points elsewhere; a file whose header names such a file has to say it.",
     )
@@ -72,8 +89,8 @@ class Data(Measured):
     sigma: Sigma = Field(
         "auto",
         description="Standard deviation of each measured y, independent of the others: a number, points `[x, number]` "
-        'with straight lines between them and constant beyond, `"file"` for the third column, `"auto"` for the column '
-        "where there is one and an estimate elsewhere.",
+        'with straight lines between them and constant beyond, `"file"` for the third column or what stands beside y, '
+        'as in 1.234(12), `"auto"` for that where there is one and an estimate elsewhere.',
     )
     free_scale: Switch = Field(False, description="Fit an overall scale factor together with the potential.")
     scale_prior: Annotated[Number, Field(gt=0, le=10)] = Field(
@@ -106,7 +123,10 @@ class Data(Measured):
             if self.file is None:
                 raise refusal("missing key 'file'; or role = \"predict\", for a curve that was not measured")
             return self
-        for key in ("file", "fit_q", "fit_r", "sigma", "weight", "free_scale", "free_background", "abscissa"):
+        for key in (
+            *("file", "columns", "block", "abscissa", "fit_q", "fit_r", "sigma", "weight", "free_scale"),
+            "free_background",
+        ):
             if getattr(self, key) != type(self).model_fields[key].default:
                 raise refusal(f'role = "predict" takes no {key!r}; there is no measurement')
         if self.q_range is None and is_q_space(self.quantity):

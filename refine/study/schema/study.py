@@ -21,13 +21,16 @@ from refine.refinement.observables.keys import Measured, MeasuredNumber
 from refine.refinement.rules import LATER, RULES
 from refine.study.schema.compare import Compare, Coordination
 from refine.study.schema.correction import Correction
-from refine.study.schema.data import DATA, Data
+from refine.study.schema.data import DATA, LATER_OF_DATA, Data
 from refine.study.schema.sampling import Sampling
 from refine.study.schema.system import Stage, State, System
 from refine.tables.explain import input_error, shown
 from refine.tables.table import Table
 from refine.tables.toml import override, parse_toml, read_text, to_toml
 from refine.tables.values import Line, any_tables, refusal, some_tables
+
+FORMER_SCORE_R = [1.0, 10.0]
+"""What `score_r` was by default when run folders were written, whose digests have it."""
 
 
 class StudyConfig(Table):
@@ -201,9 +204,18 @@ class StudyConfig(Table):
             InputError: a file cannot be read.
         """
         settings = self.model_dump(mode="json", exclude={"compare", "coordination"})  # a run does not follow from them
+        for entry in settings["data"]:
+            for key in LATER_OF_DATA:
+                if entry.get(key) is None:
+                    entry.pop(key, None)
         settings["model"] = {**BASES.former, **settings["model"]}
         rule = {key: value for key, value in settings["refinement"].items() if key not in LATER or value != LATER[key]}
         settings["refinement"] = {**RULES.former, **rule}
+        for entry in settings["data"]:
+            if entry.get("score_r", ...) is None:
+                entry["score_r"] = FORMER_SCORE_R
+        if settings["system"]["structure_elements"] is None:  # younger than runs that can be resumed
+            del settings["system"]["structure_elements"]
         total = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         for path in self.files(data=data):
             try:
@@ -212,9 +224,17 @@ class StudyConfig(Table):
                 raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
         return total.hexdigest()
 
-    def to_toml(self) -> str:
-        """The study as it runs, overrides applied and defaults written out, as TOML that reads back the same."""
-        return to_toml(self.model_dump(mode="json", exclude_none=True))
+    def to_tree(self, folder: Path | None = None) -> dict[str, Any]:
+        """The study as it runs, overrides applied and defaults written out, as nested dictionaries for `parse`.
+
+        folder: of a file that it is meant for; relative paths are then seen from there. None: they stay as they are.
+        """
+        study = self if folder is None else self.seen_from(folder)
+        return study.model_dump(mode="json", exclude_none=True)
+
+    def to_toml(self, folder: Path | None = None) -> str:
+        """The same as TOML that reads back the same."""
+        return to_toml(self.to_tree(folder))
 
 
 def _refuse_duplicates(table: str, names: Sequence[str]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from refine.tables.table import Table
-from refine.tables.values import Counts, FileName, Formula, Integer, Name, Number, Species, atoms_of, refusal
+from refine.tables.values import Counts, FileName, Formula, Integer, Labels, Name, Number, Species, atoms_of, refusal
 
 
 class System(Table):
@@ -18,21 +19,31 @@ class System(Table):
         None, description="Atoms of each element in the box. Give either this, `formula` or `structure`."
     )
     formula: Formula | None = Field(
-        None, description="Formula unit, such as `SiO2` or `Ca(NO3)2`; with `units`, in place of `species`."
+        None,
+        description="Formula unit, such as `SiO2`, `Ca(NO3)2`, `Na2O.2SiO2` or `0.49FeO-0.51SiO2`; with `units`, in "
+        "place of `species`.",
     )
     units: Annotated[Integer, Field(ge=1, le=1_000_000)] | None = Field(
-        None, description="Formula units in the box. Required with `formula`."
+        None,
+        description="Formula units in the box, so many that the atoms of each element are a whole number. Required "
+        "with `formula`.",
     )
     structure: FileName | None = Field(
         None,
-        description="Start structure with a periodic cell, in one of ASE's text formats: extended XYZ, CIF, POSCAR, "
-        "LAMMPS data, XSF, PDB, gro, gen, res, aims. Binary ones are refused: reading them can run code. "
+        description="Start structure with a periodic cell, in a text format: extended XYZ, CIF, POSCAR, LAMMPS data, "
+        "XSF, PDB, gro, gen, res, aims, RMCProfile's rmc6f, DL_POLY's CONFIG, EPSR's ato. Of several frames the last "
+        "is taken. ASE's binary formats are refused: reading them can run code. "
         "Where forces are costly, as with MACE, it saves melting a random packing.",
     )
     structure_species: Species | None = Field(
         None,
         description='Elements of the atom types 1, 2, ... of a LAMMPS data file, as in `["Si", "O"]`. '
         "Default: those that its labels or masses say.",
+    )
+    structure_elements: Labels | None = Field(
+        None,
+        description='Elements of labels or names of atoms in the structure files, as in `{ OW = "O", "C1-" = "Cl" }`. '
+        "Default: by rule; `Fe2+`, `O2-`, `Si1`, `OW`, `HW1` and `D` need none.",
     )
     number_density: Annotated[Number, Field(gt=0, le=1)] | None = Field(
         None, description="Atoms per Å³. A composition needs this or `mass_density` unless every state has its own."
@@ -50,7 +61,7 @@ class System(Table):
     def counts(self) -> dict[str, int] | None:
         """Atoms of each element that `species`, or `formula` and `units`, ask for; None with a structure."""
         if self.formula is not None and self.units is not None:
-            return {name: n * self.units for name, n in atoms_of(self.formula).items()}
+            return {name: round(n * self.units) for name, n in atoms_of(self.formula).items()}
         return self.species
 
     @model_validator(mode="after")
@@ -59,12 +70,25 @@ class System(Table):
             raise refusal("should have exactly one of 'species', 'formula' and 'structure'")
         if (self.formula is None) != (self.units is None):
             raise refusal("should have both of 'formula' and 'units', or none of them")
+        if self.formula is not None and self.units is not None:
+            _whole_atoms(atoms_of(self.formula), self.units)
         if self.structure is None and self.structure_species is not None:
             raise refusal("has no 'structure' that 'structure_species' could belong to")
+        if self.structure is None and self.structure_elements is not None:
+            raise refusal("has no 'structure' that 'structure_elements' could belong to")
         if self.counts is not None and not 2 <= sum(self.counts.values()) <= 10_000_000:
             raise refusal("should have at least two atoms, and at most ten million")
         _one_density(self)
         return self
+
+
+def _whole_atoms(amounts: Mapping[str, float], units: int) -> None:
+    """Refusal of units of which an element has no whole number of atoms."""
+    for element, n in amounts.items():
+        if abs(n * units - round(n * units)) > 1e-6:
+            fits = [k for k in range(1, 10_001) if all(abs(x * k - round(x * k)) <= 1e-6 for x in amounts.values())]
+            more = f"; 'units' should be a multiple of {fits[0]}" if fits else ""
+            raise refusal(f"has {n * units:g} atoms of {element} in {units} formula units{more}")
 
 
 def _one_density(table: System | State) -> None:

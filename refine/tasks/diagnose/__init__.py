@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refine.errors import InputError
-from refine.files import make_folder, write_text
+from refine.files import make_folder
 from refine.progress import NullProgress, Progress
 from refine.sampling.averages import FRAMES_FOR_COVARIANCES
+from refine.study.datasets import tell_doubts
 from refine.tasks.diagnose.analysis import examine
 from refine.tasks.diagnose.diagnosis import Diagnosis
+from refine.tasks.outputs import refuse_foreign, refuse_inputs, write_files
 from refine.tasks.pilot import pilot
 from refine.tasks.sample import sample_states
 
@@ -37,7 +39,7 @@ def diagnose(
 
     Args:
         study: a checked study; its fitted data sets are used.
-        out: folder for diagnosis.json, written atomically; None: nothing is written.
+        out: folder for diagnosis.json and diagnosis/*.csv, each written atomically; None: nothing is written.
         frames: of each state, all replicas together; default: the study's `sampling.frames`.
         progress: told what happens.
 
@@ -53,11 +55,14 @@ def diagnose(
             f"{wanted} frames are too few for covariances", where="frames", fix=f"use {FRAMES_FOR_COVARIANCES} or more"
         )
     if out is not None:
-        make_folder(out)  # or refused now, and not after the dynamics
+        refuse_inputs(study.config, [out / "diagnosis.json", out / "diagnosis"])
+        refuse_foreign(out, ("diagnosis",), "diagnosis.json")
+        make_folder(out / "diagnosis")  # or refused now, and not after the dynamics
     progress = progress or NullProgress()
+    tell_doubts(study.datasets, progress)
     begun = pilot(study, progress)
     wanted = frames if frames is not None else begun.study.settings.frames
     diagnosis = examine(begun.study, sample_states(begun.study, wanted, progress, starts=begun.starts))
     if out is not None:
-        write_text(out / "diagnosis.json", diagnosis.to_json())
+        write_files(out, diagnosis.files())
     return diagnosis

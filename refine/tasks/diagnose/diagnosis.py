@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from refine.tasks.diagnose import prose, tables
+from refine.tasks.diagnose import columns, prose, tables
 from refine.tasks.diagnose.findings import CLEAR, NAMES, Explanation, NumberComparison, PeakComparison
 
 
@@ -65,6 +65,16 @@ class Diagnosis:
     def to_json(self) -> str:
         """Everything, indented; numbers in the units that go with them."""
         return json.dumps(asdict(self) | {"words": self.words()}, indent=1, ensure_ascii=False) + "\n"
+
+    def files(self) -> dict[str, str | None]:
+        """What is written, by file: everything as JSON, and tables as CSV; None for a table without a row."""
+        return {
+            "diagnosis.json": self.to_json(),
+            "diagnosis/directions.csv": columns.of_directions(self.explanations),
+            "diagnosis/peaks.csv": columns.of_peaks(self.peaks) if self.peaks else None,
+            "diagnosis/slopes.csv": columns.of_slopes(self.peaks) if self.peaks else None,
+            "diagnosis/numbers.csv": columns.of_numbers(self.numbers) if self.numbers else None,
+        }
 
     def table(self) -> str:
         """Plain text for a terminal."""

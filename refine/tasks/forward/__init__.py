@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from refine.errors import InputError
 from refine.progress import Progress
@@ -38,6 +40,8 @@ def forward(
     *,
     state: str | None = None,
     types: Sequence[str] | None = None,
+    elements: Mapping[str, str] | None = None,
+    cell: np.ndarray | None = None,
     kind: str | None = None,
     first: int = 1,
     last: int | None = None,
@@ -50,7 +54,7 @@ def forward(
 
     Args:
         state: name of the state; needed where the study has several.
-        types, kind, first, last, every: see `refine.sampling.trajectories.count_trajectory`.
+        types, elements, cell, kind, first, last, every: see `refine.sampling.trajectories.count_trajectory`.
         rescale: multiply all lengths by one factor so that the number density is the study's; by more than 3 % is an
             error. Without, a density that differs by more than 0.5 % is one: the measured T(r) would be drawn with the
             wrong one.
@@ -69,6 +73,8 @@ def forward(
         one.sampling.bin_width / finer,
         species=species,
         types=types,
+        elements=elements,
+        cell=cell,
         kind=kind,
         first=first,
         last=last,

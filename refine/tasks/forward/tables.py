@@ -14,7 +14,7 @@ from refine.curves.transforms import r_to_q_matrix
 from refine.curves.weights import amplitudes, pair_weights
 from refine.refinement.inference.nuisance import Nuisance
 from refine.results.derived import Propagation
-from refine.results.tables import csv_text
+from refine.results.tables import Q, R, csv_text, curve_header
 from refine.sampling.averages import FRAMES_FOR_ERRORS
 from refine.sampling.frames import Frames
 from refine.scattering.compared import Cut
@@ -75,15 +75,15 @@ def curve_table(averages: Averages, compared: Compared) -> str:
         _reported(in_box, averages.mean, compared.free, measurement.in_box_background),
         scale * averages.errors(in_box.matrix),
     ]
-    header = ["x", "measured", "sigma", "model", "model_stderr", "measured_box", "model_box", "model_box_stderr"]
-    return csv_text(header, columns)
+    names, boxed = ("measured", "sigma", "model", "model_stderr"), ("measured_box", "model_box", "model_box_stderr")
+    return csv_text(curve_header(measurement.curve, names, boxed), columns)
 
 
 def prediction_table(averages: Averages, one: Prediction) -> str:
     """The standard error is that of sampling and of the cut of g(r) at half the box together."""
     shown, cut = one.measurement.shown, one.measurement.cut_error(averages.mean)
     columns = [shown.x, shown.predict(averages.mean), np.hypot(averages.errors(shown.matrix), cut)]
-    return csv_text(["x", "model", "model_stderr"], columns)
+    return csv_text(curve_header(one.measurement.curve, ("model", "model_stderr")), columns)
 
 
 def total_table(averages: Averages, compared: Compared, box: Box) -> str:
@@ -104,13 +104,15 @@ def total_table(averages: Averages, compared: Compared, box: Box) -> str:
         model,
         abs(compared.free.scale) * averages.errors(whole.total.matrix),
     ]
-    return csv_text(["r", "D measured", "D model", "T measured", "T model", "model_stderr"], columns)
+    unit = "faber-ziman 1/angstrom^2"
+    names = ("D measured", "D model", "T measured", "T model", "model_stderr")
+    return csv_text([R, *(f"{name} [{unit}]" for name in names)], columns)
 
 
 def g_table(averages: Averages, pairs: Sequence[tuple[str, str]]) -> str:
     """g(r) of all pairs, with standard errors."""
     frames = averages.frames
-    header, columns = ["r"], [frames.centres]
+    header, columns = [R], [frames.centres]
     ideal = frames.ideal_counts()
     per_count = np.divide(1.0, ideal, out=np.zeros_like(ideal), where=ideal > 0.0)
     errors = np.full(ideal.size, np.nan)
@@ -118,7 +120,7 @@ def g_table(averages: Averages, pairs: Sequence[tuple[str, str]]) -> str:
         errors = propagation(frames).errors_of_counts()[1]
     g, stderr = frames.pair_distribution(), errors.reshape(ideal.shape) * per_count
     for p, (a, b) in enumerate(pairs):
-        header += [f"{a}-{b}", f"{a}-{b} stderr"]
+        header += [f"{a}-{b} [g(r)]", f"{a}-{b} stderr [g(r)]"]
         columns += [g[p], stderr[p]]
     return csv_text(header, columns)
 
@@ -131,13 +133,13 @@ def s_table(averages: Averages, scores: Sequence[Compared], box: Box) -> str:
     q = _q_points(scores, box)
     pairs = box.pairs
     to_q = r_to_q_matrix(box.edges, q, box.number_density, of="means")
-    header, columns = ["Q"], [q]
+    header, columns = [Q], [q]
 
     def add(name: str, weights: Array) -> None:
         """weights: (pairs, nq)."""
         one = np.ones(len(q))
         operator = CurveOperator.from_g(q, weights.T[:, :, None] * to_q[:, None, :], one, one, box)
-        header.extend([name, f"{name} stderr"])
+        header.extend([f"{name} [S(Q) faber-ziman]", f"{name} stderr [S(Q) faber-ziman]"])
         error = np.hypot(averages.errors(operator.matrix), Cut(q, weights.T, box).error(averages.mean))
         columns.extend([operator.predict(averages.mean), error])
 

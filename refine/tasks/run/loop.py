@@ -13,7 +13,7 @@ import time
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +32,11 @@ from refine.results.scores import score
 from refine.results.writer import write_outcome
 from refine.sampling.frames import by_replica
 from refine.sampling.state import State
+from refine.study.datasets import tell_doubts
 from refine.tasks.outputs import refuse_inputs
 from refine.tasks.pilot import pilot
 from refine.tasks.run import store
+from refine.tasks.run.began import MAY_CHANGE, Began, in_words
 from refine.tasks.run.engines import Engines
 from refine.tasks.run.record import Phase, Potential, Record
 from refine.tasks.run.store import Unfinished
@@ -60,7 +62,7 @@ def run_study(
     study: Study,
     out: str | Path | None = None,
     *,
-    resume: bool = False,
+    resume: bool | Literal["auto"] = False,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Result:
@@ -69,7 +71,8 @@ def run_study(
     Args:
         study: what is refined.
         out: output folder; default runs/<name of the study's folder> under the current one.
-        resume: go on with the run in `out`.
+        resume: go on with the run in `out`, also with other `refine.tasks.run.began.MAY_CHANGE`; "auto": where there
+            is one, and else start it.
         overwrite: throw away the run in `out`.
         progress: told what happens.
 
@@ -83,10 +86,10 @@ def run_study(
         raise InputError("there is nothing to fit", where="[[data]]", fix='give at least one data set role = "fit"')
     if not study.datasets:
         raise InputError("there is no measured curve", where="[[data]]", fix="give one beside the numbers")
-    for data in study.datasets:
-        for doubt in data.doubts:
-            progress.message(f"warning: {doubt}")
+    tell_doubts(study.datasets, progress)
     with exclusive(folder):
+        if resume == "auto":
+            resume = (folder / store.CHECKPOINT).exists()
         return Run(study, folder, resume=resume, overwrite=overwrite, progress=progress).finish()
 
 
@@ -103,7 +106,7 @@ class Run:
     def __init__(self, study: Study, folder: Path, *, resume: bool, overwrite: bool, progress: Progress) -> None:
         self.study, self.folder, self.progress = study, folder, progress
         self.path = folder / store.CHECKPOINT
-        self.digest = study.digest()
+        self.digest, self.began = study.digest(), Began.of(study, folder)
         self.record = Record.start(study.rule.start())
         self.samples: list[Sample] = []
         self.ends: list[list[State]] = []
@@ -114,8 +117,7 @@ class Run:
         else:
             self._clear(overwrite)
             self._save()
-        if not (folder / "study.toml").exists():
-            write_text(folder / "study.toml", study.config.to_toml())
+        write_text(folder / "study.toml", study.config.to_toml(folder))
 
     @cached_property
     def engines(self) -> Engines:
@@ -342,12 +344,14 @@ class Run:
         self.counted = now
         samples = [store.sample_arrays(sample, ends) for sample, ends in zip(self.samples, self.ends, strict=True)]
         current = [one.to_arrays() for one in self.current]
-        store.save(self.path, store.StoredRun(self.digest, self.record, samples, current))
+        store.save(self.path, store.StoredRun(self.digest, self.record, samples, current, self.began))
         self.saved = time.monotonic()
 
     def _load(self) -> None:
-        loaded = store.load(self.path, self.digest)
+        loaded = store.load(self.path)
         self.record = loaded.record
+        if loaded.digest != self.digest:
+            self._allow(loaded.began)
         if self.record.choices:
             self.study = self.study.decided(self.record.choices)
         self.current = [Unfinished.from_arrays(arrays) for arrays in loaded.current]
@@ -355,6 +359,29 @@ class Run:
             sample, ends = store.sample_of(stored, self.study.initial_correction())
             self.samples.append(sample)
             self.ends.append(ends)
+
+    def _allow(self, began: Began | None) -> None:
+        """Go on with a study that is not quite the one that the run began with; CheckpointError for another run's."""
+        what, fix = (
+            "the study or its data changed since this run began",
+            "start again with --overwrite, or another --out",
+        )
+        if began is None:
+            raise CheckpointError(what, where=str(self.path), fix=f"restore them to resume, or {fix}")
+        try:
+            changes, before = began.changes(self.began), began.config.refinement.iterations
+        except InputError as error:
+            raise CheckpointError(
+                f"this version does not know the study that the run began with ({error})", where=str(self.path), fix=fix
+            ) from None
+        if changes:
+            raise CheckpointError(
+                f"the run began with another study: {in_words(changes)}",
+                where=str(self.path),
+                fix=f"restore that to resume; only {MAY_CHANGE} may change. Or {fix}",
+            )
+        if self.study.config.refinement.iterations > before:
+            self.record = self.record.reopened()
 
 
 def _is_result(path: Path) -> bool:

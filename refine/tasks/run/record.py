@@ -4,6 +4,8 @@
                                     ^                   |
                                     +------updated------+
 
+    DONE --reopened--> UPDATE, where more updates are asked for
+
     SAMPLE --withdrew--> SAMPLE, where a potential cannot be sampled
 
 Each arrow is a method of `Record`: it takes what the next phase needs, and gives the record of that phase.
@@ -151,6 +153,16 @@ class Answer:
     ending: Ending
     statement: Statement | None
 
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        tree = {"final": self.final, "status": self.ending.status, "message": self.ending.message}
+        return tree if self.statement is None else tree | self.statement.to_json()
+
+    @classmethod
+    def from_json(cls, tree: dict[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        return cls(tree["final"], Ending(Status(tree["status"]), tree["message"]), Statement.from_json(tree))
+
 
 @dataclass(frozen=True)
 class Record:
@@ -166,7 +178,7 @@ class Record:
         warnings: notes of the newest sample, in words.
         seconds: of wall time, all processes that worked on the run together.
         seconds_sampling: likewise, of the sample that is to be judged.
-        stated: what the rule stated of `potential`; of the answer where all is done.
+        stated: what the rule stated of `potential`.
         best: the same of the sample whose chi^2 is the lowest so far.
         withdrawn: why potentials that were proposed since the newest sample could not be sampled, in words.
         ending: set by the last update: the sample after it is the last; None before.
@@ -263,19 +275,20 @@ class Record:
         return self.best if update.lucky is None else None
 
     def concluded(self, iterations: list[JudgedSample], answer: Answer) -> Self:
-        """UPDATE -> DONE: the last sample is judged."""
+        """UPDATE -> DONE: the last sample is judged. All else stays, so that the run can be `reopened`."""
         self._require(Phase.UPDATE)
-        return replace(
-            self,
-            phase=Phase.DONE,
-            iterations=iterations,
-            seconds_sampling=0.0,
-            stated=answer.statement,
-            best=None,
-            withdrawn=(),
-            ending=answer.ending,
-            answer=answer,
-        )
+        return replace(self, phase=Phase.DONE, iterations=iterations, answer=answer)
+
+    def reopened(self) -> Self:
+        """Where a run goes on that ended, or was about to, at its limit of updates; the record itself elsewhere.
+
+        DONE -> UPDATE: the last sample is judged once more, as one that others follow.
+        """
+        if self.ending is None or self.ending.status is not Status.EXHAUSTED:
+            return self
+        if self.phase is not Phase.DONE:
+            return replace(self, ending=None)
+        return replace(self, phase=Phase.UPDATE, iterations=self.iterations[:-1], ending=None, answer=None)
 
     def _require(self, phase: Phase) -> None:
         if self.phase is not phase:
@@ -307,7 +320,7 @@ class Record:
         if self.ending is not None:
             tree |= {"last": True, "status": self.ending.status, "message": self.ending.message}
         if self.answer is not None:
-            tree["final"] = self.answer.final
+            tree["answer"] = self.answer.to_json()
         return tree
 
     @classmethod
@@ -322,7 +335,11 @@ class Record:
         if phase is Phase.DONE:
             if ending is None:
                 raise ValueError("a run that is done has no ending")
-            answer = Answer(tree["final"], ending, stated)
+            if "answer" in tree:
+                answer = Answer.from_json(tree["answer"])
+            else:  # an earlier version, which kept only what is stated of the answer
+                answer = Answer(tree["final"], ending, stated)
+                stated = stated if answer.final == len(tree["iterations"]) - 1 else None
         return cls(
             phase,
             tree["rule"],

@@ -1,6 +1,7 @@
 """run.h5: everything that a run needs to go on bit for bit, rewritten as a whole and swapped in atomically.
 
     /            attributes: format, digest (of study and data)
+    /began       JSON text: the study, and digests of its files (`refine.tasks.run.began`)
     /record      JSON text (`refine.tasks.run.record`)
     /samples/K/  coefficients, core, wall, parameters, and frames/S/, dynamics/S/ (the state after them), gradients/S/
     /current/S/  dynamics' state (and the frames so far, and notes, JSON text) of the sample that is being taken
@@ -25,6 +26,7 @@ from refine.potentials.correction import PairCorrection
 from refine.refinement.problem import Sample
 from refine.sampling.frames import Frames, by_replica
 from refine.sampling.state import Arrays, State, stored_state
+from refine.tasks.run.began import Began
 from refine.tasks.run.record import Potential, Record
 
 FORMAT = 3
@@ -86,12 +88,14 @@ class StoredRun:
         record: where the run stands.
         samples: of each finished sample what `sample_arrays` gives.
         current: per state, of the unfinished sample.
+        began: what it is a run of; None: an earlier version did not write it.
     """
 
     digest: str
     record: Record
     samples: list[dict[str, Any]] = field(default_factory=list)
     current: list[Arrays] = field(default_factory=list)
+    began: Began | None = None
 
 
 def sample_arrays(sample: Sample, ends: list[State]) -> dict[str, Any]:
@@ -129,9 +133,11 @@ def save(path: Path, checkpoint: StoredRun) -> None:
     with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
         file.attrs["format"] = FORMAT
         file.attrs["digest"] = checkpoint.digest
-        file.create_dataset(
-            "record", data=np.frombuffer(json.dumps(checkpoint.record.to_json()).encode(), np.uint8), fletcher32=True
-        )
+        texts = {"record": json.dumps(checkpoint.record.to_json())}
+        if checkpoint.began is not None:
+            texts["began"] = checkpoint.began.to_json()
+        for name, text in texts.items():
+            file.create_dataset(name, data=np.frombuffer(text.encode(), np.uint8), fletcher32=True)
         for k, sample in enumerate(checkpoint.samples):
             _write(file.create_group(f"samples/{k:04d}"), sample)
         for s, arrays in enumerate(checkpoint.current):
@@ -142,11 +148,11 @@ def save(path: Path, checkpoint: StoredRun) -> None:
         temporary.write_bytes(content)
 
 
-def load(path: Path, digest: str) -> StoredRun:
+def load(path: Path) -> StoredRun:
     """Read run.h5.
 
     Raises:
-        CheckpointError: missing, damaged, of another format, or of another study.
+        CheckpointError: missing, damaged, or of another format.
     """
     if not path.exists():
         raise CheckpointError("there is no run to resume", where=str(path), fix="start it without --resume")
@@ -158,13 +164,8 @@ def load(path: Path, digest: str) -> StoredRun:
                     where=str(path),
                     fix="resume with the version of refine that wrote it, or start again with --overwrite",
                 )
-            if file.attrs["digest"] != digest:
-                raise CheckpointError(
-                    "the study or its data changed since this run began",
-                    where=str(path),
-                    fix="restore them to resume, or start again with --overwrite",
-                )
-            record = _record(file)
+            digest, record = str(file.attrs["digest"]), _record(file)
+            began = Began.from_json(_text(file, "began")) if "began" in file else None
             samples = [_read(file["samples"][name]) for name in sorted(file.get("samples", ()))]
             current = [_read(file["current"][name]) for name in sorted(file.get("current", ()))]
     except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -173,7 +174,7 @@ def load(path: Path, digest: str) -> StoredRun:
             where=str(path),
             fix="restore a copy, or start again with --overwrite",
         ) from error
-    return StoredRun(digest, record, samples, current)
+    return StoredRun(digest, record, samples, current, began)
 
 
 def read_record(path: Path) -> Record | None:
@@ -201,10 +202,14 @@ def read_record(path: Path) -> Record | None:
 
 
 def _record(file: h5py.File) -> Record:
-    tree = json.loads(bytes(file["record"][()]).decode())
+    tree = json.loads(_text(file, "record"))
     if not isinstance(tree, dict):
         raise ValueError("the record is no table")
     return Record.from_json(tree)
+
+
+def _text(file: h5py.File, name: str) -> str:
+    return bytes(file[name][()]).decode()
 
 
 def _write(group: h5py.Group, tree: dict[str, Any]) -> None:

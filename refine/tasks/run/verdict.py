@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from refine.refinement.convergence import CONVERGED
 from refine.refinement.problem import Update
 from refine.results.judged import JudgedSample
 from refine.results.schema import Status
@@ -16,10 +17,12 @@ from refine.tasks.run.record import Answer, Ending, Statement
 def ending_of(update: Update, updates: int, iterations: int) -> Ending | None:
     """How the rule ends the run, after so many updates of at most `iterations`; None where it goes on."""
     if update.converged:
-        message = f"stopped after {updates} updates: {update.reason}"
-        return Ending(Status.CONVERGED, message)
+        # the status says that it has converged
+        reason = "; ".join(part for part in update.reason.split("; ") if part != CONVERGED)
+        return Ending(Status.CONVERGED, f"stopped after {updates} updates" + (f": {reason}" if reason else ""))
     if updates >= iterations:
-        message = f"stopped at the limit of {updates} updates; run again with higher refinement.iterations"
+        more = f"--resume --set refinement.iterations={2 * iterations}"
+        message = f"stopped at the limit of {updates} updates; go on with more of them, as in {more}"
         return Ending(Status.EXHAUSTED, message)
     return None
 

@@ -18,14 +18,18 @@ from __future__ import annotations
 
 import math
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from refine.errors import InputError
+from refine.files import make_folder
 from refine.progress import NullProgress, Progress
 from refine.sampling.averages import FRAMES_FOR_COVARIANCES, standard_error
 from refine.sampling.jax.random_numbers import seed_of_state
+from refine.study.datasets import tell_doubts
+from refine.tasks.outputs import refuse_foreign, refuse_inputs, write_files
 from refine.tasks.pilot import pilot
 from refine.tasks.sensitivity.answer import Estimate, Sensitivity
 from refine.tasks.sensitivity.asked import Parameter, Quantity, parse_parameter, parse_quantity
@@ -60,6 +64,7 @@ def sensitivity(
     windows: int = 64,
     steps: int = 200,
     delta: float | None = None,
+    out: Path | None = None,
     progress: Progress | None = None,
 ) -> Sensitivity:
     """The derivative of a quantity by a parameter in three ways, on the base model's liquid in the data set's state.
@@ -69,6 +74,7 @@ def sensitivity(
         windows, steps: of backprop; spread over the frames.
         delta: displacement in finite differences, in the parameter's unit; default 0.3 kT of a coefficient, 2 % of a
             parameter of the base. Its error falls with 1/delta and the bias of the difference grows with delta^2.
+        out: folder for sensitivity.json and sensitivity/*.csv, each written atomically; None: nothing is written.
 
     Raises:
         InputError: an unknown data set, curve, point or parameter, or too little of something.
@@ -87,8 +93,14 @@ def sensitivity(
     if not delta > 0:
         raise InputError(f"delta is {delta:g}; it must be above zero")
 
+    if out is not None:
+        refuse_inputs(study.config, [out / "sensitivity.json", out / "sensitivity"])
+        refuse_foreign(out, ("sensitivity",), "sensitivity.json")
+        make_folder(out / "sensitivity")  # or refused now, and not after the dynamics
+
     from refine.sampling.jax.windows import LinearParams  # the dynamics are slow to import
 
+    tell_doubts([data], progress)
     study = pilot(study, progress).study
     field, sampler = study.samplers()[state]
     adjoint = study.adjoints(steps, clip=None)[state]
@@ -141,7 +153,7 @@ def sensitivity(
         estimates.append(
             Estimate("fluctuation, window", *window, base.steps, base.seconds + solved, "what backprop expects")
         )
-    return Sensitivity(
+    found = Sensitivity(
         of=str(of),
         parameter=str(parameter),
         value=value,
@@ -153,6 +165,9 @@ def sensitivity(
         growth_exponent=growth.exponent,
         growth_stderr=growth.stderr,
     )
+    if out is not None:
+        write_files(out, found.files())
+    return found
 
 
 def _find(study: Study, name: str) -> DataSet:

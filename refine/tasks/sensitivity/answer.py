@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from refine.results.tables import csv_rows
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,24 @@ class Sensitivity:
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
         return asdict(self)
+
+    def files(self) -> dict[str, str]:
+        """What is written, by file: everything as JSON, the ways and the growth with the window as CSV."""
+        header = [
+            "method",
+            f"derivative [per {self.unit}]",
+            f"stderr [per {self.unit}]",
+            "md_steps",
+            "seconds",
+            "about",
+        ]
+        rows = [[e.method, e.value, e.stderr, e.md_steps, e.seconds, e.words or "averages"] for e in self.estimates]
+        growth = zip(self.growth_ps, self.growth_norm, strict=True)
+        return {
+            "sensitivity.json": json.dumps(self.to_json(), indent=1) + "\n",
+            "sensitivity/methods.csv": csv_rows(header, rows),
+            "sensitivity/growth.csv": csv_rows(["window [ps]", f"rms_derivative [per {self.unit}]"], growth),
+        }
 
     def table(self) -> str:
         """Plain text."""
