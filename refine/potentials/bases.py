@@ -28,7 +28,10 @@ FORMER: dict[str, Any] = {
 """Keys that [model] had with every base until each kind got its own table, see `refine.refinement.rules.FORMER`. It is
 closed: keys of new bases do not belong here."""
 
-FORM_NAMES = ("lennard-jones", "born-mayer", "buckingham", "buckingham-patched", "buckingham-r24", "morse", "by-pair")
+FORM_NAMES = (
+    *("lennard-jones", "born-mayer", "born-mayer-huggins", "buckingham", "buckingham-patched", "buckingham-r24"),
+    *("buckingham-teter", "morse", "by-pair"),
+)
 SET_NAMES = tuple(sorted(path.stem for path in (Path(__file__).parent / "classical" / "sets").glob("*.toml")))
 """Published sets of parameters of a form: a file each."""
 

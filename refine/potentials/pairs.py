@@ -25,6 +25,9 @@ from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.potentials.protocols import PairPotential
 
+NUMBERS = "compare its numbers in parameters, or pairs, with their source, and their units with eV and Å"
+"""What to do about a pair function that cannot be used, in keys of [model]."""
+
 
 class PairForceField:
     """A pair potential and the correction, merged into one table per species pair, and what of charges is no pair
@@ -72,19 +75,31 @@ class PairForceField:
         energy, derivative = base.energy(self.radii), base.derivative(self.radii)
         if correction is not None:
             energy, derivative = energy + correction.energy(self.radii), derivative + correction.derivative(self.radii)
-        if not (np.isfinite(energy).all() and np.isfinite(derivative).all()):
-            raise InputError("the base potential is not finite over its whole range", where="[model.parameters]")
+        finite = np.isfinite(energy).all(axis=1) & np.isfinite(derivative).all(axis=1)
+        if not finite.all():
+            raise InputError(
+                f"{self._name(int(np.argmin(finite)))} is not finite everywhere from {self.radii[0]:.3g} to "
+                f"{self.cutoff:.4g} Å",
+                where="[model]",
+                fix=NUMBERS,
+            )
         try:
             return pair_table(energy, derivative, float(self.radii[0]), self.cutoff, dtype=self.precision)
-        except ValueError as error:
-            words = str(error)
-            if isinstance(error, InconsistentTable):
-                words = f"{'-'.join(base.pairs[error.pair])}: {error.words}"
+        except InconsistentTable as error:
             raise InputError(
-                f"the pair potential cannot be tabulated: {words}",
-                where="[model]",
-                fix="mend the energy or its derivative, or start it further out",
+                f"{self._name(error.pair)} cannot be tabulated: {error.words}", where="[model]", fix=NUMBERS
             ) from None
+        except ValueError:
+            steepest = int(np.argmax(np.abs(derivative[:, 0])))
+            raise InputError(
+                f"{self._name(steepest)} cannot be tabulated in {self.precision}: its force at {self.radii[0]:.3g} Å "
+                f"is {-derivative[steepest, 0]:.3g} eV/Å",
+                where="[model]",
+                fix=NUMBERS,
+            ) from None
+
+    def _name(self, row: int) -> str:
+        return "-".join(self.base.pairs[row])
 
     def forces(self, params: PairTable, positions: jax.Array, neighbors: NeighborList, cell: jax.Array) -> jax.Array:
         """(N, 3), eV/Å."""

@@ -18,9 +18,9 @@ FOLDER = Path(__file__).parents[2] / "experiments" / "feo"
 STUDY = FOLDER / "study.toml"
 TEMPLATES = {
     "rossano-2000": "S. Rossano",
-    "yang-2016": "Yang (2016)",
+    "yang-2016": "Yang and others, J. Non-Cryst. Solids 444, 16 (2016)",
     "seo-tsukihashi-2005": "W.-G. Seo",
-    "belashchenko-1996": "D. K. Belashchenko",
+    "belashchenko-1996": "D. K. Belashchenko, J. Non-Cryst. Solids 205-207, 212 (1996)",
 }
 MACE = ("mace-mp-0", "mace-mp-0+d3")
 SMALL = (

@@ -193,6 +193,8 @@ def test_a_potential_that_cannot_be_tabulated_is_named_by_its_pair() -> None:
         def derivative(self, r: np.ndarray) -> np.ndarray:
             return -2.0 * np.array([[1.0], [0.2], [1.0]]) * (CUT - np.asarray(r))
 
-    with pytest.raises(InputError, match=r"cannot be tabulated: Ar-Kr: at r = .* must belong together; mend") as caught:
+    with pytest.raises(
+        InputError, match=r"Ar-Kr cannot be tabulated: at r = .* must belong together; compare its"
+    ) as caught:
         PairForceField(Wrong(), CUT, (10, 10), orthorhombic=True).params(None)
     assert "nodes" not in str(caught.value)

@@ -15,6 +15,7 @@ from refine.potentials.classical.by_pair import ByPair
 from refine.potentials.classical.coulomb import Coulomb
 from refine.potentials.classical.examples import EXAMPLES
 from refine.potentials.classical.form import PairForm
+from refine.potentials.classical.forms import FORMS
 from refine.potentials.classical.parameters import ClassicalParameters, refined
 from refine.potentials.classical.read import base_potential
 from refine.potentials.classical.sets import SETS
@@ -159,8 +160,11 @@ class ClassicalModel(Model):
 
     parameters: Parameters = Field(
         default_factory=dict,
-        description="Parameters of a classical base in eV and Å, each a number or a table by pair, "
-        "for `lennard-jones` also by species: epsilon, sigma; A, rho, C, D; D, a, r0, C.",
+        description="Parameters of a classical base in eV and Å, each a number or a table by pair, for `lennard-jones` "
+        "also by species. u(r) of a pair, besides its charges: "
+        + "; ".join(f"`{form.name}`, `{form.formula}`" for form in FORMS.values())
+        + ". A number of a named set's pair takes its place; one of a new element's, whose charge is in `charges`, "
+        "adds it to the set.",
     )
     r_cut: Annotated[Number, Field(gt=0, le=50)] | None = Field(
         None, description="Cutoff of a classical base in Å. Default: that of the correction; 8 Å for `bks`."
@@ -171,7 +175,8 @@ class ClassicalModel(Model):
     )
     charges: RealCharges = Field(
         default_factory=dict,
-        description="Charges of a classical base in e, for all elements or none; in place of those of a named set.",
+        description="Charges of a classical base in e, for all elements or none; beside a named set, in place of its "
+        "own and of elements that it does not have.",
     )
     ions: Ions = Field(
         default_factory=dict,

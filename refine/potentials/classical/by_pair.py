@@ -71,7 +71,8 @@ class ByPair(PairForm):
                     pairs[row], (pairs[row],), numbers, cutoff, truncation=truncation, coulomb=alone
                 )
             except InputError as error:
-                raise InputError(f"{error.what}", where=where, fix=error.fix) from None
+                key = (error.where or "").removeprefix("[model.parameters]")
+                raise InputError(error.what, where=where + key, fix=error.fix) from None
         for row, (a, b) in enumerate(pairs):
             if forms[row] is None and not (coulomb is not None and coulomb.products[row] > 0.0):
                 raise InputError(

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from refine.errors import InputError
 from refine.potentials.classical.coulomb import Coulomb
 from refine.potentials.protocols import Array, Pairs, Terms
 
@@ -152,6 +153,8 @@ class PairForm(ABC):
 class UniformForm(PairForm):
     """Base of the forms that are one for all pairs, with numbers of their own for each."""
 
+    formula: ClassVar[str]
+    """u(r) with its signs, as the reference page and messages have it."""
     scales: ClassVar[dict[str, str]]
     """Parameters that a pair without the interaction has zero of, with their units."""
     lengths: ClassVar[dict[str, str]]
@@ -177,10 +180,61 @@ class UniformForm(PairForm):
         anything missing, unknown or out of range.
         """
 
+    @classmethod
+    def refuse_unknown(cls, parameters: Mapping[str, Any]) -> None:
+        """InputError for a parameter that the form does not have."""
+        known = {**cls.scales, **cls.lengths}
+        for name in sorted(set(parameters) - set(known)):
+            raise InputError(
+                f"{cls.name} has no parameter '{name}'",
+                where="[model.parameters]",
+                fix=f"in u(r) = {cls.formula} it takes "
+                + " and ".join(f"{key} ({unit})" for key, unit in known.items()),
+            )
+
     @property
     def interacting(self) -> NDArray[np.bool_]:
         there: NDArray[np.bool_] = np.any([getattr(self, name) != 0.0 for name in self.scales], axis=0)
         return there
+
+
+class PairwiseForm(UniformForm):
+    """A form whose parameters are given pair by pair; its dataclass has them between `pairs` and `cutoff`."""
+
+    @classmethod
+    def from_parameters(
+        cls,
+        species: tuple[str, ...],
+        pairs: Pairs,
+        parameters: Mapping[str, Any],
+        cutoff: float,
+        *,
+        truncation: Truncation = "switch",
+        coulomb: Coulomb | None = None,
+    ) -> Self:
+        cls.refuse_unknown(parameters)
+        given = {name: _pairwise(parameters, name, pairs) for name in (*cls.scales, *cls.lengths)}
+        values = {name: np.zeros(len(pairs)) if name in cls.scales else np.ones(len(pairs)) for name in given}
+        for row, (a, b) in enumerate(pairs):
+            scales = {name: given[name].get(row) for name in cls.scales}
+            if not any(scales.values()):
+                if not (coulomb is not None and coulomb.products[row] > 0.0):
+                    raise InputError(
+                        f"{a}-{b} has no {' and no '.join(cls.scales)}: nothing keeps the two apart",
+                        where="[model.parameters]",
+                        fix=f'give {", ".join(given)} for "{a}-{b}"',
+                    )
+                continue  # charges of one sign, which repel
+            for name in given:
+                value = given[name].get(row)
+                if value is None and name not in cls.optional:
+                    raise InputError(f"no value for {a}-{b}", where=f"[model.parameters] {name}", fix=f'give "{a}-{b}"')
+                if value == 0.0 and name in cls.lengths:
+                    raise InputError(f"{a}-{b} = 0 is not above zero", where=f"[model.parameters] {name}")
+                values[name][row] = 0.0 if value is None else value
+        make: Any = cls  # a dataclass with just these fields
+        made: Self = make(pairs=pairs, **values, cutoff=cutoff, truncation=truncation, coulomb=coulomb)
+        return made
 
 
 def barrier(slope: Array) -> int | None:
@@ -193,3 +247,23 @@ def barrier(slope: Array) -> int | None:
         return None
     falling = np.flatnonzero(slope < 0.0)
     return int(falling[0]) if len(falling) else None
+
+
+def _pairwise(parameters: Mapping[str, Any], key: str, pairs: Pairs) -> dict[int, float]:
+    """Numbers by row of `pairs` from a number or a table by "A-B"; those above zero, or zero where that may be."""
+    given = parameters.get(key, {})
+    if isinstance(given, int | float):
+        given = {f"{a}-{b}": given for a, b in pairs}
+    where = f"[model.parameters] {key}"
+    rows = {name: row for row, (a, b) in enumerate(pairs) for name in (f"{a}-{b}", f"{b}-{a}")}
+    found: dict[int, float] = {}
+    for name, value in given.items():
+        if name not in rows:
+            known = ", ".join(f"{a}-{b}" for a, b in pairs)
+            raise InputError(f"'{name}' is no pair of the system", where=where, fix=f"the pairs are {known}")
+        if not (np.isfinite(value) and value >= 0.0):
+            raise InputError(f"{name} = {value} is not a number above zero", where=where)
+        if rows[name] in found:
+            raise InputError(f"'{name}' is given twice", where=where)
+        found[rows[name]] = float(value)
+    return found

@@ -14,7 +14,7 @@ import numpy as np
 
 from refine.errors import InputError
 from refine.potentials.classical.coulomb import Coulomb
-from refine.potentials.classical.form import CLOSEST, Truncation, UniformForm, barrier
+from refine.potentials.classical.form import CLOSEST, PairwiseForm, Truncation, UniformForm, barrier
 from refine.potentials.protocols import Array, Pairs
 
 
@@ -37,6 +37,7 @@ class LennardJones(UniformForm):
     truncation: Truncation = "switch"
     coulomb: Coulomb | None = None
     name: ClassVar[str] = "lennard-jones"
+    formula: ClassVar[str] = "4 epsilon [(sigma/r)^12 - (sigma/r)^6]"
     scales: ClassVar[dict[str, str]] = {"epsilon": "eV"}
     lengths: ClassVar[dict[str, str]] = {"sigma": "Å"}
 
@@ -56,7 +57,7 @@ class LennardJones(UniformForm):
         Unlike pairs that are not given combine by Lorentz (sigma, arithmetic mean) and Berthelot (epsilon, geometric
         mean).
         """
-        _refuse_unknown(cls, parameters)
+        cls.refuse_unknown(parameters)
         epsilon = _mixed(parameters, "epsilon", species, pairs, lambda a, b: float(np.sqrt(a * b)))
         sigma = _mixed(parameters, "sigma", species, pairs, lambda a, b: 0.5 * (a + b))
         return cls(pairs, epsilon, sigma, cutoff, truncation, coulomb)
@@ -64,7 +65,8 @@ class LennardJones(UniformForm):
     @property
     def inner(self) -> float:
         """Half the smallest sigma, Å: 16128 epsilon up the wall."""
-        return 0.5 * float(self.sigma.min())
+        some = self.sigma[self.sigma > 0.0]
+        return 0.5 * float(some.min()) if len(some) else super().inner
 
     def short(self, r: Array) -> tuple[Array, Array]:
         s6 = (self.sigma[:, None] / r) ** 6
@@ -72,47 +74,8 @@ class LennardJones(UniformForm):
         return 4.0 * epsilon * (s6**2 - s6), -24.0 * epsilon * (2.0 * s6**2 - s6) / r
 
 
-class _ByPair(UniformForm):
-    """A form whose parameters are given pair by pair; its dataclass has them between `pairs` and `cutoff`."""
-
-    @classmethod
-    def from_parameters(
-        cls,
-        species: tuple[str, ...],
-        pairs: Pairs,
-        parameters: Mapping[str, Any],
-        cutoff: float,
-        *,
-        truncation: Truncation = "switch",
-        coulomb: Coulomb | None = None,
-    ) -> Self:
-        _refuse_unknown(cls, parameters)
-        given = {name: _pairwise(parameters, name, pairs) for name in (*cls.scales, *cls.lengths)}
-        values = {name: np.zeros(len(pairs)) if name in cls.scales else np.ones(len(pairs)) for name in given}
-        for row, (a, b) in enumerate(pairs):
-            scales = {name: given[name].get(row) for name in cls.scales}
-            if not any(scales.values()):
-                if not (coulomb is not None and coulomb.products[row] > 0.0):
-                    raise InputError(
-                        f"{a}-{b} has no {' and no '.join(cls.scales)}: nothing keeps the two apart",
-                        where="[model.parameters]",
-                        fix=f'give {", ".join(given)} for "{a}-{b}"',
-                    )
-                continue  # charges of one sign, which repel
-            for name in given:
-                value = given[name].get(row)
-                if value is None and name not in cls.optional:
-                    raise InputError(f"no value for {a}-{b}", where=f"[model.parameters] {name}", fix=f'give "{a}-{b}"')
-                if value == 0.0 and name in cls.lengths:
-                    raise InputError(f"{a}-{b} = 0 is not above zero", where=f"[model.parameters] {name}")
-                values[name][row] = 0.0 if value is None else value
-        make: Any = cls  # a dataclass with just these fields
-        made: Self = make(pairs=pairs, **values, cutoff=cutoff, truncation=truncation, coulomb=coulomb)
-        return made
-
-
 @dataclass(frozen=True)
-class BornMayer(_ByPair):
+class BornMayer(PairwiseForm):
     """A exp(-r/rho). M. Born and J. E. Mayer, Z. Phys. 75, 1 (1932).
 
     Attributes:
@@ -131,6 +94,7 @@ class BornMayer(_ByPair):
     truncation: Truncation = "switch"
     coulomb: Coulomb | None = None
     name: ClassVar[str] = "born-mayer"
+    formula: ClassVar[str] = "A exp(-r/rho)"
     scales: ClassVar[dict[str, str]] = {"A": "eV"}
     lengths: ClassVar[dict[str, str]] = {"rho": "Å"}
 
@@ -140,7 +104,7 @@ class BornMayer(_ByPair):
 
 
 @dataclass(frozen=True)
-class Buckingham(_ByPair):
+class Buckingham(PairwiseForm):
     """A exp(-r/rho) - C/r^6. R. A. Buckingham, Proc. R. Soc. A 168, 264 (1938).
 
     It falls without end inside a barrier. Atoms that are driven over it (a random packing, a hot melt) end a run with
@@ -163,6 +127,7 @@ class Buckingham(_ByPair):
     truncation: Truncation = "switch"
     coulomb: Coulomb | None = None
     name: ClassVar[str] = "buckingham"
+    formula: ClassVar[str] = "A exp(-r/rho) - C/r^6"
     scales: ClassVar[dict[str, str]] = {"A": "eV", "C": "eV Å^6"}
     lengths: ClassVar[dict[str, str]] = {"rho": "Å"}
     optional: ClassVar[tuple[str, ...]] = ("C",)
@@ -192,6 +157,7 @@ class BuckinghamPatched(Buckingham):
     """
 
     name: ClassVar[str] = "buckingham-patched"
+    formula: ClassVar[str] = "A exp(-r/rho) - C/r^6 (a parabola inside its barrier)"
 
     @cached_property
     def _patches(self) -> list[tuple[int, float, float, float]]:
@@ -239,7 +205,7 @@ class BuckinghamPatched(Buckingham):
 
 
 @dataclass(frozen=True)
-class BuckinghamR24(_ByPair):
+class BuckinghamR24(PairwiseForm):
     """A exp(-r/rho) - C/r^6 + D/r^24: a Buckingham whose core is closed by a steep repulsion. A. Carré, S. Ispas,
     J. Horbach and W. Kob, Comput. Mater. Sci. 124, 323 (2016).
 
@@ -261,6 +227,7 @@ class BuckinghamR24(_ByPair):
     truncation: Truncation = "switch"
     coulomb: Coulomb | None = None
     name: ClassVar[str] = "buckingham-r24"
+    formula: ClassVar[str] = "A exp(-r/rho) - C/r^6 + D/r^24"
     scales: ClassVar[dict[str, str]] = {"A": "eV", "C": "eV Å^6", "D": "eV Å^24"}
     lengths: ClassVar[dict[str, str]] = {"rho": "Å"}
 
@@ -271,7 +238,110 @@ class BuckinghamR24(_ByPair):
 
 
 @dataclass(frozen=True)
-class Morse(_ByPair):
+class BuckinghamTeter(PairwiseForm):
+    """A exp(-r/rho) - C/r^6 beyond r0 and B/r^n + D r^2 within: a Buckingham whose hole is closed as D. M. Teter and
+    after him J. Du and A. N. Cormack close it.
+
+    Energy, slope and curvature are continuous at r0. With u, s = r0 u' and k = r0^2 u'' of the Buckingham there,
+
+        n = (k - s) / (2u - s),     B = r0^n (2u - s) / (n + 2),     D = (n u + s) / (r0^2 (n + 2))
+
+    Papers print B, D (negative) and n beside A, rho and C; they follow from r0, to the digits that it is printed with,
+    and are no parameters here. A pair without r0 is the Buckingham alone.
+
+    Attributes:
+        A, rho, C, r0: (pairs,), eV, Å, eV Å^6 and Å.
+
+    >>> numbers = {"A": 7060.0, "rho": 0.211, "C": 19.2, "r0": 0.99567}
+    >>> form = BuckinghamTeter.from_parameters(("Mg", "O"), (("Mg", "O"),), numbers, 8.0)
+    >>> form.energy([0.8, 1.5, 2.1]).round(3).tolist()
+    [[94.72, 4.087, 0.112]]
+    >>> B, D, n = form.inside
+    >>> B.round(3).tolist(), D.round(4).tolist(), n.round(4).tolist()
+    ([54.235], [-11.6995], [2.8398])
+    """
+
+    pairs: Pairs
+    A: Array
+    rho: Array
+    C: Array
+    r0: Array
+    cutoff: float
+    truncation: Truncation = "switch"
+    coulomb: Coulomb | None = None
+    name: ClassVar[str] = "buckingham-teter"
+    formula: ClassVar[str] = "A exp(-r/rho) - C/r^6 (within r0 B/r^n + D r^2, B, D and n from r0)"
+    scales: ClassVar[dict[str, str]] = {"A": "eV", "C": "eV Å^6", "r0": "Å"}
+    lengths: ClassVar[dict[str, str]] = {"rho": "Å"}
+    optional: ClassVar[tuple[str, ...]] = ("C", "r0")
+
+    @cached_property
+    def inside(self) -> tuple[Array, Array, Array]:
+        """B (eV Å^n), D (eV/Å^2) and n, (pairs,) each, zero for a pair without r0; InputError where they would not
+        repel."""
+        B, D, n = np.zeros((3, len(self.pairs)))
+        for row in np.flatnonzero(self.r0 > 0.0):
+            A, rho, C, r0 = (float(getattr(self, name)[row]) for name in ("A", "rho", "C", "r0"))
+            wall, well = A * np.exp(-r0 / rho), C / r0**6
+            u, s, k = wall - well, -wall * r0 / rho + 6.0 * well, wall * (r0 / rho) ** 2 - 42.0 * well
+            if not (2.0 * u > s and k > s):
+                raise InputError(
+                    f"{'-'.join(self.pairs[row])} = {r0:g} lies where the Buckingham turns over: nothing repels within",
+                    where="[model.parameters] r0",
+                    fix="give a larger r0, or a larger A or smaller C",
+                )
+            n[row] = (k - s) / (2.0 * u - s)
+            B[row] = r0 ** n[row] * (2.0 * u - s) / (n[row] + 2.0)
+            D[row] = (n[row] * u + s) / (r0**2 * (n[row] + 2.0))
+        return B, D, n
+
+    def short(self, r: Array) -> tuple[Array, Array]:
+        wall, well = self.A[:, None] * np.exp(-r / self.rho[:, None]), self.C[:, None] / r**6
+        B, D, n = (x[:, None] for x in self.inside)
+        within, core = r < self.r0[:, None], B / r**n
+        u = np.where(within, core + D * r**2, wall - well)
+        return u, np.where(within, -n * core / r + 2.0 * D * r, -wall / self.rho[:, None] + 6.0 * well / r)
+
+
+@dataclass(frozen=True)
+class BornMayerHuggins(PairwiseForm):
+    """A exp((sigma - r)/rho) - C/r^6 - D/r^8. M. L. Huggins and J. E. Mayer, J. Chem. Phys. 1, 643 (1933).
+
+    C and D are both attractive where they are above zero, as F. G. Fumi and M. P. Tosi have them (LAMMPS' `born` has
+    +D/r^8). It falls without end inside a barrier, as `Buckingham` does.
+
+    Attributes:
+        A, sigma, rho, C, D: (pairs,), eV, Å, Å, eV Å^6 and eV Å^8.
+
+    >>> numbers = {"A": 0.211, "sigma": 2.755, "rho": 0.317, "C": 6.99, "D": 8.68}
+    >>> form = BornMayerHuggins.from_parameters(("Na", "Cl"), (("Na", "Cl"),), numbers, 8.0)
+    >>> form.energy([1.5, 2.1, 2.8]).round(3).tolist()
+    [[10.105, 1.561, 0.166]]
+    """
+
+    pairs: Pairs
+    A: Array
+    sigma: Array
+    rho: Array
+    C: Array
+    D: Array
+    cutoff: float
+    truncation: Truncation = "switch"
+    coulomb: Coulomb | None = None
+    name: ClassVar[str] = "born-mayer-huggins"
+    formula: ClassVar[str] = "A exp((sigma - r)/rho) - C/r^6 - D/r^8"
+    scales: ClassVar[dict[str, str]] = {"A": "eV", "C": "eV Å^6", "D": "eV Å^8"}
+    lengths: ClassVar[dict[str, str]] = {"sigma": "Å", "rho": "Å"}
+    optional: ClassVar[tuple[str, ...]] = ("C", "D")
+
+    def short(self, r: Array) -> tuple[Array, Array]:
+        wall = self.A[:, None] * np.exp((self.sigma[:, None] - r) / self.rho[:, None])
+        sixth, eighth = self.C[:, None] / r**6, self.D[:, None] / r**8
+        return wall - sixth - eighth, -wall / self.rho[:, None] + (6.0 * sixth + 8.0 * eighth) / r
+
+
+@dataclass(frozen=True)
+class Morse(PairwiseForm):
     """D {[1 - exp(-a (r - r0))]^2 - 1} + C/r^12. P. M. Morse, Phys. Rev. 34, 57 (1929); with the repulsion that keeps
     ions apart at high temperature, A. Pedone et al., J. Phys. Chem. B 110, 11780 (2006).
 
@@ -293,6 +363,7 @@ class Morse(_ByPair):
     truncation: Truncation = "switch"
     coulomb: Coulomb | None = None
     name: ClassVar[str] = "morse"
+    formula: ClassVar[str] = "D {[1 - exp(-a (r - r0))]^2 - 1} + C/r^12"
     scales: ClassVar[dict[str, str]] = {"D": "eV", "C": "eV Å^12"}
     lengths: ClassVar[dict[str, str]] = {"a": "1/Å", "r0": "Å"}
     optional: ClassVar[tuple[str, ...]] = ("C",)
@@ -305,39 +376,19 @@ class Morse(_ByPair):
 
 
 FORMS: dict[str, type[UniformForm]] = {
-    form.name: form for form in (LennardJones, BornMayer, Buckingham, BuckinghamPatched, BuckinghamR24, Morse)
+    form.name: form
+    for form in (
+        LennardJones,
+        BornMayer,
+        BornMayerHuggins,
+        Buckingham,
+        BuckinghamPatched,
+        BuckinghamR24,
+        BuckinghamTeter,
+        Morse,
+    )
 }
 """Forms by the name that a study has for them."""
-
-
-def _refuse_unknown(form: type[UniformForm], parameters: Mapping[str, Any]) -> None:
-    known = {**form.scales, **form.lengths}
-    for name in sorted(set(parameters) - set(known)):
-        raise InputError(
-            f"{form.name} has no parameter '{name}'",
-            where="[model.parameters]",
-            fix="it takes " + " and ".join(f"{key} ({unit})" for key, unit in known.items()),
-        )
-
-
-def _pairwise(parameters: Mapping[str, Any], key: str, pairs: Pairs) -> dict[int, float]:
-    """Numbers by row of `pairs` from a number or a table by "A-B"; those above zero, or zero where that may be."""
-    given = parameters.get(key, {})
-    if isinstance(given, int | float):
-        given = {f"{a}-{b}": given for a, b in pairs}
-    where = f"[model.parameters] {key}"
-    rows = {name: row for row, (a, b) in enumerate(pairs) for name in (f"{a}-{b}", f"{b}-{a}")}
-    found: dict[int, float] = {}
-    for name, value in given.items():
-        if name not in rows:
-            known = ", ".join(f"{a}-{b}" for a, b in pairs)
-            raise InputError(f"'{name}' is no pair of the system", where=where, fix=f"the pairs are {known}")
-        if not (np.isfinite(value) and value >= 0.0):
-            raise InputError(f"{name} = {value} is not a number above zero", where=where)
-        if rows[name] in found:
-            raise InputError(f"'{name}' is given twice", where=where)
-        found[rows[name]] = float(value)
-    return found
 
 
 def _mixed(
@@ -358,9 +409,15 @@ def _mixed(
     for name, value in given.items():
         if name not in known:
             raise InputError(f"'{name}' is no species or pair of the system", where=where)
-        none = key == "epsilon" and value == 0.0  # an element without this interaction, such as the hydrogen of water
+        # zero of an element without this interaction, such as the hydrogen of water
+        depth = parameters.get("epsilon", 0.0)
+        none = value == 0.0 and (depth.get(name) if isinstance(depth, Mapping) else depth) == 0.0
         if not (np.isfinite(value) and (value > 0.0 or none)):
-            raise InputError(f"{name} = {value} is not a positive number", where=where)
+            raise InputError(
+                f"{name} = {value} is not above zero",
+                where=where,
+                fix="only what has no such interaction is zero: with epsilon = 0",
+            )
     values = []
     for a, b in pairs:
         if f"{a}-{b}" in given or f"{b}-{a}" in given:

@@ -43,6 +43,20 @@ def test_an_element_without_the_interaction_has_an_epsilon_of_zero() -> None:
     assert np.any(energy[0] < -0.005)
 
 
+def test_the_sigma_of_an_element_without_the_interaction_may_be_zero() -> None:
+    """As programs of molecules write the hydrogen of water; that of another is refused with what may be done."""
+    pairs = (("H", "H"), ("H", "O"), ("O", "O"))
+    numbers = {"epsilon": {"O": 0.0067, "H": 0.0}, "sigma": {"O": 3.166, "H": 0.0}}
+    water = LennardJones.from_parameters(("H", "O"), pairs, numbers, 8.5)
+    alone = LennardJones.from_parameters(("O",), (("O", "O"),), {"epsilon": 0.0067, "sigma": 3.166}, 8.5)
+    r = np.linspace(water.inner, 8.0, 20)
+    assert np.all(water.energy(r)[:2] == 0.0)
+    np.testing.assert_array_equal(water.energy(r)[2:], alone.energy(r))
+    numbers["epsilon"]["H"] = 0.001
+    with pytest.raises(InputError, match=r"\[model.parameters\] sigma: H = 0.0 is not above zero; .* epsilon = 0"):
+        LennardJones.from_parameters(("H", "O"), pairs, numbers, 8.5)
+
+
 @pytest.mark.parametrize(
     "parameters",
     [{}, {"epsilon": 1.0}, {"epsilon": 1.0, "sigma": -1.0}, {"epsilon": {"Ar": 1.0}, "sigma": 3.0}, {"eps": 1.0}],
@@ -65,6 +79,19 @@ NUMBERS = {
     "morse": {"D": {"Si-O": 0.34, "O-O": 0.04}, "a": 2.0, "r0": 2.5, "C": {"O-O": 22.0}},
 }
 NUMBERS["buckingham"]["C"] = {"Si-O": 133.5, "O-O": 175.0}
+NUMBERS["buckingham-teter"] = {
+    "A": {"Si-O": 13702.905, "O-O": 2029.2204},
+    "rho": {"Si-O": 0.193817, "O-O": 0.34364},
+    "C": {"Si-O": 54.681, "O-O": 192.58},
+    "r0": {"Si-O": 1.168, "O-O": 1.906},
+}
+NUMBERS["born-mayer-huggins"] = {
+    "A": {"Si-O": 0.2, "O-O": 0.15},
+    "sigma": {"Si-O": 2.3, "O-O": 2.8},
+    "rho": 0.3,
+    "C": {"O-O": 20.0},
+    "D": {"Si-O": 3.0},
+}
 NUMBERS["buckingham-patched"] = NUMBERS["buckingham"]
 
 
@@ -151,7 +178,7 @@ def test_contradictions_are_named(options, words):
         ({"Si-O": {"form": "morse", "D": 1.0, "a": 1.0, "r0": 2.0}}, "Si-Si has no form"),
         ({"Si-C": {"form": "morse"}}, "no pair of the system"),
         ({"Si-O": {"form": "mors"}}, "'mors' is none"),
-        ({"Si-O": {"form": "morse", "D": 1.0}}, "no value for Si-O"),
+        ({"Si-O": {"form": "morse", "D": 1.0}}, r'\[model.pairs\] "Si-O" a: no value for Si-O'),
     ],
 )
 def test_bad_forms_by_pair_are_named(forms, words):

@@ -60,6 +60,8 @@ def powers(twelfth: dict[str, float]) -> dict[str, dict[str, str]]:
 
 
 KCAL = 1 / 23.060548
+ERG = 0.624150648
+"""1e-60 erg cm^6 in eV Å^6, and 1e-76 erg cm^8 in eV Å^8."""
 SILICA = {"Si": 60, "O": 120}
 OXIDE = {"Fe": 70, "O": 70}
 FERRIC = {"Fe": 52, "O": 78}
@@ -186,6 +188,28 @@ CASES = {
         {"ions": {"Fe": "Fe3+"}},
         {f"buck {CUT}": {"Fe-O": "8020.27 0.190 0.0", "O-O": "9022.79 0.265 85.0921"}},
         {"Fe": 1.4175, "O": -0.945},
+    ),
+    "du-teter, beyond r0": Case(
+        "du-teter",
+        OXIDE,
+        {"ions": {"Fe": "Fe2+"}},
+        {f"buck {CUT}": {"Fe-O": "11777.0703 0.207132 21.642", "O-O": "2029.2204 0.34364 192.58"}},
+        {"Fe": 1.2, "O": -1.2},
+        apart=1.95,
+    ),
+    "tosi-fumi, NaCl": Case(
+        "tosi-fumi-1964",
+        {"Na": 60, "Cl": 60},
+        {},
+        {
+            f"born {CUT}": {  # + D/r^8
+                "Na-Na": f"{0.2109796 * 1.25!r} 0.317 2.34 {1.68 * ERG!r} {-0.8 * ERG!r}",
+                "Na-Cl": f"{0.2109796!r} 0.317 2.755 {11.2 * ERG!r} {-13.9 * ERG!r}",
+                "Cl-Cl": f"{0.2109796 * 0.75!r} 0.317 3.17 {116 * ERG!r} {-233 * ERG!r}",
+            }
+        },
+        {"Na": 1.0, "Cl": -1.0},
+        apart=2.0,
     ),
     "by-pair": Case(
         "by-pair",
