@@ -145,7 +145,7 @@ def test_a_run_resumed_bit_for_bit_that_never_asks_the_model_while_solving(
 
     # other weights under the same name are another run
     write_neutral(random_checkpoint(5, r_max=6.0, channels=2, max_ell=1), folder / "own.safetensors")
-    with pytest.raises(CheckpointError, match="model.path has other content"):
+    with pytest.raises(CheckpointError, match=r"model\.path has other content"):
         Study.from_toml(folder / "study.toml").run(folder / "whole", resume=True)
 
 
