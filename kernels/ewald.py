@@ -61,6 +61,7 @@ class EwaldSum:
         inside[1, origin] = False  # along c alone, -l is the negative of l
         inside[0, origin, 0] = False
         used = inside.any(axis=(0, 2))
+        used |= origin & ~used.any()  # of weight zero: a cell that is small beside k_cut's wave length has none
         return cls(np.asarray(charges, np.float64), float(alpha), pairs[used], 2.0 * inside[:, used])
 
     @property

@@ -44,6 +44,15 @@ def test_energy_is_the_plain_sum(name: str) -> None:
     assert energy.sum() == pytest.approx(plain(positions, CHARGES, cell, 0.5, 4.0), rel=1e-12)
 
 
+def test_a_cell_without_wave_vectors_has_no_reciprocal_part() -> None:
+    cell = jnp.eye(3) * 2.0  # its longest wave is 2 Å, 3.1 1/Å
+    ewald = EwaldSum.for_cell(np.array([1.0, -1.0]), np.asarray(cell), 0.2, 1.0)
+    positions = jnp.array([[0.0, 0.0, 0.0], [1.0, 1.0, 0.9]])
+    assert ewald.size == 0
+    for values in (*jax.jit(ewald.observables)(positions, cell), jax.jit(ewald.forces)(positions, cell)):
+        np.testing.assert_array_equal(values, 0.0)
+
+
 @pytest.mark.parametrize("name", CELLS)
 def test_forces_and_virial_are_derivatives(name: str) -> None:
     cell, positions = jnp.asarray(CELLS[name]), jnp.asarray(random_positions(20, CELLS[name]))
