@@ -42,7 +42,8 @@ CURVES = {
 def columns(path: Path) -> dict[str, np.ndarray]:
     with path.open() as stream:
         header, *rows = csv.reader(stream)
-    return dict(zip(header, np.array([[float(v or "nan") for v in row] for row in rows]).T, strict=True))
+    names = [name.split(" [")[0] for name in header]  # without units
+    return dict(zip(names, np.array([[float(v or "nan") for v in row] for row in rows]).T, strict=True))
 
 
 def study(folder: Path, role: str) -> StudyConfig:
@@ -78,7 +79,7 @@ def test_curves_of_one_series_are_of_one_trajectory(tmp_path: Path) -> None:
         by_hand = sum(w / 900 * (s[pair] - 1.0) for pair, w in weights.items())
         curve = columns(tmp_path / "curves" / f"{name}.csv")
         inside = (s["Q"] > 0.5) & (s["Q"] < 17.9)
-        model = np.interp(s["Q"][inside], curve["x"], curve["model"])
+        model = np.interp(s["Q"][inside], curve["Q"], curve["model"])
         np.testing.assert_allclose(model, by_hand[inside], atol=5e-3)
     total = columns(tmp_path / "out" / "t_r" / "null.csv")
     np.testing.assert_allclose(total["T model"], total["D model"])

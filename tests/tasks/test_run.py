@@ -317,7 +317,7 @@ def test_an_unwritable_folder_is_one_line(tmp_path):
         ("data.0.score_r=[3.0, 11.0]", ["score_r", "box"]),
         ('model.base="lennard"', ["lennard-jones"]),
         ("model.parameters.epsilon=-1.0", ["epsilon"]),
-        ('data.0.sigma="file"', ["third column"]),
+        ('data.0.sigma="file"', ["no standard errors are read"]),
         ('refinement.method="ibi"', ["g(r)"]),
     ],
 )
