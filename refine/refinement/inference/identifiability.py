@@ -130,6 +130,7 @@ def combinations(decided: Array, amplitudes: Array) -> tuple[Combination, ...]:
 
     Eigenvectors of the (blocks, blocks) traces of `decided`'s blocks, one a pair and term: of all changes that go in
     the same proportions at every distance, in units of the prior, the first are determined in most directions.
+    Where the prior's width changes with r, as it follows g(r), the weights of phi hold on the average only.
 
     Args:
         decided: I - R^-1 C R^-T, (len(theta),) * 2.
