@@ -25,11 +25,23 @@ isotopes, as the curves of one series of substitutions are of one system."""
 SHARES_ADD_UP = 1e-3
 """How far the shares of the isotopes of an element may be from adding up to one, as rounded numbers are."""
 
+SITE = re.compile(r"[A-Z][a-z]?:[A-Za-z0-9_]{1,20}", re.ASCII)
+"""A species that is an element in one of its places, as H:methyl."""
+
 _TOKEN = re.compile(r"([A-Z][a-z]?|\))(\d{1,6}(?:\.\d{0,9})?|\.\d{1,9})?|\(", re.ASCII)
 _SEPARATOR = re.compile(r"[-+*·•∙⋅–]")
 _COEFFICIENT = re.compile(r"\d{1,6}(?:\.\d{0,9})?|\.\d{1,9}", re.ASCII)
 _ELEMENT = re.compile(r"[A-Z][a-z]?", re.ASCII)
 _ANIONS = frozenset(("O", "S", "Se", "Te", "F", "Cl", "Br", "I", "N"))
+
+
+def element_of(species: str) -> str:
+    """The element of a species, which is an element, or one in some of its places.
+
+    >>> element_of("H:methyl"), element_of("H")
+    ('H', 'H')
+    """
+    return species.partition(":")[0]
 
 
 def components_of(formula: str) -> list[tuple[float, str]]:

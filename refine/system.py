@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from kernels.shells import ideal_pair_counts
 from refine.errors import InputError
+from refine.formula import element_of
 from refine.units import MASS_DENSITY_UNIT
 
 Array = NDArray[np.float64]
@@ -42,7 +43,8 @@ def species_pairs(species: Sequence[str]) -> tuple[tuple[str, str], ...]:
 class System:
     """What is simulated: atoms sorted by species in a periodic cell.
 
-    species: element symbols in order.  n_per_species: atoms of each.  cell: (3, 3) Å, rows are lattice vectors.
+    species: in order, element symbols or elements in one of their places, "H:methyl".  n_per_species: atoms of each.
+    cell: (3, 3) Å, rows are lattice vectors.
     masses: (N,) amu.  positions: (N, 3) Å, or None where a packing is still to be made.
 
     >>> box = make_system({"Ar": 108}, 17.0 * np.eye(3))
@@ -118,7 +120,7 @@ class System:
 def make_system(
     species_counts: dict[str, int], cell: Array, positions: Array | None = None, *, where: str | None = None
 ) -> System:
-    """A System of so many atoms of each element (standard atomic weights, IUPAC as in ase.data), positions sorted
+    """A System of so many atoms of each species (standard atomic weights, IUPAC as in ase.data), positions sorted
     already.
 
     >>> make_system({"Si": 2, "O": 4}, 4.5 * np.eye(3)).masses.round(3).tolist()
@@ -126,13 +128,14 @@ def make_system(
     """
     from ase.data import atomic_masses, atomic_numbers
 
-    unknown = [name for name in species_counts if atomic_numbers.get(name, 0) == 0]
+    elements = [element_of(name) for name in species_counts]
+    unknown = [name for name in elements if atomic_numbers.get(name, 0) == 0]
     if unknown:
         raise InputError(f"unknown element {unknown[0]!r}", where=where, fix="use the symbols of the periodic table")
     wrong = {name: n for name, n in species_counts.items() if n < 1}
     if wrong or not species_counts:
         raise InputError(f"numbers of atoms must be at least 1; got {dict(species_counts)}", where=where)
-    masses = np.repeat([atomic_masses[atomic_numbers[name]] for name in species_counts], list(species_counts.values()))
+    masses = np.repeat([atomic_masses[atomic_numbers[name]] for name in elements], list(species_counts.values()))
     return System(
         tuple(species_counts), tuple(species_counts.values()), np.asarray(cell, np.float64), masses, positions
     )
@@ -146,7 +149,8 @@ def number_density_from_mass(counts: dict[str, int], mass_density: float) -> flo
     """
     from ase.data import atomic_masses, atomic_numbers
 
-    mass = sum(n * atomic_masses[atomic_numbers[name]] for name, n in counts.items()) / sum(counts.values())
+    mass = sum(n * atomic_masses[atomic_numbers[element_of(name)]] for name, n in counts.items())
+    mass /= sum(counts.values())
     return float(mass_density / (MASS_DENSITY_UNIT * mass))
 
 
@@ -181,7 +185,7 @@ class Box:
     """A system and the bins in which its pair distances are counted: what the forward model needs of a simulated state.
 
     Attributes:
-        species: element symbols; pairs follow `species_pairs`.
+        species: as of `System`; pairs follow `species_pairs`.
         n_per_species: atoms of each.
         volume: Å^3.
         edges: (bins + 1,) of the pair-distance histogram, Å, from 0 to r_max.

@@ -29,7 +29,10 @@ SLOW = (
 )
 
 FLOORS = (
-    ("kernels", "refine.errors", "refine.units", "refine.files", "refine.formula", "refine.progress", "refine.tables"),
+    (
+        *("kernels", "refine.errors", "refine.units", "refine.files", "refine.formula", "refine.sites"),
+        *("refine.progress", "refine.tables"),
+    ),
     ("refine.compiled",),
     ("refine.system",),
     ("refine.curves", "refine.potentials"),

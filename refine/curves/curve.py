@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,8 +18,10 @@ from refine.curves.forms import Form, form_of
 from refine.curves.quantities import NORMALISATIONS, RADIATIONS, WINDOWS, is_q_space, quantity_of, why_undefined
 from refine.curves.weights import Isotopes, amplitudes, distinct_factor, self_scattering
 from refine.errors import ConversionError, InputError
+from refine.formula import element_of
 
 Array = NDArray[np.float64]
+T = TypeVar("T")
 
 MINIMUM_POINTS = 5
 """Fewer points are a mistake (a wrong file, a wrong delimiter), not a curve."""
@@ -40,7 +43,7 @@ class Curve:
         q_min, q_max: 1/Å; of an r-space curve the range of the transform that made it, None where unknown; of a
             Q-space curve always the range of x.
         number_density: ρ of the whole material, atoms/Å^3, or None.
-        composition: atomic fractions by element (any positive amounts are accepted and scaled to sum one).
+        composition: atomic fractions by species (any positive amounts are accepted and scaled to sum one).
         isotopes: of species that are not natural: the mass number of a pure isotope, e.g. {"Ar": 36}, or shares by mass
             number, e.g. {"H": {1: 0.5, 2: 0.5}}.
         charges: ionic charges for x-ray form factors, e.g. {"Fe": 2, "O": -2}.
@@ -144,15 +147,18 @@ class Curve:
     def amplitudes(self, q: Array) -> Array:
         """Scattering amplitudes of its species on q (nq,) 1/Å, (S, nq) (`refine.curves.weights.amplitudes`)."""
         assert self.radiation is not None
-        charges = {element: charge for element, charge in self.charges.items() if element in self.species}
-        return amplitudes(self.radiation, self.species, q, isotopes=self._own_isotopes(), charges=charges)
+        return amplitudes(
+            self.radiation, self.species, q, isotopes=self._own(self.isotopes), charges=self._own(self.charges)
+        )
 
     def self_scattering(self) -> Array:
         """Of neutrons, coherent and incoherent, (S,) fm^2 (`refine.curves.weights.self_scattering`)."""
-        return self_scattering(self.species, self._own_isotopes())
+        return self_scattering(self.species, self._own(self.isotopes))
 
-    def _own_isotopes(self) -> Isotopes:
-        return {element: given for element, given in self.isotopes.items() if element in self.species}
+    def _own(self, table: Mapping[str, T]) -> dict[str, T]:
+        """Entries of its own species."""
+        known = {*self.species, *map(element_of, self.species)}
+        return {name: given for name, given in table.items() if name in known}
 
     def form(self, quantity: str, normalisation: str, x: Array) -> Form:
         """How a quantity depends on i(Q) or D(r) of the same normalisation on the points x, (n,).

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import periodictable
@@ -22,13 +22,15 @@ from periodictable import cromermann
 
 from refine.curves.quantities import NORMALISATIONS
 from refine.errors import InputError
-from refine.formula import D_IS_HYDROGEN, SHARES_ADD_UP
+from refine.formula import D_IS_HYDROGEN, SHARES_ADD_UP, element_of
 from refine.units import BARN_PER_FM2
 
 Array = NDArray[np.float64]
+T = TypeVar("T")
 
 Isotopes = Mapping[str, int | Mapping[int, float]]
-"""By element: the mass number of a pure isotope, or the share of each one of a mixture, {"H": {1: 0.5, 2: 0.5}}."""
+"""By species, or by element for all its sites that are not there: the mass number of a pure isotope, or the share of
+each one of a mixture, {"H": {1: 0.5, 2: 0.5}}."""
 
 _CANCELLED = 1e-12
 """Below this share of its terms the mean scattering length of a mixture is rounding: it is zero."""
@@ -44,7 +46,7 @@ def form_factors(species: Sequence[str], q: ArrayLike, charges: Mapping[str, int
     """X-ray form factors f(Q), (S, nq) electrons; f(0) is the number of electrons.
 
     Args:
-        species: element symbols.
+        species: element symbols, or sites of elements, "H:methyl".
         q: (nq,) 1/Å, not negative.
         charges: ionic charge of the species that are to be ions, e.g. {"Fe": 2, "O": -2}; others are neutral.
 
@@ -57,7 +59,16 @@ def form_factors(species: Sequence[str], q: ArrayLike, charges: Mapping[str, int
     grid = np.atleast_1d(np.asarray(q, dtype=np.float64))
     charges = charges or {}
     _refuse_strangers("charges", charges, species)
-    return np.array([_form_factor(symbol, grid, charges.get(symbol, 0)) for symbol in species])
+    return np.array([_form_factor(element_of(name), grid, given_for(charges, name) or 0) for name in species])
+
+
+def given_for(table: Mapping[str, T], species: str) -> T | None:
+    """What a table by species or element has for a species: its own entry, else that of its element, or None.
+
+    >>> given_for({"H": 2, "H:hydroxyl": 1}, "H:methyl"), given_for({"H": 2, "H:hydroxyl": 1}, "H:hydroxyl")
+    (2, 1)
+    """
+    return table.get(species, table.get(element_of(species)))
 
 
 def _form_factor(symbol: str, q: Array, charge: int) -> Array:
@@ -98,7 +109,7 @@ def scattering_lengths(species: Sequence[str], isotopes: Isotopes | None = None)
     Of a mixture of isotopes, which sit at random on the sites of their element, it is the mean b = Σ x_k b_k.
 
     Args:
-        species: element symbols.
+        species: element symbols, or sites of elements, "H:methyl".
         isotopes: of the species that are not natural: the mass number of a pure isotope, e.g. {"Ar": 36}, or shares
             by mass number, e.g. {"Li": {7: 0.95, 6: 0.05}}.
 
@@ -113,7 +124,7 @@ def scattering_lengths(species: Sequence[str], isotopes: Isotopes | None = None)
     """
     isotopes = isotopes or {}
     _refuse_strangers("isotopes", isotopes, species)
-    return np.array([_scattering_length(symbol, isotopes.get(symbol)) for symbol in species])
+    return np.array([_scattering_length(element_of(name), given_for(isotopes, name)) for name in species])
 
 
 def _scattering_length(symbol: str, given: int | Mapping[int, float] | None) -> float:
@@ -140,7 +151,7 @@ def self_scattering(species: Sequence[str], isotopes: Isotopes | None = None) ->
     """
     isotopes = isotopes or {}
     _refuse_strangers("isotopes", isotopes, species)
-    nuclei = [_nuclei(symbol, isotopes.get(symbol)) for symbol in species]
+    nuclei = [_nuclei(element_of(name), given_for(isotopes, name)) for name in species]
     barn = [math.fsum(share * float(neutron.total) for share, _, neutron in mixture) for mixture in nuclei]
     return np.array(barn) / (4.0 * math.pi * BARN_PER_FM2)
 
@@ -306,6 +317,7 @@ def _element(symbol: str) -> periodictable.core.Element:
 
 
 def _refuse_strangers(key: str, mapping: Mapping[str, object], species: Sequence[str]) -> None:
+    known = {*species, *map(element_of, species)}
     for symbol in mapping:
-        if symbol not in species:
+        if symbol not in known:
             raise InputError(f"{symbol!r} is not one of the species {', '.join(species)}", where=key)

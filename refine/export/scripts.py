@@ -27,6 +27,8 @@ ASE = '''"""ASE calculator of a refined pair correction; add it to the base with
 
     from ase.calculators.mixing import SumCalculator
     atoms.calc = SumCalculator([base, Correction()])
+
+Species such as H:methyl are atoms of H whose array "site" has methyl.
 """
 
 from pathlib import Path
@@ -60,6 +62,10 @@ class Correction(Calculator):
         i, j, r, vectors = neighbor_list("ijdD", self.atoms, self.cutoff)
         energies, slopes = np.zeros(len(r)), np.zeros(len(r))
         symbols = np.array(self.atoms.get_chemical_symbols())
+        if self.atoms.has("site"):
+            symbols = np.array([f"{a}:{site}" if site else a for a, site in zip(symbols, self.atoms.get_array("site"))])
+        elif any(":" in name for pair in self.functions for name in pair):
+            raise ValueError('sites of elements have functions of their own: give the atoms an array "site"')
         for pair, (phi, slope) in self.functions.items():
             a, b = sorted(pair) if len(pair) == 2 else 2 * list(pair)
             rows = ((symbols[i] == a) & (symbols[j] == b)) | ((symbols[i] == b) & (symbols[j] == a))
@@ -78,6 +84,8 @@ OPENMM = '''"""OpenMM forces of a refined pair correction; add them to a System 
 
     from correction import add_forces
     add_forces(system, [atom.element.symbol for atom in topology.atoms()])
+
+Where the correction is of species such as H:methyl, give these in place of symbols.
 """
 
 import csv

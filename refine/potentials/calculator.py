@@ -26,6 +26,7 @@ from refine.potentials.mace.architecture import Checkpoint
 from refine.potentials.mace.base import mace_potential
 from refine.potentials.protocols import ContinuedPairs, Potential, SiteModel, Terms
 from refine.potentials.sites import edges
+from refine.sites import species_of_atoms
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -57,7 +58,8 @@ class Calculator(AseCalculator):
     Any cell, also one smaller than the cutoff, periodic along any of its vectors; without periodic vectors, a molecule.
     An Ewald sum needs all three periodic, and keeps its wave vectors until the cell has changed by `STRETCH`. Stress is
     dE/dstrain over the volume, positive under tension, in the order xx yy zz yz xz xy, and is there where the atoms
-    have a volume. Energies hold the isolated atoms E0 of a MACE model, which are added in float64.
+    have a volume. Where a base or correction tells sites of an element apart, as H:methyl, atoms have them in an array
+    "site", empty for atoms without. Energies hold the isolated atoms E0 of a MACE model, which are added in float64.
 
     Programs are compiled for a composition, not for an order of atoms or a cell; `compilations` counts them.
 
@@ -121,10 +123,11 @@ class Calculator(AseCalculator):
         atoms = self.atoms
         if atoms is None or len(atoms) == 0:
             raise InputError("there are no atoms to calculate")
-        order = np.argsort(atoms.numbers, kind="stable")
-        symbols = [atoms.symbols[i] for i in order]
-        species = tuple(dict.fromkeys(symbols))
-        system = self._system(species, tuple(symbols.count(symbol) for symbol in species))
+        names = species_of_atoms(atoms)
+        number = dict(zip(names, atoms.numbers.tolist(), strict=True))
+        species = tuple(sorted(number, key=lambda name: (number[name], name)))
+        order = np.argsort([species.index(name) for name in names], kind="stable")
+        system = self._system(species, tuple(names.count(name) for name in species))
         positions = np.asarray(atoms.positions[order], np.float64)
         if not (np.isfinite(positions).all() and np.isfinite(atoms.cell.array).all()):
             raise InputError("a coordinate or lattice vector is not a finite number")

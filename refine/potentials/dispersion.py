@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from kernels.cell import inverse_cell, perpendicular_heights
 from kernels.neighbors import NeighborList, images_within
 from refine.errors import InputError
+from refine.formula import element_of
 from refine.potentials.correction import PairCorrection
 from refine.potentials.lammps import Part, Script
 from refine.potentials.protocols import Base, BaseParameters, CorrectedForceField, Finished, Pairs
@@ -163,7 +164,7 @@ class D3:
         check_species(species)
         self.n_per_species, self.damping, self.cutoff = n_per_species, damping, cutoff * BOHR
         reference = tables()
-        elements = np.array([atomic_numbers[symbol] for symbol in species])
+        elements = np.array([atomic_numbers[element_of(name)] for name in species])
         rows = np.flatnonzero(np.isin(reference.element, elements))
         atoms = np.repeat(elements, n_per_species)
         self._c6 = reference.c6[np.ix_(rows, rows)]
@@ -329,7 +330,7 @@ def check_species(species: tuple[str, ...]) -> None:
     """
     from ase.data import atomic_numbers
 
-    for symbol in species:
+    for symbol in map(element_of, species):
         if not 1 <= atomic_numbers[symbol] <= HEAVIEST:
             raise InputError(f"D3 has no parameters for {symbol}; it ends with Pu", where="[model] dispersion")
 
@@ -382,7 +383,7 @@ class Dispersed:
         return Part(
             (*base.styles, style),
             (*base.before, "# dispersion/d3 is in LAMMPS since 2025, package EXTRA-PAIR"),
-            (*base.coefficients, f"pair_coeff * * dispersion/d3 {' '.join(run.species)}"),
+            (*base.coefficients, f"pair_coeff * * dispersion/d3 {' '.join(map(element_of, run.species))}"),
             base.after,
             base.files,
         )

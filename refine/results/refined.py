@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from refine.formula import SITE
 from refine.potentials.correction import PairCorrection, SplineBasis
 from refine.results.schema import Correction, Summary
 from refine.system import species_pairs
@@ -21,12 +22,12 @@ SAME_TEMPERATURE = 1e-6
 def species_of(summary: Summary) -> tuple[str, ...]:
     """The run's species, in its order.
 
-    Raises ValueError where they are not known, or are no elements: they are written into scripts.
+    Raises ValueError where they are not known, or are neither elements nor sites: they are written into scripts.
     """
     atoms = summary.states[0].atoms
     if not isinstance(atoms, dict) or not atoms:
         raise ValueError("the species are not known")
-    if not all(re.fullmatch("[A-Z][a-z]?", symbol) for symbol in atoms):
+    if not all(re.fullmatch("[A-Z][a-z]?", name) or SITE.fullmatch(name) for name in atoms):
         raise ValueError("a species that is no element")
     return tuple(atoms)
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from refine.errors import InputError
+from refine.formula import SITE, element_of
 
 MOST_LABELS = 1000
 
 
 def labels_of(text: str) -> dict[str, str]:
-    """The element of each label in LABEL=ELEMENT,LABEL=ELEMENT.
+    """The element of each label, or the site of one, in LABEL=ELEMENT,LABEL=ELEMENT.
 
     Raises:
         InputError: not of this form, a label twice, or no element.
 
-    >>> labels_of("OW=O, Na+=Na")
-    {'OW': 'O', 'Na+': 'Na'}
+    >>> labels_of("OW=O, HM=H:methyl")
+    {'OW': 'O', 'HM': 'H:methyl'}
     """
     from ase.data import atomic_numbers
 
@@ -26,7 +27,7 @@ def labels_of(text: str) -> dict[str, str]:
         if not (equals and label and element):
             raise InputError(f"{entry[:40]!r} is not LABEL=ELEMENT", where="--elements", fix="write it as OW=O,HW=H")
         element = "H" if element == "D" else element  # a study says for each data set which isotope it is
-        if not atomic_numbers.get(element, 0):
+        if not atomic_numbers.get(element_of(element), 0) or (":" in element and not SITE.fullmatch(element)):
             raise InputError(f"unknown element {element[:40]!r}", where="--elements", fix="write it as OW=O,HW=H")
         if found.setdefault(label, element) != element:
             raise InputError(f"{label[:40]!r} is named twice", where="--elements")

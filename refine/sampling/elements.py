@@ -1,6 +1,7 @@
 """Elements of atoms that a file names instead: CA of GROMACS and PDB files is calcium, or a carbon of a protein.
 
-What the user says of a name (`Naming.given`) goes before all rules.
+What the user says of a name (`Naming.given`) goes before all rules, and may be a site of an element, "H:methyl". So may
+a label that stands alone.
 
 A label that stands alone (XYZ, dumps of LAMMPS, RMCProfile, DL_POLY) is decided in this order, or refused:
 
@@ -29,6 +30,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from refine.errors import InputError
+from refine.formula import SITE, element_of
 
 FIRST_LETTER = frozenset(
     (
@@ -62,15 +64,20 @@ _DEUTERIUM = re.compile(r"[0-9]*DW?[0-9]*")
 class Naming:
     """What is known of the elements of a file before it is read.
 
-    given: the element of a label or name, as the user says, {"OW": "O"}.
+    given: the element of a label or name, or a site of it, as the user says, {"OW": "O", "HM": "H:methyl"}.
     stated: elements that the study names; empty: it names none.
     """
 
     given: Mapping[str, str] = field(default_factory=dict)
     stated: Collection[str] = ()
 
+    @classmethod
+    def of(cls, given: Mapping[str, str] | None, species: Collection[str]) -> Naming:
+        """species: what the study names, sites of elements among them."""
+        return cls(given or {}, {element_of(name) for name in species})
+
     def elements(self, labels: Sequence[str], where: str, kind: str) -> list[str]:
-        """Symbols of atoms by labels that stand alone.
+        """Symbols of atoms, or sites of them, by labels that stand alone.
 
         Raises:
             InputError: a label that does not say its element, or one in `given` that the file does not have.
@@ -93,6 +100,8 @@ class Naming:
     def _element(self, label: str, where: str, kind: str) -> str:
         from ase.data import atomic_names, atomic_numbers
 
+        if SITE.fullmatch(label) and atomic_numbers.get(element_of(label), 0):
+            return label
         symbol = _SYMBOL.match(label)
         if symbol is not None and atomic_numbers.get(symbol[1], 0):
             return symbol[1]

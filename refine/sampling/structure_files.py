@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from refine.errors import InputError
+from refine.formula import element_of
 from refine.sampling.crystals import read_crystal, refuse_disorder
 from refine.sampling.formats import FORMATS, Naming, kind_by_content
 from refine.sampling.periodic import close_pairs
+from refine.sites import set_species, species_of_atoms
 from refine.system import System, make_system, number_density_from_mass
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ def read_structure(
     species that disagree.
     """
     path = Path(path)
-    atoms = _read_atoms(path, types, Naming(elements or {}, species or stated))
+    atoms = _read_atoms(path, types, Naming.of(elements, species or stated))
     where = str(path)
     if abs(np.linalg.det(atoms.cell.array)) < 1e-6:
         raise InputError("the structure has no cell", where=where, fix='give all three vectors (extxyz: Lattice="...")')
@@ -79,7 +81,7 @@ def read_structure(
             where=where,
             fix='make it periodic (extxyz: pbc="T T T")',
         )
-    symbols = atoms.get_chemical_symbols()
+    symbols = species_of_atoms(atoms)
     present = tuple(dict.fromkeys(symbols))
     order = present if species is None else species
     if set(order) != set(present):
@@ -129,7 +131,7 @@ def _read_atoms(path: Path, types: tuple[str, ...] | None, naming: Naming) -> At
         raise InputError("not a known structure format", where=where, fix=fix) from None
     if kind not in STRUCTURE_FORMATS:
         raise InputError(f"structure files of format {kind!r} are not read", where=where, fix=fix)
-    options = _types(path, types, naming) if kind == "lammps-data" else {}
+    by_type = _types(path, types, naming) if kind == "lammps-data" else {}
     if types is not None and kind != "lammps-data":
         raise InputError(
             f"structure_species are those of a LAMMPS data file, and this is {kind!r}", where=where, fix="remove them"
@@ -142,8 +144,12 @@ def _read_atoms(path: Path, types: tuple[str, ...] | None, naming: Naming) -> At
         elif kind == "cif":
             atoms = renamed(read_crystal(path), naming, where, kind)
         else:
+            # types in the place of atomic numbers: where atoms have labels, ASE keeps no types
+            options: dict[str, Any] = {"Z_of_type": {number: number for number in by_type}} if by_type else {}
             atoms = cast("Atoms", ase.io.read(path, index=-1, format=kind, **options))
-            if not options:
+            if by_type:
+                set_species(atoms, [by_type[number] for number in atoms.numbers.tolist()])
+            else:
                 atoms = renamed(atoms, naming, where, kind)
     except InputError:
         raise
@@ -168,7 +174,7 @@ def reason_of(error: Exception) -> str:
 def renamed(atoms: Atoms, naming: Naming, where: str, kind: str) -> Atoms:
     """Atoms of a file whose elements ASE has read, some of them others as the user says."""
     if naming.given:
-        atoms.set_chemical_symbols(naming.elements(atoms.get_chemical_symbols(), where, kind))
+        set_species(atoms, naming.elements(species_of_atoms(atoms), where, kind))
     return atoms
 
 
@@ -197,9 +203,9 @@ def _last_frame(path: Path, kind: str) -> str:
     return text
 
 
-def _types(path: Path, types: tuple[str, ...] | None, naming: Naming) -> dict[str, Any]:
-    """What ASE is told of the atom types of a LAMMPS data file. Left alone it takes type 1 for hydrogen, 2 for helium,
-    and so on, and makes arrays of any size that the header names."""
+def _types(path: Path, types: tuple[str, ...] | None, naming: Naming) -> dict[int, str]:
+    """Species of the atom types of a LAMMPS data file; none where its masses say. Left alone ASE takes type 1 for
+    hydrogen, 2 for helium, and so on, and makes arrays of any size that the header names."""
     from ase.data import atomic_numbers
 
     text = path.read_text(encoding="utf-8", errors="replace")
@@ -207,16 +213,16 @@ def _types(path: Path, types: tuple[str, ...] | None, naming: Naming) -> dict[st
     if header is not None and (len(header[1]) > 9 or int(header[1]) > len(text) // 8):
         raise InputError(f"the header speaks of {header[1][:20]} atoms, and the file is shorter", where=str(path))
     if types is not None:
-        unknown = [name for name in types if atomic_numbers.get(name, 0) == 0]
+        unknown = [name for name in types if atomic_numbers.get(element_of(name), 0) == 0]
         if unknown:
             raise InputError(f"unknown element {unknown[0]!r}", where=str(path), fix="use symbols of elements")
-        return {"Z_of_type": {number: atomic_numbers[name] for number, name in enumerate(types, 1)}}
+        return dict(enumerate(types, 1))
     section = re.search(r"^[ \t]*Atom[ \t]+Type[ \t]+Labels\b.*\n((?:[ \t]*(?:\d+[ \t]+\S.*)?\n)*)", text, re.MULTILINE)
     masses = re.search(r"^[ \t]*Masses\b", text, re.MULTILINE)
     if section is not None and (naming.given or masses is None):
         labels = dict(re.findall(r"^[ \t]*(\d+)[ \t]+(\S+)", section[1], re.MULTILINE))
         symbols = naming.elements(list(labels.values()), str(path), "lammps-data")
-        return {"Z_of_type": {int(k): atomic_numbers[name] for k, name in zip(labels, symbols, strict=True)}}
+        return {int(k): name for k, name in zip(labels, symbols, strict=True)}
     if section is None and masses is None:
         raise InputError(
             "the file has atom types and neither masses nor labels",

@@ -23,12 +23,14 @@ import numpy as np
 from kernels.cell import wrap
 from kernels.histogram import pair_histogram
 from refine.errors import InputError
+from refine.formula import element_of
 from refine.progress import NullProgress, Progress
 from refine.sampling.crystals import read_crystal, refuse_disorder
 from refine.sampling.formats import FORMATS, Naming
 from refine.sampling.formats.lammps import label_column
 from refine.sampling.frames import Frames
 from refine.sampling.structure_files import OVERLAP, STRUCTURE_FORMATS, UNREADABLE, kind_of, reason_of, renamed
+from refine.sites import set_species, species_of_atoms
 from refine.system import System, make_system
 
 if TYPE_CHECKING:
@@ -116,7 +118,7 @@ def count_trajectory(
     progress.stage(f"counting pairs in {path.name}, per cent", 100)
     blocks: _Blocks | None = None
     done = 0
-    naming = Naming(elements or {}, species or ())
+    naming = Naming.of(elements, species or ())
     for number, atoms, share in _atoms(path, kind, types, first, last, every, naming):
         at = f"{where}, frame {number}"
         vectors, positions, present = _checked(atoms, cell, at)
@@ -239,7 +241,7 @@ def _checked(atoms: Atoms, given: np.ndarray | None, at: str) -> tuple[np.ndarra
             where=at,
             fix='make it periodic (extxyz: pbc="T T T")',
         )
-    return cell, positions, atoms.get_chemical_symbols()
+    return cell, positions, species_of_atoms(atoms)
 
 
 # --- the file ---------------------------------------------------------------------------------------------------------
@@ -366,7 +368,7 @@ def _by_type(head: bytes, kind: str, types: Sequence[str] | None, naming: Naming
             fix="give the element of each type in order, as in --species Si,O, or --elements 1=Si,2=O",
         )
     for symbol in types or ():
-        if atomic_numbers.get(symbol, 0) == 0:
+        if atomic_numbers.get(element_of(symbol), 0) == 0:
             raise InputError(f"unknown element {symbol!r}", where="--species", fix="write them as Si,O")
     return () if named else tuple(types or ())
 
@@ -379,4 +381,4 @@ def _set_elements(atoms: Atoms, types: tuple[str, ...], at: str) -> None:
             where=at,
             fix="name the element of each type in order, as in --species Si,O",
         )
-    atoms.set_chemical_symbols([types[t - 1] for t in numbers])
+    set_species(atoms, [types[t - 1] for t in numbers])

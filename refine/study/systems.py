@@ -8,6 +8,7 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from refine.errors import InputError
+from refine.formula import element_of
 from refine.sampling.schedule import Stage
 from refine.sampling.structure_files import read_structure
 from refine.study.schema import State, StudyConfig
@@ -61,7 +62,7 @@ def stated_elements(config: StudyConfig) -> set[str]:
         names += [name for elements in data.elements.values() for name in elements]
     if config.correction.pairs != "all":
         names += [name for pair in config.correction.pairs for name in pair]
-    return {name for name in names if name in atomic_numbers and name != "X"}
+    return {element for element in map(element_of, names) if element in atomic_numbers and element != "X"}
 
 
 def check_radii(config: StudyConfig, pairs: Sequence[tuple[str, str]], r_max: float | None = None) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeGuard, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, Strict, ValidatorFunctionWrapHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from refine.formula import D_IS_HYDROGEN, SHARES_ADD_UP, amounts_of, components_of
+from refine.formula import D_IS_HYDROGEN, SHARES_ADD_UP, SITE, amounts_of, components_of, element_of
 from refine.tables.explain import shown
 from refine.tables.table import OfFile
 
@@ -78,6 +78,18 @@ def _known_element(symbol: str) -> str:
     return symbol
 
 
+def _is_species(name: str) -> bool:
+    """An element, or one in some of its places, "H:methyl"."""
+    return name in ELEMENTS or (SITE.fullmatch(name) is not None and element_of(name) in ELEMENTS)
+
+
+def _known_species(name: str) -> str:
+    _known_element(element_of(name))
+    if not _is_species(name):
+        raise refusal("should be an element and, behind a colon, at most 20 letters, digits or _, as in H:methyl")
+    return name
+
+
 def _no_element(symbol: str) -> str:
     return f"is hydrogen 2; {D_IS_HYDROGEN}" if symbol == "D" else "is not a chemical element"
 
@@ -123,7 +135,7 @@ def _two_elements(value: Any) -> tuple[str, str]:
     if not (isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(name, str) for name in value)):
         raise refusal('should be two element symbols, as in ["Ca", "Cl"]')
     for name in value:
-        if name not in ELEMENTS:
+        if not _is_species(name):
             raise refusal(f"names {shown(name)}, which {_no_element(name)}")
     return value[0], value[1]
 
@@ -178,8 +190,7 @@ def _forms(value: Any) -> dict[str, dict[str, float | str]]:
     if not isinstance(value, Mapping):
         raise refusal('should be tables by pair, as in { Fe-O = { form = "morse", ... } }')
     for name, table in value.items():
-        elements = name.split("-")
-        if len(elements) != 2 or not all(element in ELEMENTS for element in elements):
+        if not _is_pair(name):
             raise refusal(f"names {shown(name)}, which is no pair of elements; write Fe-O")
         if not (isinstance(table, Mapping) and isinstance(table.get("form"), str)):
             raise refusal(f'has no form for {name}; write {{ form = "morse", ... }}')
@@ -193,11 +204,15 @@ def _by_pair(value: Any) -> dict[str, float]:
     if not (isinstance(value, Mapping) and all(_is_finite(number) and number > 0 for number in value.values())):
         raise refusal("should be a table of positive numbers by pair, as in { Fe-O = 2 }")
     for name in value:
-        elements = name.split("-")
-        if len(elements) != 2 or not all(element in ELEMENTS for element in elements):
+        if not _is_pair(name):
             raise refusal(f"names {shown(name)}, which is no pair of elements; write Fe-O")
     _refuse_twins(value)
     return {name: float(number) for name, number in value.items()}
+
+
+def _is_pair(name: str) -> bool:
+    species = name.split("-")
+    return len(species) == 2 and all(map(_is_species, species))
 
 
 def _refuse_twins(table: Mapping[str, Any]) -> None:
@@ -286,7 +301,8 @@ def some_tables(value: Any) -> Any:
 Number = Annotated[float, Strict(), BeforeValidator(_fits_a_float), Kind("number")]
 Integer = Annotated[int, Strict(), Kind("whole number")]
 Switch = Annotated[bool, Strict(), Kind("`true` or `false`")]
-Element = Annotated[str, AfterValidator(_known_element)]
+Element = Annotated[str, AfterValidator(_known_species)]
+"""Or a species, an element in some of its places, as in H:methyl."""
 Name = Annotated[str, AfterValidator(_file_name), Kind("name")]
 Line = Annotated[str, AfterValidator(_one_line), Kind("text")]
 FileName = Annotated[Line, Kind("path"), OfFile()]

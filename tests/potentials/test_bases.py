@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from refine.potentials.correction import PairCorrection
 from refine.potentials.keys import Example, Model
 from refine.potentials.mace.reader.neutral import write_neutral
 from refine.potentials.protocols import CorrectedForceField
+from refine.sites import set_species
 from refine.study.schema import StudyConfig
 from refine.system import System
 from refine.tables.toml import to_toml
@@ -58,8 +59,9 @@ class Case:
 
     @property
     def atoms(self) -> Atoms:
-        symbols = np.repeat(self.system.species, self.system.n_per_species)
-        return Atoms(symbols, self.system.positions, cell=self.system.cell, pbc=True)
+        species = np.repeat(self.system.species, self.system.n_per_species).tolist()
+        atoms = Atoms(f"X{len(species)}", self.system.positions, cell=self.system.cell, pbc=True)
+        return set_species(atoms, species)
 
 
 def example_of(name: str) -> Example:
@@ -92,14 +94,25 @@ def case_of(folder: Path) -> Any:
     """By name; made once."""
 
     @cache
-    def make(name: str) -> Case:
+    def make(name: str, sites: bool = False) -> Case:
+        """sites: whether the first element has two."""
         example, kind = example_of(name), base_of(name)
-        species, pairs = tuple(example.atoms), pairs_of(dict(example.atoms))
+        counts = dict(example.atoms)
+        if sites:
+            first, number = next(iter(counts.items()))
+            counts = {f"{first}:a": number // 3, f"{first}:b": number - number // 3, **counts}
+            del counts[first]
+        species, pairs = tuple(counts), pairs_of(counts)
         potential = kind.read(BASES.table(name).model_validate(model_of(name, folder)), species, pairs, R_CUT)
-        system = random_box(dict(example.atoms), CELL, example.apart)
+
+        def placed(cell: np.ndarray) -> System:
+            box = random_box(dict(example.atoms), cell, example.apart)
+            return replace(box, species=species, n_per_species=tuple(counts.values()))
+
+        system = placed(CELL)
         field = kind.force_field(potential, R_CUT, system, "float64")
         if not field.periodic_images and field.cutoff > system.r_box:  # a set with a cutoff of its own
-            system = random_box(dict(example.atoms), 1.01 * field.cutoff / system.r_box * CELL, example.apart)
+            system = placed(1.01 * field.cutoff / system.r_box * CELL)
             field = kind.force_field(potential, R_CUT, system, "float64")
 
         @jax.jit
@@ -115,7 +128,7 @@ def case_of(folder: Path) -> Any:
             energies = field.observables(*arguments)[0]
             return jnp.sum(energies), field.forces(*arguments), field.virial_tensor(*arguments), energies
 
-        phi = correction(dict(example.atoms), r_cut=R_CUT)
+        phi = correction(counts, r_cut=R_CUT)
         return Case(potential, system, field, at, phi)
 
     return make
@@ -203,6 +216,20 @@ def test_the_calculator_has_the_same(name: str, case_of: Any) -> None:
     np.testing.assert_allclose(forces, atoms.get_forces(), rtol=0, atol=TABLE * np.abs(forces).max())
     stress = -atoms.get_stress(voigt=False) * case.system.volume
     np.testing.assert_allclose((virial + virial.T) / 2, stress, rtol=0, atol=10 * TABLE * np.abs(virial).max())
+
+
+def test_sites_of_an_element_are_that_element(name: str, case_of: Any) -> None:
+    """Only a correction tells them apart, and so does the calculator."""
+    whole, split = case_of(name), case_of(name, sites=True)
+    assert len(split.system.species) == len(whole.system.species) + 1
+    alone = [evaluated(case, case.field.params(None), case.system.positions) for case in (whole, split)]
+    for one, other in zip(*alone, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-9 * np.abs(one).max())
+    atoms = split.atoms
+    atoms.calc = refine.Calculator(split.potential, correction=split.phi)
+    forces = evaluated(split, split.field.params(split.phi), split.system.positions)[1]
+    np.testing.assert_allclose(forces, atoms.get_forces(), rtol=0, atol=TABLE * np.abs(forces).max())
+    assert np.abs(forces - alone[1][1]).max() > 1e-3
 
 
 def test_pair_energies_are_those_of_two_atoms(name: str, case_of: Any) -> None:

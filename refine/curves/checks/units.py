@@ -14,6 +14,7 @@ from refine.curves.checks.scale import floor_of_q_curve, in_words, scale_values
 from refine.curves.curve import Curve
 from refine.curves.weights import mean_square_amplitude
 from refine.errors import InputError
+from refine.formula import element_of
 from refine.units import BARN_PER_FM2
 
 Array = NDArray[np.float64]
@@ -126,7 +127,9 @@ def refuse_square_femtometres(curve: Curve) -> None:
 
 def refuse_missing_deuterium(curve: Curve) -> None:
     """Neutrons of a deuterated sample declared with natural hydrogen."""
-    if curve.radiation != "neutron" or "H" not in curve.species or "H" in curve.isotopes or curve.pair is not None:
+    if curve.radiation != "neutron" or curve.pair is not None:
+        return
+    if "H" not in map(element_of, curve.species) or "H" in map(element_of, curve.isotopes):
         return
     if curve.number_density is None or curve.normalisation != "keen":
         return

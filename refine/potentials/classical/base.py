@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from refine.errors import InputError
+from refine.potentials.by_site import for_sites
 from refine.potentials.classical.by_pair import ByPair
 from refine.potentials.classical.coulomb import Coulomb
 from refine.potentials.classical.examples import EXAMPLES
@@ -50,14 +51,17 @@ class ClassicalBase:
             model.base,
             species,
             pairs,
-            model.parameters,
+            {
+                key: for_sites(given, species) if isinstance(given, Mapping) else given
+                for key, given in model.parameters.items()
+            },
             model.r_cut or own or cutoff,
             truncation=model.truncation,
-            charges=model.charges,
-            ions=model.ions,
+            charges=for_sites(model.charges, species),
+            ions=for_sites(model.ions, species),
             coulomb=model.coulomb,
             damping=model.damping,
-            pair_forms=model.pairs,
+            pair_forms=for_sites(model.pairs, species),
         )
 
     def force_field(

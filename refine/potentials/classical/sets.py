@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from refine.errors import InputError
-from refine.formula import amounts_of
+from refine.formula import amounts_of, element_of
 from refine.potentials.classical.coulomb import Method
 from refine.potentials.classical.forms import FORMS
 from refine.potentials.protocols import Pairs
@@ -108,7 +108,7 @@ def filled(
         if element not in species:
             raise InputError(f"{element} is no species of the system", where="[model] ions")
     ion = {element: _ion(name, chosen, element, ions, charges) for element in species}
-    published = _published(name, chosen, [element for element in species if ion[element] in chosen.charges])
+    published = _published(name, chosen, {element_of(s) for s in species if ion[s] in chosen.charges})
     values: Tables = {}
     for key in (*form.scales, *form.lengths):
         table = published[key]
@@ -145,7 +145,7 @@ def _from_the_user(
 
 def _ion(name: str, chosen: NamedSet, element: str, ions: Mapping[str, str], charges: Mapping[str, float]) -> str:
     """As the set calls it; the element where it is the user's own."""
-    known = [ion for ion in chosen.charges if re.sub(r"[0-9]*[+-]$", "", ion) == element]
+    known = [ion for ion in chosen.charges if re.sub(r"[0-9]*[+-]$", "", ion) == element_of(element)]
     if not known:
         form = FORMS[chosen.form]
         keys = ", ".join((*form.scales, *form.lengths))
@@ -175,12 +175,12 @@ def _ion(name: str, chosen: NamedSet, element: str, ions: Mapping[str, str], cha
     return asked or known[0]
 
 
-def _published(name: str, chosen: NamedSet, elements: Sequence[str]) -> Mapping[str, Mapping[str, float]]:
+def _published(name: str, chosen: NamedSet, elements: Set[str]) -> Mapping[str, Mapping[str, float]]:
     """The parameters of a set, or of its salt of these elements."""
     if not chosen.salts:
         return chosen.parameters
     for formula, parameters in chosen.salts.items():
-        if set(amounts_of(formula)) == set(elements):
+        if set(amounts_of(formula)) == elements:
             return parameters
     raise InputError(
         f"{name} has one salt at a time, and none of {', '.join(elements)}: {', '.join(chosen.salts)}",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from refine.errors import InputError
+from refine.formula import element_of
 from refine.potentials.keys import Example, Model
 from refine.potentials.lammps import Part, Script
 from refine.potentials.mace.architecture import Checkpoint
@@ -117,7 +118,7 @@ class MaceBase:
 
     def lammps(self, model: MaceModel, run: Finished, script: Script) -> Part:
         """Remarks: LAMMPS takes a MACE model as a file, and through a style, that it does not bring."""
-        elements, others = " ".join(run.species), " ".join(script.beside)
+        elements, others = " ".join(map(element_of, run.species)), " ".join(script.beside)
         remarks = [
             f"# The base is the MACE model {model.name or model.path}. Make a LAMMPS model of its file with MACE's own",
             "# create_lammps_model.py, and complete the two lines below, in a LAMMPS that has pair_style mace:",

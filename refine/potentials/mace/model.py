@@ -29,6 +29,7 @@ from kernels.mace.convolution import Couplings, convolve, convolve_plain
 from kernels.mace.spherical_harmonics import spherical_harmonics
 from kernels.species import species_of
 from refine.errors import InputError
+from refine.formula import element_of
 from refine.potentials.mace.architecture import Architecture, Checkpoint, Layer, monomials
 from refine.potentials.mace.tabulate import FINEST, sampling_points, tabulate
 
@@ -380,7 +381,7 @@ def with_gradients(
 def _rows(architecture: Architecture, species: Sequence[str], origin: str) -> NDArray[np.int64]:
     numbers = list(architecture.species)
     rows = []
-    for symbol in species:
+    for symbol in map(element_of, species):
         if atomic_numbers.get(symbol) not in numbers:
             names = ", ".join(chemical_symbols[z] for z in numbers)
             raise InputError(f"the model does not know {symbol}", where=origin, fix=f"it knows {names}")

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from kernels.neighbors import build, choose_images, most_neighbors
 from refine.errors import InputError
+from refine.formula import element_of
 from refine.potentials.mace.architecture import Checkpoint
 from refine.potentials.mace.model import Mace, with_gradients
 from refine.potentials.mace.reader import load
@@ -61,7 +62,7 @@ class MaceJax:
         self.cutoff, self.isolated = ours.cutoff, ours.isolated
         self._head = 0 if head is None else checkpoint.architecture.heads.index(head)
         known = checkpoint.architecture.species
-        numbers = np.repeat([known.index(chemical_symbols.index(symbol)) for symbol in species], n_per_species)
+        numbers = np.repeat([known.index(chemical_symbols.index(element_of(name))) for name in species], n_per_species)
         self._attributes = np.eye(len(known))[numbers]
         with jax.enable_x64(precision == "float64"):
             self._graph, state = _converted(path, precision)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from refine.errors import InputError
+from refine.formula import element_of
 from refine.potentials.keys import Example, Model
 from refine.potentials.lammps import Part, Script, head_line
 from refine.potentials.protocols import Array, Base, BaseParameters, CorrectedForceField, Finished, Pairs
@@ -67,12 +68,12 @@ class ManyBodyBase:
         """A potential file."""
         potential = self.final_potential(model, run)
         style, text = STYLES[potential.name]
-        (symbol,) = run.species
+        symbol = element_of(run.species[0])
         name = f"base.{style}"
         source = f"{head_line()}\n# {potential.name}, for {symbol}\n"
         return Part(
             (style,),
-            coefficients=(f"pair_coeff * * {style} {name} {symbol}",),
+            coefficients=(f"pair_coeff * * {style} {name} {' '.join(map(element_of, run.species))}",),
             files={name: source + text(potential, symbol)},
         )
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError
+from refine.formula import element_of
 from refine.potentials.protocols import Terms
 
 
@@ -36,7 +37,7 @@ class ManyBody(Protocol):
 
     def terms(self, species: tuple[str, ...], n_per_species: tuple[int, ...], precision: str) -> Terms:
         """See `refine.potentials.protocols.Potential`; InputError for more than one element."""
-        if len(species) > 1:
+        if len({*map(element_of, species)}) > 1:
             raise InputError(f"{self.name} is for one element, and the atoms are {', '.join(species)}")
         return Terms(sites=ManyBodySites(self, species, n_per_species, precision))
 
@@ -168,11 +169,12 @@ def many_body(name: str, species: tuple[str, ...], parameters: Mapping[str, Any]
         if isinstance(value, Mapping):
             raise InputError("is a table, and there is one element", where=where, fix="give one number")
     missing = [key for key in names if key not in parameters]
-    if len(species) > 1:
+    elements = tuple(dict.fromkeys(map(element_of, species)))
+    if len(elements) > 1:
         raise InputError(f"{name} is for one element", where="[model] base", fix="use another base")
-    if species != (ELEMENT,) and missing:
+    if elements != (ELEMENT,) and missing:
         raise InputError(
-            f"the numbers of {name} are those of {ELEMENT}, and the system is {species[0]}",
+            f"the numbers of {name} are those of {ELEMENT}, and the system is {elements[0]}",
             where="[model.parameters]",
             fix=f"give all of your own: {', '.join(missing)} missing",
         )

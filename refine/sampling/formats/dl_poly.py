@@ -14,6 +14,7 @@ import numpy as np
 
 from refine.sampling.elements import Naming
 from refine.sampling.formats.lines import ENDS, floats, take
+from refine.sites import elements_of_species, set_species
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -106,9 +107,11 @@ def _atoms(cell: list[str], boundary: int, rows: list[str], level: int, naming: 
         raise ValueError(f"a cell of shape imcon = {boundary} is no parallelepiped")
     heads, positions = rows[:: level + 2], rows[1 :: level + 2]
     labels = [(row.split() or [""])[0] for row in heads]
-    return Atoms(
-        naming.elements(labels, where, kind),
+    species = naming.elements(labels, where, kind)
+    atoms = Atoms(
+        elements_of_species(species),
         np.array([floats(row, 3) for row in positions]).reshape(-1, 3),
         cell=np.array([floats(row, 3) for row in cell]) if cell else None,
         pbc=_PERIODIC[boundary],
     )
+    return set_species(atoms, species)

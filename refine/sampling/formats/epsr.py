@@ -16,6 +16,7 @@ import numpy as np
 
 from refine.sampling.elements import Naming
 from refine.sampling.formats.lines import ENDS, floats
+from refine.sites import elements_of_species, set_species
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -48,7 +49,8 @@ def ato_atoms(text: str, naming: Naming, where: str) -> Atoms:
         said[match[1]] = match[2]
         next(lines, "")  # Lennard-Jones parameters, mass and charge
     symbols = Naming({**said, **naming.given}, naming.stated)
-    return Atoms(symbols.elements(labels, where, "ato"), [r for _, r in atoms], cell=cell, pbc=True)
+    species = symbols.elements(labels, where, "ato")
+    return set_species(Atoms(elements_of_species(species), [r for _, r in atoms], cell=cell, pbc=True), species)
 
 
 def _molecule(lines: Iterator[str]) -> list[tuple[str, list[float]]]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from refine.sampling.elements import Naming, elements_of
 from refine.sampling.formats.lines import take
+from refine.sites import elements_of_species, set_species
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -37,7 +38,7 @@ def gro_atoms(text: str, naming: Naming, where: str) -> Atoms:
     atoms, box = rows[:-1], np.array([float(word) for word in rows[-1].split()]) * 10.0
     names = [row[10:15].strip() for row in atoms]
     naming.check(names, where)
-    elements = elements_of(
+    species = elements_of(
         names,
         [row[5:10].strip() for row in atoms],
         [int(row[:5]) for row in atoms],
@@ -51,7 +52,7 @@ def gro_atoms(text: str, naming: Naming, where: str) -> Atoms:
     if len(box) == 9:  # xx yy zz xy xz yx yz zx zy
         cell.flat[[1, 2, 3, 5, 6, 7]] = box[3:]
     positions = [_position(row) for row in atoms]
-    return Atoms(elements, positions, cell=cell, pbc=bool(cell.any()))
+    return set_species(Atoms(elements_of_species(species), positions, cell=cell, pbc=bool(cell.any())), species)
 
 
 def _position(row: str) -> list[float]:

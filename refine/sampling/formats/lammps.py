@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, TextIO, cast
 
 from refine.sampling.elements import Naming
 from refine.sampling.formats.lines import ENDS, MOST_HEADER, take
+from refine.sites import elements_of_species, set_species
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 _HEADING = "ITEM: ATOMS"
+_ROW = "c_row"
+"""Of a column that ASE keeps, as a compute's."""
 
 
 def split_dump(stream: TextIO) -> Iterator[str]:
@@ -56,13 +59,19 @@ def dump_atoms(text: str, naming: Naming, where: str) -> Atoms:
     lines = text.splitlines()
     at = next(k for k, line in enumerate(lines) if line.startswith(_HEADING))
     heading, rows = lines[at], lines[at + 1 :]
-    column = label_column(heading, rows[0] if rows else "", numbered=bool(naming.given))
+    column, species = label_column(heading, rows[0] if rows else "", numbered=bool(naming.given)), list[str]()
     if column is not None:
         words = [row.split() for row in rows]
-        elements = naming.elements([row[column] for row in words], where, "lammps-dump-text")
+        species = naming.elements([row[column] for row in words], where, "lammps-dump-text")
         names = heading.split()[2:]
         kept = [k for k, name in enumerate(names) if name not in ("element", "typelabel", "type")]
-        head = " ".join([_HEADING, *(names[k] for k in kept), "element"])
-        body = [" ".join([*(row[k] for k in kept), element]) for row, element in zip(words, elements, strict=True)]
+        head = " ".join([_HEADING, *(names[k] for k in kept), _ROW, "element"])
+        symbols = elements_of_species(species)
+        body = [" ".join([*(row[k] for k in kept), str(n), symbols[n]]) for n, row in enumerate(words)]
         text = "\n".join([*lines[:at], head, *body]) + "\n"
-    return cast("Atoms", ase.io.read(io.StringIO(text), 0, "lammps-dump-text"))
+    atoms = cast("Atoms", ase.io.read(io.StringIO(text), 0, "lammps-dump-text"))
+    if species:  # ASE sorts atoms by their numbers
+        rows_read = atoms.get_array(_ROW).astype(int).ravel().tolist()
+        atoms.set_array(_ROW, None)
+        set_species(atoms, [species[row] for row in rows_read])
+    return atoms

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO, cast
 
 from refine.sampling.elements import Naming, elements_of
+from refine.sites import elements_of_species, set_species
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -51,7 +52,8 @@ def pdb_atoms(text: str, naming: Naming, where: str) -> Atoms:
         residues = [row[17:21].strip() for row in rows]
         shown = [row[12:16] for row in rows]
         elements = elements_of(names, residues, numbers, naming.stated, where, shown, naming.given)
-    marked = [f"{row[:76]:76}{element:>2}" for row, element in zip(rows, elements, strict=True)]
+    symbols = elements_of_species(elements)
+    marked = [f"{row[:76]:76}{symbol:>2}" for row, symbol in zip(rows, symbols, strict=True)]
     header = [line for line in lines if line.startswith(_OF_ALL)]
     text = "\n".join([*header, *marked, "END"]) + "\n"
-    return cast("Atoms", ase.io.read(io.StringIO(text), 0, "proteindatabank"))
+    return set_species(cast("Atoms", ase.io.read(io.StringIO(text), 0, "proteindatabank")), elements)

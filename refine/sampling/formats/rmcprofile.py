@@ -13,6 +13,7 @@ import numpy as np
 
 from refine.sampling.elements import Naming
 from refine.sampling.formats.lines import ENDS, floats
+from refine.sites import elements_of_species, set_species
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -60,4 +61,5 @@ def rmc6f_atoms(text: str, naming: Naming, where: str) -> Atoms:
         raise EOFError(f"{ENDS}: {len(found)} atoms of {value(stated).strip()[:20]}")
     labels = [match[1] for match in found]
     fractional = np.array([[float(match[k]) for k in (2, 3, 4)] for match in found]).reshape(-1, 3)
-    return Atoms(naming.elements(labels, where, "rmc6f"), fractional @ cell, cell=cell, pbc=True)
+    species = naming.elements(labels, where, "rmc6f")
+    return set_species(Atoms(elements_of_species(species), fractional @ cell, cell=cell, pbc=True), species)

@@ -6,8 +6,11 @@ import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO, cast
 
+import numpy as np
+
 from refine.sampling.elements import Naming
 from refine.sampling.formats.lines import take
+from refine.sites import elements_of_species, set_species
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -31,7 +34,9 @@ def xdatcar_atoms(text: str, naming: Naming, where: str) -> Atoms:
 
     lines = text.splitlines()
     labels = lines[5].split()
-    elements = naming.elements(labels, where, "vasp-xdatcar")
+    species = naming.elements(labels, where, "vasp-xdatcar")
+    elements = elements_of_species(species)
     if elements != labels:
         text = "\n".join([*lines[:5], " ".join(elements), *lines[6:]]) + "\n"
-    return cast("Atoms", ase.io.read(io.StringIO(text), 0, "vasp-xdatcar"))
+    atoms = cast("Atoms", ase.io.read(io.StringIO(text), 0, "vasp-xdatcar"))
+    return set_species(atoms, np.repeat(species, [int(word) for word in lines[6].split()]).tolist())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 
 from refine.sampling.elements import Naming
 from refine.sampling.formats.lines import take
+from refine.sites import elements_of_species, set_species
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -27,16 +28,19 @@ def xyz_atoms(text: str, naming: Naming, where: str) -> Atoms:
     import ase.io
 
     count, comment, *rows = text.splitlines()
+    species = None
     column = _species_column(comment)
     if column is not None:
         words = [row.split() for row in rows]
         labels = [row[column] for row in words]
-        elements = naming.elements(labels, where, "extxyz")
+        species = naming.elements(labels, where, "extxyz")
+        elements = elements_of_species(species)
         if elements != labels:
             for row, element in zip(words, elements, strict=True):
                 row[column] = element
             text = "\n".join([count, comment, *map(" ".join, words)]) + "\n"
-    return cast("Atoms", ase.io.read(io.StringIO(text), 0, "extxyz"))
+    atoms = cast("Atoms", ase.io.read(io.StringIO(text), 0, "extxyz"))
+    return atoms if species is None else set_species(atoms, species)
 
 
 def _species_column(comment: str) -> int | None:

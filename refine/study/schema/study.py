@@ -14,6 +14,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, PrivateAttr, SerializeAsAny, ValidationError, model_validator
 
 from refine.errors import InputError
+from refine.formula import element_of
 from refine.potentials.bases import BASES
 from refine.potentials.keys import Model
 from refine.refinement.keys import Refinement
@@ -152,9 +153,11 @@ class StudyConfig(Table):
             named += [(f"[[data]] {data.name!r}: {key}", elements) for key, elements in data.elements.items()]
         if self.correction.pairs != "all":
             named += [("[correction] pairs", pair) for pair in self.correction.pairs]
+        of_element = {element_of(species) for species in counts}
         for where, elements in named:
+            known = {*counts, *of_element} if where.endswith(("isotopes", "charges")) else counts
             for element in elements:
-                if element not in counts:
+                if element not in known:
                     raise refusal(f"{where} names {element!r}, which is not in the system ({', '.join(counts)})")
         return self
 
