@@ -110,6 +110,12 @@ class Study:
             )
         )
         self.rule.check(self.problem, self.initial_correction())
+        if isinstance(self.rule, MovingRule) and config.sampling.keep != "final":
+            raise InputError(
+                f"method = {config.refinement.method!r} moves atoms, and frames of dynamics alone are kept",
+                where="[sampling] keep",
+                fix="leave it out: refine frames writes the last configuration",
+            )
 
     @classmethod
     def from_toml(cls, path: str | Path, overrides: Iterable[str] = ()) -> Study:
@@ -273,10 +279,15 @@ class Study:
                 r_max=box.r_max,
                 phase=state.phase,
                 replicas=self.settings.replicas,
-                positions=positions or any(one.stored_positions for one in self.parameters),
+                positions=positions or self.needs_positions,
             )
             for system, box, state in zip(self.systems, self.boxes, self.config.states, strict=True)
         ]
+
+    @property
+    def needs_positions(self) -> bool:
+        """Whether the update rule asks frames for their positions."""
+        return any(one.stored_positions for one in self.parameters)
 
     def constant_energy(
         self, s: int, correction: PairCorrection, positions: Positions, seed: int, interval: float

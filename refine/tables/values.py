@@ -37,18 +37,28 @@ class Kind:
         self.text = text
 
 
-class OrAuto:
-    """Annotation of `X | Literal["auto"]`: a value that is neither is refused as what X refuses, in one line."""
+class OrWord:
+    """Annotation of `X | Literal[word]`: a value that is neither is refused as what X refuses, in one line."""
+
+    def __init__(self, word: str) -> None:
+        self.word = word
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """The word as it is, anything else as X has it."""
 
         def validate(value: Any, of_x: ValidatorFunctionWrapHandler) -> Any:
-            return value if value == "auto" else of_x(value)
+            return value if value == self.word else of_x(value)
 
         as_it_is = core_schema.plain_serializer_function_ser_schema(lambda value: value)
         inner = handler.generate_schema(get_args(source)[0])
         return core_schema.no_info_wrap_validator_function(validate, inner, serialization=as_it_is)
+
+
+class OrAuto(OrWord):
+    """The same for the word auto."""
+
+    def __init__(self) -> None:
+        super().__init__("auto")
 
 
 def refusal(text: str) -> PydanticCustomError:
