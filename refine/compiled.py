@@ -19,14 +19,15 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from refine.errors import RefineError
 from refine.files import cache_folder
 
-__all__ = ["keep_programs", "processor", "quieten"]
+__all__ = ["announce", "keep_programs", "processor", "quieten", "tell_compilations"]
 
 LIMIT = 256 * 2**20
 """Bytes for each version of jax and processor. The programs of a study with a pair potential take less than 1 MB; of
@@ -40,6 +41,25 @@ UNUSED = 30 * 86400
 
 UNFINISHED = 60
 """Seconds after which an entry without its mark of time is one whose writing was interrupted."""
+
+
+_listeners: list[Callable[[str], None]] = []
+
+
+def announce(program: str) -> None:
+    """Tell whoever listens that a program of this name is about to be compiled."""
+    for say in _listeners:
+        say(f"compiling {program}")
+
+
+@contextmanager
+def tell_compilations(say: Callable[[str], None]) -> Iterator[None]:
+    """Have `say` told what is compiled, for the time of a command."""
+    _listeners.append(say)
+    try:
+        yield
+    finally:
+        _listeners.remove(say)
 
 
 def quieten() -> None:

@@ -14,6 +14,9 @@ class Progress(Protocol):
     def advance(self, n: int) -> None:
         """``n`` more units of the present stage are done."""
 
+    def doing(self, text: str) -> None:
+        """What comes before the next event, where that may take seconds and has no units, such as compiling."""
+
     def message(self, text: str) -> None:
         """One line that is worth keeping, such as the result of an iteration."""
 
@@ -26,6 +29,9 @@ class NullProgress:
 
     def advance(self, n: int) -> None:
         """Ignore the units."""
+
+    def doing(self, text: str) -> None:
+        """Ignore it."""
 
     def message(self, text: str) -> None:
         """Ignore the line."""

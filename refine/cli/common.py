@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refine.compiled import keep_programs, quieten
+from refine.compiled import keep_programs, quieten, tell_compilations
 
 if TYPE_CHECKING:
     from refine.progress import Progress
@@ -55,7 +55,9 @@ def study_of(
 
     quieten()  # the table of a base may import jax
     config = StudyConfig.from_toml(file, changes or ())
-    with terminal_progress(Console(highlight=False, stderr=to_stderr)) as progress:
+    console = Console(highlight=False, stderr=to_stderr)
+    with terminal_progress(console) as progress, tell_compilations(progress.doing):
         progress.stage("loading jax", 1)
         keep_programs(progress.message)
+        progress.doing("reading the study and its data")
         yield config, progress

@@ -31,6 +31,9 @@ Positions = NDArray[np.floating[Any]]
 
 S = TypeVar("S", bound=State)
 
+OnSteps = Callable[[int], None]
+"""Is told, piece by piece, how many more steps are done."""
+
 
 class FrameMaker(Protocol[S]):
     """Frames of one state point."""
@@ -122,7 +125,11 @@ class Engine(FrameMaker[S], Protocol[S]):
     def dtype(self) -> np.dtype[Any]:
         """Of positions."""
 
-    def minimise(self, positions: Positions, params: Any) -> Positions:
+    @property
+    def relaxation(self) -> int:
+        """Steps of `minimise`."""
+
+    def minimise(self, positions: Positions, params: Any, on_steps: OnSteps | None = None) -> Positions:
         """Positions (R, N, 3) Å without overlaps that would explode; no minimum is looked for."""
 
     def changed(self, *, cell: Array | None = None, timestep: float | None = None) -> Engine[S]:
@@ -144,6 +151,35 @@ class Engine(FrameMaker[S], Protocol[S]):
 def frames_in(picoseconds: float, engine: Engine[Any]) -> int:
     """Frames of an engine in so long a time, rounded up."""
     return math.ceil(picoseconds * 1000 / (engine.timestep * engine.stride))
+
+
+def increments(tell: OnSteps | None, each: int = 1) -> Callable[[int], None] | None:
+    """The `on_block` of a run that tells how much is new, `each` for every frame.
+
+    >>> on_block = increments(print, each=10)
+    >>> on_block(2), on_block(5)
+    20
+    30
+    (None, None)
+    """
+    if tell is None:
+        return None
+    before = 0
+
+    def on_block(done: int) -> None:
+        nonlocal before
+        tell((done - before) * each)
+        before = done
+
+    return on_block
+
+
+def unobserved(
+    engine: Engine[S], state: S, params: Any, temperature: float, frames: int, on_steps: OnSteps | None = None
+) -> S:
+    """The state after so many frames at a temperature (K) that nobody looks at."""
+    on_block = increments(on_steps, engine.stride)
+    return engine.run(state, params, temperature, frames, observe=False, on_block=on_block)[0]
 
 
 class ConstantEnergy(Protocol):

@@ -8,7 +8,7 @@ meant to. numpy only.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError
-from refine.sampling.engine import Engine, frames_in
+from refine.sampling.engine import Engine, OnSteps, frames_in, unobserved
 from refine.sampling.volumes import Volumes, joined
 
 PIECES = 100
@@ -92,18 +92,24 @@ def hottest(stages: Sequence[Stage]) -> float:
     return max(max(stage.temperature, stage.end) for stage in stages)
 
 
+def steps_of(stage: Stage, sampler: Engine[Any]) -> int:
+    """Steps that a stage takes; those of moves of the volume are not counted."""
+    sampler = sampler.changed(timestep=stage.timestep)
+    return frames_in(stage.picoseconds, sampler) * sampler.stride
+
+
 def follow(
     sampler: Engine[Any],
     params: Any,
     state: Any,
     stages: Sequence[Stage],
     seed: int,
-    on_stage: Callable[[int], None] | None = None,
+    on_steps: OnSteps | None = None,
 ) -> Followed:
     """Take a state through the stages one after the other.
 
     state: at the temperature of the first stage.  seed: of the moves of the volume.
-    on_stage: called after each stage with its number from 0.
+    on_steps: called as the work goes on; of each stage it is told `steps_of`.
     Deterministic in the state and the seed. Raises what `Engine.run` and `Barostat.run` raise, and InputError
     when a stage with a pressure meets several replicas.
     """
@@ -119,31 +125,29 @@ def follow(
             # one list for the whole schedule: another one at every temperature would compile again
             state, before = now.retuned(state, hottest(stages)), timestep
         if stage.pressure is None:
-            state = _at_volume(now, params, state, stage)
+            state = _at_volume(now, params, state, stage, on_steps)
             volumes.append(None)
         else:
-            state, cell, seen = _at_pressure(now, params, state, stage, seed + number)
+            state, cell, seen = _at_pressure(now, params, state, stage, seed + number, on_steps)
             volumes.append(seen)
-        if on_stage is not None:
-            on_stage(number)
     return Followed(sampler.changed(cell=cell), state, tuple(volumes))
 
 
-def _at_volume(sampler: Engine[Any], params: Any, state: Any, stage: Stage) -> Any:
+def _at_volume(sampler: Engine[Any], params: Any, state: Any, stage: Stage, on_steps: OnSteps | None) -> Any:
     frames = frames_in(stage.picoseconds, sampler)
     for temperature, count in staircase(stage, frames, sampler.frames_per_block):
-        state, _ = sampler.run(state, params, temperature, count, observe=False)
+        state = unobserved(sampler, state, params, temperature, count, on_steps)
     return state
 
 
 def _at_pressure(
-    sampler: Engine[Any], params: Any, state: Any, stage: Stage, seed: int
+    sampler: Engine[Any], params: Any, state: Any, stage: Stage, seed: int, on_steps: OnSteps | None
 ) -> tuple[Any, NDArray[np.float64], Volumes]:
     if sampler.replicas > 1:
         raise InputError("a stage with a pressure has one box", where="[[schedule]] pressure", fix="use one replica")
     assert stage.pressure is not None
     barostat = sampler.at_pressure(stage.pressure, seed)
-    cell, moves = sampler.system.cell, barostat.moves_in(stage.picoseconds)
+    cell, moves, steps = sampler.system.cell, barostat.moves_in(stage.picoseconds), steps_of(stage, sampler)
     tuned = int((1 - MEASURED) * moves)
     measured: list[Volumes] = []
     done = 0
@@ -151,6 +155,8 @@ def _at_pressure(
         state, cell, seen = barostat.run(state, cell, params, temperature, count, tune=done < tuned)
         if done >= tuned:
             measured.append(seen)
+        if on_steps is not None:
+            on_steps(steps * (done + count) // moves - steps * done // moves)
         done += count
     seen = joined(measured)
     if stage.rate == 0:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError, SimulationError
-from refine.sampling.engine import Engine, frames_in
+from refine.sampling.engine import Engine, OnSteps, frames_in, unobserved
 from refine.sampling.periodic import close_pairs
-from refine.sampling.schedule import Stage, follow
+from refine.sampling.schedule import Stage, follow, steps_of
 from refine.system import System, make_system
 
 Array = NDArray[np.float64]
@@ -77,6 +77,7 @@ def melt(
     picoseconds: float = 10.0,
     *,
     hot: float = 2.0,
+    on_steps: OnSteps | None = None,
 ) -> Any:
     """The default start: random packing (or the system's own positions) -> relaxation -> hot run -> run at
     `temperature`.
@@ -85,18 +86,17 @@ def melt(
     has its own packing. With positions given in the system, they are the start of every replica and are still melted.
     Deterministic in `seed`. Raises what `Engine.run` raises.
     """
-    state = sampler.start(sampler.minimise(starts(sampler, seed), params), temperature, seed)
+    state = sampler.start(sampler.minimise(starts(sampler, seed), params, on_steps), temperature, seed)
     frames = max(1, frames_in(picoseconds / 2, sampler))
-    state, _ = sampler.run(state, params, hot * temperature, frames, observe=False)
-    state, _ = sampler.run(state, params, temperature, frames, observe=False)
-    return state
+    state = unobserved(sampler, state, params, hot * temperature, frames, on_steps)
+    return unobserved(sampler, state, params, temperature, frames, on_steps)
 
 
-def begin(sampler: Engine[Any], params: Any, temperature: float, seed: int) -> Any:
+def begin(sampler: Engine[Any], params: Any, temperature: float, seed: int, on_steps: OnSteps | None = None) -> Any:
     """First state of a trajectory at `temperature` (K): relaxed packings, or the system's own positions as they are."""
     positions = starts(sampler, seed)
     if sampler.system.positions is None:
-        return sampler.start(sampler.minimise(positions, params), temperature, seed)
+        return sampler.start(sampler.minimise(positions, params, on_steps), temperature, seed)
     return sampler.start(positions, temperature, seed)
 
 
@@ -115,30 +115,57 @@ def equilibrate(
     seed: int,
     picoseconds: float,
     stages: Sequence[Stage] = (),
+    on_steps: OnSteps | None = None,
 ) -> Any:
     """How a run and what is compared with it begin: a melt, or the system's own positions after so long a run at
     `temperature` (K). With stages, each at constant volume, they come first and replace the melt.
 
+    on_steps: called as the work goes on; all together it is told `steps_to_equilibrate`.
     Deterministic in `seed`. Raises what `Engine.run` raises.
     """
     if stages:
-        state = follow(sampler, params, begin(sampler, params, stages[0].temperature, seed), stages, seed).state
+        state = begin(sampler, params, stages[0].temperature, seed, on_steps)
+        state = follow(sampler, params, state, stages, seed, on_steps).state
         state = sampler.retuned(state, temperature)
     elif sampler.system.positions is None:
-        return melt(sampler, params, temperature, seed, picoseconds)
+        return melt(sampler, params, temperature, seed, picoseconds, on_steps=on_steps)
     else:
-        state = begin(sampler, params, temperature, seed)
-    return wait(sampler, state, params, temperature, picoseconds)
+        state = begin(sampler, params, temperature, seed, on_steps)
+    return wait(sampler, state, params, temperature, picoseconds, on_steps)
 
 
-def wait(sampler: Engine[Any], state: Any, params: Any, temperature: float, picoseconds: float) -> Any:
+def steps_to_equilibrate(sampler: Engine[Any], picoseconds: float, stages: Sequence[Stage] = ()) -> int:
+    """Steps of `equilibrate`, those of the relaxation included."""
+    waiting = frames_in(picoseconds, sampler) * sampler.stride
+    followed = sum(steps_of(stage, sampler) for stage in stages)
+    if sampler.system.positions is not None:
+        return followed + waiting
+    if stages:
+        return sampler.relaxation + followed + waiting
+    return sampler.relaxation + 2 * max(1, frames_in(picoseconds / 2, sampler)) * sampler.stride
+
+
+def wait(
+    sampler: Engine[Any],
+    state: Any,
+    params: Any,
+    temperature: float,
+    picoseconds: float,
+    on_steps: OnSteps | None = None,
+) -> Any:
     """The state so much later, at a temperature (K); nothing is observed."""
     frames = frames_in(picoseconds, sampler)
-    return sampler.run(state, params, temperature, frames, observe=False)[0] if frames else state
+    return unobserved(sampler, state, params, temperature, frames, on_steps) if frames else state
 
 
 def starts_along(
-    sampler: Engine[Any], state: Any, params: Any, temperature: float, windows: int, frames: int
+    sampler: Engine[Any],
+    state: Any,
+    params: Any,
+    temperature: float,
+    windows: int,
+    frames: int,
+    on_steps: OnSteps | None = None,
 ) -> tuple[list[Any], Any]:
     """Where windows of an adjoint start: states for `windows` of them (every replica starts one), and the last state.
 
@@ -149,6 +176,6 @@ def starts_along(
     """
     starts: list[Any] = []
     while len(starts) * sampler.replicas < windows:
-        state, _ = sampler.run(state, params, temperature, frames, observe=False)
+        state = unobserved(sampler, state, params, temperature, frames, on_steps)
         starts.append(state)
     return starts, state

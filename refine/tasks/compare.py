@@ -176,6 +176,7 @@ def _row(entry: _Entry, config: StudyConfig, frames: int | None, progress: Progr
     begun = pilot(study, progress, acting)
     study, wanted = begun.study, begun.study.settings.frames if frames is None else frames
     sampled = sample_states(study, wanted, progress, positions=True, corrections=acting, starts=begun.starts)
+    progress.doing("comparing with the data")
     row = Row(entry.label)
     for data in study.datasets:
         sample, density = sampled[data.state], study.boxes[data.state].number_density

@@ -20,10 +20,10 @@ from refine.errors import SimulationError
 from refine.potentials.correction import PairCorrection
 from refine.progress import Progress
 from refine.refinement.walls import closest, innermost
-from refine.sampling.engine import Engine
+from refine.sampling.engine import Engine, increments
 from refine.sampling.frames import Frames, by_replica
 from refine.sampling.jax.random_numbers import seed_of_state
-from refine.sampling.starts import equilibrate
+from refine.sampling.starts import equilibrate, steps_to_equilibrate
 from refine.sampling.state import State
 from refine.study.choices import sampling, splines
 from refine.study.choices.choice import Choice
@@ -58,16 +58,33 @@ class Pilot:
     starts: tuple[State, ...] | None
 
 
-def equilibrated(study: Study, s: int, sampler: Engine[Any], params: Any, seed: int | None = None) -> Any:
+def equilibrated(
+    study: Study,
+    s: int,
+    sampler: Engine[Any],
+    params: Any,
+    progress: Progress,
+    *,
+    seed: int | None = None,
+    label: str = "equilibrating",
+) -> Any:
     """Where the trajectory of a state of the study begins: its start structure, equilibrated at its temperature.
 
-    params: of the force field that acts.  seed: None: the state's own, as in a run.
+    params: of the force field that acts.  seed: None: the state's own, as in a run.  label: in the progress.
     Raises what the dynamics raise.
     """
     settings = study.settings
     seed = seed_of_state(settings.seed, s) if seed is None else seed
     temperature, stages = study.problem.temperatures[s], study.stages_at_volume()
-    return equilibrate(sampler, params, temperature, seed, settings.equilibration, stages)
+    steps = steps_to_equilibrate(sampler, settings.equilibration, stages)
+    progress.stage(f"{label}{of_state(study, s)}", steps)
+    progress.doing("placing the atoms")
+    return equilibrate(sampler, params, temperature, seed, settings.equilibration, stages, progress.advance)
+
+
+def of_state(study: Study, s: int) -> str:
+    """Behind the name of a piece of work: its state, where there are several."""
+    return f" {study.config.states[s].name}" if len(study.config.states) > 1 else ""
 
 
 def pilot(study: Study, progress: Progress, corrections: Sequence[PairCorrection] | None = None) -> Pilot:
@@ -99,6 +116,7 @@ def pilot(study: Study, progress: Progress, corrections: Sequence[PairCorrection
                 f"the first sample failed with {step:g} fs, and is taken again with {shorter:g}: {error.what}"
             )
             looking = _with_short_step(study, shorter)
+    progress.doing("choosing what the study leaves open")
     found_out = _begin_of_splines(study, starts, seen) + (_of_times(study, looking, seen) if looks else [])
     decided = study.decided([choice for choice in found_out if choice.key in study.open_keys])
     for choice in decided.choices:
@@ -118,9 +136,9 @@ def _first_sample(
     for s, (field, sampler) in enumerate(study.samplers()):
         correction = study.initial_correction() if corrections is None else corrections[s]
         params = field.params(correction.at(study.problem.temperatures[s]))
-        progress.stage(f"looking at the base model in state {study.config.states[s].name}", LONGEST if looks else 1)
-        starts.append(equilibrated(study, s, sampler, params))
+        starts.append(equilibrated(study, s, sampler, params, progress))
         if looks:
+            progress.stage(f"looking at the base model{of_state(study, s)}", LONGEST)
             starts[s], found = _look(study, s, sampler, params, starts[s], progress)
             seen.append(found)
     return starts, seen
@@ -164,10 +182,9 @@ def _look(
     parts: list[Frames] = []
     forces: list[Array] = []
     while True:
-        state, piece = sampler.run(state, params, temperature, BLOCK)
+        state, piece = sampler.run(state, params, temperature, BLOCK, on_block=increments(progress.advance))
         parts.append(piece)
         forces.extend(sampler.forces(state, params))
-        progress.advance(BLOCK)
         number = BLOCK * len(parts)
         if number < FEWEST:
             continue

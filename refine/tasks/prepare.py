@@ -18,9 +18,9 @@ from refine.errors import InputError
 from refine.files import replacing
 from refine.progress import NullProgress, Progress
 from refine.sampling.averages import standard_error
-from refine.sampling.engine import Engine
+from refine.sampling.engine import Engine, frames_in, increments
 from refine.sampling.schedule import Stage, follow
-from refine.sampling.starts import begin, equilibrate, wait
+from refine.sampling.starts import begin, equilibrate, steps_to_equilibrate, wait
 from refine.study.choices.choice import Settings
 from refine.study.choices.first import SEEN, first_choices
 from refine.study.samplers import read_base, sampler_of
@@ -138,30 +138,31 @@ def prepare(
     sampler, params = base_sampler(kind, base, settings, system)
     temperature = chosen.temperature
 
-    progress.stage("start structure", len(stages) + 2)
+    after = settings.equilibration if settle is None else settle
+    repeated = math.prod(repeats) > 1
+    progress.stage("start structure", steps_to_equilibrate(sampler, settings.equilibration, stages))
+    progress.doing("placing the atoms")
     densities: tuple[tuple[float, float] | None, ...] = ()
     if stages:
-        first = begin(sampler, params, stages[0].temperature, seed)
-        followed = follow(sampler, params, first, stages, seed, lambda _: progress.advance(1))
+        first = begin(sampler, params, stages[0].temperature, seed, progress.advance)
+        followed = follow(sampler, params, first, stages, seed, progress.advance)
         sampler, now = followed.sampler, followed.sampler.retuned(followed.state, temperature)
         densities = tuple(
             None if seen is None or stage.rate else seen.number_density
             for stage, seen in zip(stages, followed.volumes, strict=True)
         )
-        now = wait(sampler, now, params, temperature, settings.equilibration)
+        now = wait(sampler, now, params, temperature, settings.equilibration, progress.advance)
     else:
-        now = equilibrate(sampler, params, temperature, seed, settings.equilibration)
-    progress.advance(1)
-    if math.prod(repeats) > 1:
+        now = equilibrate(sampler, params, temperature, seed, settings.equilibration, on_steps=progress.advance)
+    if repeated:
         small = replace(sampler.system, positions=now.positions[0].astype(np.float64))
         sampler, params = base_sampler(kind, base, settings, replicate(small, repeats))
+        progress.stage("repeated cell", frames_in(after, sampler) * sampler.stride)
         now = begin(sampler, params, temperature, seed + 1)
-        now = wait(sampler, now, params, temperature, settings.equilibration if settle is None else settle)
-    progress.advance(1)
+        now = wait(sampler, now, params, temperature, after, progress.advance)
 
-    progress.stage("pressure and energy", 1)
-    now, frames = sampler.run(now, params, temperature, settings.frames)
-    progress.advance(1)
+    progress.stage("pressure and energy", settings.frames)
+    now, frames = sampler.run(now, params, temperature, settings.frames, on_block=increments(progress.advance))
     pressure = frames.pressure()
     return Prepared(
         system=replace(sampler.system, positions=now.positions[0].astype(np.float64)),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from refine.potentials.correction import PairCorrection
 from refine.progress import Progress
-from refine.sampling.engine import FrameMaker
+from refine.sampling.engine import FrameMaker, increments
 from refine.sampling.frames import Frames, by_replica
 from refine.sampling.state import State
 from refine.tasks.pilot import equilibrated
@@ -39,6 +39,7 @@ def pieces(
     settle: int = 0,
     done: int = 0,
     size: int | None = None,
+    on_frames: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[State, Frames | None, int]]:
     """Frames of every replica piece by piece: the state behind a piece, its frames, and their number for one replica.
 
@@ -50,12 +51,14 @@ def pieces(
         frames: of each replica, that count; behind `settle` that do not, and come as None.
         done: of both together, already.
         size: of a piece, frames; None: what the engine does at a time.
+        on_frames: called within a piece, with the frames that are new.
     """
     largest = engine.frames_per_block if size is None else size
     while done < settle + frames:
         observe = done >= settle
         count = min(largest, (settle + frames if observe else settle) - done)
-        state, piece = engine.run(state, params, temperature, count, observe=observe)
+        on_block = increments(on_frames)
+        state, piece = engine.run(state, params, temperature, count, observe=observe, on_block=on_block)
         done += count
         yield state, piece if observe else None, count
 
@@ -81,14 +84,18 @@ def sample_states(
     """
     samplers = study.samplers(positions=positions)
     per_replica = frames_per_replica(frames, study.settings.replicas)
+    temperatures = study.problem.temperatures
+    acting = [study.initial_correction()] * len(samplers) if corrections is None else corrections
+    of_state = [
+        (sampler, field.params(correction.at(temperature)), temperature)
+        for (field, sampler), correction, temperature in zip(samplers, acting, temperatures, strict=True)
+    ]
+    if starts is None:
+        starts = [equilibrated(study, s, sampler, params, progress) for s, (sampler, params, _) in enumerate(of_state)]
     progress.stage(f"sampling the {'base' if corrections is None else 'refined'} model", len(samplers) * per_replica)
     sampled = []
-    for s, (field, sampler) in enumerate(samplers):
-        temperature = study.problem.temperatures[s]
-        correction = study.initial_correction() if corrections is None else corrections[s]
-        params = field.params(correction.at(temperature))
+    for start, (sampler, params, temperature) in zip(starts, of_state, strict=True):
         parts: list[Frames] = []
-        start = equilibrated(study, s, sampler, params) if starts is None else starts[s]
         for _, piece, count in pieces(sampler, start, params, temperature, per_replica):
             assert piece is not None
             parts.append(piece)

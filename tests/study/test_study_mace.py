@@ -17,6 +17,7 @@ from refine.potentials.mace.reader.neutral import write_neutral
 from refine.potentials.sites import SiteForceField
 from refine.sampling.jax.sampler import Sampler
 from tests.potentials.mace.models import random_checkpoint
+from tests.stopping import Stop, StopIn
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -65,24 +66,6 @@ def folder(tmp_path: Path) -> Path:
     write_neutral(checkpoint, tmp_path / "own.safetensors")
     (tmp_path / "study.toml").write_text(STUDY)
     return tmp_path
-
-
-class Stop(BaseException):
-    """Ends a run from inside, like a crash."""
-
-
-class StopAt:
-    """Progress that ends the run at its n-th event."""
-
-    def __init__(self, n: int) -> None:
-        self.left = n
-
-    def stage(self, *_: object) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise Stop
-
-    advance = message = stage
 
 
 def numbers(out: Path) -> dict[str, Any]:
@@ -134,9 +117,10 @@ def test_a_run_resumed_bit_for_bit_that_never_asks_the_model_while_solving(
     assert during == [0] * len(during)
     assert len(during) >= 2
 
-    for stops, event in enumerate((2, 6, 12)):
+    moments = StopIn("equilibrating", 2), StopIn("sampling the base", 2), StopIn("sampling 1", 2)
+    for stops, moment in enumerate(moments):
         with pytest.raises(Stop):
-            Study.from_toml(folder / "study.toml").run(folder / "parts", resume=stops > 0, progress=StopAt(event))
+            Study.from_toml(folder / "study.toml").run(folder / "parts", resume=stops > 0, progress=moment)
     Study.from_toml(folder / "study.toml").run(folder / "parts", resume=True)
     assert numbers(folder / "parts") == numbers(folder / "whole")
     result = numbers(folder / "whole")
@@ -246,9 +230,9 @@ def test_weights_are_refined_and_a_run_resumed(folder: Path, monkeypatch: pytest
     changed = {name for name in old if not np.array_equal(old[name], new[name])}
     assert changed == {"layers.1.readout.0", "layers.1.readout.1"}
 
-    for k, event in enumerate((3, 5)):
+    for k, moment in enumerate((StopIn("sampling the base"), StopIn("sampling 1"))):
         with pytest.raises(Stop):
-            make().run(folder / "parts", resume=k > 0, progress=StopAt(event))
+            make().run(folder / "parts", resume=k > 0, progress=moment)
     make().run(folder / "parts", resume=True)
     assert numbers(folder / "parts") == result
     with pytest.raises(InputError, match="no weights 'epsilon'"):

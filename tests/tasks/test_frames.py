@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 from refine import Study
 from refine.cli.main import app
 from refine.errors import CheckpointError, InputError
-from refine.progress import NullProgress
 from refine.sampling.frames import Frames
 from refine.sampling.trajectories import count_trajectory
 from refine.study.schema import StudyConfig
@@ -22,22 +21,18 @@ from refine.tasks.run import store
 from refine.tasks.run.kept import Kept, kept_path
 from refine.tasks.run.loop import run_study
 from tests import small_box
+from tests.stopping import StopIn
 
 SHORT = ("refinement.iterations=1", "sampling.frames=24", "sampling.equilibration=0.5", "sampling.reequilibration=0.1")
 KEEP = "sampling.keep=5"
 TWICE = "sampling.replicas=2"
 
 
-class Interrupted(NullProgress):
-    """Ctrl-C at the n-th advance."""
+class Interrupted(StopIn):
+    """Ctrl-C."""
 
-    def __init__(self, after: int) -> None:
-        self.left = after
-
-    def advance(self, n: int) -> None:
-        self.left -= 1
-        if not self.left:
-            raise KeyboardInterrupt
+    def end(self) -> None:
+        raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +79,7 @@ def test_what_is_kept_changes_no_number(study: Path, out: Path, tmp_path: Path) 
 
     again, folder = Study.from_toml(study, [*SHORT, TWICE, KEEP]), tmp_path / "again"
     with pytest.raises(KeyboardInterrupt):
-        run_study(again, folder, progress=Interrupted(2))
+        run_study(again, folder, progress=Interrupted("sampling the base"))
     kept_path(folder, 0, "85K").parent.mkdir(exist_ok=True)
     with kept_path(folder, 0, "85K").open("ab") as stream:
         stream.write(b"half of a fr")
@@ -129,7 +124,7 @@ def test_what_there_is_not(out: Path, study: Path, tmp_path: Path) -> None:
         write_frames(tmp_path)
     unfinished = tmp_path / "unfinished"
     with pytest.raises(KeyboardInterrupt):
-        run_study(Study.from_toml(study, [*SHORT, KEEP]), unfinished, progress=Interrupted(2))
+        run_study(Study.from_toml(study, [*SHORT, KEEP]), unfinished, progress=Interrupted("sampling the base"))
     with pytest.raises(InputError, match=r"no sample yet|not finished"):
         write_frames(unfinished)
 

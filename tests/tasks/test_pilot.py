@@ -6,6 +6,7 @@ import html
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,37 +23,28 @@ from refine.tasks.diagnose import diagnose
 from refine.tasks.pilot import pilot
 from refine.tasks.prepare import prepare
 from tests import small_box
+from tests.stopping import Stop, StopIn
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 KEYS = ("timestep", "equilibration", "reequilibration", "frames", "stride", "replicas", "r_min", "knots")
 
 
-class Stop(Exception):
-    """Ends a run from its progress."""
+class Told(NullProgress):
+    """Remembers what it is told."""
 
-
-class Told:
-    """Remembers what it is told, and stops at an event."""
-
-    def __init__(self, stop: int = -1) -> None:
+    def __init__(self) -> None:
         self.lines: list[str] = []
-        self.left = stop
+        self.stages: list[list[Any]] = []
 
     def stage(self, label: str, total: int) -> None:
-        self.event()
+        self.stages.append([label, total, 0])
 
     def advance(self, n: int) -> None:
-        self.event()
+        self.stages[-1][2] += n
 
     def message(self, text: str) -> None:
         self.lines.append(text)
-        self.event()
-
-    def event(self) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise Stop
 
 
 def write(folder: Path, *keep: str) -> Path:
@@ -100,15 +92,22 @@ def test_what_was_chosen_is_told_stored_and_reported(whole: SimpleNamespace) -> 
     assert correction.basis.size == chosen["correction.knots"].value
 
 
+def test_every_stage_is_counted_to_its_end(whole: SimpleNamespace) -> None:
+    """What takes time advances, and by its total, so that the time that remains is known."""
+    labels = [label for label, *_ in whole.told.stages]
+    assert labels[:4] == ["equilibrating", "looking at the base model", "sampling the base model", "sampling 1"]
+    for label, total, done in whole.told.stages:
+        assert done == total or (label == "looking at the base model" and 0 < done < total)
+
+
 @pytest.mark.slow
 def test_resumed_inside_the_first_sample_and_behind_it(whole: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("refine.tasks.run.loop.SAVE_INTERVAL", 0.0)
     out = whole.folder / "parts"
-    for stops, event in enumerate((3, len(whole.told.lines) + 12, 5)):
+    for stops, moment in enumerate((StopIn("looking", 2), StopIn("sampling the base"), StopIn("sampling 1"))):
         with pytest.raises(Stop):
-            Study.from_toml(whole.study).run(out, resume=stops > 0, progress=Told(event))
-    told = Told()
-    Study.from_toml(whole.study).run(out, resume=True, progress=told)
+            Study.from_toml(whole.study).run(out, resume=stops > 0, progress=moment)
+    Study.from_toml(whole.study).run(out, resume=True)
     assert numbers(out) == numbers(whole.folder / "whole")
 
 

@@ -26,6 +26,7 @@ from refine.tasks.run import store as checkpoint
 from refine.tasks.run.loop import Run
 from refine.tasks.run.record import Record
 from tests import small_box
+from tests.stopping import Stop, StopIn
 
 
 @pytest.fixture
@@ -40,31 +41,6 @@ def numbers(out: Path) -> dict:
     for row in result["iterations"]:
         row.pop("seconds_sampling"), row.pop("seconds_solving")
     return {key: value for key, value in result.items() if key not in ("seconds", "provenance")}
-
-
-class Stop(BaseException):
-    """Ends a run from inside, like a crash: nothing of refine catches it."""
-
-
-class StopAt:
-    """Progress that ends the run at its n-th event."""
-
-    def __init__(self, n: int) -> None:
-        self.left = n
-
-    def _event(self) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise Stop
-
-    def stage(self, label: str, total: int) -> None:
-        self._event()
-
-    def advance(self, n: int) -> None:
-        self._event()
-
-    def message(self, text: str) -> None:
-        self._event()
 
 
 SCHEDULE = """
@@ -89,7 +65,7 @@ def test_a_schedule_makes_the_start_and_is_the_same_after_an_interruption(folder
     assert [stage.rate for stage in engine.stages] == [0.0, -47.5]
     whole = _started(study, folder / "whole")
     with pytest.raises(Stop):
-        engine.run(folder / "parts", progress=StopAt(3))
+        engine.run(folder / "parts", progress=StopIn("equilibrating", 3))
     parts = _started(study, folder / "parts", resume=True)
     for name, value in whole.items():
         np.testing.assert_array_equal(parts[name], value)
@@ -113,9 +89,10 @@ def test_outputs_and_resuming_at_any_moment_bit_for_bit(folder, monkeypatch):
     monkeypatch.setattr("refine.tasks.run.loop.SAVE_INTERVAL", 0.0)
     study = folder / "study.toml"
     whole = Study.from_toml(study).run(folder / "whole")
-    for stops, event in enumerate((2, 5, 7)):
+    moments = StopIn("equilibrating", 2), StopIn("sampling the base"), StopIn("iteration 0"), StopIn("sampling 1", 2)
+    for stops, moment in enumerate(moments):
         with pytest.raises(Stop):
-            Study.from_toml(study).run(folder / "parts", resume=stops > 0, progress=StopAt(event))
+            Study.from_toml(study).run(folder / "parts", resume=stops > 0, progress=moment)
     Study.from_toml(study).run(folder / "parts", resume=True)
     assert numbers(folder / "parts") == numbers(folder / "whole")
 
@@ -168,17 +145,11 @@ def test_outputs_and_resuming_at_any_moment_bit_for_bit(folder, monkeypatch):
 CHILD = """
 import os, signal, sys
 from refine import Study
-from tests import small_box
-class Kill:
-    left = int(sys.argv[3])
-    def stage(self, *a): self.event()
-    def advance(self, *a): self.event()
-    def message(self, *a): self.event()
-    def event(self):
-        Kill.left -= 1
-        if Kill.left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-Study.from_toml(sys.argv[1]).run(sys.argv[2], resume=sys.argv[4] == "resume", progress=Kill())
+from tests.stopping import StopIn
+class Kill(StopIn):
+    def end(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+Study.from_toml(sys.argv[1]).run(sys.argv[2], resume=sys.argv[4] == "resume", progress=Kill(sys.argv[3]))
 """
 
 
@@ -186,13 +157,13 @@ Study.from_toml(sys.argv[1]).run(sys.argv[2], resume=sys.argv[4] == "resume", pr
 def test_kill_9_and_resume_in_new_processes(folder):
     study = folder / "study.toml"
 
-    def child(out: str, event: int, mode: str) -> int:
-        command = [sys.executable, "-c", CHILD, str(study), str(folder / out), str(event), mode]
+    def child(out: str, moment: str, mode: str) -> int:
+        command = [sys.executable, "-c", CHILD, str(study), str(folder / out), moment, mode]
         return subprocess.run(command, capture_output=True, timeout=300).returncode
 
-    assert child("whole", -1, "fresh") == 0
-    assert child("killed", 6, "fresh") == -signal.SIGKILL
-    assert child("killed", -1, "resume") == 0
+    assert child("whole", "never", "fresh") == 0
+    assert child("killed", "sampling 1", "fresh") == -signal.SIGKILL
+    assert child("killed", "never", "resume") == 0
     assert numbers(folder / "killed") == numbers(folder / "whole")
 
 

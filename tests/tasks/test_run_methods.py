@@ -13,6 +13,7 @@ import pytest
 from refine import Study
 from refine.export.read import read_correction
 from tests import small_box
+from tests.stopping import Stop, StopIn
 
 METHODS = {
     "ibi": ['refinement.method="ibi"', 'data.0.role="score"', 'data.1.role="fit"'],
@@ -74,28 +75,6 @@ def numbers(out: Path) -> dict:
     for row in result["iterations"]:
         row.pop("seconds_sampling"), row.pop("seconds_solving")
     return {key: value for key, value in result.items() if key not in ("seconds", "provenance")}
-
-
-class Stop(BaseException):
-    """Ends a run from inside, like a crash: nothing of refine catches it."""
-
-
-class StopIn:
-    """Progress that ends the run in its n-th piece of a stage."""
-
-    def __init__(self, label: str, pieces: int) -> None:
-        self.label, self.left, self.here = label, pieces, False
-
-    def stage(self, label: str, total: int) -> None:
-        self.here = label == self.label
-
-    def advance(self, n: int) -> None:
-        self.left -= self.here and n > 0
-        if self.left == 0:
-            raise Stop
-
-    def message(self, text: str) -> None:
-        pass
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -11,6 +11,7 @@ import pytest
 from refine import Study
 from refine.errors import InputError
 from refine.potentials.bases import BASES
+from refine.progress import NullProgress
 from refine.results.scores import score
 from refine.study.schema import StudyConfig
 from refine.tasks.outputs import write_files
@@ -242,7 +243,7 @@ def test_no_maximum(study):
         ScalarOfCurve(parse_quantity("argon:g(r):height@3..4.6"), study.datasets[0], study.targets["argon"])(counts)
 
 
-class Events:
+class Events(NullProgress):
     """Counts what a progress display would be told."""
 
     def __init__(self):

@@ -352,7 +352,9 @@ class Adjoint:
 
     def _program(self) -> Any:
         """The compiled program of a window with the present lists."""
-        return self._programs.get("window", self.plan.shape(self.capacity, self.skin), self.window.program)
+        return self._programs.get(
+            "gradients of windows", self.plan.shape(self.capacity, self.skin), self.window.program
+        )
 
     def _settled(self, arguments: tuple[Any, ...]) -> tuple[float, Array]:
         """Run one window until its lists were large enough and never outrun: value and gradient."""

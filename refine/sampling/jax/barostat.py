@@ -212,7 +212,7 @@ class ConstantPressure:
                 return (jax.tree.map(lambda x: jnp.array(x, copy=True), carried), *fixed)
 
             return smallest.settle(
-                ("pressure", sampler.timestep),
+                ("dynamics at constant pressure", sampler.timestep),
                 self._program,
                 arguments,
                 state.capacity,

@@ -19,6 +19,7 @@ import numpy as np
 from kernels.histogram import pair_histogram
 from kernels.neighbors import NeighborList
 from kernels.species import number_of_pairs
+from refine.compiled import announce
 from refine.sampling.jax.lists import ListPlan, ListShape
 from refine.sampling.jax.minimiser import fire
 from refine.sampling.jax.thermostats import Thermostat
@@ -204,24 +205,36 @@ def dynamics(batch: Batch, thermostat: Thermostat, timestep: float, recording: R
     return program
 
 
-def minimisation(batch: Batch, shape: ListShape) -> Program:
-    """The program of a relaxation."""
-    start, step = fire(batch.force, MINIMISER_MOVE)
+def first_of_minimisation(batch: Batch, shape: ListShape) -> Program:
+    """The program of a relaxation's first state: (positions, params, cell, reach) -> walk."""
+    start, _ = fire(batch.force, MINIMISER_MOVE)
 
-    def program(
-        positions: jax.Array, params: Any, cell: jax.Array, reach: jax.Array, trigger: jax.Array
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def program(positions: jax.Array, params: Any, cell: jax.Array, reach: jax.Array) -> Walk:
         def begin(r: jax.Array, neighbors: NeighborList) -> Any:
             return start(r, neighbors=neighbors, params=params, cell=cell)
 
+        neighbors = batch.each(lambda r: batch.plan.build(r, cell, reach, shape))(positions)
+        return Walk.begin(batch.each(begin)(positions, neighbors), neighbors)
+
+    return program
+
+
+def minimisation(batch: Batch, shape: ListShape) -> Program:
+    """The program of so many steps of a relaxation: (walk, params, cell, count, reach, trigger) -> walk.
+
+    The list goes along, so that a relaxation in pieces is one in a whole, bit for bit.
+    """
+    _, step = fire(batch.force, MINIMISER_MOVE)
+
+    def program(
+        walk: Walk, params: Any, cell: jax.Array, count: jax.Array, reach: jax.Array, trigger: jax.Array
+    ) -> Walk:
         def advance_one(state: Any, neighbors: NeighborList) -> Any:
             return step(state, neighbors=neighbors, params=params, cell=cell)
 
-        lists, advance = batch.stepper(shape, cell, reach, trigger, advance_one)
-        neighbors = lists(positions)
-        walk = Walk.begin(batch.each(begin)(positions, neighbors), neighbors)
-        walk = jax.lax.fori_loop(0, MINIMISER_STEPS, advance, walk)
-        return walk.state.position, walk.worst, jnp.any(walk.neighbors.overflow)
+        _, advance = batch.stepper(shape, cell, reach, trigger, advance_one)
+        end: Walk = jax.lax.fori_loop(0, count, advance, walk)
+        return end
 
     return program
 
@@ -258,16 +271,18 @@ class Programs:
     def get(self, kind: Hashable, shape: ListShape, make: Callable[[ListShape], Program]) -> Program:
         """The program of a kind for a shape, made and compiled at its first use.
 
-        kind: all that a program depends on beside the shape and its arguments.
+        kind: all that a program depends on beside the shape and its arguments; its name, or a tuple that has it first.
         """
         if (kind, shape) not in self._compiled:
-            self._compiled[kind, shape] = jax.jit(self._counted(make(shape)), **self._options)
+            name = str(kind[0] if isinstance(kind, tuple) else kind)
+            self._compiled[kind, shape] = jax.jit(self._counted(make(shape), name), **self._options)
         return self._compiled[kind, shape]
 
-    def _counted(self, program: Program) -> Program:
+    def _counted(self, program: Program, name: str) -> Program:
         @wraps(program)
         def counted(*arguments: Any) -> Any:
             self.compilations += 1  # Python runs while tracing only
+            announce(name)
             return program(*arguments)
 
         return counted

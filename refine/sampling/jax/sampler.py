@@ -37,12 +37,14 @@ from refine.sampling.jax.device import on_device, precision
 from refine.sampling.jax.lists import ListPlan, ListShape, longest_step
 from refine.sampling.jax.programs import (
     MINIMISER_MOVE,
+    MINIMISER_STEPS,
     Batch,
     Observed,
     Program,
     Programs,
     Recording,
     dynamics,
+    first_of_minimisation,
     instant_forces,
     minimisation,
 )
@@ -97,7 +99,8 @@ class Sampler:
         self.thermostat, self.timestep, self.stride, self.phase = thermostat, timestep, stride, phase
         self.n_bins, self.r_max, self.positions = n_bins, r_max, positions
         self.batch = Batch(self.plan, replicas, np.dtype(dtype))
-        self.frames_per_block = max(1, _steps_per_block(system.n_atoms * replicas, force_field.cost) // stride)
+        self._steps_per_block = _steps_per_block(system.n_atoms * replicas, force_field.cost)
+        self.frames_per_block = max(1, self._steps_per_block // stride)
         freedom = thermostat.degrees_of_freedom(system.n_atoms)
         self.watch = Watch(system, timestep, stride, phase, freedom, thermostat.holds_temperature)
         self._programs = Programs(donate_argnums=0)
@@ -213,11 +216,17 @@ class Sampler:
             sampled_steps=0,
         )
 
-    def minimise(self, positions: Positions, params: Any) -> Positions:
+    @property
+    def relaxation(self) -> int:
+        """Steps of `minimise`."""
+        return MINIMISER_STEPS
+
+    def minimise(self, positions: Positions, params: Any, on_steps: Callable[[int], None] | None = None) -> Positions:
         """Positions (R, N, 3) after a relaxation in this force field: takes out what would explode.
 
-        `programs.MINIMISER_STEPS` of `refine.sampling.jax.minimiser.fire`. No search for a minimum: forces need only
-        become harmless.
+        `relaxation` steps of `refine.sampling.jax.minimiser.fire`. No search for a minimum: forces need only become
+        harmless.
+        on_steps: called after every piece of the work with its steps.
         Raises SimulationError when the positions do not stay finite.
         """
         begun = self.wrapped(self._per_replica(positions))
@@ -226,14 +235,24 @@ class Sampler:
         where = "relaxation of the start structure"
         with precision(self.dtype):
             fixed = (on_device(params, self.dtype), jnp.asarray(self.system.cell, self.dtype))
-            relaxed, _ = self.settle(
-                "minimise",
-                partial(minimisation, self.batch),
-                lambda: (jnp.array(begun), *fixed),
-                capacity,
-                skin,
-                where=where,
-            )
+            told = 0
+
+            def relax(shape: ListShape, reach: jax.Array, trigger: jax.Array) -> tuple[Any, ...]:
+                nonlocal told
+                first = self._programs.get("relaxation", shape, partial(first_of_minimisation, self.batch))
+                walk, done = first(jnp.array(begun), *fixed, reach), 0
+                step = self._programs.get("steps of the relaxation", shape, partial(minimisation, self.batch))
+                while done < self.relaxation:
+                    count = min(self._steps_per_block, self.relaxation - done)
+                    walk = step(walk, *fixed, jnp.asarray(count, jnp.int32), reach, trigger)
+                    done += count
+                    if on_steps is not None and done > told:  # not again where the list had to grow
+                        walk.worst.block_until_ready()
+                        on_steps(done - told)
+                        told = done
+                return walk.state.position, walk.worst, jnp.any(walk.neighbors.overflow)
+
+            relaxed, _ = self._settled(relax, capacity, skin, where=where)
         if not np.isfinite(relaxed).all():
             raise SimulationError(
                 "positions are no longer finite numbers",
@@ -365,12 +384,22 @@ class Sampler:
         arguments() makes fresh device arrays each time: the program overwrites the first.
         capacity, skin: of the list at first.  where: for messages.
         """
+
+        def once(shape: ListShape, reach: jax.Array, trigger: jax.Array) -> tuple[Any, ...]:
+            ended: tuple[Any, ...] = self._programs.get(kind, shape, make)(*arguments(), reach, trigger)
+            return ended
+
+        return self._settled(once, capacity, skin, where=where)
+
+    def _settled(
+        self, once: Callable[..., tuple[Any, ...]], capacity: int, skin: float, *, where: str
+    ) -> tuple[Any, int]:
+        """See `settle`; once(shape, reach, trigger) is the work: (result, worst, overflow)."""
         reach = jnp.asarray(self.force_field.cutoff + skin, self.dtype)
         for rebuild_at in self.plan.rebuild_at:
             trigger = jnp.asarray(rebuild_at * skin, self.dtype)
             while True:
-                program = self._programs.get(kind, self.plan.shape(capacity, skin), make)
-                result, worst, overflow = jax.device_get(program(*arguments(), reach, trigger))
+                result, worst, overflow = jax.device_get(once(self.plan.shape(capacity, skin), reach, trigger))
                 if not overflow:
                     break
                 capacity = self.plan.larger(capacity, skin, where)

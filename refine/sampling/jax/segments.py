@@ -136,7 +136,7 @@ class SegmentRunner:
                 return (carried, *fixed)
 
             (positions, momenta, record), capacity = sampler.settle(
-                ("segments", sampler.timestep, self._moments),
+                ("dynamics at constant energy", sampler.timestep, self._moments),
                 self._program,
                 arguments,
                 state.capacity,

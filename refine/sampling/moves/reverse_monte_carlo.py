@@ -32,6 +32,7 @@ from kernels.cell import minimum_image, split, wrap
 from kernels.histogram import pair_histogram
 from kernels.shells import ideal_pair_counts
 from kernels.species import number_of_pairs, pair_row, species_of
+from refine.compiled import announce
 from refine.errors import InputError, SimulationError
 from refine.sampling.frames import Frames
 from refine.sampling.jax import random_numbers
@@ -288,6 +289,7 @@ class ReverseMonteCarlo:
 
         def program(positions: Any, key: Any, step_length: Any, nuisances: Nuisances, count: Any) -> Any:
             self._compilations += 1  # Python runs while tracing only
+            announce("moves of atoms")
             whitened = Whitened(
                 *(jnp.asarray(a, jnp.int32 if a.dtype.kind == "i" else self.dtype) for a in self._whitened)
             )

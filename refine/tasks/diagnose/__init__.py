@@ -62,7 +62,9 @@ def diagnose(
     tell_doubts(study.datasets, progress)
     begun = pilot(study, progress)
     wanted = frames if frames is not None else begun.study.settings.frames
-    diagnosis = examine(begun.study, sample_states(begun.study, wanted, progress, starts=begun.starts))
+    sampled = sample_states(begun.study, wanted, progress, starts=begun.starts)
+    progress.doing("taking the misfit apart")
+    diagnosis = examine(begun.study, sampled)
     if out is not None:
         write_files(out, diagnosis.files())
     return diagnosis

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from refine.errors import InputError
-from refine.progress import Progress
+from refine.progress import NullProgress, Progress
 from refine.results.derived import coordination_numbers, shells_of
 from refine.sampling.trajectories import count_trajectory
 from refine.study.datasets import read_datasets, read_predictions
@@ -81,6 +81,7 @@ def forward(
         every=every,
         progress=progress,
     )
+    (progress or NullProgress()).doing("comparing with the data")
     check_composition(counted, fractions, str(trajectory))
     refuse_vacuum(counted, density, str(trajectory))
     factor = 1.0

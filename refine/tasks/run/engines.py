@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -46,11 +47,11 @@ class Engines:
         """From now on nothing that is found in a trajectory ends a run: it is said beside its results."""
         self.samplers = [(field, sampler.lenient()) for field, sampler in self.samplers]
 
-    def start(self, s: int) -> State:
+    def start(self, s: int, progress: Progress) -> State:
         """The start structure of a state, equilibrated under the base model."""
         field, sampler = self.samplers[s]
         params = self.study.force_field_params(field, s, self.study.initial_correction())
-        state: State = equilibrated(self.study, s, sampler, params)
+        state: State = equilibrated(self.study, s, sampler, params, progress)
         return state
 
     def settling(self, frames: int) -> int:
@@ -89,15 +90,20 @@ class Engines:
             self.adjoints = self.study.adjoints(rule.steps, rule.clip)
         # windows overlap by half
         apart = max(1, rule.steps // (2 * self.study.settings.stride))
-        cotangents, gradients, after = rule.cotangents(self.study.problem, sample), [], []
-        progress.stage("differentiating", rule.windows * len(self))
+        cotangents, gradients, begun, after = rule.cotangents(self.study.problem, sample), [], [], []
+        steps = sum(math.ceil(rule.windows / one.replicas) * apart * one.stride for _, one in self.samplers)
+        progress.stage("where windows start", steps)
         for s, (field, sampler) in enumerate(self.samplers):
             params = self.study.force_field_params(field, s, sample.correction)
             temperature = self.study.problem.temperatures[s]
-            starts, end = starts_along(sampler, ends[s], params, temperature, rule.windows, apart)
-            windows = self.adjoints[s].gradients(
-                starts, sample.correction, cotangents[s], on_window=lambda _: progress.advance(1)
-            )
-            gradients.append(windows.gradients)
+            starts, end = starts_along(sampler, ends[s], params, temperature, rule.windows, apart, progress.advance)
+            begun.append(starts)
             after.append(end)
+        progress.stage(
+            "differentiating",
+            sum(len(starts) * one.replicas for starts, (_, one) in zip(begun, self.samplers, strict=True)),
+        )
+        for adjoint, starts, cotangent in zip(self.adjoints, begun, cotangents, strict=True):
+            windows = adjoint.gradients(starts, sample.correction, cotangent, on_window=lambda _: progress.advance(1))
+            gradients.append(windows.gradients)
         return replace(sample, gradients=tuple(gradients)), after

@@ -148,10 +148,8 @@ class Run:
         begun = pilot(self.study, self.progress)
         self.study = begun.study
         if begun.starts is None:
-            self.progress.stage("equilibrating", len(self.engines))
             for s in range(len(self.current), len(self.engines)):
-                self.current.append(Unfinished(self.engines.start(s)))
-                self.progress.advance(1)
+                self.current.append(Unfinished(self.engines.start(s, self.progress)))
                 self._save()
         else:
             self.current = [Unfinished(start) for start in begun.starts]
@@ -233,6 +231,7 @@ class Run:
         """PREDICT and UPDATE: the rule judges the newest sample, and says what comes next."""
         study, record = self.study, self.record
         began = time.monotonic()
+        self.progress.doing("looking for the next correction")
         update = study.rule.update(record.rule, study.problem, self.samples)
         judged = self._judged(update, time.monotonic() - began)
         self.progress.message(self._words(judged))
@@ -306,6 +305,7 @@ class Run:
     def _report(self) -> Result:
         from refine.report import write_report  # jinja2 is only loaded here
 
+        self.progress.doing("writing the results and the report")
         answer = self.record.answer
         assert answer is not None
         said = answer.statement

@@ -112,6 +112,7 @@ def sensitivity(
         return sampled(study, state, sampler, params, seed + offset, frames, parts, label, progress)
 
     base = run(0.0, 0, math.ceil(windows / sampler.replicas), "sampling")
+    progress.doing("averages and covariances")
     value, stderr = average(base.counts, base.frames.replica, scalar)
     began = time.monotonic()
     number = np.einsum("fpb,pb->f", base.counts, direction.number(base.frames.edges))
@@ -138,6 +139,7 @@ def sensitivity(
         run(sign * delta, offset, 1, f"finite difference {'-+'[sign > 0]}")
         for sign, offset in ((1, SEED_OF_PLUS), (-1, SEED_OF_MINUS))
     ]
+    progress.doing("differences")
     (high, high_error), (low, low_error) = (average(end.counts, end.frames.replica, scalar) for end in ends)
     differences = Estimate(
         "finite differences",

@@ -58,13 +58,13 @@ def sampled(
     """
     began = time.monotonic()
     each = math.ceil(frames / (parts * sampler.replicas))
-    progress.stage(label, parts)
-    start = equilibrated(study, s, sampler, params, seed)
+    start = equilibrated(study, s, sampler, params, progress, seed=seed, label=f"equilibrating for {label}")
+    progress.stage(label, parts * each)
     taken, starts = [], []
     temperature = study.problem.temperatures[s]
-    for state, piece, _ in pieces(sampler, start, params, temperature, parts * each, size=each):
+    taken_in = pieces(sampler, start, params, temperature, parts * each, size=each, on_frames=progress.advance)
+    for state, piece, _ in taken_in:
         assert piece is not None
         taken.append(piece)
         starts.append(state)
-        progress.advance(1)
     return Sampled(by_replica(taken), starts, starts[-1].step * sampler.replicas, time.monotonic() - began)

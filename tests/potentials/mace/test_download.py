@@ -35,7 +35,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 OTHER = random.Random(2).randbytes(len(CONTENT))
 
 
-class Notes:
+class Notes(NullProgress):
     """A progress that remembers."""
 
     def __init__(self) -> None:
