@@ -189,10 +189,9 @@ def test_interrupt_says_how_to_go_on(engine: type[FakeStudy], study: str) -> Non
     engine.ends_with = KeyboardInterrupt()
     result = call("run", study, "--out", "a folder", "--set", "sampling.frames=20")
     assert result.exit_code == 130
-    assert (
-        f"interrupted; go on with: refine run {study} --out 'a folder' --resume --set sampling.frames=20"
-        in [undated(line) for line in result.stdout.splitlines()]
-    )
+    assert f"interrupted; go on with: refine run {study} --out 'a folder' --resume --set sampling.frames=20" in [
+        undated(line) for line in result.stdout.splitlines()
+    ]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from refine.sampling.engines import DEFAULT_ENGINE, ENGINES
 from refine.sampling.frames import Frames, concatenate
 from refine.sampling.jax.thermostats import THERMOSTATS
 from refine.sampling.periodic import close_pairs
-from refine.sampling.schedule import Stage, follow
+from refine.sampling.schedule import Stage, follow, steps_of
 from refine.sampling.starts import melt, random_packing
 from refine.sampling.state import stored_state
 from refine.system import System, make_system
@@ -271,7 +271,9 @@ def test_atoms_that_fill_half_of_the_box_are_all_counted(argon: Argon) -> None:
 def test_overlaps_are_taken_out(argon: Argon) -> None:
     crowded = argon.state.positions[0].astype(float)
     crowded[1] = crowded[0] + [0.5, 0.0, 0.0]
-    relaxed = argon.engine.minimise(crowded, argon.params)
+    told: list[int] = []
+    relaxed = argon.engine.minimise(crowded, argon.params, told.append)
+    assert sum(told) == argon.engine.relaxation
     assert len(close_pairs(relaxed[0].astype(float), argon.engine.system.cell, 2.5)[0]) == 0
 
 
@@ -387,7 +389,9 @@ def test_trajectories_without_a_thermostat(argon: Argon) -> None:
 @pytest.mark.slow
 def test_a_stage_may_have_a_timestep_and_a_pressure(argon: Argon) -> None:
     stages = (Stage(150.0, 0.5, timestep=2.5), Stage(120.0, 4.0, pressure=0.1))
-    followed = follow(argon.engine, argon.params, argon.state, stages, 1)
+    told: list[int] = []
+    followed = follow(argon.engine, argon.params, argon.state, stages, 1, told.append)
+    assert sum(told) == sum(steps_of(stage, argon.engine) for stage in stages) == 500 / 2.5 + 4000 / 5
     assert followed.sampler.timestep == 5.0
     assert followed.state.step == argon.state.step + 500 / 2.5 + 4000 / 5
     none, seen = followed.volumes

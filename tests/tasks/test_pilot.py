@@ -96,8 +96,9 @@ def test_every_stage_is_counted_to_its_end(whole: SimpleNamespace) -> None:
     """What takes time advances, and by its total, so that the time that remains is known."""
     labels = [label for label, *_ in whole.told.stages]
     assert labels[:4] == ["equilibrating", "looking at the base model", "sampling the base model", "sampling 1"]
-    for label, total, done in whole.told.stages:
-        assert done == total or (label == "looking at the base model" and 0 < done < total)
+    for k, (label, total, done) in enumerate(whole.told.stages):
+        fails = label in labels[k + 1 :]  # a step too long, whose sample is taken again behind a shorter one
+        assert done == total or fails or (label == "looking at the base model" and 0 < done < total)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The compiled programs of the sampler: a block of dynamics, a relaxation, and the steps that both are made of.
+"""The compiled programs of the sampler: a block of dynamics, forces, and the steps that programs are made of.
 
 Within a program coordinates stay unwrapped, the neighbour lists of all replicas are rebuilt when an atom of any has
 moved too far, and nothing goes through the host. What a program cannot mend itself it reports: the largest displacement
@@ -21,12 +21,8 @@ from kernels.neighbors import NeighborList
 from kernels.species import number_of_pairs
 from refine.compiled import announce
 from refine.sampling.jax.lists import ListPlan, ListShape
-from refine.sampling.jax.minimiser import fire
 from refine.sampling.jax.thermostats import Thermostat
 from refine.units import TIME_UNIT
-
-MINIMISER_STEPS, MINIMISER_MOVE = 300, 0.1
-"""Steps of the minimiser, and the longest move of an atom along each axis in one of them, Å."""
 
 Program = Callable[..., Any]
 """(..., reach, trigger) -> (result, worst, overflow). reach: Å, cutoff and skin.  trigger: Å, displacement at which
@@ -201,40 +197,6 @@ def dynamics(batch: Batch, thermostat: Thermostat, timestep: float, recording: R
         walk, observed = jax.lax.fori_loop(0, count, frame, (walk, buffers()))
         after = (walk.state.position, walk.state.momentum, batch.each(thermostat.variables)(walk.state), observed)
         return after, walk.worst, jnp.any(walk.neighbors.overflow)
-
-    return program
-
-
-def first_of_minimisation(batch: Batch, shape: ListShape) -> Program:
-    """The program of a relaxation's first state: (positions, params, cell, reach) -> walk."""
-    start, _ = fire(batch.force, MINIMISER_MOVE)
-
-    def program(positions: jax.Array, params: Any, cell: jax.Array, reach: jax.Array) -> Walk:
-        def begin(r: jax.Array, neighbors: NeighborList) -> Any:
-            return start(r, neighbors=neighbors, params=params, cell=cell)
-
-        neighbors = batch.each(lambda r: batch.plan.build(r, cell, reach, shape))(positions)
-        return Walk.begin(batch.each(begin)(positions, neighbors), neighbors)
-
-    return program
-
-
-def minimisation(batch: Batch, shape: ListShape) -> Program:
-    """The program of so many steps of a relaxation: (walk, params, cell, count, reach, trigger) -> walk.
-
-    The list goes along, so that a relaxation in pieces is one in a whole, bit for bit.
-    """
-    _, step = fire(batch.force, MINIMISER_MOVE)
-
-    def program(
-        walk: Walk, params: Any, cell: jax.Array, count: jax.Array, reach: jax.Array, trigger: jax.Array
-    ) -> Walk:
-        def advance_one(state: Any, neighbors: NeighborList) -> Any:
-            return step(state, neighbors=neighbors, params=params, cell=cell)
-
-        _, advance = batch.stepper(shape, cell, reach, trigger, advance_one)
-        end: Walk = jax.lax.fori_loop(0, count, advance, walk)
-        return end
 
     return program
 

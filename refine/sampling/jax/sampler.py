@@ -31,23 +31,20 @@ from kernels.species import number_of_pairs
 from refine.errors import InputError, SimulationError
 from refine.potentials.protocols import ForceField
 from refine.sampling.frames import Frames
-from refine.sampling.jax import random_numbers
+from refine.sampling.jax import random_numbers, relaxation
 from refine.sampling.jax.barostat import ConstantPressure
 from refine.sampling.jax.device import on_device, precision
 from refine.sampling.jax.lists import ListPlan, ListShape, longest_step
 from refine.sampling.jax.programs import (
-    MINIMISER_MOVE,
-    MINIMISER_STEPS,
     Batch,
     Observed,
     Program,
     Programs,
     Recording,
     dynamics,
-    first_of_minimisation,
     instant_forces,
-    minimisation,
 )
+from refine.sampling.jax.relaxation import Relaxation
 from refine.sampling.jax.thermostats import Thermostat
 from refine.sampling.state import MDState, State
 from refine.sampling.watch import Watch
@@ -219,7 +216,7 @@ class Sampler:
     @property
     def relaxation(self) -> int:
         """Steps of `minimise`."""
-        return MINIMISER_STEPS
+        return relaxation.STEPS
 
     def minimise(self, positions: Positions, params: Any, on_steps: Callable[[int], None] | None = None) -> Positions:
         """Positions (R, N, 3) after a relaxation in this force field: takes out what would explode.
@@ -230,28 +227,12 @@ class Sampler:
         Raises SimulationError when the positions do not stay finite.
         """
         begun = self.wrapped(self._per_replica(positions))
-        skin = self.plan.skin_for(MINIMISER_MOVE)
+        skin = self.plan.skin_for(relaxation.MOVE)
         capacity = self.plan.first_capacity(skin, packing=True)
         where = "relaxation of the start structure"
         with precision(self.dtype):
             fixed = (on_device(params, self.dtype), jnp.asarray(self.system.cell, self.dtype))
-            told = 0
-
-            def relax(shape: ListShape, reach: jax.Array, trigger: jax.Array) -> tuple[Any, ...]:
-                nonlocal told
-                first = self._programs.get("relaxation", shape, partial(first_of_minimisation, self.batch))
-                walk, done = first(jnp.array(begun), *fixed, reach), 0
-                step = self._programs.get("steps of the relaxation", shape, partial(minimisation, self.batch))
-                while done < self.relaxation:
-                    count = min(self._steps_per_block, self.relaxation - done)
-                    walk = step(walk, *fixed, jnp.asarray(count, jnp.int32), reach, trigger)
-                    done += count
-                    if on_steps is not None and done > told:  # not again where the list had to grow
-                        walk.worst.block_until_ready()
-                        on_steps(done - told)
-                        told = done
-                return walk.state.position, walk.worst, jnp.any(walk.neighbors.overflow)
-
+            relax = Relaxation(self.batch, self._programs, begun, fixed, self._steps_per_block, on_steps)
             relaxed, _ = self._settled(relax, capacity, skin, where=where)
         if not np.isfinite(relaxed).all():
             raise SimulationError(
