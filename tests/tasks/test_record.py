@@ -214,7 +214,7 @@ class Noting:
             state,
         )
 
-    def run(self, s, state, params, temperature, count, *, observe):
+    def run(self, s, state, params, temperature, count, *, observe, on_block=None):
         if s == 1 and self.fails:
             raise KeyboardInterrupt
         counts = np.zeros((count, 1, 20), np.float32)
@@ -258,7 +258,7 @@ class Cavitating(Noting):
     def __len__(self) -> int:
         return 1
 
-    def run(self, s, state, params, temperature, count, *, observe):
+    def run(self, s, state, params, temperature, count, *, observe, on_block=None):
         if self.holes:
             self.holes -= 1
             raise SimulationError("the liquid has a hole", fix="a smaller volume")
