@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,7 @@ class System:
     species: in order, element symbols or elements in one of their places, "H:methyl".  n_per_species: atoms of each.
     cell: (3, 3) Å, rows are lattice vectors.
     masses: (N,) amu.  positions: (N, 3) Å, or None where a packing is still to be made.
+    isotopes: mass numbers of species whose isotope a structure file says. Neutrons know of them, the dynamics do not.
 
     >>> box = make_system({"Ar": 108}, 17.0 * np.eye(3))
     >>> box.r_box, round(box.number_density, 4)
@@ -57,6 +58,7 @@ class System:
     cell: Array
     masses: Array
     positions: Array | None = None
+    isotopes: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.species) != len(self.n_per_species) or len(set(self.species)) != len(self.species):
@@ -177,6 +179,7 @@ def replicate(system: System, repeats: tuple[int, int, int]) -> System:
         np.asarray(repeats)[:, None] * system.cell,
         np.concatenate([np.tile(system.masses[a:b], copies) for a, b in itertools.pairwise(first)]),
         np.concatenate([block.reshape(-1, 3) for block in blocks]),
+        system.isotopes,
     )
 
 
@@ -190,6 +193,7 @@ class Box:
         volume: Å^3.
         edges: (bins + 1,) of the pair-distance histogram, Å, from 0 to r_max.
         cell: (3, 3) Å, rows are lattice vectors; None: a cube of that volume.
+        isotopes: as of `System`.
 
     >>> box = Box.of(make_system({"Ar": 108}, 17.0 * np.eye(3)), np.linspace(0.0, 8.5, 86))
     >>> box.pairs, box.r_max, float(box.ideal_counts.sum().round(1))
@@ -201,6 +205,7 @@ class Box:
     volume: float
     edges: Array
     cell: Array | None = None
+    isotopes: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, system: System, edges: Array) -> Box:
@@ -211,7 +216,7 @@ class Box:
         >>> box.pairs, box.r_max, argon.r_box
         ((('Ar', 'Ar'),), 17.2, 17.2)
         """
-        return cls(system.species, system.n_per_species, system.volume, edges, system.cell)
+        return cls(system.species, system.n_per_species, system.volume, edges, system.cell, system.isotopes)
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:

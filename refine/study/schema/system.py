@@ -16,7 +16,9 @@ class System(Table):
     """What is simulated: a composition that is packed at random, or a start structure."""
 
     species: Counts | None = Field(
-        None, description="Atoms of each element in the box. Give either this, `formula` or `structure`."
+        None,
+        description="Atoms of each element in the box, or of sites of an element that are told apart, as in "
+        '`{ C = 10, "H:methyl" = 30, "H:hydroxyl" = 10, O = 10 }`. Give either this, `formula` or `structure`.',
     )
     formula: Formula | None = Field(
         None,
@@ -43,7 +45,7 @@ class System(Table):
     structure_elements: Labels | None = Field(
         None,
         description='Elements of labels or names of atoms in the structure files, as in `{ OW = "O", "C1-" = "Cl" }`. '
-        "Default: by rule; `Fe2+`, `O2-`, `Si1`, `OW`, `HW1` and `D` need none.",
+        "or sites of elements, `H:methyl`. Default: by rule; `Fe2+`, `O2-`, `Si1`, `OW`, `HW1` and `D` need none.",
     )
     number_density: Annotated[Number, Field(gt=0, le=1)] | None = Field(
         None, description="Atoms per Å³. A composition needs this or `mass_density` unless every state has its own."
