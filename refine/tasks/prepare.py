@@ -24,6 +24,7 @@ from refine.sampling.schedule import Stage, follow
 from refine.sampling.starts import begin, equilibrate, wait
 from refine.study.choices.choice import Settings
 from refine.study.choices.first import SEEN, first_choices
+from refine.study.choices.phase import ask_of_cold_packings
 from refine.study.samplers import read_base, sampler_of
 from refine.study.schema import State, StudyConfig
 from refine.study.systems import read_system, stages_of
@@ -126,6 +127,7 @@ def prepare(
     progress = progress or NullProgress()
     chosen = _state(config, state)
     stages, digest = stages_of(config), config.digest(data=False)
+    ask_of_cold_packings(config)
     system = read_system(config, chosen)
     settings = _settings(config, system, progress)
     seed = settings.seed if seed is None else seed
