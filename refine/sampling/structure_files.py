@@ -95,7 +95,7 @@ def read_structure(
         raise InputError("a coordinate or lattice vector is not a finite number", where=where)
     system = replace(make_system(counts, cell, positions, where=where), isotopes=isotopes)
     if mass_density is not None:
-        number_density = number_density_from_mass(counts, mass_density)
+        number_density = number_density_from_mass(counts, mass_density, isotopes)
     if number_density is not None and abs(system.number_density / number_density - 1) > DENSITY_TOLERANCE:
         raise InputError(
             f"the structure has {system.number_density:.5f} atoms/Å^3, the study says {number_density:.5f}",

@@ -12,6 +12,7 @@ from refine.curves.checks import check_curve
 from refine.curves.curve import Curve
 from refine.curves.quantities import is_q_space
 from refine.curves.readers import read_curve
+from refine.curves.weights import Isotopes
 from refine.errors import InputError
 from refine.formula import element_of
 from refine.progress import Progress
@@ -163,7 +164,7 @@ def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
     return datasets
 
 
-def isotopes_of(data: Data, box: Box) -> dict[str, int | dict[int, float]]:
+def isotopes_of(data: Data, box: Box) -> Isotopes:
     """Those that an entry states; of elements of which it says nothing, what the start structure says."""
     if data.radiation != "neutron":
         return data.isotopes

@@ -209,3 +209,25 @@ def test_a_space_group_keeps_deuterium(tmp_path: Path) -> None:
 
 
 OPERATIONS = "_symmetry_equiv_pos_as_xyz\n'x,y,z'\n'-x,-y,-z'"
+
+
+@pytest.mark.parametrize(
+    ("system", "hydrogen"),
+    [
+        ('formula = "D2O"\nunits = 32', 2),
+        ("species = { D = 64, O = 32 }", 2),
+        ("species = { H = 16, D = 48, O = 32 }", {1: 0.25, 2: 0.75}),
+        ('formula = "D2O.3H2O"\nunits = 8', {1: 0.75, 2: 0.25}),
+    ],
+)
+def test_heavy_water_is_asked_for(tmp_path: Path, system: str, hydrogen: int | dict[int, float]) -> None:
+    """D is hydrogen 2, by its mass and for neutrons; H beside it, with which it exchanges, 1."""
+    text = OF_STRUCTURE.format("x", "neutron", "").replace('structure = "x"', f"{system}\nmass_density = 1.105")
+    (tmp_path / "study.toml").write_text(text)
+    built = Study.from_toml(tmp_path / "study.toml")
+    assert (built.species, built.systems[0].n_per_species) in ((("H", "O"), (64, 32)), (("O", "H"), (32, 64)))
+    assert built.predictions[0].measurement.curve.isotopes == {"H": hydrogen}
+    heavy = 1.0 if hydrogen == 2 else hydrogen[2]
+    mass = (15.999 + 2 * (heavy * 2.0141 + (1 - heavy) * 1.008)) * 1.66053907
+    assert built.systems[0].number_density == pytest.approx(3 * 1.105 / mass, rel=1e-4)
+    assert StudyConfig.parse(built.config.to_tree()).digest() == built.config.digest()

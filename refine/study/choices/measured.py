@@ -39,8 +39,10 @@ def sigma(curve: Curve, fit: Fit) -> Choice | None:
 
 def isotopes(curve: Curve, stated: Isotopes) -> list[Choice]:
     """Of species whose isotope the start structure says, and the study's entry, `stated`, does not."""
+    said = {name: given for name, given in curve.isotopes.items() if name not in stated}
     return [
-        Choice(f"data.{curve.name}.isotopes.{name}", float(number), "", "so the start structure calls these atoms")
-        for name, number in curve.isotopes.items()
-        if name not in stated and isinstance(number, int)
+        Choice(f"data.{curve.name}.isotopes.{name}", float(given), "", "[system] calls these atoms D")
+        if isinstance(given, int)
+        else Choice(f"data.{curve.name}.isotopes.{name}.2", given[2], "", "so many of these atoms [system] calls D")
+        for name, given in said.items()
     ]
