@@ -24,6 +24,7 @@ from refine.sampling.engines import DEFAULT_ENGINE, ENGINES
 from refine.sampling.schedule import Stage
 from refine.study.choices.choice import Choice, Settings
 from refine.study.choices.first import SEEN, first_choices, open_keys
+from refine.study.choices.phase import ask_of_cold_packings
 from refine.study.choices.splines import knots
 from refine.study.datasets import read_datasets, read_numbers, read_predictions, target_of
 from refine.study.samplers import read_base, sampler_of
@@ -69,6 +70,7 @@ class Study:
     def __init__(self, config: StudyConfig) -> None:
         self.config = config
         self.stages = stages_of(config)
+        ask_of_cold_packings(config)
         self.systems = read_systems(config)
         self.species = self.systems[0].species
         self.boxes = [self._box(system) for system in self.systems]

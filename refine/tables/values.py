@@ -88,6 +88,10 @@ def _known_element(symbol: str) -> str:
     return symbol
 
 
+def _species_or_deuterium(name: str) -> str:
+    return name if name == "D" else _known_species(name)
+
+
 def _is_species(name: str) -> bool:
     """An element, or one in some of its places, "H:methyl"."""
     return name in ELEMENTS or (SITE.fullmatch(name) is not None and element_of(name) in ELEMENTS)
@@ -269,13 +273,15 @@ def any_tables(value: Any) -> Any:
 
 
 def atoms_of(formula: str) -> dict[str, float]:
-    """Atoms of each element in a formula unit, as in "Ca(NO3)2": whole numbers, but of a mixture's components.
+    """Atoms of each element or of D in a formula unit, as in "Ca(NO3)2": whole numbers, but of a mixture's components.
 
     Raises:
         PydanticCustomError: it is no such formula.
 
     >>> atoms_of("Ca(NO3)2")
     {'Ca': 1.0, 'N': 2.0, 'O': 6.0}
+    >>> atoms_of("D2O")
+    {'D': 2.0, 'O': 1.0}
     >>> atoms_of("0.25Na2O-0.75SiO2")
     {'Na': 0.5, 'O': 1.75, 'Si': 0.75}
     """
@@ -285,9 +291,7 @@ def atoms_of(formula: str) -> dict[str, float]:
         raise refusal(NO_FORMULA) from None
     if any(re.search(r"\.|[0-9]{5}", component) for _, component in components):
         raise refusal(NO_FORMULA)
-    if "D" in amounts:
-        raise refusal(f"names D, which {_no_element('D')}")
-    return {_known_element(element): number for element, number in amounts.items()}
+    return {element if element == "D" else _known_element(element): number for element, number in amounts.items()}
 
 
 NO_FORMULA = (
@@ -325,7 +329,9 @@ Pairs = Annotated[
     Kind('`"all"` or `[["A", "B"], ...]`'),
 ]
 Counts = Annotated[
-    dict[Element, Annotated[Integer, Field(ge=1, le=1_000_000)]], Field(min_length=1), Kind("`{ element = count }`")
+    dict[Annotated[str, AfterValidator(_species_or_deuterium)], Annotated[Integer, Field(ge=1, le=1_000_000)]],
+    Field(min_length=1),
+    Kind("`{ element = count }`"),
 ]
 Formula = Annotated[str, Field(max_length=100), AfterValidator(_formula), Kind("formula")]
 Species = Annotated[tuple[Element, ...], Field(min_length=1, max_length=100), Kind("list of elements")]

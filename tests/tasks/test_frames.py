@@ -49,7 +49,7 @@ def out(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_kept_frames_are_those_that_were_counted(out: Path) -> None:
-    """Pair by pair but for those at an edge of a bin; positions are written to 1e-6 Å."""
+    """Pair by pair but for those at an edge of a bin; positions are written to 1e-8 Å."""
     stored = store.load(out / store.CHECKPOINT)
     for k, sample in enumerate(stored.samples):
         frames = sample["frames"]["0000"]
