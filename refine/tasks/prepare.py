@@ -135,8 +135,6 @@ def prepare(
     sampler, params = base_sampler(kind, base, settings, system)
     temperature = chosen.temperature
 
-    after = settings.equilibration if settle is None else settle
-    repeated = math.prod(repeats) > 1
     progress.stage("start structure", steps_to_equilibrate(sampler, settings.equilibration, stages))
     progress.doing("placing the atoms")
     densities: tuple[tuple[float, float] | None, ...] = ()
@@ -151,9 +149,10 @@ def prepare(
         now = wait(sampler, now, params, temperature, settings.equilibration, progress.advance)
     else:
         now = equilibrate(sampler, params, temperature, seed, settings.equilibration, on_steps=progress.advance)
-    if repeated:
+    if math.prod(repeats) > 1:
         small = replace(sampler.system, positions=now.positions[0].astype(np.float64))
         sampler, params = base_sampler(kind, base, settings, replicate(small, repeats))
+        after = settings.equilibration if settle is None else settle
         progress.stage("repeated cell", frames_in(after, sampler) * sampler.stride)
         now = begin(sampler, params, temperature, seed + 1)
         now = wait(sampler, now, params, temperature, after, progress.advance)
