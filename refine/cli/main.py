@@ -26,6 +26,7 @@ COMMANDS = (
     "report",
     "export",
     "frames",
+    "collect",
     "reference",
 )
 """Modules of `refine.cli.commands`, in the order of the help."""

@@ -47,7 +47,7 @@ def document(template: str, title: str, drawn: Sequence[Figure], /, **shown: obj
         .get_template(template)
         .render(
             title=title,
-            style=Markup((_FOLDER / "static" / "style.css").read_text(encoding="utf-8")),
+            style=_style(),
             script=script,
             plotly=base64.b64encode(packed).decode(),
             digests=[_digest(script.encode()), _digest(gzip.decompress(packed))],
@@ -55,6 +55,19 @@ def document(template: str, title: str, drawn: Sequence[Figure], /, **shown: obj
             **shown,
         )
     )
+    return _writable(page)
+
+
+def plain_document(template: str, title: str, /, **shown: object) -> str:
+    """As `document`, of a page without figures: no script, and a few kilobytes besides what it shows."""
+    return _writable(_environment().get_template(template).render(title=title, style=_style(), **shown))
+
+
+def _style() -> Markup:
+    return Markup((_FOLDER / "static" / "style.css").read_text(encoding="utf-8"))
+
+
+def _writable(page: str) -> str:
     # A lone surrogate, which a JSON text can hold, has no UTF-8 form.
     return page.encode("utf-8", errors="replace").decode("utf-8")
 

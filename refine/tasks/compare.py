@@ -101,6 +101,7 @@ def compare(
             rows.append(_row(entry, config, frames, progress or NullProgress(), tell=first))
         except RefineError as error:
             rows.append(Row(entry.label, failure=str(error)))
+    (progress or NullProgress()).doing("writing the tables and the page")
     rows.sort(key=_mean_score)
     predicted = tuple(data.name for data in config.curves if data.role == "predict")
     measured = tuple(data.name for data in config.curves if data.role != "predict")
