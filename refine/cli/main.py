@@ -19,6 +19,7 @@ COMMANDS = (
     "forward",
     "convert",
     "run",
+    "predict",
     "prepare",
     "diagnose",
     "compare",

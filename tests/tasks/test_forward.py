@@ -159,19 +159,22 @@ def test_tables(folder: Path, sample: Frames, dump: Path, tmp_path: Path) -> Non
     assert [row["centre"] for row in result["coordination"]] == ["Ar"]
     assert "argon.dump: 24 frames of 108 Ar, 0.02125 atoms/Å^3, g(r) to 8.58 Å" in printed
     assert printed.splitlines()[-1] == f"tables: {tmp_path}"
-    assert json.loads(
-        call("forward", dump, folder / "study.toml", "--species", "Ar", "--out", tmp_path, "--json")
-    ) == result  # fmt: skip
+    words = ("forward", dump, folder / "study.toml", "--species", "Ar", "--out", tmp_path, "--json")
+    (tmp_path / "curves" / "other.csv").write_text("of another study")
+    assert "use --overwrite to replace them, or another --out" in refused(*words)
+    assert (tmp_path / "curves" / "other.csv").exists()
+    assert json.loads(call(*words, "--overwrite")) == result
+    assert {path.name for path in (tmp_path / "curves").iterdir()} == {"sq.csv", "gr.csv"}
 
 
 def test_few_frames_have_no_errors(folder: Path, dump: Path, tmp_path: Path) -> None:
     for last in ("1", "3"):
-        words = ("--species", "Ar", "--last", last, "--out", tmp_path)
+        words = ("--species", "Ar", "--last", last, "--out", tmp_path / last)
         printed = call("forward", dump, folder / "study.toml", *words)
         assert "±" not in printed
         assert "no standard errors" in printed
-        assert set(columns(tmp_path / "g_r" / "85K.csv")) == {"axis", "Ar-Ar"}
-        result = json.loads((tmp_path / "forward.json").read_text())
+        assert set(columns(tmp_path / last / "g_r" / "85K.csv")) == {"axis", "Ar-Ar"}
+        result = json.loads((tmp_path / last / "forward.json").read_text())
         assert result["data"][0]["r_chi_stderr"] is None
         assert result["coordination"][0]["stderr"] is None
 

@@ -125,11 +125,13 @@ def test_tables_of_a_trajectory_are_not_written_over_measured_curves(
     with pytest.raises(InputError, match=r"holds g_r and no forward\.json"):
         check_out(config, other, trajectory)
     (other / "forward.json").touch()
-    check_out(config, other, trajectory)
+    with pytest.raises(CheckpointError, match=r"earlier results \(forward\.json\); use --overwrite"):
+        check_out(config, other, trajectory)
+    check_out(config, other, trajectory, overwrite=True)
     out = make_run()
     assert not (out / "run.h5").exists()
     with pytest.raises(CheckpointError, match="holds a run"):
-        check_out(config, out, trajectory)
+        check_out(config, out, trajectory, overwrite=True)
 
 
 def test_a_comparison_is_not_written_over_its_data_or_models(study: Path) -> None:

@@ -83,7 +83,11 @@ def run_study(
     progress = progress or NullProgress()
     study.stages_at_volume()
     if not study.problem.targets:
-        raise InputError("there is nothing to fit", where="[[data]]", fix='give at least one data set role = "fit"')
+        raise InputError(
+            "there is nothing to fit",
+            where="[[data]]",
+            fix='give at least one data set role = "fit", or use refine predict, which needs none',
+        )
     if not study.datasets:
         raise InputError("there is no measured curve", where="[[data]]", fix="give one beside the numbers")
     tell_doubts(study.datasets, progress)
