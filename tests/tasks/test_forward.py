@@ -218,9 +218,9 @@ def test_what_rescaling_is_for(folder: Path, images: list[ase.Atoms], tmp_path: 
     slab.set_cell(slab.cell.array * np.array([[1.0], [1.0], [2.5]]), scale_atoms=False)
     path = write_extxyz(tmp_path / "slab.xyz", [slab])
     for options in ((), ("--rescale",), ("--rescale-by-more",)):
-        assert "a particle or a slab in vacuum" in refused("forward", path, study, *options, "--out", tmp_path / "out")
+        assert "a particle or a slab in vacuum" in refused("forward", path, study, *options, "--out", tmp_path / "slab")
     own = f"system.number_density={len(slab) / slab.get_volume():.6f}"  # a study of the slab's own density
-    assert "in vacuum" in refused("forward", path, study, "--set", own, "--out", tmp_path / "out")
+    assert "in vacuum" in refused("forward", path, study, "--set", own, "--out", tmp_path / "slab")
 
 
 def test_what_does_not_belong_together(folder: Path, images: list[ase.Atoms], dump: Path, tmp_path: Path) -> None:
@@ -336,7 +336,7 @@ def test_triclinic_mixture_of_one_state_among_two(mixture, tmp_path: Path) -> No
     np.testing.assert_allclose(s["x"], total, atol=1e-5)  # the weights add up to one
 
     other = mixture(frames(2, {"O": 26, "Na": 7, "Si": 16}, cell))
-    line = refused("forward", *other, *words)
+    line = refused("forward", *other, *words, "--overwrite")
     assert "the trajectory is 32.7 % Si, 53.1 % O, 14.3 % Na, the study 28.6 % Si, 57.1 % O, 14.3 % Na" in line
 
 
