@@ -18,6 +18,7 @@ from refine.errors import RefineError
 COMMANDS = (
     "forward",
     "convert",
+    "check",
     "run",
     "predict",
     "prepare",

@@ -353,9 +353,8 @@ def _used_model(study: Study) -> UsedModel:
 
 
 def _provenance(outcome: Outcome) -> dict[str, Any]:
-    import jax  # which the dynamics have loaded
+    from refine.sampling.jax.device import device_name  # jax, which the dynamics have loaded
 
-    device = jax.devices()[0]
     versions = {"refine": metadata.version("refine-potentials"), "python": platform.python_version()}
     for name in PACKAGES:
         versions[name] = metadata.version(name)
@@ -363,7 +362,7 @@ def _provenance(outcome: Outcome) -> dict[str, Any]:
         "versions": versions,
         "seed": outcome.study.config.sampling.seed,
         "platform": platform.platform(),
-        "device": device.platform if device.platform == "cpu" else f"{device.platform}, {device.device_kind}",
+        "device": device_name(),
         "processors": os.cpu_count(),
         "digest": outcome.digest,
     }

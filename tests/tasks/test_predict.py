@@ -1,4 +1,4 @@
-"""`refine predict`: what the base model gives without a fit, beside the first sample of a run and a trajectory's tables."""
+"""`refine predict`: what the base model gives without a fit, beside the first sample of a run."""
 
 import csv
 import json
@@ -135,7 +135,9 @@ def test_a_base_that_ends_with_the_correction_still_does(tmp_path: Path) -> None
     assert Study(config, corrected=False).base.cutoff == Study(config).base.cutoff == 6.5
     study = tmp_path / "small.toml"
     study.write_text(text(PREDICTED, atoms=24))
-    assert "cutoff of the potential is 8.000 Å; half of the smallest height of the box is 5.207" in refused("predict", study, "--out", tmp_path / "out")
+    assert "cutoff of the potential is 8.000 Å; half of the smallest height of the box is 5.207" in refused(
+        "predict", study, "--out", tmp_path / "out"
+    )
 
 
 def test_each_state_is_sampled(tmp_path: Path) -> None:
@@ -156,7 +158,7 @@ def test_each_state_is_sampled(tmp_path: Path) -> None:
 def test_a_run_without_anything_to_fit_names_it(tmp_path: Path) -> None:
     study = tmp_path / "study.toml"
     study.write_text(text(PREDICTED, r_cut="r_cut = 6.5"))
-    with pytest.raises(InputError, match="nothing to fit.*refine predict, which needs none"):
+    with pytest.raises(InputError, match=r"nothing to fit.*refine predict, which needs none"):
         run_study(Study.from_toml(study), tmp_path / "out")
     assert not (tmp_path / "out").exists()
     study.write_text(text(PREDICTED, atoms=24))
