@@ -157,8 +157,8 @@ def test_weights_where_the_mean_amplitude_is_zero() -> None:
     (o,), (light,), (heavy,) = (scattering_lengths([name], isotopes) for name, isotopes in HYDROGENS)
     share = (o / 2 + heavy) / (heavy - light)
     curve = Curve(
-        x=np.array([1.0, 2.0]),
-        y=np.zeros(2),
+        x=np.linspace(1.0, 2.0, 6),
+        y=np.zeros(6),
         quantity="i(Q)",
         normalisation="keen",
         radiation="neutron",

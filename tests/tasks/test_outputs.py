@@ -157,7 +157,7 @@ def test_a_structure_is_not_written_over_the_one_that_the_study_reads(study: Pat
     check_target(config, study.parent / "next.extxyz", overwrite=True)
 
 
-@pytest.mark.parametrize("command", ["compare", "diagnose"])
+@pytest.mark.parametrize("command", ["compare", "diagnose", "predict"])
 def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_sampled(study: Path, command: str) -> None:
     (study.parent / "file").touch()
     result = CliRunner().invoke(app, [command, str(study), "--out", str(study.parent / "file" / "out")])
