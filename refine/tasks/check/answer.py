@@ -17,6 +17,9 @@ from refine.tasks.columns import aligned
 
 MEGABYTE = 1e6
 
+IN_UPDATE = 4
+"""Memory of an update in that of all frames: two arrays of their counts in float64."""
+
 
 @dataclass(frozen=True)
 class Check:
@@ -49,8 +52,8 @@ class Check:
 
     @property
     def memory(self) -> int | None:
-        """Bytes: of this process, with all frames as they are kept, and once more in float64, as updates take them."""
-        return None if self.timing is None else self.timing.resident + 3 * self.plan.bytes
+        """Bytes: of this process, of all frames as they are kept, and of what is made of them in an update."""
+        return None if self.timing is None else self.timing.resident + (1 + IN_UPDATE) * self.plan.bytes
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as JSON values."""
@@ -174,7 +177,7 @@ class Check:
         assert self.timing is not None
         return (
             f"memory: about {_megabytes(self.memory)} at most: the program {_megabytes(self.timing.resident)}, {size}, "
-            "and twice that in an update"
+            f"and {IN_UPDATE} times that in an update"
         )
 
     def _cost(self) -> list[str]:
