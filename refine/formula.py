@@ -8,6 +8,10 @@ anion, or that end in OH: Na2O.2SiO2 and CaSO4.2H2O are mixtures, Fe0.95O and Li
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import TypeVar
+
+N = TypeVar("N", int, float)
 
 MAX_NESTING = 8
 """Parentheses within parentheses."""
@@ -42,6 +46,24 @@ def element_of(species: str) -> str:
     ('H', 'H')
     """
     return species.partition(":")[0]
+
+
+def with_hydrogen(amounts: Mapping[str, N]) -> tuple[dict[str, N], int | dict[int, float] | None]:
+    """Amounts by element, D counted as hydrogen, and the isotopes of that hydrogen; None: there is no D.
+
+    D is of mass number 2. Beside H, which is then mass number 1, it is a mixture at random.
+
+    >>> with_hydrogen({"H": 1, "D": 3, "O": 2})
+    ({'H': 4, 'O': 2}, {1: 0.25, 2: 0.75})
+    """
+    if "D" not in amounts:
+        return dict(amounts), None
+    elements: dict[str, N] = {}
+    for name, amount in amounts.items():
+        element = "H" if name == "D" else name
+        elements[element] = elements[element] + amount if element in elements else amount
+    share = amounts["D"] / elements["H"]
+    return elements, {1: 1.0 - share, 2: share} if "H" in amounts else 2
 
 
 def components_of(formula: str) -> list[tuple[float, str]]:

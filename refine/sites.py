@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,9 @@ from refine.formula import element_of
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+DEUTERIUM = "H:D"
+"""What atoms are read as that a file calls D."""
 
 ARRAY = "site"
 """Of ASE's atoms: what stands behind the colon, empty where an atom is an element and no more."""
@@ -41,3 +44,24 @@ def species_of_atoms(atoms: Atoms) -> list[str]:
         return symbols
     sites = atoms.get_array(ARRAY).tolist()
     return [f"{symbol}:{site}" if site else symbol for symbol, site in zip(symbols, sites, strict=True)]
+
+
+def deuterium_in(species: Sequence[str], wanted: Collection[str] | None = None) -> tuple[list[str], dict[str, int]]:
+    """Species of every atom (N,) of a file, and mass numbers of those whose isotope it says.
+
+    Atoms that a file calls D are hydrogen, of mass number 2; where it has others that it calls H, they are a site, H:D.
+
+    wanted: the species that a system is to have; where H:D is none of them, D is hydrogen of whatever isotope.
+
+    >>> deuterium_in(["H:D", "O"]), deuterium_in(["H:D", "H", "O"])
+    ((['H', 'O'], {'H': 2}), (['H:D', 'H', 'O'], {'H:D': 2}))
+    >>> deuterium_in(["H:D", "H", "O"], ("O", "H"))
+    (['H', 'H', 'O'], {})
+    """
+    if DEUTERIUM not in species:
+        return list(species), {}
+    apart = "H" in species if wanted is None else DEUTERIUM in wanted
+    if apart:
+        return list(species), {DEUTERIUM: 2}
+    whole = ["H" if name == DEUTERIUM else name for name in species]
+    return whole, {} if "H" in species else {"H": 2}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,12 @@ from refine.formula import element_of
 from refine.units import MASS_DENSITY_UNIT
 
 Array = NDArray[np.float64]
+
+SaidIsotopes = Mapping[str, int | Mapping[int, float]]
+"""Mass number of a species, or shares by mass number of a mixture."""
+
+DEUTERIUM_MASS = 2.014102
+"""amu (AME2020)."""
 
 TAPER = 3.0
 """Å over which g - 1 is brought to zero before r_max of a box."""
@@ -46,6 +52,7 @@ class System:
     species: in order, element symbols or elements in one of their places, "H:methyl".  n_per_species: atoms of each.
     cell: (3, 3) Å, rows are lattice vectors.
     masses: (N,) amu.  positions: (N, 3) Å, or None where a packing is still to be made.
+    isotopes: of species of which a structure or formula says D. Neutrons know of them, the dynamics do not.
 
     >>> box = make_system({"Ar": 108}, 17.0 * np.eye(3))
     >>> box.r_box, round(box.number_density, 4)
@@ -57,6 +64,7 @@ class System:
     cell: Array
     masses: Array
     positions: Array | None = None
+    isotopes: SaidIsotopes = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.species) != len(self.n_per_species) or len(set(self.species)) != len(self.species):
@@ -141,16 +149,26 @@ def make_system(
     )
 
 
-def number_density_from_mass(counts: dict[str, int], mass_density: float) -> float:
+def number_density_from_mass(
+    counts: Mapping[str, int], mass_density: float, isotopes: SaidIsotopes | None = None
+) -> float:
     """Atoms/Å^3 of a composition with a density in g/cm^3, with standard atomic weights.
+
+    isotopes: of species that a structure or formula calls D; weights of other isotopes are not known here.
 
     >>> round(number_density_from_mass({"Si": 1, "O": 2}, 2.20), 5)  # silica glass
     0.06615
+    >>> round(number_density_from_mass({"H": 2, "O": 1}, 1.105, {"H": 2}), 4)  # heavy water
+    0.0997
     """
     from ase.data import atomic_masses, atomic_numbers
 
-    mass = sum(n * atomic_masses[atomic_numbers[element_of(name)]] for name, n in counts.items())
-    mass /= sum(counts.values())
+    mass = 0.0
+    for name, n in counts.items():
+        given = (isotopes or {}).get(name)
+        heavy = 0.0 if given is None else given.get(2, 0.0) if isinstance(given, Mapping) else float(given == 2)
+        standard = atomic_masses[atomic_numbers[element_of(name)]]
+        mass += n * (heavy * DEUTERIUM_MASS + (1.0 - heavy) * standard) / sum(counts.values())
     return float(mass_density / (MASS_DENSITY_UNIT * mass))
 
 
@@ -177,6 +195,7 @@ def replicate(system: System, repeats: tuple[int, int, int]) -> System:
         np.asarray(repeats)[:, None] * system.cell,
         np.concatenate([np.tile(system.masses[a:b], copies) for a, b in itertools.pairwise(first)]),
         np.concatenate([block.reshape(-1, 3) for block in blocks]),
+        system.isotopes,
     )
 
 
@@ -190,6 +209,7 @@ class Box:
         volume: Å^3.
         edges: (bins + 1,) of the pair-distance histogram, Å, from 0 to r_max.
         cell: (3, 3) Å, rows are lattice vectors; None: a cube of that volume.
+        isotopes: as of `System`.
 
     >>> box = Box.of(make_system({"Ar": 108}, 17.0 * np.eye(3)), np.linspace(0.0, 8.5, 86))
     >>> box.pairs, box.r_max, float(box.ideal_counts.sum().round(1))
@@ -201,6 +221,7 @@ class Box:
     volume: float
     edges: Array
     cell: Array | None = None
+    isotopes: SaidIsotopes = field(default_factory=dict)
 
     @classmethod
     def of(cls, system: System, edges: Array) -> Box:
@@ -211,7 +232,7 @@ class Box:
         >>> box.pairs, box.r_max, argon.r_box
         ((('Ar', 'Ar'),), 17.2, 17.2)
         """
-        return cls(system.species, system.n_per_species, system.volume, edges, system.cell)
+        return cls(system.species, system.n_per_species, system.volume, edges, system.cell, system.isotopes)
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:

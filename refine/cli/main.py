@@ -27,6 +27,7 @@ COMMANDS = (
     "sensitivity",
     "report",
     "export",
+    "frames",
     "reference",
 )
 """Modules of `refine.cli.commands`, in the order of the help."""

@@ -30,6 +30,6 @@ def for_sites(table: Mapping[str, T], species: Sequence[str]) -> dict[str, T]:
             entries.append((sum(a != b for a, b in zip(chosen, parts, strict=True)), "-".join(chosen), value))
     found: dict[str, T] = {}
     for _, key, value in sorted(entries, key=lambda entry: entry[0]):
-        if "-".join(reversed(key.split("-"))) not in found:
+        if not {key, "-".join(reversed(key.split("-")))} & found.keys():
             found[key] = value
     return found

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from refine.errors import InputError
+from refine.sites import DEUTERIUM, set_species
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -36,6 +37,9 @@ MOST_OPERATIONS, MOST_SITES = 192, 100_000
 
 SAME_SITE = 1e-3
 """Of the cell's vectors: images of a site that are closer are one."""
+
+HEAVY = 1.5
+"""amu, above which hydrogen is deuterium."""
 
 FULL = 1e-3
 """An occupancy that differs from one by less is one."""
@@ -67,7 +71,7 @@ def read_crystal(path: Path) -> Atoms:
         atoms: Atoms = block.get_atoms(store_tags=False)
     except SpacegroupError:
         atoms = _expanded(block, where)
-    return atoms
+    return set_species(atoms, _species(atoms))
 
 
 def _refuse_occupancies(block: Any, where: str) -> None:
@@ -180,8 +184,8 @@ def _expanded(block: Any, where: str) -> Atoms:
         raise InputError(f"{len(texts)} symmetry operations of {len(symbols)} sites", where=where)
     operations = [operation(text, where) for text in texts]
     positions: list[np.ndarray] = []
-    elements: list[str] = []
-    for symbol, site in zip(symbols, fractional, strict=True):
+    elements, masses = list[str](), list[float]()
+    for symbol, mass, site in zip(symbols, sites.get_masses(), fractional, strict=True):
         images: list[np.ndarray] = []
         for rotation, shift in operations:
             image = (rotation @ site + shift) % 1.0
@@ -190,7 +194,14 @@ def _expanded(block: Any, where: str) -> Atoms:
                 images.append(image)
         positions += images
         elements += [symbol] * len(images)
-    return Atoms(elements, scaled_positions=np.array(positions), cell=sites.cell, pbc=True)
+        masses += [mass] * len(images)
+    return Atoms(elements, scaled_positions=np.array(positions), cell=sites.cell, pbc=True, masses=masses)
+
+
+def _species(atoms: Atoms) -> list[str]:
+    """ASE makes D of a CIF hydrogen with the mass of deuterium."""
+    pairs = zip(atoms.get_chemical_symbols(), atoms.get_masses(), strict=True)
+    return [DEUTERIUM if symbol == "H" and mass > HEAVY else symbol for symbol, mass in pairs]
 
 
 def operation(text: str, where: str) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ a label that stands alone.
 A label that stands alone (XYZ, dumps of LAMMPS, RMCProfile, DL_POLY) is decided in this order, or refused:
 
 1. an element's symbol, also before a charge, a number or a sign: Fe2+, O2-, Fe1, Si_pv; or its English name;
-2. D is hydrogen: of which isotope an element is, a study says for each data set;
+2. D is a site of hydrogen, H:D (`refine.sites.deuterium_in`);
 3. of at most three letters, the first or the first two, whichever is an element: OW, HW1; where both are (CA, NA), the
    one that the study names.
 
@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 
 from refine.errors import InputError
 from refine.formula import SITE, element_of
+from refine.sites import DEUTERIUM
 
 FIRST_LETTER = frozenset(
     (
@@ -83,7 +84,7 @@ class Naming:
             InputError: a label that does not say its element, or one in `given` that the file does not have.
 
         >>> Naming({"CA": "Ca"}).elements(["CA", "Si4+", "O2-", "OW", "D"], "melt.xyz", "extxyz")
-        ['Ca', 'Si', 'O', 'O', 'H']
+        ['Ca', 'Si', 'O', 'O', 'H:D']
         """
         present = dict.fromkeys(labels)
         self.check(present, where)
@@ -111,7 +112,7 @@ class Naming:
         readings = _readings(label, self.stated) if letters is not None and len(letters[0]) <= 3 else []
         if label.upper() in IONS:
             readings = list(dict.fromkeys([*readings, IONS[label.upper()]]))
-        among = [reading for reading in readings if reading in self.stated]
+        among = [reading for reading in readings if element_of(reading) in self.stated]
         if label.upper() not in NO_ATOMS and len(among or readings) == 1:
             return (among or readings)[0]
         said = f"may be {' or '.join(readings)}" if len(readings) > 1 else "does not say which element it is"
@@ -153,7 +154,7 @@ def elements_of(
     alone = _alone(numbers)
     partners: dict[str, set[str]] = {}
     for name, residue in set(zip(names, residues, strict=True)):
-        partners.setdefault(residue, set()).update(reading.upper() for reading in _readings(name, stated))
+        partners.setdefault(residue, set()).update(element_of(one).upper() for one in _readings(name, stated))
     elements: dict[tuple[str, str, bool, str], str] = {}
     symbols = []
     for k, (name, residue) in enumerate(zip(names, residues, strict=True)):
@@ -186,7 +187,7 @@ def _readings(name: str, stated: Collection[str]) -> list[str]:
         if 0 < atomic_numbers.get(symbol, 0) <= HEAVIEST or symbol in stated
     ]
     if _DEUTERIUM.fullmatch(name.strip()):
-        readings = [*readings, "H"]  # deuterium is no element of its own
+        readings = [*readings, DEUTERIUM]  # no element of its own
     return readings
 
 
@@ -211,7 +212,7 @@ def _element(
             where=where,
             fix=f"{_say(name, ['O'])}; leave out sites that are no atoms",
         )
-    among = [symbol for symbol in readings if symbol in stated]
+    among = [symbol for symbol in readings if element_of(symbol) in stated]
     if len(among) == 1:
         return among[0]
     if len(readings) == 1:

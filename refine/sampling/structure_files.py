@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,7 +15,7 @@ from refine.formula import element_of
 from refine.sampling.crystals import read_crystal, refuse_disorder
 from refine.sampling.formats import FORMATS, Naming, kind_by_content
 from refine.sampling.periodic import close_pairs
-from refine.sites import set_species, species_of_atoms
+from refine.sites import deuterium_in, set_species, species_of_atoms
 from refine.system import System, make_system, number_density_from_mass
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def read_structure(
             where=where,
             fix='make it periodic (extxyz: pbc="T T T")',
         )
-    symbols = species_of_atoms(atoms)
+    symbols, isotopes = deuterium_in(species_of_atoms(atoms), species)
     present = tuple(dict.fromkeys(symbols))
     order = present if species is None else species
     if set(order) != set(present):
@@ -92,9 +93,9 @@ def read_structure(
     cell = atoms.cell.array
     if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
         raise InputError("a coordinate or lattice vector is not a finite number", where=where)
-    system = make_system(counts, cell, positions, where=where)
+    system = replace(make_system(counts, cell, positions, where=where), isotopes=isotopes)
     if mass_density is not None:
-        number_density = number_density_from_mass(counts, mass_density)
+        number_density = number_density_from_mass(counts, mass_density, isotopes)
     if number_density is not None and abs(system.number_density / number_density - 1) > DENSITY_TOLERANCE:
         raise InputError(
             f"the structure has {system.number_density:.5f} atoms/Å^3, the study says {number_density:.5f}",

@@ -30,7 +30,7 @@ from refine.sampling.formats import FORMATS, Naming
 from refine.sampling.formats.lammps import label_column
 from refine.sampling.frames import Frames
 from refine.sampling.structure_files import OVERLAP, STRUCTURE_FORMATS, UNREADABLE, kind_of, reason_of, renamed
-from refine.sites import set_species, species_of_atoms
+from refine.sites import deuterium_in, set_species, species_of_atoms
 from refine.system import System, make_system
 
 if TYPE_CHECKING:
@@ -122,6 +122,7 @@ def count_trajectory(
     for number, atoms, share in _atoms(path, kind, types, first, last, every, naming):
         at = f"{where}, frame {number}"
         vectors, positions, present = _checked(atoms, cell, at)
+        present, _ = deuterium_in(present, species)  # a study says which isotope of hydrogen it is
         if blocks is None:
             order = tuple(species) if species is not None else tuple(dict.fromkeys(present))
             blocks = _Blocks(_system(present, order, vectors, at), bin_width, at)

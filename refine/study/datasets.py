@@ -12,7 +12,9 @@ from refine.curves.checks import check_curve
 from refine.curves.curve import Curve
 from refine.curves.quantities import is_q_space
 from refine.curves.readers import read_curve
+from refine.curves.weights import Isotopes
 from refine.errors import InputError
+from refine.formula import element_of
 from refine.progress import Progress
 from refine.refinement.observables.curve import CurveObservable
 from refine.refinement.observables.keys import MeasuredNumber
@@ -20,7 +22,7 @@ from refine.refinement.problem import Target
 from refine.scattering.compared import Fit, Measurement
 from refine.scattering.measurement import ForwardModel
 from refine.study.choices.choice import Choice
-from refine.study.choices.measured import first_r, sigma
+from refine.study.choices.measured import first_r, isotopes, sigma
 from refine.study.schema import Data, StudyConfig
 from refine.system import Box
 
@@ -132,7 +134,7 @@ def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
             radiation=data.radiation,
             number_density=box.number_density,
             composition=dict(zip(box.species, box.fractions.tolist(), strict=True)),
-            isotopes=data.isotopes,
+            isotopes=isotopes_of(data, box),
             charges=data.charges,
             pair=data.pair,
             window=data.window,
@@ -156,9 +158,21 @@ def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
         measurement = model.measurement(data.score_r)
         begins = first_r(curve) if data.fit_r is None else None
         fit = model.fit(data.fit_q, data.fit_r if begins is None else (begins[0], min(box.r_max, float(curve.x[-1]))))
-        choices = tuple(filter(None, (sigma(curve, fit), None if begins is None else begins[1])))
+        chosen = (sigma(curve, fit), None if begins is None else begins[1], *isotopes(curve, data.isotopes))
+        choices = tuple(filter(None, chosen))
         datasets.append(DataSet(data.name, state, data.role, measurement, fit, doubts, choices))
     return datasets
+
+
+def isotopes_of(data: Data, box: Box) -> Isotopes:
+    """Those that an entry states; of elements of which it says nothing, what the start structure says."""
+    if data.radiation != "neutron":
+        return data.isotopes
+    stated = {element_of(name) for name in data.isotopes}
+    return {
+        **{name: number for name, number in box.isotopes.items() if element_of(name) not in stated},
+        **data.isotopes,
+    }
 
 
 def _errors(data: Data, curve: Curve) -> Array | None:
@@ -216,7 +230,7 @@ def _featureless(data: Data, box: Box) -> Curve:
         q_max=None if in_q or data.q_range is None else data.q_range[1],
         number_density=box.number_density,
         composition=dict(zip(box.species, box.fractions.tolist(), strict=True)),
-        isotopes=data.isotopes,
+        isotopes=isotopes_of(data, box),
         charges=data.charges,
         pair=data.pair,
         name=data.name,

@@ -24,6 +24,7 @@ from refine.sampling.engines import DEFAULT_ENGINE, ENGINES
 from refine.sampling.schedule import Stage
 from refine.study.choices.choice import Choice, Settings
 from refine.study.choices.first import SEEN, first_choices, open_keys
+from refine.study.choices.phase import ask_of_cold_packings
 from refine.study.choices.splines import knots
 from refine.study.datasets import read_datasets, read_numbers, read_predictions, target_of
 from refine.study.samplers import read_base, sampler_of
@@ -71,6 +72,7 @@ class Study:
         given = config  # a base without a cutoff of its own ends where the correction of the file does
         self.config = config = given if corrected else given.uncorrected()
         self.stages = stages_of(config)
+        ask_of_cold_packings(config)
         self.systems = read_systems(config)
         self.species = self.systems[0].species
         self.boxes = [self._box(system) for system in self.systems]
@@ -112,6 +114,12 @@ class Study:
             )
         )
         self.rule.check(self.problem, self.initial_correction())
+        if isinstance(self.rule, MovingRule) and config.sampling.keep != "final":
+            raise InputError(
+                f"method = {config.refinement.method!r} moves atoms, and frames of dynamics alone are kept",
+                where="[sampling] keep",
+                fix="leave it out: refine frames writes the last configuration",
+            )
 
     @classmethod
     def from_toml(cls, path: str | Path, overrides: Iterable[str] = ()) -> Study:
@@ -278,10 +286,15 @@ class Study:
                 r_max=box.r_max,
                 phase=state.phase,
                 replicas=self.settings.replicas,
-                positions=positions or any(one.stored_positions for one in self.parameters),
+                positions=positions or self.needs_positions,
             )
             for system, box, state in zip(self.systems, self.boxes, self.config.states, strict=True)
         ]
+
+    @property
+    def needs_positions(self) -> bool:
+        """Whether the update rule asks frames for their positions."""
+        return any(one.stored_positions for one in self.parameters)
 
     def constant_energy(
         self, s: int, correction: PairCorrection, positions: Positions, seed: int, interval: float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from ase.data import atomic_numbers
@@ -50,9 +51,10 @@ def read_system(config: StudyConfig, state: State, order: tuple[str, ...] | None
     counts = config.system.counts
     assert counts is not None  # the config refuses a study without
     if mass_density is not None:
-        density = number_density_from_mass(counts, mass_density)
+        density = number_density_from_mass(counts, mass_density, config.system.isotopes)
     assert density is not None
-    return make_system(counts, np.eye(3) * (sum(counts.values()) / density) ** (1 / 3))
+    system = make_system(counts, np.eye(3) * (sum(counts.values()) / density) ** (1 / 3))
+    return replace(system, isotopes=config.system.isotopes)
 
 
 def stated_elements(config: StudyConfig) -> set[str]:

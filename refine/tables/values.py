@@ -37,18 +37,28 @@ class Kind:
         self.text = text
 
 
-class OrAuto:
-    """Annotation of `X | Literal["auto"]`: a value that is neither is refused as what X refuses, in one line."""
+class OrWord:
+    """Annotation of `X | Literal[word]`: a value that is neither is refused as what X refuses, in one line."""
+
+    def __init__(self, word: str) -> None:
+        self.word = word
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """The word as it is, anything else as X has it."""
 
         def validate(value: Any, of_x: ValidatorFunctionWrapHandler) -> Any:
-            return value if value == "auto" else of_x(value)
+            return value if value == self.word else of_x(value)
 
         as_it_is = core_schema.plain_serializer_function_ser_schema(lambda value: value)
         inner = handler.generate_schema(get_args(source)[0])
         return core_schema.no_info_wrap_validator_function(validate, inner, serialization=as_it_is)
+
+
+class OrAuto(OrWord):
+    """The same for the word auto."""
+
+    def __init__(self) -> None:
+        super().__init__("auto")
 
 
 def refusal(text: str) -> PydanticCustomError:
@@ -76,6 +86,10 @@ def _known_element(symbol: str) -> str:
         near = [] if symbol == "D" else difflib.get_close_matches(symbol.capitalize(), ELEMENTS, n=1, cutoff=0.6)
         raise refusal(_no_element(symbol) + (f"; did you mean {near[0]!r}?" if near else ""))
     return symbol
+
+
+def _species_or_deuterium(name: str) -> str:
+    return name if name == "D" else _known_species(name)
 
 
 def _is_species(name: str) -> bool:
@@ -259,13 +273,15 @@ def any_tables(value: Any) -> Any:
 
 
 def atoms_of(formula: str) -> dict[str, float]:
-    """Atoms of each element in a formula unit, as in "Ca(NO3)2": whole numbers, but of a mixture's components.
+    """Atoms of each element or of D in a formula unit, as in "Ca(NO3)2": whole numbers, but of a mixture's components.
 
     Raises:
         PydanticCustomError: it is no such formula.
 
     >>> atoms_of("Ca(NO3)2")
     {'Ca': 1.0, 'N': 2.0, 'O': 6.0}
+    >>> atoms_of("D2O")
+    {'D': 2.0, 'O': 1.0}
     >>> atoms_of("0.25Na2O-0.75SiO2")
     {'Na': 0.5, 'O': 1.75, 'Si': 0.75}
     """
@@ -275,9 +291,7 @@ def atoms_of(formula: str) -> dict[str, float]:
         raise refusal(NO_FORMULA) from None
     if any(re.search(r"\.|[0-9]{5}", component) for _, component in components):
         raise refusal(NO_FORMULA)
-    if "D" in amounts:
-        raise refusal(f"names D, which {_no_element('D')}")
-    return {_known_element(element): number for element, number in amounts.items()}
+    return {element if element == "D" else _known_element(element): number for element, number in amounts.items()}
 
 
 NO_FORMULA = (
@@ -315,7 +329,9 @@ Pairs = Annotated[
     Kind('`"all"` or `[["A", "B"], ...]`'),
 ]
 Counts = Annotated[
-    dict[Element, Annotated[Integer, Field(ge=1, le=1_000_000)]], Field(min_length=1), Kind("`{ element = count }`")
+    dict[Annotated[str, AfterValidator(_species_or_deuterium)], Annotated[Integer, Field(ge=1, le=1_000_000)]],
+    Field(min_length=1),
+    Kind("`{ element = count }`"),
 ]
 Formula = Annotated[str, Field(max_length=100), AfterValidator(_formula), Kind("formula")]
 Species = Annotated[tuple[Element, ...], Field(min_length=1, max_length=100), Kind("list of elements")]

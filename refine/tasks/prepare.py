@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from refine.errors import InputError
-from refine.files import replacing
+from refine.files import write_text
 from refine.progress import NullProgress, Progress
 from refine.sampling.averages import standard_error
 from refine.sampling.engine import Engine
+from refine.sampling.extended_xyz import frame_text
 from refine.sampling.schedule import Stage, follow
 from refine.sampling.starts import begin, equilibrate, wait
 from refine.study.choices.choice import Settings
 from refine.study.choices.first import SEEN, first_choices
+from refine.study.choices.phase import ask_of_cold_packings
 from refine.study.samplers import read_base, sampler_of
 from refine.study.schema import NO_CORRECTION, State, StudyConfig
 from refine.study.systems import read_system, stages_of
@@ -76,14 +78,9 @@ class Prepared:
 
     def write(self, path: Path) -> None:
         """Write an extended XYZ file atomically; its comment says what the structure is and where it comes from."""
-        import ase.io
-        from ase import Atoms
-
         system = self.system
-        symbols = np.repeat(system.species, system.n_per_species)
-        atoms: Any = Atoms(symbols, positions=system.positions, cell=system.cell, pbc=True)
-        atoms.wrap()
-        atoms.info = {
+        assert system.positions is not None
+        about: dict[str, str | float] = {
             "state": self.state,
             "temperature_K": self.temperature,
             "number_density": system.number_density,
@@ -95,8 +92,7 @@ class Prepared:
             "study": self.digest,
             "refine": metadata.version("refine-potentials"),
         }
-        with replacing(path) as temporary:
-            ase.io.write(temporary, atoms, format="extxyz")
+        write_text(path, frame_text(system, system.positions, about))
 
 
 def prepare(
@@ -129,6 +125,7 @@ def prepare(
     progress = progress or NullProgress()
     chosen = _state(config, state)
     stages, digest = stages_of(config), config.digest(data=False)
+    ask_of_cold_packings(config)
     system = read_system(config, chosen)
     settings = _settings(config, system, progress)
     seed = settings.seed if seed is None else seed

@@ -59,7 +59,7 @@ def test_a_name_of_two_elements_is_refused_unless_the_study_names_one(tmp_path: 
         ("CA", "MOL", False, (), " CA ", "C"),
         ("CA", "MOL", False, (), "CA  ", "Ca"),
         ("1HB", "MOL", False, (), None, "H"),
-        ("D1", "DOD", False, (), None, "H"),
+        ("D1", "DOD", False, (), None, "H:D"),
         ("FE2", "HEM", False, ("Fe", "C"), None, "Fe"),
         ("CL", "MOL", False, ("Cl", "H"), None, "Cl"),
         ("SOD", "SOD", True, (), None, "Na"),

@@ -334,7 +334,8 @@ def complaint(path: Path) -> str:
     [
         *((label, (), "Fe") for label in ("Fe", "Fe2+", "Fe+2", "Fe3+", "Fe1", "Fe_up", "Fe(1)", "Iron")),
         *((label, (), "O") for label in ("O2-", "O-2", "O1-", "O-", "OW", "O_w", "OB", "ow", "O1a", "O'")),
-        *((label, (), "H") for label in ("D", "HW", "HW1", "D1", "DW", "Hw2", "1HB")),
+        *((label, (), "H") for label in ("HW", "HW1", "Hw2", "1HB")),
+        *((label, (), "H:D") for label in ("D", "D1", "DW")),
         *((label, (), "Si") for label in ("Si4+", "Si4", "Si_b", "Silicon")),
         *((label, ("Na", "Cl"), "Na") for label in ("NA", "NA+", "Na+", "na", "SOD", "sodium")),
         ("CL", ("Ca", "Cl"), "Cl"),

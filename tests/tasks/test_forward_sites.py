@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from refine.errors import InputError
+from refine.sampling.extended_xyz import frame_text
+from refine.sampling.structure_files import read_structure
 from refine.study.schema import StudyConfig
 from refine.study.study import Study
 from refine.tasks.forward import forward
@@ -115,3 +117,117 @@ def test_a_start_structure_carries_them(labelled: Path, tmp_path: Path) -> None:
     again = Study.from_toml(path)
     assert again.species == built.species
     np.testing.assert_array_equal(again.systems[0].positions, built.systems[0].positions)
+
+
+CIF = """data_ice
+_cell_length_a 6.5
+_cell_length_b 6.5
+_cell_length_c 6.5
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_symmetry_space_group_name_H-M 'P 1'
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+O1 O 0.1 0.1 0.1
+{0}1 {0} 0.25 0.1 0.1
+D2 D 0.1 0.25 0.1
+O2 O 0.6 0.6 0.6
+D3 D 0.75 0.6 0.6
+D4 D 0.6 0.75 0.6
+"""
+
+OF_STRUCTURE = """
+title = "Ice"
+[system]
+structure = "{0}"
+[[states]]
+name = "a"
+temperature = 100.0
+[[data]]
+name = "n"
+role = "predict"
+q_range = [0.4, 18.0]
+quantity = "F(Q)"
+normalisation = "keen"
+radiation = "{1}"
+{2}
+[model]
+base = "lennard-jones"
+parameters = {{ epsilon = 0.01, sigma = 1.0 }}
+[correction]
+r_cut = 3.0
+knots = 8
+r_min = 0.5
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "stated", "species", "isotopes"),
+    [
+        ("D", "", ("O", "H"), {"H": 2}),
+        ("H", "", ("O", "H", "H:D"), {"H:D": 2}),
+        ("D", "isotopes = { H = 1 }", ("O", "H"), {"H": 1}),
+        ("H", "isotopes = { H = { 1 = 0.5, 2 = 0.5 } }", ("O", "H", "H:D"), {"H": {1: 0.5, 2: 0.5}}),
+    ],
+)
+def test_deuterium_of_a_crystal_is_kept(
+    tmp_path: Path, first: str, stated: str, species: tuple[str, ...], isotopes: dict[str, object]
+) -> None:
+    """Neutrons see it unless the data say otherwise; and it is still there in a structure that is written."""
+    (tmp_path / "ice.cif").write_text(CIF.format(first))
+    (tmp_path / "study.toml").write_text(OF_STRUCTURE.format("ice.cif", "neutron", stated))
+    built = Study.from_toml(tmp_path / "study.toml")
+    assert built.species == species
+    assert built.predictions[0].measurement.curve.isotopes == isotopes
+
+    system = built.systems[0]
+    (tmp_path / "again.xyz").write_text(frame_text(system, system.positions, {}))
+    (tmp_path / "study.toml").write_text(OF_STRUCTURE.format("again.xyz", "neutron", stated))
+    again = Study.from_toml(tmp_path / "study.toml")
+    assert (again.species, again.systems[0].isotopes) == (built.species, system.isotopes)
+    assert again.predictions[0].measurement.curve.isotopes == isotopes
+    if not stated:
+        (tmp_path / "study.toml").write_text(OF_STRUCTURE.format("again.xyz", "xray", ""))
+        assert not Study.from_toml(tmp_path / "study.toml").predictions[0].measurement.curve.isotopes
+
+
+def test_a_space_group_keeps_deuterium(tmp_path: Path) -> None:
+    """Also one whose operations ASE is not asked for."""
+    for group in (
+        "_symmetry_space_group_name_H-M 'P -1'",
+        "_symmetry_space_group_name_H-M 'odd'\nloop_\n" + OPERATIONS,
+    ):
+        (tmp_path / "a.cif").write_text(CIF.format("H").replace("_symmetry_space_group_name_H-M 'P 1'", group))
+        system = read_structure(tmp_path / "a.cif")
+        assert (system.species, system.n_per_species) == (("O", "H", "H:D"), (4, 2, 6))
+        assert system.isotopes == {"H:D": 2}
+
+
+OPERATIONS = "_symmetry_equiv_pos_as_xyz\n'x,y,z'\n'-x,-y,-z'"
+
+
+@pytest.mark.parametrize(
+    ("system", "hydrogen"),
+    [
+        ('formula = "D2O"\nunits = 32', 2),
+        ("species = { D = 64, O = 32 }", 2),
+        ("species = { H = 16, D = 48, O = 32 }", {1: 0.25, 2: 0.75}),
+        ('formula = "D2O.3H2O"\nunits = 8', {1: 0.75, 2: 0.25}),
+    ],
+)
+def test_heavy_water_is_asked_for(tmp_path: Path, system: str, hydrogen: int | dict[int, float]) -> None:
+    """D is hydrogen 2, by its mass and for neutrons; H beside it, with which it exchanges, 1."""
+    text = OF_STRUCTURE.format("x", "neutron", "").replace('structure = "x"', f"{system}\nmass_density = 1.105")
+    (tmp_path / "study.toml").write_text(text)
+    built = Study.from_toml(tmp_path / "study.toml")
+    assert (built.species, built.systems[0].n_per_species) in ((("H", "O"), (64, 32)), (("O", "H"), (32, 64)))
+    assert built.predictions[0].measurement.curve.isotopes == {"H": hydrogen}
+    heavy = 1.0 if hydrogen == 2 else hydrogen[2]
+    mass = (15.999 + 2 * (heavy * 2.0141 + (1 - heavy) * 1.008)) * 1.66053907
+    assert built.systems[0].number_density == pytest.approx(3 * 1.105 / mass, rel=1e-4)
+    assert StudyConfig.parse(built.config.to_tree()).digest() == built.config.digest()

@@ -37,9 +37,9 @@ def run(folder: Path) -> Callable[..., Path]:
     studies: dict[str, Study] = {}
 
     def once(name: str, make: Callable[..., list]) -> Callable[..., list]:
-        def made(*args: object) -> list:
+        def made(*args: object, **options: object) -> list:
             if name not in shared:
-                shared[name] = make(*args)
+                shared[name] = make(*args, **options)
             return shared[name]
 
         return made

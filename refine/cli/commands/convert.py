@@ -11,7 +11,7 @@ import typer
 
 from refine.cli.common import finite
 from refine.errors import InputError
-from refine.formula import amounts_of
+from refine.formula import amounts_of, with_hydrogen
 
 Density = Annotated[
     float | None,
@@ -206,15 +206,8 @@ def _with_hydrogen(
             raise InputError(
                 f"{element} is not in the composition", where="--isotopes", fix=f"name {', '.join(amounts)}"
             )
-    if "D" not in amounts:
-        return amounts, isotopes
-    heavy, light = amounts["D"], amounts.get("H", 0.0)
-    elements: dict[str, float] = {}
-    for name, amount in amounts.items():
-        element = "H" if name == "D" else name
-        elements[element] = elements.get(element, 0.0) + amount
-    share = heavy / (heavy + light)
-    return elements, {**isotopes, "H": {1: 1.0 - share, 2: share} if light else 2}
+    elements, hydrogen = with_hydrogen(amounts)
+    return elements, isotopes if hydrogen is None else {**isotopes, "H": hydrogen}
 
 
 def _numbers(option: str, text: str) -> list[float]:

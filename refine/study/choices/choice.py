@@ -65,7 +65,7 @@ class Settings:
         """What the study gives, and choices where it gives nothing; KeyError where neither does."""
         chosen = {choice.key: choice.value for choice in choices}
         splines = {"r_min": config.correction.r_min, "knots": config.correction.knots}
-        tables = {"sampling": config.sampling.model_dump(), "correction": splines}
+        tables = {"sampling": config.sampling.model_dump(exclude={"keep"}), "correction": splines}
         numbers = {
             key: chosen[f"{table}.{key}"] if value == "auto" else value
             for table, keys in tables.items()

@@ -6,6 +6,7 @@ import numpy as np
 
 from refine.curves.curve import Curve
 from refine.curves.noise import digitised
+from refine.curves.weights import Isotopes
 from refine.refinement.walls import measured_onset
 from refine.scattering.compared import Fit
 from refine.study.choices.choice import Choice
@@ -34,3 +35,14 @@ def sigma(curve: Curve, fit: Fit) -> Choice | None:
     value = float(np.sqrt(np.mean(np.diag(fit.covariance))))
     reason = f"{len(curve.x)} unevenly spaced points, as if read off a figure: how well they are known in between"
     return Choice(f"data.{curve.name}.sigma", float(f"{value:.2g}"), "", reason)
+
+
+def isotopes(curve: Curve, stated: Isotopes) -> list[Choice]:
+    """Of species whose isotope the start structure says, and the study's entry, `stated`, does not."""
+    said = {name: given for name, given in curve.isotopes.items() if name not in stated}
+    return [
+        Choice(f"data.{curve.name}.isotopes.{name}", float(given), "", "[system] calls these atoms D")
+        if isinstance(given, int)
+        else Choice(f"data.{curve.name}.isotopes.{name}.2", given[2], "", "so many of these atoms [system] calls D")
+        for name, given in said.items()
+    ]

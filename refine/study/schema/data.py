@@ -64,7 +64,8 @@ class Data(Measured):
     isotopes: Isotopes = Field(
         default_factory=dict,
         description="Isotopes of the sample, neutrons only. `{ Ar = 36 }` is pure, `{ H = { 1 = 0.5, 2 = 0.5 } }` a "
-        "mixture at random, in atomic fractions that add up to 1; D is H of mass number 2. Default: natural abundance.",
+        "mixture at random, in atomic fractions that add up to 1; D is H of mass number 2. A key may be a site, "
+        "`H:methyl`. Default: natural abundance, and deuterium where the start structure says D.",
     )
     charges: Charges = Field(
         default_factory=dict, description="Ions whose form factors are used, x-rays only. Default: neutral atoms."

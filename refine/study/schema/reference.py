@@ -13,7 +13,7 @@ from refine.study.schema.study import StudyConfig
 from refine.tables.choice import Choice
 from refine.tables.explain import chooser, tables
 from refine.tables.toml import toml_value
-from refine.tables.values import Kind, OrAuto
+from refine.tables.values import Kind, OrWord
 
 _LIMITS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
 
@@ -88,9 +88,9 @@ def _marks(annotation: Any, metadata: Iterable[Any]) -> tuple[list[str], list[st
         kinds, limits = _marks(annotation.__origin__, annotation.__metadata__)
     elif type(None) in get_args(annotation):
         kinds, limits = _marks(get_args(annotation)[0], ())
-    elif any(isinstance(mark, OrAuto) for mark in metadata):
+    elif words := [mark.word for mark in metadata if isinstance(mark, OrWord)]:
         kinds, limits = _marks(get_args(annotation)[0], ())
-        kinds = [f'{kinds[-1]} or `"auto"`']
+        kinds = [f'{kinds[-1]} or `"{words[0]}"`']
     for mark in metadata:
         if isinstance(mark, Kind):
             kinds.append(mark.text)

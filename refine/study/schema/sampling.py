@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from refine.tables.table import Table
-from refine.tables.values import Integer, Number, OrAuto
+from refine.tables.values import Integer, Number, OrAuto, OrWord
 
 
 class Sampling(Table):
@@ -49,6 +49,11 @@ class Sampling(Table):
         "sum of pair functions, so many that they are a large one together.",
     )
     seed: Annotated[Integer, Field(ge=0, lt=2**31)] = Field(1, description="Seed of every random number of the run.")
+    keep: Annotated[Annotated[Integer, Field(ge=1, le=1_000_000)] | Literal["final"], OrWord("final")] = Field(
+        "final",
+        description="Configurations that a run keeps, for `refine frames`: the last one of each replica in every "
+        "sample; with a number n also every n-th frame, as extended XYZ in the run's folder.",
+    )
     precision: Literal["float32", "float64"] = Field("float32", description="Precision of the dynamics.")
     bin_width: Annotated[Number, Field(ge=0.001, le=0.5)] = Field(
         0.02,

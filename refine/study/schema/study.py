@@ -214,6 +214,7 @@ class StudyConfig(Table):
             for key in LATER_OF_DATA:
                 if entry.get(key) is None:
                     entry.pop(key, None)
+        del settings["sampling"]["keep"]
         settings["model"] = {**BASES.former, **settings["model"]}
         rule = {key: value for key, value in settings["refinement"].items() if key not in LATER or value != LATER[key]}
         settings["refinement"] = {**RULES.former, **rule}

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from refine.formula import with_hydrogen
 from refine.tables.table import Table
 from refine.tables.values import Counts, FileName, Formula, Integer, Labels, Name, Number, Species, atoms_of, refusal
 
@@ -16,7 +17,10 @@ class System(Table):
     """What is simulated: a composition that is packed at random, or a start structure."""
 
     species: Counts | None = Field(
-        None, description="Atoms of each element in the box. Give either this, `formula` or `structure`."
+        None,
+        description="Atoms of each element in the box, or of sites of an element that are told apart, as in "
+        '`{ C = 10, "H:methyl" = 30, "H:hydroxyl" = 10, O = 10 }`. `D` is hydrogen '
+        "2 for neutrons, beside `H` a mixture at random. Give either this, `formula` or `structure`.",
     )
     formula: Formula | None = Field(
         None,
@@ -43,15 +47,15 @@ class System(Table):
     structure_elements: Labels | None = Field(
         None,
         description='Elements of labels or names of atoms in the structure files, as in `{ OW = "O", "C1-" = "Cl" }`. '
-        "Default: by rule; `Fe2+`, `O2-`, `Si1`, `OW`, `HW1` and `D` need none.",
+        "or sites of elements, `H:methyl`. Default: by rule; `Fe2+`, `O2-`, `Si1`, `OW`, `HW1` and `D` need none.",
     )
     number_density: Annotated[Number, Field(gt=0, le=1)] | None = Field(
         None, description="Atoms per Å³. A composition needs this or `mass_density` unless every state has its own."
     )
     mass_density: Annotated[Number, Field(gt=0, le=100)] | None = Field(
         None,
-        description="Density in g/cm³, in place of `number_density`; with standard atomic weights: of a sample of "
-        "other isotopes give `number_density`.",
+        description="Density in g/cm³, in place of `number_density`; with standard atomic weights, and that of "
+        "deuterium where atoms are called `D`: of a sample of other isotopes give `number_density`.",
     )
 
     @property
@@ -61,7 +65,17 @@ class System(Table):
 
     @property
     def counts(self) -> dict[str, int] | None:
-        """Atoms of each element that `species`, or `formula` and `units`, ask for; None with a structure."""
+        """Atoms of each species that `species`, or `formula` and `units`, ask for; None with a structure."""
+        return None if self._asked is None else with_hydrogen(self._asked)[0]
+
+    @property
+    def isotopes(self) -> dict[str, int | dict[int, float]]:
+        """Of hydrogen, where these ask for D."""
+        hydrogen = None if self._asked is None else with_hydrogen(self._asked)[1]
+        return {} if hydrogen is None else {"H": hydrogen}
+
+    @property
+    def _asked(self) -> dict[str, int] | None:
         if self.formula is not None and self.units is not None:
             return {name: round(n * self.units) for name, n in atoms_of(self.formula).items()}
         return self.species

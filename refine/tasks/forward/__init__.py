@@ -66,7 +66,8 @@ def forward(
             the study asks of it.
     """
     one = _of_state(config, state)
-    species, fractions, density = _declared(one)
+    declared = read_system(one, one.states[0])
+    species, density = declared.species, declared.number_density
     check_radii(one, tuple(itertools.combinations_with_replacement(species, 2)))
     finer = _finer(one)
     counted = count_trajectory(
@@ -82,7 +83,7 @@ def forward(
         every=every,
         progress=progress,
     )
-    check_composition(counted, fractions, str(trajectory))
+    check_composition(counted, declared.composition, str(trajectory))
     refuse_vacuum(counted, density, str(trajectory))
     factor = 1.0
     if rescale or rescale_by_more:
@@ -93,7 +94,7 @@ def forward(
         check_density(counted, density, config, one.states[0].name, str(trajectory))
     system, wide = counted.system, counted.frames.merged(finer)
     frames = counted.frames.within(wide.r_max)
-    box = Box(system.species, system.n_per_species, frames.volume, frames.edges, system.cell)
+    box = Box(system.species, system.n_per_species, frames.volume, frames.edges, system.cell, declared.isotopes)
     check_radii(one, box.pairs, wide.r_max)
     scores = tuple(compared(one, data, box, frames) for data in read_datasets(one, [box]))
     coordination = coordination_numbers(
@@ -135,9 +136,3 @@ def _of_state(config: StudyConfig, name: str | None) -> StudyConfig:
     if not data:
         raise InputError(f"no data set belongs to state '{state.name}'", where="--state")
     return config.model_copy(update={"states": (state,), "data": data})
-
-
-def _declared(config: StudyConfig) -> tuple[tuple[str, ...], dict[str, float], float]:
-    """Elements, atomic fractions and number density (atoms/Å^3) that the study states."""
-    system = read_system(config, config.states[0])
-    return system.species, system.composition, system.number_density

@@ -17,10 +17,12 @@ from refine.tables.explain import shown
 if TYPE_CHECKING:
     from refine.study.study import Study
 
-FREE = re.compile(r"title|refinement\.iterations|sampling\.final|(compare|coordination)\..*")
+FREE = re.compile(r"title|refinement\.iterations|sampling\.(final|keep)|(compare|coordination)\..*")
 """Keys that no sample follows from: how long a run goes on, and what is reported."""
 
-MAY_CHANGE = "title, refinement.iterations, sampling.final, [compare], [coordination] and predicted curves"
+MAY_CHANGE = (
+    "title, refinement.iterations, sampling.final, sampling.keep, [compare], [coordination] and predicted curves"
+)
 """The same in words."""
 
 MOST = 6

@@ -35,7 +35,7 @@ class Engines:
 
     def __init__(self, study: Study) -> None:
         self.study = study
-        self.samplers = study.samplers()
+        self.samplers = study.samplers(positions=study.config.sampling.keep != "final")
         self.movers: list[ReverseMonteCarlo] | None = None
         self.adjoints: list[Adjoint] | None = None
 

@@ -38,6 +38,7 @@ from refine.tasks.pilot import pilot
 from refine.tasks.run import store
 from refine.tasks.run.began import MAY_CHANGE, Began, in_words
 from refine.tasks.run.engines import Engines
+from refine.tasks.run.kept import FOLDER, Kept
 from refine.tasks.run.record import Phase, Potential, Record
 from refine.tasks.run.store import Unfinished
 from refine.tasks.run.verdict import answer_of, ending_of
@@ -54,7 +55,7 @@ SAVE_INTERVAL = 5.0
 WITHDRAWALS = 4
 """Steps in a row that may be taken back because they could not be sampled: at 0.4 each, to a fortieth of the first."""
 
-OUTPUTS = ("report.html", "curves", "g_r", "model.safetensors", "study.toml", RESULT, store.CHECKPOINT)
+OUTPUTS = ("report.html", "curves", "g_r", FOLDER, "model.safetensors", "study.toml", RESULT, store.CHECKPOINT)
 """What a run leaves in its folder, and all that --overwrite removes; last what a run is recognised by."""
 
 
@@ -133,6 +134,12 @@ class Run:
         """What makes frames."""
         return Engines(self.study)
 
+    @property
+    def kept(self) -> Kept | None:
+        """Where frames are kept; None where the last ones suffice."""
+        every = self.study.config.sampling.keep
+        return None if every == "final" else Kept(self.study, self.folder, every)
+
     # -- the loop ------------------------------------------------------------------------------------------------------
 
     def finish(self) -> Result:
@@ -209,7 +216,12 @@ class Run:
             for state, frames, count in pieces(
                 engine, start, params, study.problem.temperatures[s], per_replica, settle=settle, done=stored.done
             ):
-                self.current[s] = self.current[s].extended(state, frames, count, tuple(engine.notes))
+                written = self.current[s].written
+                if frames is not None and self.kept is not None:
+                    first = self.current[s].done - settle
+                    written = self.kept.append(number, s, frames, first=first, written=written)
+                    frames = frames if study.needs_positions else replace(frames, positions=None)
+                self.current[s] = self.current[s].extended(state, frames, count, tuple(engine.notes), written)
                 self.progress.advance(count)
                 if time.monotonic() - self.saved > SAVE_INTERVAL:
                     self._save()

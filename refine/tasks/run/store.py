@@ -45,17 +45,22 @@ class Unfinished:
         parts: frames so far.
         done: frames of each replica, those of the equilibration included that no part holds.
         notes: what the engine noted of this trajectory, in words.
+        written: bytes of the file of its frames (`refine.tasks.run.kept`).
     """
 
     state: State
     parts: tuple[Frames, ...] = ()
     done: int = 0
     notes: tuple[str, ...] = ()
+    written: int = 0
 
-    def extended(self, state: State, frames: Frames | None, count: int, notes: tuple[str, ...]) -> Self:
-        """One piece of `count` frames further.  frames: those that count; None: none of them do.  notes: as of now."""
+    def extended(
+        self, state: State, frames: Frames | None, count: int, notes: tuple[str, ...], written: int = 0
+    ) -> Self:
+        """One piece of `count` frames further.  frames: those that count; None: none of them do.  notes, written: as of
+        now."""
         parts = self.parts if frames is None else (*self.parts, frames)
-        return replace(self, state=state, parts=parts, done=self.done + count, notes=notes)
+        return replace(self, state=state, parts=parts, done=self.done + count, notes=notes, written=written)
 
     def to_arrays(self) -> Arrays:
         """For /current/S; a start is its state alone."""
@@ -66,7 +71,7 @@ class Unfinished:
             arrays |= {f"frames.{name}": value for name, value in by_replica(self.parts).to_arrays().items()}
         if self.notes:
             arrays["notes"] = np.frombuffer(json.dumps(self.notes).encode(), np.uint8)
-        return arrays | {"done": np.asarray(self.done)}
+        return arrays | {"done": np.asarray(self.done), "written": np.asarray(self.written)}
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Self:
@@ -76,7 +81,8 @@ class Unfinished:
         frames = _below(arrays, "frames")
         parts = (Frames.from_arrays(frames),) if frames else ()
         notes = tuple(json.loads(bytes(arrays["notes"]))) if "notes" in arrays else ()
-        return cls(stored_state(_below(arrays, "dynamics")), parts, int(arrays["done"]), notes)
+        written = int(arrays.get("written", 0))
+        return cls(stored_state(_below(arrays, "dynamics")), parts, int(arrays["done"]), notes, written)
 
 
 @dataclass
@@ -112,14 +118,18 @@ def sample_arrays(sample: Sample, ends: list[State]) -> dict[str, Any]:
     }
 
 
+def ends_of(stored: dict[str, Any]) -> list[State]:
+    """Of every state of a stored sample, where the trajectories stand behind its frames."""
+    return [stored_state(stored["dynamics"][s]) for s in sorted(stored["dynamics"])]
+
+
 def sample_of(stored: dict[str, Any], initial: PairCorrection) -> tuple[Sample, list[State]]:
     """The inverse of `sample_arrays`.  initial: the study's correction before anything is fitted."""
     parameters = stored["parameters"] if len(stored["parameters"]) else None
     potential = Potential(np.asarray(stored["coefficients"], float), stored["core"], stored["wall"], parameters)
     frames = tuple(Frames.from_arrays(stored["frames"][s]) for s in sorted(stored["frames"]))
     gradients = tuple(stored["gradients"][s] for s in sorted(stored.get("gradients", ())))
-    ends = [stored_state(stored["dynamics"][s]) for s in sorted(stored["dynamics"])]
-    return Sample(potential.correction(initial), frames, parameters, gradients), ends
+    return Sample(potential.correction(initial), frames, parameters, gradients), ends_of(stored)
 
 
 def save(path: Path, checkpoint: StoredRun) -> None:
