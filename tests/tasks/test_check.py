@@ -12,7 +12,9 @@ from refine import Study
 from refine.cli.main import app
 from refine.curves.curve import Curve
 from refine.curves.weights import scattering_lengths
+from refine.errors import SimulationError
 from refine.progress import NullProgress
+from refine.sampling.starts import begin
 from refine.study.schema import StudyConfig
 from refine.system import Box, make_system
 from refine.tasks.check import check, timing
@@ -225,11 +227,15 @@ def test_windows_are_timed(tmp_path: Path) -> None:
 
 
 def test_a_cold_packing_that_heats_up_is_timed_all_the_same(tmp_path: Path) -> None:
-    """What a sample is refused for, a start structure may do."""
-    study = written(
-        tmp_path, ("temperature = 85.0", "temperature = 2.0"), ("[[states]]", "[[states]]\nphase = 'solid'")
-    )
-    assert "a step (" in call("check", study)
+    """What a sample is refused for, a start structure may do: 0.05 K, and a stiff potential."""
+    cold = ("temperature = 85.0", "temperature = 0.05\nphase = 'solid'")
+    study_file = written(tmp_path, cold, ("epsilon = 0.0095", "epsilon = 0.5"))
+    study = Study.from_toml(study_file)
+    ((field, sampler),) = study.samplers()
+    params = study.force_field_params(field, 0, study.initial_correction())
+    with pytest.raises(SimulationError, match="run away"):
+        sampler.run(begin(sampler, params, 0.05, 3), params, 0.05, 2)
+    assert "a step (" in call("check", study_file)
 
 
 def test_times_add_up(tmp_path: Path) -> None:

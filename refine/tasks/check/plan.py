@@ -30,10 +30,12 @@ class StatePlan:
         atoms: by species.  number_density: atoms/Å^3.  mass_density: g/cm^3.  cell: (3, 3) Å, rows are vectors.
         start: where the atoms come from, in words.
         start_steps: least and most, to the first frame that counts.
+        first_frames: of each replica, at most, in a sample that decides what the study leaves open.
         settle_steps: after a change of the potential.
         sample_steps: of an ordinary sample.
+        frames: of an ordinary sample, all replicas together.
         updates: of the potential, at most.
-        samples: at most; lengths in units of ordinary ones add up to `lengths`.
+        samples: at most; in units of ordinary ones their lengths add up to `lengths`.
         moves: whether samples after the first come from moves of atoms and not from dynamics.
         windows, window_steps: how many windows of each replica are differentiated behind each sample, and their steps.
         frame_bytes: of the counts of a frame.
@@ -48,6 +50,7 @@ class StatePlan:
     cell: Any
     start: str
     start_steps: tuple[int, int]
+    first_frames: int
     settle_steps: int
     sample_steps: int
     frames: int
@@ -71,6 +74,11 @@ class StatePlan:
     def all_frames(self) -> int:
         """At most, of all samples and replicas."""
         return math.ceil(self.frames * self.lengths)
+
+    @property
+    def moved_frames(self) -> int:
+        """Those of them that come from moves of atoms."""
+        return self.all_frames - self.frames if self.moves else 0
 
 
 @dataclass(frozen=True)
@@ -131,6 +139,7 @@ def plan_of(study: Study, engines: list[Engine[Any]], *, fitted: bool) -> Plan:
                 cell=system.cell,
                 start="packing at random" if system.positions is None else "structure file",
                 start_steps=_start(study, s, engine),
+                first_frames=LONGEST if study.open_keys & SEEN else 0,
                 settle_steps=0 if moves else frames_in(settings.reequilibration, engine) * engine.stride,
                 sample_steps=frames * engine.stride,
                 frames=frames * settings.replicas,

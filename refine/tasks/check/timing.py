@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from refine.errors import RefineError
+from refine.errors import RefineError, SimulationError
 from refine.progress import Progress
 from refine.refinement.problem import MovingRule, Sample, TrajectoryRule
 from refine.results.scores import score
@@ -41,6 +41,9 @@ STEPS = 10
 
 SECONDS, MOST = 1.0, 200
 """How long steps are timed where they are cheap, and how many times `STEPS` at most."""
+
+COMPILED = 10.0
+"""Seconds: an update that took less is timed again, without what it compiles at first."""
 
 
 @dataclass(frozen=True)
@@ -89,16 +92,14 @@ class Timing:
     def seconds(self, plan: Plan) -> dict[str, float]:
         """By what they are spent on, at most."""
         pairs = list(zip(plan.states, self.states, strict=True))
-        later = sum(one.frames * (one.lengths - 1.0) / plan.replicas * (cost.move_frame or 0.0) for one, cost in pairs)
-        later *= 1.0 + 1.0 / SETTLING_MOVES
+        settled = 1.0 + 1.0 / SETTLING_MOVES
+        seen = [one.first_frames + (one.all_frames - one.moved_frames) / plan.replicas for one in plan.states]
         return {
-            "start structures": sum(cost.start for _, cost in pairs),
-            "compiling": plan.programs * sum(cost.compiling for _, cost in pairs),
+            "start structures": sum(cost.start for cost in self.states),
+            "compiling": plan.programs * sum(cost.compiling for cost in self.states),
             "steps": sum(one.steps * cost.step for one, cost in pairs),
-            "frames": sum(
-                one.frames * (1.0 if one.moves else one.lengths) / plan.replicas * cost.frame for one, cost in pairs
-            ),
-            "moves": later,
+            "frames": sum(number * cost.frame for number, cost in zip(seen, self.states, strict=True)),
+            "moves": sum(settled * one.moved_frames / plan.replicas * (cost.move_frame or 0.0) for one, cost in pairs),
             "windows": sum(one.samples * one.windows * (cost.window or 0.0) for one, cost in pairs),
             "curves": self.curves * plan.states[0].lengths,
             "updates": (self.update or 0.0) * plan.states[0].samples,
@@ -148,8 +149,13 @@ def _state(study: Study, engines: Engines, s: int, fitted: bool, progress: Progr
     plain = one if number == 1 else run(number)[0]
     progress.advance(1)
     # each from the same state: a packing that is let go heats up, which a sample is refused for
-    watched, (end, frames) = run(1, observe=True)
-    again = int(min(max(0.0, SECONDS / watched - 1.0), MOST))
+    try:
+        watched, (end, frames) = run(1, observe=True)
+    except SimulationError:  # even so soon; what a frame costs does not depend on the time step
+        sampler = sampler.changed(timestep=sampler.timestep / 100.0)
+        run(1)  # compiled
+        one, (watched, (end, frames)) = run(1)[0], run(1, observe=True)
+    again = int(min(SECONDS / watched, MOST))
     if again:
         watched = sum(run(1, observe=True)[0] for _ in range(again)) / again
         one = sum(run(1)[0] for _ in range(again)) / again
@@ -215,8 +221,13 @@ def _curves(study: Study, sample: Sample) -> None:
 
 def _update(study: Study, sample: Sample) -> tuple[float | None, list[str]]:
     """Seconds of the rule's first update, and what is to be said of it."""
+
+    def update() -> float:
+        return _seconds(lambda: study.rule.update(study.rule.start(), study.problem, [sample]))[0]
+
     try:
-        return _seconds(lambda: study.rule.update(study.rule.start(), study.problem, [sample]))[0], []
+        first = update()
+        return (update() if first < COMPILED else first), []
     except (RefineError, ArithmeticError, np.linalg.LinAlgError) as error:  # nobody promised it what is made up
         return None, [f"updates are not timed: {error}"]
 

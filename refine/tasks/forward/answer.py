@@ -14,7 +14,7 @@ from refine.sampling.trajectories import CountedTrajectory
 from refine.study.datasets import Prediction
 from refine.study.schema import State, StudyConfig
 from refine.system import Box
-from refine.tasks.forward.compared import Compared
+from refine.tasks.forward.compared import Compared, ComparedNumber
 from refine.tasks.forward.seen import FOLDERS, Seen, number_of_frames
 from refine.tasks.outputs import clear, refuse_inputs, refuse_taken, write_files
 
@@ -66,6 +66,11 @@ class Forward:
     def scores(self) -> tuple[Compared, ...]:
         """Of the measured curves."""
         return self.seen.scores
+
+    @property
+    def numbers(self) -> tuple[ComparedNumber, ...]:
+        """Of the measured numbers."""
+        return self.seen.numbers
 
     @property
     def predictions(self) -> tuple[Prediction, ...]:
