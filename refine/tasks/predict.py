@@ -16,6 +16,7 @@ from refine.errors import InputError
 from refine.files import exclusive
 from refine.progress import NullProgress, Progress
 from refine.results.derived import coordination_numbers, shells_of
+from refine.results.provenance import provenance
 from refine.results.scores import score_number
 from refine.results.tables import plain
 from refine.sampling.averages import FRAMES_FOR_ERRORS, standard_error
@@ -61,14 +62,14 @@ class Predicted:
         systems: of every state.
         seen: of every state: its frames as the data sets see them.
         choices: what was decided where the study says nothing.
-        seed: of every random number.
+        provenance: of `refine.results.provenance`.
     """
 
     config: StudyConfig
     systems: tuple[System, ...]
     seen: tuple[Seen, ...]
     choices: tuple[Choice, ...]
-    seed: int
+    provenance: dict[str, Any]
 
     def write(self, folder: Path, *, overwrite: bool = False) -> None:
         """predict.json, and the tables curves/, t_r/ (by data set), g_r/ and s_q/ (by state), in `folder`.
@@ -83,14 +84,14 @@ class Predicted:
             write_files(folder, {MARK: json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n"})
 
     def to_json(self) -> dict[str, Any]:
-        """What predict.json holds: a table for each state, with the keys of forward.json and means of the sample."""
+        """What predict.json holds: for each state the keys of forward.json and means of the sample; and provenance."""
         table = {
             "title": self.config.title,
             "model": self.config.model.title,
             "dispersion": self.config.model.dispersion,
-            "seed": self.seed,
             "chosen": [choice.to_json() for choice in self.choices],
             "states": [_state(system, one) for system, one in zip(self.systems, self.seen, strict=True)],
+            "provenance": self.provenance,
         }
         return dict(plain(table))
 
@@ -134,7 +135,8 @@ def predict(config: StudyConfig, *, frames: int | None = None, progress: Progres
     study = begun.study
     sampled = sample_states(study, study.settings.frames if frames is None else frames, progress, starts=begun.starts)
     seen = tuple(_seen(study, s, of_state) for s, of_state in enumerate(sampled))
-    return Predicted(config, tuple(study.systems), seen, study.choices, study.settings.seed)
+    source = provenance(study.settings.seed, config.digest())
+    return Predicted(config, tuple(study.systems), seen, study.choices, source)
 
 
 def _seen(study: Study, s: int, frames: Frames) -> Seen:

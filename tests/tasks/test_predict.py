@@ -90,7 +90,10 @@ def test_beside_measured_data_it_is_the_first_sample_of_a_run(tmp_path: Path) ->
     g = columns(tmp_path / "out" / "g_r" / "85K.csv")
     np.testing.assert_allclose(g["Ar-Ar"], frames.pair_distribution()[0], rtol=1e-5, atol=1e-7)
 
-    (state,) = json.loads((tmp_path / "out" / "predict.json").read_text())["states"]
+    result = json.loads((tmp_path / "out" / "predict.json").read_text())
+    assert result["provenance"]["digest"] == StudyConfig.from_toml(study).digest()
+    assert result["provenance"]["seed"] == 3
+    (state,) = result["states"]
     assert state["state"] == "85K"
     assert state["predictions"] == ["xrays", "reduced"]
     for row, data in zip(state["data"], whole.datasets, strict=True):

@@ -218,7 +218,8 @@ def _weights(weights: Sequence[Weights]) -> str:
 
 
 def _time(seconds: float) -> str:
-    """
+    """Seconds, in the unit that suits them.
+
     >>> _time(0.0000012), _time(0.25), _time(12.3), _time(1234.0)
     ('1.2 µs', '250 ms', '12 s', '21 min')
     """

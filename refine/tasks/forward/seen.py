@@ -160,7 +160,8 @@ def with_error(value: float, stderr: float | None, decimals: int = 4) -> str:
 
 
 def number_of_frames(count: int) -> str:
-    """
+    """So many frames, in words.
+
     >>> number_of_frames(1), number_of_frames(2)
     ('1 frame', '2 frames')
     """
