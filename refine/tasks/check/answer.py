@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from refine.results.tables import plain
 from refine.study.choices.choice import Choice
 from refine.study.datasets import DataSet, NumberSet, Prediction
@@ -220,13 +222,12 @@ def _weights(weights: Sequence[Weights]) -> str:
 def _time(seconds: float) -> str:
     """Seconds, in the unit that suits them.
 
-    >>> _time(0.0000012), _time(0.25), _time(12.3), _time(1234.0)
-    ('1.2 µs', '250 ms', '12 s', '21 min')
+    >>> _time(0.0000012), _time(0.25), _time(12.3), _time(1234.0), _time(40000.0)
+    ('1.2 µs', '250 ms', '12 s', '21 min', '11 h')
     """
-    for limit, factor, unit in ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms"), (100.0, 1.0, "s")):
-        if seconds < limit:
-            return f"{float(f'{factor * seconds:.2g}'):g} {unit}"
-    return f"{float(f'{seconds / 60.0:.2g}'):g} min"
+    limits = ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms"), (100.0, 1.0, "s"), (6000.0, 1 / 60, "min"), (np.inf, 1 / 3600, "h"))
+    factor, unit = next((factor, unit) for limit, factor, unit in limits if seconds < limit)
+    return f"{float(f'{factor * seconds:.2g}'):g} {unit}"
 
 
 def _megabytes(size: float) -> str:
