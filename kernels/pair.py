@@ -81,12 +81,14 @@ def pair_table(
     r_cut: float,
     dtype: np.typing.DTypeLike = np.float32,
     tolerance: float = 1e-9,
+    scale: np.ndarray | None = None,
 ) -> PairTable:
     """The table of u (eV) and du/dr (eV/Å), both (P, size) float64, given on `table_radii(r_min, r_cut, size)`.
 
     Of `energy` only the value at r_cut enters, the rest is the integral of the force; but all of it is compared with
     that integral. A disagreement beyond 1 % of the local energy plus 1 % of the deepest well plus `tolerance` (eV)
     raises InconsistentTable: then `derivative` is not that of `energy`, or the nodes are too far apart for it.
+    scale: (P, size) eV, in place of the local energy; for a sum whose terms cancel, the sum of their sizes.
     dtype: float32 or float64, usually that of the positions.
 
     >>> r = table_radii(2.0, 8.0, 2000)
@@ -108,7 +110,7 @@ def pair_table(
     nodes = np.concatenate([g[:, :1] + rise * np.arange(below, 0, -1), g], axis=1)
     steps = spacing / 4 * (nodes[:, :-1] + nodes[:, 1:])
     integral = energy[:, -1:] + np.cumsum(steps[:, ::-1], axis=1)[:, ::-1]
-    _check_consistency(energy, integral[:, below:], r, tolerance)
+    _check_consistency(energy, integral[:, below:], r, tolerance, np.abs(energy) if scale is None else scale)
 
     beyond = np.zeros((len(g), 1))
     pieces = (nodes[:, :-1], np.diff(nodes, axis=1), integral)
@@ -125,9 +127,11 @@ def pair_table(
         return PairTable(*(jnp.asarray(field) for field in fields))
 
 
-def _check_consistency(energy: np.ndarray, integral: np.ndarray, r: np.ndarray, tolerance: float) -> None:
-    scale = np.abs(energy[:, :-1]) + np.abs(energy.min(axis=1, keepdims=True))
-    wrong = np.abs(integral - energy[:, :-1]) > 0.01 * scale + tolerance
+def _check_consistency(
+    energy: np.ndarray, integral: np.ndarray, r: np.ndarray, tolerance: float, scale: np.ndarray
+) -> None:
+    size = scale[:, :-1] + np.abs(energy.min(axis=1, keepdims=True))
+    wrong = np.abs(integral - energy[:, :-1]) > 0.01 * size + tolerance
     if wrong.any():
         pair, node = np.argwhere(wrong)[-1]
         raise InconsistentTable(

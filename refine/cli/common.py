@@ -30,6 +30,7 @@ Out = Annotated[
 ]
 Frames = Annotated[int | None, typer.Option(help="Frames of each state.  [default: the study's]", show_default=False)]
 Changes = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As in refine run.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results in OUT.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")]
 
 

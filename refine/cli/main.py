@@ -18,7 +18,9 @@ from refine.errors import RefineError
 COMMANDS = (
     "forward",
     "convert",
+    "check",
     "run",
+    "predict",
     "prepare",
     "diagnose",
     "compare",

@@ -73,8 +73,12 @@ class PairForceField:
         """The merged table; base: in place of the force field's own, for parameters of it that are refined."""
         base = self.base if base is None else base
         energy, derivative = base.energy(self.radii), base.derivative(self.radii)
+        size = np.abs(energy)
         if correction is not None:
-            energy, derivative = energy + correction.energy(self.radii), derivative + correction.derivative(self.radii)
+            phi = correction.energy(self.radii)
+            # inside the barrier of a dispersion that goes to minus infinity the two may cancel
+            energy, size = energy + phi, size + np.abs(phi)
+            derivative = derivative + correction.derivative(self.radii)
         finite = np.isfinite(energy).all(axis=1) & np.isfinite(derivative).all(axis=1)
         if not finite.all():
             raise InputError(
@@ -84,7 +88,7 @@ class PairForceField:
                 fix=NUMBERS,
             )
         try:
-            return pair_table(energy, derivative, float(self.radii[0]), self.cutoff, dtype=self.precision)
+            return pair_table(energy, derivative, float(self.radii[0]), self.cutoff, dtype=self.precision, scale=size)
         except InconsistentTable as error:
             raise InputError(
                 f"{self._name(error.pair)} cannot be tabulated: {error.words}", where="[model]", fix=NUMBERS

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import platform
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +22,7 @@ from refine.results import schema
 from refine.results.derived import Propagation, coordination_numbers, shells_of
 from refine.results.numbers import measured_number, moved_pressures, pressures
 from refine.results.outcome import Outcome
+from refine.results.provenance import provenance
 from refine.results.schema import (
     FORMAT,
     RESULT,
@@ -54,9 +52,6 @@ PHI_STEP = 0.02
 
 HIGH_NOISE = 3.0
 """Factor on estimated errors from which the report doubts them."""
-
-PACKAGES = ("jax", "jaxlib", "jax-md", "numpy", "scipy", "xraylib", "periodictable", "ase")
-"""Whose versions are written down."""
 
 
 def write_outcome(outcome: Outcome, folder: Path) -> Summary:
@@ -115,7 +110,7 @@ def _summary(outcome: Outcome, folder: Path) -> Summary:
         seconds=outcome.seconds,
         model=_used_model(study),
         study=study.config.to_tree(folder),
-        provenance=_provenance(outcome),
+        provenance=provenance(study.config.sampling.seed, outcome.digest),
     )
 
 
@@ -350,20 +345,3 @@ def _used_model(study: Study) -> UsedModel:
         dispersion=model.dispersion,
         sha256=study.base_kind.identity(study.base) or None,
     )
-
-
-def _provenance(outcome: Outcome) -> dict[str, Any]:
-    import jax  # which the dynamics have loaded
-
-    device = jax.devices()[0]
-    versions = {"refine": metadata.version("refine-potentials"), "python": platform.python_version()}
-    for name in PACKAGES:
-        versions[name] = metadata.version(name)
-    return {
-        "versions": versions,
-        "seed": outcome.study.config.sampling.seed,
-        "platform": platform.platform(),
-        "device": device.platform if device.platform == "cpu" else f"{device.platform}, {device.device_kind}",
-        "processors": os.cpu_count(),
-        "digest": outcome.digest,
-    }

@@ -49,6 +49,7 @@ class Study:
 
     Args:
         config: the validated study file.
+        corrected: False for the base model alone: nothing is fitted, and no correction has to fit into a box.
 
     Attributes:
         systems, boxes: of every state: its atoms, and the bins that their distances are counted in.
@@ -67,8 +68,9 @@ class Study:
         InputError: anything that data, structures and settings say against each other, before any dynamics.
     """
 
-    def __init__(self, config: StudyConfig) -> None:
-        self.config = config
+    def __init__(self, config: StudyConfig, *, corrected: bool = True) -> None:
+        given = config  # a base without a cutoff of its own ends where the correction of the file does
+        self.config = config = given if corrected else given.uncorrected()
         self.stages = stages_of(config)
         ask_of_cold_packings(config)
         self.systems = read_systems(config)
@@ -82,7 +84,7 @@ class Study:
         self.numbers = read_numbers(config, self.boxes)
         self.targets = {data.name: target_of(config, self.pairs, data) for data in self.datasets}
         self.targets |= {number.name: number.target for number in self.numbers}
-        self.base_kind, self.base = read_base(config, self.species)
+        self.base_kind, self.base = read_base(given, self.species)
         own = config.refinement.base_parameters
         self.parameters = [
             self.base_kind.parameters(self.base, own, system, box.edges)
@@ -174,10 +176,13 @@ class Study:
         correction = self.config.correction
         if correction.r_cut > system.r_box:
             needed = int(np.ceil(system.n_atoms * (correction.r_cut / system.r_box) ** 3))
+            fix = f"lower r_cut or use about {needed} atoms or more"
+            if all(entry.role != "fit" for entry in self.config.data):
+                fix += "; refine predict needs no correction"
             raise InputError(
                 f"r_cut = {correction.r_cut:g} Å is above half the box, {system.r_box:.2f} Å",
                 where="[correction]",
-                fix=f"lower r_cut or use about {needed} atoms or more",
+                fix=fix,
             )
         return Box.of(system, width * np.arange(bins + 1, dtype=np.float64))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from refine.errors import InputError
+from refine.errors import CheckpointError, InputError
 from refine.files import make_folder, remove, write_text
+from refine.results.schema import RESULT
 from refine.study.schema import StudyConfig
+from refine.tasks.run.store import CHECKPOINT
 
 
 def refuse_inputs(config: StudyConfig, places: Sequence[Path], more: Sequence[Path] = ()) -> None:
@@ -32,6 +34,26 @@ def refuse_foreign(folder: Path, names: Sequence[str], mark: str) -> None:
             where=str(folder),
             fix="give another --out",
         )
+
+
+def refuse_taken(folder: Path, names: Sequence[str], mark: str, *, overwrite: bool) -> None:
+    """CheckpointError where the folder holds a run, or earlier results of the command that are not to be replaced;
+    else as `refuse_foreign`."""
+    if (folder / CHECKPOINT).exists() or (folder / RESULT).exists():
+        raise CheckpointError("this folder holds a run", where=str(folder), fix="give another --out")
+    refuse_foreign(folder, names, mark)
+    if (folder / mark).exists() and not overwrite:
+        raise CheckpointError(
+            f"this folder holds earlier results ({mark})",
+            where=str(folder),
+            fix="use --overwrite to replace them, or another --out",
+        )
+
+
+def clear(folder: Path, names: Sequence[str]) -> None:
+    """Remove earlier outputs, last what they are recognised by, which is the last of the names."""
+    for name in names:
+        remove(folder / name)
 
 
 def write_files(folder: Path, files: Mapping[str, str | None]) -> None:

@@ -102,7 +102,7 @@ def pilot(study: Study, progress: Progress, corrections: Sequence[PairCorrection
             progress.message(choice.words())
         return Pilot(study, None)
     looks = bool(study.open_keys & SEEN)
-    looking = _with_short_step(study) if looks else study
+    looking = looking_at(study) if looks else study
     while True:
         try:
             starts, seen = _first_sample(looking, progress, corrections, looks=looks)
@@ -115,7 +115,7 @@ def pilot(study: Study, progress: Progress, corrections: Sequence[PairCorrection
             progress.message(
                 f"the first sample failed with {step:g} fs, and is taken again with {shorter:g}: {error.what}"
             )
-            looking = _with_short_step(study, shorter)
+            looking = looking_at(study, shorter)
     progress.doing("choosing what the study leaves open")
     found_out = _begin_of_splines(study, starts, seen) + (_of_times(study, looking, seen) if looks else [])
     decided = study.decided([choice for choice in found_out if choice.key in study.open_keys])
@@ -159,7 +159,7 @@ class _Seen:
         return replace(self.frames, **{name: getattr(self.frames, name)[behind] for name in self.frames.per_frame})
 
 
-def _with_short_step(study: Study, step: float | None = None) -> Study:
+def looking_at(study: Study, step: float | None = None) -> Study:
     """The study as it is looked at: frames that are close in time, and a start that is melted and no more.
 
     step: fs; None: that of the study, given or first chosen.

@@ -26,7 +26,7 @@ from refine.study.choices.choice import Settings
 from refine.study.choices.first import SEEN, first_choices
 from refine.study.choices.phase import ask_of_cold_packings
 from refine.study.samplers import read_base, sampler_of
-from refine.study.schema import State, StudyConfig
+from refine.study.schema import NO_CORRECTION, State, StudyConfig
 from refine.study.systems import read_system, stages_of
 from refine.system import System, replicate, species_pairs
 from refine.tasks.outputs import refuse_inputs
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from refine.potentials.protocols import Base
 
 SUFFIXES = (".extxyz", ".xyz")
-NO_CORRECTION = 1.0
-"""Å; range of the correction that a force field is made for, where there is none."""
 
 
 @dataclass(frozen=True)

@@ -355,3 +355,24 @@ def test_zero_errors_are_pointed_out(liquid: MakeCurve) -> None:
     curve = liquid("S(Q)", "faber-ziman")
     (warning,) = check_curve(replace(curve, sigma=np.where(curve.x < 0.22, 0.0, 0.01)))
     assert "sigma is 0 at 4 of" in warning
+
+
+def test_ripple_at_low_r_does_not_make_another_quantity_of_a_curve() -> None:
+    """G(r) of silicon between whose ripples no slope is seen: as D(r) in barn it would average to the right one by
+    accident, and is not taken for it."""
+    r = np.arange(0.01, 30.0, 0.01)
+    edges = 1.0 / (1.0 + np.exp(-(r - 2.2) / 0.05))
+    peaks = sum(2.0 * np.exp(-((r - x) ** 2) / 0.01) for x in (2.35, 3.84, 4.5))
+    ripple = 0.5 * np.exp(-r / 3.0) * np.sin(2.0 * np.pi * (r - 0.45) / 0.225)
+    curve = Curve(
+        r,
+        edges * peaks - 0.17 * 4.0 * np.pi * 0.05 * (1.0 - edges) * r + ripple,
+        quantity="G(r)",
+        radiation="neutron",
+        number_density=0.05,
+        composition={"Si": 1.0},
+        q_max=34.0,
+    )
+    doubts = check_curve(curve)
+    assert len(doubts) == 1
+    assert "check normalisation, number density" in doubts[0]

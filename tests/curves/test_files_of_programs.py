@@ -363,3 +363,17 @@ def test_two_columns_of_errors(tmp_path: Path, labels: str, which: int | None) -
         return
     with pytest.raises(InputError, match="4 columns; which of them"):
         read(tmp_path, f"# {labels}\n" + rows(*columns))
+
+
+def test_rows_of_unequal_length_are_read_by_the_columns_that_all_have(tmp_path: Path) -> None:
+    """As of programs that write the errors of some points alone; which columns are meant has to be said."""
+    rows = "0.1 1.0\n0.2 1.1 0.0 0.0\n0.3 1.2\n0.4 1.3\n0.5 1.4\n0.6 1.5\n"
+    with pytest.raises(InputError, match=r"line 2: 4 columns where the first row .*columns = \[1, 2\]"):
+        read(tmp_path, rows, "a.gr")
+    chosen = read(tmp_path, rows, "a.gr", columns=(1, 2))
+    np.testing.assert_array_equal(chosen.y, [1.0, 1.1, 1.2, 1.3, 1.4, 1.5])
+    for wrong in ((1, 3), (1, 2, 4)):
+        with pytest.raises(InputError, match=r"line 2: 4 columns where the first row"):
+            read(tmp_path, rows, "a.gr", columns=wrong)
+    with pytest.raises(InputError, match=r"line 3: 1 columns where the first row"):
+        read(tmp_path, "0.1 1.0\n0.2 1.1\n0.3\n0.4 1.3\n", "a.gr", columns=(1, 2))

@@ -422,3 +422,16 @@ def test_a_cell_smaller_than_the_cutoff_is_its_supercell() -> None:
     for few, many in zip(*results, strict=True):
         assert np.abs(few).max() > 1e-3
         np.testing.assert_allclose(many, np.repeat(few, 64, axis=0), rtol=1e-9, atol=1e-12)
+
+
+def test_a_sum_that_cancels_is_judged_by_its_terms() -> None:
+    """Steep dispersion under a hill of the same size, in nodes that give the energy of either to a part in 200."""
+    r = table_radii(0.4985, 8.0, 4096)
+    steep, hill = -0.3 / r**8, 0.3 / 0.5**8 * (8.0 - r) / 7.5
+    energy, derivative = (steep + hill)[None], (2.4 / r**9 - 0.3 / 0.5**8 / 7.5)[None]
+    with pytest.raises(InconsistentTable):
+        pair_table(energy, derivative, r[0], 8.0)
+    sizes = (np.abs(steep) + np.abs(hill))[None]
+    pair_table(energy, derivative, r[0], 8.0, scale=sizes)
+    with pytest.raises(InconsistentTable):
+        pair_table(energy, 1.1 * derivative, r[0], 8.0, scale=sizes)

@@ -159,19 +159,22 @@ def test_tables(folder: Path, sample: Frames, dump: Path, tmp_path: Path) -> Non
     assert [row["centre"] for row in result["coordination"]] == ["Ar"]
     assert "argon.dump: 24 frames of 108 Ar, 0.02125 atoms/Å^3, g(r) to 8.58 Å" in printed
     assert printed.splitlines()[-1] == f"tables: {tmp_path}"
-    assert json.loads(
-        call("forward", dump, folder / "study.toml", "--species", "Ar", "--out", tmp_path, "--json")
-    ) == result  # fmt: skip
+    words = ("forward", dump, folder / "study.toml", "--species", "Ar", "--out", tmp_path, "--json")
+    (tmp_path / "curves" / "other.csv").write_text("of another study")
+    assert "use --overwrite to replace them, or another --out" in refused(*words)
+    assert (tmp_path / "curves" / "other.csv").exists()
+    assert json.loads(call(*words, "--overwrite")) == result
+    assert {path.name for path in (tmp_path / "curves").iterdir()} == {"sq.csv", "gr.csv"}
 
 
 def test_few_frames_have_no_errors(folder: Path, dump: Path, tmp_path: Path) -> None:
     for last in ("1", "3"):
-        words = ("--species", "Ar", "--last", last, "--out", tmp_path)
+        words = ("--species", "Ar", "--last", last, "--out", tmp_path / last)
         printed = call("forward", dump, folder / "study.toml", *words)
         assert "±" not in printed
         assert "no standard errors" in printed
-        assert set(columns(tmp_path / "g_r" / "85K.csv")) == {"axis", "Ar-Ar"}
-        result = json.loads((tmp_path / "forward.json").read_text())
+        assert set(columns(tmp_path / last / "g_r" / "85K.csv")) == {"axis", "Ar-Ar"}
+        result = json.loads((tmp_path / last / "forward.json").read_text())
         assert result["data"][0]["r_chi_stderr"] is None
         assert result["coordination"][0]["stderr"] is None
 
@@ -215,9 +218,9 @@ def test_what_rescaling_is_for(folder: Path, images: list[ase.Atoms], tmp_path: 
     slab.set_cell(slab.cell.array * np.array([[1.0], [1.0], [2.5]]), scale_atoms=False)
     path = write_extxyz(tmp_path / "slab.xyz", [slab])
     for options in ((), ("--rescale",), ("--rescale-by-more",)):
-        assert "a particle or a slab in vacuum" in refused("forward", path, study, *options, "--out", tmp_path / "out")
+        assert "a particle or a slab in vacuum" in refused("forward", path, study, *options, "--out", tmp_path / "slab")
     own = f"system.number_density={len(slab) / slab.get_volume():.6f}"  # a study of the slab's own density
-    assert "in vacuum" in refused("forward", path, study, "--set", own, "--out", tmp_path / "out")
+    assert "in vacuum" in refused("forward", path, study, "--set", own, "--out", tmp_path / "slab")
 
 
 def test_what_does_not_belong_together(folder: Path, images: list[ase.Atoms], dump: Path, tmp_path: Path) -> None:
@@ -333,7 +336,7 @@ def test_triclinic_mixture_of_one_state_among_two(mixture, tmp_path: Path) -> No
     np.testing.assert_allclose(s["x"], total, atol=1e-5)  # the weights add up to one
 
     other = mixture(frames(2, {"O": 26, "Na": 7, "Si": 16}, cell))
-    line = refused("forward", *other, *words)
+    line = refused("forward", *other, *words, "--overwrite")
     assert "the trajectory is 32.7 % Si, 53.1 % O, 14.3 % Na, the study 28.6 % Si, 57.1 % O, 14.3 % Na" in line
 
 

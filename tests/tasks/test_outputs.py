@@ -125,11 +125,13 @@ def test_tables_of_a_trajectory_are_not_written_over_measured_curves(
     with pytest.raises(InputError, match=r"holds g_r and no forward\.json"):
         check_out(config, other, trajectory)
     (other / "forward.json").touch()
-    check_out(config, other, trajectory)
+    with pytest.raises(CheckpointError, match=r"earlier results \(forward\.json\); use --overwrite"):
+        check_out(config, other, trajectory)
+    check_out(config, other, trajectory, overwrite=True)
     out = make_run()
     assert not (out / "run.h5").exists()
     with pytest.raises(CheckpointError, match="holds a run"):
-        check_out(config, out, trajectory)
+        check_out(config, out, trajectory, overwrite=True)
 
 
 def test_a_comparison_is_not_written_over_its_data_or_models(study: Path) -> None:
@@ -155,7 +157,7 @@ def test_a_structure_is_not_written_over_the_one_that_the_study_reads(study: Pat
     check_target(config, study.parent / "next.extxyz", overwrite=True)
 
 
-@pytest.mark.parametrize("command", ["compare", "diagnose"])
+@pytest.mark.parametrize("command", ["compare", "diagnose", "predict"])
 def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_sampled(study: Path, command: str) -> None:
     (study.parent / "file").touch()
     result = CliRunner().invoke(app, [command, str(study), "--out", str(study.parent / "file" / "out")])

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from refine.cli.common import AsJson, Changes, study_of
+from refine.cli.common import AsJson, Changes, Overwrite, study_of
 
 
 def forward(
@@ -55,6 +55,7 @@ def forward(
         str | None,
         typer.Option("--format", help="As ASE calls it.  [default: found from the file]", show_default=False),
     ] = None,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
     changes: Changes = None,
 ) -> None:
@@ -64,7 +65,7 @@ def forward(
         from refine.tasks import forward as engine
 
         folder = engine.default_out(config, trajectory) if out is None else out
-        engine.check_out(config, folder, trajectory)
+        engine.check_out(config, folder, trajectory, overwrite=overwrite)
         found = engine.forward(
             config,
             trajectory,
@@ -80,7 +81,7 @@ def forward(
             rescale_by_more=rescale_by_more,
             progress=progress,
         )
-        found.write(folder)
+        found.write(folder, overwrite=overwrite)
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=1))
         return

@@ -21,6 +21,10 @@ Array = NDArray[np.float64]
 _LARGEST_NOISE = 0.1
 """A near value with a larger standard error (thin gases, noisy data) says nothing."""
 
+_LARGEST_RIPPLE = 0.25
+"""Likewise of a curve in r, that another declaration is believed for; from the ripple of the transform, each half wave
+of which counts as independent. Two of it are what tells half of the scale from all."""
+
 _NULL_SCATTERING = 0.05
 """Below this <b>^2/<b^2> the absolute scale is a small difference of large numbers (light water) and is not judged."""
 
@@ -38,7 +42,8 @@ def check_scale(curve: Curve) -> list[str]:
         fitting = []
         for fix, other in _mistaken_for(curve):
             values = scale_values(other)
-            if declared.keys() <= values.keys() and within(FITTING, values):
+            told = other.in_q_space or _smooth_near(other)
+            if told and declared.keys() <= values.keys() and within(FITTING, values):
                 fitting.append((fix, in_words(other, values)))
         if fitting:
             remedies = " or ".join(fix for fix, _ in fitting)
@@ -177,6 +182,18 @@ def _near_of_r_curve(curve: Curve) -> float | None:
         return None
     r = curve.x[inside]
     return float(((1.0 - _pair_distribution(curve)[inside]) @ r**2) / (r @ r))
+
+
+def _smooth_near(curve: Curve) -> bool:
+    """Whether the near value of a curve in r is told by its points, and is no accident of the transform's ripple."""
+    near, r_high = _near_of_r_curve(curve), forbidden_below(curve)
+    if near is None:
+        return True
+    inside = (curve.x >= 0.5 * r_high) & (curve.x <= r_high)
+    r = curve.x[inside]
+    ripple = (1.0 - _pair_distribution(curve)[inside] - near) * r  # of D(r), over 4πρ
+    waves = 1 + int(np.count_nonzero(np.diff(np.sign(ripple))))
+    return bool(np.sqrt(ripple @ ripple / (r @ r) / waves) <= _LARGEST_RIPPLE)
 
 
 def _far_of_r_curve(curve: Curve) -> float | None:

@@ -58,10 +58,14 @@ def columns_of(table: Table, columns: Sequence[int | str] | None, block: int | N
         InputError: there are other columns or other curves, none of that name or number, or x does not increase.
     """
     where, width = str(file), table.values.shape[1]
+    if table.ragged is not None and (columns is None or width < 2):
+        raise table.ragged
     if columns is None:
         numbers = list(_default_columns(table, file))
     else:
         numbers = [_number_of(column, table, where) for column in columns]
+    if table.ragged is not None and max(numbers) > width:
+        raise table.ragged
     if len(numbers) not in (2, 3) or not all(1 <= number <= width for number in numbers):
         asked = list(numbers if columns is None else columns)
         raise InputError(

@@ -36,6 +36,7 @@ class Table:
             where there are none at all.
         breaks: rows, counted from 0, at which the file says that another curve begins.
         unit: what `lines` counts.
+        ragged: the complaint where not all rows have as many columns; `values` has those that all have.
 
     >>> Table(np.zeros((1, 2)), np.array([4]), comments=("Qmax = 20", "made by hand")).header
     {'qmax': '20'}
@@ -49,6 +50,7 @@ class Table:
     errors: Array | None = None
     breaks: tuple[int, ...] = ()
     unit: str = "line"
+    ragged: InputError | None = None
 
     def place(self, row: int) -> str:
         """Where a row, counted from 0, stands in the file."""

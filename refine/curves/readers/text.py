@@ -92,6 +92,7 @@ class _Rows:
         self._text: tuple[int, list[str]] | None = None
         """The last line that was no row, above the rows of a curve."""
         self._alone: tuple[int, list[str]] | None = None
+        self._ragged: InputError | None = None
         """The line of a whole number below rows; what follows is another curve."""
         self._step: tuple[int, list[str]] | None = None
         """A line of two whole numbers that is LAMMPS's, or a row: the next one tells."""
@@ -144,11 +145,11 @@ class _Rows:
     def _append(self, number: int, found: list[str]) -> None:
         at = f"{self._where}, line {number}"
         row = fields.row(found, at)
-        if self._rows and len(row) != len(self._rows[0]):
-            raise InputError(
+        if self._rows and len(row) != len(self._rows[0]) and self._ragged is None:
+            self._ragged = InputError(
                 f"{len(row)} columns where the first row (line {self._lines[0]}) has {len(self._rows[0])}",
                 where=at,
-                fix="give every row the same columns",
+                fix="give every row the same columns, or choose those that all rows have, as in columns = [1, 2]",
             )
         self._rows.append(row)
         self._lines.append(number)
@@ -177,7 +178,8 @@ class _Rows:
             self._append(*self._alone)
         if not self._rows:
             self._refuse_for_no_rows()
-        both = np.array(self._rows, dtype=np.float64)
+        width = min(map(len, self._rows))
+        both = np.array([row[:width] for row in self._rows], dtype=np.float64)
         values, errors = both[..., 0], both[..., 1]
         return Table(
             values=values,
@@ -185,6 +187,7 @@ class _Rows:
             comments=comments,
             errors=None if np.isnan(errors).all() else errors,
             breaks=tuple(at for at in self._breaks if at < len(values)),
+            ragged=self._ragged,
         )
 
     def _refuse_for_no_rows(self) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Arrays on their way to the device, in the precision of whoever computes there."""
+"""The device, and arrays on their way to it in the precision of whoever computes there."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ def precision(dtype: np.dtype[Any]) -> AbstractContextManager[Any]:
     """Context in which jax keeps this precision, float32 or float64, whatever the program around it has set."""
     context: AbstractContextManager[Any] = jax.enable_x64(dtype == np.float64)
     return context
+
+
+def device_name() -> str:
+    """What jax computes on, in words: "cpu", or the kind of another device."""
+    first = jax.devices()[0]
+    return first.platform if first.platform == "cpu" else f"{first.platform}, {first.device_kind}"
 
 
 def on_device(tree: Any, dtype: np.dtype[Any]) -> Any:

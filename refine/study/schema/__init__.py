@@ -9,10 +9,11 @@ from refine.study.schema.data import Data
 from refine.study.schema.model import ModelFile
 from refine.study.schema.reference import reference_markdown
 from refine.study.schema.sampling import Sampling
-from refine.study.schema.study import StudyConfig
+from refine.study.schema.study import NO_CORRECTION, StudyConfig
 from refine.study.schema.system import Stage, State, System
 
 __all__ = [
+    "NO_CORRECTION",
     "Compare",
     "Coordination",
     "Correction",

@@ -12,7 +12,7 @@ from refine.tables.values import ByPair, FileName, Integer, Kind, Number, refusa
 
 
 class Coordination(Table):
-    """Where neighbours are counted, in reports, `refine compare` and `refine forward`."""
+    """Where neighbours are counted, in reports, `refine compare`, `refine forward` and `refine predict`."""
 
     radii: ByPair = Field(
         default_factory=dict,

@@ -33,6 +33,9 @@ from refine.tables.values import Line, any_tables, refusal, some_tables
 FORMER_SCORE_R = [1.0, 10.0]
 """What `score_r` was by default when run folders were written, whose digests have it."""
 
+NO_CORRECTION = 1.0
+"""Å; range of the splines where nothing is corrected: it fits into every box, and no force field needs to reach it."""
+
 
 class StudyConfig(Table):
     """A whole study. Attributes are the tables of the file; `parse` and `from_toml` are the ways to make one."""
@@ -227,6 +230,11 @@ class StudyConfig(Table):
             except OSError as error:
                 raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
         return total.hexdigest()
+
+    def uncorrected(self) -> Self:
+        """The study of the base model alone: without a fit, and with splines that fit into every box and stay zero."""
+        splines = Correction(r_min=NO_CORRECTION / 2, r_cut=NO_CORRECTION, knots=4)
+        return self.model_copy(update={"correction": splines, "refinement": RULES.made()})
 
     def to_tree(self, folder: Path | None = None) -> dict[str, Any]:
         """The study as it runs, overrides applied and defaults written out, as nested dictionaries for `parse`.

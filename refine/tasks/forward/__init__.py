@@ -26,6 +26,7 @@ from refine.system import Box
 from refine.tasks.forward.answer import Forward, check_out
 from refine.tasks.forward.checks import check_composition, check_density, check_rescaling, refuse_vacuum
 from refine.tasks.forward.compared import compared, compared_number
+from refine.tasks.forward.seen import Seen
 from refine.tasks.forward.tables import propagation
 
 __all__ = ["Forward", "check_out", "default_out", "forward"]
@@ -102,9 +103,8 @@ def forward(
     )
     predictions = tuple(read_predictions(one, [box]))
     numbers = tuple(compared_number(entry, box, one.states[0].temperature, frames) for entry in one.numbers)
-    return Forward(
-        Path(trajectory), one, counted, box, scores, numbers, predictions, tuple(coordination), frames, finer, factor
-    )
+    seen = Seen(one.states[0], box, frames, scores, numbers, predictions, tuple(coordination), finer)
+    return Forward(Path(trajectory), one, counted, seen, factor)
 
 
 def _finer(config: StudyConfig) -> int:

@@ -1,7 +1,8 @@
-"""One data set, or one measured number, against the frames of a trajectory."""
+"""One data set, or one measured number, against the frames of a trajectory or of a sample."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ from refine.system import Box
 
 @dataclass(frozen=True)
 class Compared:
-    """One data set against the trajectory.
+    """One data set against the frames.
 
     Attributes:
         r_chi, r_chi_stderr: of T(r); the error is None with too few frames.
@@ -59,7 +60,7 @@ def compared(config: StudyConfig, data: DataSet, box: Box, frames: Frames) -> Co
 
 @dataclass(frozen=True)
 class ComparedNumber:
-    """A measured number against the trajectory.
+    """A measured number against the frames.
 
     Attributes:
         number: bound to the trajectory's box; None, as is the score, where a trajectory does not tell it: it holds
@@ -69,6 +70,18 @@ class ComparedNumber:
     entry: MeasuredNumber
     number: NumberSet | None
     score: NumberScore | None
+
+    @property
+    def measured(self) -> tuple[float, float]:
+        """What was measured and its standard deviation, in `unit`."""
+        if self.number is None:
+            return self.entry.value, self.entry.sigma
+        return float(self.number.target.y[0]), math.sqrt(float(self.number.target.covariance[0, 0]))
+
+    @property
+    def unit(self) -> str:
+        """That of the observable, in which the two are compared; of a density, that of a pressure."""
+        return self.entry.unit if self.number is None else self.number.target.observable.unit
 
 
 def compared_number(entry: MeasuredNumber, box: Box, temperature: float, frames: Frames) -> ComparedNumber:

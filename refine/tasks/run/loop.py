@@ -82,16 +82,25 @@ def run_study(
     """
     folder = Path(out) if out is not None else study.config.default_out()
     progress = progress or NullProgress()
-    study.stages_at_volume()
-    if not study.problem.targets:
-        raise InputError("there is nothing to fit", where="[[data]]", fix='give at least one data set role = "fit"')
-    if not study.datasets:
-        raise InputError("there is no measured curve", where="[[data]]", fix="give one beside the numbers")
+    refuse_unfit(study)
     tell_doubts(study.datasets, progress)
     with exclusive(folder):
         if resume == "auto":
             resume = (folder / store.CHECKPOINT).exists()
         return Run(study, folder, resume=resume, overwrite=overwrite, progress=progress).finish()
+
+
+def refuse_unfit(study: Study) -> None:
+    """InputError for a study that cannot be run: a schedule that changes its density, or nothing to fit."""
+    study.stages_at_volume()
+    if not study.problem.targets:
+        raise InputError(
+            "there is nothing to fit",
+            where="[[data]]",
+            fix='give at least one data set role = "fit", or use refine predict, which needs none',
+        )
+    if not study.datasets:
+        raise InputError("there is no measured curve", where="[[data]]", fix="give one beside the numbers")
 
 
 class Run:
