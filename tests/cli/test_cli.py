@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from refine.errors import CheckpointError, SimulationError
 from refine.progress import NullProgress, Progress
 from refine.results.schema import MeasuredNumber, Scores, State
 from refine.study.schema import StudyConfig, reference_markdown
+from tests.logs import undated
 
 STUDY = """
 title = "[bold]Argon"
@@ -115,11 +115,6 @@ def study(tmp_path: Path) -> str:
     return str(path)
 
 
-def undated(line: str) -> str:
-    """Without date and time."""
-    return re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", "", line)
-
-
 def call(*words: str) -> Any:
     return CliRunner().invoke(app, list(words))
 
@@ -130,7 +125,7 @@ def test_run(engine: type[FakeStudy], study: str) -> None:
     ((config, out, resume, overwrite),) = engine.calls
     assert (config.sampling.frames, config.refinement.iterations) == (20, 3)
     assert (out, resume, overwrite) == (Path("there"), False, False)
-    lines = [undated(line) for line in result.stdout.splitlines()]
+    lines = undated(result.stdout)
     assert lines[:4] == ["loading jax", "[bold]Argon: results go to there", "sampling", "R_chi 0.0098"]
     assert "converged: change is within the sampling noise" in lines
     assert ["sq", "0.1234", "0.0098"] in [line.split() for line in lines]
@@ -189,9 +184,9 @@ def test_interrupt_says_how_to_go_on(engine: type[FakeStudy], study: str) -> Non
     engine.ends_with = KeyboardInterrupt()
     result = call("run", study, "--out", "a folder", "--set", "sampling.frames=20")
     assert result.exit_code == 130
-    assert f"interrupted; go on with: refine run {study} --out 'a folder' --resume --set sampling.frames=20" in [
-        undated(line) for line in result.stdout.splitlines()
-    ]
+    assert f"interrupted; go on with: refine run {study} --out 'a folder' --resume --set sampling.frames=20" in undated(
+        result.stdout
+    )
 
 
 @pytest.mark.parametrize(
@@ -311,8 +306,8 @@ def test_progress_elsewhere_is_lines() -> None:
     console = Console(file=io.StringIO(), width=10)
     with terminal_progress(console) as progress:
         _drive(progress)
-    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert [undated(line) for line in lines] == ["sampling [1]", "R_chi [0.01]", "solving"]
+    written = console.file.getvalue()  # type: ignore[attr-defined]
+    assert undated(written) == ["sampling [1]", "R_chi [0.01]", "solving"]
 
 
 def test_null_progress_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from refine.errors import InputError
 from refine.potentials.mace import catalogue
 from refine.potentials.mace.architecture import ZBL, Agnesi, Architecture, Checkpoint, Layer
 from refine.potentials.mace.catalogue import CATALOGUE
+from tests.logs import undated
 from tests.loopback import loopback
 
 SHA256 = "12" * 32
@@ -195,7 +196,7 @@ def test_fetch(cache: Path, two_models: None) -> None:
     with loopback(any=CONTENT) as server:
         result = call("fetch", "tiny", "--url", f"{server.base}/any")
     assert result.exit_code == 0, result.output
-    assert result.stdout.splitlines() == [
+    assert undated(result.stdout) == [
         "tiny: MIT License: free for any use",
         "fetching Tiny.model (0.0 MB)",
         f"tiny: {cache / 'Tiny.model'}",
@@ -235,7 +236,7 @@ def test_fetch_that_is_interrupted(two_models: None, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(catalogue, "fetch", interrupted)
     result = call("fetch", "tiny")
     assert result.exit_code == 130
-    assert result.stdout == "interrupted; the same command goes on where it stopped\n"
+    assert undated(result.stdout) == ["interrupted; the same command goes on where it stopped"]
 
 
 def test_convert(file: Path) -> None:

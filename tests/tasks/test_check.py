@@ -98,7 +98,7 @@ def test_steps_to_the_first_frame_are_those_of_the_dynamics(tmp_path: Path, star
     ((field, sampler),) = study.samplers()
     params = study.force_field_params(field, 0, study.initial_correction())
     (planned,) = plan_of(study, [sampler], fitted=True).states
-    assert planned.start_steps == (equilibrated(study, 0, sampler, params).step,) * 2
+    assert planned.start_steps == (equilibrated(study, 0, sampler, params, NullProgress()).step,) * 2
 
 
 def test_a_run_takes_no_more_steps_than_planned(tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_made_up_frames_have_the_number_and_the_scatter_of_a_sample(tmp_path: Pa
     study = Study.from_toml(written(tmp_path, ("frames = 48", "frames = 4000")))
     ((field, sampler),) = study.samplers()
     params = study.force_field_params(field, 0, study.initial_correction())
-    start = equilibrated(study, 0, sampler, params)
+    start = equilibrated(study, 0, sampler, params, NullProgress())
     _, frames = sampler.run(start, params, 85.0, 1)
     made = made_up(frames, study, 0)
     assert len(made) == 4000
