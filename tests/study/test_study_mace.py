@@ -16,8 +16,8 @@ from refine.potentials.mace import base
 from refine.potentials.mace.reader.neutral import write_neutral
 from refine.potentials.sites import SiteForceField
 from refine.sampling.jax.sampler import Sampler
+from tests.listening import Stop, StopIn
 from tests.potentials.mace.models import random_checkpoint
-from tests.stopping import Stop, StopIn
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

@@ -21,7 +21,7 @@ from refine.tasks.run import store
 from refine.tasks.run.kept import Kept, kept_path
 from refine.tasks.run.loop import run_study
 from tests import small_box
-from tests.stopping import StopIn
+from tests.listening import StopIn
 
 SHORT = ("refinement.iterations=1", "sampling.frames=24", "sampling.equilibration=0.5", "sampling.reequilibration=0.1")
 KEEP = "sampling.keep=5"

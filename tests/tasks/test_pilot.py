@@ -6,7 +6,6 @@ import html
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,28 +22,11 @@ from refine.tasks.diagnose import diagnose
 from refine.tasks.pilot import pilot
 from refine.tasks.prepare import prepare
 from tests import small_box
-from tests.stopping import Stop, StopIn
+from tests.listening import Stop, StopIn, Told
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 KEYS = ("timestep", "equilibration", "reequilibration", "frames", "stride", "replicas", "r_min", "knots")
-
-
-class Told(NullProgress):
-    """Remembers what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.stages: list[list[Any]] = []
-
-    def stage(self, label: str, total: int) -> None:
-        self.stages.append([label, total, 0])
-
-    def advance(self, n: int) -> None:
-        self.stages[-1][2] += n
-
-    def message(self, text: str) -> None:
-        self.lines.append(text)
 
 
 def write(folder: Path, *keep: str) -> Path:

@@ -24,6 +24,7 @@ from refine.study.samplers import read_base
 from refine.study.schema import StudyConfig
 from refine.system import make_system
 from refine.tasks.prepare import base_sampler, check_target, parse_repeats, prepare
+from tests.listening import Told
 
 STUDY = """
 [system]
@@ -136,7 +137,13 @@ def test_dispersion_acts(study: Path) -> None:
 def test_the_default_is_a_melt_and_a_file_the_next_start(tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text(STUDY)
     config = StudyConfig.from_toml(tmp_path / "study.toml")
-    first = prepare(config, state="120K", seed=5)
+    told = Told()
+    first = prepare(config, state="120K", seed=5, progress=told)
+    relaxed_and_melted = 300 + 200  # steps, the latter of 5 fs
+    assert told.stages == [
+        ("start structure", relaxed_and_melted, relaxed_and_melted),
+        ("pressure and energy", 40, 40),
+    ]
     # 1.35 g/cm^3 of 39.948 g/mol
     assert first.system.number_density == pytest.approx(1.35 * 0.602214076 / 39.948, rel=1e-5)
     assert "density: 0.0203512 atoms/Å^3, 1.35 g/cm^3" in first.words()
@@ -150,9 +157,12 @@ def test_the_default_is_a_melt_and_a_file_the_next_start(tmp_path: Path) -> None
     tables = config.model_dump(exclude_none=True) | study
     tables["data"] = [{"name": "sq", "file": "absent.csv", "quantity": "S(Q)", "radiation": "neutron"}]
     rest = StudyConfig.parse(tables, tmp_path)
-    again = [prepare(rest, seed=seed).system.positions for seed in (1, 1)]
+    told = Told()
+    again = [prepare(rest, seed=seed, repeats=(1, 1, 2), settle=0.2, progress=told).system.positions for seed in (1, 1)]
+    expected = [("start structure", 200, 200), ("repeated cell", 40, 40), ("pressure and energy", 40, 40)]
+    assert told.stages == 2 * expected
     np.testing.assert_array_equal(*again)
-    assert np.abs(again[0] - first.system.positions).max() > 0
+    assert np.abs(again[0][:64] - first.system.positions).max() > 0
 
 
 def test_what_is_refused(study: Path) -> None:

@@ -26,7 +26,7 @@ from refine.tasks.run import store as checkpoint
 from refine.tasks.run.loop import Run
 from refine.tasks.run.record import Record
 from tests import small_box
-from tests.stopping import Stop, StopIn
+from tests.listening import Stop, StopIn
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_outputs_and_resuming_at_any_moment_bit_for_bit(folder, monkeypatch):
 CHILD = """
 import os, signal, sys
 from refine import Study
-from tests.stopping import StopIn
+from tests.listening import StopIn
 class Kill(StopIn):
     def end(self):
         os.kill(os.getpid(), signal.SIGKILL)

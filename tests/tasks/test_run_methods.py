@@ -13,7 +13,7 @@ import pytest
 from refine import Study
 from refine.export.read import read_correction
 from tests import small_box
-from tests.stopping import Stop, StopIn
+from tests.listening import Stop, StopIn
 
 METHODS = {
     "ibi": ['refinement.method="ibi"', 'data.0.role="score"', 'data.1.role="fit"'],

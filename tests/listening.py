@@ -1,8 +1,26 @@
-"""A run that ends from inside, like one that is killed."""
+"""Progress that remembers, and progress that ends a run from inside, like one that is killed."""
 
 from __future__ import annotations
 
 from refine.progress import NullProgress
+
+
+class Told(NullProgress):
+    """Remembers what it is told: messages, and of each stage its label, its total and the units that were done."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.stages: list[tuple[str, int, int]] = []
+
+    def stage(self, label: str, total: int) -> None:
+        self.stages.append((label, total, 0))
+
+    def advance(self, n: int) -> None:
+        label, total, done = self.stages.pop()
+        self.stages.append((label, total, done + n))
+
+    def message(self, text: str) -> None:
+        self.lines.append(text)
 
 
 class Stop(BaseException):
