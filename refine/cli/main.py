@@ -16,6 +16,8 @@ from refine.cli.common import INPUT_ERROR
 from refine.errors import RefineError
 
 COMMANDS = (
+    "inspect",
+    "init",
     "forward",
     "convert",
     "check",

@@ -230,9 +230,10 @@ def test_no_number_of_an_option_is_beyond_all_bounds(study: str, value: str) -> 
         "export": ("--to", "csv"),
         "convert": ("--quantity", "g(r)", "--to", "D(r)"),
         "sensitivity": ("--of", "sq:R_chi", "--parameter", "epsilon"),
+        "init": ("--composition", "Ar", "--temperature", "85"),
     }
     for command, option, _ in options:
-        result = call(command, study, *required[command], option, value)
+        result = call(command, study, *required.get(command, ()), option, value)
         assert result.exit_code == 2, (command, option, result.output)
         assert option in result.stderr
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from refine.cli.asked import columns_of, numbers_of, range_of, sample_of
 from refine.cli.common import finite
 from refine.errors import InputError
-from refine.formula import amounts_of, with_hydrogen
 
 Density = Annotated[
     float | None,
@@ -103,10 +102,10 @@ def convert(
         raise InputError("belongs to a transform from Q to r", where="--extrapolate", fix="leave it out")
     if out is not None and out.exists() and curve.exists() and out.samefile(curve):
         raise InputError("this is the curve itself", where=f"--out {out}", fix="give another name")
-    limits = None if q_range is None else _pair_of_numbers("--q-range", q_range)
+    limits = None if q_range is None else range_of("--q-range", q_range)
     grid = _grid("--r", r) if r is not None else _grid("--q", q)
     transform = from_q and not to_q
-    amounts, mixtures = _with_hydrogen(_formula(composition), _isotopes(isotopes))
+    amounts, mixtures = sample_of(composition, isotopes)
     measured = read_curve(
         curve,
         quantity=quantity,
@@ -119,7 +118,7 @@ def convert(
         pair=_pair(pair),
         window=window,
         q_range=None if transform else limits,
-        columns=None if columns is None else _columns(columns),
+        columns=None if columns is None else columns_of(columns),
         block=block,
         abscissa=abscissa,
         check=False,
@@ -143,15 +142,6 @@ def convert(
     typer.echo(f"{result.quantity}, {result.normalisation}: {len(result.x)} points, {span}: {out}")
 
 
-def _formula(text: str | None) -> dict[str, float]:
-    try:
-        return {} if text is None else amounts_of(text)
-    except ValueError:
-        raise InputError(
-            f"{text!r} is no formula", where="--composition", fix="write it as SiO2, Fe49O51 or 0.49FeO-0.51SiO2"
-        ) from None
-
-
 def _pair(text: str | None) -> tuple[str, str] | None:
     if text is None:
         return None
@@ -173,78 +163,6 @@ def _integers(option: str, text: str | None) -> dict[str, int]:
     return found
 
 
-def _isotopes(text: str | None) -> dict[str, int | dict[int, float]]:
-    found: dict[str, int | dict[int, float]] = {}
-    for entry in [] if text is None else text.split(","):
-        match = re.fullmatch(r"\s*([A-Z][a-z]?)\s*=\s*([0-9:.+]{1,200})\s*", entry)
-        number = re.fullmatch(r"\d{1,3}", match[2]) if match else None
-        shares = [re.fullmatch(r"(\d{1,3}):(\d*\.?\d+|\d+\.)", part) for part in match[2].split("+")] if match else []
-        if match is None or not (number or all(shares)):
-            raise InputError(
-                f"{entry!r} is not of the form NAME=N", where="--isotopes", fix="write it as Ar=36, or H=1:0.5+2:0.5"
-            )
-        found[match[1]] = int(number[0]) if number else {int(share[1]): float(share[2]) for share in shares if share}
-    return found
-
-
-def _with_hydrogen(
-    amounts: dict[str, float], isotopes: dict[str, int | dict[int, float]]
-) -> tuple[dict[str, float], dict[str, int | dict[int, float]]]:
-    """A composition of elements, and the isotopes of its hydrogen: D is hydrogen 2, and beside it H is hydrogen 1.
-
-    >>> _with_hydrogen({"H": 1.0, "D": 3.0, "O": 2.0}, {})
-    ({'H': 4.0, 'O': 2.0}, {'H': {1: 0.25, 2: 0.75}})
-    """
-    if "D" in amounts and ("H" in isotopes or "D" in isotopes):
-        raise InputError(
-            "the composition has D and --isotopes names hydrogen, too",
-            where="--composition",
-            fix="write H in the composition, or leave hydrogen out of --isotopes",
-        )
-    for element in isotopes:
-        if amounts and element not in amounts:
-            raise InputError(
-                f"{element} is not in the composition", where="--isotopes", fix=f"name {', '.join(amounts)}"
-            )
-    elements, hydrogen = with_hydrogen(amounts)
-    return elements, isotopes if hydrogen is None else {**isotopes, "H": hydrogen}
-
-
-def _numbers(option: str, text: str) -> list[float]:
-    try:
-        numbers = [float(word) for word in text.split(",")]
-    except ValueError:
-        raise InputError(f"{text!r} is not a list of numbers", where=option, fix="separate them by commas") from None
-    if not all(map(math.isfinite, numbers)):
-        raise InputError(f"{text!r} has a number that is not finite", where=option)
-    return numbers
-
-
-def _columns(text: str) -> list[int | str]:
-    """Numbers or names; a name has no comma."""
-    found = [word.strip() for word in text.split(",")]
-    if len(found) not in (2, 3) or not all(found):
-        raise InputError(f"{text!r} is not x,y or x,y,sigma", where="--columns", fix="write it as 1,3 or Q,S(Q)")
-    return [_column(word) for word in found]
-
-
-def _column(word: str) -> int | str:
-    try:
-        number = float(word)
-    except ValueError:
-        return word
-    if not number.is_integer():
-        raise InputError(f"{word!r} is no whole number", where="--columns", fix="count columns from 1, or name them")
-    return int(number)
-
-
-def _pair_of_numbers(option: str, text: str) -> tuple[float, float]:
-    found = _numbers(option, text)
-    if len(found) != 2 or not 0 <= found[0] < found[1]:
-        raise InputError(f"{text!r} is no range", where=option, fix="give MIN,MAX with 0 <= MIN < MAX")
-    return found[0], found[1]
-
-
 MAX_POINTS = 100_000
 """Of a grid; a transform is a matrix of so many rows."""
 
@@ -253,7 +171,7 @@ def _grid(option: str, text: str | None) -> list[float] | None:
     """step, 2 step, ... to the end."""
     if text is None:
         return None
-    found = _numbers(option, text)
+    found = numbers_of(option, text)
     if len(found) != 2 or not 0 < found[1] <= found[0] <= MAX_POINTS * found[1]:
         raise InputError(
             f"{text!r} is no grid", where=option, fix=f"give MAX,STEP, at most {MAX_POINTS:,} points, as in 20,0.02"

@@ -42,7 +42,7 @@ def check_scale(curve: Curve) -> list[str]:
         fitting = []
         for fix, other in _mistaken_for(curve):
             values = scale_values(other)
-            told = other.in_q_space or _smooth_near(other)
+            told = other.in_q_space or smooth_near(other)
             if told and declared.keys() <= values.keys() and within(FITTING, values):
                 fitting.append((fix, in_words(other, values)))
         if fitting:
@@ -181,17 +181,17 @@ def _near_of_r_curve(curve: Curve) -> float | None:
     if inside.sum() < 3:
         return None
     r = curve.x[inside]
-    return float(((1.0 - _pair_distribution(curve)[inside]) @ r**2) / (r @ r))
+    return float(((1.0 - pair_distribution(curve)[inside]) @ r**2) / (r @ r))
 
 
-def _smooth_near(curve: Curve) -> bool:
+def smooth_near(curve: Curve) -> bool:
     """Whether the near value of a curve in r is told by its points, and is no accident of the transform's ripple."""
     near, r_high = _near_of_r_curve(curve), forbidden_below(curve)
     if near is None:
         return True
     inside = (curve.x >= 0.5 * r_high) & (curve.x <= r_high)
     r = curve.x[inside]
-    ripple = (1.0 - _pair_distribution(curve)[inside] - near) * r  # of D(r), over 4πρ
+    ripple = (1.0 - pair_distribution(curve)[inside] - near) * r  # of D(r), over 4πρ
     waves = 1 + int(np.count_nonzero(np.diff(np.sign(ripple))))
     return bool(np.sqrt(ripple @ ripple / (r @ r) / waves) <= _LARGEST_RIPPLE)
 
@@ -200,10 +200,10 @@ def _far_of_r_curve(curve: Curve) -> float | None:
     assert curve.number_density is not None
     if curve.x[-1] < 3.0 * curve.number_density ** (-1.0 / 3.0):
         return None
-    return float(_pair_distribution(curve)[tail_of(curve, 0.6)].mean())
+    return float(pair_distribution(curve)[tail_of(curve, 0.6)].mean())
 
 
-def _pair_distribution(curve: Curve) -> Array:
+def pair_distribution(curve: Curve) -> Array:
     """g(r) = 1 + D(r)/(4πρ k r); one at r = 0, where it is 0/0."""
     assert curve.number_density is not None
     uniform = 4.0 * math.pi * curve.number_density * curve.x * curve.distinct_factor(0.0)[0]

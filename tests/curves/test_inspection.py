@@ -1,0 +1,126 @@
+"""What a curve is, by its numbers: the truth comes first, or among those that are the same by numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from refine.cli.main import app
+from refine.curves.curve import Curve
+from refine.curves.inspection import inspect
+from refine.errors import InputError
+
+NEUTRON = {"radiation": "neutron", "composition": {"Ar": 1.0}, "isotopes": {"Ar": 36}}
+RHO = 0.02138
+"""atoms/Å^3, near that of the hard spheres."""
+
+TRUTHS = [
+    *((name, "faber-ziman") for name in ("S(Q)", "F(Q)", "Q[S(Q)-1]", "g(r)", "G(r)", "T(r)", "J(r)")),
+    *((name, "keen") for name in ("F(Q)", "Q[S(Q)-1]", "D(r)", "T(r)", "J(r)")),
+]
+
+
+@pytest.fixture(scope="module")
+def written(hard_spheres: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """The hard-sphere liquid as a file of two columns, with noise and a Q range that begins at 0.4 1/Å."""
+    rho = hard_spheres.number_density
+    q = np.arange(0.05, 30.0, 0.05)
+    distinct = hard_spheres.structure_factor(q) - 1.0
+    smooth = np.exp(-((q / 14.0) ** 2))
+    r = np.arange(0.02, 25.0, 0.02)
+    d = 2.0 / np.pi * 0.05 * np.sin(np.outer(r, q)) @ (q * smooth * distinct)
+
+    def make(quantity: str, normalisation: str, header: str = "", name: str = "a.dat", factor: float = 1.0) -> Path:
+        in_q = "Q" in quantity
+        x = q if in_q else r
+        blank = Curve(x, x, quantity=quantity, normalisation=normalisation, number_density=rho, **NEUTRON)
+        form = blank.form(quantity, normalisation, x)
+        canonical = (distinct if in_q else d) * blank.distinct_factor(np.zeros(1))[0]
+        y = canonical * form.scale + form.offset
+        noise = np.random.default_rng(3).normal(size=len(x)) * 0.002 * np.abs(y).max()
+        keep = x > (0.4 if in_q else 0.0)
+        path = tmp_path_factory.mktemp("curve") / name
+        np.savetxt(path, np.column_stack([factor * x, y + noise])[keep], header=header)
+        return path
+
+    make.density = rho  # type: ignore[attr-defined]
+    return make
+
+
+@pytest.mark.parametrize(("quantity", "normalisation"), TRUTHS)
+def test_the_truth_comes_first(written: Callable[..., Path], quantity: str, normalisation: str) -> None:
+    """With the density; a file says at least whether it is of Q or r. Keen's G(r) of one element is h(r) times k."""
+    path = written(quantity, normalisation, header="Q y" if "Q" in quantity else "r y")
+    found = inspect(path, number_density=written.density, q_range=(0.4, 20.0), **NEUTRON)
+    first = found.candidates[0]
+    assert (first.curve.quantity, first.curve.normalisation) == (quantity, normalisation), found.lines(4)
+    assert first.fit > 0.3
+    assert sum(one.share for one in found.candidates) == pytest.approx(1.0)
+    assert json.loads(json.dumps(found.to_json()))["candidates"][0]["quantity"] == quantity
+    text = "\n".join(found.lines(3))
+    assert quantity in text
+    assert "% of all that is said" in text
+
+
+def test_the_density_follows_from_the_slope_or_the_growth(written: Callable[..., Path]) -> None:
+    for quantity in ("S(Q)", "T(r)"):
+        found = inspect(written(quantity, "faber-ziman", header=f"{quantity[2]} y"), **NEUTRON)
+        first = found.candidates[0]
+        assert first.curve.quantity == quantity
+        assert first.number_density == pytest.approx(written.density, rel=0.1)
+        assert any("--number-density" in note for note in found.notes)
+
+
+def test_normalisations_need_the_composition(written: Callable[..., Path]) -> None:
+    found = inspect(written("F(Q)", "keen", header="Q y"))
+    assert {one.curve.normalisation for one in found.candidates} == {"faber-ziman"}
+    assert any("--composition" in note for note in found.notes)
+    assert any("--radiation" in note for note in found.notes)
+
+
+def test_words_of_the_file_count(written: Callable[..., Path]) -> None:
+    """PDFgetX3 calls Q[S(Q)-1] F(Q); a mode is a radiation; a file of Gudrun is of Q."""
+    path = written("Q[S(Q)-1]", "faber-ziman", header="version = pdfgetx3-2\nmode = neutron\nL Q F(Q)", name="a.fq")
+    found = inspect(path, composition={"Ar": 1.0}, isotopes={"Ar": 36}, number_density=written.density)
+    assert found.radiation == "neutron"
+    assert found.candidates[0].curve.quantity == "Q[S(Q)-1]"
+    assert any("the file calls it" in one.words for one in found.candidates[0].evidence)
+    other = inspect(path, radiation="xray", composition={"Ar": 1.0})
+    assert any("the header says neutron" in note for note in other.notes)
+    assert all("Q" in one.curve.quantity for one in found.candidates[:2])
+
+
+def test_what_is_no_curve_is_said(tmp_path: Path, written: Callable[..., Path]) -> None:
+    """Counts, nanometres, an intensity per molecule."""
+    q = np.arange(0.5, 20.0, 0.02)
+    counts = tmp_path / "counts.xy"
+    np.savetxt(counts, np.column_stack([q, 9000 * np.exp(-((q / 9) ** 2)) + 800 + 300 * np.exp(-((q - 2.3) ** 2))]))
+    found = inspect(counts, composition={"Ga": 1.0}, radiation="xray", number_density=0.05)
+    assert not found.clear
+    assert any("no reading fits" in note for note in found.notes)
+    nanometres = inspect(written("S(Q)", "faber-ziman", factor=10.0), number_density=written.density, **NEUTRON)
+    assert any("1/nm" in note for note in nanometres.notes)
+
+
+def test_the_command(written: Callable[..., Path], tmp_path: Path) -> None:
+    path = str(written("S(Q)", "faber-ziman", header="Q S(Q)"))
+    words = ["inspect", path, "--composition", "Ar", "--radiation", "neutron", "--isotopes", "Ar=36"]
+    said = CliRunner().invoke(app, words)
+    assert said.exit_code == 0, said.output
+    assert "1. S(Q), faber-ziman" in said.output
+    assert "The first reading is clear." in said.output
+    numbers = json.loads(CliRunner().invoke(app, [*words, "--json"]).output)
+    assert numbers["clear"] is True
+    table = tmp_path / "table.dat"
+    table.write_text("".join(f"{x} {x} {x} {x} {x}\n" for x in np.linspace(0.1, 9.0, 30)))
+    refused = CliRunner().invoke(app, ["inspect", str(table)])
+    assert refused.exit_code == 2
+    assert "columns" in refused.output
+    with pytest.raises(InputError, match="no such file"):
+        inspect(tmp_path / "nothing.dat")

@@ -1,0 +1,138 @@
+"""A study from measured curves and a few words: it is one that a run takes, and says where each value is from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.spacegroup import crystal
+from typer.testing import CliRunner
+
+from refine import Study
+from refine.cli.main import app
+from refine.errors import InputError
+from refine.tasks.init.model import model_for
+from tests import small_box
+
+ARGON = ("--composition", "Ar", "--temperature", "85", "--radiation", "neutron", "--isotopes", "Ar=36")
+
+
+def call(*words: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.output
+    return result.exit_code, result.output
+
+
+@pytest.fixture
+def curves(tmp_path: Path) -> Path:
+    """sq.csv and gr.csv of a liquid of 0.02125 atoms/Å^3."""
+    (tmp_path / "measured").mkdir()
+    small_box.write(tmp_path / "measured")
+    return tmp_path / "measured"
+
+
+def test_a_liquid(curves: Path, tmp_path: Path) -> None:
+    out = tmp_path / "study.toml"
+    code, said = call("init", curves / "sq.csv", curves / "gr.csv", *ARGON, "--q-range", "0.4,30", "--out", out)
+    assert code == 0, said
+    assert f"refine run {out}" in said
+    text = out.read_text()
+    study = Study.from_toml(out)
+    assert [(data.quantity, data.radiation) for data in study.config.curves] == [
+        ("S(Q)", "neutron"),
+        ("g(r)", "neutron"),
+    ]
+    assert study.config.curves[0].isotopes == {"Ar": 36}
+    assert study.config.curves[1].q_range == (0.4, 30.0)
+    assert study.config.model.base == "lennard-jones"
+    assert study.systems[0].number_density == pytest.approx(0.02125, rel=0.1)
+    assert study.systems[0].r_box > 9.9
+    assert 'file = "measured/sq.csv"' in text
+    explained = [line for line in text.splitlines() if " = " in line and not line.startswith(("title", "name", "file"))]
+    assert all("  # " in line for line in explained), text
+    code, said = call("init", curves / "sq.csv", *ARGON, "--out", out)
+    assert (code, "use --overwrite" in said) == (2, True)
+    assert out.read_text() == text
+
+
+def test_a_glass_a_crystal_and_deuterium(curves: Path, tmp_path: Path) -> None:
+    words = (curves / "sq.csv", "--composition", "SiO2", "--radiation", "neutron", "--quantity", "S(Q)")
+    glass = tmp_path / "glass.toml"
+    code, said = call("init", *words, "--temperature", 300, "--mass-density", 2.2, "--out", glass)
+    assert code == 0, said
+    assert "taken for a glass" in said
+    study = Study.from_toml(glass)
+    assert study.config.states[0].phase == "solid"
+    assert [stage.to for stage in study.stages] == [None, 300.0]
+    assert study.config.model.base == "pedone-2006"
+    assert study.systems[0].number_density == pytest.approx(0.06615, rel=1e-3)
+
+    atoms = crystal(["Na", "Cl"], [(0, 0, 0), (0.5, 0.5, 0.5)], spacegroup=225, cellpar=[5.64] * 3 + [90] * 3) * (
+        3,
+        3,
+        3,
+    )
+    atoms.write(tmp_path / "salt.extxyz")
+    salt = tmp_path / "salt.toml"
+    words = ("init", curves / "sq.csv", "--composition", "NaCl", "--radiation", "xray", "--quantity", "S(Q)")
+    code, said = call(*words, "--temperature", 300, "--structure", tmp_path / "salt.extxyz", "--out", salt)
+    assert code == 0, said
+    study = Study.from_toml(salt)
+    assert (study.config.model.base, study.config.states[0].phase) == ("tosi-fumi-1964", "solid")
+    assert study.systems[0].n_atoms == 216
+
+    code, said = call("init", curves / "sq.csv", "--composition", "D2O", "--temperature", 300, "--radiation", "neutron")
+    assert (code, "no published set" in said) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--composition", "SiO2", "--temperature", "300", "--quantity", "S(Q)"), "does not say what was scattered"),
+        (("--composition", "Ga", "--temperature", "300", "--radiation", "xray"), "no published set of parameters"),
+        ((*ARGON, "--model", "nothing"), "no model file, published model or set"),
+        ((*ARGON, "--model", "born-mayer"), "comes without numbers"),
+        ((*ARGON, "--quantity", "X(Q)"), "no X"),
+        ((*ARGON, "--structure", "nowhere.cif"), "no such structure file"),
+        ((*ARGON, "--number-density", "0.02", "--mass-density", "1.4"), "--number-density or --mass-density"),
+        ((*ARGON, "--quantity", "g(r)"), "Q range of the transform"),
+    ],
+)
+def test_what_is_missing_is_said(curves: Path, tmp_path: Path, words: tuple[str, ...], says: str) -> None:
+    given = () if "density" in " ".join(words) else ("--number-density", "0.02125")
+    code, said = call("init", curves / "sq.csv", *words, *given, "--out", tmp_path / "a.toml")
+    assert code == 2
+    assert says in said
+    assert not (tmp_path / "a.toml").exists()
+
+
+def test_ions_are_those_of_a_neutral_formula() -> None:
+    """Iron of FeO and of Fe2O3; a set that has only one of them is passed over for another."""
+    for amounts, ion in (
+        ({"Fe": 1, "O": 1}, "Fe2+"),
+        ({"Fe": 2, "O": 3}, "Fe3+"),
+        ({"Fe": 1, "Si": 1, "O": 3}, "Fe2+"),
+    ):
+        lines = {key: value for key, value, _ in model_for(amounts, None, Path()).lines}
+        assert f'Fe = "{ion}"' in lines["ions"]
+    with pytest.raises(InputError, match="no published set"):
+        model_for({"Fe": 1, "O": 2}, None, Path())
+    assert dict(model_for({"Si": 1}, None, Path()).lines[0][:2] for _ in range(1)) == {"base": '"stillinger-weber"'}
+
+
+def test_counts_are_no_curve(tmp_path: Path) -> None:
+    q = np.arange(0.5, 20.0, 0.02)
+    np.savetxt(tmp_path / "a.xy", np.column_stack([q, 9000.0 * np.exp(-((q / 9.0) ** 2)) + 800.0]))
+    code, said = call("init", tmp_path / "a.xy", *ARGON[:-2], "--number-density", 0.02, "--out", tmp_path / "a.toml")
+    assert code == 2
+    assert "refine inspect a.xy" in said
+
+
+@pytest.mark.slow
+def test_such_a_study_runs(curves: Path, tmp_path: Path) -> None:
+    out = tmp_path / "study.toml"
+    assert call("init", curves / "sq.csv", *ARGON, "--atoms", 108, "--out", out)[0] == 0
+    few = ["sampling.frames=40", "sampling.equilibration=1", "sampling.timestep=5", "sampling.stride=10"]
+    result = Study.from_toml(out, [*few, "refinement.iterations=1"]).run(tmp_path / "out")
+    assert result.final.r_chi["sq"] > 0.0
