@@ -108,7 +108,8 @@ def prepare(
 
     The packing or structure of the study goes through its schedule, or the default melt, and `sampling.equilibration`
     at the temperature of the state; the cell is repeated, and run for `settle` ps so that the copies forget each other;
-    then `sampling.frames` frames are taken for pressure and energy.
+    then `sampling.frames` frames are taken for pressure and energy. A structure without a schedule, such as the unit
+    cell of a crystal, is repeated first.
 
     Args:
         config: the study.
@@ -127,13 +128,17 @@ def prepare(
     stages, digest = stages_of(config), config.digest(data=False)
     ask_of_cold_packings(config)
     system = read_system(config, chosen)
+    whole = system.positions is not None and not stages and math.prod(repeats) > 1
+    if whole:  # nothing happens to the small cell that it would need to be small for
+        system = replicate(system, repeats)
     settings = _settings(config, system, progress)
     seed = settings.seed if seed is None else seed
     kind, base = read_base(config, system.species)
     sampler, params = base_sampler(kind, base, settings, system)
     temperature = chosen.temperature
 
-    progress.stage("start structure", steps_to_equilibrate(sampler, settings.equilibration, stages))
+    before = settle if whole and settle is not None else settings.equilibration
+    progress.stage("start structure", steps_to_equilibrate(sampler, before, stages))
     progress.doing("placing the atoms")
     densities: tuple[tuple[float, float] | None, ...] = ()
     if stages:
@@ -146,8 +151,8 @@ def prepare(
         )
         now = wait(sampler, now, params, temperature, settings.equilibration, progress.advance)
     else:
-        now = equilibrate(sampler, params, temperature, seed, settings.equilibration, on_steps=progress.advance)
-    if math.prod(repeats) > 1:
+        now = equilibrate(sampler, params, temperature, seed, before, on_steps=progress.advance)
+    if math.prod(repeats) > 1 and not whole:
         small = replace(sampler.system, positions=now.positions[0].astype(np.float64))
         sampler, params = base_sampler(kind, base, settings, replicate(small, repeats))
         after = settings.equilibration if settle is None else settle

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ def test_the_default_is_a_melt_and_a_file_the_next_start(tmp_path: Path) -> None
     rest = StudyConfig.parse(tables, tmp_path)
     told = Told()
     again = [prepare(rest, seed=seed, repeats=(1, 1, 2), settle=0.2, progress=told).system.positions for seed in (1, 1)]
-    expected = [("start structure", 200, 200), ("repeated cell", 40, 40), ("pressure and energy", 40, 40)]
+    expected = [("start structure", 40, 40), ("pressure and energy", 40, 40)]  # repeated first
     assert told.stages == 2 * expected
     np.testing.assert_array_equal(*again)
     assert np.abs(again[0][:64] - first.system.positions).max() > 0
@@ -187,3 +188,23 @@ def test_a_run_has_the_density_of_its_study(study: Path) -> None:
     with pytest.raises(InputError, match=r"\[\[schedule\]\] pressure: .* refine prepare"):
         engine.run(study.parent / "out")
     assert not (study.parent / "out").exists()
+
+
+def test_a_unit_cell_is_repeated_before_anything_acts(tmp_path: Path) -> None:
+    """Half of it, 2.65 Å, holds no potential."""
+    fcc = bulk("Ar", "fcc", a=5.3, cubic=True)
+    fcc.write(tmp_path / "unit.cif")
+    tables = StudyConfig.parse(tomllib.loads(STUDY), tmp_path).model_dump(exclude_none=True)
+    tables["system"] = {"structure": "unit.cif"}
+    tables["states"] = [{"name": "cold", "temperature": 20.0, "phase": "solid"}]
+    tables["schedule"] = []
+    tables["data"] = [{"name": "sq", "file": "absent.csv", "quantity": "S(Q)", "radiation": "neutron"}]
+    made = prepare(StudyConfig.parse(tables, tmp_path), repeats=(4, 4, 4), settle=0.5)
+    assert made.system.n_atoms == 256
+    assert made.system.heights[0] == pytest.approx(4 * 5.3)
+    ideal = (fcc * (4, 4, 4)).positions
+    assert made.system.positions is not None
+    off = made.system.positions[:, None] - ideal
+    off -= np.round(off / 21.2) * 21.2
+    assert np.sqrt(np.min(np.sum(off**2, axis=2), axis=1)).max() < 1.5  # nobody left its site
+    assert made.energy[0] / 256 < -0.06  # eV; of the crystal, -0.08
