@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 
@@ -35,3 +36,20 @@ class NullProgress:
 
     def message(self, text: str) -> None:
         """Ignore the line."""
+
+
+def duration(seconds: float) -> str:
+    """Seconds, in the unit that suits them.
+
+    >>> duration(0.0000012), duration(0.25), duration(12.3), duration(1234.0), duration(40000.0)
+    ('1.2 µs', '250 ms', '12 s', '21 min', '11 h')
+    """
+    limits = (
+        (1e-3, 1e6, "µs"),
+        (1.0, 1e3, "ms"),
+        (100.0, 1.0, "s"),
+        (6000.0, 1 / 60, "min"),
+        (math.inf, 1 / 3600, "h"),
+    )
+    factor, unit = next((factor, unit) for limit, factor, unit in limits if seconds < limit)
+    return f"{float(f'{factor * seconds:.2g}'):g} {unit}"

@@ -23,10 +23,10 @@ from refine.results.reader import read_results
 from refine.study.schema import StudyConfig
 from refine.tasks.diagnose import diagnose
 from refine.tasks.run import store as checkpoint
-from refine.tasks.run.loop import Run
+from refine.tasks.run.loop import Run, run_study
 from refine.tasks.run.record import Record
 from tests import small_box
-from tests.listening import Stop, StopIn
+from tests.listening import Stop, StopIn, Told
 
 
 @pytest.fixture
@@ -373,3 +373,17 @@ def test_progress_tells_the_scores_of_the_report(folder):
     assert (report.predicted["ours"].final_stderr > 0.0).all()
     assert "ours: F(Q), prediction" in result.report_path.read_text(encoding="utf-8")
     assert "with all Q, window none" in result.report_path.read_text(encoding="utf-8")
+
+
+def test_the_time_to_come_is_said_before_the_first_update(folder: Path, tmp_path: Path) -> None:
+    told = Told()
+    study = Study.from_toml(
+        folder / "study.toml", ["refinement.iterations=1", "sampling.frames=40", "sampling.replicas=2"]
+    )
+    run_study(study, tmp_path / "out", progress=told)
+    cost = [k for k, line in enumerate(told.lines) if line.startswith("sampling takes about ")]
+    assert len(cost) == 1
+    assert " at most: 2 samples of 40 frames, " in told.lines[cost[0]]
+    assert told.lines[cost[0]].endswith(" for 8 steps")
+    first = next(k for k, line in enumerate(told.lines) if line.startswith("iteration 0"))
+    assert cost[0] < first

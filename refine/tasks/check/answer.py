@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
+from refine.progress import duration
 from refine.results.tables import plain
 from refine.study.choices.choice import Choice
 from refine.study.datasets import DataSet, NumberSet, Prediction
@@ -189,16 +188,16 @@ class Check:
         lines = [f"timed on this machine ({self.timing.device}):"]
         for one in self.timing.states:
             line = (
-                f"  {one.name}: {_time(one.step)} a step ({one.steps} steps), {_time(one.frame)} a frame, "
-                f"start structure {_time(one.start)}, compiling {_time(one.compiling)}"
+                f"  {one.name}: {duration(one.step)} a step ({one.steps} steps), {duration(one.frame)} a frame, "
+                f"start structure {duration(one.start)}, compiling {duration(one.compiling)}"
             )
             for seconds, what in ((one.move_frame, "a frame of moved atoms"), (one.window, "a differentiated window")):
-                line += "" if seconds is None else f", {_time(seconds)} {what}"
+                line += "" if seconds is None else f", {duration(seconds)} {what}"
             lines.append(line)
-        update = "" if self.timing.update is None else f", an update {_time(self.timing.update)}"
-        lines.append(f"  curves of a sample {_time(self.timing.curves)}{update}")
-        parts = [f"{name} {_time(value)}" for name, value in self.timing.seconds(self.plan).items() if value]
-        lines.append(f"time: about {_time(self.seconds)} at most: {', '.join(parts)}")
+        update = "" if self.timing.update is None else f", an update {duration(self.timing.update)}"
+        lines.append(f"  curves of a sample {duration(self.timing.curves)}{update}")
+        parts = [f"{name} {duration(value)}" for name, value in self.timing.seconds(self.plan).items() if value]
+        lines.append(f"time: about {duration(self.seconds)} at most: {', '.join(parts)}")
         return lines + [f"  {note}" for note in self.timing.notes]
 
 
@@ -217,17 +216,6 @@ def _weights(weights: Sequence[Weights]) -> str:
             over = "over <f^2>: the mean amplitude is zero" if one.null else ""
             rows.append((one.name, "-".join(pair), *(f"{value:.4f}" for value in values), over))
     return "\n".join(aligned(rows))
-
-
-def _time(seconds: float) -> str:
-    """Seconds, in the unit that suits them.
-
-    >>> _time(0.0000012), _time(0.25), _time(12.3), _time(1234.0), _time(40000.0)
-    ('1.2 µs', '250 ms', '12 s', '21 min', '11 h')
-    """
-    limits = ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms"), (100.0, 1.0, "s"), (6000.0, 1 / 60, "min"), (np.inf, 1 / 3600, "h"))
-    factor, unit = next((factor, unit) for limit, factor, unit in limits if seconds < limit)
-    return f"{float(f'{factor * seconds:.2g}'):g} {unit}"
 
 
 def _megabytes(size: float) -> str:

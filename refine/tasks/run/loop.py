@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from refine.errors import CheckpointError, InputError, SimulationError
 from refine.files import exclusive, remove, write_text
-from refine.progress import NullProgress, Progress
+from refine.progress import NullProgress, Progress, duration
 from refine.refinement.convergence import misfit
-from refine.refinement.problem import Sample, TrajectoryRule, Update, WithdrawingRule
+from refine.refinement.problem import MovingRule, Sample, TrajectoryRule, Update, WithdrawingRule
 from refine.refinement.walls import closest, innermost, refuse_r_min, walls
 from refine.results.judged import JudgedSample
 from refine.results.outcome import Outcome
@@ -208,7 +208,7 @@ class Run:
             f"sampling {number}" if number else "sampling the base model", len(self.engines) * (settle + per_replica)
         )
         for s in range(len(self.engines)):
-            stored = self.current[s]
+            stored, paces = self.current[s], [time.monotonic()]
             engine, params, start = self.engines.of(s, stored.state, correction, potential.parameters, self.samples)
             self.progress.advance(stored.done)
             for state, frames, count in pieces(
@@ -221,6 +221,9 @@ class Run:
                     frames = frames if study.needs_positions else replace(frames, positions=None)
                 self.current[s] = self.current[s].extended(state, frames, count, tuple(engine.notes), written)
                 self.progress.advance(count)
+                paces.append(time.monotonic())
+                if number == s == 0 and (len(paces) == 3 or count == per_replica):  # in the first piece is compiling
+                    self._tell_cost((paces[-1] - paces[-2]) / count, per_replica)
                 if time.monotonic() - self.saved > SAVE_INTERVAL:
                     self._save()
             if len(self.engines) > 1:
@@ -235,6 +238,17 @@ class Run:
         notes = [f"{state.name}: {note}" for state, one in states for note in one.notes]
         self.current = []
         self.record = self.record.sampled(notes, time.monotonic() - began)
+
+    def _tell_cost(self, seconds: float, per_replica: int) -> None:
+        """How long all samples will take, from the seconds of a frame of each replica in the first state."""
+        study, updates = self.study, self.study.config.refinement.iterations
+        if isinstance(study.rule, MovingRule):  # what follows is not of dynamics
+            return
+        each = per_replica * (updates + study.settings.final) + self.engines.settling(per_replica) * updates
+        self.progress.message(
+            f"sampling takes about {duration(seconds * each * len(self.engines))} at most: {updates + 1} samples of "
+            f"{per_replica * study.settings.replicas} frames, {duration(seconds)} for {study.settings.stride} steps"
+        )
 
     def update(self) -> None:
         """PREDICT and UPDATE: the rule judges the newest sample, and says what comes next."""
