@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from refine.curves.curve import Curve
 from refine.curves.transforms import r_to_q_matrix
-from refine.scattering.instrument import seen
+from refine.scattering.instrument import added, seen
 from refine.scattering.metrics import r_chi
 from refine.scattering.operator import CurveOperator
 from refine.system import Box
@@ -76,8 +77,9 @@ class Measurement:
         total: operator giving T(r), Faber-Ziman normalised, on r; its baseline is 4πρ r. Where the mean scattering
             length is zero, T(r) is D(r) of i(Q)/<b^2>, and the baseline is zero.
         total_values: (m,) measured T(r), with the periodic images of the box.
-        shown_background, in_box_background, total_background: what a flat background of one in the units of the
-            declared quantity adds to the measurement in these places, (n,), (n,) and (m,); zero for curves in r.
+        shown_background, in_box_background, total_background: what each mode of the background, in the units of the
+            declared quantity, adds to the measurement in these places, (n, k), (n, k) and (m, k); k is zero for curves
+            in r.
     """
 
     curve: Curve
@@ -98,12 +100,12 @@ class Measurement:
         """(n,) standard error of `shown` because g is cut at r_max, from mean counts (pairs, bins); zero in r."""
         return np.zeros(len(self.shown.x)) if self.cut is None else self.cut.error(counts)
 
-    def reported_total(self, counts: Array, scale: float = 1.0, background: float = 0.0) -> Array:
-        """T(r) (m,) for mean counts (pairs, bins); scale multiplies the model's D(r), background is in Q."""
+    def reported_total(self, counts: Array, scale: float = 1.0, background: Sequence[float] = ()) -> Array:
+        """T(r) (m,) for mean counts (pairs, bins); scale multiplies the model's D(r), background (k,) is in Q."""
         total = self.total.predict(counts)
-        return seen(total, self.total.baseline, scale, background * self.total_background)
+        return seen(total, self.total.baseline, scale, added(self.total_background, background))
 
-    def r_chi(self, counts: Array, scale: float = 1.0, background: float = 0.0) -> float:
+    def r_chi(self, counts: Array, scale: float = 1.0, background: Sequence[float] = ()) -> float:
         """R_chi of T(r) for mean counts (pairs, bins), at a scale and background as `reported_total` has them."""
         return r_chi(self.total_values, self.reported_total(counts, scale, background))
 
@@ -118,8 +120,8 @@ class Fit:
         covariance: (n, n); up to a factor if not `sigma_known`.
         sigma_known: whether the errors come with the measurement.
         words: the fitted range, for the report.
-        background: (n,) what a flat background of one in the units of the declared quantity adds to the values; None
-            for curves in r.
+        background: (n, k) what each mode of the background, in the units of the declared quantity, adds to the values;
+            None for curves in r.
     """
 
     operator: CurveOperator

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.curves.checks import check_curve
+from refine.curves.checks.common import forbidden_below
 from refine.curves.curve import Curve
 from refine.curves.quantities import is_q_space
 from refine.curves.readers import read_curve
@@ -19,6 +20,7 @@ from refine.progress import Progress
 from refine.refinement.observables.curve import CurveObservable
 from refine.refinement.observables.keys import MeasuredNumber
 from refine.refinement.problem import Target
+from refine.scattering.background import Background, flat_background, smooth_background
 from refine.scattering.compared import Fit, Measurement
 from refine.scattering.measurement import ForwardModel
 from refine.study.choices.choice import Choice
@@ -29,7 +31,7 @@ from refine.system import Box
 Array = NDArray[np.float64]
 
 BACKGROUND_SHARE = 0.1
-"""Default prior of a free background, as a share of the curve's rms signal."""
+"""Default prior of a flat background, as a share of the curve's rms signal; that of a smooth one is the rms itself."""
 
 
 PREDICTED_STEP = 0.02
@@ -55,6 +57,7 @@ class DataSet:
     """One [[data]] entry bound to its state's box.
 
     doubts: what looks odd in the curve for what it is declared to be, in words (`refine.curves.checks`).
+    background: modes that a free background has; None of a curve in r.
     choices: what was decided where the entry says nothing (`refine.study.choices.measured`).
     """
 
@@ -65,6 +68,7 @@ class DataSet:
     fit: Fit
     doubts: tuple[str, ...] = ()
     choices: tuple[Choice, ...] = ()
+    background: Background | None = None
 
 
 @dataclass(frozen=True)
@@ -154,14 +158,25 @@ def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
             )
         curve = replace(curve, sigma=_errors(data, curve))
         doubts = tuple(check_curve(curve))
-        model = ForwardModel(curve, box)
+        background = background_of(data, curve)
+        model = ForwardModel(curve, box, background)
         measurement = model.measurement(data.score_r)
         begins = first_r(curve) if data.fit_r is None else None
         fit = model.fit(data.fit_q, data.fit_r if begins is None else (begins[0], min(box.r_max, float(curve.x[-1]))))
         chosen = (sigma(curve, fit), None if begins is None else begins[1], *isotopes(curve, data.isotopes))
         choices = tuple(filter(None, chosen))
-        datasets.append(DataSet(data.name, state, data.role, measurement, fit, doubts, choices))
+        datasets.append(DataSet(data.name, state, data.role, measurement, fit, doubts, choices, background))
     return datasets
+
+
+def background_of(data: Data, curve: Curve) -> Background | None:
+    """The modes of a curve's background, whether or not it is free; None of a curve in r."""
+    if not curve.in_q_space:
+        return None
+    if isinstance(data.free_background, bool):
+        return flat_background(curve.x)
+    degree = int(data.free_background.partition(":")[2])
+    return smooth_background(curve.x, degree, data.background_below or forbidden_below(curve))
 
 
 def isotopes_of(data: Data, box: Box) -> Isotopes:
@@ -247,6 +262,7 @@ def target_of(config: StudyConfig, pairs: Sequence[tuple[str, str]], data: DataS
     elif len(pairs) == 1:
         index = 0
     fit = data.fit
+    spread = entry.background_prior or (BACKGROUND_SHARE if entry.free_background is True else 1.0) * _rms(fit)
     return Target(
         data.name,
         data.state,
@@ -260,7 +276,7 @@ def target_of(config: StudyConfig, pairs: Sequence[tuple[str, str]], data: DataS
         entry.free_scale,
         entry.scale_prior,
         fit.background if entry.free_background else None,
-        entry.background_prior or BACKGROUND_SHARE * _rms(fit),
+        spread * data.background.spreads if entry.free_background and data.background else np.zeros(0),
     )
 
 

@@ -93,9 +93,24 @@ def test_a_target_has_no_background_unless_it_is_free(make):
     np.testing.assert_array_equal(cold.background, study.datasets[0].fit.background)
     # a tenth of the rms signal of the fitted points
     signal = np.sqrt(np.mean((cold.y - 1.0) ** 2))
-    assert cold.background_prior == pytest.approx(BACKGROUND_SHARE * signal)
+    assert cold.background_prior == pytest.approx([BACKGROUND_SHARE * signal])
     given = make("data.0.free_background=true", "data.0.background_prior=0.02").problem.targets[0]
-    assert given.background_prior == 0.02
+    assert given.background_prior == [0.02]
+
+
+def test_a_smooth_background_of_a_study(make):
+    """Both words, and the number of modes that the distance leaves: 1 + r_c (Q_max - Q_min)/π and two that fade."""
+    word, other = (make(f"data.0.free_background='{kind}:12'") for kind in ("polynomial", "chebyshev"))
+    target, data = word.targets["cold-sq"], word.datasets[0]
+    np.testing.assert_array_equal(target.background, other.targets["cold-sq"].background)
+    assert target.background.shape == (len(target.y), len(target.background_prior))
+    assert data.background.below == 0.9
+    span = data.measurement.curve.q_max - data.measurement.curve.q_min
+    assert len(target.background_prior) == pytest.approx(1 + 0.9 * span / np.pi, abs=2.0)
+    wider = make("data.0.free_background='polynomial:12'", "data.0.background_below=1.8").targets["cold-sq"]
+    assert len(wider.background_prior) > len(target.background_prior)
+    signal = np.sqrt(np.mean((target.y - 1.0) ** 2))
+    assert np.sqrt(np.sum(target.background_prior**2)) == pytest.approx(signal, rel=0.02)
 
 
 def test_errors_in_points_are_straight_lines_between_them(make):

@@ -110,6 +110,32 @@ def test_a_free_scale_is_scored_alike_by_run_and_forward(folder: Path, sample: F
     assert abs(score.r_chi - unscaled) > 1e-3
 
 
+def test_a_smooth_background_is_taken_off_by_forward(folder: Path, dump: Path, tmp_path: Path) -> None:
+    """Planted on the measured curve in one study, free in the other: found to a tenth, and R_chi as before."""
+    q, s = np.loadtxt(folder / "sq.csv", delimiter=",", skiprows=1).T
+    planted = -0.2 * (q / 8.0) ** 2 * np.exp(-((q / 9.0) ** 2))
+    np.savetxt(folder / "inelastic.csv", np.column_stack([q, s + planted]), delimiter=",")
+    text = small_box.STUDY.replace('"sq.csv"', '"inelastic.csv"')
+    free = 'quantity = "S(Q)"\nfree_background = "polynomial:10"'
+    for name, study in (("plain", text), ("free", text.replace('quantity = "S(Q)"', free, 1))):
+        (folder / f"{name}.toml").write_text(study)
+    scored = {
+        name: forward(StudyConfig.from_toml(folder / f"{name}.toml"), dump, types=["Ar"]).scores[0]
+        for name in ("study", "plain", "free")
+    }
+    assert scored["plain"].r_chi > 1.5 * scored["study"].r_chi
+    assert scored["free"].r_chi < 1.1 * scored["study"].r_chi
+    printed = call("forward", dump, folder / "free.toml", "--species", "Ar", "--out", tmp_path)
+    assert "sq: scale 1.0000, smooth background of rms 0.0" in printed
+    found = columns(tmp_path / "curves" / "sq.csv")
+    inside = (found["axis"] > 1.5) & (found["axis"] < 10.5)
+    off = found["background"] - np.interp(found["axis"], q, planted)
+    assert np.sqrt(np.mean(off[inside] ** 2)) < 0.1 * np.sqrt(np.mean(planted**2))
+    row = json.loads((tmp_path / "forward.json").read_text())["data"][0]
+    assert row["background"] is None
+    assert row["background_rms"] == pytest.approx(np.sqrt(np.mean(found["background"] ** 2)), rel=1e-4)
+
+
 def test_formats_score_alike(folder: Path, images: list[ase.Atoms], dump: Path, tmp_path: Path) -> None:
     config = StudyConfig.from_toml(folder / "study.toml")
     paths = (write_extxyz(tmp_path / "a.xyz", images), write_xdatcar(tmp_path / "XDATCAR", images))

@@ -16,6 +16,7 @@ from refine.tables.values import (
     Charges,
     Columns,
     FileName,
+    FreeBackground,
     Integer,
     Isotopes,
     Number,
@@ -26,7 +27,7 @@ from refine.tables.values import (
     refusal,
 )
 
-LATER_OF_DATA = ("columns", "block")
+LATER_OF_DATA = ("columns", "block", "background_below")
 """Keys of a curve that studies of before do not have, and that where they are left out change no digest."""
 
 
@@ -99,13 +100,21 @@ class Data(Measured):
     scale_prior: Annotated[Number, Field(gt=0, le=10)] = Field(
         0.2, description="Prior standard deviation of a free scale about one."
     )
-    free_background: Switch = Field(
-        False, description="Fit a flat background together with the potential; Q-space data only."
+    free_background: FreeBackground = Field(
+        False,
+        description="Fit a background together with the potential; Q-space data only. `true`: a flat one. "
+        '`"polynomial:n"` or `"chebyshev:n"`, n from 1 to 20: a smooth one, as inelasticity leaves it, a polynomial of '
+        "degree n in Q without waves of real distances; the prior is of the curve, so both words give the same.",
+    )
+    background_below: Annotated[Number, Field(gt=0, le=10)] | None = Field(
+        None,
+        description="r in Å up to which a smooth background may have waves cos(Q r). Default: no two atoms come so "
+        "close, 0.55 with hydrogen, else 0.9, or 0.45 of the mean distance where that is less.",
     )
     background_prior: Annotated[Number, Field(gt=0)] | None = Field(
         None,
         description="Prior standard deviation of a free background about zero, in units of y. "
-        "Default: a tenth of the rms of the curve's signal.",
+        "Default: a tenth of the rms of the curve's signal; of a smooth background that rms itself.",
     )
 
     @property
@@ -145,7 +154,9 @@ class Data(Measured):
         if self.charges and self.radiation == "neutron":
             raise refusal("charges do not change neutron scattering; remove 'charges'")
         if self.free_background and not is_q_space(self.quantity):
-            raise refusal(f"a flat background is one in Q, and {self.quantity} is in r; remove 'free_background'")
+            raise refusal(f"a background is one in Q, and {self.quantity} is in r; remove 'free_background'")
+        if self.background_below is not None and not isinstance(self.free_background, str):
+            raise refusal('background_below is of a smooth background; give free_background = "polynomial:8"')
         return self
 
 

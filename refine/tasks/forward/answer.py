@@ -12,6 +12,7 @@ from refine.files import exclusive, make_folder, write_text
 from refine.refinement.inference.nuisance import Nuisance
 from refine.results.derived import Coordination
 from refine.results.schema import RESULT
+from refine.results.scores import background_rms
 from refine.results.tables import plain
 from refine.sampling.averages import FRAMES_FOR_ERRORS
 from refine.sampling.frames import Frames
@@ -107,7 +108,8 @@ class Forward:
                     "points": score.points,
                     "compared": score.data.fit.words,
                     "scale": score.free.scale,
-                    "background": score.free.background,
+                    "background": score.free.background[0] if len(score.free.background) == 1 else None,
+                    "background_rms": background_rms(score.data, score.free),
                     "warnings": list(score.data.doubts),
                 }
                 for score in self.scores
@@ -168,10 +170,18 @@ class Forward:
             lines += [f"warning: {doubt}" for doubt in score.data.doubts]
         free = [s for s in self.scores if s.free != Nuisance()]
         lines += [f"{one.name}: predicted, nothing to compare with" for one in self.predictions]
-        lines += [f"{s.data.name}: scale {s.free.scale:.4f}, background {s.free.background:.4g}" for s in free]
+        lines += [f"{s.data.name}: scale {s.free.scale:.4f}{self._background(s)}" for s in free]
         if not self.averages.enough:
             lines.append(f"no standard errors: {_frames(len(self.frames))}, and {FRAMES_FOR_ERRORS} are needed")
         return "\n".join(lines)
+
+    @staticmethod
+    def _background(score: Compared) -> str:
+        """What is said of one that is free."""
+        if len(score.free.background) == 1:
+            return f", background {score.free.background[0]:.4g}"
+        rms = background_rms(score.data, score.free)
+        return "" if rms is None else f", smooth background of rms {rms:.4g}"
 
     def _of_number(self, one: ComparedNumber) -> str:
         """The line of a measured number."""
