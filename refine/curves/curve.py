@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from refine.curves.forms import Form, form_of
 from refine.curves.quantities import NORMALISATIONS, RADIATIONS, WINDOWS, is_q_space, quantity_of, why_undefined
+from refine.curves.resolution import Resolution
 from refine.curves.weights import Isotopes, amplitudes, distinct_factor, self_scattering
 from refine.errors import ConversionError, InputError
 from refine.formula import element_of
@@ -48,6 +49,7 @@ class Curve:
             number, e.g. {"H": {1: 0.5, 2: 0.5}}.
         charges: ionic charges for x-ray form factors, e.g. {"Fe": 2, "O": -2}.
         pair: the two species of a partial, or None for a total.
+        resolution: of the instrument, which a model is seen through and which stays in the curve.
         name: what messages and reports call the curve.
         source: where it came from, e.g. the path of its file.
         header: keys found in the file's header, as text.
@@ -81,6 +83,7 @@ class Curve:
     isotopes: Isotopes = field(default_factory=dict)
     charges: Mapping[str, int] = field(default_factory=dict)
     pair: tuple[str, str] | None = None
+    resolution: Resolution = field(default_factory=Resolution)
     name: str = ""
     source: str = ""
     header: Mapping[str, str] = field(default_factory=dict)

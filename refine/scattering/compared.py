@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refine.curves.curve import Curve
+from refine.curves.resolution import Resolution
 from refine.curves.transforms import r_to_q_matrix
 from refine.scattering.instrument import added, seen
 from refine.scattering.metrics import r_chi
@@ -40,11 +41,13 @@ class Cut:
         q: (n,) 1/Å.
         weights: (n, pairs) of the pairs in the declared quantity.
         box: the simulated state.
+        resolution: of the instrument.
     """
 
     q: Array
     weights: Array
     box: Box
+    resolution: Resolution = field(default_factory=Resolution)
 
     def error(self, counts: Array) -> Array:
         """Standard error (n,) in the declared units, from mean counts (pairs, bins)."""
@@ -56,6 +59,7 @@ class Cut:
         for shift in (-1.0, 0.0, 1.0):
             q = np.abs(self.q + shift * 0.5 * math.pi / self.box.r_max)
             by_bin = r_to_q_matrix(self.box.edges, q, self.box.number_density, of="means") * weighted
+            by_bin *= self.resolution.factor(q, self.box.centres)
             mean += np.mean(np.cumsum(by_bin[:, ::-1], axis=1)[:, :outer] ** 2, axis=1) / 3.0
         return np.sqrt(mean)
 

@@ -69,7 +69,7 @@ class InQ:
             shown=CurveOperator.from_g(q, factor[:, None, None] * bound.distinct, baseline, baseline, box),
             shown_values=curve.y,
             shown_sigma=curve.sigma,
-            cut=Cut(q, factor[:, None] * bound.weights.T, box),
+            cut=Cut(q, factor[:, None] * bound.weights.T, box, curve.resolution),
             in_box=in_box,
             in_box_values=baseline + factor * (back @ measured),
             r=r,

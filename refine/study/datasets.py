@@ -13,6 +13,7 @@ from refine.curves.checks.common import forbidden_below
 from refine.curves.curve import Curve
 from refine.curves.quantities import is_q_space
 from refine.curves.readers import read_curve
+from refine.curves.resolution import Resolution
 from refine.curves.weights import Isotopes
 from refine.errors import InputError
 from refine.formula import element_of
@@ -156,7 +157,7 @@ def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
                 where=f"[[data]] {data.name}",
                 fix="give q_range = [Q_min, Q_max]",
             )
-        curve = replace(curve, sigma=_errors(data, curve))
+        curve = replace(curve, sigma=_errors(data, curve), resolution=Resolution(*data.widths))
         doubts = tuple(check_curve(curve))
         background = background_of(data, curve)
         model = ForwardModel(curve, box, background)
@@ -248,6 +249,7 @@ def _featureless(data: Data, box: Box) -> Curve:
         isotopes=isotopes_of(data, box),
         charges=data.charges,
         pair=data.pair,
+        resolution=Resolution(*data.widths),
         name=data.name,
     )
     return replace(curve, y=curve.form(data.quantity, data.normalisation, points).offset)

@@ -129,6 +129,18 @@ def _background(value: Any) -> Any:
     return value
 
 
+def _resolution(value: Any) -> Any:
+    parts = {"constant": value} if not isinstance(value, dict) else value
+    for name, width in parts.items():
+        if name not in ("constant", "proportional"):
+            raise refusal(f"{name!r} is neither constant nor proportional")
+        if not (_is_finite(width) and 0 < width <= 1):
+            raise refusal("should be a number above 0 and at most 1, or { constant = number, proportional = number }")
+    if not parts:
+        raise refusal("says nothing; give { constant = number } or { proportional = number }")
+    return {name: float(width) for name, width in parts.items()} if isinstance(value, dict) else float(value)
+
+
 def _one_line(text: str) -> str:
     if not text.strip() or not text.isprintable():
         raise refusal("should be text on one line, without control characters")
@@ -367,6 +379,11 @@ PairForms = Annotated[
 Parameters = Annotated[
     dict[str, Annotated[float | dict[str, float], BeforeValidator(_number_or_table)]],
     Kind("`{ name = number }` or `{ name = { A = number, ... } }`, also by pair, `A-B`"),
+]
+Resolution = Annotated[
+    float | dict[str, float],
+    BeforeValidator(_resolution),
+    Kind("number, `{ constant = number }`, `{ proportional = number }` or both"),
 ]
 Sigma = Annotated[
     float | Literal["auto", "file"] | tuple[tuple[float, float], ...],

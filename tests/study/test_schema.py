@@ -561,6 +561,39 @@ def test_a_background_is_flat_or_a_polynomial(given: str, line: str) -> None:
     assert line in line_for(EXAMPLE, "data.0.quantity='S(Q)'", f"data.0.free_background={given}")
 
 
+@pytest.mark.parametrize(
+    ("given", "widths"),
+    [
+        ((), (0.0, 0.0)),
+        (("q_damp=0.02", "q_broad=0.01"), (0.02, 0.01)),
+        (("resolution=0.02",), (0.02, 0.0)),
+        (("resolution={ proportional = 0.01 }", "q_damp=0.03"), (0.03, 0.01)),
+        (("resolution={ constant = 0.02, proportional = 0.01 }",), (0.02, 0.01)),
+    ],
+)
+def test_the_resolution_by_either_of_its_names(given: tuple[str, ...], widths: tuple[float, float]) -> None:
+    study = parse(EXAMPLE, *(f"data.0.{key}" for key in given))
+    assert study.data[0].widths == widths
+    assert parse(study.to_toml()).data[0].widths == widths
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (("q_damp=0.02", "resolution=0.02"), "q_damp and a constant resolution are one thing"),
+        (("q_broad=0.02", "resolution={ proportional = 0.1 }"), "q_broad and a proportional resolution are one thing"),
+        (("resolution={ gaussian = 0.1 }",), "'gaussian' is neither constant nor proportional"),
+        (("resolution={}",), "says nothing"),
+        (("resolution=0",), "should be a number above 0 and at most 1"),
+        (("resolution=true",), "should be a number above 0 and at most 1"),
+        (("resolution='sharp'",), "should be a number above 0 and at most 1"),
+        (("q_damp=-1",), "should be greater than 0"),
+    ],
+)
+def test_a_resolution_that_is_none(given: tuple[str, ...], line: str) -> None:
+    assert line in line_for(EXAMPLE, *(f"data.0.{key}" for key in given))
+
+
 def test_a_background_of_waves_below_a_distance_is_smooth() -> None:
     overrides = ("data.0.quantity='S(Q)'", "data.0.background_below=1.0")
     assert "background_below is of a smooth background" in line_for(EXAMPLE, *overrides, "data.0.free_background=true")

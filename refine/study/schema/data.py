@@ -22,12 +22,13 @@ from refine.tables.values import (
     Number,
     Pair,
     Range,
+    Resolution,
     Sigma,
     Switch,
     refusal,
 )
 
-LATER_OF_DATA = ("columns", "block", "background_below")
+LATER_OF_DATA = ("columns", "block", "background_below", "q_damp", "q_broad", "resolution")
 """Keys of a curve that studies of before do not have, and that where they are left out change no digest."""
 
 
@@ -90,6 +91,21 @@ class Data(Measured):
         ".dcs01 .int01 (02, ...), points elsewhere; a file whose header names such a file has to say it.",
     )
     window: Window = Field("none", description="Window of the transform to r, applied to model and measurement alike.")
+    q_damp: Annotated[Number, Field(gt=0, le=1)] | None = Field(
+        None,
+        description="Resolution in 1/Å: the model's D(r) is damped by exp(-(q_damp r)²/2), as in PDFgui; "
+        "its curve in Q is convolved with a Gaussian of this width.",
+    )
+    q_broad: Annotated[Number, Field(gt=0, le=0.2)] | None = Field(
+        None,
+        description="Peaks of the model at r are wider by a Gaussian of q_broad r; it has no unit. PDFgui's Q_broad, "
+        "in 1/Å, is this divided by the width of the peak. A curve in r needs its Q range.",
+    )
+    resolution: Resolution | None = Field(
+        None,
+        description="Standard deviation of Q: a number or `constant` in 1/Å, the same as q_damp; `proportional` to "
+        "Q, the same as q_broad.",
+    )
     sigma: Sigma = Field(
         "auto",
         description="Standard deviation of each measured y, independent of the others: a number, points `[x, number]` "
@@ -123,6 +139,12 @@ class Data(Measured):
         return {"pair": self.pair or (), "isotopes": tuple(self.isotopes), "charges": tuple(self.charges)}
 
     @property
+    def widths(self) -> tuple[float, float]:
+        """Of the resolution, constant in 1/Å and proportional to Q, by whichever key each is stated; 0: none."""
+        given = {"constant": self.resolution} if isinstance(self.resolution, float) else self.resolution or {}
+        return self.q_damp or given.get("constant", 0.0), self.q_broad or given.get("proportional", 0.0)
+
+    @property
     def path(self) -> Path:
         """Where `file` is; ValueError for a prediction."""
         if self.file is None:
@@ -153,6 +175,10 @@ class Data(Measured):
             raise refusal("isotopes do not change x-ray scattering; remove 'isotopes'")
         if self.charges and self.radiation == "neutron":
             raise refusal("charges do not change neutron scattering; remove 'charges'")
+        given = {"constant"} if isinstance(self.resolution, float) else set(self.resolution or ())
+        for key, same in (("q_damp", "constant"), ("q_broad", "proportional")):
+            if getattr(self, key) is not None and same in given:
+                raise refusal(f"{key} and a {same} resolution are one thing; remove one of them")
         if self.free_background and not is_q_space(self.quantity):
             raise refusal(f"a background is one in Q, and {self.quantity} is in r; remove 'free_background'")
         if self.background_below is not None and not isinstance(self.free_background, str):
