@@ -37,7 +37,7 @@ def test_dimers_in_q(resolution: Resolution) -> None:
     weight = np.exp(-0.5 * t**2) / np.exp(-0.5 * t**2).sum()
     sigma = np.hypot(resolution.constant, resolution.proportional * Q)
     exact = np.array([weight @ np.sin((q + s * t) * R0) for q, s in zip(Q, sigma, strict=True)]) / (Q * R0)
-    inside = Q > 0.5  # below, the correction for the closed box takes the dimers for compressibility
+    inside = Q > 1.0  # below, the correction for the closed box takes the dimers for compressibility
     np.testing.assert_allclose(found[inside], exact[inside], atol=2e-3)
     perfect = ForwardModel(s_of_q(q=Q), BOX).measurement((3.0, 8.0)).shown
     np.testing.assert_array_equal(ForwardModel(curve, BOX).bound.to_q, ForwardModel(s_of_q(q=Q), BOX).bound.to_q)
