@@ -280,6 +280,7 @@ def _data_entry(study: Study, data: DataSet, factors: dict[str, float], free: Nu
     sigma = float(np.sqrt(np.mean(np.diag(fit.covariance))))
     role = "fitted" if data.role == "fit" else "compared, not fitted"
     span = f"{data.measurement.r[0]:g} to {data.measurement.r[-1]:.4g} Å"
+    unit = f", I(Q) per {curve.per:g} atoms" if curve.quantity == "I(Q)" and curve.per != 1.0 else ""
     sharpness = f", resolution {curve.resolution.words}" if curve.resolution else ""
     flat = config.free_background is True
     reach = f"Q range {curve.q_min:g} to {curve.q_max:g} 1/Å" if curve.q_max is not None else "unlimited Q range"
@@ -304,7 +305,7 @@ def _data_entry(study: Study, data: DataSet, factors: dict[str, float], free: Nu
         score_r=(float(data.measurement.r[0]), float(data.measurement.r[-1])),
         source=Path(curve.source).name,
         warnings=list(data.doubts),
-        compared=f"{role}: {fit.words if data.role == 'fit' else curve.quantity}; R_chi of T(r) over {span}, the "
+        compared=f"{role}{unit}: {fit.words if data.role == 'fit' else curve.quantity}; R_chi of T(r) over {span}, the "
         f"model seen through the experiment's {reach}, window {curve.window}{sharpness}; "
         f"the measurement as the box would show it: with periodic images, in Q through its r range "
         f"({study.boxes[data.state].r_max:.2f} Å)",

@@ -18,6 +18,7 @@ from refine.curves.weights import (
     null_pair_weights,
     pair_weights,
     scatters_null,
+    self_intensity,
     square_unit,
 )
 from refine.errors import InputError
@@ -148,7 +149,29 @@ class BoundCurve:
         """
         definition = quantity_of(self.curve.quantity, self.curve.normalisation)
         level = 0.0 if self.null else float(self.factor[0])
-        return form_of(definition, x, self.box.number_density, lambda: level, self.where)
+        return form_of(
+            definition,
+            x,
+            self.box.number_density,
+            lambda: level,
+            self.where,
+            alone=lambda: self._self_intensity(x),
+            atoms=self.curve.per,
+        )
+
+    def _self_intensity(self, q: Array) -> Array:
+        """(nq,) of the box's atoms, see `refine.curves.weights.self_intensity`."""
+        curve, box = self.curve, self.box
+        assert curve.radiation is not None
+        return self_intensity(
+            curve.radiation,
+            box.species,
+            box.fractions,
+            q,
+            isotopes=curve.isotopes,
+            charges=curve.charges,
+            incoherent=curve.incoherent,
+        )
 
     def q_form(self, q: Array) -> tuple[Array, Array]:
         """factor, baseline, (n,): the declared Q-space quantity is baseline + factor [S(Q) - 1]."""

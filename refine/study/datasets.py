@@ -16,7 +16,7 @@ from refine.curves.readers import read_curve
 from refine.curves.resolution import Resolution
 from refine.curves.weights import Isotopes
 from refine.errors import InputError
-from refine.formula import element_of
+from refine.formula import amounts_of, element_of, with_hydrogen
 from refine.progress import Progress
 from refine.refinement.observables.curve import CurveObservable
 from refine.refinement.observables.keys import MeasuredNumber
@@ -147,6 +147,8 @@ def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
             columns=data.columns,
             block=data.block,
             abscissa=data.abscissa,
+            per=atoms_of(data, box),
+            incoherent=bool(data.incoherent),
             name=data.name,
             check=False,  # with the errors that the study states, below
         )
@@ -168,6 +170,29 @@ def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
         choices = tuple(filter(None, chosen))
         datasets.append(DataSet(data.name, state, data.role, measurement, fit, doubts, choices, background))
     return datasets
+
+
+def atoms_of(data: Data, box: Box) -> float:
+    """Of the unit that an intensity is of.
+
+    Raises:
+        InputError: it is a formula of another material than the box.
+    """
+    if data.per in (None, "atom"):
+        return 1.0
+    assert data.per is not None
+    unit, _ = with_hydrogen(amounts_of(data.per))
+    atoms = sum(unit.values())
+    shares: dict[str, float] = {}
+    for species, share in zip(box.species, box.fractions.tolist(), strict=True):
+        shares[element_of(species)] = shares.get(element_of(species), 0.0) + share
+    if unit.keys() != shares.keys() or any(abs(unit[name] / atoms - shares[name]) > 0.01 for name in unit):
+        raise InputError(
+            f"per = {data.per!r} is no formula of this material",
+            where=f"[[data]] {data.name}",
+            fix='give its formula unit, or per = "atom"',
+        )
+    return atoms
 
 
 def background_of(data: Data, curve: Curve) -> Background | None:
@@ -249,6 +274,8 @@ def _featureless(data: Data, box: Box) -> Curve:
         isotopes=isotopes_of(data, box),
         charges=data.charges,
         pair=data.pair,
+        per=atoms_of(data, box),
+        incoherent=bool(data.incoherent),
         resolution=Resolution(*data.widths),
         name=data.name,
     )

@@ -141,6 +141,17 @@ def _resolution(value: Any) -> Any:
     return {name: float(width) for name, width in parts.items()} if isinstance(value, dict) else float(value)
 
 
+def _unit_of_intensity(text: str) -> str:
+    if text != "atom":
+        try:
+            amounts = amounts_of(text)
+        except ValueError:
+            raise refusal('should be "atom" or a formula, as in H2O') from None
+        for symbol in amounts:
+            _species_or_deuterium(symbol)
+    return text
+
+
 def _one_line(text: str) -> str:
     if not text.strip() or not text.isprintable():
         raise refusal("should be text on one line, without control characters")
@@ -385,6 +396,7 @@ Resolution = Annotated[
     BeforeValidator(_resolution),
     Kind("number, `{ constant = number }`, `{ proportional = number }` or both"),
 ]
+UnitOfIntensity = Annotated[str, AfterValidator(_unit_of_intensity), Kind('`"atom"` or a formula')]
 Sigma = Annotated[
     float | Literal["auto", "file"] | tuple[tuple[float, float], ...],
     BeforeValidator(_sigma),

@@ -594,6 +594,19 @@ def test_a_resolution_that_is_none(given: tuple[str, ...], line: str) -> None:
     assert line in line_for(EXAMPLE, *(f"data.0.{key}" for key in given))
 
 
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (("per='H2O'",), "per and incoherent are of the quantity I(Q)"),
+        (("quantity='I(Q)'", "per='molecule'"), 'should be "atom" or a formula'),
+        (("quantity='I(Q)'", "per='Xx2'"), "is not a chemical element"),
+        (("quantity='I(Q)'", "radiation='xray'", "isotopes={}", "incoherent=true"), "x-rays know no incoherent nuclei"),
+    ],
+)
+def test_what_an_intensity_is_per(given: tuple[str, ...], line: str) -> None:
+    assert line in line_for(EXAMPLE, *(f"data.0.{key}" for key in given))
+
+
 def test_a_background_of_waves_below_a_distance_is_smooth() -> None:
     overrides = ("data.0.quantity='S(Q)'", "data.0.background_below=1.0")
     assert "background_below is of a smooth background" in line_for(EXAMPLE, *overrides, "data.0.free_background=true")

@@ -59,6 +59,12 @@ def convert(
             show_default=False,
         ),
     ] = None,
+    per: Annotated[
+        str, typer.Option(help="What I(Q) is of: atom, or the formula of a molecule or formula unit.")
+    ] = "atom",
+    incoherent: Annotated[
+        bool, typer.Option("--incoherent", help="I(Q) of neutrons has the incoherent scattering in it.")
+    ] = False,
     window: Annotated[str, typer.Option(help="Of that transform: none or lorch.")] = "none",
     r: Annotated[
         str | None, typer.Option(metavar="MAX,STEP", help="Grid of a result in r, Å.  [20,0.02]", show_default=False)
@@ -87,7 +93,7 @@ def convert(
         typer.Option(help="What x is: points, left-edges or centres of bins; auto goes by the file's name."),
     ] = "auto",
 ) -> None:
-    """Convert a curve between S(Q), F(Q), i(Q), Q[S(Q)-1], g(r), G(r), D(r), T(r), J(r) and their normalisations."""
+    """Convert a curve between S(Q), F(Q), i(Q), Q[S(Q)-1], I(Q), g(r), G(r), D(r), T(r), J(r) and normalisations."""
     from refine.curves.checks import check_curve
     from refine.curves.convert import convert as converted
     from refine.curves.quantities import is_q_space
@@ -122,6 +128,8 @@ def convert(
         columns=None if columns is None else _columns(columns),
         block=block,
         abscissa=abscissa,
+        per=_atoms(per, amounts),
+        incoherent=incoherent,
         check=False,
     )
     for doubt in check_curve(measured):
@@ -150,6 +158,22 @@ def _formula(text: str | None) -> dict[str, float]:
         raise InputError(
             f"{text!r} is no formula", where="--composition", fix="write it as SiO2, Fe49O51 or 0.49FeO-0.51SiO2"
         ) from None
+
+
+def _atoms(per: str, composition: dict[str, float]) -> float:
+    """Of the unit that an intensity is of."""
+    if per == "atom":
+        return 1.0
+    try:
+        unit = with_hydrogen(amounts_of(per))[0]
+    except ValueError:
+        raise InputError(f"{per!r} is neither atom nor a formula", where="--per", fix="write it as H2O") from None
+    atoms, all_ = sum(unit.values()), sum(composition.values())
+    if composition and (
+        unit.keys() != composition.keys() or any(abs(unit[e] / atoms - composition[e] / all_) > 0.01 for e in unit)
+    ):
+        raise InputError(f"{per} is no formula of the composition", where="--per", fix="give its formula unit, or atom")
+    return atoms
 
 
 def _pair(text: str | None) -> tuple[str, str] | None:

@@ -25,10 +25,11 @@ from refine.tables.values import (
     Resolution,
     Sigma,
     Switch,
+    UnitOfIntensity,
     refusal,
 )
 
-LATER_OF_DATA = ("columns", "block", "background_below", "q_damp", "q_broad", "resolution")
+LATER_OF_DATA = ("columns", "block", "background_below", "q_damp", "q_broad", "resolution", "per", "incoherent")
 """Keys of a curve that studies of before do not have, and that where they are left out change no digest."""
 
 
@@ -55,7 +56,18 @@ class Data(Measured):
     quantity: Quantity = Field(description="What the y column is.")
     normalisation: Normalisation = Field(
         "faber-ziman",
-        description="`faber-ziman`: S(Q) → 1; `keen`: in barn/sr/atom or electron units; `<f^2>`: x-rays over ⟨f²⟩.",
+        description="`faber-ziman`: S(Q) → 1; `keen`: in barn/sr/atom or electron units, as I(Q) is; "
+        "`<f^2>`: x-rays over ⟨f²⟩.",
+    )
+    per: UnitOfIntensity | None = Field(
+        None,
+        description='What I(Q) is of: `"atom"`, or the formula of a molecule or formula unit, `"H2O"`. '
+        "Default: an atom.",
+    )
+    incoherent: Switch | None = Field(
+        None,
+        description="Whether I(Q) of neutrons holds the incoherent scattering, too: its self part is then Σ c σ_s/4π, "
+        "else Σ c b². Default: it does not.",
     )
     radiation: Radiation | None = Field(
         None, description="What was scattered. Required unless `pair` makes the curve a partial."
@@ -171,6 +183,10 @@ class Data(Measured):
     def _consistent(self) -> Self:
         if self.radiation is None and self.pair is None:
             raise refusal('missing key \'radiation\'; "neutron" or "xray"')
+        if self.quantity != "I(Q)" and (self.per is not None or self.incoherent is not None):
+            raise refusal("per and incoherent are of the quantity I(Q); remove them")
+        if self.incoherent and self.radiation == "xray":
+            raise refusal("x-rays know no incoherent nuclei; remove 'incoherent' (Compton scattering is taken as gone)")
         if self.isotopes and self.radiation == "xray":
             raise refusal("isotopes do not change x-ray scattering; remove 'isotopes'")
         if self.charges and self.radiation == "neutron":
