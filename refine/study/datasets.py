@@ -16,7 +16,7 @@ from refine.curves.readers import read_curve
 from refine.curves.resolution import Resolution
 from refine.curves.weights import Isotopes
 from refine.errors import InputError
-from refine.formula import amounts_of, element_of, with_hydrogen
+from refine.formula import atoms_in, element_of
 from refine.progress import Progress
 from refine.refinement.observables.curve import CurveObservable
 from refine.refinement.observables.keys import MeasuredNumber
@@ -178,15 +178,10 @@ def atoms_of(data: Data, box: Box) -> float:
     Raises:
         InputError: it is a formula of another material than the box.
     """
-    if data.per in (None, "atom"):
+    if data.per is None or data.per == "atom":
         return 1.0
-    assert data.per is not None
-    unit, _ = with_hydrogen(amounts_of(data.per))
-    atoms = sum(unit.values())
-    shares: dict[str, float] = {}
-    for species, share in zip(box.species, box.fractions.tolist(), strict=True):
-        shares[element_of(species)] = shares.get(element_of(species), 0.0) + share
-    if unit.keys() != shares.keys() or any(abs(unit[name] / atoms - shares[name]) > 0.01 for name in unit):
+    atoms = atoms_in(data.per, dict(zip(box.species, box.fractions.tolist(), strict=True)))
+    if atoms is None:
         raise InputError(
             f"per = {data.per!r} is no formula of this material",
             where=f"[[data]] {data.name}",

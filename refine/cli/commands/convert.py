@@ -11,7 +11,7 @@ import typer
 
 from refine.cli.common import finite
 from refine.errors import InputError
-from refine.formula import amounts_of, with_hydrogen
+from refine.formula import amounts_of, atoms_in, with_hydrogen
 
 Density = Annotated[
     float | None,
@@ -165,13 +165,10 @@ def _atoms(per: str, composition: dict[str, float]) -> float:
     if per == "atom":
         return 1.0
     try:
-        unit = with_hydrogen(amounts_of(per))[0]
+        atoms = atoms_in(per, composition)
     except ValueError:
         raise InputError(f"{per!r} is neither atom nor a formula", where="--per", fix="write it as H2O") from None
-    atoms, all_ = sum(unit.values()), sum(composition.values())
-    if composition and (
-        unit.keys() != composition.keys() or any(abs(unit[e] / atoms - composition[e] / all_) > 0.01 for e in unit)
-    ):
+    if atoms is None:
         raise InputError(f"{per} is no formula of the composition", where="--per", fix="give its formula unit, or atom")
     return atoms
 
