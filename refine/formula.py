@@ -142,6 +142,35 @@ def amounts_of(formula: str) -> dict[str, float]:
     return total
 
 
+SAME_SHARES = 0.01
+"""Atomic fractions of one material differ by no more."""
+
+
+def atoms_in(unit: str, composition: Mapping[str, float]) -> float | None:
+    """How many atoms a molecule or formula unit of a material has; None of a formula of another material.
+
+    Args:
+        unit: its formula; D is hydrogen.
+        composition: any amounts by species; empty where it is not known, and nothing is compared.
+
+    Raises:
+        ValueError: it is no formula.
+
+    >>> atoms_in("H2O", {"H:a": 1, "H:b": 1, "O": 1}), atoms_in("D2O", {}), atoms_in("H2O2", {"H": 2, "O": 1})
+    (3.0, 3.0, None)
+    """
+    amounts, _ = with_hydrogen(amounts_of(unit))
+    atoms, all_atoms = sum(amounts.values()), sum(composition.values())
+    shares: dict[str, float] = {}
+    for species, amount in composition.items():
+        shares[element_of(species)] = shares.get(element_of(species), 0.0) + amount / all_atoms
+    if shares and (
+        shares.keys() != amounts.keys() or any(abs(amounts[e] / atoms - shares[e]) > SAME_SHARES for e in amounts)
+    ):
+        return None
+    return atoms
+
+
 def _amounts(formula: str) -> dict[str, float]:
     groups: list[dict[str, float]] = [{}]
     end = 0

@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from refine.curves.forms import Form, form_of
 from refine.curves.quantities import NORMALISATIONS, RADIATIONS, WINDOWS, is_q_space, quantity_of, why_undefined
-from refine.curves.weights import Isotopes, amplitudes, distinct_factor, self_scattering
+from refine.curves.resolution import Resolution
+from refine.curves.weights import Isotopes, amplitudes, distinct_factor, self_intensity, self_scattering
 from refine.errors import ConversionError, InputError
 from refine.formula import element_of
 
@@ -48,6 +49,9 @@ class Curve:
             number, e.g. {"H": {1: 0.5, 2: 0.5}}.
         charges: ionic charges for x-ray form factors, e.g. {"Fe": 2, "O": -2}.
         pair: the two species of a partial, or None for a total.
+        per: atoms of the unit that I(Q) is of, a molecule or formula unit; one: per atom.
+        incoherent: whether I(Q) of neutrons has the incoherent scattering in it.
+        resolution: of the instrument, which a model is seen through and which stays in the curve.
         name: what messages and reports call the curve.
         source: where it came from, e.g. the path of its file.
         header: keys found in the file's header, as text.
@@ -81,6 +85,9 @@ class Curve:
     isotopes: Isotopes = field(default_factory=dict)
     charges: Mapping[str, int] = field(default_factory=dict)
     pair: tuple[str, str] | None = None
+    per: float = 1.0
+    incoherent: bool = False
+    resolution: Resolution = field(default_factory=Resolution)
     name: str = ""
     source: str = ""
     header: Mapping[str, str] = field(default_factory=dict)
@@ -155,6 +162,27 @@ class Curve:
         """Of neutrons, coherent and incoherent, (S,) fm^2 (`refine.curves.weights.self_scattering`)."""
         return self_scattering(self.species, self._own(self.isotopes))
 
+    def self_intensity(self, q: Array) -> Array:
+        """What an atom scatters by itself, (nq,) in electron units or barn/sr (`refine.curves.weights.self_intensity`).
+
+        Raises:
+            ConversionError: the composition is unknown.
+        """
+        if not self.composition or self.radiation is None:
+            raise ConversionError(
+                "I(Q) needs the composition", where=self.label, fix='give composition, e.g. {"Si": 1, "O": 2}'
+            )
+        isotopes, charges = self._own(self.isotopes), self._own(self.charges)
+        return self_intensity(
+            self.radiation,
+            self.species,
+            self.fractions,
+            q,
+            isotopes=isotopes,
+            charges=charges,
+            incoherent=self.incoherent,
+        )
+
     def _own(self, table: Mapping[str, T]) -> dict[str, T]:
         """Entries of its own species."""
         known = {*self.species, *map(element_of, self.species)}
@@ -169,7 +197,13 @@ class Curve:
         # `why_undefined` has excluded T(r) and J(r) where k depends on Q.
         definition = quantity_of(quantity, normalisation)
         return form_of(
-            definition, x, self.number_density, lambda: self.distinct_factor(0.0, normalisation)[0], self.label
+            definition,
+            x,
+            self.number_density,
+            lambda: self.distinct_factor(0.0, normalisation)[0],
+            self.label,
+            alone=lambda: self.self_intensity(x),
+            atoms=self.per,
         )
 
     def cropped(self, low: float, high: float) -> Curve:
@@ -213,6 +247,8 @@ def _check_convention(curve: Curve) -> None:
         for element in curve.pair:
             if element not in curve.composition:
                 raise InputError(f"{element!r} of the pair is not in the composition", where=where)
+    if not (math.isfinite(curve.per) and curve.per > 0):
+        raise InputError(f"{curve.per:g} atoms are no unit of I(Q)", where=where, fix="give how many atoms it has")
     objection = why_undefined(quantity, normalisation, curve.radiation, curve.pair)
     if objection is not None:
         raise InputError(objection[0], where=where, fix=f"declare {objection[1]}")

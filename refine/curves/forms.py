@@ -45,7 +45,14 @@ class Form:
 
 
 def form_of(
-    quantity: Quantity, x: Array, number_density: float | None, level: Callable[[], float], where: str = ""
+    quantity: Quantity,
+    x: Array,
+    number_density: float | None,
+    level: Callable[[], float],
+    where: str = "",
+    *,
+    alone: Callable[[], Array] | None = None,
+    atoms: float = 1.0,
 ) -> Form:
     """The definition of a quantity on the points x.
 
@@ -55,6 +62,8 @@ def form_of(
         number_density: ρ, atoms/Å^3, where it is known.
         level: k of the normalisation, asked for only where the offset has it; it does not depend on Q there.
         where: named in the error.
+        alone: (n,) what an atom scatters by itself, likewise; of I(Q) only.
+        atoms: of the unit that I(Q) is of.
 
     Raises:
         ConversionError: the number density is needed and unknown.
@@ -66,6 +75,10 @@ def form_of(
     """
     one, zero = np.ones_like(x), np.zeros_like(x)
     multiplier = x if quantity.times_x else one
+    if quantity.offset == "self":
+        if alone is None:
+            raise ValueError(f"{quantity.name} needs the scattering of single atoms")
+        return Form(atoms * multiplier, one, atoms * alone())
     if not quantity.per_uniform and quantity.offset != "uniform":
         return Form(multiplier, one, one if quantity.offset == "one" else zero)
     if number_density is None:

@@ -33,7 +33,8 @@ class Quantity:
         space: "Q" or "r".
         times_x: a, 0 or 1.
         per_uniform: b, whether c is divided by 4πρ x.
-        offset: "zero", "one", or "uniform": 4πρ k x^(1 + a).
+        offset: "zero", "one", "uniform": 4πρ k x^(1 + a), or "self": what the atoms scatter by themselves, with c times
+            the atoms of the unit.
         same_as: the first name of a quantity that has two.
 
     >>> QUANTITIES["D(r)"].in_q_space, QUANTITIES["g(r)"].limit, QUANTITIES["Q[S(Q)-1]"].symbol
@@ -44,7 +45,7 @@ class Quantity:
     space: Literal["Q", "r"]
     times_x: int = 0
     per_uniform: bool = False
-    offset: Literal["zero", "one", "uniform"] = "zero"
+    offset: Literal["zero", "one", "uniform", "self"] = "zero"
     same_as: str | None = None
 
     @property
@@ -54,15 +55,15 @@ class Quantity:
 
     @property
     def limit(self) -> float | None:
-        """What it tends to at large x; None where it grows for ever."""
-        return {"zero": 0.0, "one": 1.0, "uniform": None}[self.offset]
+        """What it tends to at large x; None where that is no number."""
+        return {"zero": 0.0, "one": 1.0, "uniform": None, "self": None}[self.offset]
 
     @property
     def power_of_length(self) -> int:
         """n of the unit Å^n where S(Q) is dimensionless.
 
-        >>> {name: quantity.power_of_length for name, quantity in QUANTITIES.items()}
-        {'S(Q)': 0, 'F(Q)': 0, 'i(Q)': 0, 'Q[S(Q)-1]': -1, 'g(r)': 0, 'G(r)': -2, 'D(r)': -2, 'T(r)': -2, 'J(r)': -1}
+        >>> {name: quantity.power_of_length for name, quantity in QUANTITIES.items() if quantity.power_of_length}
+        {'Q[S(Q)-1]': -1, 'G(r)': -2, 'D(r)': -2, 'T(r)': -2, 'J(r)': -1}
         """
         canonical, x = (0, -1) if self.in_q_space else (-2, 1)
         return canonical + self.times_x * x + (2 if self.per_uniform else 0)
@@ -78,6 +79,7 @@ _TABLE = (
     Quantity("F(Q)", "Q"),
     Quantity("i(Q)", "Q", same_as="F(Q)"),
     Quantity("Q[S(Q)-1]", "Q", times_x=1),
+    Quantity("I(Q)", "Q", offset="self"),
     Quantity("g(r)", "r", per_uniform=True, offset="one"),
     Quantity("G(r)", "r"),
     Quantity("D(r)", "r"),
@@ -155,6 +157,13 @@ def why_undefined(
     >>> why_undefined("S(Q)", "keen", "neutron", None)[1]
     'quantity = "F(Q)", or normalisation = "faber-ziman"'
     """
+    if quantity == "I(Q)" and pair is not None:
+        return f"I(Q) is of all atoms, and {'-'.join(pair)} is a partial", 'quantity = "S(Q)"'
+    if quantity == "I(Q)" and normalisation != "keen":
+        what = (
+            f"I(Q) is an intensity in electron units or barn/sr, and not defined in the {normalisation} normalisation"
+        )
+        return what, 'normalisation = "keen"'
     if normalisation == "faber-ziman":
         return None
     if pair is not None:

@@ -156,6 +156,34 @@ def self_scattering(species: Sequence[str], isotopes: Isotopes | None = None) ->
     return np.array(barn) / (4.0 * math.pi * BARN_PER_FM2)
 
 
+def self_intensity(
+    radiation: str,
+    species: Sequence[str],
+    fractions: ArrayLike,
+    q: ArrayLike,
+    *,
+    isotopes: Isotopes | None = None,
+    charges: Mapping[str, int] | None = None,
+    incoherent: bool = False,
+) -> Array:
+    """What the atoms scatter by themselves, on average of them, (nq,): <f^2> in electron units, <b^2> in barn/sr.
+
+    Of a reduced measurement: Compton scattering (x-rays) and inelasticity (neutrons) are none of it.
+
+    incoherent: with the incoherent scattering of neutrons, Σ c σ_s/4π in place of Σ c b^2.
+
+    >>> self_intensity("xray", ["H", "O"], [2 / 3, 1 / 3], [0.0]).round(2).tolist()  # (2 + 64)/3
+    [22.0]
+    >>> [self_intensity("neutron", ["H"], [1], [0], incoherent=both).round(2).tolist() for both in (False, True)]
+    [[0.14], [6.53]]
+    """
+    c, grid = np.asarray(fractions, dtype=np.float64), np.atleast_1d(np.asarray(q, dtype=np.float64))
+    if incoherent and radiation == "neutron":
+        return np.full(len(grid), BARN_PER_FM2 * float(c @ self_scattering(species, isotopes)))
+    f = amplitudes(radiation, species, grid, isotopes=isotopes, charges=charges)
+    return mean_square_amplitude(c, f) * square_unit(radiation)
+
+
 def _nuclei(symbol: str, given: int | Mapping[int, float] | None) -> list[tuple[float, str, Any]]:
     """Share, name and neutron data of the natural element, of one isotope, or of each isotope of a mixture."""
     element = _element(symbol)

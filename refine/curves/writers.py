@@ -32,6 +32,8 @@ def curve_text(curve: Curve) -> str:
         "normalisation": curve.normalisation,
         "radiation": curve.radiation,
         "pair": None if curve.pair is None else "-".join(curve.pair),
+        "per": f"{curve.per:g} atoms" if curve.quantity == "I(Q)" else None,
+        "self": _self(curve),
         "window": curve.window,
         "qmin": _number(curve.q_min),
         "qmax": _number(curve.q_max),
@@ -47,6 +49,13 @@ def curve_text(curve: Curve) -> str:
     columns = [curve.x, curve.y, *([] if curve.sigma is None else [curve.sigma])]
     rows = (" ".join(f"{value:.10g}" for value in row) for row in zip(*columns, strict=True))
     return "\n".join([*lines, f"# columns: {', '.join(labels)}", *rows]) + "\n"
+
+
+def _self(curve: Curve) -> str | None:
+    """What is in an intensity beside the distinct scattering."""
+    if curve.quantity != "I(Q)":
+        return None
+    return "coherent and incoherent" if curve.incoherent else "coherent"
 
 
 def _number(value: float | None) -> str | None:

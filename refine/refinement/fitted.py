@@ -12,14 +12,15 @@ class FittedCurve:
 
     Attributes:
         scale, scale_stderr: s of `refine.scattering.instrument`; 1 and 0 where it is not free.
-        background, background_stderr: b, in units of the declared quantity; 0 where it is not free.
+        background, background_stderr: (k,) amplitudes of the modes of the background, in units of the declared
+            quantity; empty where it is not free.
         noise_factor: on the errors that were estimated before the fit; 1 where the measurement states them.
     """
 
     scale: float
     scale_stderr: float
-    background: float
-    background_stderr: float
+    background: Sequence[float]
+    background_stderr: Sequence[float]
     noise_factor: float
 
 

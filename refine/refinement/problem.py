@@ -8,7 +8,7 @@ N_k = Σ h B_k. Nothing here knows positions, files or the base potential.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -39,11 +39,11 @@ class Target:
         sigma_known: whether the measurement states its errors.
         observable: from frames to the model of y, on the same points.
         weight: of the data set in the fit; the covariance is divided by it.
-        free_scale: whether y = baseline + s (model - baseline) + b background with s free.
+        free_scale: whether y = baseline + s (model - baseline) + background with s free.
         scale_prior: standard deviation of s about one.
-        background: (n,) response of y to a flat background b of one in the units of the declared quantity; None: none
-            is fitted.
-        background_prior: standard deviation of b about zero.
+        background: (n, k) what an amplitude of one of each mode of the background, in the units of the declared
+            quantity, adds to y; k is one of a flat background; None: none is fitted.
+        background_prior: (k,) standard deviations of the amplitudes about zero.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Target:
     free_scale: bool = False
     scale_prior: float = 0.2
     background: Array | None = None
-    background_prior: float = 0.0
+    background_prior: Array = field(default_factory=lambda: np.zeros(0))
 
     @property
     def is_number(self) -> bool:
@@ -238,7 +238,7 @@ class MovingRule(Rule, Protocol):
         """(pairs,) Å: how near the atoms of each species pair may come."""
 
     def nuisances(self, problem: Problem, state: int, frames: Frames) -> tuple[Array, Array]:
-        """Scale and background (curves,) of the curves of one state, for the next moves; frames: its newest."""
+        """Scales (curves,), amplitudes of backgrounds (curves, k) of a state for the next moves; frames: its newest."""
 
 
 @runtime_checkable

@@ -129,6 +129,8 @@ def _comparison(k: int, data: DataSet, curve: Comparison, results: Results) -> F
     traces = [_measured(curve)]
     if boxed:
         traces.append(plot_line(curve.x, curve.target, "measured, as in the box", MEASURED, dash="dot", width=1))
+    if curve.background is not None:
+        traces.append(plot_line(curve.x, curve.background, "background, in all", MEASURED, dash="dashdot", width=1))
     traces += [_initial(curve.x, curve.initial), _final(curve.x, curve.final), *_differences(curve, noisy)]
     difference = {"zeroline": True, "zerolinecolor": _LINE, "nticks": 5, "range": _difference_range(curve)}
     layout = plot_layout(

@@ -211,10 +211,20 @@ def _compared_one(data: DataSet, results: Results) -> dict[str, str]:
         "R_χ over": words.span(data.score_r) if data.score_r else None,
         "σ": sigma,
         "scale": None if data.scale is None else _free(data.scale, data.scale_stderr),
-        "background": None if data.background is None else _free(data.background, data.background_stderr),
+        "background": _background(data),
         "source": data.source,
     }
     return {key: value for key, value in entries.items() if value}
+
+
+def _background(data: DataSet) -> str | None:
+    """What was taken off: of a flat one its value, of a smooth one its size."""
+    if data.background is not None:
+        return _free(data.background, data.background_stderr)
+    if data.background_rms is None or data.background_below is None:
+        return None
+    size = f"{words.number(data.background_rms)} {words.unit(data)}".rstrip()
+    return f"smooth, of waves below {data.background_below:.3g} Å, rms {size}"
 
 
 def _free(value: float, stderr: float | None) -> str:

@@ -83,7 +83,7 @@ class JudgedSample:
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`, bit for bit. Raises KeyError or TypeError for what is no row."""
-        curves = {name: FittedCurve(*(row[column][name] for column in CURVES)) for name in row.get("scales", {})}
+        curves = {name: _curve([row[column][name] for column in CURVES]) for name in row.get("scales", {})}
         forecast = None
         if "predicted_decrease" in row:
             forecast = Forecast(row["predicted_decrease"], row["gain"], row["prior_amplitude_kT"])
@@ -109,6 +109,14 @@ class JudgedSample:
         )
 
 
+def _curve(values: list[Any]) -> FittedCurve:
+    """In the order of `CURVES`; a row of before has the amplitude of a flat background as a number."""
+    scale, scale_stderr, background, error, noise_factor = values
+    if isinstance(background, int | float):
+        background, error = ([background], [error]) if error else ([], [])  # without an error it was not free
+    return FittedCurve(scale, scale_stderr, background, error, noise_factor)
+
+
 def _columns(fitted: Fitted) -> dict[str, Any]:
     """What a rule found as columns of its row; none for what the rule does not have."""
     columns: dict[str, Any] = {"effective_sample_size": fitted.effective_sample_size, "step_kT": fitted.step}
@@ -121,8 +129,8 @@ def _columns(fitted: Fitted) -> dict[str, Any]:
             "noise_factors": {name: curve.noise_factor for name, curve in curves},
             "scales": {name: curve.scale for name, curve in curves},
             "scales_stderr": {name: curve.scale_stderr for name, curve in curves},
-            "backgrounds": {name: curve.background for name, curve in curves},
-            "backgrounds_stderr": {name: curve.background_stderr for name, curve in curves},
+            "backgrounds": {name: list(curve.background) for name, curve in curves},
+            "backgrounds_stderr": {name: list(curve.background_stderr) for name, curve in curves},
         }
     if fitted.forecast is not None:
         columns |= {

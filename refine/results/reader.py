@@ -31,6 +31,7 @@ class CurveTable:
     ``measured`` with its ``sigma``, ``initial`` and ``final`` with its ``final_stderr`` are the curves as an experiment
     has them; the others are what is compared, as the simulation box shows it: with its range of r and its periodic
     images. NaN where a number is not known; the curves themselves where a file of before has no others.
+    ``background`` is what measurement and models have on top of their structure; None where none is free.
     """
 
     x: Array
@@ -43,6 +44,7 @@ class CurveTable:
     initial_box: Array
     final_box: Array
     final_box_stderr: Array
+    background: Array | None = None
 
     @property
     def compared(self) -> Comparison:
@@ -55,6 +57,7 @@ class CurveTable:
             self.final_box,
             self.measured_box,
             self.final_box_stderr,
+            self.background,
         )
 
 
@@ -64,7 +67,8 @@ class Comparison:
 
     The models and ``target``, the measurement, as they are compared: as the simulation box shows them, with its range
     of r and its periodic images. They are the curves themselves where the file does not say otherwise. ``sigma`` is NaN
-    where it is not known, and so is ``final_stderr``, the standard error of the final model.
+    where it is not known, and so is ``final_stderr``, the standard error of the final model. ``background`` is what the
+    curves have on top of the structure, None where none is free.
     """
 
     x: Array
@@ -74,6 +78,7 @@ class Comparison:
     final: Array
     target: Array
     final_stderr: Array
+    background: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -209,6 +214,7 @@ def read_curve_table(path: Path) -> CurveTable:
         initial_box=table.get("initial_box", table["initial"]),
         final_box=table.get("final_box", table["final"]),
         final_box_stderr=table.get("final_box_stderr", stderr),
+        background=table.get("background"),
     )
 
 

@@ -96,8 +96,8 @@ class Iteration(Record):
     noise_factors: ByName = {}
     scales: ByName = {}
     scales_stderr: ByName = {}
-    backgrounds: ByName = {}
-    backgrounds_stderr: ByName = {}
+    backgrounds: dict[str, Number | list[Number]] = {}
+    backgrounds_stderr: dict[str, Number | list[Number]] = {}
     seconds_sampling: Number = None
     seconds_solving: Number = None
 
@@ -235,7 +235,10 @@ class Predicted(Declared):
 
 
 class DataSet(Declared):
-    """A measured curve as it was declared and treated."""
+    """A measured curve as it was declared and treated.
+
+    A background that is flat has one value; a smooth one, of waves below `background_below` (Å), an rms over the curve.
+    """
 
     role: str
     points: Count = None
@@ -246,6 +249,8 @@ class DataSet(Declared):
     scale_stderr: Number = None
     background: Number = None
     background_stderr: Number = None
+    background_below: Number = None
+    background_rms: Number = None
     fit: str | None = None
     score_r: tuple[FiniteFloat, FiniteFloat] | None = None
     source: str | None = None

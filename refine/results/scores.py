@@ -12,6 +12,7 @@ from refine.refinement.inference.nuisance import Nuisance, best
 from refine.refinement.problem import Target
 from refine.sampling.averages import error_of, standard_error
 from refine.sampling.frames import Frames
+from refine.scattering.instrument import added
 from refine.study.datasets import DataSet, NumberSet
 
 Array = NDArray[np.float64]
@@ -52,6 +53,13 @@ def score(data: DataSet, target: Target, frames: Frames, *, errors: bool = True)
 
     error = error_of(r_chi, frames.counts, frames.replica) if errors else None
     return Score(r_chi(counts), error, free)
+
+
+def background_rms(data: DataSet, free: Nuisance) -> float | None:
+    """rms over the measured points of what a background adds, in the declared quantity; None where it has none."""
+    if not free.background:
+        return None
+    return float(np.sqrt(np.mean(added(data.measurement.shown_background, free.background) ** 2)))
 
 
 @dataclass(frozen=True)

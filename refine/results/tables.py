@@ -16,7 +16,8 @@ from refine.curves.quantities import units
 from refine.refinement.inference.nuisance import Nuisance
 from refine.results.derived import Propagation
 from refine.results.outcome import Outcome
-from refine.scattering.instrument import seen
+from refine.scattering.compared import Measurement
+from refine.scattering.instrument import added, seen
 from refine.scattering.operator import CurveOperator
 from refine.study.datasets import DataSet, Prediction
 
@@ -27,6 +28,7 @@ def curve_table(outcome: Outcome, data: DataSet, propagation: Propagation, free:
     """Measured and modelled curves, as they are and as they are compared (`Measurement.in_box`).
 
     Errors of the final ones: posterior and sampling together, and of the curve as it is, that of the cut of g(r).
+    Where a background is free its column is what measurement and models have on top of their structure.
     """
     measurement = data.measurement
     shown, sigma = measurement.shown, measurement.shown_sigma
@@ -34,7 +36,7 @@ def curve_table(outcome: Outcome, data: DataSet, propagation: Propagation, free:
 
     def as_reported(operator: CurveOperator, background: Array) -> list[Array]:
         curves = (operator.predict(c) for c in counts)
-        return [seen(y, operator.baseline, free.scale, free.background * background) for y in curves]
+        return [seen(y, operator.baseline, free.scale, added(background, free.background)) for y in curves]
 
     def error(operator: CurveOperator) -> Array:
         return np.asarray(free.scale * np.hypot(*propagation.errors(operator.matrix)))
@@ -51,7 +53,15 @@ def curve_table(outcome: Outcome, data: DataSet, propagation: Propagation, free:
     ]
     names = ("measured", "sigma", "initial", "final", "final_stderr")
     boxed = ("measured_box", "initial_box", "final_box", "final_box_stderr")
-    return csv_text(curve_header(measurement.curve, names, boxed), columns)
+    taken_header, taken = background_column(measurement, free)
+    return csv_text([*curve_header(measurement.curve, names, boxed), *taken_header], [*columns, *taken])
+
+
+def background_column(measurement: Measurement, free: Nuisance) -> tuple[list[str], list[Array]]:
+    """Header and values on the measured points of what a background adds to the curve; empty where none is free."""
+    if not free.background:
+        return [], []
+    return curve_header(measurement.curve, ["background"])[1:], [added(measurement.shown_background, free.background)]
 
 
 def prediction_table(outcome: Outcome, prediction: Prediction, propagation: Propagation) -> str:

@@ -37,7 +37,7 @@ from refine.results.schema import (
     Summary,
     UsedModel,
 )
-from refine.results.scores import score
+from refine.results.scores import background_rms, score
 from refine.results.tables import curve_table, g_table, plain, prediction_table
 from refine.sampling.averages import FRAMES_FOR_COVARIANCES, standard_error
 from refine.study.datasets import DataSet, Prediction
@@ -161,7 +161,7 @@ def _fitted(outcome: Outcome) -> dict[str, Nuisance]:
     if outcome.final != len(outcome.samples) - 1:
         return {}
     return {
-        name: Nuisance(curve.scale, curve.background, curve.scale_stderr, curve.background_stderr)
+        name: Nuisance(curve.scale, tuple(curve.background), curve.scale_stderr, tuple(curve.background_stderr))
         for name, curve in outcome.iterations[-1].fitted.curves.items()
     }
 
@@ -275,6 +275,9 @@ def _data_entry(study: Study, data: DataSet, factors: dict[str, float], free: Nu
     sigma = float(np.sqrt(np.mean(np.diag(fit.covariance))))
     role = "fitted" if data.role == "fit" else "compared, not fitted"
     span = f"{data.measurement.r[0]:g} to {data.measurement.r[-1]:.4g} Å"
+    unit = f", I(Q) per {curve.per:g} atoms" if curve.quantity == "I(Q)" and curve.per != 1.0 else ""
+    sharpness = f", resolution {curve.resolution.words}" if curve.resolution else ""
+    flat = config.free_background is True
     reach = f"Q range {curve.q_min:g} to {curve.q_max:g} 1/Å" if curve.q_max is not None else "unlimited Q range"
     return schema.DataSet(
         name=data.name,
@@ -289,14 +292,16 @@ def _data_entry(study: Study, data: DataSet, factors: dict[str, float], free: Nu
         noise_factor=factors.get(data.name) if source == "estimated" else None,
         scale=free.scale,
         scale_stderr=free.scale_stderr if config.free_scale else None,
-        background=free.background if config.free_background else None,
-        background_stderr=free.background_stderr if config.free_background else None,
+        background=free.background[0] if flat else None,
+        background_stderr=free.background_stderr[0] if flat else None,
+        background_below=data.background.below if config.free_background and data.background else None,
+        background_rms=background_rms(data, free) if config.free_background and not flat else None,
         fit=fit.words if data.role == "fit" else None,
         score_r=(float(data.measurement.r[0]), float(data.measurement.r[-1])),
         source=Path(curve.source).name,
         warnings=list(data.doubts),
-        compared=f"{role}: {fit.words if data.role == 'fit' else curve.quantity}; R_chi of T(r) over {span}, the "
-        f"model seen through the experiment's {reach}, window {curve.window}; "
+        compared=f"{role}{unit}: {fit.words if data.role == 'fit' else curve.quantity}; R_chi of T(r) over {span}, the "
+        f"model seen through the experiment's {reach}, window {curve.window}{sharpness}; "
         f"the measurement as the box would show it: with periodic images, in Q through its r range "
         f"({study.boxes[data.state].r_max:.2f} Å)",
     )

@@ -18,6 +18,7 @@ from refine.curves.weights import (
     null_pair_weights,
     pair_weights,
     scatters_null,
+    self_intensity,
     square_unit,
 )
 from refine.errors import InputError
@@ -45,8 +46,9 @@ class BoundCurve:
             place wherever this project speaks of S(Q) - 1 of a curve; the weights add up to zero, and T(r) is D(r).
         weights: (pairs, nq) Faber-Ziman weights, on q or at Q = 0; one on the pair of a partial.
         factor: (nq,) k of the declared normalisation there.
-        to_q: (nq, bins) from g - 1 of a pair to its S(Q) - 1.
-        distinct: (nq, pairs, bins) from g - 1 to S(Q) - 1; this and `to_q` only where q is known.
+        to_q: (nq, bins) from g - 1 of a pair to its S(Q) - 1, with perfect resolution.
+        distinct: (nq, pairs, bins) from g - 1 to S(Q) - 1 as the instrument resolves it; this and `to_q` only where q
+            is known.
 
     Raises:
         InputError: the curve cannot be predicted (r-space x-ray data without a Q range, unknown species, a mean
@@ -68,6 +70,12 @@ class BoundCurve:
             self.q = np.linspace(low, curve.q_max, max(2, math.ceil((curve.q_max - low) / step) + 1))
         else:
             self.q = None
+            if curve.resolution.proportional:
+                raise InputError(
+                    f"peaks of {curve.quantity} are widened in Q, and the Q range of its transform is not given",
+                    where=self.where,
+                    fix="give q_range = [Q_min, Q_max]",
+                )
             if curve.pair is None and curve.radiation == "xray" and len(box.species) > 1:
                 raise InputError(
                     f"x-ray {curve.quantity} of a mixture depends on the Q range of its transform, which is not given",
@@ -81,7 +89,8 @@ class BoundCurve:
         if self.q is not None:
             self._check_bins(float(self.q[-1]))
             self.to_q = r_to_q_matrix(box.edges, self.q, box.number_density, of="means")
-            self.distinct = self.weights.T[:, :, None] * self.to_q[:, None, :]
+            seen = self.to_q * curve.resolution.factor(self.q, box.centres)
+            self.distinct = self.weights.T[:, :, None] * seen[:, None, :]
 
     def _check_bins(self, q_max: float) -> None:
         """Refuse bins in which a wave of the largest Q turns by more than `PHASE_OF_BIN`."""
@@ -140,7 +149,29 @@ class BoundCurve:
         """
         definition = quantity_of(self.curve.quantity, self.curve.normalisation)
         level = 0.0 if self.null else float(self.factor[0])
-        return form_of(definition, x, self.box.number_density, lambda: level, self.where)
+        return form_of(
+            definition,
+            x,
+            self.box.number_density,
+            lambda: level,
+            self.where,
+            alone=lambda: self._self_intensity(x),
+            atoms=self.curve.per,
+        )
+
+    def _self_intensity(self, q: Array) -> Array:
+        """(nq,) of the box's atoms, see `refine.curves.weights.self_intensity`."""
+        curve, box = self.curve, self.box
+        assert curve.radiation is not None
+        return self_intensity(
+            curve.radiation,
+            box.species,
+            box.fractions,
+            q,
+            isotopes=curve.isotopes,
+            charges=curve.charges,
+            incoherent=curve.incoherent,
+        )
 
     def q_form(self, q: Array) -> tuple[Array, Array]:
         """factor, baseline, (n,): the declared Q-space quantity is baseline + factor [S(Q) - 1]."""
@@ -179,6 +210,6 @@ class BoundCurve:
         if self.q is not None:
             to_r = q_to_r_matrix(self.q, r, self.curve.window) * factor
             return np.asarray(np.einsum("rq,qpb->rpb", to_r, self.distinct, optimize=True))
-        slope = self.uniform(r) * factor[0]
+        slope = self.uniform(r) * factor[0] * self.curve.resolution.factor(np.zeros(1), r)[0]
         at = interpolation(self.box.centres, r)
         return np.asarray(slope[:, None, None] * self.weights.T[0][None, :, None] * at[:, None, :])

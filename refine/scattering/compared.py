@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refine.curves.curve import Curve
+from refine.curves.resolution import Resolution
 from refine.curves.transforms import r_to_q_matrix
-from refine.scattering.instrument import seen
+from refine.scattering.instrument import added, seen
 from refine.scattering.metrics import r_chi
 from refine.scattering.operator import CurveOperator
 from refine.system import Box
@@ -39,11 +41,13 @@ class Cut:
         q: (n,) 1/Å.
         weights: (n, pairs) of the pairs in the declared quantity.
         box: the simulated state.
+        resolution: of the instrument.
     """
 
     q: Array
     weights: Array
     box: Box
+    resolution: Resolution = field(default_factory=Resolution)
 
     def error(self, counts: Array) -> Array:
         """Standard error (n,) in the declared units, from mean counts (pairs, bins)."""
@@ -55,6 +59,7 @@ class Cut:
         for shift in (-1.0, 0.0, 1.0):
             q = np.abs(self.q + shift * 0.5 * math.pi / self.box.r_max)
             by_bin = r_to_q_matrix(self.box.edges, q, self.box.number_density, of="means") * weighted
+            by_bin *= self.resolution.factor(q, self.box.centres)
             mean += np.mean(np.cumsum(by_bin[:, ::-1], axis=1)[:, :outer] ** 2, axis=1) / 3.0
         return np.sqrt(mean)
 
@@ -76,8 +81,9 @@ class Measurement:
         total: operator giving T(r), Faber-Ziman normalised, on r; its baseline is 4πρ r. Where the mean scattering
             length is zero, T(r) is D(r) of i(Q)/<b^2>, and the baseline is zero.
         total_values: (m,) measured T(r), with the periodic images of the box.
-        shown_background, in_box_background, total_background: what a flat background of one in the units of the
-            declared quantity adds to the measurement in these places, (n,), (n,) and (m,); zero for curves in r.
+        shown_background, in_box_background, total_background: what each mode of the background, in the units of the
+            declared quantity, adds to the measurement in these places, (n, k), (n, k) and (m, k); k is zero for curves
+            in r.
     """
 
     curve: Curve
@@ -98,12 +104,12 @@ class Measurement:
         """(n,) standard error of `shown` because g is cut at r_max, from mean counts (pairs, bins); zero in r."""
         return np.zeros(len(self.shown.x)) if self.cut is None else self.cut.error(counts)
 
-    def reported_total(self, counts: Array, scale: float = 1.0, background: float = 0.0) -> Array:
-        """T(r) (m,) for mean counts (pairs, bins); scale multiplies the model's D(r), background is in Q."""
+    def reported_total(self, counts: Array, scale: float = 1.0, background: Sequence[float] = ()) -> Array:
+        """T(r) (m,) for mean counts (pairs, bins); scale multiplies the model's D(r), background (k,) is in Q."""
         total = self.total.predict(counts)
-        return seen(total, self.total.baseline, scale, background * self.total_background)
+        return seen(total, self.total.baseline, scale, added(self.total_background, background))
 
-    def r_chi(self, counts: Array, scale: float = 1.0, background: float = 0.0) -> float:
+    def r_chi(self, counts: Array, scale: float = 1.0, background: Sequence[float] = ()) -> float:
         """R_chi of T(r) for mean counts (pairs, bins), at a scale and background as `reported_total` has them."""
         return r_chi(self.total_values, self.reported_total(counts, scale, background))
 
@@ -118,8 +124,8 @@ class Fit:
         covariance: (n, n); up to a factor if not `sigma_known`.
         sigma_known: whether the errors come with the measurement.
         words: the fitted range, for the report.
-        background: (n,) what a flat background of one in the units of the declared quantity adds to the values; None
-            for curves in r.
+        background: (n, k) what each mode of the background, in the units of the declared quantity, adds to the values;
+            None for curves in r.
     """
 
     operator: CurveOperator

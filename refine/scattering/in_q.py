@@ -24,10 +24,11 @@ class InQ:
 
     Args:
         bound: the curve and its box.
+        modes: (nq, k) of a background, on the measured Q, in the declared quantity.
     """
 
-    def __init__(self, bound: BoundCurve) -> None:
-        self.bound = bound
+    def __init__(self, bound: BoundCurve, modes: Array) -> None:
+        self.bound, self.modes = bound, modes
 
     @cached_property
     def as_box_shows(self) -> Array:
@@ -59,22 +60,24 @@ class InQ:
         curve, box, q = bound.curve, bound.box, bound.curve.x
         factor, baseline = bound.q_form(q)
         to_r, unit = q_to_r_matrix(q, r, curve.window), bound.unit()
-        measured, flat = self.as_box_shows @ bound.measured_distinct(), self.as_box_shows @ unit
+        measured = self.as_box_shows @ bound.measured_distinct()
+        modes = unit[:, None] * self.modes  # in S(Q) - 1
+        boxed = self.as_box_shows @ modes
         in_box, back = self.operator(q)
         return Measurement(
             curve=curve,
             shown=CurveOperator.from_g(q, factor[:, None, None] * bound.distinct, baseline, baseline, box),
             shown_values=curve.y,
             shown_sigma=curve.sigma,
-            cut=Cut(q, factor[:, None] * bound.weights.T, box),
+            cut=Cut(q, factor[:, None] * bound.weights.T, box, curve.resolution),
             in_box=in_box,
             in_box_values=baseline + factor * (back @ measured),
             r=r,
             total=self.total(r),
             total_values=to_r @ measured + bound.ideal(r),
-            shown_background=factor * unit,
-            in_box_background=factor * (back @ flat),
-            total_background=to_r @ flat,
+            shown_background=factor[:, None] * modes,
+            in_box_background=factor[:, None] * (back @ boxed),
+            total_background=to_r @ boxed,
         )
 
     def fit(self, limits: tuple[float, float]) -> Fit:
@@ -92,7 +95,7 @@ class InQ:
         else:
             covariance = regular((through * stated**2) @ through.T)
         words = f"{bound.curve.quantity}, Q = {low:g} to {high:g} 1/Å, {len(points)} points"
-        return Fit(operator, values, covariance, stated is not None, words, through.sum(axis=1))
+        return Fit(operator, values, covariance, stated is not None, words, through @ self.modes)
 
     def fit_in_r(self, limits: tuple[float, float]) -> Fit:
         """T(r) through the Q range and window of the data, on points within the limits, Å."""
@@ -108,5 +111,5 @@ class InQ:
             error = unit * stated
         through = from_distinct * error
         words = f"T(r), r = {limits[0]:g} to {limits[1]:g} Å, {len(r)} points"
-        background = from_distinct @ unit
+        background = from_distinct @ (unit[:, None] * self.modes)
         return Fit(self.total(r), values, regular(through @ through.T), stated is not None, words, background)

@@ -78,9 +78,9 @@ class InR:
             r=r,
             total=self.total(r),
             total_values=self.total_values(r),
-            shown_background=np.zeros(len(curve.x)),
-            in_box_background=np.zeros(len(curve.x)),
-            total_background=np.zeros(len(r)),
+            shown_background=np.zeros((len(curve.x), 0)),
+            in_box_background=np.zeros((len(curve.x), 0)),
+            total_background=np.zeros((len(r), 0)),
         )
 
     def fit(self, limits: tuple[float, float]) -> Fit:

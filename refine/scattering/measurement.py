@@ -20,6 +20,7 @@ from scipy.linalg import block_diag
 
 from refine.curves.curve import Curve
 from refine.errors import InputError
+from refine.scattering.background import Background, flat_background
 from refine.scattering.bound import BoundCurve
 from refine.scattering.compared import Fit, Measurement
 from refine.scattering.in_q import InQ
@@ -35,6 +36,7 @@ class ForwardModel:
     Args:
         curve: the measurement; its number density is ignored, the box decides.
         box: the simulated state.
+        background: what a curve in Q may have on top of its structure; None: a flat one.
 
     Raises:
         InputError: the curve cannot be predicted (r-space x-ray data without a Q range, unknown species, ...).
@@ -50,10 +52,11 @@ class ForwardModel:
     0.0
     """
 
-    def __init__(self, curve: Curve, box: Box) -> None:
+    def __init__(self, curve: Curve, box: Box, background: Background | None = None) -> None:
         self.curve, self.box = curve, box
         self.bound = BoundCurve(curve, box)
-        self.compared = InQ(self.bound) if curve.in_q_space else InR(self.bound)
+        modes = (background or flat_background(curve.x)).modes
+        self.compared = InQ(self.bound, modes) if curve.in_q_space else InR(self.bound)
 
     def measurement(self, score_r: tuple[float, float] | None) -> Measurement:
         """Tables and R_chi; `score_r` is the range of R_chi in Å (None: 1 to 10 Å, cut to the box and the data)."""

@@ -9,16 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.curves.checks import check_curve
+from refine.curves.checks.common import forbidden_below
 from refine.curves.curve import Curve
 from refine.curves.quantities import is_q_space
 from refine.curves.readers import read_curve
+from refine.curves.resolution import Resolution
 from refine.curves.weights import Isotopes
 from refine.errors import InputError
-from refine.formula import element_of
+from refine.formula import atoms_in, element_of
 from refine.progress import Progress
 from refine.refinement.observables.curve import CurveObservable
 from refine.refinement.observables.keys import MeasuredNumber
 from refine.refinement.problem import Target
+from refine.scattering.background import Background, flat_background, smooth_background
 from refine.scattering.compared import Fit, Measurement
 from refine.scattering.measurement import ForwardModel
 from refine.study.choices.choice import Choice
@@ -29,7 +32,7 @@ from refine.system import Box
 Array = NDArray[np.float64]
 
 BACKGROUND_SHARE = 0.1
-"""Default prior of a free background, as a share of the curve's rms signal."""
+"""Default prior of a flat background, as a share of the curve's rms signal; that of a smooth one is the rms itself."""
 
 
 PREDICTED_STEP = 0.02
@@ -55,6 +58,7 @@ class DataSet:
     """One [[data]] entry bound to its state's box.
 
     doubts: what looks odd in the curve for what it is declared to be, in words (`refine.curves.checks`).
+    background: modes that a free background has; None of a curve in r.
     choices: what was decided where the entry says nothing (`refine.study.choices.measured`).
     """
 
@@ -65,6 +69,7 @@ class DataSet:
     fit: Fit
     doubts: tuple[str, ...] = ()
     choices: tuple[Choice, ...] = ()
+    background: Background | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +147,8 @@ def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
             columns=data.columns,
             block=data.block,
             abscissa=data.abscissa,
+            per=atoms_of(data, box),
+            incoherent=bool(data.incoherent),
             name=data.name,
             check=False,  # with the errors that the study states, below
         )
@@ -152,16 +159,45 @@ def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
                 where=f"[[data]] {data.name}",
                 fix="give q_range = [Q_min, Q_max]",
             )
-        curve = replace(curve, sigma=_errors(data, curve))
+        curve = replace(curve, sigma=_errors(data, curve), resolution=Resolution(*data.widths))
         doubts = tuple(check_curve(curve))
-        model = ForwardModel(curve, box)
+        background = background_of(data, curve)
+        model = ForwardModel(curve, box, background)
         measurement = model.measurement(data.score_r)
         begins = first_r(curve) if data.fit_r is None else None
         fit = model.fit(data.fit_q, data.fit_r if begins is None else (begins[0], min(box.r_max, float(curve.x[-1]))))
         chosen = (sigma(curve, fit), None if begins is None else begins[1], *isotopes(curve, data.isotopes))
         choices = tuple(filter(None, chosen))
-        datasets.append(DataSet(data.name, state, data.role, measurement, fit, doubts, choices))
+        datasets.append(DataSet(data.name, state, data.role, measurement, fit, doubts, choices, background))
     return datasets
+
+
+def atoms_of(data: Data, box: Box) -> float:
+    """Of the unit that an intensity is of.
+
+    Raises:
+        InputError: it is a formula of another material than the box.
+    """
+    if data.per is None or data.per == "atom":
+        return 1.0
+    atoms = atoms_in(data.per, dict(zip(box.species, box.fractions.tolist(), strict=True)))
+    if atoms is None:
+        raise InputError(
+            f"per = {data.per!r} is no formula of this material",
+            where=f"[[data]] {data.name}",
+            fix='give its formula unit, or per = "atom"',
+        )
+    return atoms
+
+
+def background_of(data: Data, curve: Curve) -> Background | None:
+    """The modes of a curve's background, whether or not it is free; None of a curve in r."""
+    if not curve.in_q_space:
+        return None
+    if isinstance(data.free_background, bool):
+        return flat_background(curve.x)
+    degree = int(data.free_background.partition(":")[2])
+    return smooth_background(curve.x, degree, data.background_below or forbidden_below(curve))
 
 
 def isotopes_of(data: Data, box: Box) -> Isotopes:
@@ -233,6 +269,9 @@ def _featureless(data: Data, box: Box) -> Curve:
         isotopes=isotopes_of(data, box),
         charges=data.charges,
         pair=data.pair,
+        per=atoms_of(data, box),
+        incoherent=bool(data.incoherent),
+        resolution=Resolution(*data.widths),
         name=data.name,
     )
     return replace(curve, y=curve.form(data.quantity, data.normalisation, points).offset)
@@ -247,6 +286,7 @@ def target_of(config: StudyConfig, pairs: Sequence[tuple[str, str]], data: DataS
     elif len(pairs) == 1:
         index = 0
     fit = data.fit
+    spread = entry.background_prior or (BACKGROUND_SHARE if entry.free_background is True else 1.0) * _rms(fit)
     return Target(
         data.name,
         data.state,
@@ -260,7 +300,7 @@ def target_of(config: StudyConfig, pairs: Sequence[tuple[str, str]], data: DataS
         entry.free_scale,
         entry.scale_prior,
         fit.background if entry.free_background else None,
-        entry.background_prior or BACKGROUND_SHARE * _rms(fit),
+        spread * data.background.spreads if entry.free_background and data.background else np.zeros(0),
     )
 
 

@@ -30,6 +30,10 @@ MOST_COLUMNS = 1000
 """Of a file; a reader refuses more than it has."""
 
 
+MOST_DEGREE = 20
+"""Of the polynomials of a smooth background."""
+
+
 class Kind:
     """Annotation: how the reference page names a kind of value."""
 
@@ -112,6 +116,40 @@ def _file_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}", name):
         raise refusal("names a file of the output: use letters, digits and . _ + -, at most 80, no blank")
     return name
+
+
+def _background(value: Any) -> Any:
+    if isinstance(value, bool):
+        return value
+    match = re.fullmatch(r"(polynomial|chebyshev):([0-9]{1,4})", value) if isinstance(value, str) else None
+    if match is None:
+        raise refusal('should be true, false, "polynomial:n" or "chebyshev:n"')
+    if not 1 <= int(match[2]) <= MOST_DEGREE:
+        raise refusal(f"the degree should be from 1 to {MOST_DEGREE}; true is a flat background")
+    return value
+
+
+def _resolution(value: Any) -> Any:
+    parts = {"constant": value} if not isinstance(value, dict) else value
+    for name, width in parts.items():
+        if name not in ("constant", "proportional"):
+            raise refusal(f"{name!r} is neither constant nor proportional")
+        if not (_is_finite(width) and 0 < width <= 1):
+            raise refusal("should be a number above 0 and at most 1, or { constant = number, proportional = number }")
+    if not parts:
+        raise refusal("says nothing; give { constant = number } or { proportional = number }")
+    return {name: float(width) for name, width in parts.items()} if isinstance(value, dict) else float(value)
+
+
+def _unit_of_intensity(text: str) -> str:
+    if text != "atom":
+        try:
+            amounts = amounts_of(text)
+        except ValueError:
+            raise refusal('should be "atom" or a formula, as in H2O') from None
+        for symbol in amounts:
+            _species_or_deuterium(symbol)
+    return text
 
 
 def _one_line(text: str) -> str:
@@ -320,6 +358,9 @@ Element = Annotated[str, AfterValidator(_known_species)]
 Name = Annotated[str, AfterValidator(_file_name), Kind("name")]
 Line = Annotated[str, AfterValidator(_one_line), Kind("text")]
 FileName = Annotated[Line, Kind("path"), OfFile()]
+FreeBackground = Annotated[
+    bool | str, BeforeValidator(_background), Kind('`true`, `false`, `"polynomial:n"` or `"chebyshev:n"`')
+]
 Columns = Annotated[tuple[int | str, ...], BeforeValidator(_columns), Kind("`[x, y]` or `[x, y, sigma]`")]
 Range = Annotated[tuple[float, float], BeforeValidator(_two_numbers), AfterValidator(_ascending), Kind("`[low, high]`")]
 Pair = Annotated[tuple[str, str], BeforeValidator(_two_elements), Kind('`["A", "B"]`')]
@@ -350,6 +391,12 @@ Parameters = Annotated[
     dict[str, Annotated[float | dict[str, float], BeforeValidator(_number_or_table)]],
     Kind("`{ name = number }` or `{ name = { A = number, ... } }`, also by pair, `A-B`"),
 ]
+Resolution = Annotated[
+    float | dict[str, float],
+    BeforeValidator(_resolution),
+    Kind("number, `{ constant = number }`, `{ proportional = number }` or both"),
+]
+UnitOfIntensity = Annotated[str, AfterValidator(_unit_of_intensity), Kind('`"atom"` or a formula')]
 Sigma = Annotated[
     float | Literal["auto", "file"] | tuple[tuple[float, float], ...],
     BeforeValidator(_sigma),

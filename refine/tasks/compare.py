@@ -31,7 +31,7 @@ from refine.results.scores import score, score_number
 from refine.results.tables import R, csv_text
 from refine.sampling.averages import FRAMES_FOR_ERRORS, standard_error
 from refine.sampling.frames import Frames
-from refine.scattering.instrument import seen
+from refine.scattering.instrument import added, seen
 from refine.scattering.peaks import Peak, first_peak_range, peak
 from refine.study.datasets import DataSet, Prediction, tell_doubts
 from refine.study.schema import ModelFile, StudyConfig
@@ -234,7 +234,7 @@ def _curve(row: Row, data: DataSet | Prediction, frames: Frames, density: float,
     """D(r) and first peak of one data set, or of a prediction."""
     measurement = data.measurement
     level, ideal = 4.0 * math.pi * density * measurement.r, measurement.total.baseline
-    background = free.background * measurement.total_background
+    background = added(measurement.total_background, free.background)
     total = seen(measurement.total.predict(frames.counts), ideal, free.scale, background)
     error = standard_error(total, frames.replica)
     average, measured = total.mean(axis=0), None if isinstance(data, Prediction) else measurement.total_values

@@ -27,7 +27,7 @@ def test_a_curve_knows_its_range_and_composition() -> None:
 
 
 def test_quantities_know_their_space() -> None:
-    assert [is_q_space(quantity) for quantity in QUANTITIES] == [True] * 4 + [False] * 5
+    assert [is_q_space(quantity) for quantity in QUANTITIES] == [True] * 5 + [False] * 5
     with pytest.raises(InputError, match="unknown quantity"):
         is_q_space("s(q)")
 

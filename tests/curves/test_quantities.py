@@ -29,7 +29,7 @@ RHO, LEVEL = 0.05, 0.3
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
 @pytest.mark.parametrize("name", QUANTITIES)
 def test_there_and_back_to_the_canonical_quantity(name: str, normalisation: str) -> None:
-    form = form_of(quantity_of(name, normalisation), X, RHO, lambda: LEVEL)
+    form = form_of(quantity_of(name, normalisation), X, RHO, lambda: LEVEL, alone=lambda: 2.0 + X, atoms=3.0)
     canonical = np.sin(X) * X
     with np.errstate(invalid="ignore"):
         back = (canonical * form.scale + form.offset - form.offset) * form.gain
@@ -70,7 +70,7 @@ def test_the_density_is_asked_for_where_it_is_needed() -> None:
             with pytest.raises(ConversionError, match=r"needs the number density"):
                 form_of(quantity, X, None, lambda: 1.0)
         else:
-            assert len(form_of(quantity, X, None, lambda: 1.0).scale) == len(X), name
+            assert len(form_of(quantity, X, None, lambda: 1.0, alone=lambda: X).scale) == len(X), name
 
 
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)

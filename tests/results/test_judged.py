@@ -10,7 +10,7 @@ from refine.refinement.fitted import Fitted, FittedCurve, Forecast
 from refine.results.judged import JudgedSample
 from refine.results.schema import Iteration
 
-CURVES = {"x": FittedCurve(1.01, 0.02, 0.0, 0.0, 1.0), "n": FittedCurve(1.0, 0.0, -0.3, 0.1, 2.5)}
+CURVES = {"x": FittedCurve(1.01, 0.02, [], [], 1.0), "n": FittedCurve(1.0, 0.0, [-0.3], [0.1], 2.5)}
 FIRST = JudgedSample(0, True, "", 80, Fitted(20.0, 0.0), 91.5, 0.1 + 0.2)
 
 
@@ -35,8 +35,8 @@ def test_a_row_has_the_columns_of_before() -> None:
         "noise_factors": {"x": 1.0, "n": 2.5},
         "scales": {"x": 1.01, "n": 1.0},
         "scales_stderr": {"x": 0.02, "n": 0.0},
-        "backgrounds": {"x": 0.0, "n": -0.3},
-        "backgrounds_stderr": {"x": 0.0, "n": 0.1},
+        "backgrounds": {"x": [], "n": [-0.3]},
+        "backgrounds_stderr": {"x": [], "n": [0.1]},
         "predicted_decrease": None,
         "gain": 0.8,
         "prior_amplitude_kT": 2.0,

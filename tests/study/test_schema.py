@@ -548,13 +548,77 @@ def test_what_is_no_model_file_is_not_called_a_study(tmp_path: Path, content: by
     assert "model" in str(caught.value).replace(str(path), "")
 
 
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ("'polynomial:0'", "the degree should be from 1 to 20; true is a flat background"),
+        ("'chebyshev:21'", "the degree should be from 1 to 20"),
+        ("'polynomial'", 'should be true, false, "polynomial:n" or "chebyshev:n"'),
+        ("3", 'should be true, false, "polynomial:n" or "chebyshev:n"'),
+    ],
+)
+def test_a_background_is_flat_or_a_polynomial(given: str, line: str) -> None:
+    assert line in line_for(EXAMPLE, "data.0.quantity='S(Q)'", f"data.0.free_background={given}")
+
+
+@pytest.mark.parametrize(
+    ("given", "widths"),
+    [
+        ((), (0.0, 0.0)),
+        (("q_damp=0.02", "q_broad=0.01"), (0.02, 0.01)),
+        (("resolution=0.02",), (0.02, 0.0)),
+        (("resolution={ proportional = 0.01 }", "q_damp=0.03"), (0.03, 0.01)),
+        (("resolution={ constant = 0.02, proportional = 0.01 }",), (0.02, 0.01)),
+    ],
+)
+def test_the_resolution_by_either_of_its_names(given: tuple[str, ...], widths: tuple[float, float]) -> None:
+    study = parse(EXAMPLE, *(f"data.0.{key}" for key in given))
+    assert study.data[0].widths == widths
+    assert parse(study.to_toml()).data[0].widths == widths
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (("q_damp=0.02", "resolution=0.02"), "q_damp and a constant resolution are one thing"),
+        (("q_broad=0.02", "resolution={ proportional = 0.1 }"), "q_broad and a proportional resolution are one thing"),
+        (("resolution={ gaussian = 0.1 }",), "'gaussian' is neither constant nor proportional"),
+        (("resolution={}",), "says nothing"),
+        (("resolution=0",), "should be a number above 0 and at most 1"),
+        (("resolution=true",), "should be a number above 0 and at most 1"),
+        (("resolution='sharp'",), "should be a number above 0 and at most 1"),
+        (("q_damp=-1",), "should be greater than 0"),
+    ],
+)
+def test_a_resolution_that_is_none(given: tuple[str, ...], line: str) -> None:
+    assert line in line_for(EXAMPLE, *(f"data.0.{key}" for key in given))
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (("per='H2O'",), "per and incoherent are of the quantity I(Q)"),
+        (("quantity='I(Q)'", "per='molecule'"), 'should be "atom" or a formula'),
+        (("quantity='I(Q)'", "per='Xx2'"), "is not a chemical element"),
+        (("quantity='I(Q)'", "radiation='xray'", "isotopes={}", "incoherent=true"), "x-rays know no incoherent nuclei"),
+    ],
+)
+def test_what_an_intensity_is_per(given: tuple[str, ...], line: str) -> None:
+    assert line in line_for(EXAMPLE, *(f"data.0.{key}" for key in given))
+
+
+def test_a_background_of_waves_below_a_distance_is_smooth() -> None:
+    overrides = ("data.0.quantity='S(Q)'", "data.0.background_below=1.0")
+    assert "background_below is of a smooth background" in line_for(EXAMPLE, *overrides, "data.0.free_background=true")
+
+
 # --- Keys that depend on one another ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("quantity", ["g(r)", "G(r)", "D(r)", "T(r)", "J(r)"])
 def test_a_free_background_is_one_in_q(quantity: str) -> None:
     overrides = (f"data.0.quantity='{quantity}'", "data.0.free_background=true")
-    assert f"a flat background is one in Q, and {quantity} is in r; remove 'free_background'" in line_for(
+    assert f"a background is one in Q, and {quantity} is in r; remove 'free_background'" in line_for(
         EXAMPLE, *overrides
     )
     assert not parse(EXAMPLE, overrides[0]).data[0].free_background
@@ -566,6 +630,8 @@ def test_q_space_data_may_have_a_free_background(quantity: str) -> None:
     assert study.data[0].free_background
     assert study.data[0].background_prior is None
     assert parse(EXAMPLE, "data.0.background_prior=0.01").data[0].background_prior == 0.01
+    smooth = parse(EXAMPLE, f"data.0.quantity='{quantity}'", "data.0.free_background='chebyshev:8'")
+    assert (smooth.data[0].free_background, smooth.data[0].background_below) == ("chebyshev:8", None)
     assert "background_prior = 0 should be greater than 0" in line_for(EXAMPLE, "data.0.background_prior=0")
 
 

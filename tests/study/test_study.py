@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from refine.errors import InputError
-from refine.study.datasets import BACKGROUND_SHARE
+from refine.scattering.measurement import ForwardModel
+from refine.study.datasets import BACKGROUND_SHARE, atoms_of
 from refine.study.study import Study
 
 STUDY = """
@@ -93,9 +94,51 @@ def test_a_target_has_no_background_unless_it_is_free(make):
     np.testing.assert_array_equal(cold.background, study.datasets[0].fit.background)
     # a tenth of the rms signal of the fitted points
     signal = np.sqrt(np.mean((cold.y - 1.0) ** 2))
-    assert cold.background_prior == pytest.approx(BACKGROUND_SHARE * signal)
+    assert cold.background_prior == pytest.approx([BACKGROUND_SHARE * signal])
     given = make("data.0.free_background=true", "data.0.background_prior=0.02").problem.targets[0]
-    assert given.background_prior == 0.02
+    assert given.background_prior == [0.02]
+
+
+def test_a_smooth_background_of_a_study(make):
+    """Both words, and the number of modes that the distance leaves: 1 + r_c (Q_max - Q_min)/π and two that fade."""
+    word, other = (make(f"data.0.free_background='{kind}:12'") for kind in ("polynomial", "chebyshev"))
+    target, data = word.targets["cold-sq"], word.datasets[0]
+    np.testing.assert_array_equal(target.background, other.targets["cold-sq"].background)
+    assert target.background.shape == (len(target.y), len(target.background_prior))
+    assert data.background.below == 0.9
+    span = data.measurement.curve.q_max - data.measurement.curve.q_min
+    assert len(target.background_prior) == pytest.approx(1 + 0.9 * span / np.pi, abs=2.0)
+    wider = make("data.0.free_background='polynomial:12'", "data.0.background_below=1.8").targets["cold-sq"]
+    assert len(wider.background_prior) > len(target.background_prior)
+    signal = np.sqrt(np.mean((target.y - 1.0) ** 2))
+    assert np.sqrt(np.sum(target.background_prior**2)) == pytest.approx(signal, rel=0.02)
+
+
+def test_the_resolution_is_in_every_operator_of_a_data_set(make):
+    """Of the fit, of what is shown and scored, and of an operator that is made again, as `diagnose` does."""
+    sharp, blurred = make(), make("data.0.q_damp=0.1", "data.1.resolution={ proportional = 0.02 }")
+    for one, other, widths in zip(sharp.datasets, blurred.datasets, ((0.1, 0.0), (0.0, 0.02)), strict=True):
+        resolution = other.measurement.curve.resolution
+        assert (resolution.constant, resolution.proportional) == widths
+        for name in ("shown", "in_box", "total"):
+            operators = (getattr(data.measurement, name) for data in (one, other))
+            assert len({operator.matrix.tobytes() for operator in operators}) == 2
+        again = ForwardModel(other.measurement.curve, blurred.boxes[other.state]).measurement(None)
+        np.testing.assert_array_equal(again.shown.matrix, other.measurement.shown.matrix)
+        np.testing.assert_array_equal(other.fit.values, one.fit.values)
+        assert np.abs(other.fit.operator.matrix - one.fit.operator.matrix).max() > 0.0
+
+
+def test_an_intensity_of_a_study_is_per_its_unit(make):
+    """Atoms of the unit, which is one of this material; numbers of another quantity are refused."""
+    intensity = ("data.0.quantity='I(Q)'", "data.0.normalisation='keen'")
+    with pytest.raises(InputError, match=r"times what an atom scatters by itself, and per 1 is declared"):
+        _ = make(*intensity).datasets  # of S(Q), which tends to one
+    with pytest.raises(InputError, match=r"per = 'ArO' is no formula of this material"):
+        _ = make(*intensity, "data.0.per='ArO'").datasets
+    box = make().boxes[0]
+    for per, atoms in ((None, 1.0), ("atom", 1.0), ("Ar2", 2.0)):
+        assert atoms_of(make().config.data[0].model_copy(update={"per": per}), box) == atoms
 
 
 def test_errors_in_points_are_straight_lines_between_them(make):

@@ -110,6 +110,33 @@ def test_a_free_scale_is_scored_alike_by_run_and_forward(folder: Path, sample: F
     assert abs(score.r_chi - unscaled) > 1e-3
 
 
+def test_a_smooth_background_is_taken_off_by_forward(folder: Path, dump: Path, tmp_path: Path) -> None:
+    """With an inelastic curve on the measured one, that curve more is found, to 5 %; R_chi stays."""
+    q, s = np.loadtxt(folder / "sq.csv", delimiter=",", skiprows=1).T
+    planted = -0.2 * (q / 8.0) ** 2 * np.exp(-((q / 9.0) ** 2))
+    np.savetxt(folder / "inelastic.csv", np.column_stack([q, s + planted]), delimiter=",")
+    free = small_box.STUDY.replace(
+        'quantity = "S(Q)"',
+        'quantity = "S(Q)"\nsigma = 0.02\nfree_background = "polynomial:10"\nbackground_prior = 0.2',
+        1,
+    )
+    found, r_chi, rms = [], [], []
+    for name in ("sq", "inelastic"):
+        (folder / "free.toml").write_text(free.replace('"sq.csv"', f'"{name}.csv"'))
+        printed = call("forward", dump, folder / "free.toml", "--species", "Ar", "--out", tmp_path / name)
+        assert "sq: scale 1.0000, smooth background of rms 0." in printed
+        row = json.loads((tmp_path / name / "forward.json").read_text())["data"][0]
+        assert row["background"] is None
+        table = columns(tmp_path / name / "curves" / "sq.csv")
+        found.append(table["background"])
+        r_chi.append(row["r_chi"])
+        rms.append(row["background_rms"])
+    assert rms[1] == pytest.approx(np.sqrt(np.mean(found[1] ** 2)), rel=1e-4)
+    off = found[1] - found[0] - np.interp(table["axis"], q, planted)
+    assert np.sqrt(np.mean(off**2)) < 0.05 * np.sqrt(np.mean(planted**2))
+    assert r_chi[1] == pytest.approx(r_chi[0], rel=0.02)
+
+
 def test_formats_score_alike(folder: Path, images: list[ase.Atoms], dump: Path, tmp_path: Path) -> None:
     config = StudyConfig.from_toml(folder / "study.toml")
     paths = (write_extxyz(tmp_path / "a.xyz", images), write_xdatcar(tmp_path / "XDATCAR", images))

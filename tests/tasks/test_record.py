@@ -166,7 +166,12 @@ def test_a_run_of_the_first_layout_of_records_goes_on():
     assert record.phase is Phase.SAMPLE
     assert record.ending is not None
     assert (record.ending.status, record.frames_factor, record.seconds) == ("converged", 3.0, 12.5)
-    row |= {"seconds_sampling": None, "seconds_solving": None}
+    row |= {
+        "seconds_sampling": None,
+        "seconds_solving": None,
+        "backgrounds": {"x": []},
+        "backgrounds_stderr": {"x": []},
+    }
     assert {**tree, "seconds_sampling": 0.0, "confirmed": False} == {**record.to_json(), "restart": None}
 
 

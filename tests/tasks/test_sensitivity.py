@@ -125,8 +125,8 @@ def test_r_chi_is_that_of_every_page_and_its_derivative_moves_the_scale(study, b
     target = replace(study.targets["argon"], free_scale=True)
     if background:
         shape = np.cos(data.measurement.r)
-        data = replace(data, measurement=replace(data.measurement, total_background=shape))
-        target = replace(target, background=np.cos(target.x), background_prior=0.1)
+        data = replace(data, measurement=replace(data.measurement, total_background=shape[:, None]))
+        target = replace(target, background=np.cos(target.x)[:, None], background_prior=np.array([0.1]))
     scalar = ScalarOfCurve(parse_quantity("argon:R_chi"), data, target)
     frames = SimpleNamespace(counts=counts[None], replica=np.zeros(1, int))
     expected = score(data, target, frames, errors=False)

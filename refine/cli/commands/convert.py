@@ -11,6 +11,7 @@ import typer
 from refine.cli.asked import columns_of, numbers_of, range_of, sample_of
 from refine.cli.common import finite
 from refine.errors import InputError
+from refine.formula import atoms_in
 
 Density = Annotated[
     float | None,
@@ -58,6 +59,12 @@ def convert(
             show_default=False,
         ),
     ] = None,
+    per: Annotated[
+        str, typer.Option(help="What I(Q) is of: atom, or the formula of a molecule or formula unit.")
+    ] = "atom",
+    incoherent: Annotated[
+        bool, typer.Option("--incoherent", help="I(Q) of neutrons has the incoherent scattering in it.")
+    ] = False,
     window: Annotated[str, typer.Option(help="Of that transform: none or lorch.")] = "none",
     r: Annotated[
         str | None, typer.Option(metavar="MAX,STEP", help="Grid of a result in r, Å.  [20,0.02]", show_default=False)
@@ -86,7 +93,7 @@ def convert(
         typer.Option(help="What x is: points, left-edges or centres of bins; auto goes by the file's name."),
     ] = "auto",
 ) -> None:
-    """Convert a curve between S(Q), F(Q), i(Q), Q[S(Q)-1], g(r), G(r), D(r), T(r), J(r) and their normalisations."""
+    """Convert a curve between S(Q), F(Q), i(Q), Q[S(Q)-1], I(Q), g(r), G(r), D(r), T(r), J(r) and normalisations."""
     from refine.curves.checks import check_curve
     from refine.curves.convert import convert as converted
     from refine.curves.quantities import is_q_space
@@ -121,6 +128,8 @@ def convert(
         columns=None if columns is None else columns_of(columns),
         block=block,
         abscissa=abscissa,
+        per=_atoms(per, amounts),
+        incoherent=incoherent,
         check=False,
     )
     for doubt in check_curve(measured):
@@ -140,6 +149,19 @@ def convert(
     write_text(out, text)
     span = f"{'Q' if to_q else 'r'} = {result.x[0]:.4g} to {result.x[-1]:.4g} {'1/Å' if to_q else 'Å'}"
     typer.echo(f"{result.quantity}, {result.normalisation}: {len(result.x)} points, {span}: {out}")
+
+
+def _atoms(per: str, composition: dict[str, float]) -> float:
+    """Of the unit that an intensity is of."""
+    if per == "atom":
+        return 1.0
+    try:
+        atoms = atoms_in(per, composition)
+    except ValueError:
+        raise InputError(f"{per!r} is neither atom nor a formula", where="--per", fix="write it as H2O") from None
+    if atoms is None:
+        raise InputError(f"{per} is no formula of the composition", where="--per", fix="give its formula unit, or atom")
+    return atoms
 
 
 def _pair(text: str | None) -> tuple[str, str] | None:

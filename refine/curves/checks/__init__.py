@@ -47,7 +47,9 @@ def check_curve(curve: Curve) -> list[str]:
         refuse_self_scattering(curve)
         refuse_square_femtometres(curve)
         refuse_missing_deuterium(curve)
-        warnings = check_high_q_limit(curve) + check_factor_of_q(curve)
+        warnings = check_high_q_limit(curve)
+        if curve.quantity != "I(Q)":
+            warnings += check_factor_of_q(curve)
     else:
         warnings = check_high_r_limit(curve) + unknown_q_range(curve)
     return doubtful_sigma(curve) + warnings + check_scale(curve)

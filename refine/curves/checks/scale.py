@@ -90,7 +90,7 @@ def _mistaken_for(curve: Curve) -> Iterator[tuple[str, Curve]]:
         if normalisation == "keen" and not curve.composition:
             continue
         for quantity in sorted(Q_QUANTITIES if curve.in_q_space else R_QUANTITIES, key=_rarity):
-            if QUANTITIES[quantity].same_as is not None:
+            if QUANTITIES[quantity].same_as is not None or QUANTITIES[quantity].offset == "self":
                 continue
             if (quantity, normalisation) == (curve.quantity, curve.normalisation):
                 continue

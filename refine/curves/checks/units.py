@@ -62,6 +62,9 @@ def refuse_self_scattering(curve: Curve) -> None:
     """An intensity that follows <f^2> or <b^2> at high Q still has the scattering of each atom by itself in it."""
     if curve.pair is not None or curve.radiation is None or not curve.composition:
         return
+    if curve.quantity == "I(Q)":
+        _refuse_other_unit(curve)
+        return
     tail = curve.x >= 0.5 * curve.x[-1]
     q, y = curve.x[tail], curve.y[tail]
     if len(q) < 5 or q[-1] < SELF_FROM:
@@ -83,7 +86,8 @@ def refuse_self_scattering(curve: Curve) -> None:
                 f"at high Q the curve tends to {limit:.3g}, and the scattering of each atom by itself, coherent and "
                 f"incoherent, is {both:.3g} barn/sr: the curve is the whole intensity and not the distinct part",
                 where=curve.label,
-                fix=f"subtract {both:.4g}, with what inelasticity makes of it, at each Q",
+                fix=f"subtract {both:.4g}, with what inelasticity makes of it, at each Q, or declare quantity = "
+                '"I(Q)", incoherent = true',
             )
     else:
         ratio = y / alone
@@ -103,13 +107,37 @@ def refuse_self_scattering(curve: Curve) -> None:
         where=curve.label,
         fix=f"subtract {times}{mean} at each Q"
         + ("" if nearest == 1 else f", divide by {nearest}")
-        + ', and declare quantity = "F(Q)", normalisation = "keen"',
+        + ', and declare quantity = "F(Q)", normalisation = "keen"; or declare quantity = "I(Q)" and what it is per',
     )
+
+
+def _refuse_other_unit(curve: Curve) -> None:
+    """An intensity per molecule where one per atom is declared, or the other way round; or without its self part."""
+    tail = curve.x >= 0.7 * curve.x[-1]
+    if curve.x[-1] < SELF_FROM or tail.sum() < 5:
+        return
+    ratio = curve.y[tail] / curve.self_intensity(curve.x[tail])
+    atoms, scatter = float(ratio.mean()), float(ratio.std())
+    if abs(atoms / curve.per - 1.0) <= 2.0 * SELF_SCATTER + scatter / curve.per:
+        return
+    seen = (
+        f"at high Q the curve is {atoms:.2f} times what an atom scatters by itself, and per {curve.per:g} is declared"
+    )
+    if abs(atoms) < 0.2:
+        raise InputError(
+            f"{seen}: it is the distinct part alone",
+            where=curve.label,
+            fix='declare quantity = "F(Q)", normalisation = "keen"',
+        )
+    nearest = max(1, round(atoms))
+    if abs(atoms / nearest - 1.0) < SELF_SCATTER and scatter < SELF_SCATTER * atoms and nearest <= MOST_ATOMS:
+        per = "atom" if nearest == 1 else f"unit of {nearest} atoms, such as a molecule"
+        raise InputError(f"{seen}: it is per {per}", where=curve.label, fix="mend per")
 
 
 def refuse_square_femtometres(curve: Curve) -> None:
     """i(Q) in fm^2 where barn is declared: 100 times the number, and below the least that is possible, -<b^2>."""
-    if curve.normalisation != "keen" or curve.radiation != "neutron":
+    if curve.normalisation != "keen" or curve.radiation != "neutron" or curve.quantity == "I(Q)":
         return
     floor = floor_of_q_curve(curve)
     if floor is None or floor < IMPOSSIBLE[1]:

@@ -59,6 +59,8 @@ def read_curve(
     columns: Sequence[int | str] | None = None,
     block: int | None = None,
     abscissa: str = "auto",
+    per: float = 1.0,
+    incoherent: bool = False,
     name: str | None = None,
     check: bool = True,
 ) -> Curve:
@@ -66,7 +68,8 @@ def read_curve(
 
     Args:
         path: the file.
-        quantity, normalisation, radiation, number_density, composition, isotopes, charges, pair, window: see `Curve`.
+        quantity, normalisation, radiation, number_density, composition, isotopes, charges, pair, window, per,
+            incoherent: see `Curve`.
         q_range: (q_min, q_max) in 1/Å. A curve in Q is cut to it; of a curve in r it is the range of the transform that
             made it. Where None, Qmin and Qmax of the file's header are taken for a curve in r (`header.q_range_of`).
         columns: which columns, counted from 1 or by the file's own names, are x, y[, sigma]; needed where the file has
@@ -112,6 +115,8 @@ def read_curve(
         isotopes=dict(isotopes or {}),
         charges=dict(charges or {}),
         pair=pair,
+        per=per,
+        incoherent=incoherent,
         name=file.stem if name is None else name,
         source=str(file),
         header=dict(table.header),

@@ -24,7 +24,7 @@ from refine.refinement.inference.posterior import Evidence, NormalEquations, Pos
 from refine.refinement.problem import Problem, Target
 from refine.refinement.responses.protocol import Curved, Response
 from refine.refinement.responses.tangent import Tangent, about
-from refine.scattering.instrument import seen
+from refine.scattering.instrument import added, seen
 
 Array = NDArray[np.float64]
 
@@ -95,7 +95,7 @@ class Rows:
             np.concatenate([np.full(len(t.y), scales[i]) for i, t in zip(indices, targets, strict=True)]),
             np.concatenate(
                 [
-                    np.zeros(len(t.y)) if t.background is None else backgrounds[i] * t.background
+                    np.zeros(len(t.y)) if t.background is None else added(t.background, backgrounds[i])
                     for i, t in zip(indices, targets, strict=True)
                 ]
             ),
@@ -145,7 +145,7 @@ class Linearisation:
             self.amplitudes[self.open] = np.array(memory["amplitudes"])[self.open]
         self.noise_factors = np.array(memory["noise_factors"] or np.ones(targets))
         self.scales = memory["scales"] or [1.0] * targets
-        self.backgrounds = memory["backgrounds"] or [0.0] * targets
+        self.backgrounds = [_amplitudes(b) for b in memory["backgrounds"] or [()] * targets]
         self.unknown = [i for i, t in enumerate(problem.targets) if not t.sigma_known]
         self.tempering = [0.0] * targets
         self.tempering = self._tempering()
@@ -194,12 +194,12 @@ class Linearisation:
             "tempering": self.tempering,
         }
 
-    def nuisances(self, values: Array, departures: bool = False) -> tuple[list[float], list[float]]:
+    def nuisances(self, values: Array, departures: bool = False) -> tuple[list[float], list[tuple[float, ...]]]:
         """Scales and backgrounds of all targets from a vector of all parameters; `departures`: scales less one."""
-        rest, scales, backgrounds = list(values[len(self.theta) :]), [], []
+        rest, scales, backgrounds = values[len(self.theta) :], [], []
         for target in self.problem.targets:
-            free = [rest.pop(0) for _ in range(target.free_scale + (target.background is not None))]
-            scale, background = nuisance.values(target, np.array(free))
+            free, rest = np.split(rest, [nuisance.count(target)])
+            scale, background = nuisance.values(target, free)
             scales.append(scale - 1.0 if departures else scale)
             backgrounds.append(background)
         return scales, backgrounds
@@ -313,8 +313,8 @@ class Linearisation:
                 start = sum(rows.lengths[:place])
                 column[start : start + len(derivatives)] = derivatives
             blocks.append(column)
-            free = [self.scales[i] - 1.0] * target.free_scale
-            now.append(np.array(free + [self.backgrounds[i]] * (target.background is not None)))
+            amplitudes = self.backgrounds[i] or np.zeros(0 if target.background is None else target.background.shape[1])
+            now.append(np.array([*[self.scales[i] - 1.0] * target.free_scale, *amplitudes]))
         noise = rows.measured + rows.scale_covariance(sampling)
         return rows, np.hstack(blocks), np.concatenate(now), noise
 
@@ -412,6 +412,13 @@ class Linearisation:
                 spread_of = partial(self._slope_variance, index, part, rows.scale[part])
                 curves.append(Linearised(target, jacobian, goal, widened, unbiased, self.theta, spread_of))
         return sorted(curves, key=lambda curve: self.problem.targets.index(curve.target))
+
+
+def _amplitudes(stored: float | Sequence[float]) -> tuple[float, ...]:
+    """Those of a background; a record of before has the one of a flat background as a number, 0 where there is none."""
+    if isinstance(stored, int | float):
+        return (float(stored),) if stored else ()
+    return tuple(stored)
 
 
 def _nearest(grid: Array, value: float) -> int:

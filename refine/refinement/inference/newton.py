@@ -70,8 +70,8 @@ class Step:
     tempering: list[float]
     scales: list[float]
     scale_errors: list[float]
-    backgrounds: list[float]
-    background_errors: list[float]
+    backgrounds: list[tuple[float, ...]]
+    background_errors: list[tuple[float, ...]]
     predicted_decrease: float
     determination: Determination
     innermost: Array | None
@@ -79,7 +79,8 @@ class Step:
 
     def curves(self, problem: Problem) -> dict[str, FittedCurve]:
         """What was fitted of each target, by its name."""
-        columns = (self.scales, self.scale_errors, self.backgrounds, self.background_errors, self.noise_factors)
+        backgrounds, errors = ([list(one) for one in all_] for all_ in (self.backgrounds, self.background_errors))
+        columns = (self.scales, self.scale_errors, backgrounds, errors, self.noise_factors)
         rows = zip(problem.targets, *columns, strict=True)
         return {target.name: FittedCurve(*values) for target, *values in rows}
 

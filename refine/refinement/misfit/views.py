@@ -61,7 +61,8 @@ class Datum:
             return shown.interpolated(self.target.x)
 
         in_q = self.curve.in_q_space
-        background = ForwardModel(self.curve, self.box).fit(self.fit_q, self.fit_r).background if in_q else None
+        flat = ForwardModel(self.curve, self.box).fit(self.fit_q, self.fit_r).background if in_q else None
+        background = None if flat is None else flat[:, 0]
         q_max = None if in_q else self.curve.q_max
         return View(self.target.operator, rebuild, background, truncated if q_max else None, q_max)
 

@@ -201,7 +201,7 @@ class GaussNewton:
             "rising": rising,
             "tempering": step.tempering,
             "scales": step.scales,
-            "backgrounds": step.backgrounds,
+            "backgrounds": [list(amplitudes) for amplitudes in step.backgrounds],
             "amplitudes": step.amplitudes,
             "responses": replace(record, opinions=step.opinions).to_json() if self.response == "auto" else None,
             "previous": {

@@ -89,14 +89,17 @@ class RMC:
         return minimum
 
     def nuisances(self, problem: Problem, state: int, frames: Frames) -> tuple[Array, Array]:
-        """Best scale and background of the curves of one state, (curves,) each, at the mean counts of its frames.
+        """Best scales (curves,) and amplitudes of backgrounds (curves, k) of a state, at the mean counts of frames.
 
-        What the sampler takes as its parameters for the next moves.
+        What the sampler takes as its parameters for the next moves; zero where a curve has fewer modes than others.
         """
         targets = [t for t in problem.targets if t.state == state]
         mean = frames.counts.mean(axis=0, dtype=np.float64)
         free = [best(t, t.predict(mean)) for t in targets]
-        return np.array([f.scale for f in free]), np.array([f.background for f in free])
+        amplitudes = np.zeros((len(free), max((len(f.background) for f in free), default=0)))
+        for row, f in zip(amplitudes, free, strict=True):
+            row[: len(f.background)] = f.background
+        return np.array([f.scale for f in free]), amplitudes
 
     def start(self) -> dict[str, Any]:
         """Memory before the first call."""

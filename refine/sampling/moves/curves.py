@@ -44,7 +44,7 @@ class MeasuredCurve(Protocol):
 
     @property
     def background(self) -> Array | None:
-        """(n,) what a flat background of one adds to y; None: it has none."""
+        """(n, k) what each mode of a background adds to y; None: it has none."""
 
     @property
     def operator(self) -> LinearOperator:
@@ -52,7 +52,10 @@ class MeasuredCurve(Protocol):
 
 
 class Nuisances(NamedTuple):
-    """Scale s and background b of every curve, (curves,) each: the `params` of `ReverseMonteCarlo.run`."""
+    """Scale s (curves,) and amplitudes of the background (curves, k): the `params` of `ReverseMonteCarlo.run`.
+
+    k is that of the curve with the most modes; the others have zeros there.
+    """
 
     scale: Any
     background: Any
@@ -62,7 +65,8 @@ class Whitened(NamedTuple):
     """The curves in units of their errors, all points one after the other, L L' = Σ/weight for each curve.
 
     measured: (n,) L^-1 (y - baseline).  signal: (n,) L^-1 (A h_0 + y0 - baseline) at the counts `reference` h_0.
-    background: (n,) L^-1 background.  matrix: (n, slots) L^-1 A.  curve: (n,) which curve a point belongs to.
+    background: (n, k) L^-1 background, k as in `Nuisances`.  matrix: (n, slots) L^-1 A.
+    curve: (n,) which curve a point belongs to.
     reference: (slots,) whole numbers near the mean counts: sums over h - h_0 lose less to rounding than over h.
     """
 
@@ -76,20 +80,23 @@ class Whitened(NamedTuple):
     def offset(self, nuisances: Nuisances) -> Any:
         """L^-1 e at the reference counts, (n,): the instrument's formula, `refine.scattering.instrument`, whitened."""
         s, b = (value[self.curve] for value in nuisances)
-        return self.measured - s * self.signal - b * self.background
+        return self.measured - s * self.signal - (b * self.background).sum(axis=-1)
 
     @classmethod
     def of(cls, curves: Sequence[MeasuredCurve], reference: Array) -> Whitened:
         """The curves (n points in all) at the reference counts (slots,)."""
         parts: list[tuple[Array, ...]] = []
+        most = max((curve.background.shape[1] for curve in curves if curve.background is not None), default=0)
         for curve in curves:
             factor = np.linalg.cholesky(curve.covariance / curve.weight)
             signal = curve.operator.matrix @ reference + curve.operator.constant - curve.baseline
-            background = np.zeros_like(curve.y) if curve.background is None else curve.background
+            background = np.zeros((len(curve.y), most))
+            if curve.background is not None:
+                background[:, : curve.background.shape[1]] = curve.background
             columns = np.column_stack([curve.y - curve.baseline, signal, background, curve.operator.matrix])
             white = np.linalg.solve(factor, columns)
-            parts.append((white[:, 0], white[:, 1], white[:, 2], white[:, 3:]))
-        empty = (np.zeros(0), np.zeros(0), np.zeros(0), np.zeros((0, len(reference))))
+            parts.append((white[:, 0], white[:, 1], white[:, 2 : 2 + most], white[:, 2 + most :]))
+        empty = (np.zeros(0), np.zeros(0), np.zeros((0, most)), np.zeros((0, len(reference))))
         measured, signal, background, matrix = (np.concatenate(p) for p in zip(empty, *parts, strict=True))
         index = np.repeat(np.arange(len(curves)), [len(curve.y) for curve in curves])
         return cls(measured, signal, background, matrix, index, reference)

@@ -3,7 +3,7 @@
 Single atoms are displaced at random; a move is accepted with probability min(1, exp(-Δchi^2 / 2)) and never when it
 brings two atoms closer than the minimum distance of their species, with
 
-    chi^2 = Σ_curves e' (Σ/weight)^-1 e,     e = y - [baseline + s (A h + y0 - baseline) + b background]
+    chi^2 = Σ_curves e' (Σ/weight)^-1 e,     e = y - [baseline + s (A h + y0 - baseline) + Σ_j b_j background_j]
 
 of the configuration at hand, h its pair counts. A move costs O(N): the distances of one atom to all others before and
 after it change the counts, and the change of the counts changes e. Source: R. L. McGreevy and L. Pusztai, Mol. Simul.
@@ -273,10 +273,11 @@ class ReverseMonteCarlo:
         return wrap(positions, self.system.cell).astype(self.dtype)
 
     def _nuisances(self, params: tuple[Array, Array] | None) -> Nuisances:
+        modes = self._whitened.background.shape[1]
         if params is None:
-            return Nuisances(np.ones(self._n_curves), np.zeros(self._n_curves))
-        for value in params:
-            if np.shape(value) != (self._n_curves,):
+            return Nuisances(np.ones(self._n_curves), np.zeros((self._n_curves, modes)))
+        for value, shape in zip(params, ((self._n_curves,), (self._n_curves, modes)), strict=True):
+            if np.shape(value) != shape:
                 raise ValueError(f"scales and backgrounds of {self._n_curves} curves expected; got {np.shape(value)}")
         return Nuisances(*params)
 

@@ -16,17 +16,20 @@ from refine.tables.values import (
     Charges,
     Columns,
     FileName,
+    FreeBackground,
     Integer,
     Isotopes,
     Number,
     Pair,
     Range,
+    Resolution,
     Sigma,
     Switch,
+    UnitOfIntensity,
     refusal,
 )
 
-LATER_OF_DATA = ("columns", "block")
+LATER_OF_DATA = ("columns", "block", "background_below", "q_damp", "q_broad", "resolution", "per", "incoherent")
 """Keys of a curve that studies of before do not have, and that where they are left out change no digest."""
 
 
@@ -53,7 +56,18 @@ class Data(Measured):
     quantity: Quantity = Field(description="What the y column is.")
     normalisation: Normalisation = Field(
         "faber-ziman",
-        description="`faber-ziman`: S(Q) → 1; `keen`: in barn/sr/atom or electron units; `<f^2>`: x-rays over ⟨f²⟩.",
+        description="`faber-ziman`: S(Q) → 1; `keen`: in barn/sr/atom or electron units, as I(Q) is; "
+        "`<f^2>`: x-rays over ⟨f²⟩.",
+    )
+    per: UnitOfIntensity | None = Field(
+        None,
+        description='What I(Q) is of: `"atom"`, or the formula of a molecule or formula unit, `"H2O"`. '
+        "Default: an atom.",
+    )
+    incoherent: Switch | None = Field(
+        None,
+        description="Whether I(Q) of neutrons holds the incoherent scattering, too: its self part is then Σ c σ_s/4π, "
+        "else Σ c b². Default: it does not.",
     )
     radiation: Radiation | None = Field(
         None, description="What was scattered. Required unless `pair` makes the curve a partial."
@@ -89,6 +103,21 @@ class Data(Measured):
         ".dcs01 .int01 (02, ...), points elsewhere; a file whose header names such a file has to say it.",
     )
     window: Window = Field("none", description="Window of the transform to r, applied to model and measurement alike.")
+    q_damp: Annotated[Number, Field(gt=0, le=1)] | None = Field(
+        None,
+        description="Resolution in 1/Å: the model's D(r) is damped by exp(-(q_damp r)²/2), as in PDFgui; "
+        "its curve in Q is convolved with a Gaussian of this width.",
+    )
+    q_broad: Annotated[Number, Field(gt=0, le=0.2)] | None = Field(
+        None,
+        description="Peaks of the model at r are wider by a Gaussian of q_broad r; it has no unit. PDFgui's Q_broad, "
+        "in 1/Å, is this divided by the width of the peak. A curve in r needs its Q range.",
+    )
+    resolution: Resolution | None = Field(
+        None,
+        description="Standard deviation of Q: a number or `constant` in 1/Å, the same as q_damp; `proportional` to "
+        "Q, the same as q_broad.",
+    )
     sigma: Sigma = Field(
         "auto",
         description="Standard deviation of each measured y, independent of the others: a number, points `[x, number]` "
@@ -99,19 +128,33 @@ class Data(Measured):
     scale_prior: Annotated[Number, Field(gt=0, le=10)] = Field(
         0.2, description="Prior standard deviation of a free scale about one."
     )
-    free_background: Switch = Field(
-        False, description="Fit a flat background together with the potential; Q-space data only."
+    free_background: FreeBackground = Field(
+        False,
+        description="Fit a background together with the potential; Q-space data only. `true`: a flat one. "
+        '`"polynomial:n"` or `"chebyshev:n"`, n from 1 to 20: a smooth one, as inelasticity leaves it, a polynomial of '
+        "degree n in Q without waves of real distances; the prior is of the curve, so both words give the same.",
+    )
+    background_below: Annotated[Number, Field(gt=0, le=10)] | None = Field(
+        None,
+        description="r in Å up to which a smooth background may have waves cos(Q r). Default: no two atoms come so "
+        "close, 0.55 with hydrogen, else 0.9, or 0.45 of the mean distance where that is less.",
     )
     background_prior: Annotated[Number, Field(gt=0)] | None = Field(
         None,
         description="Prior standard deviation of a free background about zero, in units of y. "
-        "Default: a tenth of the rms of the curve's signal.",
+        "Default: a tenth of the rms of the curve's signal; of a smooth background that rms itself.",
     )
 
     @property
     def elements(self) -> dict[str, tuple[str, ...]]:
         """Those of `pair`, `isotopes` and `charges`."""
         return {"pair": self.pair or (), "isotopes": tuple(self.isotopes), "charges": tuple(self.charges)}
+
+    @property
+    def widths(self) -> tuple[float, float]:
+        """Of the resolution, constant in 1/Å and proportional to Q, by whichever key each is stated; 0: none."""
+        given = {"constant": self.resolution} if isinstance(self.resolution, float) else self.resolution or {}
+        return self.q_damp or given.get("constant", 0.0), self.q_broad or given.get("proportional", 0.0)
 
     @property
     def path(self) -> Path:
@@ -140,12 +183,22 @@ class Data(Measured):
     def _consistent(self) -> Self:
         if self.radiation is None and self.pair is None:
             raise refusal('missing key \'radiation\'; "neutron" or "xray"')
+        if self.quantity != "I(Q)" and (self.per is not None or self.incoherent is not None):
+            raise refusal("per and incoherent are of the quantity I(Q); remove them")
+        if self.incoherent and self.radiation == "xray":
+            raise refusal("x-rays know no incoherent nuclei; remove 'incoherent' (Compton scattering is taken as gone)")
         if self.isotopes and self.radiation == "xray":
             raise refusal("isotopes do not change x-ray scattering; remove 'isotopes'")
         if self.charges and self.radiation == "neutron":
             raise refusal("charges do not change neutron scattering; remove 'charges'")
+        given = {"constant"} if isinstance(self.resolution, float) else set(self.resolution or ())
+        for key, same in (("q_damp", "constant"), ("q_broad", "proportional")):
+            if getattr(self, key) is not None and same in given:
+                raise refusal(f"{key} and a {same} resolution are one thing; remove one of them")
         if self.free_background and not is_q_space(self.quantity):
-            raise refusal(f"a flat background is one in Q, and {self.quantity} is in r; remove 'free_background'")
+            raise refusal(f"a background is one in Q, and {self.quantity} is in r; remove 'free_background'")
+        if self.background_below is not None and not isinstance(self.free_background, str):
+            raise refusal('background_below is of a smooth background; give free_background = "polynomial:8"')
         return self
 
 

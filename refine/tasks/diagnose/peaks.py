@@ -77,11 +77,13 @@ def peaked_curves(data: DataSet, box: Box) -> Iterator[PeakedCurve]:
         return as_g(made.total, box.number_density)
 
     level = 4.0 * math.pi * box.number_density * measurement.r
+    smooth = data.background is not None and data.background.below is not None
+    flat = ForwardModel(curve, box).measurement(limits) if smooth else measurement
     q_max = None if curve.in_q_space else curve.q_max
     view = View(
         as_g(measurement.total, box.number_density),
         rebuilt_r,
-        measurement.total_background / level,
+        flat.total_background[:, 0] / level if curve.in_q_space else None,
         truncated if q_max else None,
         q_max,
     )
@@ -99,7 +101,7 @@ def peaked_curves(data: DataSet, box: Box) -> Iterator[PeakedCurve]:
             made = ForwardModel(curve, other).measurement(limits)
             return made.in_box, made.in_box_values
 
-        view = View(measurement.in_box, rebuilt_q, measurement.in_box_background)
+        view = View(measurement.in_box, rebuilt_q, flat.in_box_background[:, 0])
         root = None if sigma is None else np.diag(sigma)
         yield PeakedCurve(data.name, curve.quantity, "1/Å", view, measurement.in_box_values, root)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from refine.refinement.inference.nuisance import Nuisance
 from refine.results.derived import Coordination
+from refine.results.scores import background_rms
 from refine.sampling.averages import FRAMES_FOR_ERRORS
 from refine.sampling.frames import Frames
 from refine.study.datasets import Prediction
@@ -80,7 +81,8 @@ class Seen:
                     "points": score.points,
                     "compared": score.data.fit.words,
                     "scale": score.free.scale,
-                    "background": score.free.background,
+                    "background": score.free.background[0] if len(score.free.background) == 1 else None,
+                    "background_rms": background_rms(score.data, score.free),
                     "warnings": list(score.data.doubts),
                 }
                 for score in self.scores
@@ -133,7 +135,7 @@ class Seen:
             lines += [f"warning: {doubt}" for doubt in score.data.doubts]
         free = [s for s in self.scores if s.free != Nuisance()]
         lines += [f"{one.name}: predicted, nothing to compare with" for one in self.predictions]
-        lines += [f"{s.data.name}: scale {s.free.scale:.4f}, background {s.free.background:.4g}" for s in free]
+        lines += [f"{s.data.name}: scale {s.free.scale:.4f}{_background(s)}" for s in free]
         if not enough:
             lines.append(
                 f"no standard errors: {number_of_frames(len(self.frames))}, and {FRAMES_FOR_ERRORS} are needed"
@@ -148,6 +150,14 @@ class Seen:
         model = with_error(one.score.value, one.score.stderr if self.averages.enough else None, 3)
         unit = f" {one.unit}" if one.unit else ""
         return f"{said} {model}{unit}, measured {one.measured[0]:g} ± {one.measured[1]:g}{unit}"
+
+
+def _background(score: Compared) -> str:
+    """What is said of one that is free."""
+    if len(score.free.background) == 1:
+        return f", background {score.free.background[0]:.4g}"
+    rms = background_rms(score.data, score.free)
+    return "" if rms is None else f", smooth background of rms {rms:.4g}"
 
 
 def with_error(value: float, stderr: float | None, decimals: int = 4) -> str:

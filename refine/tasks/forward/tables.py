@@ -14,11 +14,11 @@ from refine.curves.transforms import r_to_q_matrix
 from refine.curves.weights import amplitudes, pair_weights, scatters_null
 from refine.refinement.inference.nuisance import Nuisance
 from refine.results.derived import Propagation
-from refine.results.tables import Q, R, csv_text, curve_header
+from refine.results.tables import Q, R, background_column, csv_text, curve_header
 from refine.sampling.averages import FRAMES_FOR_ERRORS
 from refine.sampling.frames import Frames
 from refine.scattering.compared import Cut
-from refine.scattering.instrument import seen
+from refine.scattering.instrument import added, seen
 from refine.scattering.measurement import ForwardModel
 from refine.scattering.operator import CurveOperator
 from refine.scattering.points import R_CHI_STEP
@@ -76,7 +76,8 @@ def curve_table(averages: Averages, compared: Compared) -> str:
         scale * averages.errors(in_box.matrix),
     ]
     names, boxed = ("measured", "sigma", "model", "model_stderr"), ("measured_box", "model_box", "model_box_stderr")
-    return csv_text(curve_header(measurement.curve, names, boxed), columns)
+    taken_header, taken = background_column(measurement, compared.free)
+    return csv_text([*curve_header(measurement.curve, names, boxed), *taken_header], [*columns, *taken])
 
 
 def prediction_table(averages: Averages, one: Prediction) -> str:
@@ -93,7 +94,7 @@ def total_table(averages: Averages, compared: Compared, box: Box) -> str:
     """
     curve = compared.data.measurement.curve
     reach = box.r_max if curve.in_q_space else min(box.r_max, float(curve.x[-1]))
-    whole = ForwardModel(curve, box).measurement((R_CHI_STEP, reach))
+    whole = ForwardModel(curve, box, compared.data.background).measurement((R_CHI_STEP, reach))
     model = _reported(whole.total, averages.mean, compared.free, whole.total_background)
     uniform = whole.total.baseline
     columns = [
@@ -164,4 +165,4 @@ def _q_points(scores: Sequence[Compared], box: Box) -> Array:
 
 def _reported(operator: CurveOperator, counts: Array, free: Nuisance, background: Array) -> Array:
     """The model as the instrument would report it."""
-    return seen(operator.predict(counts), operator.baseline, free.scale, free.background * background)
+    return seen(operator.predict(counts), operator.baseline, free.scale, added(background, free.background))

@@ -65,6 +65,8 @@ class ScalarOfCurve:
         by_scale = by_total @ (m.total.predict(counts) - m.total.baseline)
         by_background = by_total @ m.total_background
         of_scale, of_background = best_derivative(target, fitted)
-        change = by_scale * of_scale + by_background * of_background
+        change = by_scale * of_scale
+        if target.background is not None:
+            change = change + by_background @ of_background
         slope = free.scale * (by_total @ m.total.matrix) + change @ target.operator.matrix
         return m.r_chi(counts, free.scale, free.background), slope.reshape(counts.shape)

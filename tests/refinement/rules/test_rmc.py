@@ -52,11 +52,11 @@ def test_scale_and_background_for_the_next_moves(liquid: PoissonLiquid):
     target = liquid.target(liquid.mean_counts(liquid.basis()), 0.004, **NEUTRON)
     ones = np.ones(len(target.y))
     y = target.baseline + 1.1 * (target.y - target.baseline) + 0.05
-    target = replace(target, y=y, free_scale=True, background=ones, background_prior=0.2)
+    target = replace(target, y=y, free_scale=True, background=ones[:, None], background_prior=np.array([0.2]))
     problem, rule = problem_of(target, replace(target, state=1)), rule_of(RMCKeys)
     scale, background = rule.nuisances(problem, 0, liquid.sample(liquid.basis(), 500, 1).frames[0])
     assert scale == pytest.approx([1.1], abs=0.01)
-    assert background == pytest.approx([0.05], abs=0.005)
+    assert background == pytest.approx(np.array([[0.05]]), abs=0.005)
 
 
 def test_minimum_distances_by_name():

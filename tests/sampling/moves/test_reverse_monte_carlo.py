@@ -98,13 +98,19 @@ def test_two_atoms_have_their_exact_distribution() -> None:
     operator = Operator(rng.normal(size=(3, bins)), rng.normal(size=3))
     spread = rng.normal(size=(3, 3))
     curve = Curve(
-        rng.normal(size=3), spread @ spread.T + 2 * np.eye(3), operator, rng.normal(size=3), 1.7, rng.normal(size=3)
+        rng.normal(size=3),
+        spread @ spread.T + 2 * np.eye(3),
+        operator,
+        rng.normal(size=3),
+        1.7,
+        rng.normal(size=(3, 2)),
     )
-    nuisances = Nuisances(np.array([1.3]), np.array([0.4]))
+    nuisances = Nuisances(np.array([1.3]), np.array([[0.4, -0.2]]))
 
     # written out, point for point; the last "bin" is everything beyond r_max
     h = np.vstack([np.eye(bins), np.zeros(bins)])
-    model = curve.baseline + 1.3 * (h @ operator.matrix.T + operator.constant - curve.baseline) + 0.4 * curve.background
+    model = curve.baseline + 1.3 * (h @ operator.matrix.T + operator.constant - curve.baseline)
+    model = model + curve.background @ [0.4, -0.2]
     e = curve.y - model
     chi2 = np.einsum("bi,ij,bj->b", e, np.linalg.inv(curve.covariance / 1.7), e)
     volume = 4 / 3 * np.pi * np.diff(np.linspace(0.0, 5.0, bins + 1) ** 3)
@@ -198,7 +204,7 @@ def test_resume_is_bit_identical_and_everything_is_one_program(spheres: tuple[Sy
     system, curve, _ = spheres
     mc = sampler(system, [curve], [2.5], stride=20, replicas=2)
     block = mc.frames_per_block
-    nuisances = Nuisances(np.array([0.9]), np.array([0.1]))
+    nuisances = Nuisances(np.array([0.9]), np.zeros((1, 0)))
     start = mc.start(system.positions, T, 9)
     seen: list[int] = []
     end, frames = mc.run(start, nuisances, T, 2 * block + 3, on_block=seen.append)
@@ -282,7 +288,7 @@ def test_wrong_input(spheres: tuple[System, Curve, np.ndarray]) -> None:
     with pytest.raises(ValueError, match="another sampler"):
         mc.run(MDState(state.positions, state.positions, {"key": state.key}, 0, 0, 0.0, state.positions, 0), None, T, 1)
     with pytest.raises(ValueError, match="of 1 curves"):
-        mc.run(state, Nuisances(np.ones(2), np.zeros(2)), T, 1)
+        mc.run(state, Nuisances(np.ones(2), np.zeros((2, 0))), T, 1)
 
 
 def test_a_change_of_chi2_keeps_its_digits() -> None:
