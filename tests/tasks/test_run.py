@@ -350,6 +350,21 @@ pair = ["Ar", "Ar"]
 """
 
 
+def test_a_smooth_background_and_a_resolution_are_in_what_a_run_writes(folder):
+    keys = ("data.sq.free_background='chebyshev:6'", "data.sq.sigma=0.05", "data.sq.q_damp=0.02")
+    result = Study.from_toml(folder / "study.toml", [*keys, "refinement.iterations=1"]).run(folder / "out")
+    (sq, gr), table = result.summary.data, read_results(folder / "out").curves["sq"]
+    assert (sq.background, gr.background_rms, sq.background_below) == (None, None, 0.9)
+    assert "resolution 0.02 1/Å" in sq.compared
+    assert table.background is not None
+    assert sq.background_rms == pytest.approx(np.sqrt(np.mean(table.background**2)), rel=1e-4)
+    page = result.report_path.read_text(encoding="utf-8")
+    assert "smooth, of waves below 0.9 Å, rms" in page
+    assert "background, in all" in page
+    amplitudes = result.iterations[0].backgrounds["sq"]
+    assert len(amplitudes) == 5  # of 7: 1 + 0.9 (Q_max - Q_min)/π = 4.4
+
+
 def test_progress_tells_the_scores_of_the_report(folder):
     """Also of a curve that is not fitted and whose scale is free; a curve without a measurement is drawn beside it."""
 
