@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from refine.potentials.mace.architecture import ZBL, Agnesi, Architecture
 from refine.potentials.mace.reader.blocks import read_layers
 from refine.potentials.mace.reader.e3nn import matrices_of
+from refine.potentials.mace.reader.inputs import read_inputs
 from refine.potentials.mace.reader.modules import Module
 from refine.potentials.mace.reader.reading import Reading
 from refine.potentials.mace.reader.refusals import MODELS, unsupported
@@ -40,6 +41,7 @@ def read_model(model: Reading) -> tuple[Architecture, dict[str, NDArray[Any]], d
     zbl = read_repulsion(model, species)
     read_energies(model, heads, species)
     scale, shift = read_scale_shift(model, len(heads))
+    inputs = read_inputs(model)
     layers = read_layers(model, len(heads))
     architecture = Architecture(
         r_max=r_max,
@@ -56,6 +58,7 @@ def read_model(model: Reading) -> tuple[Architecture, dict[str, NDArray[Any]], d
         shift=shift,
         layers=layers,
         dtype=str(model.arrays["layers.0.up.0"].dtype),
+        inputs=inputs,
     )
     return architecture, model.arrays, model.factors
 
