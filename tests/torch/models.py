@@ -11,12 +11,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import mace.tools.cg
 import numpy as np
 import torch
-from e3nn import nn, o3
-from mace import modules
+from mace import modules  # isort: split
+
+from e3nn import nn, o3  # cannot be imported before mace with torch >= 2.6
 from mace.data.neighborhood import get_neighborhood
+from mace.modules import wrapper_ops
 
 BLOCKS = {
     "plain": "RealAgnosticInteractionBlock",
@@ -343,9 +344,9 @@ CHARGE, SPIN = -2, 3
 
 def build(name: str, case: Case) -> torch.nn.Module:
     """The model of a case, always with the same weights, in the precision of its file."""
-    if case.reduced and not mace.tools.cg.CUET_AVAILABLE:
+    if case.reduced and not wrapper_ops.CUET_AVAILABLE:
         raise SystemExit(
-            f"{name} needs the package cuequivariance: without it mace-torch takes the full basis in silence"
+            f"{name} needs the package cuequivariance-torch: without it mace-torch takes the full basis in silence"
         )
     seed = int.from_bytes(name.encode(), "little") % 2**32
     torch.manual_seed(seed)
