@@ -115,11 +115,12 @@ class Calculator(AseCalculator):
         else:
             self.model = model
         self._systems: dict[tuple[tuple[str, ...], tuple[int, ...], tuple[int, int] | None], _System] = {}
+        self._box: tuple[int, int] | None = None  # of the last calculation
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
         """What has changed since the last calculation, charge and spin too where the model takes them."""
         changes: list[str] = super().check_state(atoms, tol)  # type: ignore[no-untyped-call]
-        if self.atoms is not None and self._box_of(self.atoms) != self._box_of(atoms):
+        if self._box_of(atoms) != self._box:
             changes.append("info")
         return changes
 
@@ -138,7 +139,8 @@ class Calculator(AseCalculator):
         number = dict(zip(names, atoms.numbers.tolist(), strict=True))
         species = tuple(sorted(number, key=lambda name: (number[name], name)))
         order = np.argsort([species.index(name) for name in names], kind="stable")
-        system = self._system(species, tuple(names.count(name) for name in species), self._box_of(atoms))
+        self._box = self._box_of(atoms)
+        system = self._system(species, tuple(names.count(name) for name in species), self._box)
         positions = np.asarray(atoms.positions[order], np.float64)
         if not (np.isfinite(positions).all() and np.isfinite(atoms.cell.array).all()):
             raise InputError("a coordinate or lattice vector is not a finite number")

@@ -226,8 +226,12 @@ def test_charge_and_spin_of_a_structure() -> None:
     assert everything(oxide(), refine.Calculator(mace))["energy"] == pytest.approx(energies[2], rel=1e-14)
     for wrong, words in (("1", "charge is '1'; give a whole number"), (0.5, "charge is 0.5"), (9, "charge = 9 is not")):
         atoms.info = {"charge": wrong}
-        with pytest.raises(InputError, match=words):
-            atoms.get_potential_energy()
+        for anew in (calculator, refine.Calculator(mace)):
+            atoms.calc = anew
+            with pytest.raises(InputError, match=words):
+                atoms.get_potential_energy()
+    atoms.info = {"charge": 1}  # the calculator that has only refused so far
+    assert atoms.get_potential_energy() == pytest.approx(energies[2], rel=1e-14)
 
 
 def test_other_models_pass_charge_and_spin_over(calculator: refine.Calculator) -> None:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from refine.potentials.mace.architecture import Layer
 from refine.potentials.mace.reader.checks import MAX_LAYERS, skipped
@@ -18,6 +14,7 @@ from refine.potentials.mace.reader.e3nn import (
     edge_channels,
     ells_of,
     matrices_of,
+    matrix_to_scalars,
     paths_of,
     read_network,
     slot,
@@ -197,12 +194,3 @@ def read_readout(model: Reading, at: str, block: Module, layer: Layer, heads: in
     second, factor = matrix_to_scalars(model, block.child("linear_2"), (hidden, heads))
     model.put(f"{at}.readout.1", second, factor * constant)
     return replace(layer, readout="nonlinear", readout_hidden=hidden // heads)
-
-
-def matrix_to_scalars(model: Reading, module: Module, shape: tuple[int, int | None]) -> tuple[NDArray[Any], float]:
-    """Matrix and factor of a linear layer to scalars."""
-    found = matrices_of(model, module)
-    matrix, factor = found.get(0, (np.zeros((0, 0)), 1.0))
-    if list(found) != [0] or matrix.shape[0] != shape[0] or shape[1] not in (None, matrix.shape[1]):
-        raise module.error(f"is a matrix of shape {matrix.shape}")
-    return matrix, factor

@@ -54,6 +54,17 @@ def matrices_of(model: Reading, module: Module) -> dict[int, tuple[NDArray[Any],
     return dict(sorted(found.items()))
 
 
+def matrix_to_scalars(
+    model: Reading, module: Module, shape: tuple[int | None, int | None]
+) -> tuple[NDArray[Any], float]:
+    """Matrix and factor of a linear layer to scalars."""
+    found = matrices_of(model, module)
+    matrix, factor = found.get(0, (np.zeros((0, 0)), 1.0))
+    if list(found) != [0] or any(n not in (None, m) for m, n in zip(matrix.shape, shape, strict=True)):
+        raise module.error(f"is a matrix of shape {matrix.shape}")
+    return matrix, factor
+
+
 def biased_of(model: Reading, module: Module) -> tuple[NDArray[Any], float, NDArray[Any]]:
     """Matrix (inputs, outputs), its factor, and bias (outputs,) of a linear layer of e3nn from scalars to scalars."""
     model.expect(module, "e3nn", "Linear")

@@ -16,6 +16,7 @@ from refine.potentials.mace.reader.e3nn import (
     ells_of,
     expect_function,
     matrices_of,
+    matrix_to_scalars,
     paths_of,
 )
 from refine.potentials.mace.reader.modules import Module
@@ -30,7 +31,7 @@ def read_nonlinear(model: Reading, at: str, block: Module, incoming: tuple[int, 
     up, mix = block.child("linear_up"), block.child("linear_1")
     channels = edge_channels(model, up, incoming)
     for name, table in (("source", "source_embedding"), ("target", "target_embedding")):
-        matrix, factor = matrices_of(model, block.child(table))[0]
+        matrix, factor = matrix_to_scalars(model, block.child(table), (None, model.channels))
         model.put(f"{at}.{name}", matrix, factor)
     for l, (matrix, factor) in matrices_of(model, up).items():
         model.put(f"{at}.up.{l}", matrix, factor)

@@ -136,6 +136,18 @@ REFUSED: dict[str, tuple[Path, Callable[[Model], Any], str]] = {
         lambda m: m.set(f"{NL}.alpha", m.tensor(doubles(0.0), (), ())),
         r"layers\.1\.normaliser divides by zero",
     ),
+    "species to vectors": (
+        SMALL,
+        lambda m: m.set(f"{NL}.source_embedding.irreps_out", irreps((3, 1, -1))),
+        r"source_embedding \(Linear\) has paths that do not fit",
+    ),
+    "species to nothing": (
+        SMALL,
+        lambda m: m.set(f"{NL}.source_embedding.instructions", []).set(
+            f"{NL}.source_embedding.weight", m.tensor(b"", (0,), (1,))
+        ),
+        r"source_embedding \(Linear\) is a matrix of shape \(0, 0\)",
+    ),
     "layers that mix": (
         SMALL,
         lambda m: m.set(f"{NL}.linear_1.irreps_out", irreps((5, 0, 1), (3, 1, -1))),
