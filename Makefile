@@ -1,7 +1,7 @@
 # Everything starts from a bare clone: each target makes .venv and installs what it needs first.
 #   PYTHON  the interpreter that .venv is made with (3.11 or newer)
 #   ARGS    handed on to `refine run` (make run, make run-mace), pytest (make test, make parity) or make gauntlet
-#   TORCH_PYTHON  an interpreter with torch, mace-torch and cuequivariance, instead of .venv-torch made by make parity
+#   TORCH_PYTHON  an interpreter with torch, mace-torch and cuequivariance-torch, instead of .venv-torch made by make parity
 
 PYTHON ?= python3
 ARGS ?=
@@ -56,7 +56,7 @@ parity: $(INSTALLED) $(TORCH_INSTALLED)  ## Compare MACE with mace-torch: every 
 .venv-torch/.installed: constraints-torch.txt
 	$(PYTHON) -m venv .venv-torch
 	$(TORCH_BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints-torch.txt \
-	  torch mace-torch cuequivariance
+	  torch mace-torch cuequivariance-torch
 	@touch $@
 
 lint: $(INSTALLED)  ## Check style and types

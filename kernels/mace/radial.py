@@ -62,6 +62,35 @@ def hidden(features: jax.Array, matrices: Sequence[jax.Array]) -> jax.Array:
     return features
 
 
+class Perceptron(NamedTuple):
+    """Hidden layers x W + b, layer norm, silu; the first bias depends on both species of an edge.
+
+    pair: (receivers, senders, H0); matrices: (in, out) of each layer; biases: of all but the first; norms: (2, out) of
+    each, slope and shift.
+    """
+
+    pair: Any
+    matrices: Any
+    biases: Any
+    norms: Any
+
+
+def normalised_hidden(features: jax.Array, first_bias: jax.Array, network: Perceptron, epsilon: float) -> jax.Array:
+    """The hidden layers of features (..., B); first_bias: (..., H0), of `Perceptron.pair`.
+
+    A layer norm is (x - mean) / sqrt(variance + epsilon) times a slope plus a shift. Source: J. L. Ba et al.,
+    arXiv:1607.06450 (2016).
+    """
+    for matrix, bias, (slope, shift) in zip(
+        network.matrices, [first_bias, *network.biases], network.norms, strict=True
+    ):
+        x = jnp.matmul(features, matrix, precision=HIGHEST) + bias
+        x = x - jnp.mean(x, axis=-1, keepdims=True)
+        variance = jnp.mean(x * x, axis=-1, keepdims=True)
+        features = jax.nn.silu(x / jnp.sqrt(variance + epsilon) * slope + shift)
+    return features
+
+
 class PiecewiseTable(NamedTuple):
     """Functions of r as cubic polynomials on equal intervals, for several pairs of species.
 

@@ -23,7 +23,7 @@ from refine.potentials.classical.coulomb import Coulomb
 from refine.potentials.correction import PairCorrection
 from refine.potentials.dispersion import BOHR, CUTOFF, D3, half_images
 from refine.potentials.mace.architecture import Checkpoint
-from refine.potentials.mace.base import mace_potential
+from refine.potentials.mace.base import MacePotential, mace_potential
 from refine.potentials.protocols import ContinuedPairs, Potential, SiteModel, Terms
 from refine.potentials.sites import edges
 from refine.sites import species_of_atoms
@@ -61,7 +61,11 @@ class Calculator(AseCalculator):
     have a volume. Where a base or correction tells sites of an element apart, as H:methyl, atoms have them in an array
     "site", empty for atoms without. Energies hold the isolated atoms E0 of a MACE model, which are added in float64.
 
-    Programs are compiled for a composition, not for an order of atoms or a cell; `compilations` counts them.
+    A MACE model that takes the charge and the spin multiplicity of a structure reads them from `atoms.info`: "charge"
+    and "spin", whole numbers, 0 and 1 where they are not there. Other models pass them over.
+
+    Programs are compiled for a composition, charge and spin, not for an order of atoms or a cell; `compilations` counts
+    them.
 
     Args:
         model: a MACE model file, the name of a published one, or a Checkpoint; or any base, such as those of
@@ -72,9 +76,9 @@ class Calculator(AseCalculator):
         dispersion: "none", or "d3-bj" (`refine.potentials.dispersion`, in float64) on top.
 
     Raises:
-        InputError: no such model, an unknown head, dtype or dispersion. `calculate` also for a species that a part of
-            the model does not know, for charges that do not add up to zero, and for a cell that cannot be used;
-            SimulationError for an energy that is not finite.
+        InputError: no such model, an unknown head, dtype or dispersion. `calculate` also for a species, charge or spin
+            that a part of the model does not know, for charges that do not add up to zero, and for a cell that cannot
+            be used; SimulationError for an energy that is not finite.
 
     Two argon atoms where their energy is lowest:
 
@@ -110,7 +114,15 @@ class Calculator(AseCalculator):
             raise InputError(f"this potential has no head {head!r}", fix="leave it out")
         else:
             self.model = model
-        self._systems: dict[tuple[tuple[str, ...], tuple[int, ...]], _System] = {}
+        self._systems: dict[tuple[tuple[str, ...], tuple[int, ...], tuple[int, int] | None], _System] = {}
+        self._box: tuple[int, int] | None = None  # of the last calculation
+
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """What has changed since the last calculation, charge and spin too where the model takes them."""
+        changes: list[str] = super().check_state(atoms, tol)  # type: ignore[no-untyped-call]
+        if self._box_of(atoms) != self._box:
+            changes.append("info")
+        return changes
 
     def calculate(
         self,
@@ -127,7 +139,8 @@ class Calculator(AseCalculator):
         number = dict(zip(names, atoms.numbers.tolist(), strict=True))
         species = tuple(sorted(number, key=lambda name: (number[name], name)))
         order = np.argsort([species.index(name) for name in names], kind="stable")
-        system = self._system(species, tuple(names.count(name) for name in species))
+        self._box = self._box_of(atoms)
+        system = self._system(species, tuple(names.count(name) for name in species), self._box)
         positions = np.asarray(atoms.positions[order], np.float64)
         if not (np.isfinite(positions).all() and np.isfinite(atoms.cell.array).all()):
             raise InputError("a coordinate or lattice vector is not a finite number")
@@ -160,11 +173,21 @@ class Calculator(AseCalculator):
             parts.append(system.dispersion)
         return parts
 
-    def _system(self, species: tuple[str, ...], n_per_species: tuple[int, ...]) -> _System:
-        key = (species, n_per_species)
+    def _box_of(self, atoms: Atoms) -> tuple[int, int] | None:
+        """Charge and spin of a structure; None where the model takes neither."""
+        model = self.model
+        if not (isinstance(model, MacePotential) and model.takes_charge_and_spin):
+            return None
+        return _whole(atoms, "charge", model.charge), _whole(atoms, "spin", model.spin)
+
+    def _system(self, species: tuple[str, ...], n_per_species: tuple[int, ...], box: tuple[int, int] | None) -> _System:
+        key = (species, n_per_species, box)
         system = self._systems.pop(key, None)
         if system is None:
-            terms = self.model.terms(species, n_per_species, self.dtype)
+            model = self.model
+            if box is not None and isinstance(model, MacePotential):
+                model = replace(model, charge=box[0], spin=box[1])
+            terms = model.terms(species, n_per_species, self.dtype)
             system = _System(species, n_per_species, terms, self._compiled)
         self._systems[key] = system  # the newest last
         if len(self._systems) > KEPT:
@@ -173,6 +196,14 @@ class Calculator(AseCalculator):
 
     def _compiled(self) -> None:
         self.compilations += 1
+
+
+def _whole(atoms: Atoms, key: str, default: int) -> int:
+    """A whole number of `atoms.info`."""
+    value = atoms.info.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or value != round(float(value)):
+        raise InputError(f"{key} is {value!r:.40}", where="atoms.info", fix="give a whole number")
+    return int(value)
 
 
 class _System:

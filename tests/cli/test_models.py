@@ -33,7 +33,7 @@ PUBLISHED = dataclasses.replace(
     bytes=len(CONTENT),
     sha256=hashlib.sha256(CONTENT).hexdigest(),
 )
-RESTRICTED = dataclasses.replace(CATALOGUE[-1], key="restricted", aliases=())
+RESTRICTED = dataclasses.replace(catalogue.published("matpes-r2scan-0"), key="restricted", aliases=())
 
 
 def call(*words: str) -> Any:
@@ -119,17 +119,21 @@ def test_list() -> None:
     result = call("list")
     assert result.exit_code == 0
     rows = [line.split() for line in result.stdout.splitlines()]
-    assert rows[0] == ["name", "MB", "licence", "theory", "r_max/Å", "here"]
-    assert ["small-0b2", "67.6", "MIT", "PBE+U", "5.0", "no"] in rows
-    assert ["medium-mpa-0", "*", "79.5", "MIT", "PBE+U", "6.0", "no"] in rows
-    assert ["matpes-r2scan-0", "?", "ASL", "r2SCAN", "6.0", "no"] in rows
+    assert rows[0] == ["name", "MB", "licence", "theory", "elements", "r_max/Å", "here"]
+    assert ["small-0b2", "67.6", "MIT", "PBE+U", "89", "5.0", "no"] in rows
+    assert ["medium-mpa-0", "*", "79.5", "MIT", "PBE+U", "89", "6.0", "no"] in rows
+    assert ["matpes-r2scan-0", "?", "ASL", "r2SCAN", "89", "6.0", "no"] in rows
+    assert ["off23-large", "?", "ASL", "wB97M-D3(BJ)", "10", "?", "no"] in rows
+    assert "heads of mh-1: omat_pbe (PBE+U), matpes_r2scan (r2SCAN)" in result.stdout
     assert "for non-commercial academic use only" in result.stdout
 
 
 def test_list_for_programs(cache: Path, two_models: None) -> None:
     cache.mkdir(parents=True)
     (cache / "Tiny.model").write_bytes(CONTENT)
-    assert ["tiny", "0.0", "MIT", "PBE+U", "6.0", "yes"] in [line.split() for line in call("list").stdout.splitlines()]
+    assert ["tiny", "0.0", "MIT", "PBE+U", "89", "6.0", "yes"] in [
+        line.split() for line in call("list").stdout.splitlines()
+    ]
     tiny, restricted = json.loads(call("list", "--json").stdout)
     assert (tiny["key"], tiny["bytes"], tiny["path"]) == ("tiny", len(CONTENT), str(cache / "Tiny.model"))
     assert (restricted["sha256"], restricted["path"], restricted["default"]) == (None, None, False)

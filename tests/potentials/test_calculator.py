@@ -20,6 +20,8 @@ from refine.errors import InputError, RefineError, SimulationError
 from refine.potentials.classical import base_potential
 from refine.potentials.classical.base import ClassicalBase
 from refine.potentials.correction import PairCorrection, SplineBasis
+from refine.potentials.mace.architecture import BoxInput
+from refine.potentials.mace.base import MacePotential
 from refine.potentials.mace.reader.neutral import write_neutral
 from refine.potentials.many_body.potentials import many_body
 from refine.system import make_system
@@ -207,6 +209,35 @@ def test_a_file_and_a_correction_with_a_head(tmp_path: Path) -> None:
         refine.Calculator(str(path))
     with pytest.raises(InputError, match="no head 'mp'"):
         refine.Calculator(path, head="mp")
+
+
+def test_charge_and_spin_of_a_structure() -> None:
+    takes = (BoxInput("total_charge", 2), BoxInput("total_spin", 0))
+    calculator = refine.Calculator(random_checkpoint(1, inputs=takes, nonlinear=True, layers=1))
+    atoms = oxide()
+    atoms.calc = calculator
+    energies = [atoms.get_potential_energy()]
+    for info in ({"charge": 1.0}, {"charge": 1, "spin": 3}, {"charge": 0, "spin": 1}):
+        atoms.info = info  # ASE itself sees no change in it
+        energies.append(atoms.get_potential_energy())
+    assert energies[3] == energies[0]
+    assert len({round(energy, 6) for energy in energies[:3]}) == 3
+    mace = MacePotential(calculator.model.checkpoint, charge=1, spin=3)
+    assert everything(oxide(), refine.Calculator(mace))["energy"] == pytest.approx(energies[2], rel=1e-14)
+    for wrong, words in (("1", "charge is '1'; give a whole number"), (0.5, "charge is 0.5"), (9, "charge = 9 is not")):
+        atoms.info = {"charge": wrong}
+        for anew in (calculator, refine.Calculator(mace)):
+            atoms.calc = anew
+            with pytest.raises(InputError, match=words):
+                atoms.get_potential_energy()
+    atoms.info = {"charge": 1}  # the calculator that has only refused so far
+    assert atoms.get_potential_energy() == pytest.approx(energies[2], rel=1e-14)
+
+
+def test_other_models_pass_charge_and_spin_over(calculator: refine.Calculator) -> None:
+    neutral, charged = oxide(), oxide()
+    charged.info = {"charge": 3, "spin": "unknown"}
+    assert everything(charged, calculator)["energy"] == everything(neutral, calculator)["energy"]
 
 
 IONS = {"charges": {"Fe": 1.2, "O": -0.8}}

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from refine.errors import InputError
+from refine.potentials.bases import LATER
 from refine.refinement.keys import Refinement
 from refine.refinement.responses import RESPONSES
 from refine.refinement.rules import FORMER, RULES
@@ -666,6 +667,18 @@ def test_columns_and_block() -> None:
         for keys in ((), ("data.0.columns=[1,2]",), ("data.0.columns=[1,3]",), ("data.0.block=1",))
     }
     assert len(digests) == 4
+
+
+def test_charge_and_spin_of_the_box() -> None:
+    """They come back from the run's own study, and the digest of a study without them is what it was."""
+    mace = ('model={base="mace", name="omol-0"}',)
+    plain, charged = parse(MINIMAL, *mace), parse(MINIMAL, *mace, "model.charge=-1", "model.spin=2")
+    again = StudyConfig.parse(tomllib.loads(charged.to_toml())).model
+    assert (again.charge, again.spin) == (-1, 2)
+    assert parse(MINIMAL, *mace, "model.charge=0", "model.spin=1").digest(data=False) == plain.digest(data=False)
+    settings = plain.model_dump(mode="json")["model"]
+    assert {key: settings[key] for key in LATER} == LATER
+    assert len({study.digest(data=False) for study in (plain, charged)}) == 2
 
 
 PREDICTED = {"name": "ours", "role": "predict", "quantity": "S(Q)", "radiation": "neutron", "q_range": [0.5, 20.0]}

@@ -11,18 +11,20 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import mace.tools.cg
 import numpy as np
 import torch
-from e3nn import o3
-from mace import modules
+from mace import modules  # isort: split
+
+from e3nn import nn, o3  # cannot be imported before mace with torch >= 2.6
 from mace.data.neighborhood import get_neighborhood
+from mace.modules import wrapper_ops
 
 BLOCKS = {
     "plain": "RealAgnosticInteractionBlock",
     "residual": "RealAgnosticResidualInteractionBlock",
     "density": "RealAgnosticDensityInteractionBlock",
     "density-residual": "RealAgnosticDensityResidualInteractionBlock",
+    "nonlinear": "RealAgnosticResidualNonLinearInteractionBlock",
 }
 PUBLISHED_SPECIES = tuple(z for z in range(1, 95) if z not in range(84, 89))
 
@@ -43,6 +45,10 @@ class Case:
         scaled: ScaleShiftMACE, or MACE without scale and shift.
         species: atomic numbers in the order of the file's arrays.
         neighbors: the average that messages are divided by.
+        edge: channels that neighbours gather, after the first layer or in it, too; None: those of the features.
+        biased: the last readout has biases and two hidden layers.
+        inputs: the model takes charge and spin of the box.
+        old_gate: gates as mace-torch before 0.3.16 saves them.
     """
 
     channels: int = 4
@@ -68,13 +74,18 @@ class Case:
     r_max: float = 3.2
     species: tuple[int, ...] = (1, 8, 14, 26)
     neighbors: float = 7.25
+    edge: int | None = None
+    edge_first: bool = False
+    biased: bool = False
+    inputs: bool = False
+    old_gate: bool = False
 
     def options(self) -> dict[str, Any]:
         """All of it, for the record."""
         return asdict(self)
 
 
-P, R, D, DR = BLOCKS
+P, R, D, DR, NL = BLOCKS
 TWO, THREE = ("pt_head", "Default"), ("Default", "r2scan", "pbe")
 UNSORTED, FIVE, BACKWARDS = (26, 8, 1, 14), (8, 14, 26, 40, 3), (40, 26, 14, 8)
 
@@ -208,6 +219,41 @@ CASES: dict[str, Case] = {
     "one-density": Case(
         l=2, max_ell=1, correlation=1, layers=1, blocks=(D, D), zbl=True, agnostic=True, keep_irreps=True, heads=THREE
     ),
+    # non-linear layers: as MH-1, as OMOL-0, and others
+    "nonlinear-mh": Case(
+        l=1,
+        max_ell=2,
+        correlation=3,
+        blocks=(NL, NL),
+        envelope_on_weights=True,
+        zbl=True,
+        agnesi=True,
+        edge=3,
+        edge_first=True,
+        agnostic=True,
+        biased=True,
+        heads=THREE,
+    ),
+    "nonlinear-omol": Case(
+        l=2, max_ell=3, layers=3, blocks=(NL, NL), envelope_on_weights=True, edge=2, inputs=True, reduced=True
+    ),
+    "nonlinear-cut": Case(l=1, max_ell=2, blocks=(NL, NL), old_gate=True, species=UNSORTED, radial=(8,), zbl=True),
+    "nonlinear-l0": Case(
+        l=0, max_ell=1, blocks=(NL, NL), layers=3, envelope_on_weights=True, dtype="float32", scaled=False, heads=TWO
+    ),
+    "nonlinear-one": Case(
+        l=1, max_ell=2, layers=1, blocks=(NL, NL), envelope_on_weights=True, old_gate=True, inputs=True, edge=3
+    ),
+    "nonlinear-small": Case(
+        l=0, max_ell=1, channels=3, blocks=(NL, NL), edge=2, agnostic=True, biased=True, heads=TWO, radial=(6,)
+    ),
+    "nonlinear-mixed": Case(
+        l=1, max_ell=2, layers=3, blocks=(DR, NL), agnesi=True, edge=5, biased=True, heads=TWO, keep_irreps=True
+    ),
+    "nonlinear-first": Case(
+        l=1, max_ell=1, layers=2, blocks=(NL, R), agnesi=True, edge=6, envelope_on_weights=True, correlation=(3, 2)
+    ),
+    "edges": Case(l=1, max_ell=2, blocks=(R, DR), edge=6, edge_first=True, biased=True, inputs=True, agnesi=True),
 }
 
 GOLDENS = (
@@ -217,8 +263,11 @@ GOLDENS = (
     "residual-l1-one",
     "residual-l1-full",
     "density-residual",
+    "nonlinear-one",
+    "nonlinear-small",
 )
 """What tests/goldens/mace holds: few and small, with each option in one of them at least."""
+PUBLISHED_HEADS = ("matpes_r2scan", "mp_pbe_refit_add", "spice_wB97M", "oc20_usemppbe", "omol", "omat_pbe")
 
 ARCHITECTURES: dict[str, Case] = {
     name: Case(
@@ -244,14 +293,60 @@ ARCHITECTURES: dict[str, Case] = {
         ("0b3-medium", 1, True, 6.0),
         ("mpa-0-medium", 1, True, 6.0),
     ]
+} | {
+    "mh-1": Case(
+        channels=512,
+        max_ell=3,
+        correlation=3,
+        blocks=(NL, NL),
+        bessel=10,
+        agnesi=True,
+        zbl=True,
+        heads=PUBLISHED_HEADS,
+        agnostic=True,
+        envelope_on_weights=True,
+        radial=(64, 64, 64),
+        readout=16,
+        r_max=6.0,
+        species=PUBLISHED_SPECIES,
+        edge=128,
+        edge_first=True,
+        biased=True,
+    ),
+    "omol-0": Case(
+        channels=1024,
+        l=2,
+        max_ell=3,
+        correlation=2,
+        layers=3,
+        blocks=(NL, NL),
+        bessel=8,
+        envelope_on_weights=True,
+        radial=(64, 64, 64),
+        readout=16,
+        r_max=6.0,
+        species=PUBLISHED_SPECIES,
+        edge=128,
+        inputs=True,
+        dtype="float32",
+    ),
 }
+
+
+SPECS = {
+    name: {"type": "categorical", "per": "graph", "in_dim": 1, "emb_dim": 3, "num_classes": classes, "offset": offset}
+    for name, classes, offset in [("total_spin", 7, 0), ("total_charge", 11, 5)]
+}
+"""Of the models that take charge and spin, as of OMOL-0 but for their sizes."""
+CHARGE, SPIN = -2, 3
+"""Of every box, where the model takes them."""
 
 
 def build(name: str, case: Case) -> torch.nn.Module:
     """The model of a case, always with the same weights, in the precision of its file."""
-    if case.reduced and not mace.tools.cg.CUET_AVAILABLE:
+    if case.reduced and not wrapper_ops.CUET_AVAILABLE:
         raise SystemExit(
-            f"{name} needs the package cuequivariance: without it mace-torch takes the full basis in silence"
+            f"{name} needs the package cuequivariance-torch: without it mace-torch takes the full basis in silence"
         )
     seed = int.from_bytes(name.encode(), "little") % 2**32
     torch.manual_seed(seed)
@@ -284,6 +379,10 @@ def build(name: str, case: Case) -> torch.nn.Module:
         "keep_last_layer_irreps": case.keep_irreps,
         "radial_MLP": list(case.radial),
         "heads": list(case.heads),
+        "edge_irreps": o3.Irreps([(case.edge, (l, (-1) ** l)) for l in range(case.l + 1)]) if case.edge else None,
+        "use_edge_irreps_first": case.edge_first,
+        "readout_cls": modules.NonLinearBiasReadoutBlock if case.biased else modules.NonLinearReadoutBlock,
+        "embedding_specs": SPECS if case.inputs else None,
     }
     if case.scaled:
         scale, shift = rng.uniform(0.6, 1.4, heads), rng.uniform(-0.5, 0.5, heads)
@@ -292,6 +391,16 @@ def build(name: str, case: Case) -> torch.nn.Module:
         model = modules.ScaleShiftMACE(**options)
     else:
         model = modules.MACE(**options)
+    if case.old_gate:
+        for interaction in model.interactions:
+            gate = interaction.equivariant_nonlin
+            interaction.equivariant_nonlin = nn.Gate(
+                irreps_scalars=gate.irreps_scalars,
+                act_scalars=[torch.nn.functional.silu] * len(gate.irreps_scalars),
+                irreps_gates=gate.irreps_gates,
+                act_gates=[torch.nn.functional.sigmoid] * len(gate.irreps_gates),
+                irreps_gated=gate.irreps_gated,
+            )
     _settle(model)
     return model
 
@@ -308,9 +417,17 @@ def _settle(model: torch.nn.Module) -> None:
                 buffer.mul_(1 + 0.06 * (torch.rand(buffer.shape) - 0.5))
             if last == "covalent_radii":  # the same in Agnesi's transform and in ZBL
                 buffer.mul_(1 + 0.03 * torch.cos(torch.arange(len(buffer), dtype=buffer.dtype)))
+        for name, parameter in model.named_parameters():
+            last = name.rsplit(".", 1)[-1]
+            if last in ("alpha", "beta"):
+                parameter.fill_(0.7 if last == "alpha" else 1.3)  # beta is 0, so that the density would not show
+            elif ".linear_mid.bias" in name or ".linear_2.bias" in name or "_embedding.weight" in name:
+                parameter.copy_(torch.randn(parameter.shape) * 0.5)
+            elif (".conv_tp_weights.net." in name or ".density_fn.net." in name) and parameter.dim() == 1:
+                parameter.add_(0.3 * torch.randn(parameter.shape))
     data = graph(model, boxes()["liquid"], 0, torch.get_default_dtype())
     for interaction, product in zip(model.interactions, model.products, strict=True):
-        _to_order_one(model, data, interaction, interaction.linear)
+        _to_order_one(model, data, interaction, getattr(interaction, "linear_2", None) or interaction.linear)
         _to_order_one(model, data, product.linear, product.linear)
 
 
@@ -350,6 +467,8 @@ def graph(model: torch.nn.Module, box: dict[str, np.ndarray], head: int, dtype: 
         "unit_shifts": unit_shifts,
         "node_attrs": np.eye(len(model.atomic_numbers))[species],
     }
+    if hasattr(model, "joint_embedding"):
+        floats |= {"total_charge": np.array([CHARGE]), "total_spin": np.array([SPIN])}
     integers = {"edge_index": edges, "batch": np.zeros(n), "ptr": np.array([0, n]), "head": np.array([head])}
     return {key: torch.tensor(value, dtype=dtype, device=device) for key, value in floats.items()} | {
         key: torch.tensor(value, dtype=torch.int64, device=device) for key, value in integers.items()

@@ -91,6 +91,7 @@ def write(name: str, case: models.Case, boxes: dict[str, Box], folder: Path) -> 
     torch.save(models.build(name, case), folder / f"{name}.model")
     versions = {"mace-torch": mace_version, "torch": torch.__version__, "e3nn": e3nn_version}
     record = {"name": name, "options": case.options(), "versions": versions}
+    record |= {"charge": models.CHARGE, "spin": models.SPIN} if case.inputs else {}
     arrays = {"case": np.array(json.dumps(record)), "heads": np.array(case.heads), "boxes": np.array(list(boxes))}
     exact, single = (load(folder / f"{name}.model", dtype) for dtype in (torch.float64, torch.float32))
     for box_name, box in boxes.items():

@@ -44,21 +44,23 @@ def list_models(as_json: Json = False) -> None:
         ]
         typer.echo(json.dumps(rows, indent=2))
         return
-    lines = [("name", "MB", "licence", "theory", "r_max/Å", "here")]
+    lines = [("name", "MB", "licence", "theory", "elements", "r_max/Å", "here")]
     for entry in CATALOGUE:
         size = "?" if entry.bytes is None else f"{entry.bytes / 1e6:.1f}"
         here = "yes" if places[entry.key] else "no"
         name = f"{entry.key} *" if entry.key == DEFAULT else entry.key
-        lines.append((name, size, entry.licence, entry.theory, f"{entry.r_max:.1f}", here))
+        r_max = "?" if entry.r_max is None else f"{entry.r_max:.1f}"
+        lines.append((name, size, entry.licence, entry.theory, str(entry.elements), r_max, here))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = [
             cell.ljust(n) if k != 1 else cell.rjust(n) for k, (cell, n) in enumerate(zip(line, widths, strict=True))
         ]
         typer.echo("  ".join(cells).rstrip())
-    typer.echo(
-        f"\n* the one to begin with; each covers {CATALOGUE[0].elements} elements; ? where nobody has published it"
-    )
+    typer.echo("\n* the one to begin with; ? where nobody has published it")
+    for entry in CATALOGUE:
+        if entry.heads:
+            typer.echo(f"heads of {entry.key}: {', '.join(f'{name} ({theory})' for name, theory in entry.heads)}")
     for licence in sorted({entry.licence for entry in CATALOGUE}):
         asked = "; fetched with --accept-licence only" if licence in MUST_BE_ACCEPTED else ""
         typer.echo(f"{licence}: {LICENCES[licence]}{asked}")

@@ -32,7 +32,32 @@ is a bare product. `x @ W` is meant where a matrix stands.
     layers.t.readout.0              (C, H) linear, or (C, H * M) hidden with head-major units (M = readout_hidden)
     layers.t.readout.1              (H * M, H) after silu, its constant multiplied in; only units of its own head act
 
-A layer without a readout has no such arrays.
+A layer without a readout has no such arrays. With `Layer.edge_channels` E, features are lifted to E channels: `up` is
+(C, E), `radial.last` (in, P, E) and `message` (P_l, E, C).
+
+A non-linear layer (`Layer.nonlinear`) has gates, and networks with biases, whose input is x = [Bessel functions; source
+of the sender; target of the receiver], B + 2C numbers. With M what is mixed by `message`, its message is
+f(M / (alpha + beta Σ tanh(d(x)^2)) + residual). f takes (1 + l_max) C scalars and C of each other l, and gives silu of
+the first C scalars, and each other l times the sigmoid of its own C scalars. Instead of the arrays of the same name
+above it has
+
+    layers.t.source, target         (Z, C)     by species
+    layers.t.radial.k               (in, out)  as above, and
+    layers.t.radial_bias.k          (out,)     added to it, then
+    layers.t.radial_norm.k          (2, out)   slope and shift of a layer norm, then silu
+    layers.t.radial_bias.last       (P, E)
+    layers.t.density.k, density_bias.k, density_norm.k, density.last (in, 1), density_bias.last (1,)  the same for d
+    layers.t.normaliser             (2,)       alpha, beta
+    layers.t.message.l              (P_l, E, C) but ((1 + l_max) C) columns for l = 0
+    layers.t.residual.l             (E, as message.l) from the receiver's lifted features, l in l_in
+    layers.t.gated.l                (C, C)     after the gate, its constants multiplied in, l in l_message
+    layers.t.skip.l                 (C, C)     for all species
+
+A biased readout (`Layer.readout` = "biased") has a hidden layer more: readout.0 (C, H M), readout.1 (H M, H M),
+readout_bias.1 (H M,), readout.2 (H M, H), readout_bias.2 (H,). Inputs of the whole box (`Architecture.inputs`) have
+
+    inputs.k                        (classes, width) a vector for each value of input k
+    project                         (sum of widths, C) silu of (joined vectors times this) is added to `embedding`
 """
 
 from __future__ import annotations
@@ -73,20 +98,42 @@ class ZBL:
     c: tuple[float, float, float, float]
 
 
+INPUTS = ("total_charge", "total_spin")
+"""What a box can have besides atoms: its charge (e), and its spin multiplicity. Named as in mace-torch."""
+
+
+@dataclass(frozen=True)
+class BoxInput:
+    """A whole number that belongs to the box, such as its charge; the features of a species depend on it.
+
+    Attributes:
+        name: one of `INPUTS`.
+        offset: row of the value 0.
+    """
+
+    name: str
+    offset: int
+
+
 @dataclass(frozen=True)
 class Layer:
     """One interaction, its product and its readout.
 
     Attributes:
-        density: messages are divided by 1 + Σ tanh(d^2) of the edges instead of the average number of neighbours.
+        density: messages are divided by 1 + Σ tanh(d^2) of the edges instead of the average number of neighbours; by
+            alpha + beta Σ tanh(d^2) where the layer is non-linear.
         residual: incoming features are added after the product; else the message is mixed by species before it.
         l_in, l_message, l_out: ascending.
         paths: (l1, l2, l3), in the order of the radial weights.
         path_factors: what the Wigner 3j symbol of each path (unit norm) is multiplied with.
         radial_hidden: number of hidden layers of the radial network.
         correlation: highest degree nu of the product.
-        readout: "linear", "nonlinear", or "none".
-        readout_hidden: M, hidden units of a nonlinear readout for each head; else 0.
+        readout: "linear", "nonlinear", "biased", or "none".
+        readout_hidden: M, hidden units of a nonlinear or biased readout for each head; else 0.
+        edge_channels: E; None: C.
+        nonlinear: see the module's docstring.
+        density_hidden: number of hidden layers of the density network; 0 unless non-linear.
+        norm_epsilon: added to the variance in layer norms.
     """
 
     density: bool
@@ -100,6 +147,10 @@ class Layer:
     correlation: int
     readout: str
     readout_hidden: int
+    edge_channels: int | None = None
+    nonlinear: bool = False
+    density_hidden: int = 0
+    norm_epsilon: float = 0.0
 
     def paths_to(self, l: int) -> tuple[int, ...]:
         """Indices of the paths that end in l."""
@@ -124,6 +175,7 @@ class Architecture:
         scale, shift: (H,); energy of an atom = E0 + scale (ZBL + readouts) + shift. Models without them have 1 and 0.
         layers: interactions in order.
         dtype: of the file's weights, "float32" or "float64".
+        inputs: of the whole box, in the order of the arrays.
     """
 
     r_max: float
@@ -140,6 +192,7 @@ class Architecture:
     shift: tuple[float, ...]
     layers: tuple[Layer, ...]
     dtype: str
+    inputs: tuple[BoxInput, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Nested dictionaries and lists that `from_json` reads."""
@@ -151,6 +204,7 @@ class Architecture:
         fields = {key: _tuples(value) for key, value in tree.items()}
         fields["agnesi"] = None if tree["agnesi"] is None else Agnesi(**tree["agnesi"])
         fields["zbl"] = None if tree["zbl"] is None else ZBL(**{k: _tuples(v) for k, v in tree["zbl"].items()})
+        fields["inputs"] = tuple(BoxInput(**given) for given in tree.get("inputs", ()))
         fields["layers"] = tuple(Layer(**{k: _tuples(v) for k, v in layer.items()}) for layer in tree["layers"])
         return cls(**fields)
 

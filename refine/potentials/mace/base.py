@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -18,9 +18,10 @@ from refine.potentials.mace.catalogue import find, resolve
 from refine.potentials.mace.reader import load
 from refine.potentials.mace.reader.neutral import MODEL_FILE
 from refine.potentials.protocols import Array, Base, CorrectedForceField, Finished, Pairs, SiteModel, Terms
-from refine.tables.values import FileName, Line, refusal
+from refine.tables.values import FileName, Integer, Line, refusal
 
 if TYPE_CHECKING:  # with jax, which reading a study does without
+    from refine.potentials.mace.model import Mace
     from refine.potentials.mace.weights import MaceWeights
     from refine.system import System
 
@@ -34,32 +35,45 @@ class MacePotential:
         head: of a model with several; None: it has one.
         backend: what evaluates it, see `BACKENDS`.
         path: the file that it is from; None: it is not from a file.
+        charge, spin: total charge (e) and spin multiplicity of the box, for models that take them.
     """
 
     checkpoint: Checkpoint
     head: str | None = None
     backend: str = "refine"
     path: Path | None = None
+    charge: int = 0
+    spin: int = 1
+
+    @property
+    def takes_charge_and_spin(self) -> bool:
+        """Whether energies depend on the charge or spin of the box."""
+        return bool(self.checkpoint.architecture.inputs)
 
     def check(self, species: tuple[str, ...]) -> None:
-        """InputError for species and heads that the model does not know."""
+        """InputError for species, heads, charges and spins that the model does not know."""
+        self.sites(species, (1,) * len(species), "float32", plain=True)
+
+    def sites(
+        self, species: tuple[str, ...], n_per_species: tuple[int, ...], precision: str, *, plain: bool = False
+    ) -> Mace:
+        """The model of some atoms."""
         from refine.potentials.mace.model import Mace
 
-        Mace(self.checkpoint, species, (1,) * len(species), head=self.head, plain=True)
+        box: dict[str, Any] = {"head": self.head, "charge": self.charge, "spin": self.spin}
+        return Mace(self.checkpoint, species, n_per_species, precision=precision, plain=plain, **box)
 
     def terms(self, species: tuple[str, ...], n_per_species: tuple[int, ...], precision: str) -> Terms:
         """See `refine.potentials.protocols.Potential`."""
-        from refine.potentials.mace.model import Mace
-
-        return Terms(sites=Mace(self.checkpoint, species, n_per_species, head=self.head, precision=precision))
+        return Terms(sites=self.sites(species, n_per_species, precision))
 
 
-def mace_potential(model: str | Path | Checkpoint, head: str | None) -> MacePotential:
+def mace_potential(model: str | Path | Checkpoint, head: str | None, charge: int = 0, spin: int = 1) -> MacePotential:
     """A MACE model of a file, of a published one's name, or of a checkpoint; InputError where there is none."""
     from ase.data import chemical_symbols
 
     checkpoint = model if isinstance(model, Checkpoint) else load(resolve(str(model)))
-    potential = MacePotential(checkpoint, head)
+    potential = MacePotential(checkpoint, head, charge=charge, spin=spin)
     potential.check((chemical_symbols[checkpoint.architecture.species[0]],))  # refuses a wrong head
     return potential
 
@@ -72,7 +86,7 @@ class MaceBase:
     def read(self, model: MaceModel, species: tuple[str, ...], pairs: Pairs, cutoff: float) -> MacePotential:
         """The model of a file, read once for all states."""
         path = model.model_path or find(model.name or "")
-        potential = MacePotential(load(path), model.head, model.backend, path)
+        potential = MacePotential(load(path), model.head, model.backend, path, model.charge, model.spin)
         potential.check(species)
         return potential
 
@@ -103,18 +117,19 @@ class MaceBase:
                 where="[model] backend",
                 fix='use backend = "refine"',
             )
-        return MaceWeights(potential.checkpoint, names, system, head=potential.head)
+        box: dict[str, Any] = {"head": potential.head, "charge": potential.charge, "spin": potential.spin}
+        return MaceWeights(potential.checkpoint, names, system, **box)
 
     def final_potential(self, model: MaceModel, run: Finished, file: str | Path | None = None) -> MacePotential:
         """Refined weights are a file of the run's folder; else the model is what the study names."""
         if run.parameters is not None:
-            return mace_potential(run.result.with_name(MODEL_FILE), model.head)
+            return mace_potential(run.result.with_name(MODEL_FILE), model.head, model.charge, model.spin)
         name = file or model.model_path or model.name or ""
         if file is None and model.model_path is not None and not model.model_path.is_file():
             raise InputError(
                 "no such file, as seen from the run", where=str(name), fix="give the file of the model: model="
             )
-        return mace_potential(name, model.head)
+        return mace_potential(name, model.head, model.charge, model.spin)
 
     def lammps(self, model: MaceModel, run: Finished, script: Script) -> Part:
         """Remarks: LAMMPS takes a MACE model as a file, and through a style, that it does not bring."""
@@ -152,6 +167,12 @@ class MaceModel(Model):
         None, description="Published MACE model, such as `medium-mpa-0`; `refine models list` shows all."
     )
     head: Line | None = Field(None, description="Head of a MACE model. Required if it has several.")
+    charge: Annotated[Integer, Field(ge=-1000, le=1000)] = Field(
+        0, description="Total charge of the box, e, for a MACE model that takes one, as MACE-OMOL-0 does."
+    )
+    spin: Annotated[Integer, Field(ge=1, le=1000)] = Field(
+        1, description="Spin multiplicity of the box, 2S + 1, for a MACE model that takes one; 1: all spins paired."
+    )
     backend: Literal["refine", "mace-jax"] = Field(
         "refine",
         description="What evaluates a MACE model. `mace-jax` must be installed and is slower; it has torch load "
@@ -181,9 +202,7 @@ class MaceModel(Model):
 
 
 def _refine(potential: MacePotential, system: System, precision: str) -> SiteModel:
-    from refine.potentials.mace.model import Mace
-
-    return Mace(potential.checkpoint, system.species, system.n_per_species, head=potential.head, precision=precision)
+    return potential.sites(system.species, system.n_per_species, precision)
 
 
 def _mace_jax(potential: MacePotential, system: System, precision: str) -> SiteModel:

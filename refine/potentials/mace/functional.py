@@ -94,6 +94,8 @@ def mace(
     checkpoint: Checkpoint,
     *,
     head: str | None = None,
+    charge: int = 0,
+    spin: int = 1,
     precision: str = "float32",
     plain: bool = False,
     skin: float = 0.5,
@@ -105,7 +107,7 @@ def mace(
 
     Args:
         checkpoint: the model.
-        head, precision, plain: see `Mace`. Positions must have that precision.
+        head, charge, spin, precision, plain: see `Mace`. Positions must have that precision.
         skin: Å beyond the cutoff in the lists; less than the smallest height of the box.
 
     Raises:
@@ -116,7 +118,7 @@ def mace(
         kinds = tuple(dict.fromkeys(species))
         order = np.argsort([kinds.index(symbol) for symbol in species], kind="stable")
         counts = tuple(list(species).count(symbol) for symbol in kinds)
-        model = Mace(checkpoint, kinds, counts, head=head, precision=precision, plain=plain)
+        model = Mace(checkpoint, kinds, counts, head=head, charge=charge, spin=spin, precision=precision, plain=plain)
         first = np.array(_cell(np.asarray(box, np.float64), np.float64))
         reach = model.cutoff + skin
         count = jax.jit(functools.partial(most_neighbors, orthorhombic=False))

@@ -1,7 +1,7 @@
 """MACE as a pure function of neighbour vectors: site energies, and their derivatives.
 
 `prepare` turns the arrays of a checkpoint into the parameters of the species at hand; everything that depends on
-species alone is multiplied out there, once, in float64:
+species alone is multiplied out there (`preparation`), once, in float64:
 
 - the first layer's features are a table by species, so its gather, its radial output matrix and its linear mixing are
   one matrix for each pair of species (`first.l`), and no neighbour's features are ever gathered;
@@ -24,13 +24,14 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
 from kernels.mace import radial
-from kernels.mace.contraction import Polynomial, contract, contract_plain, pack
-from kernels.mace.convolution import Couplings, convolve, convolve_plain
+from kernels.mace.contraction import contract, contract_plain
+from kernels.mace.convolution import convolve, convolve_plain
 from kernels.mace.spherical_harmonics import spherical_harmonics
 from kernels.species import species_of
 from refine.errors import InputError
 from refine.formula import element_of
-from refine.potentials.mace.architecture import Architecture, Checkpoint, Layer, monomials
+from refine.potentials.mace.architecture import Architecture, Checkpoint, Layer
+from refine.potentials.mace.preparation import couplings_of, embedded, input_rows, prepare_layer, residuals
 from refine.potentials.mace.tabulate import FINEST, sampling_points, tabulate
 
 _einsum = functools.partial(jnp.einsum, precision=radial.HIGHEST)
@@ -49,6 +50,7 @@ class Mace:
         species: chemical symbols, in the order of the atoms.
         n_per_species: atoms of each.
         head: of a model with several; may be left out where there is one.
+        charge, spin: total charge (e) and spin multiplicity of the box, for models that take them.
         precision: "float32" or "float64".
         plain: the reference formulas instead of the fast kernels: several times slower, but differentiable by the
             weights (through `prepare`), in forward mode, and any number of times.
@@ -61,7 +63,8 @@ class Mace:
         params: the argument of the methods, arrays of the precision.
 
     Raises:
-        InputError: a species that the model does not know, an unknown head, an unknown precision.
+        InputError: a species that the model does not know, an unknown head, an unknown precision, a charge or spin
+            that the model does not know or take.
     """
 
     def __init__(
@@ -71,6 +74,8 @@ class Mace:
         n_per_species: tuple[int, ...],
         *,
         head: str | None = None,
+        charge: int = 0,
+        spin: int = 1,
         precision: str = "float32",
         plain: bool = False,
         table: bool | None = None,
@@ -85,7 +90,9 @@ class Mace:
         self.table = precision == "float32" and not plain if table is None else table
         self._rows = _rows(self.architecture, self.species, checkpoint.origin)
         self._head = _head(self.architecture, head, checkpoint.origin)
-        self._couplings = [_couplings(layer) for layer in self.architecture.layers]
+        sizes = [len(checkpoint.arrays[f"inputs.{k}"]) for k in range(len(self.architecture.inputs))]
+        self._inputs = input_rows(self.architecture, sizes, charge, spin, checkpoint.origin)
+        self._couplings = [couplings_of(layer) for layer in self.architecture.layers]
         self.isolated: NDArray[np.float64] = checkpoint.weights["energies"][self._head, self._rows]
         self._sample_network = jax.jit(self._values_and_slopes, static_argnums=0)
         self._weights = checkpoint.weights
@@ -119,7 +126,14 @@ class Mace:
             screening = architecture.zbl.a_prefactor * radial.BOHR / (power[:, None] + power[None, :])
             params["screening"] = xp.asarray(screening)
             params["charges"] = xp.asarray(numbers[:, None] * numbers[None, :])
-        params["layers"] = [self._prepare_layer(t, layer, weights, xp) for t, layer in enumerate(architecture.layers)]
+        embedding = embedded(architecture, weights, self._inputs, rows, xp)
+        params["layers"] = []
+        for t, layer in enumerate(architecture.layers):
+
+            def of(name: str, t: int = t) -> Any:
+                return weights[f"layers.{t}.{name}"]
+
+            params["layers"].append(prepare_layer(layer, of, rows, self._head, embedding if t == 0 else None, xp))
         return params
 
     def site_energies(self, params: Any, vectors: jax.Array, senders: jax.Array) -> jax.Array:
@@ -146,12 +160,19 @@ class Mace:
             if self.table:
                 a, density = self._split(layer, radial.look_up(weights["table"], r, self._table_row(receiver, sender)))
             else:
-                a, density = self._network(layer, weights, features, cut)
+                a, density = self._network(layer, weights, features, cut, lambda table: table[receiver, sender])
+                if layer.nonlinear and cut is None:  # biases: an edge beyond the cutoff would not be zero
+                    a, density = jnp.where((r < self.cutoff)[..., None], a, 0), jnp.where(r < self.cutoff, density, 0)
+            lifted: list[jax.Array] = []
             if t == 0:
-                message = self._first_message(layer, weights, harmonics, a, sender)
+                parts = self._first_message(layer, weights, harmonics, a, sender)
             else:
-                message = self._message(t, layer, weights, h, senders, harmonics, a)
-            if layer.density:
+                lifted = self._lifted(layer, weights, h)
+                parts = self._message(t, layer, weights, lifted, senders, harmonics, a)
+            if layer.nonlinear:
+                parts = self._gated(layer, weights, parts, jnp.sum(density, axis=1), lifted, receiver)
+            message = jnp.concatenate(parts, axis=1)
+            if layer.density and not layer.nonlinear:
                 message = message / (1 + jnp.sum(density, axis=1))[:, None, None]
             h = self._product(layer, weights, message, h, receiver)
             energy += self._readout(layer, weights, h[:, 0])
@@ -166,58 +187,15 @@ class Mace:
 
     # ---- parameters of the species at hand
 
-    def _prepare_layer(self, t: int, layer: Layer, weights: Mapping[str, Any], xp: Any) -> dict[str, Any]:
-        def of(name: str) -> Any:
-            return weights[f"layers.{t}.{name}"]
-
-        rows = self._rows
-        prepared: dict[str, Any] = {
-            "radial": [of(f"radial.{k}") for k in range(layer.radial_hidden)],
-            "linear": [of(f"linear.{l}") for l in layer.l_out],
-            "product": _polynomial(layer, of, rows, xp),
-        }
-        if layer.density:
-            prepared["density"] = of("density")[:, 0]
-        if t == 0:
-            prepared |= self._prepare_first(layer, of, weights["embedding"][rows], xp)
-        else:
-            prepared["up"] = [of(f"up.{l}") for l in layer.l_in]
-            prepared["matrix"] = of("radial.last")
-            prepared["mix"] = [of(f"message.{l}") for l in layer.l_message]
-            shared = [l for l in layer.l_in if l in layer.l_out] if layer.residual else layer.l_message
-            prepared["skip"] = [of(f"skip.{l}")[rows] for l in shared]
-        if layer.readout != "none":
-            prepared["readout"] = self._prepare_readout(layer, of)
-        return prepared
-
-    def _prepare_first(self, layer: Layer, of: Any, embedding: Any, xp: Any) -> dict[str, Any]:
-        """`first`: for each l one matrix (receivers or 1, senders, H, C) from radial layer to message."""
-        up = embedding @ of("up.0")
-        first = []
-        for l in layer.l_message:
-            (k,) = layer.paths_to(l)
-            # w3j(0, l, l) is a Kronecker delta over sqrt(2l + 1)
-            factor = layer.path_factors[k] / np.sqrt(2 * l + 1)
-            matrix = xp.einsum("hc,sc,cd->shd", of("radial.last")[:, k], up, of(f"message.{l}")[0]) * factor
-            if layer.residual:
-                first.append(matrix[None])
-            else:
-                first.append(xp.einsum("shc,zcd->zshd", matrix, of(f"skip.{l}")[self._rows]))
-        extra = {"first": first}
-        if layer.residual:
-            extra["first_skip"] = xp.einsum("sc,scd->sd", embedding, of("skip.0")[self._rows])
-        return extra
-
     def _tabulated(self, params: dict[str, Any]) -> dict[str, Any]:
         """The parameters with a table in each layer instead of its radial network."""
-        # a transform that knows species makes the functions of each pair differ
         contact = params["contact"].ravel()[:, None] if self.architecture.agnesi is not None else None
-        rows = 1 if contact is None else len(contact)
+        rows = len(self.species) ** 2 if self._of_pairs else 1
 
         layers = []
         r = np.broadcast_to(sampling_points(self.cutoff), (rows, FINEST + 1))
         for layer, weights in zip(self.architecture.layers, params["layers"], strict=True):
-            kept = {key: value for key, value in weights.items() if key not in ("radial", "density")}
+            kept = {key: value for key, value in weights.items() if key not in ("radial", "density", "density_last")}
             network = {key: value for key, value in weights.items() if key not in kept}
             with jax.enable_x64(True):
                 values, slopes = jax.device_get(
@@ -232,16 +210,14 @@ class Mace:
         """The radial network of a layer, its density last where there is one, and its derivative by r."""
 
         def network(r: jax.Array) -> jax.Array:
-            a, density = self._network(layer, weights, *self._features(bessel, r, contact))
+            features, cut = self._features(bessel, r, contact)
+            # a row of the table for each pair of species
+            a, density = self._network(
+                layer, weights, features, cut, lambda table: table.reshape(-1, 1, table.shape[2])
+            )
             return a if density is None else jnp.concatenate([a, density[..., None]], axis=-1)
 
         return jax.jvp(network, (r,), (jnp.ones_like(r),))
-
-    def _prepare_readout(self, layer: Layer, of: Any) -> list[Any]:
-        if layer.readout == "linear":
-            return [of("readout.0")[:, self._head]]
-        units = slice(self._head * layer.readout_hidden, (self._head + 1) * layer.readout_hidden)
-        return [of("readout.0")[:, units], of("readout.1")[units, self._head]]
 
     # ---- the parts of an evaluation
 
@@ -259,10 +235,26 @@ class Mace:
         return (features, cut) if architecture.envelope_on_weights else (features * cut, None)
 
     @staticmethod
-    def _network(layer: Layer, weights: Any, features: jax.Array, cut: jax.Array | None) -> tuple[jax.Array, Any]:
-        """Last hidden layer of the radial network (..., H), and the density function (...,) where there is one."""
-        a = radial.hidden(features, weights["radial"])
-        density = jnp.tanh(_einsum("...b,b->...", features, weights["density"]) ** 2) if layer.density else None
+    def _network(
+        layer: Layer, weights: Any, features: jax.Array, cut: jax.Array | None, pick: Callable[[jax.Array], jax.Array]
+    ) -> tuple[jax.Array, Any]:
+        """Last hidden layer of the radial network (..., H), and the density function (...,) where there is one.
+
+        pick: of a table by receiver and sender (S, S, .) what belongs to each edge.
+        """
+        density: jax.Array | None = None
+        if layer.nonlinear:
+            of_radial, of_density = (
+                radial.normalised_hidden(features, pick(weights[name].pair), weights[name], layer.norm_epsilon)
+                for name in ("radial", "density")
+            )
+            a = jnp.concatenate([of_radial, jnp.ones_like(of_radial[..., :1])], axis=-1)  # the 1 is for the last bias
+            last, bias = weights["density_last"]
+            density = jnp.tanh((_einsum("...h,h->...", of_density, last) + bias) ** 2)
+        else:
+            a = radial.hidden(features, weights["radial"])
+            if layer.density:
+                density = jnp.tanh(_einsum("...b,b->...", features, weights["density"]) ** 2)
         if cut is None:
             return a, density
         return a * cut, None if density is None else density * cut[..., 0]
@@ -279,16 +271,21 @@ class Mace:
         """What a table holds, as `_network` gives it."""
         return (functions[..., :-1], functions[..., -1]) if layer.density else (functions, None)
 
+    @property
+    def _of_pairs(self) -> bool:
+        """Whether the radial functions differ from one pair of species to another."""
+        return self.architecture.agnesi is not None or any(layer.nonlinear for layer in self.architecture.layers)
+
     def _table_row(self, receiver: jax.Array, sender: jax.Array) -> jax.Array:
-        """Row of the tables for each edge: without a transform that knows species there is one for all."""
-        if self.architecture.agnesi is None:
+        """Row of the tables for each edge."""
+        if not self._of_pairs:
             return jnp.zeros((), jnp.int32)
         return receiver * len(self.species) + sender
 
     def _first_message(
         self, layer: Layer, weights: Any, harmonics: jax.Array, a: jax.Array, sender: jax.Array
-    ) -> jax.Array:
-        """(N, D, C) from the sums over the neighbours of each species of Y a, (N, D, S H)."""
+    ) -> list[jax.Array]:
+        """(N, 2 l + 1, .) of each l, from the sums over the neighbours of each species of Y a, (N, D, S H)."""
         n, slots, hidden = a.shape
         number = len(self.species)
         if number > 1:
@@ -300,16 +297,27 @@ class Mace:
             part = sums[:, l * l : (l + 1) ** 2]
             flat = matrix.reshape(matrix.shape[0], number * hidden, -1)
             parts.append(_einsum("nmh,hd->nmd", part, flat[0]) if len(flat) == 1 else self._by_species(part, flat))
-        return jnp.concatenate(parts, axis=1)
+        return parts
 
-    def _message(
-        self, t: int, layer: Layer, weights: Any, h: Any, senders: jax.Array, harmonics: jax.Array, a: jax.Array
-    ) -> jax.Array:
-        """(N, D, C): features gathered from the neighbours, convolved and mixed."""
-        lifted = [
+    @staticmethod
+    def _lifted(layer: Layer, weights: Any, h: Any) -> list[jax.Array]:
+        """(N, 2 l + 1, E) of each incoming l: what neighbours gather."""
+        return [
             _einsum("nmc,cd->nmd", block, matrix)
             for block, matrix in zip(_blocks(h, layer.l_in), weights["up"], strict=True)
         ]
+
+    def _message(
+        self,
+        t: int,
+        layer: Layer,
+        weights: Any,
+        lifted: list[jax.Array],
+        senders: jax.Array,
+        harmonics: jax.Array,
+        a: jax.Array,
+    ) -> list[jax.Array]:
+        """(N, 2 l + 1, .) of each l: features gathered from the neighbours, convolved and mixed."""
         couplings = self._couplings[t]
         arguments = (jnp.concatenate(lifted, axis=1), senders, harmonics, a, weights["matrix"], couplings)
         paths = convolve_plain(*arguments) if self.plain else convolve(*arguments, self._chunk(CONVOLUTION_CHUNK))
@@ -321,14 +329,39 @@ class Mace:
             parts.append(_einsum("nmx,xd->nmd", ending, mix.reshape(-1, mix.shape[-1])))
         if not layer.residual:
             parts = [self._by_species(part, skip) for part, skip in zip(parts, weights["skip"], strict=True)]
-        return jnp.concatenate(parts, axis=1)
+        return parts
+
+    @staticmethod
+    def _gated(
+        layer: Layer,
+        weights: Any,
+        sums: list[jax.Array],
+        density: jax.Array,
+        lifted: list[jax.Array],
+        receiver: jax.Array,
+    ) -> list[jax.Array]:
+        """Messages of a non-linear layer, (N, 2 l + 1, C) of each l, from the sums over neighbours."""
+        alpha, beta = weights["normaliser"]
+        parts = [part / (alpha + beta * density)[:, None, None] for part in sums]
+        if "first_residual" in weights:
+            parts[0] += weights["first_residual"][receiver]
+        else:
+            for l, block, matrix in zip(residuals(layer), lifted, weights["residual"], strict=True):
+                parts[l] += _einsum("nmc,cd->nmd", block, matrix)
+        # (1 + l_max) C scalars: those of the message, then the gates of each l
+        scalars, *gates = jnp.split(parts[0], len(parts), axis=2)
+        opened = [jax.nn.silu(scalars)]
+        opened += [part * jax.nn.sigmoid(gate) for part, gate in zip(parts[1:], gates, strict=True)]
+        return [_einsum("nmc,cd->nmd", part, mix) for part, mix in zip(opened, weights["gated"], strict=True)]
 
     def _product(self, layer: Layer, weights: Any, message: jax.Array, h: Any, receiver: jax.Array) -> jax.Array:
         """Outgoing features (N, sum over l_out of 2l + 1, C)."""
+        polynomial = weights["product"]
+        atoms = self.n_per_species if len(polynomial.linear) > 1 else (len(message),)
         if self.plain:
-            contracted = contract_plain(message, weights["product"], self.n_per_species)
+            contracted = contract_plain(message, polynomial, atoms)
         else:
-            contracted = contract(message, weights["product"], self.n_per_species, self._chunk(CONTRACTION_CHUNK))
+            contracted = contract(message, polynomial, atoms, self._chunk(CONTRACTION_CHUNK))
         out = {
             l: _einsum("nmc,cd->nmd", block, matrix)
             for l, block, matrix in zip(layer.l_out, _blocks(contracted, layer.l_out), weights["linear"], strict=True)
@@ -339,15 +372,22 @@ class Mace:
             blocks = dict(zip(layer.l_in, _blocks(h, layer.l_in), strict=True))
             shared = [l for l in layer.l_in if l in layer.l_out]
             for l, skip in zip(shared, weights["skip"], strict=True):
-                out[l] += self._by_species(blocks[l], skip)
+                out[l] += (
+                    _einsum("nmc,cd->nmd", blocks[l], skip) if layer.nonlinear else self._by_species(blocks[l], skip)
+                )
         return jnp.concatenate([out[l] for l in layer.l_out], axis=1)
 
     def _readout(self, layer: Layer, weights: Any, scalars: jax.Array) -> jax.Array | float:
         if layer.readout == "none":
             return 0.0
-        value = jnp.matmul(scalars, weights["readout"][0], precision=radial.HIGHEST)
+        first, *others = weights["readout"]
+        value = jnp.matmul(scalars, first, precision=radial.HIGHEST)
         if layer.readout == "nonlinear":
-            value = jnp.matmul(jax.nn.silu(value), weights["readout"][1], precision=radial.HIGHEST)
+            value = jnp.matmul(jax.nn.silu(value), others[0], precision=radial.HIGHEST)
+        elif layer.readout == "biased":
+            middle, middle_bias, last, last_bias = others
+            value = jnp.matmul(jax.nn.silu(value), middle, precision=radial.HIGHEST) + middle_bias
+            value = jnp.matmul(jax.nn.silu(value), last, precision=radial.HIGHEST) + last_bias
         return value
 
     def _by_species(self, x: jax.Array, matrices: jax.Array) -> jax.Array:
@@ -398,44 +438,6 @@ def _head(architecture: Architecture, head: str | None, origin: str) -> int:
     if head not in architecture.heads:
         raise InputError(f"the model has no head {head!r}", where=origin, fix=f"it has {heads}")
     return architecture.heads.index(head)
-
-
-def _couplings(layer: Layer) -> Couplings:
-    """Wigner 3j tensors of unit norm, as in e3nn, times the factors of the paths."""
-    import e3nn_jax  # takes two seconds, which studies without MACE need not wait for
-
-    tensors = []
-    for (l1, l2, l3), factor in zip(layer.paths, layer.path_factors, strict=True):
-        if (l1 + l2 + l3) % 2:
-            # where parity forbids a path, e3nn and e3nn_jax differ in sign; MACE has no such path
-            raise ValueError(f"path {(l1, l2, l3)} does not conserve parity")
-        tensors.append(np.asarray(e3nn_jax.clebsch_gordan(l1, l2, l3), np.float64) * factor)
-    return Couplings(layer.paths, tensors)
-
-
-def _polynomial(layer: Layer, of: Any, rows: NDArray[np.int64], xp: Any) -> Polynomial:
-    """Couplings times weights, spread from monomials to symmetric tensors, all outgoing l side by side."""
-    components = sum(2 * l + 1 for l in layer.l_message)
-    tensors: list[Any] = [None, None, None]  # of degree 1, 2, 3
-    for degree in range(1, layer.correlation + 1):
-        index, permutations = _symmetric_index(components, degree)
-        parts = []
-        for l in layer.l_out:
-            product = of(f"product.{l}.{degree}")
-            product = product[rows if len(product) > 1 else [0] * len(rows)]
-            coefficients = xp.einsum("mdk,zkc->zcdm", of(f"basis.{l}.{degree}"), product)
-            parts.append(coefficients[..., index] / permutations)
-        tensors[degree - 1] = xp.concatenate(parts, axis=2)
-    return pack(tensors[0], tensors[1], tensors[2], xp=xp)
-
-
-@functools.cache
-def _symmetric_index(components: int, degree: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """For each element of a (components,)^degree tensor: its monomial's number, and how many elements share it."""
-    number = {tuple(indices): m for m, indices in enumerate(monomials(components, degree).tolist())}
-    grid = np.sort(np.moveaxis(np.indices((components,) * degree), 0, -1), axis=-1)
-    index = np.array([number[tuple(i)] for i in grid.reshape(-1, degree).tolist()]).reshape((components,) * degree)
-    return index, np.bincount(index.ravel())[index].astype(np.float64)
 
 
 def _blocks(h: jax.Array, ls: tuple[int, ...]) -> list[jax.Array]:

@@ -44,7 +44,7 @@ class MaceJax:
         species, n_per_species, head, precision: see `Mace`.
 
     Raises:
-        InputError: mace-jax is not installed, does not read the file, or as `Mace`.
+        InputError: mace-jax is not installed, does not read the file, has no such layers, or as `Mace`.
     """
 
     def __init__(
@@ -57,6 +57,10 @@ class MaceJax:
         head: str | None = None,
         precision: str = "float32",
     ) -> None:
+        architecture = checkpoint.architecture
+        if architecture.inputs or any(layer.nonlinear for layer in architecture.layers):
+            what = "mace-jax evaluates neither non-linear layers nor charges and spins of boxes"
+            raise InputError(what, where=checkpoint.origin, fix='use backend = "refine"')
         ours = Mace(checkpoint, species, n_per_species, head=head, precision=precision, plain=True)
         self.species, self.n_per_species, self.precision = ours.species, ours.n_per_species, precision
         self.cutoff, self.isolated = ours.cutoff, ours.isolated

@@ -53,6 +53,7 @@ class MaceWeights:
             "layers.1.readout".
         system: species in the order of the atoms, and the cell of all frames.
         head: of a model with several.
+        charge, spin: of the box, see `refine.potentials.mace.model.Mace`.
 
     Attributes:
         start: (k,) the weights of the checkpoint.
@@ -65,7 +66,14 @@ class MaceWeights:
     stored_positions = True
 
     def __init__(
-        self, checkpoint: Checkpoint, names: tuple[str, ...], system: System, *, head: str | None = None
+        self,
+        checkpoint: Checkpoint,
+        names: tuple[str, ...],
+        system: System,
+        *,
+        head: str | None = None,
+        charge: int = 0,
+        spin: int = 1,
     ) -> None:
         self.checkpoint, self.system = checkpoint, system
         free = [name for name in checkpoint.weights if not FIXED.fullmatch(name)]
@@ -89,7 +97,8 @@ class MaceWeights:
         self.start = np.concatenate([array.ravel() for array in arrays])
         self.units = np.concatenate([np.full(array.size, _rms(array) or 1.0) for array in arrays])
         self._ends = np.cumsum([array.size for array in arrays]).tolist()
-        self._model = Mace(checkpoint, system.species, system.n_per_species, head=head, precision="float64", plain=True)
+        box: dict[str, Any] = {"head": head, "charge": charge, "spin": spin}
+        self._model = Mace(checkpoint, system.species, system.n_per_species, precision="float64", plain=True, **box)
         self._images = None
         if not (system.orthorhombic and self._model.cutoff <= system.r_box):
             self._images = choose_images(system.cell, self._model.cutoff, system.n_atoms)

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, SerializeAsAny, Valida
 from refine.errors import InputError
 from refine.formula import element_of
 from refine.potentials.bases import BASES
+from refine.potentials.bases import LATER as LATER_OF_MODEL
 from refine.potentials.keys import Model
 from refine.refinement.keys import Refinement
 from refine.refinement.observables.keys import Measured, MeasuredNumber
@@ -215,7 +216,12 @@ class StudyConfig(Table):
                 if entry.get(key) is None:
                     entry.pop(key, None)
         del settings["sampling"]["keep"]
-        settings["model"] = {**BASES.former, **settings["model"]}
+        model = {
+            key: value
+            for key, value in settings["model"].items()
+            if key not in LATER_OF_MODEL or value != LATER_OF_MODEL[key]
+        }
+        settings["model"] = {**BASES.former, **model}
         rule = {key: value for key, value in settings["refinement"].items() if key not in LATER or value != LATER[key]}
         settings["refinement"] = {**RULES.former, **rule}
         for entry in settings["data"]:

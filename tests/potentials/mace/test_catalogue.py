@@ -94,15 +94,39 @@ def put(path: Path, content: bytes = CONTENT) -> Path:
 def test_entries(entry: Published) -> None:
     url = urlsplit(entry.url)
     assert (url.scheme, url.netloc) == ("https", "github.com")
-    assert re.fullmatch(r"/ACEsuit/mace-(mp|foundations)/releases/download/mace_\w+/[\w.-]+\.model", url.path)
-    assert entry.url.endswith(f"/releases/download/{entry.tail}")
-    assert (entry.bytes is None) == (entry.sha256 is None) == (entry.licence == "ASL")
+    if "/releases/" in url.path:
+        assert re.fullmatch(r"/ACEsuit/mace-(mp|foundations)/releases/download/mace_\w+/[\w.-]+\.model", url.path)
+    else:
+        assert re.fullmatch(r"/ACEsuit/mace(-off)?/raw/main/[\w/-]+\.model", url.path)
+    assert entry.url.endswith(f"/{entry.tail}")
+    assert (entry.bytes is None) == (entry.sha256 is None)
     assert entry.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", entry.sha256)
     assert entry.bytes is None or 10**7 < entry.bytes < 10**9
     assert entry.licence in LICENCES
-    assert entry.theory in ("PBE", "PBE+U", "r2SCAN")
-    assert entry.r_max == (5.0 if "0b2" in entry.key else 6.0)
-    assert entry.elements == 89
+    assert entry.elements in (4, 10, 83, 89)
+    assert (entry.theory == "by head") == entry.key.startswith("mh-")
+    if entry.elements == 89:
+        assert entry.r_max == (5.0 if "0b2" in entry.key else 6.0)
+
+
+def test_licences() -> None:
+    """MIT: those trained on the Materials Project and Alexandria, and on ANI; all others are for academic use."""
+    free = {entry.key for entry in CATALOGUE if entry.licence == "MIT"}
+    assert {key for key in free if "0a" not in key and "0b" not in key} == {
+        *("small", "medium", "large", "medium-mpa-0", "ani-cc")
+    }
+    assert {entry.key for entry in CATALOGUE if entry.sha256 is None} - free == {
+        entry.key for entry in CATALOGUE if entry.licence == "ASL"
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "feature"),
+    [("polar-1-s", "electrostatics"), ("MACE-POLAR-1-L", "electrostatics"), ("mace-mdp", "dipoles and polaris")],
+)
+def test_published_models_that_are_not_evaluated(name: str, feature: str) -> None:
+    with pytest.raises(InputError, match=f"{name} is a model with .*{feature}.*, which refine does not evaluate"):
+        published(name)
 
 
 def test_names_are_unique() -> None:
@@ -113,10 +137,14 @@ def test_names_are_unique() -> None:
 
 
 def test_level_of_theory() -> None:
-    assert {entry.key: entry.theory for entry in CATALOGUE if entry.theory != "PBE+U"} == {
+    assert {entry.key: entry.theory for entry in CATALOGUE if entry.elements == 89 and entry.theory != "PBE+U"} == {
         "matpes-pbe-0": "PBE",
         "matpes-r2scan-0": "r2SCAN",
+        "mh-0": "by head",
+        "mh-1": "by head",
     }
+    assert dict(published("mh-1").heads)["matpes_r2scan"] == "r2SCAN"
+    assert len(published("mh-1").heads) == 6
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ That the reference formulas are MACE is what test_parity.py shows.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from refine.errors import InputError
+from refine.potentials.mace.architecture import BoxInput
 from refine.potentials.mace.model import Mace
 from tests.potentials.mace.models import random_checkpoint
 
@@ -25,7 +27,16 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "tensors, density": {"l_hidden": 2, "channels": 2, "density": True},
     "mixed by species first": {"residual": False},
     "agnesi, density, no repulsion": {"agnesi": True, "density": True, "zbl": False},
+    "non-linear": {"nonlinear": True, "edge_channels": 2, "envelope_on_weights": True, "agnesi": True},
+    "non-linear, envelope on the Bessel functions": {"nonlinear": True, "l_hidden": 0, "layers": 3, "max_ell": 1},
 }
+
+PADDED: dict[str, dict[str, Any]] = {
+    "density, agnesi": {"density": True, "agnesi": True},
+    "biases": {"nonlinear": True, "channels": 2},
+    "biases, envelope on the weights": {"nonlinear": True, "channels": 2, "envelope_on_weights": True},
+}
+CHARGED = (BoxInput("total_spin", 0), BoxInput("total_charge", 2))
 
 
 def _edges(seed: int = 0, n: int = 9, r_max: float = 5.0) -> tuple[np.ndarray, np.ndarray]:
@@ -76,8 +87,9 @@ def test_tables_in_float64() -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_places_that_are_not_used_add_exactly_nothing(precision: str) -> None:
-    model = Mace(random_checkpoint(2, density=True, agnesi=True), SPECIES, N_PER_SPECIES, precision=precision)
+@pytest.mark.parametrize("name", PADDED)
+def test_places_that_are_not_used_add_exactly_nothing(name: str, precision: str) -> None:
+    model = Mace(random_checkpoint(2, **PADDED[name]), SPECIES, N_PER_SPECIES, precision=precision)
     vectors, senders = _edges()
     far = np.broadcast_to([0.0, -1.7 * model.cutoff, 0.3], (9, 4, 3))
     more = np.concatenate([vectors, far], axis=1), np.concatenate([senders, np.zeros((9, 4), np.int32)], axis=1)
@@ -89,9 +101,10 @@ def test_places_that_are_not_used_add_exactly_nothing(precision: str) -> None:
 
 
 @pytest.mark.slow
-def test_derivative_by_every_weight() -> None:
+@pytest.mark.parametrize("options", [{"density": True}, {"nonlinear": True, "inputs": CHARGED}], ids=str)
+def test_derivative_by_every_weight(options: dict[str, Any]) -> None:
     """Against central differences, for one direction in each array."""
-    checkpoint = random_checkpoint(3, density=True, correlation=2)
+    checkpoint = random_checkpoint(3, correlation=2, **options)
     model = Mace(checkpoint, SPECIES, N_PER_SPECIES, precision="float64", plain=True)
     vectors, senders = _edges()
     rng = np.random.default_rng(0)
@@ -141,6 +154,35 @@ def test_heads_differ_and_are_named() -> None:
         Mace(checkpoint, SPECIES, N_PER_SPECIES, head="hse")
 
 
+def test_charge_and_spin_change_the_features_of_every_atom() -> None:
+    checkpoint = random_checkpoint(9, nonlinear=True, inputs=CHARGED, layers=1)
+    edges = _edges()
+    found = [
+        _evaluate(Mace(checkpoint, SPECIES, N_PER_SPECIES, precision="float64", charge=charge, spin=spin), *edges)[0]
+        for charge, spin in [(0, 1), (1, 1), (0, 2)]
+    ]
+    assert np.abs(found[1] - found[0]).min() > 1e-4
+    assert np.abs(found[2] - found[0]).min() > 1e-4
+    # the same features written into the table of the species: silu of the joined vectors
+    arrays, weights = dict(checkpoint.arrays), checkpoint.weights
+    joined = np.concatenate([weights["inputs.0"][2], weights["inputs.1"][2]]) @ weights["project"]
+    plain = replace(checkpoint.architecture, inputs=())
+    arrays["embedding"] = weights["embedding"] + joined / (1 + np.exp(-joined))
+    arrays = {name: array for name, array in arrays.items() if name not in ("inputs.0", "inputs.1", "project")}
+    model = Mace(replace(checkpoint, architecture=plain, arrays=arrays), SPECIES, N_PER_SPECIES, precision="float64")
+    np.testing.assert_allclose(_evaluate(model, *edges)[0], found[2], rtol=1e-12)
+
+
+def test_charges_and_spins_that_no_model_knows() -> None:
+    checkpoint = random_checkpoint(9, inputs=CHARGED)
+    with pytest.raises(InputError, match="charge = 3 is not known to the model; from -2 to 2"):
+        Mace(checkpoint, SPECIES, N_PER_SPECIES, charge=3)
+    with pytest.raises(InputError, match="spin = -1 is not known to the model; from 0 to 4"):
+        Mace(checkpoint, SPECIES, N_PER_SPECIES, spin=-1)
+    with pytest.raises(InputError, match="takes no spin, so spin = 2 has no effect; leave it out"):
+        Mace(random_checkpoint(9), SPECIES, N_PER_SPECIES, spin=2)
+
+
 def test_errors_of_users() -> None:
     checkpoint = random_checkpoint(6)
     with pytest.raises(InputError, match="does not know Xe; it knows H, O, Ar, Fe"):
@@ -151,8 +193,6 @@ def test_errors_of_users() -> None:
 
 def test_parity_forbidden_paths_are_refused() -> None:
     """e3nn and e3nn_jax differ in the sign of those."""
-    from dataclasses import replace
-
     checkpoint = random_checkpoint(7)
     layer = checkpoint.architecture.layers[1]
     wrong = replace(layer, paths=((1, 1, 1), *layer.paths[1:]))

@@ -8,6 +8,7 @@ writes one with every combination of options and the published architectures, an
 from __future__ import annotations
 
 import itertools
+import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -122,9 +123,13 @@ def evaluate(run: Callable[..., Any], model: Mace, graph: Graph) -> list[Arrays]
 
 @dataclass(frozen=True)
 class Truth:
-    """A checkpoint, the boxes, and what mace-torch computed: found[precision][head][box][quantity]."""
+    """A checkpoint, what its boxes have besides atoms, the boxes, and what mace-torch computed.
+
+    found[precision][head][box][quantity].
+    """
 
     checkpoint: Checkpoint
+    box_inputs: dict[str, int]
     boxes: list[Arrays]
     found: dict[str, list[list[Arrays]]]
 
@@ -142,7 +147,9 @@ def truth(file: Path) -> Truth:
         }
         boxes = [{key: arrays[f"{box}.{key}"] for key in ("positions", "cell", "numbers")} for box in names]
         assert checkpoint.architecture.heads == tuple(arrays["heads"].tolist())
-    return Truth(checkpoint, boxes, found)
+        case = json.loads(str(arrays["case"]))
+        box_inputs = {key: case[key] for key in ("charge", "spin") if key in case}
+    return Truth(checkpoint, box_inputs, boxes, found)
 
 
 def compare(file: Path, precision: str, plain: bool) -> dict[str, float]:
@@ -154,7 +161,7 @@ def compare(file: Path, precision: str, plain: bool) -> dict[str, float]:
     graph = graph_of(case.boxes, case.checkpoint.architecture.r_max)
     worst = dict.fromkeys(QUANTITIES, 0.0)
     heads = case.checkpoint.architecture.heads
-    options: dict[str, Any] = {"precision": precision, "plain": plain}
+    options: dict[str, Any] = {"precision": precision, "plain": plain, **case.box_inputs}
     models = [Mace(case.checkpoint, graph.species, graph.n_per_species, head=head, **options) for head in heads]
     run = jax.jit(models[0].energies_and_gradients)
     for model, expected in zip(models, case.found["float64"], strict=True):

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from refine.potentials.mace.architecture import Layer
 from refine.potentials.mace.reader.checks import MAX_LAYERS, skipped
 from refine.potentials.mace.reader.contractions import read_contraction
-from refine.potentials.mace.reader.e3nn import ells_of, matrices_of, paths_of, read_network, silu_constant, slot
+from refine.potentials.mace.reader.e3nn import (
+    activation_constant,
+    biased_of,
+    edge_channels,
+    ells_of,
+    matrices_of,
+    matrix_to_scalars,
+    paths_of,
+    read_network,
+    slot,
+)
 from refine.potentials.mace.reader.modules import Module
+from refine.potentials.mace.reader.nonlinear import KIND as NONLINEAR
+from refine.potentials.mace.reader.nonlinear import read_nonlinear
 from refine.potentials.mace.reader.reading import Reading
 from refine.potentials.mace.reader.refusals import unsupported
 
@@ -51,29 +59,28 @@ def read_layers(model: Reading, heads: int) -> tuple[Layer, ...]:
 
 def read_interaction(model: Reading, at: str, block: Module, incoming: tuple[int, ...]) -> Layer:
     """What comes before the product, but for the skip; fields of the product and readout are still empty."""
+    if block.package == "mace" and block.kind == NONLINEAR:
+        return read_nonlinear(model, at, block, incoming)
     if block.package != "mace" or block.kind not in BLOCKS:
-        reasons = (("NonLinear", "non-linear interaction blocks"), ("Att", "attention"))
-        feature = next((reason for word, reason in reasons if word in block.kind), "unknown interaction blocks")
-        fix = f"{', '.join(BLOCKS)} are supported"
+        feature = "attention" if "Att" in block.kind else "unknown interaction blocks"
+        fix = f"{', '.join((*BLOCKS, NONLINEAR))} are supported"
         raise unsupported(model.root, f"a model with {feature} ({block.kind})", fix)
     density, residual = BLOCKS[block.kind]
     up, tensor_product, mix = block.child("linear_up"), block.child("conv_tp"), block.child("linear")
-    features, edges = ells_of(model, up, "irreps_in"), ells_of(model, up, "irreps_out", "edge_irreps")
-    if sorted(features) != list(incoming) or sorted(edges) != list(incoming):
-        raise unsupported(model.root, f"a model whose edge_irreps are not the irreps of the features ({block.path})")
+    channels = edge_channels(model, up, incoming)
     for l, (matrix, factor) in matrices_of(model, up).items():
         model.put(f"{at}.up.{l}", matrix, factor)
-    paths, path_factors = paths_of(model, tensor_product)
+    paths, path_factors = paths_of(model, tensor_product, channels)
     # Without a density every message is divided by the average number of neighbours.
     neighbours = 1.0 if density else block.number("avg_num_neighbors")
     if neighbours == 0:
         raise block.error("has no neighbours on average")
     for l, (matrix, factor) in matrices_of(model, mix).items():
         count = sum(path[2] == l for path in paths)
-        if matrix.shape != (count * model.channels, model.channels):
+        if matrix.shape != (count * channels, model.channels):
             raise mix.error(f"mixes {matrix.shape[0]} channels of {count} paths of l = {l}")
-        model.put(f"{at}.message.{l}", matrix.reshape(count, model.channels, model.channels), factor / neighbours)
-    hidden = read_network(model, f"{at}.radial", block.child("conv_tp_weights"), len(paths))
+        model.put(f"{at}.message.{l}", matrix.reshape(count, channels, model.channels), factor / neighbours)
+    hidden = read_network(model, f"{at}.radial", block.child("conv_tp_weights"), (len(paths), channels))
     if density:
         net = block.child("density_fn")
         if read_network(model, f"{at}.density", net, None):
@@ -90,6 +97,7 @@ def read_interaction(model: Reading, at: str, block: Module, incoming: tuple[int
         correlation=0,
         readout="none",
         readout_hidden=0,
+        edge_channels=channels,
     )
 
 
@@ -126,7 +134,14 @@ def read_product(model: Reading, at: str, block: Module, layer: Layer, *, is_las
 
 
 def read_skip(model: Reading, at: str, block: Module, layer: Layer) -> None:
-    """The product with the one-hot species: a matrix (channel, channel) of each species."""
+    """The product with the one-hot species: a matrix (channel, channel) of each species; a non-linear layer has one."""
+    if layer.nonlinear:
+        matrices = matrices_of(model, block.child("skip_tp"))
+        for l in skipped(layer):
+            if l not in matrices:
+                raise block.error(f"has no skip of l = {l}")
+            model.put(f"{at}.skip.{l}", *matrices[l])
+        return
     module = model.expect(block.child("skip_tp"), "e3nn", "FullyConnectedTensorProduct")
     one, two, out = (module.irreps(name) for name in ("irreps_in1", "irreps_in2", "irreps_out"))
     ells_of(model, module, "irreps_in1"), ells_of(model, module, "irreps_out")
@@ -150,35 +165,32 @@ def read_skip(model: Reading, at: str, block: Module, layer: Layer) -> None:
 
 
 def read_readout(model: Reading, at: str, block: Module, layer: Layer, heads: int) -> Layer:
-    """A linear or nonlinear readout of the scalars."""
+    """A linear, nonlinear or biased readout of the scalars."""
     if block.package == "mace" and block.kind == "LinearReadoutBlock":
         matrix, factor = matrix_to_scalars(model, block.child("linear"), (model.channels, heads))
         model.put(f"{at}.readout.0", matrix, factor)
         return replace(layer, readout="linear")
-    if block.package != "mace" or block.kind != "NonLinearReadoutBlock":
-        feature = "biases in a readout" if "Bias" in block.kind else "an unknown readout"
-        raise unsupported(model.root, f"a model with {feature} ({block.kind})")
+    biased = block.kind == "NonLinearBiasReadoutBlock"
+    if block.package != "mace" or block.kind not in ("NonLinearReadoutBlock", "NonLinearBiasReadoutBlock"):
+        raise unsupported(model.root, f"a model with an unknown readout ({block.kind})")
     masks = block.get("num_heads", 1)
     if heads > 1 and masks != heads:
         raise unsupported(model.root, f"a model whose {heads} heads share the hidden units of a readout")
     activations = block.child("non_linearity").children("acts")
     if len(activations) != 1:
         raise unsupported(model.root, f"a model without one activation in its readout ({block.path})", "silu is needed")
-    constant = silu_constant(model, activations[0])
+    constant = activation_constant(model, activations[0])
     first, factor = matrix_to_scalars(model, block.child("linear_1"), (model.channels, None))
     hidden = first.shape[1]
     if hidden == 0 or hidden % heads:
         raise block.error(f"has {hidden} hidden units for {heads} heads")
     model.put(f"{at}.readout.0", first, factor)
+    if biased:
+        for k, name in ((1, "linear_mid"), (2, "linear_2")):
+            matrix, factor, bias = biased_of(model, block.child(name))
+            model.put(f"{at}.readout.{k}", matrix, factor * constant)
+            model.put(f"{at}.readout_bias.{k}", bias)
+        return replace(layer, readout="biased", readout_hidden=hidden // heads)
     second, factor = matrix_to_scalars(model, block.child("linear_2"), (hidden, heads))
     model.put(f"{at}.readout.1", second, factor * constant)
     return replace(layer, readout="nonlinear", readout_hidden=hidden // heads)
-
-
-def matrix_to_scalars(model: Reading, module: Module, shape: tuple[int, int | None]) -> tuple[NDArray[Any], float]:
-    """Matrix and factor of a linear layer to scalars."""
-    found = matrices_of(model, module)
-    matrix, factor = found.get(0, (np.zeros((0, 0)), 1.0))
-    if list(found) != [0] or matrix.shape[0] != shape[0] or shape[1] not in (None, matrix.shape[1]):
-        raise module.error(f"is a matrix of shape {matrix.shape}")
-    return matrix, factor

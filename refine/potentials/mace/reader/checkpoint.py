@@ -2,7 +2,7 @@
 
 A `.model` file is a whole pickled torch module. It is read without torch and without running anything in it
 (`pickles`, `modules`); what it says about itself decides whether refine evaluates exactly this model (`refusals`,
-`model`, `blocks`, `e3nn`, `contractions`). Whatever is not known is refused by name.
+`model`, `inputs`, `blocks`, `nonlinear`, `e3nn`, `contractions`). Whatever is not known is refused by name.
 
 Everything is taken from where mace-torch's `forward` takes it: the paths, factors and coefficients that e3nn stored,
 the coupling matrices U (their basis depends on how the model was made), and the constant of silu, which e3nn

@@ -7,14 +7,15 @@ The same for both kinds of files. What passes can be evaluated; the table of sha
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError
-from refine.potentials.mace.architecture import ZBL, Agnesi, Architecture, Layer
+from refine.potentials.mace.architecture import INPUTS, ZBL, Agnesi, Architecture, BoxInput, Layer
 
 MAX_ELL = 11
 """Highest l of e3nn's spherical harmonics."""
@@ -52,6 +53,10 @@ def check(
         wanted = ", ".join("any" if n is None else str(n) for n in shape)
         _require(fits, where, f"the array {name!r} has shape {found} instead of ({wanted})")
         _require(bool(np.isfinite(arrays[name]).all()), where, f"the array {name!r} has numbers that are not finite")
+    for t, layer in enumerate(architecture.layers):
+        # without neighbours alpha is all of it
+        divides = layer.nonlinear and arrays[f"layers.{t}.normaliser"][0] == 0
+        _require(not divides, where, f"layers.{t}.normaliser divides by zero")
     for name, factor in factors.items():
         _require(name in arrays, where, f"a factor for {_short(name)}, which is no array")
         _require(_is_number(factor), where, f"the factor of {name!r} is not a finite number")
@@ -73,18 +78,31 @@ def _shapes(architecture: Architecture, arrays: Mapping[str, NDArray[Any]]) -> d
     }
     if architecture.agnesi is not None or architecture.zbl is not None:
         shapes["covalent_radii"] = (species,)
+    if architecture.inputs:
+        widths = [length(f"inputs.{k}", 1) for k in range(len(architecture.inputs))]
+        shapes |= {f"inputs.{k}": (None, None) for k in range(len(widths))}
+        shapes["project"] = (sum(width or 0 for width in widths), channels)
     for t, layer in enumerate(architecture.layers):
-        at = f"layers.{t}"
-        shapes |= {f"{at}.up.{l}": (channels, channels) for l in layer.l_in}
-        width = length("bessel", 0)
-        for k in range(layer.radial_hidden):
-            shapes[f"{at}.radial.{k}"] = (width, None)
-            width = length(f"{at}.radial.{k}", 1)
-        shapes[f"{at}.radial.last"] = (width, len(layer.paths), channels)
-        if layer.density:
-            shapes[f"{at}.density"] = (length("bessel", 0), 1)
-        shapes |= {f"{at}.message.{l}": (len(layer.paths_to(l)), channels, channels) for l in layer.l_message}
-        shapes |= {f"{at}.skip.{l}": (species, channels, channels) for l in skipped(layer)}
+        at, edge = f"layers.{t}", layer.edge_channels or channels
+        shapes |= {f"{at}.up.{l}": (channels, edge) for l in layer.l_in}
+        network = partial(_network_shapes, length, at)
+        message = {l: channels for l in layer.l_message}
+        skip: tuple[int, ...] = (species, channels, channels)
+        if layer.nonlinear:
+            shapes |= network("radial", layer.radial_hidden, len(layer.paths), edge, extra=2 * channels)
+            shapes |= network("density", layer.density_hidden, 1, extra=2 * channels)
+            shapes |= {f"{at}.source": (species, channels), f"{at}.target": (species, channels)}
+            shapes[f"{at}.normaliser"] = (2,)
+            message[0] *= len(layer.l_message)
+            skip = (channels, channels)
+            shapes |= {f"{at}.gated.{l}": (channels, channels) for l in layer.l_message}
+            shapes |= {f"{at}.residual.{l}": (edge, message[l]) for l in layer.l_in if l in message}
+        else:
+            shapes |= network("radial", layer.radial_hidden, len(layer.paths), edge)
+            if layer.density:
+                shapes[f"{at}.density"] = (length("bessel", 0), 1)
+        shapes |= {f"{at}.message.{l}": (len(layer.paths_to(l)), edge, width) for l, width in message.items()}
+        shapes |= {f"{at}.skip.{l}": skip for l in skipped(layer)}
         components = sum(2 * l + 1 for l in layer.l_message)
         rows = length(f"{at}.product.0.1", 0)  # one for all species, or one for each; the same in the whole layer
         for l in layer.l_out:
@@ -98,6 +116,29 @@ def _shapes(architecture: Architecture, arrays: Mapping[str, NDArray[Any]]) -> d
             shapes[f"{at}.readout.0"] = (channels, heads)
         elif layer.readout == "nonlinear":
             shapes |= {f"{at}.readout.0": (channels, hidden), f"{at}.readout.1": (hidden, heads)}
+        elif layer.readout == "biased":
+            shapes |= {f"{at}.readout.0": (channels, hidden), f"{at}.readout.1": (hidden, hidden)}
+            shapes |= {f"{at}.readout.2": (hidden, heads)}
+            shapes |= {f"{at}.readout_bias.1": (hidden,), f"{at}.readout_bias.2": (heads,)}
+    return shapes
+
+
+def _network_shapes(
+    length: Callable[[str, int], int | None], at: str, name: str, hidden: int, *last: int, extra: int | None = None
+) -> dict[str, tuple[int | None, ...]]:
+    """Of a network of the Bessel functions: without biases, or with biases and of so many further numbers."""
+    shapes: dict[str, tuple[int | None, ...]] = {}
+    width = length("bessel", 0)
+    if width is not None and extra is not None:
+        width += extra
+    for k in (*range(hidden), "last"):
+        units: tuple[int | None, ...] = last if k == "last" else (length(f"{at}.{name}.{k}", 1),)
+        shapes[f"{at}.{name}.{k}"] = (width, *units)
+        if extra is not None:
+            shapes[f"{at}.{name}_bias.{k}"] = units
+            if k != "last":
+                shapes[f"{at}.{name}_norm.{k}"] = (2, *units)
+        width = units[0]
     return shapes
 
 
@@ -151,6 +192,12 @@ def _check_architecture(architecture: Architecture, where: str) -> None:
         _require(isinstance(a.zbl.c, tuple) and len(a.zbl.c) == 4, where, "zbl.c is not four numbers")
         for value in a.zbl.c:
             number("zbl.c", value, -1e3, 1e3)
+    _require(isinstance(a.inputs, tuple), where, "the inputs are no list")
+    for entry in a.inputs:
+        _require(isinstance(entry, BoxInput), where, "an input is none")
+        _require(entry.name in INPUTS, where, f"an input is {_short(entry.name)}")
+        integer("an offset of an input", entry.offset, 0, 10_000)
+    _require(len({entry.name for entry in a.inputs}) == len(a.inputs), where, "an input is there twice")
     _require(isinstance(a.layers, tuple) and 1 <= len(a.layers) <= MAX_LAYERS, where, "no list of layers")
     incoming: tuple[int, ...] = (0,)
     for t, layer in enumerate(a.layers):
@@ -160,8 +207,18 @@ def _check_architecture(architecture: Architecture, where: str) -> None:
         flag(f"{at}.residual", layer.residual)
         integer(f"{at}.correlation", layer.correlation, 1, MAX_CORRELATION)
         integer(f"{at}.radial_hidden", layer.radial_hidden, 0, MAX_RADIAL_HIDDEN)
-        _require(layer.readout in ("linear", "nonlinear", "none"), where, f"{at}.readout is {_short(layer.readout)}")
-        integer(f"{at}.readout_hidden", layer.readout_hidden, *((1, 4096) if layer.readout == "nonlinear" else (0, 0)))
+        readouts = ("linear", "nonlinear", "biased", "none")
+        _require(layer.readout in readouts, where, f"{at}.readout is {_short(layer.readout)}")
+        units = (1, 4096) if layer.readout in ("nonlinear", "biased") else (0, 0)
+        integer(f"{at}.readout_hidden", layer.readout_hidden, *units)
+        if layer.edge_channels is not None:
+            integer(f"{at}.edge_channels", layer.edge_channels, 1, MAX_CHANNELS)
+        flag(f"{at}.nonlinear", layer.nonlinear)
+        integer(f"{at}.density_hidden", layer.density_hidden, *((1, MAX_RADIAL_HIDDEN) if layer.nonlinear else (0, 0)))
+        number(f"{at}.norm_epsilon", layer.norm_epsilon, *((1e-30, 1.0) if layer.nonlinear else (0.0, 0.0)))
+        if layer.nonlinear:
+            _require(layer.density and layer.residual, where, f"{at} is non-linear without density or residual")
+            _require(layer.radial_hidden > 0, where, f"{at} is non-linear without a hidden radial layer")
         for name in ("l_in", "l_message", "l_out"):
             ells = getattr(layer, name)
             _require(isinstance(ells, tuple) and len(ells) > 0, where, f"{at}.{name} is no list")

@@ -14,6 +14,7 @@ from refine.potentials.mace.reader.reading import Reading
 from refine.potentials.mace.reader.refusals import unsupported
 
 SILU = ("torch.nn.functional.silu", "torch._C._nn.silu", "torch.nn.modules.activation.SiLU")
+SIGMOID = ("torch.nn.functional.sigmoid", "torch.sigmoid", "torch.nn.modules.activation.Sigmoid")
 
 
 def matrices_of(model: Reading, module: Module) -> dict[int, tuple[NDArray[Any], float]]:
@@ -53,7 +54,36 @@ def matrices_of(model: Reading, module: Module) -> dict[int, tuple[NDArray[Any],
     return dict(sorted(found.items()))
 
 
-def paths_of(model: Reading, module: Module) -> tuple[tuple[tuple[int, int, int], ...], tuple[float, ...]]:
+def matrix_to_scalars(
+    model: Reading, module: Module, shape: tuple[int | None, int | None]
+) -> tuple[NDArray[Any], float]:
+    """Matrix and factor of a linear layer to scalars."""
+    found = matrices_of(model, module)
+    matrix, factor = found.get(0, (np.zeros((0, 0)), 1.0))
+    if list(found) != [0] or any(n not in (None, m) for m, n in zip(matrix.shape, shape, strict=True)):
+        raise module.error(f"is a matrix of shape {matrix.shape}")
+    return matrix, factor
+
+
+def biased_of(model: Reading, module: Module) -> tuple[NDArray[Any], float, NDArray[Any]]:
+    """Matrix (inputs, outputs), its factor, and bias (outputs,) of a linear layer of e3nn from scalars to scalars."""
+    model.expect(module, "e3nn", "Linear")
+    inputs, outputs = module.irreps("irreps_in"), module.irreps("irreps_out")
+    weight, bias = module.array("weight"), module.array("bias")
+    instructions = [(i, o, factor) for i, o, _, factor in module.instructions(4)]
+    if len(inputs) != 1 or len(outputs) != 1 or [(i, o) for i, o, _ in instructions] != [(0, 0), (-1, 0)]:
+        raise module.error("is no linear layer with a bias from scalars to scalars")
+    if inputs[0][1:] != (0, 1) or outputs[0][1:] != (0, 1) or weight.size != inputs[0][0] * outputs[0][0]:
+        raise module.error("has weights that do not fit its irreps")
+    factors = [model.root.file.scalar(factor, f"{module.path}: a path weight") for *_, factor in instructions]
+    if bias.shape != (outputs[0][0],) or factors[1] != 1:
+        raise module.error(f"has a bias of shape {bias.shape}")
+    return weight.reshape(inputs[0][0], outputs[0][0]), factors[0], bias
+
+
+def paths_of(
+    model: Reading, module: Module, channels: int
+) -> tuple[tuple[tuple[int, int, int], ...], tuple[float, ...]]:
     """(l1, l2, l3) and factor of each path of the channel-wise product, in the order of its weights."""
     model.expect(module, "e3nn", "TensorProduct")
     one, two, out = (module.irreps(name) for name in ("irreps_in1", "irreps_in2", "irreps_out"))
@@ -64,7 +94,7 @@ def paths_of(model: Reading, module: Module) -> tuple[tuple[tuple[int, int, int]
         first, second, third = slot(module, one, i), slot(module, two, j), slot(module, out, o)
         if mode != "uvu" or has_weight is not True or o != k:
             raise module.error("is no channel-wise product with one weight for each path and channel")
-        if (first[0], second[0], third[0]) != (model.channels, 1, model.channels):
+        if (first[0], second[0], third[0]) != (channels, 1, channels):
             raise unsupported(model.root, f"a model whose channels differ between irreps ({module.path})")
         for _, l, parity in (first, second, third):
             check_parity(model, module, l, parity)
@@ -73,8 +103,10 @@ def paths_of(model: Reading, module: Module) -> tuple[tuple[tuple[int, int, int]
     return tuple(paths), tuple(factors)
 
 
-def read_network(model: Reading, name: str, net: Module, paths: int | None) -> int:
+def read_network(model: Reading, name: str, net: Module, shape: tuple[int, int] | None) -> int:
     """A network of e3nn without biases, silu between its layers; the number of hidden ones.
+
+    shape: paths and channels that its outputs are for; None: one output.
 
     Its weights are divided by sqrt(inputs), and silu is multiplied with a constant, which goes to the next layer.
     """
@@ -94,35 +126,53 @@ def read_network(model: Reading, name: str, net: Module, paths: int | None) -> i
         factor = constant / math.sqrt(h_in * var_in)
         if not last:
             model.put(f"{name}.{k}", weight, factor)
-            constant = silu_constant(model, layer.child("act")) * math.sqrt(var_out)
+            constant = activation_constant(model, layer.child("act")) * math.sqrt(var_out)
             continue
         factor *= math.sqrt(var_out)
-        if paths is None:
+        if shape is None:
             model.put(name, weight, factor)
-        elif weight.shape[1] != paths * model.channels:
-            raise layer.error(f"has {weight.shape[1]} outputs for {paths} paths of {model.channels} channels")
+        elif weight.shape[1] != math.prod(shape):
+            raise layer.error(f"has {weight.shape[1]} outputs for {shape[0]} paths of {shape[1]} channels")
         else:
-            model.put(f"{name}.last", weight.reshape(-1, paths, model.channels), factor)
+            model.put(f"{name}.last", weight.reshape(-1, *shape), factor)
     return len(layers) - 1
 
 
-def silu_constant(model: Reading, activation: Module) -> float:
-    """The constant that e3nn multiplies an activation with; only silu is known."""
+def activation_constant(model: Reading, activation: Module, functions: tuple[str, ...] = SILU) -> float:
+    """The constant that e3nn multiplies an activation with, where it is one of these functions."""
     model.expect(activation, "e3nn", "normalize2mom")
-    function = activation.get("f")
-    name = str(function.kind if isinstance(function, Object) else function) if function is not None else "None"
-    if not isinstance(function, Name | Object) or name not in SILU:
-        raise unsupported(model.root, f"a model with the activation {say(function)} ({activation.path})", "silu is")
+    expect_function(model, activation, "f", functions)
     return 1.0 if activation.flag("_is_id", False) else activation.number("cst")
 
 
-def ells_of(model: Reading, module: Module, name: str, feature: str = "hidden irreps") -> tuple[int, ...]:
-    """The l of each slot; every slot must have all channels, and no l may be there twice."""
-    slots = module.irreps(name)
+def expect_function(model: Reading, module: Module, key: str, functions: tuple[str, ...]) -> None:
+    """InputError where a module has another function there."""
+    function = module.get(key)
+    name = str(function.kind if isinstance(function, Object) else function) if function is not None else "None"
+    if not isinstance(function, Name | Object) or name not in functions:
+        fix = f"{functions[0].rpartition('.')[2]} is"
+        raise unsupported(model.root, f"a model with the activation {say(function)} ({module.path})", fix)
+
+
+def edge_channels(model: Reading, up: Module, incoming: tuple[int, ...]) -> int:
+    """E, of the linear layer that lifts features; InputError where it does not lift every l to as many channels."""
+    features, edges = ells_of(model, up, "irreps_in"), up.irreps("irreps_out")
+    channels = edges[0][0] if edges else 0
+    lifted = ells_of(model, up, "irreps_out", "edge_irreps", channels)
+    if sorted(features) != list(incoming) or sorted(lifted) != list(incoming):
+        raise unsupported(model.root, f"a model whose edge_irreps have other l than the features ({up.path})")
+    return channels
+
+
+def ells_of(
+    model: Reading, module: Module, name: str, feature: str = "hidden irreps", channels: int | None = None
+) -> tuple[int, ...]:
+    """The l of each slot; every slot must have all channels (None: those of the model), and no l be there twice."""
+    slots, channels = module.irreps(name), model.channels if channels is None else channels
     for count, l, parity in slots:
         check_parity(model, module, l, parity)
-        if count != model.channels:
-            what = f"a model whose {feature} have {count} channels of l = {l} and {model.channels} elsewhere"
+        if count != channels:
+            what = f"a model whose {feature} have {count} channels of l = {l} and {channels} elsewhere"
             raise unsupported(model.root, what)
     ells = tuple(l for _, l, _ in slots)
     if len(set(ells)) != len(ells):

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from refine.potentials.mace.architecture import ZBL, Agnesi, Architecture
 from refine.potentials.mace.reader.blocks import read_layers
-from refine.potentials.mace.reader.e3nn import matrices_of
+from refine.potentials.mace.reader.e3nn import matrix_to_scalars
+from refine.potentials.mace.reader.inputs import read_inputs
 from refine.potentials.mace.reader.modules import Module
 from refine.potentials.mace.reader.reading import Reading
 from refine.potentials.mace.reader.refusals import MODELS, unsupported
@@ -26,7 +27,7 @@ def read_model(model: Reading) -> tuple[Architecture, dict[str, NDArray[Any]], d
     species = tuple(root.integers("atomic_numbers"))
     heads = read_heads(model)
     embedding = model.expect(root.child("node_embedding"), "mace", "LinearNodeEmbeddingBlock").child("linear")
-    table, factor = matrices_of(model, embedding)[0]
+    table, factor = matrix_to_scalars(model, embedding, (len(species), None))
     model.channels = table.shape[1]
     model.put("embedding", table, factor)
     harmonics = model.expect(root.child("spherical_harmonics"), "e3nn", "SphericalHarmonics")
@@ -40,6 +41,7 @@ def read_model(model: Reading) -> tuple[Architecture, dict[str, NDArray[Any]], d
     zbl = read_repulsion(model, species)
     read_energies(model, heads, species)
     scale, shift = read_scale_shift(model, len(heads))
+    inputs = read_inputs(model)
     layers = read_layers(model, len(heads))
     architecture = Architecture(
         r_max=r_max,
@@ -56,6 +58,7 @@ def read_model(model: Reading) -> tuple[Architecture, dict[str, NDArray[Any]], d
         shift=shift,
         layers=layers,
         dtype=str(model.arrays["layers.0.up.0"].dtype),
+        inputs=inputs,
     )
     return architecture, model.arrays, model.factors
 

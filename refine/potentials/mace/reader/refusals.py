@@ -17,6 +17,7 @@ PARTS = {
     "products",
     "readouts",
     "scale_shift",
+    "joint_embedding",
 }
 
 
@@ -47,6 +48,7 @@ def root_of(file: TorchFile) -> Module:
         ("Dipole", "dipoles"),
         ("Dielectric", "dipoles and polarisabilities"),
         ("Polar", "long-range electrostatics"),
+        ("Magnetic", "magnetic moments"),
         ("LES", "long-range electrostatics (LES)"),
         ("Field", "external fields"),
     ):
@@ -56,8 +58,6 @@ def root_of(file: TorchFile) -> Module:
 
 
 def _refuse_features(root: Module) -> None:
-    if "joint_embedding" in root or root.get("embedding_specs", None):
-        raise unsupported(root, "a model with joint embeddings of further inputs (charge, spin, ...)")
     if root.flag("use_so3", False):
         raise unsupported(root, "a model without parity (use_so3)")
     if extra := sorted(set(root.parts) - PARTS):

@@ -337,12 +337,17 @@ REFUSED: dict[str, tuple[Callable[[Model], Any], str]] = {
     ),
     "another class": (lambda m: m.renamed("", "mace.modules.models.FancyMACE"), r"a model of the class FancyMACE"),
     "another package": (lambda m: m.renamed("", "torch.nn.Linear"), r"the file holds a torch\.nn\.Linear instead"),
-    "joint embedding": (lambda m: m.set("joint_embedding", EMPTY), r"joint embeddings of further inputs"),
+    "joint embedding": (lambda m: m.set("joint_embedding", EMPTY), r"instead of a GenericJointEmbedding"),
+    "embedding without weights": (
+        lambda m: m.set("embedding_specs", {"total_charge": {}}),
+        r"embeddings of further inputs in its settings only",
+    ),
+    "magnetic": (lambda m: m.renamed("", "mace.modules.extensions.MagneticMACE"), r"magnetic moments \(MagneticMACE\)"),
     "extra part": (lambda m: parts(m.at(""), "_modules").update(les=EMPTY), r"the extra part 'les'"),
     "no parity": (lambda m: m.set("use_so3", True), r"without parity \(use_so3\)"),
     "non-linear block": (
         lambda m: m.renamed("interactions.1", f"{BLOCKS}.RealAgnosticResidualNonLinearInteractionBlock"),
-        r"non-linear interaction blocks \(RealAgnosticResidualNonLinearInteractionBlock\)",
+        r"RealAgnosticResidualNonLinearInteractionBlock\) has no 'linear_1'",
     ),
     "attention": (
         lambda m: m.renamed("interactions.1", f"{BLOCKS}.RealAgnosticAttResidualInteractionBlock"),
@@ -387,7 +392,7 @@ REFUSED: dict[str, tuple[Callable[[Model], Any], str]] = {
     "bias": (_linear_with_bias, r"a model with biases \(products\.0\.linear\)"),
     "bias readout": (
         lambda m: m.renamed("readouts.1", f"{BLOCKS}.NonLinearBiasReadoutBlock"),
-        r"biases in a readout \(NonLinearBiasReadoutBlock\)",
+        r"readouts\.1 \(NonLinearBiasReadoutBlock\) has no 'linear_mid'",
     ),
     "dipole readout": (lambda m: m.renamed("readouts.0", f"{BLOCKS}.LinearDipoleReadoutBlock"), r"an unknown readout"),
     "shared hidden units": (lambda m: m.set("readouts.1.num_heads", 1), r"2 heads share the hidden units"),
@@ -396,12 +401,12 @@ REFUSED: dict[str, tuple[Callable[[Model], Any], str]] = {
         r"2 channels of l = 1 and 4 elsewhere",
     ),
     "edge channels": (
-        lambda m: m.set("interactions.1.linear_up.irreps_out", irreps((8, 0, 1), (8, 1, -1))),
-        r"edge_irreps have 8 channels of l = 0 and 4 elsewhere",
+        lambda m: m.set("interactions.1.linear_up.irreps_out", irreps((8, 0, 1), (4, 1, -1))),
+        r"edge_irreps have 4 channels of l = 1 and 8 elsewhere",
     ),
     "edge irreps": (
         lambda m: m.set("interactions.1.linear_up.irreps_out", irreps((4, 0, 1))),
-        r"edge_irreps are not the irreps of the features",
+        r"edge_irreps have other l than the features",
     ),
     "parity": (lambda m: m.set("interactions.1.conv_tp.irreps_in1", irreps((4, 0, 1), (4, 1, 1))), r"irrep 1e"),
     "odd scalars": (lambda m: m.set("products.0.linear.irreps_in", irreps((4, 0, -1), (4, 1, -1))), r"irrep 0o"),
