@@ -81,6 +81,17 @@ def test_a_wrong_unit_is_named() -> None:
         check_curve(replace(curve, quantity="F(Q)"))
 
 
+def test_what_is_odd_at_high_q_is_doubted() -> None:
+    """No whole number of atoms; and neutrons on hydrogen, whose self part inelasticity lowers."""
+    curve = Curve(Q, 1.5 * molecule() / 3.0, radiation="xray", name="water", **WATER)
+    (doubt, *_) = [text for text in check_curve(curve) if "by itself" in text]
+    assert "1.50 times what an atom scatters by itself, and per 1 is declared; check what is subtracted" in doubt
+    facts = WATER | {"isotopes": {"H": 1}, "incoherent": True, "per": 3.0}
+    probe = Curve(Q, Q, radiation="neutron", **facts)
+    fallen = 3.0 * probe.self_intensity(Q) / (1.0 + (Q / 10.0) ** 2)
+    assert any("inelasticity of hydrogen" in text for text in check_curve(replace(probe, y=fallen)))
+
+
 @pytest.mark.parametrize(
     ("facts", "line"),
     [

@@ -23,6 +23,7 @@ from refine.curves.checks.depths import check_factor_of_q
 from refine.curves.checks.limits import check_high_q_limit, check_high_r_limit, doubtful_sigma, unknown_q_range
 from refine.curves.checks.scale import check_scale
 from refine.curves.checks.units import (
+    check_unit_of_intensity,
     refuse_missing_deuterium,
     refuse_other_abscissa,
     refuse_self_scattering,
@@ -47,7 +48,7 @@ def check_curve(curve: Curve) -> list[str]:
         refuse_self_scattering(curve)
         refuse_square_femtometres(curve)
         refuse_missing_deuterium(curve)
-        warnings = check_high_q_limit(curve)
+        warnings = check_high_q_limit(curve) + check_unit_of_intensity(curve)
         if curve.quantity != "I(Q)":
             warnings += check_factor_of_q(curve)
     else:

@@ -63,8 +63,7 @@ def refuse_self_scattering(curve: Curve) -> None:
     if curve.pair is not None or curve.radiation is None or not curve.composition:
         return
     if curve.quantity == "I(Q)":
-        _refuse_other_unit(curve)
-        return
+        return  # which has it; see `check_unit_of_intensity`
     tail = curve.x >= 0.5 * curve.x[-1]
     q, y = curve.x[tail], curve.y[tail]
     if len(q) < 5 or q[-1] < SELF_FROM:
@@ -111,18 +110,24 @@ def refuse_self_scattering(curve: Curve) -> None:
     )
 
 
-def _refuse_other_unit(curve: Curve) -> None:
-    """An intensity per molecule where one per atom is declared, or the other way round; or without its self part."""
+def check_unit_of_intensity(curve: Curve) -> list[str]:
+    """I(Q) against what its atoms scatter by themselves, which it follows at high Q: doubts, or a refusal.
+
+    Refused: an intensity per molecule where one per atom is declared, the other way round, or without its self part.
+    Neutrons on hydrogen are only doubted: inelasticity takes more than half off their self part.
+    """
     tail = curve.x >= 0.7 * curve.x[-1]
-    if curve.x[-1] < SELF_FROM or tail.sum() < 5:
-        return
+    if curve.quantity != "I(Q)" or curve.x[-1] < SELF_FROM or tail.sum() < 5:
+        return []
     ratio = curve.y[tail] / curve.self_intensity(curve.x[tail])
     atoms, scatter = float(ratio.mean()), float(ratio.std())
     if abs(atoms / curve.per - 1.0) <= 2.0 * SELF_SCATTER + scatter / curve.per:
-        return
+        return []
     seen = (
         f"at high Q the curve is {atoms:.2f} times what an atom scatters by itself, and per {curve.per:g} is declared"
     )
+    if curve.radiation == "neutron" and "H" in map(element_of, curve.species):
+        return [f"{curve.label}: {seen}; inelasticity of hydrogen, or another unit"]
     if abs(atoms) < 0.2:
         raise InputError(
             f"{seen}: it is the distinct part alone",
@@ -133,6 +138,7 @@ def _refuse_other_unit(curve: Curve) -> None:
     if abs(atoms / nearest - 1.0) < SELF_SCATTER and scatter < SELF_SCATTER * atoms and nearest <= MOST_ATOMS:
         per = "atom" if nearest == 1 else f"unit of {nearest} atoms, such as a molecule"
         raise InputError(f"{seen}: it is per {per}", where=curve.label, fix="mend per")
+    return [f"{curve.label}: {seen}; check what is subtracted, the scale, and what it is per"]
 
 
 def refuse_square_femtometres(curve: Curve) -> None:
