@@ -36,6 +36,7 @@ class Quantity:
         offset: "zero", "one", "uniform": 4πρ k x^(1 + a), or "self": what the atoms scatter by themselves, with c times
             the atoms of the unit.
         same_as: the first name of a quantity that has two.
+        called: what files call it, a regular expression.
 
     >>> QUANTITIES["D(r)"].in_q_space, QUANTITIES["g(r)"].limit, QUANTITIES["Q[S(Q)-1]"].symbol
     (False, 1.0, 'Q[S(Q) − 1]')
@@ -47,6 +48,7 @@ class Quantity:
     per_uniform: bool = False
     offset: Literal["zero", "one", "uniform", "self"] = "zero"
     same_as: str | None = None
+    called: str = ""
 
     @property
     def in_q_space(self) -> bool:
@@ -75,16 +77,16 @@ class Quantity:
 
 
 _TABLE = (
-    Quantity("S(Q)", "Q", offset="one"),
-    Quantity("F(Q)", "Q"),
+    Quantity("S(Q)", "Q", offset="one", called=r"S\s*\(\s*Q\s*\)(?!\s*-\s*1)"),
+    Quantity("F(Q)", "Q", called=r"(?:F|i)K?\s*\(\s*Q\s*\)|S\s*\(\s*Q\s*\)\s*-\s*1|DCS"),
     Quantity("i(Q)", "Q", same_as="F(Q)"),
-    Quantity("Q[S(Q)-1]", "Q", times_x=1),
-    Quantity("I(Q)", "Q", offset="self"),
-    Quantity("g(r)", "r", per_uniform=True, offset="one"),
-    Quantity("G(r)", "r"),
-    Quantity("D(r)", "r"),
-    Quantity("T(r)", "r", offset="uniform"),
-    Quantity("J(r)", "r", times_x=1, offset="uniform"),
+    Quantity("Q[S(Q)-1]", "Q", times_x=1, called=r"Q\s*\*?\s*[\[(]\s*S\s*\(\s*Q\s*\)\s*-\s*1"),
+    Quantity("I(Q)", "Q", offset="self", called=r"\bI\w*\s*\(\s*Q\s*\)|\b[Ii]ntensity"),
+    Quantity("g(r)", "r", per_uniform=True, offset="one", called=r"\bg\w*\s*\(\s*r\s*\)"),
+    Quantity("G(r)", "r", called=r"\bG\w*\s*\(\s*r\s*\)"),
+    Quantity("D(r)", "r", called=r"\bD\s*\(\s*r\s*\)"),
+    Quantity("T(r)", "r", offset="uniform", called=r"\bT\s*\(\s*r\s*\)"),
+    Quantity("J(r)", "r", times_x=1, offset="uniform", called=r"\bJ\s*\(\s*r\s*\)|\bRDF\b"),
 )
 
 QUANTITIES = {quantity.name: quantity for quantity in _TABLE}

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from refine.cli.main import app
 from refine.curves.curve import Curve
 from refine.curves.inspection import inspect
+from refine.curves.weights import form_factors
 from refine.errors import InputError
 
 NEUTRON = {"radiation": "neutron", "composition": {"Ar": 1.0}, "isotopes": {"Ar": 36}}
@@ -124,3 +125,51 @@ def test_the_command(written: Callable[..., Path], tmp_path: Path) -> None:
     assert "columns" in refused.output
     with pytest.raises(InputError, match="no such file"):
         inspect(tmp_path / "nothing.dat")
+
+
+@pytest.mark.parametrize(
+    ("quantity", "change", "unit"),
+    [
+        ("S(Q)", lambda x, y: (10.0 * x, y), "1/nm"),
+        ("g(r)", lambda x, y: (0.1 * x, y), "nm"),
+        ("S(Q)", lambda x, y: (2.0 * np.degrees(np.arcsin(np.minimum(x * 0.5 / (4.0 * np.pi), 1.0))), y), None),
+        ("g(r)", lambda x, y: (x, y - 1.0), None),
+    ],
+)
+def test_traps_are_not_clear(
+    written: Callable[..., Path], tmp_path: Path, quantity: str, change: Any, unit: str | None
+) -> None:
+    """Nanometres are a reading of their own; 2θ and g(r) - 1 are none, and nothing is sure of itself."""
+    x, y = np.loadtxt(written(quantity, "faber-ziman")).T
+    x, y = change(x, y)
+    path = tmp_path / "trap.dat"
+    keep = np.append(np.diff(x) > 0, False)
+    np.savetxt(path, np.column_stack([x, y])[keep])
+    found = inspect(path, number_density=written.density, **NEUTRON)  # type: ignore[attr-defined]
+    if unit is not None:
+        assert found.candidates[0].unit == unit, found.lines(4)
+        assert found.candidates[0].curve.quantity == quantity
+    else:
+        assert not found.clear, found.lines(4)
+
+
+def test_swapped_columns_are_named(tmp_path: Path) -> None:
+    q = np.arange(0.5, 20.0, 0.05)
+    np.savetxt(tmp_path / "a.dat", np.column_stack([1.0 + np.sin(3.0 * q) / q, q])[::1])
+    with pytest.raises(InputError, match=r"columns = \[2, 1\]"):
+        inspect(tmp_path / "a.dat")
+
+
+def test_an_intensity_is_one(tmp_path: Path) -> None:
+    """Of water in electron units: per atom it is a reading, per molecule it is told how many atoms it is of."""
+    q = np.arange(0.5, 20.0, 0.05)
+    f = form_factors(["H", "O"], q)
+    alone = (2.0 * f[0] ** 2 + f[1] ** 2) / 3.0
+    distinct = 0.3 * np.sin(2.8 * q) / (2.8 * q) * f[1] ** 2 / 3.0
+    for number, says in ((1, None), (3, "3 times <f^2>")):
+        np.savetxt(tmp_path / "a.dat", np.column_stack([q, number * (alone + distinct)]), header="Q I(Q)")
+        found = inspect(tmp_path / "a.dat", composition={"H": 2, "O": 1}, radiation="xray")
+        if says is None:
+            assert found.candidates[0].curve.quantity == "I(Q)", found.lines(3)
+        else:
+            assert any(says in note for note in found.notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 from refine.curves.checks.units import refuse_other_abscissa, refuse_self_scattering
 from refine.curves.curve import Curve
 from refine.curves.inspection.evidence import Evidence, evidence_of
-from refine.curves.quantities import NORMALISATIONS, QUANTITIES, why_undefined
+from refine.curves.quantities import NORMALISATIONS, QUANTITIES, quantity_of, why_undefined
 from refine.curves.readers import read_table
 from refine.curves.readers.columns import Chosen, columns_of
 from refine.curves.readers.gudrun import at_points
@@ -42,16 +43,16 @@ RARE = 0.15
 UNCOMMON = 0.6
 """Likewise of other names of curves in the commonest normalisation than S(Q), F(Q), g(r) and G(r)."""
 
-_NAMES = {
-    "S(Q)": re.compile(r"S\s*\(\s*Q\s*\)(?!\s*-\s*1)"),
-    "F(Q)": re.compile(r"(?:F|i)K?\s*\(\s*Q\s*\)|S\s*\(\s*Q\s*\)\s*-\s*1|DCS"),
-    "Q[S(Q)-1]": re.compile(r"Q\s*\*?\s*[\[(]\s*S\s*\(\s*Q\s*\)\s*-\s*1"),
-    "g(r)": re.compile(r"\bg\w*\s*\(\s*r\s*\)"),
-    "G(r)": re.compile(r"\bG\w*\s*\(\s*r\s*\)"),
-    "D(r)": re.compile(r"\bD\s*\(\s*r\s*\)"),
-    "T(r)": re.compile(r"\bT\s*\(\s*r\s*\)"),
-    "J(r)": re.compile(r"\b(?:J|RDF)\s*\(\s*r\s*\)|\bRDF\b"),
+_NORMALISED = {
+    "<f^2>": re.compile(r"[<⟨]\s*f\s*\^?[2²]\s*[>⟩]"),
+    "keen": re.compile(r"\bbarns?\b|\belectron units?\b|\be\.u\."),
 }
+"""What a file says of its normalisation."""
+
+OTHER_UNIT = 0.1
+"""How common Q in 1/nm and r in nm are, before anything is seen."""
+
+_ANGSTROM = re.compile(r"Å|\bA\b|AA|angstrom", re.IGNORECASE)
 _IN_R, _IN_Q = re.compile(r"\s*r\b", re.IGNORECASE), re.compile(r"\s*q\b", re.IGNORECASE)
 _SUFFIXES = {
     **dict.fromkeys((".gr", ".rdf", ".dofr"), "r"),
@@ -65,6 +66,7 @@ class Candidate:
 
     Attributes:
         curve: declared so; without a density where none is known.
+        unit: of x in the file where that is neither 1/Å nor Å, in whose place `curve` has it; else empty.
         evidence: lines and their likelihoods, the file's words among them.
         fit: the product of the likelihoods of its numbers: near one where nothing contradicts it.
         told: the same, and by what the file says.
@@ -72,6 +74,7 @@ class Candidate:
     """
 
     curve: Curve
+    unit: str
     evidence: tuple[Evidence, ...]
     fit: float
     told: float
@@ -86,13 +89,15 @@ class Candidate:
     def name(self) -> str:
         """Quantity and normalisation."""
         other = " (that is D(r))" if (self.curve.quantity, self.curve.normalisation) == ("G(r)", "faber-ziman") else ""
-        return f"{self.curve.quantity}, {self.curve.normalisation}{other}"
+        unit = f", x in {self.unit}" if self.unit else ""
+        return f"{self.curve.quantity}, {self.curve.normalisation}{other}{unit}"
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
         return {
             "quantity": self.curve.quantity,
             "normalisation": self.curve.normalisation,
+            "x_unit": self.unit or ("1/angstrom" if self.curve.in_q_space else "angstrom"),
             "share": self.share,
             "fit": self.fit,
             "number_density": self.number_density,
@@ -214,14 +219,16 @@ def inspect(
         notes.append(f"{error.what}; taken for left edges, of bins as in the file that it names")
         x = at_points(chosen.x, abscissa, table, file)
     weighed: list[tuple[Candidate, float]] = []
-    for quantity, normalisation in _readings(known, bool(composition)):
+    for (quantity, normalisation), other in itertools.product(_readings(known, bool(composition)), (False, True)):
         in_q = QUANTITIES[quantity].in_q_space
         ends = (None, None) if in_q else limits
+        stretch = (0.1 if in_q else 10.0) if other else 1.0
+        power = quantity_of(quantity, normalisation).power_of_length
         try:
             curve = Curve(
-                x,
-                chosen.y,
-                chosen.sigma,
+                x * stretch,
+                chosen.y * stretch ** (power if not in_q else -power),
+                None if other else chosen.sigma,
                 quantity=quantity,
                 normalisation=normalisation,
                 radiation=known or "neutron",
@@ -238,9 +245,13 @@ def inspect(
             continue
         words, factor = _words(quantity, normalisation, chosen, table, file)
         fit = math.prod(one.likelihood for one in numbers)
+        said_so = OTHER_SPACE if _ANGSTROM.search(chosen.x_label) else 1.0
+        factor *= OTHER_UNIT * said_so if other else 1.0
         common = _commonness(quantity, normalisation, known)
-        weighed.append((Candidate(curve, (*words, *numbers), fit, fit * factor, 0.0), fit * factor * common))
-        if (quantity, normalisation) == ("F(Q)", "faber-ziman"):
+        unit = ("1/nm" if in_q else "nm") if other else ""
+        one = Candidate(curve, unit, (*words, *numbers), fit, fit * factor, 0.0)
+        weighed.append((one, fit * factor * common))
+        if (quantity, normalisation, other) == ("F(Q)", "faber-ziman", False):
             notes += _other_than_a_curve(curve)
     total = sum(weight for _, weight in weighed)
     ranked = sorted(weighed, key=lambda pair: -pair[1])
@@ -280,7 +291,8 @@ def _commonness(quantity: str, normalisation: str, radiation: str | None) -> flo
     """Of a reading, before anything is seen, in units of the commonest."""
     if normalisation != "faber-ziman" and (radiation == "xray" or not QUANTITIES[quantity].in_q_space):
         return RARE
-    return 1.0 if quantity in ("S(Q)", "F(Q)", "g(r)", "G(r)") else UNCOMMON
+    form = QUANTITIES[quantity]
+    return 1.0 if form.times_x == 0 and form.limit is not None else UNCOMMON  # S(Q), F(Q), g(r), G(r)
 
 
 def _words(quantity: str, normalisation: str, chosen: Chosen, table: Table, file: Path) -> tuple[list[Evidence], float]:
@@ -300,13 +312,18 @@ def _words(quantity: str, normalisation: str, chosen: Chosen, table: Table, file
     texts = [chosen.y_label, table.header.get("quantity", "")]
     if not table.labels:
         texts += table.comments[-3:]
-    names = {name for name, pattern in _NAMES.items() for text in texts if pattern.search(text)}
+    names = {one.name for one in QUANTITIES.values() for text in texts if one.called and re.search(one.called, text)}
     if "Q[S(Q)-1]" in names:
         names -= {"S(Q)", "F(Q)"}
     pdf = "pdfgetx" in table.header.get("version", "").lower() or file.suffix.lower() == ".fq"
     if pdf and "F(Q)" in names:
         names = names - {"F(Q)"} | {"Q[S(Q)-1]"}  # as the programs of the PDF community call it
     same = names | ({"G(r)"} if "D(r)" in names and normalisation == "faber-ziman" else set())
+    said = [name for name, pattern in _NORMALISED.items() if any(pattern.search(text) for text in table.comments)]
+    stated = table.header.get("normalisation", said[0] if len(said) == 1 else "")
+    if normalisation == stated:
+        found.append(Evidence(f"the header speaks of {stated}", 1.0))
+        factor *= SAID
     if quantity in same:
         found.append(Evidence(f"the file calls it {next(iter(sorted(names)))}", 1.0))
         factor *= SAID

@@ -40,6 +40,16 @@ DENSITIES = (0.004, 0.2)
 TRIAL = 0.05
 """atoms/Å^3, at which low-r slopes are taken where no density is known."""
 
+Q_PEAKS = (0.5, 10.0), (0.3, 12.0)
+R_PEAKS = (0.6, 5.0), (0.4, 12.0)
+"""1/Å and Å: where the highest peaks of curves of condensed matter are, and where they may be."""
+
+ODD = 0.05
+"""Likelihood of what is seldom seen."""
+
+STRAIGHT = 0.2
+"""Relative departure from a straight line through zero."""
+
 PROMINENCE = 0.3
 """Of a peak of g(r) that is none of noise or ripple."""
 
@@ -62,7 +72,7 @@ class Evidence:
 
 def evidence_of(curve: Curve) -> list[Evidence]:
     """All that the numbers say about a curve as it is declared, the header apart."""
-    found = [_limit(curve), *_slope(curve), *_growth(curve)]
+    found = [_limit(curve), *_slope(curve), *_growth(curve), _single_atoms(curve), _highest(curve), _straight(curve)]
     first = first_peak(curve)
     return [*(one for one in found if one is not None), *([] if first is None else [first]), *_refusal(curve)]
 
@@ -116,6 +126,55 @@ def _slope(curve: Curve) -> list[Evidence]:
     return found
 
 
+def _single_atoms(curve: Curve) -> Evidence | None:
+    """I(Q) goes to what the atoms scatter by themselves."""
+    if curve.quantity != "I(Q)" or not curve.composition:
+        return None
+    tail = tail_of(curve, 0.6)
+    ratio = float(np.mean(curve.y[tail] / curve.self_intensity(curve.x[tail])))
+    words = f"at high Q is {ratio:.3g} times what an atom scatters by itself"
+    return Evidence(words, _off(ratio - 1.0, SCALE))
+
+
+def _highest(curve: Curve) -> Evidence | None:
+    """Where its highest peak is: distances between neighbours are those of atoms."""
+    form, symbol, unit = quantity_of(curve.quantity, curve.normalisation), "r", "Å"
+    usual, possible, begin = R_PEAKS[0], R_PEAKS[1], 1.0 if form.offset == "uniform" else 0.5
+    if form.in_q_space:
+        usual, possible, begin, symbol, unit = Q_PEAKS[0], Q_PEAKS[1], Q_PEAKS[1][0], "Q", "1/Å"
+    if form.offset == "self":
+        return None
+    seen = curve.x >= begin
+    if seen.sum() < 5:
+        return Evidence(f"ends at {symbol} = {curve.x[-1]:.3g} {unit}, before there is any structure", 10 * LEAST)
+    y = curve.y[seen] / (curve.x[seen] ** (1 + form.times_x) if form.offset == "uniform" else 1.0)
+    top = float(curve.x[seen][int(np.argmax(y))])
+    words = f"highest at {symbol} = {top:.3g} {unit}"
+    if usual[0] <= top <= usual[1]:
+        return Evidence(words, 1.0)
+    likelihood = ODD if possible[0] <= top <= possible[1] else 10 * LEAST
+    return Evidence(f"{words}, where structure of atoms seldom has it", likelihood)
+
+
+def _straight(curve: Curve) -> Evidence | None:
+    """D(r) and G(r) begin as straight lines through zero."""
+    form = quantity_of(curve.quantity, curve.normalisation)
+    if curve.in_q_space or form.offset != "zero" or form.per_uniform:
+        return None
+    r_high = forbidden_below(curve if curve.number_density else replace(curve, number_density=TRIAL))
+    inside = (curve.x >= 0.2 * r_high) & (curve.x <= r_high)
+    if inside.sum() < 6:
+        return None
+    r, y = curve.x[inside], curve.y[inside]
+    through_zero, free = y - r * (r @ y) / (r @ r), np.polyval(np.polyfit(r, y, 1), r) - y
+    if float(free.std()) > 0.2 * float(np.abs(y).mean()) or float(np.abs(y).mean()) == 0.0:
+        return None  # ripple, which tells nothing
+    off = float(np.sqrt(through_zero @ through_zero / (y @ y)))
+    if off < STRAIGHT:
+        return Evidence("begins as a straight line through zero", 1.0)
+    return Evidence("does not begin as a straight line through zero", ODD)
+
+
 def _growth(curve: Curve) -> list[Evidence]:
     """T(r) and J(r) grow as 4πρ k r and 4πρ k r^2."""
     form = quantity_of(curve.quantity, curve.normalisation)
@@ -147,11 +206,8 @@ def _refusal(curve: Curve) -> list[Evidence]:
 
 
 def first_peak(curve: Curve) -> Evidence | None:
-    """Where the first peak of g(r) is; in r also its area as a number of neighbours, where the pair is clear."""
-    if curve.in_q_space:
-        top = int(np.argmax(curve.y))
-        return Evidence(f"highest at Q = {curve.x[top]:.3g} 1/Å", 1.0)
-    if curve.number_density is None or scale_is_unknowable(curve):
+    """Of a curve in r where the first peak of g(r) is, and its area as a number of neighbours where that is clear."""
+    if curve.in_q_space or curve.number_density is None or scale_is_unknowable(curve):
         return None
     g = pair_distribution(curve)
     peaks = find_peaks(np.where(curve.x > forbidden_below(curve), g, 0.0), height=1.0, prominence=PROMINENCE)[0]

@@ -191,6 +191,8 @@ def _refuse_disorder(x: Array, table: Table, first: int, where: str) -> None:
         what, fix = f"x = {x[at]:g} appears twice", "keep one of the two rows"
     else:
         what, fix = f"x = {x[at]:g} follows {x[at - 1]:g}; x must increase", "sort the rows"
+        if table.values.shape[1] == 2 and (np.diff(table.values[:, 1]) > 0).all():
+            fix = "the second column does: choose them the other way round, as in columns = [2, 1]"
     raise InputError(what, where=f"{where}, {table.place(first + at)}", fix=fix)
 
 

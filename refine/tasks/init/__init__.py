@@ -120,7 +120,7 @@ def draft(files: Sequence[Path], asked: Asked, path: Path) -> Draft:
     density, source = _density(files, asked, structure)
     curves = [_read(file, asked, density) for file in files]
     for one in curves:
-        if not one.inspection.clear and asked.quantity is None:
+        if not one.inspection.clear and asked.quantity is None and asked.normalisation is None:
             others = ", ".join(other.name for other in one.inspection.candidates[1:3])
             remarks.append(f"{one.file}: taken for {one.taken.name}, which its numbers do not settle; or {others}")
         remarks += [f"{one.file}: {note}" for note in one.inspection.notes if not note.startswith("with --")]
@@ -200,11 +200,18 @@ def _read(file: Path, asked: Asked, density: float) -> _Read:
                 where=str(file),
                 fix=f"look at it: refine inspect {file.name}; then give --quantity, and --normalisation",
             )
+        if first.unit:
+            raise InputError(
+                f"its x seems to be in {first.unit}",
+                where=str(file),
+                fix=f"{'divide' if first.curve.in_q_space else 'multiply'} it by 10; see refine inspect {file.name}",
+            )
         return _Read(file, found, first, "the likeliest by its numbers" + ("" if found.clear else "; not settled"))
     wanted = [
         one
         for one in found.candidates
-        if asked.quantity in (None, one.curve.quantity, _twin(one.curve.quantity, one.curve.normalisation))
+        if not one.unit
+        and asked.quantity in (None, one.curve.quantity, _twin(one.curve.quantity, one.curve.normalisation))
         and asked.normalisation in (None, one.curve.normalisation)
     ]
     if not wanted:
