@@ -13,9 +13,12 @@ import pytest
 from refine import Study
 from refine.errors import CheckpointError, InputError
 from refine.potentials.mace import base
+from refine.potentials.mace.architecture import BoxInput
+from refine.potentials.mace.model import Mace
 from refine.potentials.mace.reader.neutral import write_neutral
 from refine.potentials.sites import SiteForceField
 from refine.sampling.jax.sampler import Sampler
+from refine.system import make_system
 from tests.listening import Stop, StopIn
 from tests.potentials.mace.models import random_checkpoint
 
@@ -162,6 +165,8 @@ def test_the_run_depends_on_the_model_that_a_name_stands_for(folder: Path, monke
         (['model.path="nothing.model"'], ["nothing.model"]),
         (['model.head="mp"'], ["no head 'mp'", "default"]),
         (['model={ base = "mace", name = "medium-mpa-1" }'], ["medium-mpa-1"]),
+        (["model.charge=1"], ["takes no charge, so charge = 1 has no effect"]),
+        (["model.spin=0"], ["[model] spin"]),
     ],
 )
 def test_what_a_user_can_get_wrong_is_one_line_before_any_dynamics(
@@ -173,6 +178,21 @@ def test_what_a_user_can_get_wrong_is_one_line_before_any_dynamics(
     assert "\n" not in text
     for word in words:
         assert word in text
+
+
+def test_charge_and_spin_reach_the_dynamics(folder: Path) -> None:
+    takes = (BoxInput("total_charge", 2), BoxInput("total_spin", 0))
+    checkpoint = random_checkpoint(2, channels=2, max_ell=1, l_hidden=0, nonlinear=True, inputs=takes)
+    write_neutral(checkpoint, folder / "own.safetensors")
+    found = []
+    for keys in ([], ["model.charge=-1", "model.spin=2"]):
+        study = Study.from_toml(folder / "study.toml", keys)
+        system = make_system({"Ar": 32}, 11.5 * np.eye(3))
+        field = study.base_kind.force_field(study.base, 5.5, system, "float64")
+        found.append(np.asarray(field.model.params["layers"][0]["first_skip"]))
+    wanted = Mace(checkpoint, ("Ar",), (32,), charge=-1, spin=2, precision="float64").params
+    np.testing.assert_array_equal(found[1], wanted["layers"][0]["first_skip"])
+    assert np.abs(found[1] - found[0]).max() > 1e-3
 
 
 METHODS = {

@@ -10,6 +10,7 @@ from ase import Atoms
 
 from refine.errors import InputError
 from refine.potentials.calculator import Calculator
+from refine.potentials.mace.architecture import BoxInput
 from refine.potentials.mace.model import Mace
 from refine.potentials.mace.reader.neutral import MODEL_FILE, read_neutral
 from refine.potentials.mace.weights import MaceWeights
@@ -59,6 +60,24 @@ def test_energies_are_those_of_the_calculator(kind: str) -> None:
     isolated = Mace(CHECKPOINT, system.species, system.n_per_species).isolated @ system.n_per_species
     expected = [calculator.get_potential_energy(one) - isolated for one in atoms]
     np.testing.assert_allclose(weights.energies(weights.start, frames), expected, atol=1e-9)
+
+
+def test_a_charged_box_of_a_model_with_biases() -> None:
+    """Periodic images, energies and the gradient by the weights in the reference formulas, as for the others."""
+    takes = (BoxInput("total_charge", 2), BoxInput("total_spin", 0))
+    checkpoint = random_checkpoint(7, channels=2, max_ell=1, r_max=4.0, nonlinear=True, edge_channels=3, inputs=takes)
+    system = system_of(np.diag([7.0, 8.0, 9.0]))
+    frames = frames_of(system, 1)
+    weights = MaceWeights(checkpoint, ("weights",), system, charge=-1, spin=2)
+    atoms = Atoms("O8Fe5", positions=frames.positions[0], cell=system.cell, pbc=True, info={"charge": -1, "spin": 2})
+    isolated = Mace(checkpoint, system.species, system.n_per_species).isolated @ system.n_per_species
+    expected = Calculator(checkpoint).get_potential_energy(atoms) - isolated
+    np.testing.assert_allclose(weights.energies(weights.start, frames), expected, atol=1e-9)
+
+    direction = np.random.default_rng(0).normal(size=len(weights.start)) * weights.units
+    ends = [weights.energies(weights.start + sign * 1e-5 * direction, frames)[0] for sign in (1, -1)]
+    slope = weights.gradient(weights.start, frames, np.ones(1)) @ direction
+    assert slope == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-6)
 
 
 def test_derivative_by_every_array() -> None:
