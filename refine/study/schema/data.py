@@ -29,8 +29,10 @@ from refine.tables.values import (
     refusal,
 )
 
-LATER_OF_DATA = ("columns", "block", "background_below", "q_damp", "q_broad", "resolution", "per", "incoherent")
-"""Keys of a curve that studies of before do not have, and that where they are left out change no digest."""
+LATER_OF_DATA = dict.fromkeys(
+    ("columns", "block", "background_below", "q_damp", "q_broad", "resolution", "per", "incoherent")
+)
+"""Keys of a curve that studies of before do not have, and the values, None each, with which they change no digest."""
 
 
 class Data(Measured):

@@ -25,7 +25,7 @@ from refine.study.schema.compare import Compare, Coordination
 from refine.study.schema.correction import Correction
 from refine.study.schema.data import DATA, LATER_OF_DATA, Data
 from refine.study.schema.sampling import Sampling
-from refine.study.schema.system import Stage, State, System
+from refine.study.schema.system import LATER_OF_SYSTEM, Stage, State, System
 from refine.tables.explain import input_error, shown
 from refine.tables.table import Table
 from refine.tables.toml import override, parse_toml, read_text, to_toml
@@ -211,24 +211,14 @@ class StudyConfig(Table):
             InputError: a file cannot be read.
         """
         settings = self.model_dump(mode="json", exclude={"compare", "coordination"})  # a run does not follow from them
-        for entry in settings["data"]:
-            for key in LATER_OF_DATA:
-                if entry.get(key) is None:
-                    entry.pop(key, None)
-        del settings["sampling"]["keep"]
-        model = {
-            key: value
-            for key, value in settings["model"].items()
-            if key not in LATER_OF_MODEL or value != LATER_OF_MODEL[key]
-        }
-        settings["model"] = {**BASES.former, **model}
-        rule = {key: value for key, value in settings["refinement"].items() if key not in LATER or value != LATER[key]}
-        settings["refinement"] = {**RULES.former, **rule}
+        del settings["sampling"]["keep"]  # nor from what is kept of it
+        settings["system"] = _without(settings["system"], LATER_OF_SYSTEM)
+        settings["data"] = [_without(entry, LATER_OF_DATA) for entry in settings["data"]]
+        settings["model"] = {**BASES.former, **_without(settings["model"], LATER_OF_MODEL)}
+        settings["refinement"] = {**RULES.former, **_without(settings["refinement"], LATER)}
         for entry in settings["data"]:
             if entry.get("score_r", ...) is None:
                 entry["score_r"] = FORMER_SCORE_R
-        if settings["system"]["structure_elements"] is None:  # younger than runs that can be resumed
-            del settings["system"]["structure_elements"]
         total = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         for path in self.files(data=data):
             try:
@@ -253,6 +243,11 @@ class StudyConfig(Table):
     def to_toml(self, folder: Path | None = None) -> str:
         """The same as TOML that reads back the same."""
         return to_toml(self.to_tree(folder))
+
+
+def _without(table: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """A table without the keys that are younger than runs which can be resumed, where they say what was done before."""
+    return {key: value for key, value in table.items() if key not in later or value != later[key]}
 
 
 def _refuse_duplicates(table: str, names: Sequence[str]) -> None:

@@ -12,6 +12,9 @@ from refine.formula import with_hydrogen
 from refine.tables.table import Table
 from refine.tables.values import Counts, FileName, Formula, Integer, Labels, Name, Number, Species, atoms_of, refusal
 
+LATER_OF_SYSTEM = {"structure_elements": None}
+"""Keys that studies of before do not have, and the values with which they change no digest."""
+
 
 class System(Table):
     """What is simulated: a composition that is packed at random, or a start structure."""
