@@ -22,6 +22,7 @@ from refine.potentials.mace.architecture import ZBL, Agnesi, Architecture, Check
 from refine.potentials.mace.catalogue import CATALOGUE
 from tests.logs import undated
 from tests.loopback import loopback
+from tests.potentials.mace.torch_files import TINY
 
 SHA256 = "12" * 32
 CONTENT = b"a model" * 1000
@@ -126,6 +127,14 @@ def test_list() -> None:
     assert ["off23-large", "?", "ASL", "wB97M-D3(BJ)", "10", "?", "no"] in rows
     assert "heads of mh-1: omat_pbe (PBE+U), matpes_r2scan (r2SCAN)" in result.stdout
     assert "for non-commercial academic use only" in result.stdout
+
+
+def test_inspect_a_model_that_takes_charge_and_spin() -> None:
+    result = call("inspect", str(TINY.with_name("nonlinear-one.model")))
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[-2:] == ["box           total_spin from 0 to 6", "box           total_charge from -5 to 5"]
+    assert any(line.startswith("layer 1       non-linear, in l = 0") for line in lines)
 
 
 def test_list_for_programs(cache: Path, two_models: None) -> None:

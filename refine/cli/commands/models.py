@@ -193,6 +193,10 @@ def description(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
         "dtype": architecture.dtype,
         "numbers": sum(int(array.size) for array in checkpoint.arrays.values()),
         "heads": heads,
+        "inputs": [
+            {"name": entry.name, "from": -entry.offset, "to": len(checkpoint.arrays[f"inputs.{k}"]) - 1 - entry.offset}
+            for k, entry in enumerate(architecture.inputs)
+        ],
         "architecture": architecture.to_json() | {"species": list(architecture.species)},
     }
 
@@ -216,6 +220,7 @@ def _in_words(found: dict[str, Any]) -> list[str]:
         ("model", _model(architecture)),
         *((f"layer {k}", _layer(layer)) for k, layer in enumerate(architecture.layers, 1)),
         *((f"head {head['name']}", _head(head)) for head in found["heads"]),
+        *(("box", f"{given['name']} from {given['from']} to {given['to']}") for given in found["inputs"]),
     ]
     width = max(len(name) for name, _ in rows)
     lines = (f"{name.ljust(width)}  {text}" for name, text in rows)
@@ -257,6 +262,8 @@ def _model(architecture: Architecture) -> str:
 
 def _layer(layer: Layer) -> str:
     kind = ("density " if layer.density else "") + ("residual" if layer.residual else "non-residual")
+    if layer.nonlinear:
+        kind = "non-linear"
 
     def degrees(name: str, ls: Sequence[int]) -> str:
         return f"{name} l = {' '.join(map(str, ls))}"

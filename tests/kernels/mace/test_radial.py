@@ -14,6 +14,20 @@ def _double() -> object:
         yield
 
 
+def test_hidden_layers_with_layer_norms() -> None:
+    rng = np.random.default_rng(0)
+    x, bias = rng.normal(size=(4, 3)), rng.normal(size=(4, 5))
+    first, second, shift, norms = (rng.normal(size=s) for s in ((3, 5), (5, 6), (6,), (2, 2, 6)))
+    network = radial.Perceptron(None, [first, second], [shift], [norms[0][:, :5], norms[1]])
+    expected = x
+    for matrix, added, (slope, base) in zip((first, second), (bias, shift), network.norms, strict=True):
+        y = expected @ matrix + added
+        y = (y - y.mean(axis=1, keepdims=True)) / np.sqrt(y.var(axis=1, keepdims=True) + 1e-3) * slope + base
+        expected = y / (1 + np.exp(-y))
+    found = radial.normalised_hidden(jnp.asarray(x), jnp.asarray(bias), network, 1e-3)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("power", [2.0, 5.0, 6.0, 5.5])
 def test_envelope_falls_from_one_to_zero_with_two_derivatives(power: float) -> None:
     cutoff = 4.0
