@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,9 @@ def filled(
         if element not in species:
             raise InputError(f"{element} is no species of the system", where="[model] ions")
     ion = {element: _ion(name, chosen, element, ions, charges) for element in species}
-    published = _published(name, chosen, {element_of(s) for s in species if ion[s] in chosen.charges})
+    published = _published(
+        name, chosen, list(dict.fromkeys(element_of(s) for s in species if ion[s] in chosen.charges))
+    )
     values: Tables = {}
     for key in (*form.scales, *form.lengths):
         table = published[key]
@@ -175,12 +177,12 @@ def _ion(name: str, chosen: NamedSet, element: str, ions: Mapping[str, str], cha
     return asked or known[0]
 
 
-def _published(name: str, chosen: NamedSet, elements: Set[str]) -> Mapping[str, Mapping[str, float]]:
+def _published(name: str, chosen: NamedSet, elements: Sequence[str]) -> Mapping[str, Mapping[str, float]]:
     """The parameters of a set, or of its salt of these elements."""
     if not chosen.salts:
         return chosen.parameters
     for formula, parameters in chosen.salts.items():
-        if set(amounts_of(formula)) == elements:
+        if set(amounts_of(formula)) == set(elements):
             return parameters
     raise InputError(
         f"{name} has one salt at a time, and none of {', '.join(elements)}: {', '.join(chosen.salts)}",
