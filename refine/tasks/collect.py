@@ -15,6 +15,9 @@ from refine.tasks.run.store import CHECKPOINT
 FORMATS: dict[str, Callable[[Sequence[CollectedRun]], str]] = {"csv": csv_of, "json": json_of, "html": render_runs}
 """Texts that a table can be written as, by name."""
 
+OF_A_RUN = (RESULT, CHECKPOINT, "study.toml", "report.html")
+"""Files of a run's folder that no table takes the place of."""
+
 
 def collect(folders: Sequence[str | Path], skip: Callable[[InputError], None]) -> list[CollectedRun]:
     """The finished runs among folders, in their order, each once.
@@ -71,6 +74,8 @@ def check_file(out: Path, *, overwrite: bool) -> None:
     """InputError for a file that should not be written."""
     if out.is_dir():
         raise InputError("this is a folder", where=str(out), fix="give a file as --out")
+    if out.name in OF_A_RUN and (out.parent / RESULT).is_file():
+        raise InputError("this is a file of a run", where=str(out), fix="give another --out")
     if out.exists() and not overwrite:
         raise InputError("the file exists", where=str(out), fix="use --overwrite or another --out")
     if not out.parent.is_dir():

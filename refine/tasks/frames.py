@@ -65,11 +65,13 @@ def write_frames(
     path = folder / f"{sample}-{name}.extxyz" if out is None else Path(out)
     if path.suffix not in (".extxyz", ".xyz"):
         raise InputError("extended XYZ is written", where=str(path), fix="call it .extxyz")
+    source = kept_path(folder, number, name)
+    if path.resolve().parent == source.resolve().parent:
+        raise InputError("this is where the run keeps its frames", where=str(path), fix="give another --to")
+    if not path.parent.is_dir():
+        raise InputError("no such folder", where=str(path.parent))
     if path.exists() and not overwrite:
         raise InputError("the file exists", where=str(path), fix="use --overwrite or another --to")
-    source = kept_path(folder, number, name)
-    if path.exists() and source.exists() and path.samefile(source):
-        raise InputError("this is where the run keeps its frames", where=str(path), fix="give another --to")
     if source.is_file() and source.stat().st_size:
         with replacing(path) as temporary:
             shutil.copyfile(source, temporary)

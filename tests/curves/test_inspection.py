@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -173,3 +174,41 @@ def test_an_intensity_is_one(tmp_path: Path) -> None:
             assert found.candidates[0].curve.quantity == "I(Q)", found.lines(3)
         else:
             assert any(says in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"composition": {"Xx": 1.0}}, "unknown species 'Xx'"),
+        ({"radiation": "foo"}, "unknown radiation"),
+        ({"number_density": 0.0}, "no density"),
+        ({"composition": {"Ar": 1.0}, "isotopes": {"Ar": 99}}, "no isotope 99Ar"),
+    ],
+)
+def test_wrong_words_are_named(written: Callable[..., Path], given: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        inspect(written("S(Q)", "faber-ziman"), **given)
+
+
+@pytest.mark.parametrize("size", [1e300, 1e-300, 0.0])
+def test_numbers_of_no_size_are_no_traceback(tmp_path: Path, size: float) -> None:
+    x = np.arange(0.5, 20.0, 0.05)
+    np.savetxt(tmp_path / "a.dat", np.column_stack([x, size * np.sin(2.0 * x)]))
+    if size != 1e-300:
+        with pytest.raises(InputError, match=r"y is 0 everywhere|is no curve"):
+            inspect(tmp_path / "a.dat")
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not inspect(tmp_path / "a.dat", composition={"Si": 1.0, "O": 2.0}).clear
+
+
+def test_a_curve_that_does_not_grow_is_no_total(tmp_path: Path) -> None:
+    """And where the file says Å, nothing speaks of nanometres."""
+    q = np.arange(0.5, 20.0, 0.05)
+    np.savetxt(
+        tmp_path / "a.dat", np.column_stack([q, 1.0 + np.sin(2.5 * q) / q * np.exp(-q / 6.0)]), header="Q[1/A] y"
+    )
+    found = inspect(tmp_path / "a.dat", composition={"Gd": 2.0, "O": 3.0})
+    assert not any(one.curve.quantity == "T(r)" and one.fit > 0.05 for one in found.candidates)
+    assert not any(one.unit for one in found.candidates)

@@ -199,6 +199,7 @@ def test_where_it_is_written_and_as_what(runs: list[Path], tmp_path: Path) -> No
         (["--out", out], "the file exists; use --overwrite"),
         (["--out", tmp_path / "nowhere" / "a.csv"], "no such folder"),
         (["--out", runs[0], "--to", "csv"], "this is a folder"),
+        (["--out", runs[0] / "result.json", "--overwrite"], "this is a file of a run"),
         (["--out", tmp_path / "a.txt"], "says no format; give --to csv or json or html"),
         (["--to", "xlsx"], "'xlsx' is no format; use one of csv, json, html"),
     ):

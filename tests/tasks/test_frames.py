@@ -117,6 +117,8 @@ def test_what_there_is_not(out: Path, study: Path, tmp_path: Path) -> None:
         ({"state": "90K"}, "no state '90K'"),
         ({"out": tmp_path / "a.pdb"}, "extended XYZ"),
         ({"out": kept_path(out, 0, "85K"), "sample": "base", "overwrite": True}, "where the run keeps its frames"),
+        ({"out": kept_path(out, 1, "85K"), "sample": "base", "overwrite": True}, "where the run keeps its frames"),
+        ({"out": tmp_path / "none" / "a.extxyz"}, "no such folder"),
     ):
         with pytest.raises(InputError, match=match):
             write_frames(out, **{"out": tmp_path / "b.extxyz", **given})

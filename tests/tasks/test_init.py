@@ -136,3 +136,68 @@ def test_such_a_study_runs(curves: Path, tmp_path: Path) -> None:
     few = ["sampling.frames=40", "sampling.equilibration=1", "sampling.timestep=5", "sampling.stride=10"]
     result = Study.from_toml(out, [*few, "refinement.iterations=1"]).run(tmp_path / "out")
     assert result.final.r_chi["sq"] > 0.0
+
+
+def test_nothing_that_is_read_is_written_over(curves: Path, tmp_path: Path) -> None:
+    words = ("--number-density", 0.02125, "--overwrite", "--out")
+    before = (curves / "sq.csv").read_bytes()
+    code, said = call("init", curves / "sq.csv", *ARGON, *words, curves / "sq.csv")
+    assert (code, "a file that is read" in said) == (2, True)
+    assert (curves / "sq.csv").read_bytes() == before
+    code, said = call("init", curves / "sq.csv", curves / "sq.csv", *ARGON, *words, tmp_path / "a.toml")
+    assert (code, "given twice" in said) == (2, True)
+
+
+def test_odd_names_are_written_as_toml(curves: Path, tmp_path: Path) -> None:
+    odd = curves / 'we"ird \\ å.csv'
+    odd.write_bytes((curves / "sq.csv").read_bytes())
+    out = tmp_path / "a.toml"
+    words = ("--number-density", 0.02125, "--title", 'x\\z "y"', "--columns", "Q,S", "--out", out)
+    code, said = call("init", odd, *ARGON, *words)
+    assert code == 0, said
+    config = Study.from_toml(out).config
+    assert (config.title, config.curves[0].path.resolve()) == ('x\\z "y"', odd.resolve())
+    assert config.curves[0].columns == ("Q", "S")
+
+
+def test_isotopes_of_elements_that_begin_with_d(curves: Path, tmp_path: Path) -> None:
+    """Dysprosium is no deuterium; beside D only hydrogen is said by the formula."""
+    out = tmp_path / "a.toml"
+    words = ("--radiation", "neutron", "--number-density", 0.06, "--quantity", "S(Q)", "--overwrite", "--out", out)
+    at = ("--temperature", 3000)
+    code, said = call("init", curves / "sq.csv", "--composition", "SiDO2", "--isotopes", "Si=30", *at, *words)
+    assert code == 2, said  # no set has hydrogen
+    named = ("--composition", "Na2O.2SiO2", "--isotopes", "Si=30")
+    code, said = call("init", curves / "sq.csv", *named, *at, *words)
+    assert code == 0, said
+    assert Study.from_toml(out).config.curves[0].isotopes == {"Si": 30}
+    code, said = call("init", curves / "sq.csv", *named, *at, *words[:2], "--mass-density", 2.3, *words[4:])
+    assert (code, "--number-density" in said) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--radiation", "foo"), "unknown radiation 'foo'"),
+        (("--number-density", "0"), "not above zero"),
+        (("--isotopes", "Ar=99"), "no isotope 99Ar"),
+        (("--temperature", "0"), "not above zero"),
+        (("--atoms", "100000000"), "--atoms"),
+    ],
+)
+def test_options_out_of_range(curves: Path, tmp_path: Path, words: tuple[str, ...], says: str) -> None:
+    given = {"--composition": "Ar", "--temperature": "85", "--radiation": "neutron", "--number-density": "0.02"}
+    given |= dict(zip(words[::2], words[1::2], strict=True))
+    code, said = call("init", curves / "sq.csv", *(word for pair in given.items() for word in pair))
+    assert code == 2
+    assert says in " ".join(said.split())
+
+
+def test_each_word_says_where_it_is_from(curves: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.toml"
+    words = (*ARGON, "--number-density", 0.02125, "--normalisation", "faber-ziman", "--out", out)
+    code, said = call("init", curves / "sq.csv", *words)
+    assert code == 0, said
+    assert 'quantity = "S(Q)"  # the likeliest by its numbers' in out.read_text()
+    assert call("init", curves / "sq.csv", *words, "--quantity", "S(Q)", "--overwrite")[0] == 0
+    assert 'quantity = "S(Q)"  # --quantity' in out.read_text()

@@ -18,7 +18,7 @@ def init(
     composition: Annotated[
         str, typer.Option(metavar="FORMULA", help="Of the sample, as in SiO2, 0.49FeO-0.51SiO2 or D2O.")
     ],
-    temperature: Annotated[float, typer.Option(callback=finite, min=0, help="K.")],
+    temperature: Annotated[float, typer.Option(callback=finite, help="K.")],
     number_density: Density = None,
     mass_density: Annotated[
         float | None, typer.Option(callback=finite, help="g/cm^3, in its place.", show_default=False)
@@ -36,7 +36,9 @@ def init(
         Path | None, typer.Option(help="Start structure; of a crystal it is needed.", show_default=False)
     ] = None,
     isotopes: IsotopesOption = None,
-    atoms: Annotated[int | None, typer.Option(min=2, help="Atoms in the box, about.", show_default=False)] = None,
+    atoms: Annotated[
+        int | None, typer.Option(min=2, max=10_000_000, help="Atoms in the box, about.", show_default=False)
+    ] = None,
     quantity: Annotated[
         str | None, typer.Option(help="What all curves are.  [default: by their numbers]", show_default=False)
     ] = None,
@@ -58,6 +60,13 @@ def init(
     quieten()
     from refine.tasks.init import Asked, draft
 
+    for option, value in (
+        ("--temperature", temperature),
+        ("--number-density", number_density),
+        ("--mass-density", mass_density),
+    ):
+        if value is not None and not value > 0:
+            raise typer.BadParameter(f"{option} {value:g} is not above zero")
     if number_density is not None and mass_density is not None:
         raise typer.BadParameter("give --number-density or --mass-density")
     if out.exists() and not overwrite:

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from refine.curves.checks.units import refuse_other_abscissa, refuse_self_scattering
 from refine.curves.curve import Curve
 from refine.curves.inspection.evidence import Evidence, evidence_of
-from refine.curves.quantities import NORMALISATIONS, QUANTITIES, quantity_of, why_undefined
+from refine.curves.quantities import NORMALISATIONS, QUANTITIES, RADIATIONS, quantity_of, why_undefined
 from refine.curves.readers import read_table
 from refine.curves.readers.columns import Chosen, columns_of
 from refine.curves.readers.gudrun import at_points
@@ -48,6 +50,9 @@ _NORMALISED = {
     "keen": re.compile(r"\bbarns?\b|\belectron units?\b|\be\.u\."),
 }
 """What a file says of its normalisation."""
+
+LARGEST = 1e30
+"""Of y: counts, barn and electron units are far below."""
 
 OTHER_UNIT = 0.1
 """How common Q in 1/nm and r in nm are, before anything is seen."""
@@ -218,8 +223,21 @@ def inspect(
         abscissa = "left-edges"
         notes.append(f"{error.what}; taken for left edges, of bins as in the file that it names")
         x = at_points(chosen.x, abscissa, table, file)
+    if number_density is not None and not number_density > 0.0:
+        raise InputError(f"{number_density:g} atoms/Å^3 is no density", where="--number-density")
+    if known not in (None, *RADIATIONS):
+        raise InputError(f"unknown radiation {known!r}", where="--radiation", fix=f"one of {', '.join(RADIATIONS)}")
+    if not np.ptp(chosen.y) > 0.0:
+        raise InputError(f"y is {chosen.y[0]:g} everywhere: no curve", where=str(file), fix="choose other columns")
+    if np.abs(chosen.y).max() > LARGEST:
+        raise InputError(f"y as large as {np.abs(chosen.y).max():.3g} is no curve", where=str(file))
+    if isotopes and not composition:
+        notes.append("isotopes say nothing without --composition")
     weighed: list[tuple[Candidate, float]] = []
+    refused: list[InputError | ConversionError] = []
     for (quantity, normalisation), other in itertools.product(_readings(known, bool(composition)), (False, True)):
+        if other and _ANGSTROM.search(chosen.x_label):
+            continue
         in_q = QUANTITIES[quantity].in_q_space
         ends = (None, None) if in_q else limits
         stretch = (0.1 if in_q else 10.0) if other else 1.0
@@ -241,12 +259,12 @@ def inspect(
                 source=str(file),
             )
             numbers = evidence_of(curve)
-        except (InputError, ConversionError):
+        except (InputError, ConversionError) as error:
+            refused.append(error)
             continue
         words, factor = _words(quantity, normalisation, chosen, table, file)
         fit = math.prod(one.likelihood for one in numbers)
-        said_so = OTHER_SPACE if _ANGSTROM.search(chosen.x_label) else 1.0
-        factor *= OTHER_UNIT * said_so if other else 1.0
+        factor *= OTHER_UNIT if other else 1.0
         common = _commonness(quantity, normalisation, known)
         unit = ("1/nm" if in_q else "nm") if other else ""
         one = Candidate(curve, unit, (*words, *numbers), fit, fit * factor, 0.0)
@@ -254,6 +272,8 @@ def inspect(
         if (quantity, normalisation, other) == ("F(Q)", "faber-ziman", False):
             notes += _other_than_a_curve(curve)
     total = sum(weight for _, weight in weighed)
+    if not weighed or not total > 0.0:
+        raise refused[0] if refused else InputError("no reading of its numbers is possible", where=str(file))
     ranked = sorted(weighed, key=lambda pair: -pair[1])
     candidates = tuple(replace(one, share=weight / total) for one, weight in ranked)
     notes += _notes(candidates, known, composition, number_density)

@@ -78,7 +78,8 @@ def evidence_of(curve: Curve) -> list[Evidence]:
 
 
 def _off(distance: float, tolerance: float) -> float:
-    return max(LEAST, math.exp(-0.5 * (distance / tolerance) ** 2))
+    off = distance / tolerance if tolerance > 0.0 else math.inf
+    return max(LEAST, math.exp(-0.5 * min(off * off, 1e3))) if abs(off) < 1e100 else LEAST
 
 
 def _limit(curve: Curve) -> Evidence | None:
@@ -169,6 +170,8 @@ def _straight(curve: Curve) -> Evidence | None:
     through_zero, free = y - r * (r @ y) / (r @ r), np.polyval(np.polyfit(r, y, 1), r) - y
     if float(free.std()) > 0.2 * float(np.abs(y).mean()) or float(np.abs(y).mean()) == 0.0:
         return None  # ripple, which tells nothing
+    if not float(y @ y) > 0.0:
+        return None
     off = float(np.sqrt(through_zero @ through_zero / (y @ y)))
     if off < STRAIGHT:
         return Evidence("begins as a straight line through zero", 1.0)
@@ -183,7 +186,8 @@ def _growth(curve: Curve) -> list[Evidence]:
     tail = (curve.x >= 0.67 * curve.x[-1]) & (curve.x > 0.0)
     ratio = curve.y[tail] / curve.x[tail] ** (1 + form.times_x)
     mean, power = float(ratio.mean()), "r" if form.times_x == 0 else "r^2"
-    if not mean > 0.0 or not float(ratio.std()) < STEADY * mean:
+    flat = float(np.std(curve.y[tail])) / abs(float(np.mean(curve.y[tail])) or 1.0)
+    if not mean > 0.0 or not float(ratio.std()) < min(STEADY * mean, flat * mean):
         return [Evidence(f"does not grow as {power} at large r", 10 * LEAST)]
     words = f"grows as {mean:.4g} {power} at large r"
     if scale_is_unknowable(curve):

@@ -17,11 +17,13 @@ from refine.curves.quantities import is_q_space
 from refine.curves.weights import Isotopes
 from refine.errors import InputError
 from refine.files import write_text
+from refine.formula import amounts_of
 from refine.sampling.structure_files import read_structure
 from refine.study.choices.phase import FAR, melting
 from refine.study.schema import StudyConfig
 from refine.study.study import Study
 from refine.system import System, number_density_from_mass
+from refine.tables.toml import toml_value
 from refine.tasks.init.model import Chosen, model_for
 from refine.tasks.init.paths import name_of, seen_from
 
@@ -95,12 +97,13 @@ class Draft:
 
 @dataclass(frozen=True)
 class _Read:
-    """A curve: its file, the inspection, the reading that was taken, and why."""
+    """A curve: its file, the inspection, the reading that was taken, and where its two words are from."""
 
     file: Path
     inspection: Inspection
     taken: Candidate
-    why: str
+    quantity_from: str
+    normalisation_from: str
 
 
 def draft(files: Sequence[Path], asked: Asked, path: Path) -> Draft:
@@ -115,6 +118,7 @@ def draft(files: Sequence[Path], asked: Asked, path: Path) -> Draft:
         InputError: what is missing or cannot be; also whatever a run would refuse.
     """
     folder, remarks = path.parent, list[str]()
+    _refuse_files(files, asked, path)
     model = model_for(asked.amounts, asked.model, folder)
     structure = None if asked.structure is None else read_structure(asked.structure, stated=asked.amounts)
     density, source = _density(files, asked, structure)
@@ -124,7 +128,7 @@ def draft(files: Sequence[Path], asked: Asked, path: Path) -> Draft:
             others = ", ".join(other.name for other in one.inspection.candidates[1:3])
             remarks.append(f"{one.file}: taken for {one.taken.name}, which its numbers do not settle; or {others}")
         remarks += [f"{one.file}: {note}" for note in one.inspection.notes if not note.startswith("with --")]
-    lines = [f'title = "{_title(asked)}"', ""]
+    lines = [f"title = {toml_value(asked.title or f'{asked.formula} at {asked.temperature:g} K')}", ""]
     lines += _system(asked, structure, density, source, model, folder)
     lines += _state(asked, structure, remarks)
     taken: list[str] = []
@@ -145,13 +149,23 @@ def draft(files: Sequence[Path], asked: Asked, path: Path) -> Draft:
     return Draft(text, tuple(remarks), config)
 
 
+def _refuse_files(files: Sequence[Path], asked: Asked, path: Path) -> None:
+    """InputError where the study would be written over a file that it reads, or a curve is given twice."""
+    read = [*files, *([] if asked.structure is None else [asked.structure])]
+    read += [Path(asked.model)] if asked.model is not None and Path(asked.model).is_file() else []
+    for file in read:
+        if path.exists() and file.exists() and path.samefile(file):
+            raise InputError("this is a file that is read", where=str(path), fix="give another --out")
+    seen: set[Path] = set()
+    for file in files:
+        if file.resolve() in seen:
+            raise InputError("is given twice, and would count twice", where=str(file), fix="give it once")
+        seen.add(file.resolve())
+
+
 def _line(key: str, value: str, reason: str) -> str:
     """A key, and where its value comes from."""
     return f"{key} = {value}" + (f"  # {reason}" if reason else "")
-
-
-def _title(asked: Asked) -> str:
-    return (asked.title or f"{asked.formula} at {asked.temperature:g} K").replace('"', "'")
 
 
 def _density(files: Sequence[Path], asked: Asked, structure: System | None) -> tuple[float, str]:
@@ -161,9 +175,14 @@ def _density(files: Sequence[Path], asked: Asked, structure: System | None) -> t
     if asked.number_density is not None:
         return asked.number_density, "--number-density"
     if asked.mass_density is not None:
-        isotopes = {name: given for name, given in asked.isotopes.items() if name == "H"}
+        if asked.isotopes.keys() - {"H"}:
+            raise InputError(
+                "of other isotopes than hydrogen's no atomic weights are known here",
+                where="--mass-density",
+                fix="give --number-density, in atoms/Å^3",
+            )
         counts = {name: round(1e6 * amount) for name, amount in asked.amounts.items()}
-        return number_density_from_mass(counts, asked.mass_density, isotopes), "--mass-density"
+        return number_density_from_mass(counts, asked.mass_density, asked.isotopes), "--mass-density"
     for file in files:
         found = _look(file, asked, None)
         first = found.candidates[0]
@@ -192,6 +211,7 @@ def _read(file: Path, asked: Asked, density: float) -> _Read:
     found = _look(file, asked, density)
     if found.radiation is None:
         raise InputError("the file does not say what was scattered", where=str(file), fix="give --radiation")
+    why = "the likeliest by its numbers" + ("" if found.clear else "; not settled")
     if asked.quantity is None and asked.normalisation is None:
         first = found.candidates[0]
         if first.fit < LEAST_FIT:
@@ -206,7 +226,7 @@ def _read(file: Path, asked: Asked, density: float) -> _Read:
                 where=str(file),
                 fix=f"{'divide' if first.curve.in_q_space else 'multiply'} it by 10; see refine inspect {file.name}",
             )
-        return _Read(file, found, first, "the likeliest by its numbers" + ("" if found.clear else "; not settled"))
+        return _Read(file, found, first, why, why)
     wanted = [
         one
         for one in found.candidates
@@ -220,7 +240,13 @@ def _read(file: Path, asked: Asked, density: float) -> _Read:
             where="--quantity",
             fix="use the names of the reference",
         )
-    return _Read(file, found, wanted[0], "--quantity")
+    return _Read(
+        file,
+        found,
+        wanted[0],
+        why if asked.quantity is None else "--quantity",
+        why if asked.normalisation is None else "--normalisation",
+    )
 
 
 def _twin(quantity: str, normalisation: str) -> str | None:
@@ -233,7 +259,7 @@ def _system(
 ) -> list[str]:
     lines = ["[system]"]
     if asked.structure is not None and structure is not None:
-        return [*lines, _line("structure", f'"{seen_from(folder, asked.structure)}"', "--structure"), ""]
+        return [*lines, _line("structure", toml_value(seen_from(folder, asked.structure)), "--structure"), ""]
     edge = COSTLY_EDGE if model.costly else EDGE
     wanted = density * edge**3 if asked.atoms is None else asked.atoms
     per_unit = sum(asked.amounts.values())
@@ -278,18 +304,19 @@ def _data(one: _Read, name: str, asked: Asked, density: float, folder: Path) -> 
     taken, found = one.taken, one.inspection
     curve = taken.curve
     said = asked.radiation is None
-    lines = ["[[data]]", _line("name", f'"{name}"', ""), _line("file", f'"{seen_from(folder, one.file)}"', "")]
+    lines = ["[[data]]", _line("name", f'"{name}"', ""), _line("file", toml_value(seen_from(folder, one.file)), "")]
     if asked.columns is not None:
-        shown = ", ".join(str(c) if isinstance(c, int) else f'"{c}"' for c in asked.columns)
-        lines.append(_line("columns", f"[{shown}]", "--columns"))
+        lines.append(_line("columns", toml_value(list(asked.columns)), "--columns"))
     if found.abscissa != "auto":
         lines.append(_line("abscissa", f'"{found.abscissa}"', "of bins, as in the file that the header names"))
-    lines.append(_line("quantity", f'"{curve.quantity}"', one.why))
+    lines.append(_line("quantity", f'"{curve.quantity}"', one.quantity_from))
     if curve.normalisation != "faber-ziman":
-        lines.append(_line("normalisation", f'"{curve.normalisation}"', one.why))
+        lines.append(_line("normalisation", f'"{curve.normalisation}"', one.normalisation_from))
     lines.append(_line("radiation", f'"{found.radiation}"', "the file's header" if said else "--radiation"))
-    if asked.isotopes and found.radiation == "neutron" and "D" not in asked.formula:
-        table = ", ".join(f"{element} = {_toml(given)}" for element, given in asked.isotopes.items())
+    called = {"H"} if "D" in amounts_of(asked.formula) else set()  # [system] says it
+    isotopes = {element: given for element, given in asked.isotopes.items() if element not in called}
+    if isotopes and found.radiation == "neutron":
+        table = ", ".join(f"{element} = {_toml(given)}" for element, given in isotopes.items())
         lines.append(_line("isotopes", f"{{ {table} }}", "--isotopes"))
     if not is_q_space(curve.quantity):
         limits = asked.q_range or found.q_range

@@ -12,6 +12,7 @@ from refine.errors import InputError
 from refine.potentials.bases import BASES
 from refine.potentials.classical.sets import SETS, NamedSet
 from refine.potentials.mace.catalogue import CATALOGUE
+from refine.tables.toml import toml_value
 
 ORDER = ("pedone-2006", "guillot-sator-2007", "du-teter", "tosi-fumi-1964", "bks-1990")
 """Sets that are tried, those of many cations first."""
@@ -53,7 +54,7 @@ def model_for(amounts: Mapping[str, float], named: str | None, folder: Path) -> 
     if Path(named).is_file():
         from refine.tasks.init.paths import seen_from
 
-        path = ("path", f'"{seen_from(folder, Path(named))}"', "--model")
+        path = ("path", toml_value(seen_from(folder, Path(named))), "--model")
         return Chosen((("base", '"mace"', "a file of a model"), path), costly=True)
     if named in names:
         return Chosen((("base", '"mace"', "--model"), ("name", f'"{names[named]}"', "a published model")), costly=True)
