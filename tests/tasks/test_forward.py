@@ -216,16 +216,16 @@ def test_density(folder: Path, images: list[ase.Atoms], tmp_path: Path) -> None:
     assert "0.02063 atoms/Å^3, the study 0.02125; --rescale brings" in line
     assert "--set system.number_density=0.020625" in line
     assert not (tmp_path / "out").exists()
-    rescaled = json.loads(call("forward", path, study, "--rescale", "--json", "--out", tmp_path / "out"))
+    rescaled = json.loads(call("forward", path, study, "--rescale", "--json", "--out", tmp_path / "scaled"))
     as_was = json.loads(
-        call("forward", write_extxyz(tmp_path / "a.xyz", images), study, "--json", "--out", tmp_path / "out")
+        call("forward", write_extxyz(tmp_path / "a.xyz", images), study, "--json", "--out", tmp_path / "was")
     )
     assert rescaled["number_density"] == pytest.approx(0.02125)
     assert rescaled["rescaled_by"] == pytest.approx(1 / 1.01, rel=1e-4)
-    assert "all lengths times 0.990" in call("forward", path, study, "--rescale", "--out", tmp_path / "out")
+    assert "all lengths times 0.990" in call("forward", path, study, "--rescale", "--out", tmp_path / "again")
     # bins of 0.0198 and 0.02 Å: the same pairs, nearly the same places
     assert rescaled["data"][0]["r_chi"] == pytest.approx(as_was["data"][0]["r_chi"], rel=0.02)
-    changed = ("--set", "system.number_density=0.020625", "--json", "--out", tmp_path / "out")
+    changed = ("--set", "system.number_density=0.020625", "--json", "--out", tmp_path / "changed")
     assert json.loads(call("forward", path, study, *changed))["number_density"] == pytest.approx(0.020625, rel=1e-4)
 
 

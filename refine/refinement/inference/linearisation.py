@@ -35,10 +35,6 @@ AMPLITUDE_PRIOR = 0.2, 0.5
 """Prior on an amplitude: median in kT and width in decades. A base model worth correcting is off by tenths of kT; where
 the data say little, the evidence alone would let an amplitude, and the error bars with it, collapse to nothing."""
 
-ALIKE = 0.75
-"""Correlation of that prior between pairs: a base model that is off by kT in one pair is likely so in another. Without
-it a pair that a few totals do not tell from others is held near zero, with narrow error bars, where those are not."""
-
 DRAWS = 400
 """Evaluations of the evidence for each amplitude that the evidence sets, in the average over amplitudes."""
 
@@ -278,13 +274,8 @@ class Linearisation:
 
     def _log_prior(self, amplitudes: Array) -> float:
         median, decades = AMPLITUDE_PRIOR
-        off, pairs = np.log10(amplitudes[self.open] / median) / decades, len(self.amplitudes) // self.prior.terms
-        found = 0.0
-        for term in range(self.prior.terms):
-            own = off[np.array(self.open) // pairs == term]
-            shared = ALIKE * own.sum() ** 2 / (1.0 - ALIKE + ALIKE * len(own))
-            found -= 0.5 * float(own @ own - shared) / (1.0 - ALIKE)
-        return found
+        off = np.log10(amplitudes[self.open] / median) / decades
+        return -0.5 * float(off @ off)
 
     def root(self) -> Array:
         """Root of the prior covariance of all parameters at the present amplitudes."""

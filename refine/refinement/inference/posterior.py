@@ -37,7 +37,6 @@ class SmoothnessPrior:
 
     Attributes:
         correlation: (terms * pairs, size, size), the above with a = 1, for the active pairs, term after term.
-        terms: phi_0 alone, or phi_0 and phi_1.
 
     >>> from refine.potentials.correction import SplineBasis
     >>> phi = PairCorrection.zero((("Ar", "Ar"),), SplineBasis(2.0, 8.0, 12), stiffness=7.0)
@@ -48,7 +47,6 @@ class SmoothnessPrior:
     """
 
     correlation: Array
-    terms: int = 1
 
     @cached_property
     def root(self) -> Array:
@@ -64,7 +62,7 @@ class SmoothnessPrior:
             profile = _profile(r, centres, g[p])
             kernel = np.exp(-((r[:, None] - r) ** 2) / (2.0 * length**2)) + JITTER * np.eye(len(r))
             blocks.append(profile[:, None] * profile * kernel)
-        return cls(np.array(blocks * correction.terms), correction.terms)
+        return cls(np.array(blocks * correction.terms))
 
     def scaled_root(self, amplitude: Array) -> Array:
         """Lower Cholesky factor of the prior covariance for amplitudes (terms * pairs,) in eV."""
