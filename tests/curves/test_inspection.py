@@ -95,6 +95,8 @@ def test_words_of_the_file_count(written: Callable[..., Path]) -> None:
     assert any("the file calls it" in one.words for one in found.candidates[0].evidence)
     other = inspect(path, radiation="xray", composition={"Ar": 1.0})
     assert any("the header says neutron" in note for note in other.notes)
+    more = written("S(Q)", "faber-ziman", header="radiation: X-rays, laboratory Ag anode\nQ S(Q)")
+    assert inspect(more).radiation == "xray"
     assert all("Q" in one.curve.quantity for one in found.candidates[:2])
 
 

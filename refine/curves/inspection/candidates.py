@@ -209,9 +209,8 @@ def inspect(
     file = Path(path)
     table = read_table(file)
     chosen = columns_of(table, columns, block, file)
-    said = {"xray": "xray", "x-ray": "xray", "neutron": "neutron"}.get(
-        table.header.get("radiation", table.header.get("mode", "")).lower()
-    )
+    stated = re.match(r"(x-?ray)|neutron", table.header.get("radiation", table.header.get("mode", "")), re.IGNORECASE)
+    said = None if stated is None else "xray" if stated[1] else "neutron"
     known, notes = radiation or said, list[str]()
     if radiation is not None and said is not None and radiation != said:
         notes.append(f"the header says {said}, and {radiation} was given")
