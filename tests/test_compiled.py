@@ -83,7 +83,7 @@ def test_a_later_run_loads_its_programs_and_repeats_the_numbers(tmp_path: Path) 
     said.append(_said(start("three")))
     after = _entries(cache)
     programs = {name for name in before if name.startswith("jit_program")}
-    assert len(programs) == 2  # minimiser and dynamics
+    assert len(programs) == 3  # beginning and steps of the relaxation, and dynamics
     assert {name for name in after if name.startswith("jit_program")} == programs
     assert all(after[name] != before[name] for name in programs)
     for text in said:
