@@ -1,6 +1,5 @@
 """`refine forward`: a trajectory in the place of a run's sample, and what its tables say."""
 
-import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +8,8 @@ import ase
 import ase.io
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from refine import Study
-from refine.cli.main import app
 from refine.curves.transforms import r_to_q_matrix
 from refine.errors import InputError
 from refine.results import scores
@@ -22,6 +19,7 @@ from refine.sampling.frames import Frames
 from refine.study.schema import StudyConfig
 from refine.tasks.forward import forward
 from tests import small_box
+from tests.commands import call, columns, refused
 from tests.trajectories import write_dump, write_extxyz, write_xdatcar
 
 
@@ -52,31 +50,6 @@ def images(folder: Path, sample: Frames) -> list[ase.Atoms]:
 @pytest.fixture(scope="module")
 def dump(folder: Path, images: list[ase.Atoms]) -> Path:
     return write_dump(folder / "argon.dump", images, ("Ar",))
-
-
-def columns(path: Path) -> dict[str, np.ndarray]:
-    with path.open() as stream:
-        header, *rows = csv.reader(stream)
-    assert header[0] in ("Q [1/angstrom]", "r [angstrom]")
-    assert all(name.endswith("]") for name in header)
-    header = ["axis", *(name.partition(" [")[0] for name in header[1:])]
-    return dict(zip(header, np.array([[float(v or "nan") for v in row] for row in rows]).T, strict=True))
-
-
-def call(*words: object) -> str:
-    """What a command prints that ends well."""
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def refused(*words: object) -> str:
-    """The one line that a command ends with."""
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    assert result.exit_code == 2, result.output
-    line = result.stderr.splitlines()[-1]
-    assert line.startswith("refine: ")
-    return line
 
 
 def test_the_frames_of_a_run_score_as_in_the_run(folder: Path, sample: Frames, dump: Path) -> None:
@@ -132,7 +105,7 @@ def test_a_smooth_background_is_taken_off_by_forward(folder: Path, dump: Path, t
         r_chi.append(row["r_chi"])
         rms.append(row["background_rms"])
     assert rms[1] == pytest.approx(np.sqrt(np.mean(found[1] ** 2)), rel=1e-4)
-    off = found[1] - found[0] - np.interp(table["axis"], q, planted)
+    off = found[1] - found[0] - np.interp(table["Q"], q, planted)
     assert np.sqrt(np.mean(off**2)) < 0.05 * np.sqrt(np.mean(planted**2))
     assert r_chi[1] == pytest.approx(r_chi[0], rel=0.02)
 
@@ -150,9 +123,9 @@ def test_tables(folder: Path, sample: Frames, dump: Path, tmp_path: Path) -> Non
     study = Study.from_toml(folder / "study.toml")
     data, mean = study.datasets[0].measurement, sample.counts.mean(axis=0, dtype=np.float64)
     curve = columns(tmp_path / "curves" / "sq.csv")
-    names = ["axis", "measured", "model", "model_stderr", "measured_box", "model_box", "model_box_stderr"]
+    names = ["Q", "measured", "model", "model_stderr", "measured_box", "model_box", "model_box_stderr"]
     assert list(curve) == names
-    np.testing.assert_allclose(curve["axis"], data.shown.x, rtol=1e-6)
+    np.testing.assert_allclose(curve["Q"], data.shown.x, rtol=1e-6)
     propagation = Propagation(sample, np.zeros((0, 0)), None)
     for name, operator, cut in (("model", data.shown, data.cut_error(mean)), ("model_box", data.in_box, 0.0)):
         np.testing.assert_allclose(curve[name], operator.predict(mean), atol=5e-3)
@@ -162,7 +135,7 @@ def test_tables(folder: Path, sample: Frames, dump: Path, tmp_path: Path) -> Non
     np.testing.assert_allclose(curve["measured_box"], data.in_box_values, atol=1e-3)
 
     total = columns(tmp_path / "t_r" / "sq.csv")
-    uniform = 4 * np.pi * 0.02125 * total["axis"]
+    uniform = 4 * np.pi * 0.02125 * total["r"]
     np.testing.assert_allclose(total["T model"] - total["D model"], uniform, atol=1e-6)
     np.testing.assert_allclose(total["T measured"] - total["D measured"], uniform, atol=1e-6)
     at = np.round(data.r / 0.05).astype(int) - 1
@@ -172,11 +145,11 @@ def test_tables(folder: Path, sample: Frames, dump: Path, tmp_path: Path) -> Non
     g = columns(tmp_path / "g_r" / "85K.csv")
     np.testing.assert_allclose(g["Ar-Ar"], sample.pair_distribution()[0], atol=5e-3)
     s = columns(tmp_path / "s_q" / "85K.csv")
-    assert list(s) == ["axis", "Ar-Ar", "Ar-Ar stderr", "sq", "sq stderr", "gr", "gr stderr"]
+    assert list(s) == ["Q", "Ar-Ar", "Ar-Ar stderr", "sq", "sq stderr", "gr", "gr stderr"]
     np.testing.assert_array_equal(s["sq"], s["Ar-Ar"])  # one element: every weight is one
     box = study.boxes[0]
     g = sample.pair_distribution()[0] - 1
-    direct = r_to_q_matrix(box.edges, s["axis"], box.number_density, of="means") @ (g + box.closure @ g)
+    direct = r_to_q_matrix(box.edges, s["Q"], box.number_density, of="means") @ (g + box.closure @ g)
     np.testing.assert_allclose(s["Ar-Ar"], 1 + direct, atol=5e-4)
 
     result = json.loads((tmp_path / "forward.json").read_text())
@@ -200,7 +173,7 @@ def test_few_frames_have_no_errors(folder: Path, dump: Path, tmp_path: Path) -> 
         printed = call("forward", dump, folder / "study.toml", *words)
         assert "±" not in printed
         assert "no standard errors" in printed
-        assert set(columns(tmp_path / last / "g_r" / "85K.csv")) == {"axis", "Ar-Ar"}
+        assert set(columns(tmp_path / last / "g_r" / "85K.csv")) == {"r", "Ar-Ar"}
         result = json.loads((tmp_path / last / "forward.json").read_text())
         assert result["data"][0]["r_chi_stderr"] is None
         assert result["coordination"][0]["stderr"] is None
@@ -358,7 +331,7 @@ def test_triclinic_mixture_of_one_state_among_two(mixture, tmp_path: Path) -> No
     assert list(s)[-1] == "x"  # too few frames for errors
     from refine.curves.weights import form_factors, pair_weights
 
-    weights = pair_weights(np.array([2, 4, 1]) / 7, form_factors(("Si", "O", "Na"), s["axis"]))
+    weights = pair_weights(np.array([2, 4, 1]) / 7, form_factors(("Si", "O", "Na"), s["Q"]))
     total = np.einsum("pq,pq->q", weights, [s[name] for name in list(g)[1:]])
     np.testing.assert_allclose(s["x"], total, atol=1e-5)  # the weights add up to one
 
@@ -380,9 +353,9 @@ def test_a_predicted_curve_is_written_and_nothing_said_of_it(folder: Path, dump:
     found = forward(StudyConfig.from_toml(folder / "predict.toml"), dump, types=("Ar",))
     found.write(tmp_path)
     mine, measured = columns(tmp_path / "curves" / "ours.csv"), columns(tmp_path / "curves" / "sq.csv")
-    assert set(mine) == {"axis", "model", "model_stderr"}
+    assert set(mine) == {"Q", "model", "model_stderr"}
     # the same atoms: one element's S(Q) is one for x-rays and neutrons, and nothing of the measured curve is in it
-    theirs = np.interp(mine["axis"], measured["axis"], measured["model"])
+    theirs = np.interp(mine["Q"], measured["Q"], measured["model"])
     np.testing.assert_allclose(mine["model"], theirs, atol=5e-3)
     # the error of sampling and of the cut: wider than what two models of the same atoms differ by when cut elsewhere
     counts, box = found.frames.counts.mean(axis=0, dtype=np.float64), found.box
@@ -391,7 +364,7 @@ def test_a_predicted_curve_is_written_and_nothing_said_of_it(folder: Path, dump:
     earlier = np.abs(shown.predict(kept) - shown.predict(counts))
     assert earlier.max() > 0.1
     assert np.mean(earlier < 3 * mine["model_stderr"]) > 0.9
-    assert mine["model_stderr"][mine["axis"] > 8.0].max() < 0.05
+    assert mine["model_stderr"][mine["Q"] > 8.0].max() < 0.05
     assert "ours: predicted" in found.table()
     assert "chi2" not in json.dumps(found.to_json()["predictions"])
 

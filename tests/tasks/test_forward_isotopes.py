@@ -1,6 +1,5 @@
 """A trajectory against curves of isotopic substitution, a mixture without mean scattering length among them."""
 
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy as np
 from refine.curves.weights import scattering_lengths
 from refine.study.schema import StudyConfig
 from refine.tasks.forward import forward
+from tests.commands import columns
 from tests.trajectories import frames, write_extxyz
 
 B_1H, B_2H, B_O = -3.7395, 6.6681, 5.8037
@@ -37,13 +37,6 @@ CURVES = {
     "null": ("F(Q)", f"{{ H = {{ 1 = {1 - NULL}, 2 = {NULL} }} }}"),
     "null_q": ("Q[S(Q)-1]", f"{{ H = {{ 1 = {1 - NULL}, 2 = {NULL} }} }}"),
 }
-
-
-def columns(path: Path) -> dict[str, np.ndarray]:
-    with path.open() as stream:
-        header, *rows = csv.reader(stream)
-    names = [name.split(" [")[0] for name in header]  # without units
-    return dict(zip(names, np.array([[float(v or "nan") for v in row] for row in rows]).T, strict=True))
 
 
 def study(folder: Path, role: str) -> StudyConfig:

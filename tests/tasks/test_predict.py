@@ -1,15 +1,12 @@
 """`refine predict`: what the base model gives without a fit, beside the first sample of a run."""
 
-import csv
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from refine import Study
-from refine.cli.main import app
 from refine.errors import CheckpointError, InputError
 from refine.progress import NullProgress
 from refine.results.derived import Propagation
@@ -21,6 +18,7 @@ from refine.tasks.run.loop import run_study
 from refine.tasks.sample import sample_states
 from refine.units import BOLTZMANN, PRESSURE_UNIT
 from tests import small_box
+from tests.commands import call, columns, refused
 
 PREDICTED = """
 [[data]]
@@ -49,27 +47,6 @@ def text(data: str, *, atoms: int = 108, r_cut: str = "") -> str:
     tail = tail[: tail.index("[correction]")] + tail[tail.index("[sampling]") : tail.index("[refinement]")]
     tail = tail.replace("[model.parameters]", f"{r_cut}\n[model.parameters]", 1)
     return head.replace("Ar = 108", f"Ar = {atoms}") + data + tail
-
-
-def columns(path: Path) -> dict[str, np.ndarray]:
-    with path.open() as stream:
-        header, *rows = csv.reader(stream)
-    names = [name.partition(" [")[0] for name in header]
-    return dict(zip(names, np.array([[float(v or "nan") for v in row] for row in rows]).T, strict=True))
-
-
-def call(*words: object) -> str:
-    """What a command prints that ends well."""
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def refused(*words: object) -> str:
-    """The one line that a command ends with."""
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    assert result.exit_code == 2, result.output
-    return result.stderr.splitlines()[-1]
 
 
 def test_beside_measured_data_it_is_the_first_sample_of_a_run(tmp_path: Path) -> None:
