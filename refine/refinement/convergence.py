@@ -64,6 +64,17 @@ class Change:
         """chi^2 rose by more than sampling explains."""
         return self.decrease is not None and self.decrease < -self.allowance
 
+    def failed(self, promised: float) -> bool:
+        """chi^2 rose by more than one error, where it was `promised` to fall: by more than sampling explains, both
+        together.
+
+        >>> Change(-20.0, 10.0).failed(5.0), Change(-20.0, 10.0).failed(15.0), Change(20.0, 10.0).failed(90.0)
+        (False, True, False)
+        """
+        if self.decrease is None or promised <= 0.0:
+            return False
+        return self.decrease < -self.allowance / RISE and promised - self.decrease > self.allowance
+
     @property
     def allowance(self) -> float:
         """By how much chi^2 may differ from what was expected of it, for sampling alone."""

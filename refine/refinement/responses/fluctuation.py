@@ -238,22 +238,27 @@ class Extrapolation:
         dy = np.concatenate([y[part] - mean for part, mean in zip(parts, means, strict=True)])
         dn = np.concatenate([self.numbers[part] - self.numbers[part].mean(axis=0) for part in parts])
         beta = 1.0 / self.kt
-        slopes = np.array(lengths) / (1.0 + (self.sizes / LINEAR) ** 2)
+        by_sample = [statistical_inefficiency(y[part], f.replica) for part, f in zip(parts, self.frames, strict=True)]
+        inefficiency = np.average(by_sample, axis=0, weights=lengths)
+        noise = np.array(
+            [inefficiency * (dy[part] ** 2).mean(axis=0) / n for part, n in zip(parts, lengths, strict=True)]
+        )
+        scale = noise[-1] + np.concatenate([np.diag(t.covariance) / t.weight for t in targets])
+        # of each J, up to one factor: an ensemble about to come apart knows its slope least
+        variances = [
+            float(dy[part] ** 2 @ (own / scale) @ np.sum(dn[part] ** 2, axis=1)) / n**2
+            for part, own, n in zip(parts, by_sample, lengths, strict=True)
+        ]
+        slopes = 1.0 / (np.maximum(variances, 1e-300) * (1.0 + (self.sizes / LINEAR) ** 2))
         slopes /= slopes.sum()
         slope_weights = np.repeat(slopes / lengths, lengths)
         jacobian = -beta * (dy * slope_weights[:, None]).T @ dn
         for point, of_frames in explicit.items():
             jacobian[point] += slope_weights @ of_frames
 
-        by_sample = [statistical_inefficiency(y[part], f.replica) for part, f in zip(parts, self.frames, strict=True)]
-        inefficiency = np.average(by_sample, axis=0, weights=lengths)
-        noise = np.array(
-            [inefficiency * (dy[part] ** 2).mean(axis=0) / n for part, n in zip(parts, lengths, strict=True)]
-        )
         nonlinear = (
             NONLINEAR * np.minimum(1.0, (self.sizes / LINEAR) ** 2)[:, None] * (self.displacements @ jacobian.T) ** 2
         )
-        scale = noise[-1] + np.concatenate([np.diag(t.covariance) / t.weight for t in targets])
         # of J d_i, for each pair of samples, beside what each sample has for itself
         displaced = dn @ self.displacements.T * slope_weights[:, None]
         of_slope = beta**2 * displaced.T @ (displaced * (dy**2 @ (inefficiency / scale) / len(scale))[:, None])

@@ -2,8 +2,8 @@
 
 One update, from samples alone (docs/theory/gauss-newton.md):
 
-1. judge the previous step by its gain: actual over predicted decrease of chi^2 (`convergence`), with the sampling error
-   of the former;
+1. judge the previous step by its gain: actual over predicted decrease of chi^2, with the sampling error of the former
+   (`refinement.trust`);
 2. linearise about the newest accepted sample: y(theta + delta) = <y> + J delta, all samples carried there
    (`responses.fluctuation`);
 3. noise Σ = Σ_measured + Var(<y> + J delta) + Σ_linear;
@@ -18,7 +18,6 @@ When not to use it: when the base model is so wrong that the first sample is ano
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
@@ -41,24 +40,10 @@ from refine.refinement.responses import RESPONSES
 from refine.refinement.responses.beliefs import Record
 from refine.refinement.responses.combined import Combined
 from refine.refinement.responses.protocol import Response
+from refine.refinement.trust import SHRINK_FACTOR, best_of, judge
 from refine.tables.values import Number, Switch
 
 Array = NDArray[np.float64]
-
-GROW, SHRINK = 0.6, 0.2
-"""Gain above which the trust radius doubles, below which it shrinks. A step that raised chi^2 beyond sampling error is
-taken back."""
-
-UNCONFIRMED = 0.5
-"""A sample confirms the linear prediction when the decrease of chi^2 is off by no more than this share of it, by no
-more than sampling explains (`Change.allowance`), or by no more than the measurement's noise scatters chi^2: sqrt(2 n)
-of n points, times the square of the factor by which their errors were found too small."""
-
-SHRINK_FACTOR = 0.4
-
-SHORTER = 0.5
-"""A step is shorter than one that was taken back up to this share of it. chi^2 then rises in proportion at most, as it
-is convex: where it rises by more, the sample that both steps began from was a lucky one, and is no yardstick."""
 
 APART = "the step is short: further on the liquid comes apart"
 
@@ -168,6 +153,7 @@ class GaussNewton:
             "frames_factor": 1.0,
             "quiet": 0,
             "previous": None,
+            "best": None,
             "taken_back": None,
             "noise_factors": None,
             "rising": None,
@@ -181,8 +167,8 @@ class GaussNewton:
     def update(self, state: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> Update:
         """Judge the newest sample, then propose the next correction."""
         memory = dict(state)
-        verdict = self._judge(memory, problem, samples)
-        current = len(samples) - 1 if verdict.accepted else int(memory["previous"]["sample"])
+        verdict = judge(memory, problem, samples[-1], reaches_far=self.reaches_far)
+        current = len(samples) - 1 if verdict.back is None else verdict.back
         memory |= {"trust_radius": verdict.trust_radius, "taken_back": verdict.taken_back}
         memory["quiet"] = memory["quiet"] + 1 if verdict.quiet else 0
         record, heard = Record.from_json(memory.get("responses")).after(problem, samples[-1])
@@ -211,6 +197,7 @@ class GaussNewton:
                 "size": step.size,
             },
         }
+        memory["best"] = best_of(memory.get("best"), memory["previous"], lucky=verdict.lucky is not None)
         cause = ""
         if settled:
             cause = (
@@ -248,14 +235,16 @@ class GaussNewton:
 
     def withdrawn(self, state: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> Update:
         """A step as after one that was taken back, where the last one led to what could not be sampled."""
-        memory, previous = dict(state), state["previous"]
+        memory, previous = dict(state), dict(state["previous"])
         current = int(previous["sample"])
         memory["trust_radius"] = SHRINK_FACTOR * min(float(memory["trust_radius"]), float(previous["size"]))
         record = replace(Record.from_json(memory.get("responses")), opinions={})
         step = self._solve(memory, record, problem, samples, current)
+        previous |= {"decrease": step.predicted_decrease, "size": step.size}
         memory |= {
             "responses": replace(record, opinions=step.opinions).to_json() if self.response == "auto" else None,
-            "previous": previous | {"decrease": step.predicted_decrease, "size": step.size},
+            "previous": previous,
+            "best": best_of(memory.get("best"), previous),
         }
         return Update(
             correction=step.correction,
@@ -302,44 +291,6 @@ class GaussNewton:
                 return True
         return False
 
-    def _judge(self, memory: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> _Verdict:
-        """Compare the newest sample with what the previous step promised."""
-        radius = float(memory["trust_radius"])
-        if memory["previous"] is None:
-            return _Verdict(True, False, False, radius, None, None, "")
-        change = misfit(samples[-1], problem.targets).since(memory["previous"]["misfit"])
-        assert change.decrease is not None
-        assert change.error is not None
-        predicted, actual, error = float(memory["previous"]["decrease"]), change.decrease, change.error
-        gain = actual / predicted if predicted > 0.0 else float(np.sign(actual))
-        quiet = abs(actual) <= error
-        factors = memory["noise_factors"] or [1.0] * len(problem.targets)
-        scatter = math.sqrt(sum(2.0 * len(t.y) * f**4 for t, f in zip(problem.targets, factors, strict=True)))
-        tolerance = max(change.allowance, UNCONFIRMED * abs(predicted), scatter)
-        confirmed = abs(actual - predicted) <= tolerance
-        size = float(memory["previous"]["size"])
-        # the radius of a response that reaches far is wide, and its steps seldom end there: it is what they went
-        taken = min(radius, size) if self.reaches_far else radius
-        if change.rose:
-            before = memory.get("taken_back")
-            words = f"chi^2 rose by {-actual:.0f} ± {error:.0f}"
-            if before is not None and _more_than_the_length_explains(before, -actual, error, size):
-                lucky = int(memory["previous"]["sample"])
-                words += f" for a shorter step, too: the sample of iteration {lucky} was a lucky one"
-                return _Verdict(True, False, False, before["radius"], predicted, gain, words, lucky=lucky)
-            first = radius if before is None else before["radius"]
-            taken_back = {"rise": -actual, "error": error, "size": size, "radius": first}
-            words = f"step taken back ({words})"
-            return _Verdict(False, False, False, taken * SHRINK_FACTOR, predicted, gain, words, taken_back)
-        limited = not self.reaches_far or size > 0.5 * radius
-        if gain > GROW and limited:
-            radius *= 2.0
-        elif gain < SHRINK and not quiet:
-            radius = taken * SHRINK_FACTOR
-        elif gain <= GROW and not quiet:
-            radius = taken
-        return _Verdict(True, quiet, confirmed, radius, predicted, gain, "")
-
     def _solve(
         self, memory: dict[str, Any], record: Record, problem: Problem, samples: Sequence[Sample], current: int
     ) -> Step:
@@ -365,24 +316,3 @@ class GaussNewton:
         else:
             responses = [RESPONSES[self.response](problem, ordered, s, correction, targets) for s, targets in states]
         return solve(problem, correction, newest, responses, prior, self._fixed_amplitudes(correction), memory, both)
-
-
-def _more_than_the_length_explains(before: dict[str, float], rise: float, error: float, size: float) -> bool:
-    """Whether a shorter step raised chi^2 by more than its share (`SHORTER`) of what one before it, taken back, did."""
-    if size > SHORTER * before["size"] or size == 0.0:
-        return False
-    share = size / before["size"]
-    return rise - share * before["rise"] > math.hypot(error, share * before["error"])
-
-
-@dataclass(frozen=True)
-class _Verdict:
-    accepted: bool
-    quiet: bool
-    confirmed: bool
-    trust_radius: float
-    predicted: float | None
-    gain: float | None
-    words: str
-    taken_back: dict[str, float] | None = None
-    lucky: int | None = None

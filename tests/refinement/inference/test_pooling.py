@@ -4,6 +4,8 @@ Neighbouring ensembles of the Poisson liquid, each 100 frames; the question is h
 alone give its mean curves and its Jacobian the error that all give together.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -36,6 +38,20 @@ def test_far_ensembles_are_carried_where_reweighting_leaves_nothing(liquid: Pois
     assert carried["Jacobian"] > 2.0
     assert 0.7 < carried["stated"] < 1.6
     assert carried["bias"] < 0.5
+
+
+def test_an_ensemble_that_fluctuates_wildly_counts_for_little(liquid: PoissonLiquid):
+    """Two samples of one potential, of equal length; in one all deviations from the mean are three times as large, so
+    that its slope has 3^4 times the variance, and that share of the weight of the other one, to a third."""
+    here = liquid.basis()
+    target = liquid.target(liquid.mean_counts(here), 0.01)
+    wild, calm = (liquid.sample(here, 400, seed) for seed in (1, 2))
+    frames = wild.frames[0]
+    mean = frames.counts.mean(axis=0)
+    wild = replace(wild, frames=(replace(frames, counts=mean + 3.0 * (frames.counts - mean)),))
+    response = Extrapolation.build(problem_of(target), [wild, calm], 0, here).response([target])
+    of_wild, of_calm = np.split(response.slope_weights, 2)
+    assert 1.5**-1 < of_calm.sum() / of_wild.sum() / 81.0 < 1.5
 
 
 def repeated(liquid: PoissonLiquid, kind: str, steps: list[np.ndarray]) -> dict[str, float]:

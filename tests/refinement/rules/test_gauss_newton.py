@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from refine.refinement.convergence import misfit
 from refine.refinement.inference.posterior import band
 from refine.refinement.observables.curve import CurveObservable
 from refine.refinement.problem import Target
@@ -78,6 +79,41 @@ def test_a_step_that_made_it_worse_is_taken_back(liquid: PoissonLiquid):
     assert second.restart == 0
     assert second.state["trust_radius"] < first.state["trust_radius"]
     assert "taken back" in second.reason
+
+
+def test_steps_that_make_it_worse_bit_by_bit_are_taken_back(liquid: PoissonLiquid):
+    """The first step is wrong and its sample's error large, so it is let pass; the second one is no worse than that,
+    and worse than the start: back there, by less than the first one went."""
+    target = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid)), 0.01)
+    problem, rule = problem_of(target), rule_of(GaussNewtonKeys)
+    samples = [liquid.sample(liquid.basis(), 200, 0)]
+    first = rule.update(rule.start(), problem, samples)
+    wrong = first.correction.with_theta(-first.correction.theta)
+    samples.append(liquid.sample(wrong, 200, 1))
+    sure = first.state["best"]
+    unsure = sure | {"misfit": sure["misfit"] | {"variance": misfit(samples[1], [target]).chi2 ** 2}, "decrease": 0.0}
+    second = rule.update(first.state | {"previous": unsure, "best": unsure}, problem, samples)
+    assert second.accepted
+    samples.append(liquid.sample(wrong, 200, 2))
+    third = rule.update(second.state | {"best": sure}, problem, samples)
+    assert (third.accepted, third.restart) == (False, 0)
+    assert "since iteration 0" in third.reason
+    assert third.fitted.step < 0.5 * first.fitted.step
+
+
+@pytest.mark.parametrize(("promised", "accepted"), [(0.5, True), (4.0, False)])
+def test_a_step_that_failed_its_promise_is_taken_back(liquid: PoissonLiquid, promised: float, accepted: bool):
+    """chi^2 rose by one and a half of its errors, and was to fall by so many."""
+    target = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid)), 0.01)
+    problem, rule = problem_of(target), rule_of(GaussNewtonKeys)
+    samples = [liquid.sample(liquid.basis(), 200, 0)]
+    first = rule.update(rule.start(), problem, samples)
+    samples.append(liquid.sample(first.correction, 200, 1))
+    newest = misfit(samples[1], [target])
+    lower = {"chi2": newest.chi2 - 1.5 * newest.error * 2**0.5, "variance": newest.variance, "frames": newest.frames}
+    previous = first.state["previous"] | {"misfit": lower, "decrease": promised * newest.error * 2**0.5}
+    update = rule.update(first.state | {"previous": previous}, problem, samples)
+    assert update.accepted == accepted
 
 
 @pytest.mark.parametrize("response", ["auto", "fluctuation"])

@@ -1,0 +1,144 @@
+"""What the newest sample says of the step that led to it, and how far the next one may go.
+
+The gain of a step is the actual over the predicted decrease of chi^2; the former has a sampling error
+(`refinement.convergence`), without which no step is judged. The rules are a table in docs/theory/gauss-newton.md.
+
+What is remembered of a sample that a step began from, in JSON's values: `sample`, its number; `misfit`, as stored;
+`decrease`, that of chi^2 which was predicted; `size` of the step, kT.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from refine.refinement.convergence import Change, misfit
+from refine.refinement.problem import Problem, Sample
+
+GROW, SHRINK = 0.6, 0.2
+"""Gain above which the trust radius doubles, below which it shrinks. A step that raised chi^2 beyond sampling error, or
+failed what it promised (`Change.failed`), is taken back."""
+
+UNCONFIRMED = 0.5
+"""A sample confirms the linear prediction when the decrease of chi^2 is off by no more than this share of it, by no
+more than sampling explains (`Change.allowance`), or by no more than the measurement's noise scatters chi^2: sqrt(2 n)
+of n points, times the square of the factor by which their errors were found too small."""
+
+SHRINK_FACTOR = 0.4
+
+SHORTER = 0.5
+"""A step is shorter than one that was taken back up to this share of it. chi^2 then rises in proportion at most, as it
+is convex: where it rises by more, the sample that both steps began from was a lucky one, and is no yardstick."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """On the newest sample.
+
+    Attributes:
+        accepted: whether the next step begins there.
+        quiet: whether chi^2 changed by less than its error.
+        confirmed: whether it came out as predicted.
+        trust_radius: kT.
+        predicted, gain: decrease of chi^2, and the share of it that came.
+        words: for the record; empty where there is nothing to say.
+        taken_back: of a step that was, for the next verdict.
+        lucky: a sample that is no yardstick.
+        back: the sample that the next step begins from, where that is not the newest.
+    """
+
+    accepted: bool
+    quiet: bool
+    confirmed: bool
+    trust_radius: float
+    predicted: float | None
+    gain: float | None
+    words: str
+    taken_back: dict[str, float] | None = None
+    lucky: int | None = None
+    back: int | None = None
+
+
+def judge(memory: Mapping[str, Any], problem: Problem, newest: Sample, *, reaches_far: bool) -> Verdict:
+    """Compare the newest sample with what the previous step promised, and with the best one so far.
+
+    Args:
+        memory: `trust_radius`, `previous` and `best` (see the module; None: there is none yet), `taken_back`,
+            `noise_factors` of the problem's targets.
+        reaches_far: whether steps are by a response that is not linear, whose radius is wide.
+    """
+    radius, previous, best = float(memory["trust_radius"]), memory["previous"], memory.get("best")
+    if previous is None:
+        return Verdict(True, False, False, radius, None, None, "")
+    now = misfit(newest, problem.targets)
+    change = now.since(previous["misfit"])
+    assert change.decrease is not None
+    assert change.error is not None
+    predicted, actual, size = float(previous["decrease"]), change.decrease, float(previous["size"])
+    gain = actual / predicted if predicted > 0.0 else math.copysign(float(actual != 0.0), actual)
+    # the radius of a response that reaches far is wide, and its steps seldom end there: it is what they went
+    taken = min(radius, size) if reaches_far else radius
+    if change.rose or change.failed(predicted):
+        return _taken_back(memory, previous, change, taken, predicted, gain)
+    if best is not None and now.since(best["misfit"]).rose:  # bit by bit, each within its error
+        since = now.since(best["misfit"])
+        return _taken_back(memory, best, since, min(radius, float(best["size"])), predicted, gain)
+    quiet = abs(actual) <= change.error
+    limited = not reaches_far or size > 0.5 * radius
+    if gain > GROW and limited:
+        radius *= 2.0
+    elif gain < SHRINK and not quiet:
+        radius = taken * SHRINK_FACTOR
+    elif gain <= GROW and not quiet:
+        radius = taken
+    factors = memory["noise_factors"] or [1.0] * len(problem.targets)
+    scatter = math.sqrt(sum(2.0 * len(t.y) * f**4 for t, f in zip(problem.targets, factors, strict=True)))
+    tolerance = max(change.allowance, UNCONFIRMED * abs(predicted), scatter)
+    return Verdict(True, quiet, abs(actual - predicted) <= tolerance, radius, predicted, gain, "")
+
+
+def _taken_back(
+    memory: Mapping[str, Any], parent: Mapping[str, Any], change: Change, taken: float, predicted: float, gain: float
+) -> Verdict:
+    """Back to the sample of `parent`, since which chi^2 changed by `change`, unless that is no yardstick.
+
+    taken: the length, kT, that the step from there had.
+    """
+    rise, error = -(change.decrease or 0.0), change.error or 0.0
+    before, sample, size = memory.get("taken_back"), int(parent["sample"]), float(parent["size"])
+    since = "" if parent is memory["previous"] else f" since iteration {sample}"
+    words = f"chi^2 rose by {rise:.0f} ± {error:.0f}{since}"
+    if before is not None and _more_than_the_length_explains(before, rise, error, size):
+        words += f" for a shorter step, too: the sample of iteration {sample} was a lucky one"
+        return Verdict(True, False, False, before["radius"], predicted, gain, words, lucky=sample)
+    first = float(memory["trust_radius"]) if before is None else before["radius"]
+    taken_back = {"rise": rise, "error": error, "size": size, "radius": first}
+    words = f"step taken back ({words})"
+    return Verdict(False, False, False, taken * SHRINK_FACTOR, predicted, gain, words, taken_back, back=sample)
+
+
+def _more_than_the_length_explains(before: Mapping[str, float], rise: float, error: float, size: float) -> bool:
+    """Whether a shorter step raised chi^2 by more than its share (`SHORTER`) of what one before it, taken back, did."""
+    if size > SHORTER * before["size"] or size == 0.0:
+        return False
+    share = size / before["size"]
+    return rise - share * before["rise"] > math.hypot(error, share * before["error"])
+
+
+def best_of(best: dict[str, Any] | None, newest: dict[str, Any], *, lucky: bool = False) -> dict[str, Any]:
+    """What is remembered of the best sample so far.
+
+    Args:
+        best: of before; None: there was none.
+        newest: of the sample that the next step begins from.
+        lucky: whether a sample before it was found to be no yardstick.
+
+    >>> first, second = ({"sample": k, "misfit": {"chi2": chi2}} for k, chi2 in enumerate([40.0, 50.0]))
+    >>> best_of(first, second)["sample"], best_of(first, second, lucky=True)["sample"]
+    (0, 1)
+    """
+    if best is None or lucky or newest["sample"] == best["sample"]:
+        return newest
+    return newest if newest["misfit"]["chi2"] < best["misfit"]["chi2"] else best
