@@ -167,16 +167,17 @@ def test_unknown_noise_is_found_by_evidence(liquid: PoissonLiquid):
 
 
 @pytest.mark.slow
-def test_a_mixture_with_one_curve_keeps_the_unseen_pairs_at_the_prior():
-    """Three partials, one neutron curve: the fit improves, and stays finite and small in every pair."""
+@pytest.mark.parametrize(("response", "iterations", "left"), [("fluctuation", 10, 0.005), ("auto", 14, 0.05)])
+def test_a_mixture_with_one_curve_keeps_the_unseen_pairs_at_the_prior(response: str, iterations: int, left: float):
+    """Three partials, one neutron curve: the best sample, which a run reports, has a small share of the misfit left,
+    and the correction stays finite and small in every pair. The closure is wrong for a Poisson liquid, whose first step
+    it makes far too long: what `auto` believes has to find back."""
     liquid = PoissonLiquid(species=("Ar", "Kr"), n=250)
     target = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid)), 0.01, radiation="neutron")
-    samples, updates = refine(liquid, problem_of(target), rule_of(GaussNewtonKeys))
-    before, after = (
-        np.sum((target.y - target.predict(s.frames[0].counts.mean(axis=0, dtype=float))) ** 2)
-        for s in (samples[0], samples[-1])
-    )
-    assert after < 0.05 * before
+    rule = rule_of(GaussNewtonKeys, response=response)
+    samples, updates = refine(liquid, problem_of(target), rule, iterations=iterations)
+    misfits = [np.sum((target.y - target.predict(s.frames[0].counts.mean(axis=0, dtype=float))) ** 2) for s in samples]
+    assert min(misfits) < left * misfits[0]
     assert np.abs(updates[-1].correction.energy(np.arange(3.5, 8, 0.1))).max() < 1.5 * liquid.kt
 
 
