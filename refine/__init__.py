@@ -18,15 +18,28 @@ if TYPE_CHECKING:
     from refine.curves.readers import read_curve
     from refine.export.calculator import read_calculator
     from refine.potentials.calculator import Calculator
+    from refine.tasks.compare import compare
 
 __version__ = "0.1.0"
-__all__ = ["Calculator", "Curve", "Result", "Study", "__version__", "convert", "open", "read_calculator", "read_curve"]
+__all__ = [
+    "Calculator",
+    "Curve",
+    "Result",
+    "Study",
+    "__version__",
+    "compare",
+    "convert",
+    "open",
+    "read_calculator",
+    "read_curve",
+]
 
 _HOMES = {
     "Calculator": "refine.potentials.calculator",
     "Curve": "refine.curves.curve",
     "Result": "refine.api.result",
     "Study": "refine.api.study",
+    "compare": "refine.tasks.compare",
     "convert": "refine.curves.convert",
     "open": "refine.api.result",
     "read_calculator": "refine.export.calculator",

@@ -39,6 +39,18 @@ class Compare(Table):
         "Default: all of them together are twice as long as what is sampled.",
     )
 
+    density: bool = Field(
+        False,
+        description="Whether each model also gives the density of each state at the state's pressure, from a stage at "
+        'constant pressure behind what is sampled: the one of `[[data]]` with `quantity = "pressure"`, or zero. All '
+        "other numbers stay those of the study's density.",
+    )
+    density_length: Annotated[Number, Field(gt=0, le=100_000)] | None = Field(
+        None,
+        description="Length of that stage in ps; it grows to up to four times as much where volume or energy still "
+        "drift. Default: as long as what is sampled, 20,000 steps at least.",
+    )
+
     @model_validator(mode="after")
     def _error(self) -> Self:
         if self.segments == 1:
