@@ -101,7 +101,7 @@ def test_a_gas_has_the_density_of_its_virial_coefficients(tmp_path: Path, streng
     beta_p = rho * (1 + b2 * rho + b3 * rho**2)
     expected = density_of_gas(N, beta_p, b2, b3)
 
-    keys = {"density": True, "density_length": 200.0}
+    keys = {"density": True, "density_length": 250.0}
     study = Study(StudyConfig.parse(_tree(PRESSURE_UNIT * kt * beta_p, **keys), tmp_path))
     acting = correction if strength else None
     (frames,) = sample_states(study, 10, NullProgress(), positions=True, corrections=[acting] if acting else None)
