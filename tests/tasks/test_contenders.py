@@ -104,6 +104,7 @@ def test_heads_with_and_without_dispersion_by_the_command(tmp_path: Path, loads:
     the head of PBE+U alone."""
     study, out = config(tmp_path), tmp_path / "out"
     words = ["compare", str(study.source_path), "--heads", "omat_pbe, matpes_r2scan", "--dispersion", "--out", str(out)]
+    words += ["--set", "compare.density=true", "--set", "compare.density_length=1"]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     assert len(loads) == 1
@@ -112,6 +113,7 @@ def test_heads_with_and_without_dispersion_by_the_command(tmp_path: Path, loads:
     assert rows["mh-1-omat_pbe+D3"]["theory"] == "PBE+U"
     (note,) = [note for note in rows["mh-1-matpes_r2scan"]["notes"] if "D3" in note]
     assert note == "No row with D3: the D3 of refine is damped for PBE, and the model is of r2SCAN."
+    assert all(set(row["density"]) == {"85K"} or "No density of" in row["notes"][-1] for row in rows.values())
     compare(config(tmp_path, 'model.head="matpes_r2scan"'), [], out=tmp_path / "one")
     np.testing.assert_array_equal(curve("mh-1", tmp_path / "one"), curve("mh-1-matpes_r2scan", out))
     assert np.abs(curve("mh-1-omat_pbe", out) - curve("mh-1-omat_pbe+D3", out)).max() > 1e-3

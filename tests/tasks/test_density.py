@@ -128,31 +128,29 @@ def _tree(pressure: float, **keys: object) -> dict:
 
 
 def test_one_table_with_densities_and_why_there_are_none(tmp_path: Path) -> None:
-    """Liquid argon at 85 K has a density at zero pressure; a gas at 400 K evaporates, and the row says so."""
-    path = small_box.write(tmp_path)
-    text = path.read_text().replace("[[data]]", '[[states]]\nname = "gas"\ntemperature = 400.0\n[[data]]', 1)
-    path.write_text(text.replace('radiation = "neutron"', 'radiation = "neutron"\nstate = "85K"'))
-    keys = ["compare.segments=0", "compare.density=true", "compare.density_length=25"]
-    config = StudyConfig.from_toml(path, keys)
-    ranking = compare(config, [], frames=12, out=tmp_path / "out")
+    """A gas that has a pressure has a density; one that has none evaporates, and the row says so."""
+    tree = _tree(0.006, density=True, density_length=100.0)
+    tree["states"].append({"name": "lost", "temperature": 220.0})
+    tree["data"] = [{**entry, "state": "hot"} for entry in tree["data"]]
+    ranking = compare(StudyConfig.parse(tree, tmp_path), [], frames=10, out=tmp_path / "out")
     (found,) = ranking.rows
-    assert set(found.density) == {"85K"}
-    (note,) = [note for note in found.notes if "density" in note]
-    assert note.startswith("No density of state gas: ")
+    assert set(found.density) == {"hot"}
+    (note,) = found.notes
+    assert note.startswith("No density of state lost: ")
     assert "this is a gas" in note or "did not equilibrate" in note
     row = json.loads((tmp_path / "out" / "compare.json").read_text())["models"][0]
     assert row["density"] == found.density
-    numbers = row["density"]["85K"]
-    assert numbers["pressure_GPa"] == 0.0
-    assert 100 <= numbers["moves"] <= 800  # of 200 to begin with, half may be thrown away
-    assert 0.8 < numbers["ratio_to_study"] < 1.0  # cut off at 6.5 Å, it is less dense than argon
-    assert numbers["ratio_to_study_stderr"] < 0.02
+    numbers = row["density"]["hot"]
+    assert numbers["pressure_GPa"] == 0.006
+    assert 200 <= numbers["moves"] <= 1600  # of 400 to begin with, half may be thrown away
+    assert numbers["length_ps"] == pytest.approx(0.25 * numbers["moves"])
+    assert abs(numbers["number_density_atoms_per_A3"] - 0.0021) < 0.0003  # of B2 as above
     page = (tmp_path / "out" / "compare.html").read_text()
-    for words in ("density of 85K / study", "g/cm³", "No density of state gas"):
+    for words in ("density of hot / study", "g/cm³", "No density of state lost"):
         assert words in page
     terminal = ranking.table()
-    assert " g/cm^3 at 0 GPa, 0.8" in terminal
-    assert "note: No density of state gas" in terminal
+    assert " g/cm^3 at 0.006 GPa, 0." in terminal
+    assert "note: No density of state lost" in terminal
 
 
 def test_a_volume_that_has_not_settled_has_no_density(tmp_path: Path) -> None:
