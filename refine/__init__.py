@@ -1,8 +1,9 @@
 """Refines interatomic potentials against measured x-ray and neutron total scattering.
 
-`Study` runs a study file, and `open` takes up a finished run; what both give is a `Result`. `Curve`, `read_curve` and
-`convert` are for measured curves; `Calculator` is a base model for ASE, `read_calculator` the refined potential of a
-run. Each is loaded when it is first used, so that ``import refine`` costs nothing.
+`Study` runs a study file, and `open` takes up a finished run; what both give is a `Result`. `compare` sets models side
+by side. `Curve`, `read_curve` and `convert` are for measured curves; `Calculator` is a base model for ASE,
+`read_calculator` the refined potential of a run. Each is loaded when it is first used, so that ``import refine`` costs
+nothing.
 """
 
 from __future__ import annotations

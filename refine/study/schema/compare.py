@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from refine.tables.table import Table
-from refine.tables.values import ByPair, FileName, Integer, Kind, Number, refusal
+from refine.tables.values import ByPair, FileName, Integer, Kind, Number, Switch, refusal
 
 
 class Coordination(Table):
@@ -39,7 +39,7 @@ class Compare(Table):
         "Default: all of them together are twice as long as what is sampled.",
     )
 
-    density: bool = Field(
+    density: Switch = Field(
         False,
         description="Whether each model also gives the density of each state at the state's pressure, from a stage at "
         'constant pressure behind what is sampled: the one of `[[data]]` with `quantity = "pressure"`, or zero. All '
