@@ -34,7 +34,7 @@ from refine.study.datasets import DataSet, Prediction, tell_doubts
 from refine.study.schema import StudyConfig
 from refine.study.study import Study
 from refine.tasks.contenders import Contender, of_file, of_run, of_study, paired, twin_label, with_and_without
-from refine.tasks.density import density
+from refine.tasks.density import density_at_pressure
 from refine.tasks.outputs import refuse_foreign, refuse_inputs
 from refine.tasks.pilot import pilot
 from refine.tasks.sample import sample_states
@@ -217,7 +217,7 @@ def _density(
     """The density of a state at its pressure, or why there is none."""
     name = study.config.states[s].name
     try:
-        row.density[name], remarks = density(study, s, frames, correction, progress)
+        row.density[name], remarks = density_at_pressure(study, s, frames, correction, progress)
     except RefineError as error:
         row.notes.append(f"No density of state {name}: {error}.")
         return

@@ -57,7 +57,7 @@ def pressure_of(study: Study, s: int) -> float:
     return float(measured[0].target.y[0]) if measured else 0.0
 
 
-def density(
+def density_at_pressure(
     study: Study, s: int, frames: Frames, correction: PairCorrection | None, progress: Progress
 ) -> tuple[dict[str, Any], list[str]]:
     """Number and mass density of a state under a potential, at `pressure_of` it, as `compare.json` has them; and what

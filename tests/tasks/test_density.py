@@ -15,7 +15,7 @@ from refine.study.schema import StudyConfig
 from refine.study.study import Study
 from refine.system import is_cubic, make_system
 from refine.tasks.compare import compare
-from refine.tasks.density import density
+from refine.tasks.density import density_at_pressure
 from refine.tasks.sample import sample_states
 from refine.units import BOLTZMANN, PRESSURE_UNIT
 from tests import small_box
@@ -106,7 +106,7 @@ def test_a_gas_has_the_density_of_its_virial_coefficients(tmp_path: Path, streng
     acting = correction if strength else None
     (frames,) = sample_states(study, 10, NullProgress(), positions=True, corrections=[acting] if acting else None)
     told = Told()
-    found, remarks = density(study, 0, frames, acting, told)
+    found, remarks = density_at_pressure(study, 0, frames, acting, told)
     value, error = found["number_density_atoms_per_A3"], found["number_density_atoms_per_A3_stderr"]
     assert error < 0.02 * rho
     assert abs(value - expected) < 4 * error
