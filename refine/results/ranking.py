@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
+ON_THE_PAGE = ("No first peak", "No diffusion coefficient")
+"""How notes begin that are on something that the terminal does not show."""
+
+
 @dataclass(frozen=True)
 class Curve:
     """D(r) of one data set on the points of R_chi: T(r) - 4 pi rho0 r, Faber-Ziman normalised; r in Å, (n,) each.
@@ -116,7 +120,7 @@ class Ranking:
                 for state, d in row.density.items()
                 for words, ratio in [density_words(d)]
             ]
-            lines += [f"  note: {note}" for note in row.notes]
+            lines += [f"  note: {note}" for note in row.notes if not note.startswith(ON_THE_PAGE)]
         return "\n".join(lines)
 
 

@@ -124,7 +124,7 @@ def density_at_pressure(
     volume = volumes.volume[start:]
     moves = barostat.moves_in(1000.0)
     known = _found(system, volume, pressure) | {"length_ps": 1000.0 * len(volume) / moves, "moves": len(volume)}
-    return known, _remarks(system, state, known["ratio_to_study"])
+    return known, remarks(system, state, known["ratio_to_study"])
 
 
 def equilibrated(series: Array) -> int | None:
@@ -164,14 +164,14 @@ def _found(system: System, volume: Array, pressure: float) -> dict[str, Any]:
     }
 
 
-def _remarks(system: System, state: State, ratio: float) -> list[str]:
-    """What a density does not say by itself."""
-    remarks = []
+def remarks(system: System, state: State, ratio: float) -> list[str]:
+    """What a density, as a ratio to the study's, does not say by itself."""
+    said = []
     if ratio < GAS:
-        remarks.append(f"At its pressure state {state.name} is a gas, or a liquid with a hole, and no dense liquid.")
+        said.append(f"At its pressure state {state.name} is a gas, or a liquid with a hole, and no dense liquid.")
     if state.phase == "solid" and not is_cubic(system.cell):
-        remarks.append(f"At its pressure the cell of state {state.name} changes its volume and keeps its shape.")
-    return remarks
+        said.append(f"At its pressure the cell of state {state.name} changes its volume and keeps its shape.")
+    return said
 
 
 def _unsettled(volumes: Volumes, system: System) -> str:

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from refine.progress import NullProgress
-from refine.study.schema import StudyConfig
+from refine.study.schema import State, StudyConfig
 from refine.study.study import Study
 from refine.system import is_cubic, make_system
 from refine.tasks.compare import compare
-from refine.tasks.density import density_at_pressure
+from refine.tasks.density import density_at_pressure, equilibrated, remarks
 from refine.tasks.sample import sample_states
 from refine.units import BOLTZMANN, PRESSURE_UNIT
 from tests import small_box
@@ -106,12 +106,12 @@ def test_a_gas_has_the_density_of_its_virial_coefficients(tmp_path: Path, streng
     acting = correction if strength else None
     (frames,) = sample_states(study, 10, NullProgress(), positions=True, corrections=[acting] if acting else None)
     told = Told()
-    found, remarks = density_at_pressure(study, 0, frames, acting, told)
+    found, said = density_at_pressure(study, 0, frames, acting, told)
     value, error = found["number_density_atoms_per_A3"], found["number_density_atoms_per_A3_stderr"]
     assert error < 0.02 * rho
     assert abs(value - expected) < 4 * error
     assert abs(density_of_gas(N, beta_p, 0.0, 0.0) - expected) > 4 * error
-    assert remarks == []
+    assert said == []
     assert found["pressure_GPa"] == pytest.approx(PRESSURE_UNIT * kt * beta_p)
     assert found["ratio_to_study"] == pytest.approx(value / DENSE)
     assert found["mass_density_g_per_cm3"] == pytest.approx(value * 39.948 / 0.602214076, rel=1e-5)
@@ -167,6 +167,32 @@ def test_nothing_of_it_is_in_the_digest_of_a_run(tmp_path: Path) -> None:
     path = small_box.write(tmp_path)
     changed = StudyConfig.from_toml(path, ["compare.density=true", "compare.density_length=3"])
     assert changed.digest() == StudyConfig.from_toml(path).digest()
+
+
+def test_what_a_density_does_not_say_by_itself() -> None:
+    """A gas at constant pressure, and a crystal whose shape is held."""
+    tall = make_system({"Ar": 2}, np.diag([5.0, 5.0, 8.0]))
+    cube = make_system({"Ar": 2}, 5.0 * np.eye(3))
+    liquid, solid = (State(name="s", temperature=20.0, phase=phase) for phase in ("liquid", "solid"))
+    assert remarks(tall, liquid, 0.9) == remarks(cube, solid, 0.9) == []
+    assert ["keeps its shape" in one for one in remarks(tall, solid, 1.1)] == [True]
+    assert ["is a gas" in one for one in remarks(cube, liquid, 0.3)] == [True]
+
+
+def test_a_volume_is_judged_behind_its_equilibration() -> None:
+    """Series with 2 tau of 40 moves: 1600 are enough and 200 are not; a drift over the first quarter is left out, one
+    over the whole is seen."""
+    rng = np.random.default_rng(7)
+    noise = np.zeros(1600)
+    for k in range(1, 1600):
+        noise[k] = 0.95 * noise[k - 1] + rng.normal()
+    drop = 60.0 * np.exp(-np.arange(1600) / 80.0)
+    line = np.linspace(0.0, 40.0, 1600)
+    assert equilibrated(noise[:, None]) == 0
+    assert equilibrated(noise[:200, None]) is None
+    assert equilibrated((noise + drop)[:, None]) == 400
+    assert equilibrated((noise + line)[:, None]) is None
+    assert equilibrated(np.stack([noise, noise + line], axis=1)) is None
 
 
 def test_cubes() -> None:
