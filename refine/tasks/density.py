@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refine.errors import SimulationError
+from refine.errors import InputError, SimulationError
 from refine.potentials.correction import PairCorrection
 from refine.progress import Progress
 from refine.sampling.averages import inefficiency, standard_error
@@ -37,6 +37,9 @@ Array = NDArray[np.float64]
 
 FEWEST = 800
 """Moves of the volume that a stage has at least where no length is asked for."""
+
+SHORTEST = 8
+"""Moves that a length that is asked for has at least."""
 
 STARTS = (0.0, 0.25, 0.5)
 """Shares of a stage that may be thrown away as equilibration."""
@@ -70,7 +73,7 @@ def density_at_pressure(
     Raises:
         SimulationError: the box evaporates or shrinks below what its cutoff needs, the volume does not settle, or the
             dynamics fail.
-        InputError: the potential does not fit into the box.
+        InputError: the potential does not fit into the box, or the length that is asked for is none.
     """
     assert frames.positions is not None
     system, state, settings = study.systems[s], study.config.states[s], study.settings
@@ -96,6 +99,12 @@ def density_at_pressure(
         first = max(FEWEST, barostat.moves_in(length))
     else:
         first = barostat.moves_in(length)
+    if first < SHORTEST:
+        raise InputError(
+            f"{length:g} ps have {first} moves of the volume, and {SHORTEST} are needed to see anything of it",
+            where="[compare] density_length",
+            fix=f"use {1000.0 * FEWEST / barostat.moves_in(1000.0):.3g}, or leave it out",
+        )
     piece = max(1, round(TUNED * first / PIECES))
 
     progress.stage(f"{state.name} at {pressure:g} GPa", PIECES * piece + first)

@@ -154,13 +154,14 @@ def test_one_table_with_densities_and_why_there_are_none(tmp_path: Path) -> None
 
 
 def test_a_volume_that_has_not_settled_has_no_density(tmp_path: Path) -> None:
-    """16 moves, from a density that the pressure is far from."""
-    tree = _tree(0.02, density=True, density_length=1.0)
-    (row,) = compare(StudyConfig.parse(tree, tmp_path), [], frames=10).rows
-    assert row.density == {}
-    (note,) = row.notes
-    assert "did not equilibrate" in note
-    assert "density_length" in note
+    """32 moves, from a density that the pressure is far from; or 2, which are refused."""
+    for length, words in ((2.0, "did not equilibrate"), (0.5, "0.5 ps have 2 moves of the volume")):
+        tree = _tree(0.02, density=True, density_length=length)
+        (row,) = compare(StudyConfig.parse(tree, tmp_path), [], frames=10).rows
+        assert row.density == {}
+        (note,) = row.notes
+        assert words in note
+        assert "density_length" in note
 
 
 def test_nothing_of_it_is_in_the_digest_of_a_run(tmp_path: Path) -> None:
