@@ -1,8 +1,9 @@
 """Refines interatomic potentials against measured x-ray and neutron total scattering.
 
-`Study` runs a study file, and `open` takes up a finished run; what both give is a `Result`. `Curve`, `read_curve` and
-`convert` are for measured curves; `Calculator` is a base model for ASE, `read_calculator` the refined potential of a
-run. Each is loaded when it is first used, so that ``import refine`` costs nothing.
+`Study` runs a study file, and `open` takes up a finished run; what both give is a `Result`. `compare` sets models side
+by side. `Curve`, `read_curve` and `convert` are for measured curves; `Calculator` is a base model for ASE,
+`read_calculator` the refined potential of a run. Each is loaded when it is first used, so that ``import refine`` costs
+nothing.
 """
 
 from __future__ import annotations
@@ -18,15 +19,28 @@ if TYPE_CHECKING:
     from refine.curves.readers import read_curve
     from refine.export.calculator import read_calculator
     from refine.potentials.calculator import Calculator
+    from refine.tasks.compare import compare
 
 __version__ = "0.1.0"
-__all__ = ["Calculator", "Curve", "Result", "Study", "__version__", "convert", "open", "read_calculator", "read_curve"]
+__all__ = [
+    "Calculator",
+    "Curve",
+    "Result",
+    "Study",
+    "__version__",
+    "compare",
+    "convert",
+    "open",
+    "read_calculator",
+    "read_curve",
+]
 
 _HOMES = {
     "Calculator": "refine.potentials.calculator",
     "Curve": "refine.curves.curve",
     "Result": "refine.api.result",
     "Study": "refine.api.study",
+    "compare": "refine.tasks.compare",
     "convert": "refine.curves.convert",
     "open": "refine.api.result",
     "read_calculator": "refine.export.calculator",

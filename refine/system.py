@@ -149,6 +149,12 @@ def make_system(
     )
 
 
+def is_cubic(cell: Array) -> bool:
+    """Whether a cell (3, 3) is a cube along the axes."""
+    edge = float(cell[0, 0])
+    return bool(np.allclose(cell, edge * np.eye(3), atol=1e-6 * edge))
+
+
 def number_density_from_mass(
     counts: Mapping[str, int], mass_density: float, isotopes: SaidIsotopes | None = None
 ) -> float:

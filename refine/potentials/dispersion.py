@@ -23,6 +23,7 @@ stay those of the base. It takes 8 N^2 numbers and a time that grows with N^2: m
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -82,6 +83,9 @@ class Damping:
 
 PBE = Damping(1.0, 0.7875, 0.4289, 4.4407)
 """Grimme, Ehrlich and Goerigk (2011), table 2."""
+
+SERVED = frozenset({"PBE", "PBE+U"})
+"""Levels of theory (`refine.potentials.mace.releases`) that this damping belongs to; MACE-MP-0+D3 has it on PBE+U."""
 
 
 class Tables(NamedTuple):
@@ -319,6 +323,20 @@ class DispersionForceField:
         return base - self.dispersion.strain(positions, cell, self.images)
 
 
+def why_unserved(theory: str | None) -> str | None:
+    """Why D3 with this damping does not belong on a model of a level of theory; None where it does, or where the theory
+    is not known.
+
+    >>> why_unserved("PBE+U")
+    >>> why_unserved("r2SCAN")
+    'the D3 of refine is damped for PBE, and the model is of r2SCAN'
+    """
+    if theory is None or theory in SERVED:
+        return None
+    of = f"the model is of {theory}" if theory else "a classical potential stands for no functional"
+    return f"the D3 of refine is damped for PBE, and {of}"
+
+
 def check_species(species: tuple[str, ...]) -> None:
     """InputError for an element that D3 has no parameters for.
 
@@ -351,6 +369,14 @@ class Dispersed:
         """The base; InputError for an element that D3 has no parameters for."""
         check_species(species)
         return self.kind.read(model, species, pairs, cutoff)
+
+    def heads(self, model: Any) -> Mapping[str, Any]:
+        """Those of the base."""
+        return self.kind.heads(model)
+
+    def theory(self, model: Any, potential: Any) -> str | None:
+        """That of the base."""
+        return self.kind.theory(model, potential)
 
     def force_field(
         self, potential: Any, correction_cutoff: float, system: System, precision: str

@@ -216,6 +216,14 @@ class Base(Protocol):
     def read(self, model: Any, species: tuple[str, ...], pairs: Pairs, cutoff: float) -> Any:
         """The `Potential` that a study asks for; cutoff: Å, of its correction. InputError where there is none."""
 
+    def heads(self, model: Any) -> Mapping[str, Any]:
+        """The `Potential` of each head of a file, which is read once; empty for a base that is no such file. Whether it
+        knows the species of a study is not looked at. InputError where it cannot be read."""
+
+    def theory(self, model: Any, potential: Any) -> str | None:
+        """Level of theory of the energies that a `Potential` was fitted to; "" for a classical one, which was fitted
+        to none, and None where it is not known."""
+
     def force_field(
         self, potential: Any, correction_cutoff: float, system: System, precision: str
     ) -> CorrectedForceField:

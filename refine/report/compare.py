@@ -9,7 +9,7 @@ import numpy as np
 from refine.report.document import document
 from refine.report.figures import MEASURED, SERIES, Figure, plot_axis, plot_layout, plot_line, slug
 from refine.report.tables import Column, Table
-from refine.results.ranking import Ranking, Row, value_words
+from refine.results.ranking import Ranking, Row, density_words, value_words
 
 OFFSET = 1.1
 """Of successive models, in units of the range of the measured curve."""
@@ -29,7 +29,14 @@ def render(ranking: Ranking) -> str:
         measured=bool(ranking.data),
         scores=_scores(ranking),
         figures=figures,
-        tables=[_numbers(ranking), _peaks(ranking), _coordination(ranking), _diffusion(ranking), _viscosity(ranking)],
+        tables=[
+            _density(ranking),
+            _numbers(ranking),
+            _peaks(ranking),
+            _coordination(ranking),
+            _diffusion(ranking),
+            _viscosity(ranking),
+        ],
         notes=[f"{row.label}: {note}" for row in ranking.rows for note in row.notes],
     )
 
@@ -66,20 +73,46 @@ def _table(title: str, labels: list[str], rows: list[list[str]]) -> Titled:
 
 
 def _scores(ranking: Ranking) -> list[Titled]:
-    if not ranking.data:
+    """One row a model: its theory, R_chi of the curves, its densities in the study's, and why it failed."""
+    theories = any(row.theory for row in ranking.rows)
+    states = list(dict.fromkeys(state for row in ranking.rows for state in row.density))
+    if not (ranking.data or theories or states):
         failed = [[row.label, str(row.failure)] for row in ranking.failed]
         return [_table("Models that failed", ["model", "why"], failed)]
 
     def texts(row: Row) -> list[str]:
+        theory = [row.theory or "–"] if theories else []
         if row.failure is not None:
-            return [row.label, *["–"] * len(ranking.data), f"failed: {row.failure}"]
-        return [row.label, *(value_words(*row.r_chi[name]) for name in ranking.data), ""]
+            return [row.label, *theory, *["–"] * (len(ranking.data) + len(states)), f"failed: {row.failure}"]
+        scores = [value_words(*row.r_chi[name]) for name in ranking.data]
+        ratios = [density_words(row.density[state])[1] if state in row.density else "–" for state in states]
+        return [row.label, *theory, *scores, *ratios, ""]
 
+    densities = [f"density of {state} / study's" for state in states]
+    head = ["model", *(["theory"] if theories else []), *ranking.data, *densities, ""]
     scales = [[row.label, name, value_words(*scale)] for row in ranking.rows for name, scale in row.scales.items()]
     return [
-        _table("R_χ", ["model", *ranking.data, ""], [texts(row) for row in ranking.rows]),
+        _table("R_χ" if ranking.data else "Models", head, [texts(row) for row in ranking.rows]),
         _table("Free scales, which R_χ is taken with", ["model", "data", "scale of the model's signal"], scales),
     ]
+
+
+def _density(ranking: Ranking) -> Titled:
+    head = ["model", "state", "pressure (GPa)", "atoms/Å³", "g/cm³", "of the study's"]
+    rows = [
+        [
+            row.label,
+            state,
+            f"{d['pressure_GPa']:g}",
+            *(
+                value_words(d[key], d[f"{key}_stderr"])
+                for key in ("number_density_atoms_per_A3", "mass_density_g_per_cm3", "ratio_to_study")
+            ),
+        ]
+        for row in ranking.rows
+        for state, d in row.density.items()
+    ]
+    return _table("Density at constant pressure; all else is at the study's density", head, rows)
 
 
 def _numbers(ranking: Ranking) -> Titled:

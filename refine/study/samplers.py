@@ -15,9 +15,14 @@ if TYPE_CHECKING:
     from refine.potentials.protocols import Base, CorrectedForceField
 
 
-def read_base(config: StudyConfig, species: Sequence[str]) -> tuple[Base, Any]:
-    """The kind of base that a study names, and what it reads, for elements in order. InputError where it cannot."""
+def read_base(config: StudyConfig, species: Sequence[str], opened: Any = None) -> tuple[Base, Any]:
+    """The kind of base that a study names, and what it reads, for elements in order. InputError where it cannot.
+
+    opened: a potential of the study's [model] that has been read (`refine.potentials.protocols.Base.heads`).
+    """
     kind = base_of(config.model.base, config.model.dispersion)
+    if opened is not None:
+        return kind, opened
     return kind, kind.read(config.model, tuple(species), species_pairs(species), config.correction.r_cut)
 
 

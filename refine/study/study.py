@@ -50,6 +50,7 @@ class Study:
     Args:
         config: the validated study file.
         corrected: False for the base model alone: nothing is fitted, and no correction has to fit into a box.
+        opened: of `read_base`; None: the base model is read.
 
     Attributes:
         systems, boxes: of every state: its atoms, and the bins that their distances are counted in.
@@ -68,7 +69,7 @@ class Study:
         InputError: anything that data, structures and settings say against each other, before any dynamics.
     """
 
-    def __init__(self, config: StudyConfig, *, corrected: bool = True) -> None:
+    def __init__(self, config: StudyConfig, *, corrected: bool = True, opened: Any = None) -> None:
         given = config  # a base without a cutoff of its own ends where the correction of the file does
         self.config = config = given if corrected else given.uncorrected()
         self.stages = stages_of(config)
@@ -84,7 +85,7 @@ class Study:
         self.numbers = read_numbers(config, self.boxes)
         self.targets = {data.name: target_of(config, self.pairs, data) for data in self.datasets}
         self.targets |= {number.name: number.target for number in self.numbers}
-        self.base_kind, self.base = read_base(given, self.species)
+        self.base_kind, self.base = read_base(given, self.species, opened)
         own = config.refinement.base_parameters
         self.parameters = [
             self.base_kind.parameters(self.base, own, system, box.edges)

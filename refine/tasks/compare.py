@@ -1,4 +1,5 @@
-"""`refine compare STUDY --models FILE ... --runs FOLDER ...`: several models against the same measurement, no fit.
+"""`refine compare STUDY --heads HEADS --models FILE ... --runs FOLDER ...`: several models against the same
+measurement, no fit.
 
 Each model is sampled once in each state, started as a run starts. A model that cannot be sampled is a row that says
 why, and the others still run.
@@ -7,20 +8,16 @@ why, and the others still run.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError, RefineError
-from refine.export.read import Exported, read_correction, read_study
 from refine.files import make_folder, write_text
-from refine.potentials.bases import BASES
 from refine.potentials.correction import PairCorrection
-from refine.potentials.keys import Model
 from refine.progress import NullProgress, Progress
 from refine.refinement.inference.nuisance import Nuisance
 from refine.refinement.rules import RULES
@@ -34,9 +31,10 @@ from refine.sampling.frames import Frames
 from refine.scattering.instrument import added, seen
 from refine.scattering.peaks import Peak, first_peak_range, peak
 from refine.study.datasets import DataSet, Prediction, tell_doubts
-from refine.study.schema import ModelFile, StudyConfig
+from refine.study.schema import StudyConfig
 from refine.study.study import Study
-from refine.tables.explain import shown
+from refine.tasks.contenders import Contender, of_file, of_run, of_study, paired, twin_label, with_and_without
+from refine.tasks.density import density_at_pressure
 from refine.tasks.outputs import refuse_foreign, refuse_inputs
 from refine.tasks.pilot import pilot
 from refine.tasks.sample import sample_states
@@ -49,9 +47,11 @@ OUTPUTS = ("compare", "compare.html", "compare.json")
 
 
 def compare(
-    config: StudyConfig,
+    config: StudyConfig | str | Path,
     models: Sequence[Path] | None = None,
     *,
+    heads: Sequence[str] | Literal["all"] | None = None,
+    dispersion: bool = False,
     runs: Sequence[Path] = (),
     out: Path | None = None,
     frames: int | None = None,
@@ -61,24 +61,34 @@ def compare(
     measured curve, in that order.
 
     Args:
-        config: the study; nothing is fitted.
+        config: the study, or its file; nothing is fitted. With `[compare] density` each model also gives the density of
+            every state at its pressure, `refine.tasks.density`.
         models: files with a [model] table and, optionally, a label; None: those of the study's [compare].
+        heads: of the study's MACE model, in place of the one that it names.
+        dispersion: whether each model of the study and of the files is sampled with D3 and without, where refine's D3
+            belongs to its level of theory.
         runs: folders of finished runs, whose refined potentials are compared too.
         out: folder for compare.json, compare.html and compare/<model>/<data set>.csv; None: nothing is written.
         frames: of each state, all replicas together; default: the study's `sampling.frames`.
         progress: told what happens.
 
     Raises:
-        InputError: a model file or a run that cannot be read, two models of one label, too few frames.
+        InputError: a model file or a run that cannot be read, two models of one label, too few frames, a head that the
+            study's model has not, or dispersion that does not belong to it.
     """
+    config = config if isinstance(config, StudyConfig) else StudyConfig.from_toml(config)
     files = config.compare.paths if models is None else models
     if out is not None:
         refuse_inputs(config, [out / name for name in OUTPUTS], files)
         refuse_foreign(out, OUTPUTS, "compare.json")
-    label = config.model.title + ("+D3" if config.model.dispersion != "none" else "")
-    entries = [_Entry(label, config.model), *map(_of_file, files)]
-    entries += [_refined(folder, config) for folder in runs]
-    labels = [entry.label.lower() for entry in entries]
+    own = of_study(config, heads)
+    if dispersion:
+        own = paired(own)
+    others = [of_file(file) for file in files]
+    refined = [of_run(folder, config) for folder in runs]
+    labels = [one.label.lower() for one in (*own, *others, *refined)]
+    if dispersion:
+        labels += [twin_label(one).lower() for one in others]
     for label in labels:
         if labels.count(label) > 1:
             raise InputError(
@@ -90,17 +100,24 @@ def compare(
         raise InputError(f"{frames} frames are too few", where="--frames", fix=f"use {FRAMES_FOR_ERRORS} or more")
     if out is not None:
         make_folder(out)  # or refused now, and not after the dynamics
-    rows = []
-    for entry in entries:
-        (progress or NullProgress()).message(f"model {entry.label}")
-        if entry.failure is not None:
-            rows.append(Row(entry.label, failure=entry.failure))
+    rows: list[Row] = []
+
+    def all_of_them() -> Iterator[Contender]:
+        yield from own
+        for one in others:  # read one after the other, not all at once
+            yield from with_and_without(one) if dispersion else [one]
+        yield from refined
+
+    for contender in all_of_them():
+        (progress or NullProgress()).message(f"model {contender.label}")
+        if contender.failure is not None:
+            rows.append(Row(contender.label, failure=contender.failure))
             continue
         try:
             first = all(row.failure is not None for row in rows)
-            rows.append(_row(entry, config, frames, progress or NullProgress(), tell=first))
+            rows.append(_row(contender, config, frames, progress or NullProgress(), tell=first))
         except RefineError as error:
-            rows.append(Row(entry.label, failure=str(error)))
+            rows.append(Row(contender.label, failure=str(error), notes=list(contender.notes)))
     (progress or NullProgress()).doing("writing the tables and the page")
     rows.sort(key=_mean_score)
     predicted = tuple(data.name for data in config.curves if data.role == "predict")
@@ -117,68 +134,30 @@ def _mean_score(row: Row) -> float:
     return float(np.mean([value for value, _ in row.r_chi.values()])) if row.r_chi else 0.0
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """What is compared: a base model, or what a run made of it, at the temperature of each state.
-
-    failure: why there is no model.
-    """
-
-    label: str
-    model: Model | None
-    run: tuple[Exported, ...] = ()
-    failure: str | None = None
-
-
-def _of_file(file: str | Path) -> _Entry:
-    """The model of a file; InputError for one that is no model file, while a base that is not known here keeps no other
-    from being compared."""
-    tree = ModelFile.tree(Path(file))
-    table = tree.get("model")
-    base = table.get("base") if isinstance(table, dict) else None
-    if isinstance(base, str) and base not in BASES.entries:
-        return _Entry(
-            str(tree.get("label", Path(file).stem)), None, failure=f"[model] base = {shown(base)} is not known"
-        )
-    read = ModelFile.from_toml(file)
-    return _Entry(read.label, read.model)
-
-
-def _refined(folder: Path, config: StudyConfig) -> _Entry:
-    """The refined potential of a finished run."""
-    changing = read_study(folder).correction.temperature == "linear"
-    run = tuple(read_correction(folder, state.temperature if changing else None) for state in config.states)
-    if run[0].parameters is not None and run[0].kind.refined_file is not None:
-        raise InputError(
-            "its refined weights are a model of their own",
-            where=str(folder),
-            fix="give a file with a [model] table whose path they are by --models",
-        )
-    return _Entry(folder.resolve().name, run[0].study.model, run)
-
-
-def _row(entry: _Entry, config: StudyConfig, frames: int | None, progress: Progress, *, tell: bool) -> Row:
+def _row(contender: Contender, config: StudyConfig, frames: int | None, progress: Progress, *, tell: bool) -> Row:
     """tell: whether to say what looks odd in the data."""
+    run = contender.run
     # A rule that changes parameters of the study's base would ask for them in every model.
-    changes: dict[str, Any] = {"model": entry.model, "refinement": RULES.made()}
-    if entry.run:
-        changes["correction"] = entry.run[0].study.correction
-    study = Study(config.model_copy(update=changes))
+    changes: dict[str, Any] = {"model": contender.model, "refinement": RULES.made()}
+    if run:
+        changes["correction"] = run[0].study.correction
+    study = Study(config.model_copy(update=changes), opened=contender.opened)
     corrections = [study.initial_correction()] * len(config.states)
-    if entry.run:
-        if entry.run[0].species != study.species:
-            raise InputError(f"the run is of {', '.join(entry.run[0].species)}", where=entry.label)
-        corrections = [one.correction for one in entry.run]
-        if entry.run[0].parameters is not None:
-            study.base = entry.run[0].base()
+    if run:
+        if run[0].species != study.species:
+            raise InputError(f"the run is of {', '.join(run[0].species)}", where=contender.label)
+        corrections = [one.correction for one in run]
+        if run[0].parameters is not None:
+            study.base = run[0].base()
     if tell:
         tell_doubts(study.datasets, progress)
-    acting = corrections if entry.run else None
+    acting = corrections if run else None
     begun = pilot(study, progress, acting)
     study, wanted = begun.study, begun.study.settings.frames if frames is None else frames
     sampled = sample_states(study, wanted, progress, positions=True, corrections=acting, starts=begun.starts)
     progress.doing("comparing with the data")
-    row = Row(entry.label)
+    theory = study.base_kind.theory(study.config.model, study.base)
+    row = Row(contender.label, theory=theory or None, notes=list(contender.notes))
     for data in study.datasets:
         sample, density = sampled[data.state], study.boxes[data.state].number_density
         target = study.targets[data.name]
@@ -213,6 +192,8 @@ def _row(entry: _Entry, config: StudyConfig, frames: int | None, progress: Progr
         ]
         if config.compare.segments:
             _transport(row, study, s, sampled[s], corrections[s], progress)
+        if config.compare.density:
+            _density(row, study, s, sampled[s], corrections[s] if run else None, progress)
     return row
 
 
@@ -228,6 +209,19 @@ def _transport(row: Row, study: Study, s: int, frames: Frames, correction: PairC
     if moving.viscosity is not None:
         row.viscosity[name] = moving.viscosity
     row.notes.extend(moving.notes)
+
+
+def _density(
+    row: Row, study: Study, s: int, frames: Frames, correction: PairCorrection | None, progress: Progress
+) -> None:
+    """The density of a state at its pressure, or why there is none."""
+    name = study.config.states[s].name
+    try:
+        row.density[name], remarks = density_at_pressure(study, s, frames, correction, progress)
+    except RefineError as error:
+        row.notes.append(f"No density of state {name}: {error}.")
+        return
+    row.notes.extend(remarks)
 
 
 def _curve(row: Row, data: DataSet | Prediction, frames: Frames, density: float, free: Nuisance) -> None:

@@ -11,8 +11,6 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from refine.errors import InputError, SimulationError
 from refine.potentials.correction import PairCorrection
 from refine.progress import Progress
@@ -21,6 +19,7 @@ from refine.sampling.frames import Frames
 from refine.sampling.jax.random_numbers import seed_of_state
 from refine.sampling.segments import Segments, starts
 from refine.sampling.viscosity import Viscosity, green_kubo
+from refine.system import is_cubic
 
 if TYPE_CHECKING:
     from refine.study.schema import State
@@ -140,9 +139,9 @@ def _box_term(
         viscosity = green_kubo(segments.stress, segments.stress_interval, system.volume, temperature)
     except SimulationError as error:
         reason = error.what
-    edge = float(system.cell[0, 0])
-    if not np.allclose(system.cell, edge * np.eye(3), atol=1e-6 * edge):
+    if not is_cubic(system.cell):
         return viscosity, _BoxTerm(0.0, 0.0, "not corrected: the box is not cubic", True)
+    edge = float(system.cell[0, 0])
     if state.viscosity is not None:
         shift = finite_size_correction(temperature, state.viscosity, edge)
         return viscosity, _BoxTerm(shift, 0.0, "corrected with the viscosity of the state, not of the model", True)

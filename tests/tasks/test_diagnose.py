@@ -157,6 +157,7 @@ def test_what_is_written_and_said(found: Diagnosis, folder: Path) -> None:
     assert stored["explanations"][0]["kind"] == "temperature"
     assert stored["words"] == found.words()
     assert any("of the misfit of argon is what a temperature shift of +" in sentence for sentence in found.words())
+    assert any(sentence.endswith("refine compare STUDY --set compare.density=true.") for sentence in found.words())
     tables = {path.name: list(csv.DictReader(path.open())) for path in (folder / "out" / "diagnosis").glob("*.csv")}
     assert set(tables) == {"directions.csv", "peaks.csv", "slopes.csv"}
     row, shift = tables["directions.csv"][0], found.explanation("temperature").estimates[0]

@@ -64,6 +64,14 @@ class ClassicalBase:
             pair_forms=for_sites(model.pairs, species),
         )
 
+    def heads(self, model: ClassicalModel) -> Mapping[str, Any]:
+        """It has none."""
+        return {}
+
+    def theory(self, model: ClassicalModel, potential: PairForm) -> str:
+        """It is of none."""
+        return ""
+
     def force_field(
         self, potential: PairForm, correction_cutoff: float, system: System, precision: str
     ) -> PairForceField:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -14,7 +14,7 @@ from refine.formula import element_of
 from refine.potentials.keys import Example, Model
 from refine.potentials.lammps import Part, Script
 from refine.potentials.mace.architecture import Checkpoint
-from refine.potentials.mace.catalogue import find, resolve
+from refine.potentials.mace.catalogue import find, published, recognised, resolve
 from refine.potentials.mace.reader import load
 from refine.potentials.mace.reader.neutral import MODEL_FILE
 from refine.potentials.protocols import Array, Base, CorrectedForceField, Finished, Pairs, SiteModel, Terms
@@ -78,6 +78,12 @@ def mace_potential(model: str | Path | Checkpoint, head: str | None, charge: int
     return potential
 
 
+def _opened(model: MaceModel) -> MacePotential:
+    """What the table names, whatever the species."""
+    path = model.model_path or find(model.name or "")
+    return MacePotential(load(path), model.head, model.backend, path, model.charge, model.spin)
+
+
 class MaceBase:
     """See `refine.potentials.protocols.Base`."""
 
@@ -85,10 +91,21 @@ class MaceBase:
 
     def read(self, model: MaceModel, species: tuple[str, ...], pairs: Pairs, cutoff: float) -> MacePotential:
         """The model of a file, read once for all states."""
-        path = model.model_path or find(model.name or "")
-        potential = MacePotential(load(path), model.head, model.backend, path, model.charge, model.spin)
+        potential = _opened(model)
         potential.check(species)
         return potential
+
+    def heads(self, model: MaceModel) -> dict[str, MacePotential]:
+        """A potential for each, in the order of the file."""
+        potential = _opened(model)
+        return {head: replace(potential, head=head) for head in potential.checkpoint.architecture.heads}
+
+    def theory(self, model: MaceModel, potential: MacePotential) -> str | None:
+        """Of a model of the catalogue, by the name in the study or by its file."""
+        checkpoint = potential.checkpoint
+        heads = checkpoint.architecture.heads
+        entry = published(model.name) if model.name else recognised(checkpoint.sha256, checkpoint.origin, heads)
+        return None if entry is None else entry.theory_of(potential.head)
 
     def force_field(
         self, potential: MacePotential, correction_cutoff: float, system: System, precision: str

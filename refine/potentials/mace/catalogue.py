@@ -9,7 +9,7 @@ from pathlib import Path
 
 from refine.errors import InputError
 from refine.potentials.mace.places import cache_folder, models_setting
-from refine.potentials.mace.releases import CATALOGUE, LICENCES, MUST_BE_ACCEPTED, REFUSED, Published
+from refine.potentials.mace.releases import BY_HEAD, CATALOGUE, LICENCES, MUST_BE_ACCEPTED, REFUSED, Published
 from refine.progress import NullProgress, Progress
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "find",
     "locate",
     "published",
+    "recognised",
     "resolve",
 ]
 
@@ -54,6 +55,20 @@ def published(name: str) -> Published:
 def by_sha256(sha256: str) -> Published | None:
     """The model whose file has this sha256 (hex), if it is one that is known."""
     return next((entry for entry in CATALOGUE if entry.sha256 is not None and entry.sha256 == sha256.lower()), None)
+
+
+def recognised(sha256: str, origin: str, heads: tuple[str, ...]) -> Published | None:
+    """The model that a file is: by its sha256 (hex), or, where the authors state none, by the name it came with and the
+    heads that it has."""
+    found = by_sha256(sha256)
+    if found is not None:
+        return found
+    for entry in CATALOGUE:
+        names = tuple(name for name, _ in entry.heads)
+        alike = heads == names if names else len(heads) == 1 or entry.theory == BY_HEAD
+        if entry.sha256 is None and entry.filename == origin and alike:
+            return entry
+    return None
 
 
 def locate(entry: Published) -> Path | None:

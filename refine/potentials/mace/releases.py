@@ -20,6 +20,9 @@ LICENCES = {
 MUST_BE_ACCEPTED = frozenset({"ASL"})
 """Licences that restrict the use."""
 
+BY_HEAD = "by head"
+"""The theory of a model whose heads differ in it."""
+
 
 @dataclass(frozen=True)
 class Published:
@@ -64,6 +67,10 @@ class Published:
     def names(self) -> tuple[str, ...]:
         """Everything the model may be called, the key first."""
         return (self.key, *self.aliases, self.filename, self.filename.rpartition(".")[0])
+
+    def theory_of(self, head: str | None) -> str | None:
+        """Level of theory of a head, or of the model where it has one; None where it is not known."""
+        return dict(self.heads).get(head or "", None if self.heads or self.theory == BY_HEAD else self.theory)
 
     @property
     def size(self) -> str:
@@ -251,7 +258,7 @@ CATALOGUE: tuple[Published, ...] = (
         bytes=None,
         sha256=None,
         licence="ASL",
-        theory="by head",
+        theory=BY_HEAD,
         r_max=6.0,
         summary="MACE-MH-0: OMat24, OMol25, OC20 and MatPES, a head each; `refine models inspect` names them",
         aliases=("mace-mh-0",),
@@ -262,7 +269,7 @@ CATALOGUE: tuple[Published, ...] = (
         bytes=None,
         sha256=None,
         licence="ASL",
-        theory="by head",
+        theory=BY_HEAD,
         r_max=6.0,
         summary="MACE-MH-1: crystals, molecules and surfaces; 512 channels, L = 1; non-linear, ZBL, Agnesi; six heads",
         aliases=("mace-mh-1",),

@@ -34,6 +34,14 @@ class ManyBodyBase:
 
         return many_body(model.base, species, model.parameters)
 
+    def heads(self, model: ManyBodyModel) -> Mapping[str, Any]:
+        """It has none."""
+        return {}
+
+    def theory(self, model: ManyBodyModel, potential: ManyBody) -> str:
+        """It is of none."""
+        return ""
+
     def force_field(
         self, potential: ManyBody, correction_cutoff: float, system: System, precision: str
     ) -> CorrectedForceField:

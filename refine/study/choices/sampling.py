@@ -91,13 +91,21 @@ def settled(series: Array) -> Settled:
         independent = len(rest) / float(np.max(inefficiency(rest)))
         if independent > found.independent:
             found = Settled(start, frames, independent, math.inf)
-    rest = series[found.start :]
-    early, late = rest[: max(2, int(EARLY * len(rest)))], rest[-max(2, int(LATE * len(rest))) :]
-    g = inefficiency(rest)
-    error = np.sqrt(rest.var(axis=0) * g * (1.0 / len(early) + 1.0 / len(late)))
+    return replace(found, drift=drift(series[found.start :]))
+
+
+def drift(series: Array) -> float:
+    """Difference of the mean of the first `EARLY` and of the last `LATE` of series (frames, n), in its standard errors,
+    of the one that drifts most.
+
+    >>> drift(np.repeat(np.arange(2.0), 50)[:, None]) > DRIFT, drift(np.ones((20, 1)))
+    (False, 0.0)
+    """
+    early, late = series[: max(2, int(EARLY * len(series)))], series[-max(2, int(LATE * len(series))) :]
+    g = inefficiency(series)
+    error = np.sqrt(series.var(axis=0) * g * (1.0 / len(early) + 1.0 / len(late)))
     apart = np.abs(early.mean(axis=0) - late.mean(axis=0))
-    drift = np.divide(apart, error, out=np.zeros_like(apart), where=error > 0.0)
-    return replace(found, drift=float(np.max(drift)))
+    return float(np.max(np.divide(apart, error, out=np.zeros_like(apart), where=error > 0.0)))
 
 
 def correlation_time(values: Array, replica: NDArray[np.integer], interval: float, weights: Array) -> float:

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from refine.tables.table import Table
-from refine.tables.values import ByPair, FileName, Integer, Kind, Number, refusal
+from refine.tables.values import ByPair, FileName, Integer, Kind, Number, Switch, refusal
 
 
 class Coordination(Table):
@@ -37,6 +37,18 @@ class Compare(Table):
         description="Length of each in ps; a step of them costs half as much again as one of sampling. It grows to up "
         "to four times as much where a mean square displacement is not linear in time yet or the viscosity not sharp. "
         "Default: all of them together are twice as long as what is sampled.",
+    )
+
+    density: Switch = Field(
+        False,
+        description="Whether each model also gives the density of each state at the state's pressure, from a stage at "
+        'constant pressure behind what is sampled: the one of `[[data]]` with `quantity = "pressure"`, or zero. All '
+        "other numbers stay those of the study's density.",
+    )
+    density_length: Annotated[Number, Field(gt=0, le=100_000)] | None = Field(
+        None,
+        description="Length of that stage in ps; it grows to up to four times as much where volume or energy still "
+        "drift. Default: as long as what is sampled, 20,000 steps at least.",
     )
 
     @model_validator(mode="after")

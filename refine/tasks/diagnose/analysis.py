@@ -17,6 +17,7 @@ from refine.tasks.diagnose.directions import explanation
 from refine.tasks.diagnose.findings import CLEAR
 from refine.tasks.diagnose.numbers import compared_number
 from refine.tasks.diagnose.peaks import compared, peaked_curves
+from refine.tasks.diagnose.prose import elsewhere
 
 if TYPE_CHECKING:
     from refine.study.study import Study
@@ -73,5 +74,6 @@ def examine(study: Study, frames: Sequence[Frames]) -> Diagnosis:
         numbers=tuple(
             compared_number(n, ensembles[n.state], names[n.state], correction, length) for n in study.numbers
         ),
+        elsewhere=elsewhere(study.base_kind.theory(study.config.model, study.base)),
         warnings=tuple(warnings),
     )

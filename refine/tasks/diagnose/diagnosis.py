@@ -26,6 +26,7 @@ class Diagnosis:
         noise_factors: of data that state no errors, {name: factor on the estimated error}.
         best: the kind that explains most per parameter; None where there is no misfit to explain.
         numbers: measured numbers, each by itself; chi2 and what is taken apart are those of the curves.
+        elsewhere: what to compare before a fit, in words.
         warnings: peaks that could not be compared, in words.
     """
 
@@ -44,6 +45,7 @@ class Diagnosis:
     explanations: tuple[Explanation, ...]
     peaks: tuple[PeakComparison, ...]
     numbers: tuple[NumberComparison, ...]
+    elsewhere: str
     warnings: tuple[str, ...]
 
     @property
@@ -110,6 +112,7 @@ class Diagnosis:
             assert self.best is not None
             said.append(f"The best single explanation for its number of parameters is a {NAMES[self.best]}.")
             said += list(prose.collinear(self.explanations))
+            said.append(self.elsewhere)
         for name, factor in self.noise_factors.items():
             said.append(
                 f"{name} states no errors: they were estimated from its ripple and multiplied by {factor:.2f}, so that "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from refine.potentials.dispersion import why_unserved
 from refine.tasks.diagnose.findings import CLEAR, NAMES, Explanation, NumberComparison, PeakComparison
 from refine.tasks.diagnose.tables import signed, value
 
@@ -71,6 +72,24 @@ def of_number(number: NumberComparison) -> str:
         f"{number.temperature:+.3g} K would mend it, or a pair correction, the most probable one largest with "
         f"{number.correction:+.2g} kT for {number.at}."
     )
+
+
+def elsewhere(theory: str | None) -> str:
+    """Where the misfit may come from that is no direction here: of a base of a level of theory, see
+    `refine.potentials.protocols.Base.theory`.
+
+    >>> elsewhere("")
+    'Whether another density does as much is one table without a fit: refine compare STUDY --set compare.density=true.'
+    """
+    command, causes = "refine compare STUDY --set compare.density=true", ["another density"]
+    if theory != "":
+        causes.append("another functional")
+        if why_unserved(theory) is None:
+            causes.append("dispersion")
+            command += " --dispersion"
+        command += ", and --heads all where the model has several heads"
+    what = " or ".join(filter(None, (", ".join(causes[:-1]), causes[-1])))
+    return f"Whether {what} does as much is one table without a fit: {command}."
 
 
 def collinear(explanations: Sequence[Explanation]) -> Iterator[str]:

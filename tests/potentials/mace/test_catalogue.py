@@ -24,6 +24,7 @@ from refine.potentials.mace.catalogue import (
     find,
     locate,
     published,
+    recognised,
     resolve,
 )
 from refine.progress import NullProgress
@@ -178,6 +179,30 @@ def test_by_sha256() -> None:
     for entry in CATALOGUE:
         assert entry.sha256 is None or by_sha256(entry.sha256.upper()) is entry
     assert by_sha256("0" * 64) is None
+
+
+def test_theory_of_a_head() -> None:
+    mh1, mh0, mpa = published("mh-1"), published("mh-0"), published("medium-mpa-0")
+    assert [mh1.theory_of(head) for head in ("omol", "matpes_r2scan", "pt_head", None)] == [
+        "wB97M-V",
+        "r2SCAN",
+        None,
+        None,
+    ]
+    assert mh0.theory_of("omol") is None
+    assert (mpa.theory_of(None), mpa.theory_of("default")) == ("PBE+U", "PBE+U")
+
+
+def test_a_file_is_recognised_by_its_sum_or_its_name_and_heads() -> None:
+    """By the name alone only where nobody states a sum: a model of one's own may have the name of a published one."""
+    mpa, mh1, omol = published("medium-mpa-0"), published("mh-1"), published("omol-0")
+    heads = tuple(name for name, _ in mh1.heads)
+    assert recognised(str(mpa.sha256), "any", ("default",)) is mpa
+    assert recognised("0" * 64, mpa.filename, ("default",)) is None
+    assert recognised("0" * 64, mh1.filename, heads) is mh1
+    assert recognised("0" * 64, mh1.filename, heads[1:]) is None
+    assert recognised("0" * 64, omol.filename, ("default",)) is omol
+    assert recognised("0" * 64, omol.filename, ("a", "b")) is None
 
 
 def test_find_what_is_not_here_says_what_to_download_where(cache: Path) -> None:
