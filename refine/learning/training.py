@@ -200,7 +200,7 @@ class Trainer:
         self, weights: Weights, average: Weights, memory: tuple[Any, ...], gradient: Weights, rate: Any, steps: Any
     ) -> tuple[Weights, Weights, tuple[Any, ...], Any]:
         """Weights, their average and the optimiser's memory after a step, and the norm of the gradient."""
-        norm = optax.global_norm(gradient)
+        norm = jnp.sqrt(sum(jnp.sum(g**2) for g in gradient.values()))
         clipped = jax.tree.map(lambda g: g * jnp.minimum(1.0, self.settings.clip / jnp.maximum(norm, 1e-300)), gradient)
         tree = jax.tree.structure(self._optimiser.init(weights))
         change, after = self._optimiser.update(clipped, jax.tree.unflatten(tree, memory), weights)

@@ -1,0 +1,238 @@
+"""`refine learn LEARN.toml`: MACE weights fitted to labelled frames.
+
+A training is steps of `refine.learning.training`, one after the other; what is here reads what they need, keeps
+learn.h5, and writes what came of them. The model that is written is that of the epoch with the lowest validation loss,
+in the precision of the start model's file, and its errors are those of what is written.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase.data import atomic_numbers
+
+from refine.errors import CheckpointError, InputError
+from refine.files import exclusive, write_text
+from refine.learning.batches import Graph, Shapes, graphs_of
+from refine.learning.frames import species_of
+from refine.learning.keys import LearnConfig
+from refine.learning.loss import FrameLoss, Terms, Weights
+from refine.learning.training import State, Trainer
+from refine.potentials.mace.architecture import Checkpoint
+from refine.potentials.mace.catalogue import find
+from refine.potentials.mace.chosen import chosen_names
+from refine.potentials.mace.reader import load as load_model
+from refine.potentials.mace.reader.neutral import MODEL_FILE, write_neutral
+from refine.progress import NullProgress, Progress
+from refine.report.learned import render
+from refine.results.learned import Learned, in_units
+from refine.results.provenance import provenance
+from refine.results.schema import RESULT
+from refine.tasks.learn.began import began_of, refuse_changes
+from refine.tasks.learn.sets import read_sets
+from refine.tasks.learn.store import CHECKPOINT, Stored, load, save
+from refine.tasks.outputs import clear, refuse_foreign, refuse_read
+from refine.tasks.run.store import CHECKPOINT as RUN
+
+OUTPUTS = ("learn.json", "learn.html", "learning_curve.csv", "learn.toml", MODEL_FILE, CHECKPOINT)
+
+SAVE_EVERY = 30.0
+"""Seconds between two checkpoints; an interrupt writes one more."""
+
+FAR = 1.0
+"""eV per atom; energies that are off by more are told to have another zero."""
+
+
+def learn(
+    config: LearnConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Learned:
+    """Train, and write learn.json, learn.html, learning_curve.csv, learn.toml and the model.
+
+    Args:
+        config: the file.
+        out: folder.
+        resume: go on with the training in the folder; with the same numbers as if it had not been interrupted.
+        overwrite: replace it.
+        progress: told what happens.
+
+    Raises:
+        InputError: a model, a file of frames, labels or settings that cannot be used.
+        SimulationError: the loss is no longer a number.
+        CheckpointError: nothing to resume, or what is there began otherwise; the folder is in use or not writable.
+    """
+    progress = progress or NullProgress()
+    _check_out(config, out, resume=resume, overwrite=overwrite)
+    with exclusive(out):
+        return _learn(config, out, resume, progress)
+
+
+def _check_out(config: LearnConfig, out: Path, *, resume: bool, overwrite: bool) -> None:
+    files = [path for _, path in config.named_files()]
+    refuse_read([*files, *filter(None, (config.source,))], [out / name for name in OUTPUTS])
+    if (out / RUN).exists() or (out / RESULT).exists():
+        raise CheckpointError("this folder holds a run", where=str(out), fix="give another --out")
+    refuse_foreign(out, OUTPUTS, CHECKPOINT)
+    if (out / CHECKPOINT).exists() and not (resume or overwrite):
+        raise CheckpointError(
+            "this folder holds a training",
+            where=str(out),
+            fix="use --resume to go on, --overwrite to replace it, or another --out",
+        )
+
+
+def _learn(config: LearnConfig, out: Path, resume: bool, progress: Progress) -> Learned:
+    begun, settings = time.monotonic(), config.learn
+    path = config.model.model_path or find(config.model.name or "")
+    checkpoint = load_model(path)
+    names = chosen_names(checkpoint, settings.parameters, where="[learn] parameters")
+    progress.stage("reading frames", 1)
+    sets = read_sets(config.frames, settings, progress.message)
+    began = began_of(config, checkpoint.sha256)
+    if resume:
+        stored = load(out / CHECKPOINT)
+        refuse_changes(stored.began, began, str(out))
+    species = species_of([frame for frames in sets.values() for frame in frames])
+    terms = Terms(settings.energy_weight, settings.forces_weight, settings.stress_weight)
+    loss = FrameLoss(checkpoint, species, head=config.model.head, terms=terms, precision=settings.precision)
+    graphs = {part: graphs_of(frames, species, loss.cutoff) for part, frames in sets.items()}
+    every = [graph for part in graphs.values() for graph in part]
+    shapes = Shapes.of(graphs["train"], every, settings.batch)
+    start = {name: np.asarray(checkpoint.arrays[name], np.float64) for name in names}
+    trainer = Trainer(loss, start, graphs["train"], graphs["valid"], shapes, settings)
+    count = sum(array.size for array in start.values())
+    said = ", ".join(f"{len(frames)} {part}" for part, frames in sets.items())
+    progress.message(f"{said} frames of {', '.join(species)}; {count} weights in {len(names)} arrays")
+
+    if resume:
+        loss.isolated = loss.isolated + np.array([stored.isolated.get(symbol, 0.0) for symbol in species])
+        progress.message(f"going on in epoch {min(stored.state.epoch + 1, settings.epochs)}")
+    else:
+        clear(out, OUTPUTS)
+        stored = _begin(config, trainer, graphs, began, progress)
+        save(out / CHECKPOINT, stored)
+        write_text(out / "learn.toml", config.to_toml(out))
+    stored = _train(trainer, stored, out, progress, begun)
+
+    progress.stage("writing the model", 1)
+    final = _final(checkpoint, stored.state.best, dict(zip(species, loss.isolated, strict=True)), config.model.head)
+    rounded = {name: np.asarray(final.arrays[name], np.float64) for name in names}
+    result = Learned(
+        title=config.title,
+        message=_message(stored.state, trainer),
+        start={"origin": checkpoint.origin, "sha256": checkpoint.sha256, "head": config.model.head or ""},
+        parameters=settings.parameters,
+        weights=count,
+        frames={part: len(frames) for part, frames in sets.items()},
+        before=stored.before,
+        after={part: trainer.errors(rounded, of_part) for part, of_part in graphs.items()},
+        curve=stored.state.curve,
+        best=stored.state.best_row.epoch,
+        steps=stored.state.steps,
+        isolated=stored.isolated,
+        settings=config.seen_from(out).model_dump(mode="json", exclude_none=True),
+        seconds=stored.seconds,
+        provenance=provenance(settings.seed, checkpoint.sha256),
+    )
+    write_neutral(final, out / MODEL_FILE)
+    write_text(out / "learning_curve.csv", result.curve_csv())
+    write_text(out / "learn.html", render(result))
+    write_text(out / "learn.json", json.dumps(result.to_json(), indent=1) + "\n")
+    return result
+
+
+def _begin(
+    config: LearnConfig, trainer: Trainer, graphs: dict[str, list[Graph]], began: dict[str, Any], progress: Progress
+) -> Stored:
+    """Errors of the start model, its isolated atoms moved where that is asked for, and the first state."""
+    progress.stage("the start model", len(graphs))
+    loss, before = trainer.loss, {}
+    start = trainer.start
+    for part, of_part in graphs.items():
+        before[part] = trainer.errors(start, of_part)
+        progress.advance(1)
+    isolated: dict[str, float] = {}
+    if config.model.isolated == "fit":
+        off = trainer.energies_off(start, graphs["train"])
+        known = np.isfinite(off)
+        if not known.any():
+            raise InputError("no frame of train has an energy", where="[model] isolated", fix='use isolated = "keep"')
+        counts = np.array([graph.counts for graph in graphs["train"]], np.float64)
+        shift = np.linalg.lstsq(counts[known], off[known], rcond=None)[0]
+        loss.isolated = loss.isolated + shift
+        isolated = dict(zip(loss.species, shift.tolist(), strict=True))
+        said = ", ".join(f"{symbol} {value:+.4f}" for symbol, value in isolated.items())
+        progress.message(f"isolated atoms moved by (eV): {said}")
+    elif (before["train"].energy or 0.0) > FAR:
+        progress.message(
+            f"energies of train are off by {before['train'].energy:.3g} eV per atom: if the labels have another zero, "
+            'set model.isolated = "fit"'
+        )
+    return Stored(trainer.begin(), began, before, isolated, 0.0)
+
+
+def _train(trainer: Trainer, stored: Stored, out: Path, progress: Progress, begun: float) -> Stored:
+    """To the end, or to the interrupt, which leaves the last step in learn.h5."""
+    settings, state, saved, before = trainer.settings, stored.state, time.monotonic(), stored.seconds
+
+    def now() -> Stored:
+        return replace(stored, state=state, seconds=before + time.monotonic() - begun)
+
+    try:
+        while not state.is_over(settings):
+            progress.stage(f"epoch {state.epoch + 1} of {settings.epochs}", trainer.batches)
+            progress.advance(state.batch)
+            epoch = state.epoch
+            while state.epoch == epoch:
+                state = trainer.step(state)
+                progress.advance(1)
+                if time.monotonic() - saved > SAVE_EVERY:
+                    save(out / CHECKPOINT, now())
+                    saved = time.monotonic()
+            progress.message(_told(state))
+    finally:
+        stored = now()
+        save(out / CHECKPOINT, stored)
+    return stored
+
+
+def _told(state: State) -> str:
+    """The newest row of the learning curve, in a line."""
+    row = state.curve[-1]
+    found = in_units(row.validation)
+    units = {"energy_meV_per_atom": "meV/atom", "forces_meV_per_angstrom": "meV/Å", "stress_GPa": "GPa"}
+    errors = [f"{name.partition('_')[0]} {found[name]:.3g} {unit}" for name, unit in units.items() if found[name]]
+    star = ", the lowest so far" if row is state.best_row else ""
+    return f"epoch {row.epoch}: validation loss {row.validation.loss:.4g}{star}; {', '.join(errors)}"
+
+
+def _message(state: State, trainer: Trainer) -> str:
+    ended = f"all {state.epoch} epochs are done"
+    if state.epoch < trainer.settings.epochs:
+        ended = f"the validation loss has not fallen in {state.epoch - state.best_row.epoch} epochs"
+    best = state.best_row.epoch
+    return f"{ended}; " + (f"the model is that of epoch {best}" if best else "no epoch was better than the start model")
+
+
+def _final(checkpoint: Checkpoint, best: Weights, isolated: dict[str, float], head: str | None) -> Checkpoint:
+    """The start model with other weights, and other isolated atoms where these were moved."""
+    arrays = dict(checkpoint.arrays)
+    for name, array in best.items():
+        arrays[name] = np.asarray(array).astype(arrays[name].dtype)
+    architecture, factor = checkpoint.architecture, checkpoint.factors.get("energies", 1.0)
+    row = 0 if head is None else architecture.heads.index(head)
+    energies = np.array(arrays["energies"], np.float64)
+    for symbol, energy in isolated.items():
+        energies[row, architecture.species.index(atomic_numbers[symbol])] = energy / factor
+    if not np.array_equal(energies, arrays["energies"]):
+        arrays["energies"] = energies  # float64: E0 may have more digits than float32 holds
+    return replace(checkpoint, arrays=arrays)
