@@ -16,7 +16,7 @@ from refine.tables.values import FileName, Integer, Kind, Line, Number, refusal
 
 Files = Annotated[tuple[FileName, ...], Kind("list of paths")]
 Share = Annotated[Number, Field(ge=0, lt=1)]
-Factor = Annotated[Number, Field(ge=0, le=1e9)]
+Factor = Annotated[Number, Field(ge=0, le=1_000_000_000)]
 
 
 class Start(Table):
@@ -113,7 +113,7 @@ class Learning(Table):
     parameters: Annotated[tuple[Line, ...], Field(min_length=1), Kind("list of names")] = Field(
         ("weights",),
         description='What is moved: `"weights"` for all of them, or parts by name, such as `"layers.1.readout"`; '
-        "`refine models inspect` and the page on MACE have the names.",
+        "a name that the model does not have is refused with those that it has.",
     )
     epochs: Annotated[Integer, Field(ge=1, le=100_000)] = Field(50, description="Passes over the training frames.")
     batch: Annotated[Integer, Field(ge=1, le=10_000)] = Field(5, description="Frames to a step.")
@@ -129,7 +129,7 @@ class Learning(Table):
         description="Decay of the moving average of the weights over the steps, which is what is validated and kept; "
         "0: the weights themselves.",
     )
-    clip: Annotated[Number, Field(gt=0, le=1e12)] = Field(
+    clip: Annotated[Number, Field(gt=0, le=1_000_000_000)] = Field(
         10.0, description="Largest norm of the loss' gradient; a larger one is scaled to it."
     )
     patience: Annotated[Integer, Field(ge=1, le=100_000)] = Field(
