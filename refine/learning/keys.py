@@ -12,7 +12,7 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from refine.tables.explain import input_error
 from refine.tables.table import Table
 from refine.tables.toml import override, parse_toml, read_text, to_toml
-from refine.tables.values import FileName, Integer, Kind, Line, Number, refusal
+from refine.tables.values import FileName, Integer, Kind, Line, Number, Switch, refusal
 
 Files = Annotated[tuple[FileName, ...], Kind("list of paths")]
 Share = Annotated[Number, Field(ge=0, lt=1)]
@@ -20,12 +20,15 @@ Factor = Annotated[Number, Field(ge=0, le=1_000_000_000)]
 
 
 class Start(Table):
-    """The MACE model that training starts from."""
+    """The MACE model that training starts from: exactly one of `path`, `name` and `new`."""
 
-    path: FileName | None = Field(
-        None, description="File of a MACE model, relative to this file. Give either this or `name`."
-    )
+    path: FileName | None = Field(None, description="File of a MACE model, relative to this file.")
     name: Line | None = Field(None, description="Published MACE model, such as `medium-mpa-0`.")
+    new: Switch = Field(
+        False,
+        description="Start from nothing: the model of `[new]`, with random weights, and with the energies of the "
+        "isolated atoms that fit the training frames best (least squares by composition).",
+    )
     head: Line | None = Field(None, description="Head that is trained. Required if the model has several.")
     isolated: Literal["keep", "fit"] = Field(
         "keep",
@@ -41,8 +44,36 @@ class Start(Table):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.path is None) == (self.name is None):
-            raise refusal("should have exactly one of 'path' and 'name'")
+        if (self.path is not None) + (self.name is not None) + self.new != 1:
+            raise refusal("should have exactly one of 'path', 'name' and 'new = true'")
+        if self.new and (self.head is not None or self.isolated != "keep"):
+            raise refusal("has a 'head' or 'isolated', and a new model has one head, and its isolated atoms fitted")
+        return self
+
+
+class New(Table):
+    """The model of `new = true`, a small one by default: residual layers, one head."""
+
+    r_max: Annotated[Number, Field(ge=2, le=12)] = Field(5.0, description="Cutoff, Å.")
+    channels: Annotated[Integer, Field(ge=1, le=512)] = Field(32, description="Of the features.")
+    l: Annotated[Integer, Field(ge=0, le=2)] = Field(0, description="Highest l of the features between layers.")
+    max_ell: Annotated[Integer, Field(ge=0, le=4)] = Field(3, description="Highest l of the spherical harmonics.")
+    layers: Annotated[Integer, Field(ge=1, le=4)] = Field(2, description="Number of layers.")
+    correlation: Annotated[Integer, Field(ge=1, le=3)] = Field(3, description="Body order of a layer less one.")
+    basis: Annotated[Integer, Field(ge=1, le=64)] = Field(8, description="Number of Bessel functions.")
+    radial: Annotated[
+        tuple[Annotated[Integer, Field(ge=1, le=1024)], ...],
+        Field(min_length=1, max_length=4),
+        Kind("list of whole numbers"),
+    ] = Field((64, 64, 64), description="Units of the hidden layers of the radial networks.")
+    readout: Annotated[Integer, Field(ge=1, le=256)] = Field(16, description="Hidden units of the last readout.")
+    zbl: Switch = Field(True, description="Whether it has a ZBL repulsion, which keeps atoms from fusing.")
+    seed: Annotated[Integer, Field(ge=0, lt=2**31)] = Field(0, description="Of the random weights.")
+
+    @model_validator(mode="after")
+    def _degrees(self) -> Self:
+        if self.l > self.max_ell:
+            raise refusal(f"has l = {self.l} above max_ell = {self.max_ell}")
         return self
 
 
@@ -157,6 +188,7 @@ class LearnConfig(Table):
 
     title: Line = Field("A MACE model", description="Heading of the page.")
     model: Start
+    new: New = Field(default_factory=New)
     frames: Labels
     learn: Learning = Field(default_factory=Learning)
 
@@ -195,6 +227,12 @@ class LearnConfig(Table):
             raise input_error(error, tree, source, cls) from None
         config.put_into(Path(folder))
         return config
+
+    @model_validator(mode="after")
+    def _new_is_used(self) -> Self:
+        if "new" in self.model_fields_set and self.new != New() and not self.model.new:
+            raise refusal("[new] is of a model that is not asked for; write new = true in [model]")
+        return self
 
     @property
     def source(self) -> Path | None:

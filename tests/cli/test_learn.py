@@ -95,7 +95,8 @@ def test_an_interrupt_says_how_to_go_on(file: Path, calls: list[Any]) -> None:
     [
         (("--set", "learn.epoch=3"), "[learn] unknown key 'epoch'; did you mean 'epochs'?"),
         (("--set", "learn.optimiser=sgd"), "[learn] optimiser = 'sgd' should be 'amsgrad' or 'adam'"),
-        (("--set", "model.name=small"), "[model] should have exactly one of 'path' and 'name'"),
+        (("--set", "model.name=small"), "[model] should have exactly one of 'path', 'name' and 'new = true'"),
+        (("--set", "new.channels=8"), "[new] is of a model that is not asked for; write new = true in [model]"),
         (("--set", "frames.train=[]"), "[frames] train"),
         (("--set", "frames.weights={melt = 2}"), "[frames] has 'weights' and no 'kind'"),
         (("--set", "learn.forces_weight=nan"), "[learn] forces_weight"),

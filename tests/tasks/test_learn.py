@@ -101,31 +101,26 @@ def test_a_student_learns_what_the_teacher_knows(folder: Path, tmp_path: Path) -
 
 
 def test_an_interrupted_training_ends_with_the_same_numbers(folder: Path, tmp_path: Path) -> None:
-    """Stopped in the middle of an epoch and at the end of one; bit by bit."""
-    config = config_of(folder)
-    whole = learn(config, tmp_path / "whole")
-    for stop in (1, 4, 5):
+    """Stopped at the end of an epoch, in the middle of one, and made longer: bit by bit."""
+    config, whole_folder = config_of(folder), tmp_path / "whole"
+    whole = learn(config, whole_folder)
+    expected = load(whole_folder / "learn.h5").state
+    for stop in (2, 4, None):
         out = tmp_path / f"stopped-{stop}"
-        with pytest.raises(KeyboardInterrupt):
-            learn(config, out, progress=StopAt(stop))
-        assert not (out / "learn.json").exists()
+        if stop is None:
+            learn(config_of(folder, epochs=1), out)
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                learn(config, out, progress=StopAt(stop))
+            assert not (out / "learn.json").exists()
         resumed = learn(config, out, resume=True)
-        assert resumed.curve == whole.curve
-        assert resumed.after == whole.after
-        assert resumed.before == whole.before
-        ends = [load(folder / "learn.h5").state for folder in (tmp_path / "whole", out)]
+        assert (resumed.curve, resumed.before, resumed.after) == (whole.curve, whole.before, whole.after)
+        state = load(out / "learn.h5").state
         for group in ("weights", "average", "best"):
-            for name, array in getattr(ends[0], group).items():
-                assert np.array_equal(array, getattr(ends[1], group)[name]), name
-        assert all(np.array_equal(a, b) for a, b in zip(ends[0].memory, ends[1].memory, strict=True))
-        a, b = ((folder / "model.safetensors").read_bytes() for folder in (tmp_path / "whole", out))
-        assert a == b
-
-
-def test_more_epochs_are_as_if_asked_for_at_once(folder: Path, tmp_path: Path) -> None:
-    whole = learn(config_of(folder), tmp_path / "whole")
-    learn(config_of(folder, epochs=1), tmp_path / "two")
-    assert learn(config_of(folder), tmp_path / "two", resume=True).curve == whole.curve
+            for name, array in getattr(expected, group).items():
+                assert np.array_equal(array, getattr(state, group)[name]), name
+        assert all(np.array_equal(a, b) for a, b in zip(expected.memory, state.memory, strict=True))
+        assert (out / "model.safetensors").read_bytes() == (whole_folder / "model.safetensors").read_bytes()
 
 
 def test_what_is_written(folder: Path, tmp_path: Path) -> None:
@@ -195,6 +190,36 @@ def test_isolated_atoms_that_are_fitted(folder: Path, tmp_path: Path) -> None:
     assert found.after["train"].energy == pytest.approx(0.0, abs=1e-6)
     frames[0].calc = Calculator(str(tmp_path / "out" / "model.safetensors"))
     assert frames[0].get_potential_energy() == pytest.approx(frames[0].info["REF_energy"], abs=1e-5)
+
+
+NEW = {"r_max": 4.0, "channels": 8, "max_ell": 2, "correlation": 2, "radial": [16, 16], "layers": 1, "zbl": False}
+
+
+def test_from_nothing(folder: Path, tmp_path: Path) -> None:
+    """Force errors fall by half, also where interrupted; the written model has the energies that are told."""
+    tree = {
+        "model": {"new": True},
+        "new": NEW,
+        "frames": {"train": ["frames.extxyz"], "valid_share": 0.2},
+        "learn": {"epochs": 40, "batch": 2, "learning_rate": 0.02, "average": 0.9},
+    }
+    config = LearnConfig.parse(tree, folder)
+    with pytest.raises(KeyboardInterrupt):
+        learn(config, tmp_path, progress=StopAt(30))
+    found = learn(config, tmp_path, resume=True)
+    before, after = found.before["valid"], found.after["valid"]
+    assert before.forces is not None
+    assert after.forces is not None
+    assert after.forces < before.forces / 2
+    assert found.start["origin"] == "new model"
+    frames = read(folder / "frames.extxyz", ":")
+    calculator = Calculator(str(tmp_path / "model.safetensors"))
+    off = []
+    for atoms in frames:
+        atoms.calc = calculator
+        off.append((atoms.get_potential_energy() - atoms.info["REF_energy"]) / len(atoms))
+    kept_apart = np.random.default_rng(0).permutation(FRAMES)[:2]
+    assert np.sqrt(np.mean(np.array(off)[kept_apart] ** 2)) == pytest.approx(after.energy, rel=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The reference pages of every key, from the models: ``docs/reference/study.md`` and ``learn.md``, ``refine reference``."""
+"""The reference pages of every key, from the models: ``refine reference``, in ``docs/reference``."""
 
 from __future__ import annotations
 

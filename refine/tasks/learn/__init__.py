@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from ase.data import atomic_numbers
 
-from refine.errors import CheckpointError, InputError
+from refine.errors import CheckpointError
 from refine.files import exclusive, write_text
 from refine.learning.batches import Graph, Shapes, graphs_of
 from refine.learning.frames import species_of
@@ -34,6 +34,7 @@ from refine.results.learned import Learned, in_units
 from refine.results.provenance import provenance
 from refine.results.schema import RESULT
 from refine.tasks.learn.began import began_of, refuse_changes
+from refine.tasks.learn.new import by_composition, new_model
 from refine.tasks.learn.sets import read_sets
 from refine.tasks.learn.store import CHECKPOINT, Stored, load, save
 from refine.tasks.outputs import clear, refuse_foreign, refuse_read
@@ -92,19 +93,22 @@ def _check_out(config: LearnConfig, out: Path, *, resume: bool, overwrite: bool)
 
 def _learn(config: LearnConfig, out: Path, resume: bool, progress: Progress) -> Learned:
     begun, settings = time.monotonic(), config.learn
-    path = config.model.model_path or find(config.model.name or "")
-    checkpoint = load_model(path)
-    names = chosen_names(checkpoint, settings.parameters, where="[learn] parameters")
     progress.stage("reading frames", 1)
+    stored_model = None if config.model.new else load_model(config.model.model_path or find(config.model.name or ""))
+    if stored_model is not None:
+        chosen_names(stored_model, settings.parameters, where="[learn] parameters")  # or refused now
     sets = read_sets(config.frames, settings, progress.message)
+    species = species_of([frame for frames in sets.values() for frame in frames])
+    cutoff = config.new.r_max if stored_model is None else stored_model.architecture.r_max
+    graphs = {part: graphs_of(frames, species, cutoff) for part, frames in sets.items()}
+    checkpoint = stored_model or new_model(config.new, species, graphs["train"])
+    names = chosen_names(checkpoint, settings.parameters, where="[learn] parameters")
     began = began_of(config, checkpoint.sha256)
     if resume:
         stored = load(out / CHECKPOINT)
         refuse_changes(stored.began, began, str(out))
-    species = species_of([frame for frames in sets.values() for frame in frames])
     terms = Terms(settings.energy_weight, settings.forces_weight, settings.stress_weight)
     loss = FrameLoss(checkpoint, species, head=config.model.head, terms=terms, precision=settings.precision)
-    graphs = {part: graphs_of(frames, species, loss.cutoff) for part, frames in sets.items()}
     every = [graph for part in graphs.values() for graph in part]
     shapes = Shapes.of(graphs["train"], every, settings.batch)
     start = {name: np.asarray(checkpoint.arrays[name], np.float64) for name in names}
@@ -162,12 +166,7 @@ def _begin(
         progress.advance(1)
     isolated: dict[str, float] = {}
     if config.model.isolated == "fit":
-        off = trainer.energies_off(start, graphs["train"])
-        known = np.isfinite(off)
-        if not known.any():
-            raise InputError("no frame of train has an energy", where="[model] isolated", fix='use isolated = "keep"')
-        counts = np.array([graph.counts for graph in graphs["train"]], np.float64)
-        shift = np.linalg.lstsq(counts[known], off[known], rcond=None)[0]
+        shift = by_composition(graphs["train"], trainer.energies_off(start, graphs["train"]))
         loss.isolated = loss.isolated + shift
         isolated = dict(zip(loss.species, shift.tolist(), strict=True))
         said = ", ".join(f"{symbol} {value:+.4f}" for symbol, value in isolated.items())
