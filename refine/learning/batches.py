@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from refine.errors import InputError
 from refine.learning.frames import LabelledFrame, edges_of
 
 Array = NDArray[np.float64]
@@ -203,16 +202,3 @@ def pack(graphs: Sequence[Graph], shape: Shape, isolated: Array, cutoff: float, 
         np.asarray(len(graphs), np.float64),
         np.asarray(sum(graph.size for graph in graphs), np.float64),
     )
-
-
-def graphs_of(frames: Sequence[LabelledFrame], species: Sequence[str], cutoff: float) -> list[Graph]:
-    """Of several frames; InputError also for charges and spins, which are not yet learnt from."""
-    for frame in frames:
-        if (frame.charge, frame.spin) != (0.0, 1.0):
-            raise InputError(
-                f"charge {frame.charge:g} and spin {frame.spin:g}: frames are learnt from without charge and with "
-                "all spins paired",
-                where=frame.where,
-                fix="leave the frame out",
-            )
-    return [graph_of(frame, species, cutoff) for frame in frames]

@@ -161,8 +161,8 @@ def _frame(atoms: Atoms, labels: Labels, where: str) -> LabelledFrame:
         forces,
         stress,
         _weight(atoms, labels),
-        _whole(atoms, "charge", 0.0, where),
-        _whole(atoms, "spin", 1.0, where),
+        _of_box(atoms, "charge", 0.0, where),
+        _of_box(atoms, "spin", 1.0, where),
         where,
     )
 
@@ -227,6 +227,8 @@ def _weight(atoms: Atoms, labels: Labels) -> float:
     return labels.weights.get(str(kind), 1.0)
 
 
-def _whole(atoms: Atoms, name: str, default: float, where: str) -> float:
-    value = _label(atoms, (name,), (), where)
-    return default if value is None else float(value)
+def _of_box(atoms: Atoms, name: str, default: float, where: str) -> float:
+    try:
+        return float(atoms.info.get(name, default))
+    except (TypeError, ValueError):
+        raise InputError(f"{name} is {atoms.info[name]!r:.40}, which is no number", where=where) from None

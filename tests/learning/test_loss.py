@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from refine.errors import InputError
-from refine.learning.batches import Shapes, graphs_of, pack
+from refine.learning.batches import Graph, Shapes, graph_of, pack
 from refine.learning.frames import LabelledFrame, species_of
 from refine.learning.loss import FrameLoss, Terms
 from refine.potentials.mace.chosen import chosen_names
@@ -27,6 +27,10 @@ SMALLEST = random_checkpoint(3, channels=1, max_ell=1, l_hidden=0, layers=1, cor
 def truth() -> list[LabelledFrame]:
     """With the labels of the model itself."""
     return labelled_by(CHECKPOINT, ATOMS)
+
+
+def graphs_of(frames: list[LabelledFrame], species: tuple[str, ...], cutoff: float) -> list[Graph]:
+    return [graph_of(frame, species, cutoff) for frame in frames]
 
 
 def packed(loss: FrameLoss, frames: list[LabelledFrame]) -> tuple[Any, Any]:
@@ -186,13 +190,6 @@ def test_any_batch_finds_room() -> None:
     largest = sorted(graphs, key=lambda graph: -graph.size)[:4]
     shape = shapes.fitting(largest)
     assert np.all(np.array(shape.n_per_species) >= sum(graph.counts for graph in largest))
-
-
-def test_a_charged_frame_is_refused() -> None:
-    (label,) = unlabelled([atoms_of("cubic")])
-    charged = replace(label, charge=1.0)
-    with pytest.raises(InputError, match="charge 1"):
-        graphs_of([charged], ("Fe", "O"), 4.0)
 
 
 def test_a_species_that_the_model_does_not_know() -> None:

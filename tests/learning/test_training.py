@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from refine.errors import SimulationError
-from refine.learning.batches import Shapes, graphs_of
+from refine.learning.batches import Shapes, graph_of
 from refine.learning.frames import species_of
 from refine.learning.keys import Learning
 from refine.learning.loss import FrameLoss, Terms
@@ -30,7 +30,7 @@ def loss() -> FrameLoss:
 
 def trainer(loss: FrameLoss, **settings: Any) -> Trainer:
     frames = noisy(unlabelled([atoms_of("cubic", seed) for seed in range(7)]), noise=1.0)
-    graphs = graphs_of(frames, loss.species, loss.cutoff)
+    graphs = [graph_of(frame, loss.species, loss.cutoff) for frame in frames]
     shapes = Shapes.of(graphs[:5], graphs, 2)
     start = {name: np.asarray(CHECKPOINT.arrays[name], float) for name in MOVED}
     keys = Learning.model_validate({"batch": 2, "epochs": 3, **settings})

@@ -6,9 +6,11 @@ are no weights, and the wave numbers of the Bessel functions, which mace-torch d
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,9 @@ Array = NDArray[np.float64]
 
 ALL = "weights"
 """In place of a name: every weight."""
+
+LEARNT = ", learnt"
+"""Behind the name of the model that another one began as."""
 
 FIXED = re.compile(r"energies|covalent_radii|bessel|layers\.\d+\.basis\..*")
 """Arrays that stay as they are."""
@@ -56,6 +61,17 @@ def with_weights(checkpoint: Checkpoint, changed: Mapping[str, Array]) -> Checkp
         for name, array in checkpoint.arrays.items()
     }
     return replace(checkpoint, arrays=arrays)
+
+
+def changed(checkpoint: Checkpoint, arrays: Mapping[str, NDArray[Any]]) -> Checkpoint:
+    """A model of its own: with some of `Checkpoint.arrays` in place of the former, a hash that follows from both, and a
+    name that says so."""
+    digest = hashlib.sha256(checkpoint.sha256.encode())
+    for name in sorted(arrays):
+        digest.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
+    origin = checkpoint.origin.removesuffix(LEARNT)[: 255 - len(LEARNT)] + LEARNT
+    whole = {**checkpoint.arrays, **arrays}
+    return replace(checkpoint, arrays=whole, sha256=digest.hexdigest(), origin=origin)
 
 
 def _belongs(name: str, wanted: str) -> bool:

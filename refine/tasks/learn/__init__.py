@@ -11,31 +11,21 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from ase.data import atomic_numbers
 
 from refine.errors import CheckpointError
 from refine.files import exclusive, write_text
-from refine.learning.batches import Graph, Shapes, graphs_of
-from refine.learning.frames import species_of
 from refine.learning.keys import LearnConfig
-from refine.learning.loss import FrameLoss, Terms, Weights
 from refine.learning.training import State, Trainer
-from refine.potentials.mace.architecture import Checkpoint
-from refine.potentials.mace.catalogue import find
-from refine.potentials.mace.chosen import chosen_names
-from refine.potentials.mace.reader import load as load_model
 from refine.potentials.mace.reader.neutral import MODEL_FILE, write_neutral
 from refine.progress import NullProgress, Progress
 from refine.report.learned import render
 from refine.results.learned import Learned, in_units
 from refine.results.provenance import provenance
 from refine.results.schema import RESULT
-from refine.tasks.learn.began import began_of, refuse_changes
-from refine.tasks.learn.new import by_composition, new_model
-from refine.tasks.learn.sets import read_sets
+from refine.tasks.learn.began import refuse_changes
+from refine.tasks.learn.problem import Problem, problem_of
 from refine.tasks.learn.store import CHECKPOINT, Stored, load, save
 from refine.tasks.outputs import clear, refuse_foreign, refuse_read
 from refine.tasks.run.store import CHECKPOINT as RUN
@@ -79,7 +69,9 @@ def learn(
 
 def _check_out(config: LearnConfig, out: Path, *, resume: bool, overwrite: bool) -> None:
     files = [path for _, path in config.named_files()]
-    refuse_read([*files, *filter(None, (config.source,))], [out / name for name in OUTPUTS])
+    refuse_read(files, [out / name for name in OUTPUTS])
+    if not resume:  # which leaves learn.toml as it is
+        refuse_read(list(filter(None, (config.source,))), [out / name for name in OUTPUTS])
     if (out / RUN).exists() or (out / RESULT).exists():
         raise CheckpointError("this folder holds a run", where=str(out), fix="give another --out")
     refuse_foreign(out, OUTPUTS, CHECKPOINT)
@@ -92,91 +84,63 @@ def _check_out(config: LearnConfig, out: Path, *, resume: bool, overwrite: bool)
 
 
 def _learn(config: LearnConfig, out: Path, resume: bool, progress: Progress) -> Learned:
-    begun, settings = time.monotonic(), config.learn
+    begun = time.monotonic()
     progress.stage("reading frames", 1)
-    stored_model = None if config.model.new else load_model(config.model.model_path or find(config.model.name or ""))
-    if stored_model is not None:
-        chosen_names(stored_model, settings.parameters, where="[learn] parameters")  # or refused now
-    sets = read_sets(config.frames, settings, progress.message)
-    species = species_of([frame for frames in sets.values() for frame in frames])
-    cutoff = config.new.r_max if stored_model is None else stored_model.architecture.r_max
-    graphs = {part: graphs_of(frames, species, cutoff) for part, frames in sets.items()}
-    checkpoint = stored_model or new_model(config.new, species, graphs["train"])
-    names = chosen_names(checkpoint, settings.parameters, where="[learn] parameters")
-    began = began_of(config, checkpoint.sha256)
+    problem = problem_of(config, progress.message)
+    trainer, checkpoint = problem.trainer, problem.checkpoint
     if resume:
         stored = load(out / CHECKPOINT)
-        refuse_changes(stored.began, began, str(out))
-    terms = Terms(settings.energy_weight, settings.forces_weight, settings.stress_weight)
-    loss = FrameLoss(checkpoint, species, head=config.model.head, terms=terms, precision=settings.precision)
-    every = [graph for part in graphs.values() for graph in part]
-    shapes = Shapes.of(graphs["train"], every, settings.batch)
-    start = {name: np.asarray(checkpoint.arrays[name], np.float64) for name in names}
-    trainer = Trainer(loss, start, graphs["train"], graphs["valid"], shapes, settings)
-    count = sum(array.size for array in start.values())
-    said = ", ".join(f"{len(frames)} {part}" for part, frames in sets.items())
-    progress.message(f"{said} frames of {', '.join(species)}; {count} weights in {len(names)} arrays")
-
-    if resume:
-        loss.isolated = loss.isolated + np.array([stored.isolated.get(symbol, 0.0) for symbol in species])
-        progress.message(f"going on in epoch {min(stored.state.epoch + 1, settings.epochs)}")
+        refuse_changes(stored.began, problem.began, str(out))
+        problem.shift_isolated(stored.isolated)
+        progress.message(f"going on in epoch {min(stored.state.epoch + 1, config.learn.epochs)}")
     else:
         clear(out, OUTPUTS)
-        stored = _begin(config, trainer, graphs, began, progress)
+        stored = _begin(config, problem, progress)
         save(out / CHECKPOINT, stored)
         write_text(out / "learn.toml", config.to_toml(out))
     stored = _train(trainer, stored, out, progress, begun)
 
     progress.stage("writing the model", 1)
-    final = _final(checkpoint, stored.state.best, dict(zip(species, loss.isolated, strict=True)), config.model.head)
-    rounded = {name: np.asarray(final.arrays[name], np.float64) for name in names}
+    model = problem.model(stored.state.best, config.model.head)
     result = Learned(
         title=config.title,
         message=_message(stored.state, trainer),
         start={"origin": checkpoint.origin, "sha256": checkpoint.sha256, "head": config.model.head or ""},
-        parameters=settings.parameters,
-        weights=count,
-        frames={part: len(frames) for part, frames in sets.items()},
+        parameters=config.learn.parameters,
+        weights=problem.size,
+        frames={part: len(graphs) for part, graphs in problem.graphs.items()},
         before=stored.before,
-        after={part: trainer.errors(rounded, of_part) for part, of_part in graphs.items()},
+        after=problem.errors({name: np.asarray(model.arrays[name], np.float64) for name in trainer.start}),
         curve=stored.state.curve,
         best=stored.state.best_row.epoch,
         steps=stored.state.steps,
         isolated=stored.isolated,
         settings=config.seen_from(out).model_dump(mode="json", exclude_none=True),
         seconds=stored.seconds,
-        provenance=provenance(settings.seed, checkpoint.sha256),
+        provenance=provenance(config.learn.seed, checkpoint.sha256),
     )
-    write_neutral(final, out / MODEL_FILE)
+    write_neutral(model, out / MODEL_FILE)
     write_text(out / "learning_curve.csv", result.curve_csv())
     write_text(out / "learn.html", render(result))
     write_text(out / "learn.json", json.dumps(result.to_json(), indent=1) + "\n")
     return result
 
 
-def _begin(
-    config: LearnConfig, trainer: Trainer, graphs: dict[str, list[Graph]], began: dict[str, Any], progress: Progress
-) -> Stored:
+def _begin(config: LearnConfig, problem: Problem, progress: Progress) -> Stored:
     """Errors of the start model, its isolated atoms moved where that is asked for, and the first state."""
-    progress.stage("the start model", len(graphs))
-    loss, before = trainer.loss, {}
-    start = trainer.start
-    for part, of_part in graphs.items():
-        before[part] = trainer.errors(start, of_part)
-        progress.advance(1)
-    isolated: dict[str, float] = {}
+    progress.stage("the start model", 1)
+    before, isolated = problem.errors(problem.trainer.start), {}
     if config.model.isolated == "fit":
-        shift = by_composition(graphs["train"], trainer.energies_off(start, graphs["train"]))
-        loss.isolated = loss.isolated + shift
-        isolated = dict(zip(loss.species, shift.tolist(), strict=True))
+        isolated = problem.fit_isolated()
+        problem.shift_isolated(isolated)
         said = ", ".join(f"{symbol} {value:+.4f}" for symbol, value in isolated.items())
         progress.message(f"isolated atoms moved by (eV): {said}")
-    elif (before["train"].energy or 0.0) > FAR:
+    elif not config.model.new and (before["train"].energy or 0.0) > FAR:
         progress.message(
             f"energies of train are off by {before['train'].energy:.3g} eV per atom: if the labels have another zero, "
             'set model.isolated = "fit"'
         )
-    return Stored(trainer.begin(), began, before, isolated, 0.0)
+    return Stored(problem.trainer.begin(), problem.began, before, isolated, 0.0)
 
 
 def _train(trainer: Trainer, stored: Stored, out: Path, progress: Progress, begun: float) -> Stored:
@@ -220,18 +184,3 @@ def _message(state: State, trainer: Trainer) -> str:
         ended = f"the validation loss has not fallen in {state.epoch - state.best_row.epoch} epochs"
     best = state.best_row.epoch
     return f"{ended}; " + (f"the model is that of epoch {best}" if best else "no epoch was better than the start model")
-
-
-def _final(checkpoint: Checkpoint, best: Weights, isolated: dict[str, float], head: str | None) -> Checkpoint:
-    """The start model with other weights, and other isolated atoms where these were moved."""
-    arrays = dict(checkpoint.arrays)
-    for name, array in best.items():
-        arrays[name] = np.asarray(array).astype(arrays[name].dtype)
-    architecture, factor = checkpoint.architecture, checkpoint.factors.get("energies", 1.0)
-    row = 0 if head is None else architecture.heads.index(head)
-    energies = np.array(arrays["energies"], np.float64)
-    for symbol, energy in isolated.items():
-        energies[row, architecture.species.index(atomic_numbers[symbol])] = energy / factor
-    if not np.array_equal(energies, arrays["energies"]):
-        arrays["energies"] = energies  # float64: E0 may have more digits than float32 holds
-    return replace(checkpoint, arrays=arrays)

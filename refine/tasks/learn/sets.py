@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from refine.errors import InputError
 from refine.learning.frames import LabelledFrame, read_labelled
 from refine.learning.keys import Labels, Learning
+
+PARTS = ("train", "valid", "test")
+TERMS = ("energy", "forces", "stress")
+"""Of the loss, by the names of labels and of weights."""
 
 Sets = dict[str, list[LabelledFrame]]
 """By "train", "valid" and, where there are any, "test"."""
@@ -36,16 +40,33 @@ def read_sets(labels: Labels, settings: Learning, tell: Callable[[str], None]) -
         )
     found["train"] = [train[k] for k in sorted(order)]
     _check_labels(found["train"], settings, tell)
+    weighed = [name for name in TERMS if getattr(settings, f"{name}_weight")]
+    if all(getattr(frame, name) is None for frame in found["valid"] for name in weighed):
+        raise InputError(
+            f"no frame of valid has a label for {' or '.join(weighed)}",
+            where="[frames] valid",
+            fix="give frames that have one",
+        )
     return {part: frames for part, frames in found.items() if frames}
 
 
-PARTS = ("train", "valid", "test")
+def refuse_charged(frames: Sequence[LabelledFrame]) -> None:
+    """InputError for a frame with a charge or unpaired spins: of models that take these they are not yet learnt."""
+    for frame in frames:
+        if (frame.charge, frame.spin) != (0.0, 1.0):
+            raise InputError(
+                f"charge {frame.charge:g} and spin {frame.spin:g}: the model takes both, and is trained without charge "
+                "and with all spins paired",
+                where=frame.where,
+                fix="leave the frame out",
+            )
 
 
 def _check_labels(frames: list[LabelledFrame], settings: Learning, tell: Callable[[str], None]) -> None:
-    for name, label in (("energy", "energy"), ("forces", "forces"), ("stress", "stress")):
+    """Of the training frames."""
+    for name in TERMS:
         weight = getattr(settings, f"{name}_weight")
-        labelled = sum(getattr(frame, label) is not None for frame in frames)
+        labelled = sum(getattr(frame, name) is not None for frame in frames)
         if weight and not labelled and name != "stress":
             raise InputError(
                 f"no frame of train has a label for {name}",
