@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,22 @@ def test_a_loss_of_nothing_and_no_file(file: Path, tmp_path: Path) -> None:
     assert "[learn] should have a weight above 0" in refused("learn", file, *zero)
     assert "no such file; give the path of a file with [model] and [frames]" in refused("learn", tmp_path / "none.toml")
     assert call("learn", file, "--resume", "--overwrite").exit_code == 2
+
+
+def test_files_that_are_shown_are_read() -> None:
+    """Those of the tutorial and of the experiments."""
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "tutorials" / "learn.md").read_text(encoding="utf-8")
+    trees = [tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", page, re.DOTALL)]
+    whole = [tree for tree in trees if "frames" in tree]
+    parts = [tree for tree in trees if "new" in tree.get("model", {})]
+    assert (len(whole), len(parts)) == (1, 1)
+    for tree in (*whole, *({**part, "frames": {"train": ["a.extxyz"]}} for part in parts)):
+        LearnConfig.parse(tree)
+    found = list(root.glob("experiments/*/learn.toml"))
+    assert found
+    for path in found:
+        assert all(file.is_file() for _, file in LearnConfig.from_toml(path).named_files())
 
 
 def test_the_page_of_keys_is_current() -> None:

@@ -92,7 +92,8 @@ def _learn(config: LearnConfig, out: Path, resume: bool, progress: Progress) -> 
         stored = load(out / CHECKPOINT)
         refuse_changes(stored.began, problem.began, str(out))
         problem.shift_isolated(stored.isolated)
-        progress.message(f"going on in epoch {min(stored.state.epoch + 1, config.learn.epochs)}")
+        if not stored.state.is_over(config.learn):
+            progress.message(f"going on in epoch {stored.state.epoch + 1}")
     else:
         clear(out, OUTPUTS)
         stored = _begin(config, problem, progress)
