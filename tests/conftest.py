@@ -29,6 +29,7 @@ LONGER = (
     "sampling/test_engines.py",
     "sampling/test_schedule.py",
     "sampling/test_watch.py",
+    "learning/test_[!f]*",
     "potentials/test_*",
     "potentials/classical/test_lammps.py",
     "potentials/classical/test_sets.py",

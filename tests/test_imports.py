@@ -37,6 +37,7 @@ FLOORS = (
     ("refine.system",),
     ("refine.curves", "refine.potentials"),
     ("refine.scattering", "refine.sampling"),
+    ("refine.learning",),
     ("refine.refinement",),
     ("refine.study",),
     ("refine.results",),

@@ -31,6 +31,7 @@ COMMANDS = (
     "export",
     "frames",
     "collect",
+    "learn",
     "reference",
 )
 """Modules of `refine.cli.commands`, in the order of the help."""

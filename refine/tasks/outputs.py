@@ -18,7 +18,12 @@ def refuse_inputs(config: StudyConfig, places: Sequence[Path], more: Sequence[Pa
     more: other files that are read.
     """
     source = () if config.source_path is None else (config.source_path,)
-    for file in (*source, *config.files(), *config.compare.paths, *more):
+    refuse_read((*source, *config.files(), *config.compare.paths, *more), places)
+
+
+def refuse_read(files: Sequence[Path], places: Sequence[Path]) -> None:
+    """InputError where one of the files, which are read, is one of `places`, or lies below one."""
+    for file in files:
         for place in places:
             if file.exists() and file.resolve().is_relative_to(place.resolve()):
                 what = "this is a file that is read" if file.samefile(place) else f"{file}, which is read, lies in it"

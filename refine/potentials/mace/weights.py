@@ -3,17 +3,12 @@
 Energies and derivatives are by the reference formulas (`Mace(plain=True)`) in float64, frame after frame, so that
 memory does not grow with their number: a frame's derivative costs a few evaluations of its energy and is added up at
 once. Dynamics under changed weights use the fast kernels (`SiteForceField.params`).
-
-What may change are the arrays of the table in `architecture` but for the isolated atoms, radii and couplings, which
-are no weights, and the wave numbers of the Bessel functions, which mace-torch does not train either.
 """
 
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +20,7 @@ from numpy.typing import NDArray
 from kernels.neighbors import build, choose_images, most_neighbors
 from refine.errors import InputError
 from refine.potentials.mace.architecture import Checkpoint
+from refine.potentials.mace.chosen import chosen_names, with_weights
 from refine.potentials.mace.model import Mace
 from refine.potentials.mace.reader.neutral import MODEL_FILE, write_neutral
 from refine.potentials.sites import edges
@@ -34,14 +30,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-ALL = "weights"
-"""In place of a name: every weight."""
-
 MOST = 200_000
 """Weights at the most: they and the optimiser's memory are written into the run's record at every update."""
-
-FIXED = re.compile(r"energies|covalent_radii|bessel|layers\.\d+\.basis\..*")
-"""Arrays that stay as they are."""
 
 
 class MaceWeights:
@@ -76,16 +66,7 @@ class MaceWeights:
         spin: int = 1,
     ) -> None:
         self.checkpoint, self.system = checkpoint, system
-        free = [name for name in checkpoint.weights if not FIXED.fullmatch(name)]
-        for wanted in names:
-            if not any(_belongs(name, wanted) for name in free):
-                groups = dict.fromkeys(re.sub(r"(\.\d+)+$", "", name) for name in free)
-                raise InputError(
-                    f"the model has no weights '{wanted}'",
-                    where="[refinement] parameters",
-                    fix=f"use correction, {ALL}, {', '.join(groups)}",
-                )
-        self.names = tuple(name for name in free if any(_belongs(name, wanted) for wanted in names))
+        self.names = chosen_names(checkpoint, names, where="[refinement] parameters", others=("correction",))
         arrays = [checkpoint.weights[name] for name in self.names]
         size = sum(array.size for array in arrays)
         if size > MOST:
@@ -140,12 +121,7 @@ class MaceWeights:
 
     def write(self, parameters: Array, folder: Path) -> None:
         """The refined model as `MODEL_FILE`, readable wherever a model is."""
-        checkpoint, changed = self.checkpoint, self.at(parameters)
-        arrays = {
-            name: (changed[name] / checkpoint.factors.get(name, 1.0)).astype(array.dtype) if name in changed else array
-            for name, array in checkpoint.arrays.items()
-        }
-        write_neutral(replace(checkpoint, arrays=arrays), folder / MODEL_FILE)
+        write_neutral(with_weights(self.checkpoint, self.at(parameters)), folder / MODEL_FILE)
 
     def _split(self, parameters: Any) -> dict[str, Any]:
         """Arrays by name of a vector, of numpy or traced."""
@@ -212,10 +188,6 @@ class MaceWeights:
             return jax.lax.scan(add, jnp.zeros_like(parameters), (positions, weights))[0]
 
         return jax.jit(gradient, static_argnums=3)
-
-
-def _belongs(name: str, wanted: str) -> bool:
-    return wanted == ALL or name == wanted or name.startswith(f"{wanted}.")
 
 
 def _rms(array: Array) -> float:

@@ -7,7 +7,7 @@ from refine.study.schema.compare import Compare, Coordination
 from refine.study.schema.correction import Correction
 from refine.study.schema.data import Data
 from refine.study.schema.model import ModelFile
-from refine.study.schema.reference import reference_markdown
+from refine.study.schema.reference import learn_markdown, reference_markdown
 from refine.study.schema.sampling import Sampling
 from refine.study.schema.study import NO_CORRECTION, StudyConfig
 from refine.study.schema.system import Stage, State, System
@@ -24,5 +24,6 @@ __all__ = [
     "State",
     "StudyConfig",
     "System",
+    "learn_markdown",
     "reference_markdown",
 ]

@@ -1,4 +1,4 @@
-"""The reference page of every key, from the models: ``docs/reference/study.md`` and ``refine reference``."""
+"""The reference pages of every key, from the models: ``refine reference``, in ``docs/reference``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from refine.learning.keys import LearnConfig
 from refine.study.schema.study import StudyConfig
 from refine.tables.choice import Choice
 from refine.tables.explain import chooser, tables
@@ -19,8 +20,8 @@ _LIMITS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
 
 
 def reference_markdown() -> str:
-    """The page as Markdown."""
-    parts = [
+    """The page of the study file as Markdown."""
+    top = [
         "# The study file",
         "",
         "Written by `make reference` from the tables in `refine/study/schema/` and those that they name; edit the",
@@ -30,16 +31,33 @@ def reference_markdown() -> str:
         "refused. `refine run STUDY --set table.key=value` changes a value for one run; an entry of `states` or",
         "`data` goes by its number from 0 or by its name, as in `--set states.0.temperature=90`.",
         "",
-        "## Top level",
-        "",
-        *_key_table({"title": StudyConfig.model_fields["title"]}),
     ]
-    for name, (model, is_array) in tables(StudyConfig).items():
+    return _page(top, StudyConfig)
+
+
+def learn_markdown() -> str:
+    """The page of the file of `refine learn` as Markdown."""
+    top = [
+        "# The file of refine learn",
+        "",
+        "Written by `make reference` from the tables in `refine/learning/keys.py`; edit the tables, not this page.",
+        "",
+        "It is one TOML file. Paths are relative to it. Unknown keys are refused. `refine learn FILE --set",
+        "table.key=value` changes a value for one training.",
+        "",
+    ]
+    return _page(top, LearnConfig)
+
+
+def _page(top: list[str], root: type[BaseModel]) -> str:
+    """A page: its head, and a section for every table of a file."""
+    parts = [*top, "## Top level", "", *_key_table({"title": root.model_fields["title"]})]
+    for name, (model, is_array) in tables(root).items():
         header = f"[[{name}]]" if is_array else f"[{name}]"
-        fewest = " at least one" if StudyConfig.model_fields[name].is_required() else " or none"
+        fewest = " at least one" if root.model_fields[name].is_required() else " or none"
         repeat = f" One table each,{fewest}." if is_array else ""
         parts += ["", f"## `{header}`", "", (model.__doc__ or "").strip() + repeat, ""]
-        choice = chooser(StudyConfig.model_fields[name])
+        choice = chooser(root.model_fields[name])
         assert choice is None or isinstance(choice, Choice)
         parts += _key_table(model.model_fields, choice)
         parts += _chosen_tables(choice, model) if choice else []

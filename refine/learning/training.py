@@ -1,0 +1,210 @@
+"""Training: one step after the other, with everything that the next one depends on in a `State`.
+
+A step draws the next frames of the epoch, whose order follows from the seed and the epoch's number, and moves the
+weights by AMSGrad or Adam (S. J. Reddi et al., ICLR 2018; D. P. Kingma, J. Ba, ICLR 2015) along the loss' gradient,
+clipped by its norm. The moving average over steps has the decay min(average, (1 + n) / (10 + n)) at step n, as in
+mace-torch, so that it forgets the start. After each epoch it is the average that is validated, and the one with the
+lowest loss is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from numpy.typing import NDArray
+
+from refine.errors import SimulationError
+from refine.learning.batches import Graph, Shapes, pack
+from refine.learning.errors import Errors, Row
+from refine.learning.keys import Learning
+from refine.learning.loss import FrameLoss, Sums, Weights
+
+Array = NDArray[np.float64]
+
+OPTIMISERS = {"amsgrad": optax.amsgrad, "adam": optax.adam}
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a training stands, between two steps.
+
+    Attributes:
+        epoch, batch: of the next step, from 0. steps: done. total: sum of the losses of this epoch's frames.
+        weights: raw arrays, as in a model's file, by name; average: their moving average; best: the average of the
+            epoch with the lowest validation loss.
+        memory: leaves of the optimiser's state.
+        curve: a row for every epoch that is over, first one for the start.
+    """
+
+    epoch: int
+    batch: int
+    steps: int
+    total: float
+    weights: Weights
+    average: Weights
+    best: Weights
+    memory: tuple[Any, ...]
+    curve: tuple[Row, ...]
+
+    @property
+    def best_row(self) -> Row:
+        """The epoch that `best` is of."""
+        return min(self.curve, key=lambda row: row.validation.loss)
+
+    def is_over(self, settings: Learning) -> bool:
+        """Whether the last epoch is done, or patience is at its end."""
+        waited = self.epoch - self.best_row.epoch
+        return self.batch == 0 and (self.epoch >= settings.epochs or waited >= settings.patience)
+
+
+class Trainer:
+    """Steps of a training.
+
+    Args:
+        loss: of the start model.
+        start: weights that are moved, as in the model's file, by name.
+        training, validation: frames.
+        shapes: that hold batches of both.
+        settings: of the file.
+
+    Attributes:
+        start: as given, float64.
+    """
+
+    def __init__(
+        self,
+        loss: FrameLoss,
+        start: Weights,
+        training: Sequence[Graph],
+        validation: Sequence[Graph],
+        shapes: Shapes,
+        settings: Learning,
+    ) -> None:
+        self.loss, self.training, self.validation = loss, training, validation
+        self.shapes, self.settings = shapes, settings
+        self.start = {name: np.asarray(array, np.float64) for name, array in start.items()}
+        self._optimiser = OPTIMISERS[settings.optimiser](1.0)
+        self._apply = jax.jit(self._applied)
+
+    @property
+    def batches(self) -> int:
+        """Steps of an epoch."""
+        return math.ceil(len(self.training) / self.settings.batch)
+
+    def begin(self) -> State:
+        """Before the first step, the start model validated."""
+        with jax.enable_x64(True):
+            start = {name: jnp.asarray(array) for name, array in self.start.items()}
+            memory = tuple(jax.tree.leaves(self._optimiser.init(start)))
+        first = Row(0, self.rate(0), None, self.errors(start, self.validation))
+        return State(0, 0, 0, 0.0, start, start, start, memory, (first,))
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch."""
+        return self.settings.learning_rate * self.settings.decay**epoch
+
+    def step(self, state: State) -> State:
+        """After the next batch, and where it ends an epoch, after its validation.
+
+        Raises:
+            SimulationError: the loss or its gradient is no longer a number.
+        """
+        order = np.random.default_rng((self.settings.seed, state.epoch)).permutation(len(self.training))
+        size = self.settings.batch
+        graphs = [self.training[k] for k in order[state.batch * size : (state.batch + 1) * size]]
+        loss, gradient = self.loss.loss_and_gradient(state.weights, *self._packed(graphs))
+        with jax.enable_x64(True):
+            weights, average, memory, norm = self._apply(
+                state.weights, state.average, state.memory, gradient, self.rate(state.epoch), float(state.steps)
+            )
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise SimulationError(
+                f"the loss is no longer a number in epoch {state.epoch + 1}",
+                where="[learn]",
+                fix="lower learning_rate or clip, and look for frames with enormous forces",
+            )
+        state = replace(
+            state,
+            batch=state.batch + 1,
+            steps=state.steps + 1,
+            total=state.total + float(loss) * len(graphs),
+            weights=weights,
+            average=average,
+            memory=memory,
+        )
+        return self._validated(state) if state.batch == self.batches else state
+
+    def errors(self, weights: Weights, graphs: Sequence[Graph]) -> Errors:
+        """Of weights on frames."""
+        params = self.loss.prepare(weights)
+        total, sums = 0.0, Sums(*[0.0] * len(Sums._fields))
+        for some in self._by_size(graphs):
+            found = self.loss.score(params, *self._packed(some))
+            total += float(found.loss) * len(some)
+            sums = Sums(*(a + float(b) for a, b in zip(sums, found.sums, strict=True)))
+
+        if not math.isfinite(total):
+            raise SimulationError("the loss of the model is not a number", where=graphs[0].frame.where)
+
+        def rms(squares: float, number: float) -> float | None:
+            return math.sqrt(squares / number) if number else None
+
+        return Errors(
+            total / len(graphs),
+            rms(sums.energy, sums.frames),
+            rms(sums.forces, sums.components),
+            rms(sums.stress, sums.stresses),
+        )
+
+    def energies_off(self, weights: Weights, graphs: Sequence[Graph]) -> Array:
+        """Label less model's energy of frames, (n,) eV; NaN where there is no label."""
+        params, off = self.loss.prepare(weights), {}
+        for some in self._by_size(graphs):
+            batch, shape = self._packed(some)
+            apart = batch.energy - np.asarray(self.loss.score(params, batch, shape).energy)
+            for graph, value in zip(some, apart, strict=False):
+                off[id(graph)] = float(value) if graph.frame.energy is not None else math.nan
+        return np.array([off[id(graph)] for graph in graphs])
+
+    def _by_size(self, graphs: Sequence[Graph]) -> Iterator[Sequence[Graph]]:
+        """In batches of frames that are much of one size."""
+        ordered = sorted(graphs, key=lambda graph: graph.size)
+        for first in range(0, len(ordered), self.settings.batch):
+            yield ordered[first : first + self.settings.batch]
+
+    def _packed(self, graphs: Sequence[Graph]) -> tuple[Any, Any]:
+        shape = self.shapes.fitting(graphs)
+        return pack(graphs, shape, self.loss.isolated, self.loss.cutoff, self.loss.precision), shape
+
+    def _validated(self, state: State) -> State:
+        found = self.errors(state.average, self.validation)
+        row = Row(state.epoch + 1, self.rate(state.epoch), state.total / len(self.training), found)
+        better = found.loss < state.best_row.validation.loss
+        return replace(
+            state,
+            epoch=state.epoch + 1,
+            batch=0,
+            total=0.0,
+            best=state.average if better else state.best,
+            curve=(*state.curve, row),
+        )
+
+    def _applied(
+        self, weights: Weights, average: Weights, memory: tuple[Any, ...], gradient: Weights, rate: Any, steps: Any
+    ) -> tuple[Weights, Weights, tuple[Any, ...], Any]:
+        """Weights, their average and the optimiser's memory after a step, and the norm of the gradient."""
+        norm = jnp.sqrt(sum(jnp.sum(g**2) for g in gradient.values()))
+        clipped = jax.tree.map(lambda g: g * jnp.minimum(1.0, self.settings.clip / jnp.maximum(norm, 1e-300)), gradient)
+        tree = jax.tree.structure(self._optimiser.init(weights))
+        change, after = self._optimiser.update(clipped, jax.tree.unflatten(tree, memory), weights)
+        moved = jax.tree.map(lambda w, c: w + rate * c, weights, change)
+        decay = jnp.minimum(self.settings.average, (1.0 + steps) / (10.0 + steps))
+        mean = jax.tree.map(lambda a, w: decay * a + (1.0 - decay) * w, average, moved)
+        return moved, mean, tuple(jax.tree.leaves(after)), norm

@@ -1,0 +1,78 @@
+"""Which weights of a MACE model may change, by name, and a model with some of them changed.
+
+What may change are the arrays of the table in `architecture` but for the isolated atoms, radii and couplings, which
+are no weights, and the wave numbers of the Bessel functions, which mace-torch does not train either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refine.errors import InputError
+from refine.potentials.mace.architecture import Checkpoint
+
+Array = NDArray[np.float64]
+
+ALL = "weights"
+"""In place of a name: every weight."""
+
+LEARNT = ", learnt"
+"""Behind the name of the model that another one began as."""
+
+FIXED = re.compile(r"energies|covalent_radii|bessel|layers\.\d+\.basis\..*")
+"""Arrays that stay as they are."""
+
+
+def chosen_names(
+    checkpoint: Checkpoint, names: Sequence[str], *, where: str, others: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """The arrays that names stand for, in the order of the model.
+
+    Args:
+        checkpoint: the model.
+        names: "weights" for all, or arrays and groups of them as they are called in `architecture`, such as
+            "layers.1.readout".
+        where: the key that has the names.
+        others: what else that key may have, for a refusal.
+
+    Raises:
+        InputError: the model has no weights of such a name.
+    """
+    free = [name for name in checkpoint.arrays if not FIXED.fullmatch(name)]
+    for wanted in names:
+        if not any(_belongs(name, wanted) for name in free):
+            groups = dict.fromkeys(re.sub(r"(\.\d+)+$", "", name) for name in free)
+            known = ", ".join((*others, ALL, *groups))
+            raise InputError(f"the model has no weights '{wanted}'", where=where, fix=f"use {known}")
+    return tuple(name for name in free if any(_belongs(name, wanted) for wanted in names))
+
+
+def with_weights(checkpoint: Checkpoint, changed: Mapping[str, Array]) -> Checkpoint:
+    """The model with some of `Checkpoint.weights` changed, in the precision of its file."""
+    arrays = {
+        name: (changed[name] / checkpoint.factors.get(name, 1.0)).astype(array.dtype) if name in changed else array
+        for name, array in checkpoint.arrays.items()
+    }
+    return replace(checkpoint, arrays=arrays)
+
+
+def changed(checkpoint: Checkpoint, arrays: Mapping[str, NDArray[Any]]) -> Checkpoint:
+    """A model of its own: with some of `Checkpoint.arrays` in place of the former, a hash that follows from both, and a
+    name that says so."""
+    digest = hashlib.sha256(checkpoint.sha256.encode())
+    for name in sorted(arrays):
+        digest.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
+    origin = checkpoint.origin.removesuffix(LEARNT)[: 255 - len(LEARNT)] + LEARNT
+    whole = {**checkpoint.arrays, **arrays}
+    return replace(checkpoint, arrays=whole, sha256=digest.hexdigest(), origin=origin)
+
+
+def _belongs(name: str, wanted: str) -> bool:
+    return wanted == ALL or name == wanted or name.startswith(f"{wanted}.")

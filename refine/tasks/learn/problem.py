@@ -1,0 +1,108 @@
+"""What a training is made of: the start model, frames with their neighbours, and the trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+
+from refine.learning.batches import Graph, Shapes, graph_of
+from refine.learning.errors import Errors
+from refine.learning.frames import species_of
+from refine.learning.keys import LearnConfig
+from refine.learning.loss import FrameLoss, Terms, Weights
+from refine.learning.training import Trainer
+from refine.potentials.mace.architecture import Checkpoint
+from refine.potentials.mace.catalogue import find
+from refine.potentials.mace.chosen import changed, chosen_names
+from refine.potentials.mace.reader import load
+from refine.tasks.learn.began import began_of
+from refine.tasks.learn.new import by_composition, new_model
+from refine.tasks.learn.sets import read_sets, refuse_charged
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A training, not yet begun.
+
+    Attributes:
+        checkpoint: the start model.
+        graphs: frames by part, with their neighbours.
+        trainer: of it.
+        began: settings and digests, see `refine.tasks.learn.began`.
+    """
+
+    checkpoint: Checkpoint
+    graphs: dict[str, list[Graph]]
+    trainer: Trainer
+    began: dict[str, Any]
+
+    @property
+    def size(self) -> int:
+        """Weights that are moved."""
+        return sum(array.size for array in self.trainer.start.values())
+
+    def errors(self, weights: Weights) -> dict[str, Errors]:
+        """Of weights, by part."""
+        return {part: self.trainer.errors(weights, graphs) for part, graphs in self.graphs.items()}
+
+    def fit_isolated(self) -> dict[str, float]:
+        """The shifts of the isolated atoms, eV by element, with which the start model fits the training frames best."""
+        training, trainer = self.graphs["train"], self.trainer
+        shifts = by_composition(training, trainer.energies_off(trainer.start, training))
+        return dict(zip(trainer.loss.species, shifts.tolist(), strict=True))
+
+    def shift_isolated(self, shifts: dict[str, float]) -> None:
+        """Have the isolated atoms moved by so much, in eV by element, from now on."""
+        loss = self.trainer.loss
+        loss.isolated = loss.isolated + np.array([shifts.get(symbol, 0.0) for symbol in loss.species])
+
+    def model(self, weights: Weights, head: str | None) -> Checkpoint:
+        """The start model with other weights, in its file's precision, and its isolated atoms where they are now."""
+        arrays: dict[str, NDArray[Any]] = {
+            name: np.asarray(array).astype(self.checkpoint.arrays[name].dtype) for name, array in weights.items()
+        }
+        architecture, loss = self.checkpoint.architecture, self.trainer.loss
+        row = 0 if head is None else architecture.heads.index(head)
+        factor = self.checkpoint.factors.get("energies", 1.0)
+        energies = np.array(self.checkpoint.arrays["energies"], np.float64)
+        for symbol, energy in zip(loss.species, loss.isolated.tolist(), strict=True):
+            energies[row, architecture.species.index(atomic_numbers[symbol])] = energy / factor
+        if not np.array_equal(energies, self.checkpoint.arrays["energies"]):
+            arrays["energies"] = energies  # float64: E0 may have more digits than float32 holds
+        return changed(self.checkpoint, arrays)
+
+
+def problem_of(config: LearnConfig, tell: Callable[[str], None]) -> Problem:
+    """What a file asks for.
+
+    Raises:
+        InputError: see `refine.tasks.learn.learn`.
+    """
+    settings, wanted = config.learn, config.model
+    checkpoint = None if wanted.new else load(wanted.model_path or find(wanted.name or ""))
+    where = "[learn] parameters"
+    if checkpoint is not None:
+        chosen_names(checkpoint, settings.parameters, where=where)  # refused before frames are read
+    sets = read_sets(config.frames, settings, tell)
+    if checkpoint is not None and checkpoint.architecture.inputs:
+        refuse_charged([frame for frames in sets.values() for frame in frames])
+    species = species_of([frame for frames in sets.values() for frame in frames])
+    cutoff = config.new.r_max if checkpoint is None else checkpoint.architecture.r_max
+    graphs = {part: [graph_of(frame, species, cutoff) for frame in frames] for part, frames in sets.items()}
+    checkpoint = checkpoint or new_model(config.new, species, graphs["train"])
+    names = chosen_names(checkpoint, settings.parameters, where=where)
+    terms = Terms(settings.energy_weight, settings.forces_weight, settings.stress_weight)
+    loss = FrameLoss(checkpoint, species, head=wanted.head, terms=terms, precision=settings.precision)
+    every = [graph for part in graphs.values() for graph in part]
+    shapes = Shapes.of(graphs["train"], every, settings.batch)
+    start = {name: np.asarray(checkpoint.arrays[name], np.float64) for name in names}
+    trainer = Trainer(loss, start, graphs["train"], graphs["valid"], shapes, settings)
+    problem = Problem(checkpoint, graphs, trainer, began_of(config, checkpoint.sha256))
+    said = ", ".join(f"{len(frames)} {part}" for part, frames in sets.items())
+    tell(f"{said} frames of {', '.join(species)}; {problem.size} weights in {len(names)} arrays")
+    return problem

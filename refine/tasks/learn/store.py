@@ -1,0 +1,113 @@
+"""learn.h5: everything that a training needs to go on bit for bit, rewritten as a whole and swapped in atomically.
+
+/            attribute: format
+/about       JSON text: what the training began with (settings, digests of files), errors of the start model,
+             shifts of the isolated atoms, seconds
+/state       JSON text: epoch, batch, steps, total, the learning curve
+/weights/, /average/, /best/   arrays by name
+/memory/K    leaves of the optimiser's state
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from refine.errors import CheckpointError
+from refine.files import replacing
+from refine.learning.errors import Errors, Row
+from refine.learning.training import State
+
+CHECKPOINT = "learn.h5"
+FORMAT = 1
+
+_WEIGHTS = ("weights", "average", "best")
+_COUNTS = ("epoch", "batch", "steps", "total")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The content of learn.h5.
+
+    Attributes:
+        state: of the training.
+        began: settings and digests that no later part may have otherwise.
+        before: errors of the start model by part.
+        isolated: by element, eV.
+        seconds: so far.
+    """
+
+    state: State
+    began: dict[str, Any]
+    before: dict[str, Errors]
+    isolated: dict[str, float]
+    seconds: float
+
+
+def save(path: Path, stored: Stored) -> None:
+    """Write it atomically, made in memory first: where the disk is full HDF5 ends the whole process.
+
+    Raises:
+        CheckpointError: it cannot be written; the file that was there is untouched.
+    """
+    state = stored.state
+    about = {
+        "began": stored.began,
+        "before": {part: asdict(errors) for part, errors in stored.before.items()},
+        "isolated": stored.isolated,
+        "seconds": stored.seconds,
+    }
+    position = {name: getattr(state, name) for name in _COUNTS} | {"curve": [asdict(row) for row in state.curve]}
+    with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
+        file.attrs["format"] = FORMAT
+        for name, tree in (("about", about), ("state", position)):
+            file.create_dataset(name, data=np.frombuffer(json.dumps(tree).encode(), np.uint8), fletcher32=True)
+        for group in _WEIGHTS:
+            for name, array in getattr(state, group).items():
+                file.create_dataset(f"{group}/{name}", data=np.asarray(array))
+        for k, leaf in enumerate(state.memory):
+            file.create_dataset(f"memory/{k:06d}", data=np.asarray(leaf))
+        file.flush()
+        content = file.id.get_file_image()
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def load(path: Path) -> Stored:
+    """Read it.
+
+    Raises:
+        CheckpointError: missing, damaged, or of another format.
+    """
+    if not path.exists():
+        raise CheckpointError("there is no training to resume", where=str(path), fix="start it without --resume")
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != FORMAT:
+                raise CheckpointError(
+                    f"checkpoint format {file.attrs.get('format')} is not {FORMAT}",
+                    where=str(path),
+                    fix="resume with the version of refine that wrote it, or start again with --overwrite",
+                )
+            about, position = (json.loads(bytes(file[name][()])) for name in ("about", "state"))
+            weights = {group: {name: np.asarray(a[()]) for name, a in file[group].items()} for group in _WEIGHTS}
+            memory = tuple(np.asarray(file["memory"][name][()]) for name in sorted(file["memory"]))
+        curve = tuple(Row(**{**row, "validation": Errors(**row["validation"])}) for row in position["curve"])
+        return Stored(
+            State(**{**{name: position[name] for name in _COUNTS}, **weights, "memory": memory, "curve": curve}),
+            dict(about["began"]),
+            {part: Errors(**errors) for part, errors in about["before"].items()},
+            dict(about["isolated"]),
+            float(about["seconds"]),
+        )
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise CheckpointError(
+            f"the checkpoint is damaged ({' '.join(str(error).split())[:120]})",
+            where=str(path),
+            fix="restore a copy, or start again with --overwrite",
+        ) from error

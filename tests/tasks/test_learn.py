@@ -1,0 +1,286 @@
+"""`refine learn`: a student that learns from a teacher, going on bit for bit, what is written, what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ase.io import read
+
+from refine.errors import CheckpointError, InputError
+from refine.learning.keys import LearnConfig
+from refine.potentials.calculator import Calculator
+from refine.potentials.mace.architecture import BoxInput, Checkpoint
+from refine.potentials.mace.reader.neutral import read_neutral, write_neutral
+from refine.progress import NullProgress
+from refine.study.schema import StudyConfig
+from refine.tasks.learn import learn
+from refine.tasks.learn.store import load
+from tests.learning.labelled import atoms_of, labelled_by, write_labelled
+from tests.potentials.mace.models import random_checkpoint
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+TEACHER = random_checkpoint(3, species=("H", "O", "Fe"), channels=2, max_ell=1, l_hidden=0, correlation=1, r_max=4.0)
+FRAMES = 12
+
+
+def perturbed(checkpoint: Checkpoint, size: float = 0.1) -> Checkpoint:
+    """Other readouts and radial networks, by normal deviates of that size relative to each number's own."""
+    rng = np.random.default_rng(1)
+    moved = ("readout", "radial")
+    arrays = {
+        name: array * (1 + size * rng.normal(size=array.shape)) if any(word in name for word in moved) else array
+        for name, array in checkpoint.arrays.items()
+    }
+    return replace(checkpoint, arrays=arrays, origin="student.model")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With student.safetensors, and frames.extxyz that the teacher labelled."""
+    path = tmp_path_factory.mktemp("learn")
+    atoms = [atoms_of(kind, seed) for seed in range(FRAMES // 2) for kind in ("cubic", "triclinic")]
+    write_labelled(path / "frames.extxyz", labelled_by(TEACHER, atoms))
+    write_neutral(perturbed(TEACHER), path / "student.safetensors")
+    return path
+
+
+def config_of(folder: Path, *, model: dict[str, Any] | None = None, frames: Any = None, **keys: Any) -> LearnConfig:
+    tree = {
+        "model": {"path": "student.safetensors", **(model or {})},
+        "frames": {"train": ["frames.extxyz"], "test_share": 0.1, **(frames or {})},
+        "learn": {"epochs": 3, "batch": 4, "learning_rate": 0.01, **keys},
+    }
+    return LearnConfig.parse(tree, folder)
+
+
+class StopAt(NullProgress):
+    """Ctrl-C at a step."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def stage(self, label: str, total: int) -> None:
+        self.counting = label.startswith("epoch")
+
+    def advance(self, n: int) -> None:
+        self.left -= n if self.counting else 0
+        if self.left < 0:
+            raise KeyboardInterrupt
+
+
+def test_a_student_learns_what_the_teacher_knows(folder: Path, tmp_path: Path) -> None:
+    """Force errors of frames that took no part fall by a factor of three, and the written model is as good as said."""
+    found = learn(config_of(folder, epochs=60, decay=0.95, precision="float64", patience=60), tmp_path)
+    before, after = found.before["test"], found.after["test"]
+    assert before.forces is not None
+    assert after.forces is not None
+    assert after.forces < before.forces / 3
+
+    frames = read(folder / "frames.extxyz", ":")
+    assert found.frames == {"train": 10, "valid": 1, "test": 1}
+    order = np.random.default_rng(0).permutation(FRAMES)
+    kept_apart = frames[order[0]]
+    errors = []
+    for file, said in (("student", before), ("model", after)):
+        path = (folder if file == "student" else tmp_path) / f"{file}.safetensors"
+        kept_apart.calc = Calculator(str(path))
+        off = kept_apart.get_forces() - kept_apart.arrays["REF_forces"]
+        errors.append(float(np.sqrt(np.mean(off**2))))
+        energy = abs(kept_apart.get_potential_energy() - kept_apart.info["REF_energy"]) / len(kept_apart)
+        assert said.forces == pytest.approx(errors[-1], rel=1e-6)
+        assert said.energy == pytest.approx(energy, rel=1e-5, abs=1e-9)
+        stress = kept_apart.get_stress(voigt=False) - kept_apart.info["REF_stress"].reshape(3, 3)
+        assert said.stress == pytest.approx(np.sqrt(np.mean(stress**2)), rel=1e-6)
+
+
+def test_an_interrupted_training_ends_with_the_same_numbers(folder: Path, tmp_path: Path) -> None:
+    """Stopped in the middle of an epoch, and made longer at the end of one: bit by bit."""
+    config, whole_folder = config_of(folder), tmp_path / "whole"
+    whole = learn(config, whole_folder)
+    expected = load(whole_folder / "learn.h5").state
+    for stop in (4, None):
+        out = tmp_path / f"stopped-{stop}"
+        if stop is None:
+            learn(config_of(folder, epochs=1), out)
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                learn(config, out, progress=StopAt(stop))
+            assert not (out / "learn.json").exists()
+        resumed = learn(config, out, resume=True)
+        assert (resumed.curve, resumed.before, resumed.after) == (whole.curve, whole.before, whole.after)
+        state = load(out / "learn.h5").state
+        for group in ("weights", "average", "best"):
+            for name, array in getattr(expected, group).items():
+                assert np.array_equal(array, getattr(state, group)[name]), name
+        assert all(np.array_equal(a, b) for a, b in zip(expected.memory, state.memory, strict=True))
+        assert (out / "model.safetensors").read_bytes() == (whole_folder / "model.safetensors").read_bytes()
+
+
+def test_what_is_written(folder: Path, tmp_path: Path) -> None:
+    found = learn(config_of(folder, parameters=["layers.1.readout"]), tmp_path)
+    tree = json.loads((tmp_path / "learn.json").read_text())
+    assert tree["errors"]["test"]["after"]["forces_meV_per_angstrom"] == pytest.approx(1e3 * found.after["test"].forces)
+    assert tree["frames"] == {"train": 10, "valid": 1, "test": 1}
+    assert (tree["epochs"], tree["steps"], tree["start"]["origin"]) == (3, 9, "student.model")
+    with (tmp_path / "learning_curve.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
+    assert float(rows[3]["validation_loss"]) == pytest.approx(found.curve[3].validation.loss, rel=1e-7)
+    page = (tmp_path / "learn.html").read_text()
+    assert "energy (meV/atom)" in page
+    assert "student.model" in page
+
+    student, model = read_neutral(folder / "student.safetensors"), read_neutral(tmp_path / "model.safetensors")
+    changed = {name for name, array in model.arrays.items() if not np.array_equal(array, student.arrays[name])}
+    assert changed == {"layers.1.readout.0", "layers.1.readout.1"}
+    assert model.origin == "student.model, learnt"
+    assert model.sha256 != student.sha256
+    again = LearnConfig.from_toml(tmp_path / "learn.toml")  # as it was run, from anywhere
+    assert again.model.model_path is not None
+    assert again.model.model_path.samefile(folder / "student.safetensors")
+    assert again.learn.model_dump() == config_of(folder, parameters=["layers.1.readout"]).learn.model_dump()
+
+
+def test_the_model_is_a_base_of_a_study(folder: Path, tmp_path: Path) -> None:
+    from refine.study.study import Study
+
+    learn(config_of(folder, epochs=1), tmp_path)
+    study = StudyConfig.parse(
+        {
+            "system": {"species": {"O": 70, "Fe": 70}, "number_density": 0.03},
+            "states": [{"name": "melt", "temperature": 2000}],
+            "data": [{"name": "a", "quantity": "S(Q)", "radiation": "neutron", "role": "predict", "q_range": [1, 9]}],
+            "model": {"base": "mace", "path": "model.safetensors"},
+        },
+        tmp_path,
+    )
+    written = read_neutral(tmp_path / "model.safetensors").arrays
+    arrays = Study(study).base.checkpoint.arrays
+    assert all(np.array_equal(array, written[name]) for name, array in arrays.items())
+
+
+def test_isolated_atoms_that_are_fitted(folder: Path, tmp_path: Path) -> None:
+    """Labels with another zero of each element: the shift is found, and forces do not notice."""
+    zero = {"O": 12.5, "Fe": -3.25}
+    frames = []
+    for atoms in read(folder / "frames.extxyz", ":"):
+        atoms.info["REF_energy"] += sum(zero[symbol] for symbol in atoms.get_chemical_symbols())
+        frames.append(atoms)
+    from ase.io import write
+
+    write(tmp_path / "shifted.extxyz", frames, format="extxyz")
+    write_neutral(TEACHER, tmp_path / "teacher.safetensors")
+    keys: dict[str, Any] = {"epochs": 1, "learning_rate": 1e-9, "precision": "float64"}
+    config = config_of(
+        tmp_path,
+        model={"path": "teacher.safetensors", "isolated": "fit"},
+        frames={"train": ["shifted.extxyz"], "test_share": 0.0},
+        **keys,
+    )
+    found = learn(config, tmp_path / "out")
+    assert found.isolated["O"] == pytest.approx(12.5, abs=1e-4)
+    assert found.isolated["Fe"] == pytest.approx(-3.25, abs=1e-4)
+    assert found.before["train"].energy is not None
+    assert found.before["train"].energy > 1.0
+    assert found.after["train"].energy == pytest.approx(0.0, abs=1e-6)
+    frames[0].calc = Calculator(str(tmp_path / "out" / "model.safetensors"))
+    assert frames[0].get_potential_energy() == pytest.approx(frames[0].info["REF_energy"], abs=1e-5)
+
+
+NEW = {"r_max": 4.0, "channels": 8, "max_ell": 2, "correlation": 2, "radial": [16, 16], "layers": 1, "zbl": False}
+
+
+def test_from_nothing(folder: Path, tmp_path: Path) -> None:
+    """Force errors fall by half, also where interrupted; the written model has the energies that are told."""
+    tree = {
+        "model": {"new": True},
+        "new": NEW,
+        "frames": {"train": ["frames.extxyz"], "valid_share": 0.2},
+        "learn": {"epochs": 40, "batch": 2, "learning_rate": 0.02, "average": 0.9},
+    }
+    config = LearnConfig.parse(tree, folder)
+    with pytest.raises(KeyboardInterrupt):
+        learn(config, tmp_path, progress=StopAt(30))
+    found = learn(config, tmp_path, resume=True)
+    before, after = found.before["valid"], found.after["valid"]
+    assert before.forces is not None
+    assert after.forces is not None
+    assert after.forces < before.forces / 2
+    assert found.start["origin"] == "new model"
+    frames = read(folder / "frames.extxyz", ":")
+    calculator = Calculator(str(tmp_path / "model.safetensors"))
+    off = []
+    for atoms in frames:
+        atoms.calc = calculator
+        off.append((atoms.get_potential_energy() - atoms.info["REF_energy"]) / len(atoms))
+    kept_apart = np.random.default_rng(0).permutation(FRAMES)[:2]
+    assert np.sqrt(np.mean(np.array(off)[kept_apart] ** 2)) == pytest.approx(after.energy, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {"parameters": ["layers.7"]},
+            "[learn] parameters: the model has no weights 'layers.7'; use weights, embedding",
+        ),
+        ({"frames": {"forces": "their_forces"}}, "no frame of train has a label for forces; give the name"),
+        ({"frames": {"valid_share": 0.95}}, "[frames] train: 12 frames are too few to keep some apart"),
+        ({"frames": {"train": ["none.extxyz"]}}, "none.extxyz: no such file of labelled frames"),
+        ({"model": {"path": "none.safetensors"}}, "none.safetensors: no such file"),
+        ({"model": {"head": "pbe"}}, "student.model: the model has no head 'pbe'"),
+    ],
+)
+def test_refusals_leave_nothing(folder: Path, tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError) as refused:
+        learn(config_of(folder, **changes), tmp_path / "out")
+    assert says in str(refused.value)
+    assert not [path for path in (tmp_path / "out").glob("*") if path.name != ".lock"]
+
+
+def test_charged_frames_of_a_model_that_takes_a_charge(folder: Path, tmp_path: Path) -> None:
+    """Other models pass it over, as the calculator does."""
+    from ase.io import write
+
+    frames = read(folder / "frames.extxyz", ":")
+    frames[3].info["charge"] = -1
+    write(tmp_path / "charged.extxyz", frames, format="extxyz")
+    takes = (BoxInput("total_charge", 2), BoxInput("total_spin", 0))
+    write_neutral(random_checkpoint(3, channels=1, max_ell=1, inputs=takes), tmp_path / "takes.safetensors")
+    config = config_of(tmp_path, model={"path": "takes.safetensors"}, frames={"train": ["charged.extxyz"]})
+    with pytest.raises(InputError, match="frame 4: charge -1 and spin 1"):
+        learn(config, tmp_path / "out")
+    config = config_of(
+        tmp_path, model={"path": str(folder / "student.safetensors")}, frames={"train": ["charged.extxyz"]}, epochs=1
+    )
+    assert learn(config, tmp_path / "out").curve[-1].epoch == 1
+
+
+def test_folders_that_are_taken(folder: Path, tmp_path: Path) -> None:
+    config = config_of(folder, epochs=1)
+    with pytest.raises(CheckpointError, match="there is no training to resume"):
+        learn(config, tmp_path / "new", resume=True)
+    learn(config, tmp_path)
+    with pytest.raises(CheckpointError, match="holds a training; use --resume"):
+        learn(config, tmp_path)
+    changed = config_of(folder, epochs=1, seed=4, batch=2)
+    with pytest.raises(CheckpointError, match=r"began otherwise: learn.batch = 2, was 4; learn.seed = 4, was 0"):
+        learn(changed, tmp_path, resume=True)
+    frames = {"train": [f"{folder}/frames.extxyz"]}
+    onto_itself = config_of(tmp_path, model={"path": "model.safetensors"}, frames=frames)
+    with pytest.raises(InputError, match="this is a file that is read"):
+        learn(onto_itself, tmp_path, overwrite=True)
+    (tmp_path / "learn.h5").write_bytes(b"no checkpoint")
+    with pytest.raises(CheckpointError, match="the checkpoint is damaged"):
+        learn(config, tmp_path, resume=True)
+    learn(config, tmp_path, overwrite=True)
+    (tmp_path / "run.h5").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="this folder holds a run"):
+        learn(config, tmp_path, overwrite=True)
