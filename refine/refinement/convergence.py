@@ -14,6 +14,7 @@ A change of chi^2 is compared with its sampling error, not with a fixed toleranc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -74,6 +75,16 @@ class Change:
         if self.decrease is None or promised <= 0.0:
             return False
         return self.decrease < -self.allowance / RISE and promised - self.decrease > self.allowance
+
+    def rose_above(self, lowest_of: int) -> bool:
+        """`rose`, where the sample before is the one with the lowest chi^2 of so many, n: by chance it is too low by
+        sqrt(ln n) errors of the difference (the extreme of n normal numbers is at most sqrt(2 ln n) on average).
+
+        >>> Change(-40.0, 10.0).rose_above(1), Change(-40.0, 10.0).rose_above(8)
+        (True, False)
+        """
+        beyond = (1.0 + math.sqrt(math.log(lowest_of)) / RISE) * self.allowance
+        return self.decrease is not None and self.decrease < -beyond
 
     @property
     def allowance(self) -> float:

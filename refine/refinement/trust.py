@@ -10,7 +10,7 @@ What is remembered of a sample that a step began from, in JSON's values: `sample
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,30 +61,30 @@ class Verdict:
     back: int | None = None
 
 
-def judge(memory: Mapping[str, Any], problem: Problem, newest: Sample, *, reaches_far: bool) -> Verdict:
+def judge(memory: Mapping[str, Any], problem: Problem, samples: Sequence[Sample], *, reaches_far: bool) -> Verdict:
     """Compare the newest sample with what the previous step promised, and with the best one so far.
 
     Args:
         memory: `trust_radius`, `previous` and `best` (see the module; None: there is none yet), `taken_back`,
             `noise_factors` of the problem's targets.
+        samples: all.
         reaches_far: whether steps are by a response that is not linear, whose radius is wide.
     """
     radius, previous, best = float(memory["trust_radius"]), memory["previous"], memory.get("best")
     if previous is None:
         return Verdict(True, False, False, radius, None, None, "")
-    now = misfit(newest, problem.targets)
+    now = misfit(samples[-1], problem.targets)
     change = now.since(previous["misfit"])
     assert change.decrease is not None
     assert change.error is not None
     predicted, actual, size = float(previous["decrease"]), change.decrease, float(previous["size"])
     gain = actual / predicted if predicted > 0.0 else math.copysign(float(actual != 0.0), actual)
+    if change.rose or change.failed(predicted):
+        return _taken_back(memory, previous, change, predicted, gain)
+    if best is not None and now.since(best["misfit"]).rose_above(len(samples) - 1):  # bit by bit, each within its error
+        return _taken_back({**memory, "taken_back": None}, best, now.since(best["misfit"]), predicted, gain)
     # the radius of a response that reaches far is wide, and its steps seldom end there: it is what they went
     taken = min(radius, size) if reaches_far else radius
-    if change.rose or change.failed(predicted):
-        return _taken_back(memory, previous, change, taken, predicted, gain)
-    if best is not None and now.since(best["misfit"]).rose:  # bit by bit, each within its error
-        since = now.since(best["misfit"])
-        return _taken_back(memory, best, since, min(radius, float(best["size"])), predicted, gain)
     quiet = abs(actual) <= change.error
     limited = not reaches_far or size > 0.5 * radius
     if gain > GROW and limited:
@@ -100,23 +100,25 @@ def judge(memory: Mapping[str, Any], problem: Problem, newest: Sample, *, reache
 
 
 def _taken_back(
-    memory: Mapping[str, Any], parent: Mapping[str, Any], change: Change, taken: float, predicted: float, gain: float
+    memory: Mapping[str, Any], parent: Mapping[str, Any], change: Change, predicted: float, gain: float
 ) -> Verdict:
-    """Back to the sample of `parent`, since which chi^2 changed by `change`, unless that is no yardstick.
-
-    taken: the length, kT, that the step from there had.
-    """
+    """Back to the sample of `parent`, since which chi^2 changed by `change`, unless that is no yardstick."""
     rise, error = -(change.decrease or 0.0), change.error or 0.0
     before, sample, size = memory.get("taken_back"), int(parent["sample"]), float(parent["size"])
-    since = "" if parent is memory["previous"] else f" since iteration {sample}"
-    words = f"chi^2 rose by {rise:.0f} ± {error:.0f}{since}"
+    words = f"chi^2 rose by {rise:.0f} ± {error:.0f}"
+    if parent is not memory["previous"]:
+        words += f" since iteration {sample}"
+    elif not change.rose:
+        words += f", where it was to fall by {predicted:.0f}"
     if before is not None and _more_than_the_length_explains(before, rise, error, size):
         words += f" for a shorter step, too: the sample of iteration {sample} was a lucky one"
         return Verdict(True, False, False, before["radius"], predicted, gain, words, lucky=sample)
-    first = float(memory["trust_radius"]) if before is None else before["radius"]
+    radius = float(memory["trust_radius"])
+    first = radius if before is None else before["radius"]
     taken_back = {"rise": rise, "error": error, "size": size, "radius": first}
     words = f"step taken back ({words})"
-    return Verdict(False, False, False, taken * SHRINK_FACTOR, predicted, gain, words, taken_back, back=sample)
+    radius = SHRINK_FACTOR * min(radius, size)
+    return Verdict(False, False, False, radius, predicted, gain, words, taken_back, back=sample)
 
 
 def _more_than_the_length_explains(before: Mapping[str, float], rise: float, error: float, size: float) -> bool:

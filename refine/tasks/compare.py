@@ -48,12 +48,12 @@ OUTPUTS = ("compare", "compare.html", "compare.json")
 
 def compare(
     config: StudyConfig | str | Path,
-    models: Sequence[Path] | None = None,
+    models: Sequence[str | Path] | None = None,
     *,
     heads: Sequence[str] | Literal["all"] | None = None,
     dispersion: bool = False,
-    runs: Sequence[Path] = (),
-    out: Path | None = None,
+    runs: Sequence[str | Path] = (),
+    out: str | Path | None = None,
     frames: int | None = None,
     progress: Progress | None = None,
 ) -> Ranking:
@@ -77,15 +77,16 @@ def compare(
             study's model has not, or dispersion that does not belong to it.
     """
     config = config if isinstance(config, StudyConfig) else StudyConfig.from_toml(config)
-    files = config.compare.paths if models is None else models
+    out = None if out is None else Path(out)
+    files = config.compare.paths if models is None else [Path(file) for file in models]
     if out is not None:
         refuse_inputs(config, [out / name for name in OUTPUTS], files)
         refuse_foreign(out, OUTPUTS, "compare.json")
     own = of_study(config, heads)
     if dispersion:
-        own = paired(own)
+        own = paired(own, alone=not files)
     others = [of_file(file) for file in files]
-    refined = [of_run(folder, config) for folder in runs]
+    refined = [of_run(Path(folder), config) for folder in runs]
     labels = [one.label.lower() for one in (*own, *others, *refined)]
     if dispersion:
         labels += [twin_label(one).lower() for one in others]
@@ -101,6 +102,8 @@ def compare(
     if out is not None:
         make_folder(out)  # or refused now, and not after the dynamics
     rows: list[Row] = []
+    predicted = tuple(data.name for data in config.curves if data.role == "predict")
+    measured = tuple(data.name for data in config.curves if data.role != "predict")
 
     def all_of_them() -> Iterator[Contender]:
         yield from own
@@ -110,21 +113,17 @@ def compare(
 
     for contender in all_of_them():
         (progress or NullProgress()).message(f"model {contender.label}")
-        if contender.failure is not None:
-            rows.append(Row(contender.label, failure=contender.failure))
-            continue
         try:
             first = all(row.failure is not None for row in rows)
-            rows.append(_row(contender, config, frames, progress or NullProgress(), tell=first))
+            if contender.failure is not None:
+                rows.append(Row(contender.label, failure=contender.failure))
+            else:
+                rows.append(_row(contender, config, frames, progress or NullProgress(), tell=first))
         except RefineError as error:
             rows.append(Row(contender.label, failure=str(error), notes=list(contender.notes)))
-    (progress or NullProgress()).doing("writing the tables and the page")
-    rows.sort(key=_mean_score)
-    predicted = tuple(data.name for data in config.curves if data.role == "predict")
-    measured = tuple(data.name for data in config.curves if data.role != "predict")
-    ranking = Ranking(config.title, measured, predicted, tuple(rows))
-    if out is not None:
-        _write(ranking, out)
+        ranking = Ranking(config.title, measured, predicted, tuple(sorted(rows, key=_mean_score)))
+        if out is not None:  # now: the next one may take hours, and be interrupted
+            _write(ranking, out)
     return ranking
 
 
@@ -156,7 +155,8 @@ def _row(contender: Contender, config: StudyConfig, frames: int | None, progress
     study, wanted = begun.study, begun.study.settings.frames if frames is None else frames
     sampled = sample_states(study, wanted, progress, positions=True, corrections=acting, starts=begun.starts)
     progress.doing("comparing with the data")
-    theory = study.base_kind.theory(study.config.model, study.base)
+    # what a run fitted to a measurement is of no theory any more
+    theory = None if run else study.base_kind.theory(study.config.model, study.base)
     row = Row(contender.label, theory=theory or None, notes=list(contender.notes))
     for data in study.datasets:
         sample, density = sampled[data.state], study.boxes[data.state].number_density

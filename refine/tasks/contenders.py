@@ -50,6 +50,8 @@ def of_study(config: StudyConfig, heads: Sequence[str] | Literal["all"] | None) 
     model = config.model
     if heads is None:
         return [Contender(model.title + _d3(model), model)]
+    if isinstance(heads, str) and heads != "all":
+        heads = [heads]
     known = base_of(model.base, model.dispersion).heads(model)
     if len(known) < 2:
         has = "one head only" if known else "no heads"
@@ -60,10 +62,15 @@ def of_study(config: StudyConfig, heads: Sequence[str] | Literal["all"] | None) 
             raise InputError(f"the model has no head {shown(name)}", where="--heads", fix=f"it has {', '.join(known)}")
     if not wanted:
         raise InputError("no head is named", where="--heads", fix=f"it has {', '.join(known)}")
-    return [
-        Contender(_file_name(f"{model.title}-{name}") + _d3(model), _with(model, head=name), opened=known[name])
-        for name in wanted
-    ]
+    found, labels = [], set()
+    for name in wanted:
+        label = first = _file_name(f"{model.title}-{name}")
+        number = 2
+        while label.lower() in labels:  # heads that differ in what a folder's name cannot hold
+            label, number = f"{first}-{number}", number + 1
+        labels.add(label.lower())
+        found.append(Contender(label + _d3(model), _with(model, head=name), opened=known[name]))
+    return found
 
 
 def of_file(file: str | Path) -> Contender:
@@ -129,14 +136,15 @@ def twin_label(contender: Contender) -> str:
     return label.removesuffix(WITH) if label.endswith(WITH) else label + WITHOUT
 
 
-def paired(contenders: Sequence[Contender]) -> list[Contender]:
-    """Those of the study, each with and without dispersion; InputError where not one of them can have it."""
+def paired(contenders: Sequence[Contender], *, alone: bool) -> list[Contender]:
+    """Those of the study, each with and without dispersion; InputError where not one of them can have it and they are
+    alone: no file could."""
     found = [with_and_without(one) for one in contenders]
-    if all(len(group) == 1 and group[0].notes for group in found):
+    if alone and all(len(group) == 1 and group[0].notes for group in found):
         raise InputError(
             found[0][0].notes[-1].removeprefix(NO_ROW).rstrip("."),
             where="--dispersion",
-            fix='leave it out, or compare with a file whose [model] has dispersion = "d3-bj"',
+            fix="leave it out, or give files of models that D3 belongs on by --models",
         )
     return [one for group in found for one in group]
 

@@ -133,7 +133,7 @@ def density_at_pressure(
     volume = volumes.volume[start:]
     moves = barostat.moves_in(1000.0)
     known = _found(system, volume, pressure) | {"length_ps": 1000.0 * len(volume) / moves, "moves": len(volume)}
-    return known, remarks(system, state, known["ratio_to_study"])
+    return known, remarks(system, state, known["ratio_to_study"], len(volume))
 
 
 def equilibrated(series: Array) -> int | None:
@@ -173,9 +173,11 @@ def _found(system: System, volume: Array, pressure: float) -> dict[str, Any]:
     }
 
 
-def remarks(system: System, state: State, ratio: float) -> list[str]:
-    """What a density, as a ratio to the study's, does not say by itself."""
+def remarks(system: System, state: State, ratio: float, moves: int) -> list[str]:
+    """What a density, as a ratio to the study's and of so many moves of the volume, does not say by itself."""
     said = []
+    if moves < FEWEST // 4:
+        said.append(f"The density of state {state.name} is of {moves} moves of the volume: its error may be too small.")
     if ratio < GAS:
         said.append(f"At its pressure state {state.name} is a gas, or a liquid with a hole, and no dense liquid.")
     if state.phase == "solid" and not is_cubic(system.cell):

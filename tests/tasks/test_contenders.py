@@ -124,6 +124,7 @@ def test_heads_that_are_named(tmp_path: Path, loads: list[Path]) -> None:
     assert (only.label, only.model.head, only.opened.head) == ("mh-1-matpes_r2scan", *2 * ("matpes_r2scan",))
     named = Calculator(tmp_path / "mh.safetensors", head="matpes_r2scan").model
     assert only.opened.checkpoint.sha256 == named.checkpoint.sha256
+    assert [one.label for one in of_study(config(tmp_path), "matpes_r2scan")] == [only.label]
 
 
 @pytest.mark.parametrize(
@@ -155,8 +156,14 @@ def test_dispersion_that_does_not_belong_is_refused(tmp_path: Path, loads: list[
         assert "\n" not in str(caught.value)
 
 
+def test_a_file_may_have_the_dispersion_that_the_study_cannot(tmp_path: Path) -> None:
+    own = of_study(config(tmp_path, LJ), None)
+    (only,) = paired(own, alone=False)
+    assert only.notes[-1].startswith("No row with D3: ")
+
+
 def test_whose_theory_nobody_knows_gets_dispersion_and_a_note(tmp_path: Path, loads: list[Path]) -> None:
-    plain, dispersed = paired(of_study(config(tmp_path, OWN), None))
+    plain, dispersed = paired(of_study(config(tmp_path, OWN), None), alone=True)
     assert (plain.label, plain.notes) == ("mace", ())
     assert (dispersed.label, dispersed.model.dispersion) == ("mace+D3", "d3-bj")
     assert dispersed.notes == ("Its level of theory is not known; D3 is damped for PBE.",)
@@ -204,6 +211,4 @@ def test_names_of_pairs_are_names_of_folders_and_unique(tmp_path: Path, loads: l
         compare(config(tmp_path, OWN), [tmp_path / "twin.toml"], dispersion=True)
     write_neutral(random_checkpoint(2, heads=("../a b", "../a;b"), channels=2, max_ell=1), tmp_path / "mh.safetensors")
     labels = [one.label for one in of_study(config(tmp_path), "all")]
-    assert labels == 2 * ["mh-1-.._a_b"]
-    with pytest.raises(InputError, match="two models are called"):
-        compare(config(tmp_path), [], heads="all")
+    assert labels == ["mh-1-.._a_b", "mh-1-.._a_b-2"]

@@ -175,9 +175,10 @@ def test_what_a_density_does_not_say_by_itself() -> None:
     tall = make_system({"Ar": 2}, np.diag([5.0, 5.0, 8.0]))
     cube = make_system({"Ar": 2}, 5.0 * np.eye(3))
     liquid, solid = (State(name="s", temperature=20.0, phase=phase) for phase in ("liquid", "solid"))
-    assert remarks(tall, liquid, 0.9) == remarks(cube, solid, 0.9) == []
-    assert ["keeps its shape" in one for one in remarks(tall, solid, 1.1)] == [True]
-    assert ["is a gas" in one for one in remarks(cube, liquid, 0.3)] == [True]
+    assert remarks(tall, liquid, 0.9, 800) == remarks(cube, solid, 0.9, 800) == []
+    assert ["too small" in one for one in remarks(cube, liquid, 0.9, 96)] == [True]
+    assert ["keeps its shape" in one for one in remarks(tall, solid, 1.1, 800)] == [True]
+    assert ["is a gas" in one for one in remarks(cube, liquid, 0.3, 800)] == [True]
 
 
 def test_a_volume_is_judged_behind_its_equilibration() -> None:

@@ -244,12 +244,16 @@ class Extrapolation:
             [inefficiency * (dy[part] ** 2).mean(axis=0) / n for part, n in zip(parts, lengths, strict=True)]
         )
         scale = noise[-1] + np.concatenate([np.diag(t.covariance) / t.weight for t in targets])
-        # of each J, up to one factor: an ensemble about to come apart knows its slope least
-        variances = [
-            float(dy[part] ** 2 @ (own / scale) @ np.sum(dn[part] ** 2, axis=1)) / n**2
-            for part, own, n in zip(parts, by_sample, lengths, strict=True)
-        ]
-        slopes = 1.0 / (np.maximum(variances, 1e-300) * (1.0 + (self.sizes / LINEAR) ** 2))
+        # of a frame's share in J: an ensemble about to come apart knows its slope least. None is better known than that
+        # of the newest one: small fluctuations are a small slope, too, and would count for their smallness
+        wild = np.array(
+            [
+                float(dy[part] ** 2 @ (own / scale) @ np.sum(dn[part] ** 2, axis=1)) / n
+                for part, own, n in zip(parts, by_sample, lengths, strict=True)
+            ]
+        )
+        wild = np.maximum(wild, max(wild[-1], 1e-300))
+        slopes = np.array(lengths) / (wild * (1.0 + (self.sizes / LINEAR) ** 2))
         slopes /= slopes.sum()
         slope_weights = np.repeat(slopes / lengths, lengths)
         jacobian = -beta * (dy * slope_weights[:, None]).T @ dn

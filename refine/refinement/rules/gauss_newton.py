@@ -167,7 +167,7 @@ class GaussNewton:
     def update(self, state: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> Update:
         """Judge the newest sample, then propose the next correction."""
         memory = dict(state)
-        verdict = judge(memory, problem, samples[-1], reaches_far=self.reaches_far)
+        verdict = judge(memory, problem, samples, reaches_far=self.reaches_far)
         current = len(samples) - 1 if verdict.back is None else verdict.back
         memory |= {"trust_radius": verdict.trust_radius, "taken_back": verdict.taken_back}
         memory["quiet"] = memory["quiet"] + 1 if verdict.quiet else 0

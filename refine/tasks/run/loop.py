@@ -300,12 +300,13 @@ class Run:
     def _limits(self, update: Update) -> tuple[Array, Array]:
         """Where the next correction goes on as a straight line, and where its wall begins, (pairs,) Å each.
 
-        A sample that was taken back says nothing: its potential may have let atoms in where none belong.
+        A sample that was taken back says nothing: its potential may have let atoms in where none belong. Then they are
+        those of the first step from the sample that the next one begins from.
         """
         study, before = self.study, self.samples[update.restart].correction
         if not update.accepted:
-            taken_back = self.samples[-1].correction
-            return taken_back.core, taken_back.wall
+            first = self.samples[update.restart + 1].correction
+            return first.core, first.wall
         frames = self.samples[-1].frames
         nearest, wall = innermost(frames), walls(frames, study.onsets())
         expected = np.inf if update.innermost is None else update.innermost

@@ -36,8 +36,9 @@ def answer_of(
 ) -> Answer:
     """The sample that is the answer, and why the run ended.
 
-    That is the newest one, unless the chi^2 of another accepted one is lower beyond sampling error, or its own is above
-    that of the base model: then the one with the lowest. A run whose last sample rose has not converged.
+    That is the newest one, unless it was taken back, the chi^2 of another accepted one is lower beyond sampling error,
+    or its own is above that of the base model: then the one with the lowest. A run whose last sample rose or was taken
+    back has not converged.
 
     Args:
         iterations: all samples, the base model's first.

@@ -54,6 +54,25 @@ def test_an_ensemble_that_fluctuates_wildly_counts_for_little(liquid: PoissonLiq
     assert 1.5**-1 < of_calm.sum() / of_wild.sum() / 81.0 < 1.5
 
 
+@pytest.mark.parametrize("size", [0.0, 1.0 / 3.0])
+def test_an_ensemble_that_hardly_fluctuates_is_not_known_better(liquid: PoissonLiquid, size: float):
+    """The older of two samples has deviations from the mean of a third of those of the newest, and a slope of a ninth;
+    or none. It counts by its frames, and the slope is the mean of both."""
+    here = liquid.basis()
+    target = liquid.target(liquid.mean_counts(here), 0.01)
+    problem = problem_of(target)
+    older, newest = (liquid.sample(here, 400, seed) for seed in (1, 2))
+    frames = older.frames[0]
+    mean = frames.counts.mean(axis=0)
+    older = replace(older, frames=(replace(frames, counts=mean + size * (frames.counts - mean)),))
+    response = Extrapolation.build(problem, [older, newest], 0, here).response([target])
+    of_older, of_newest = np.split(response.slope_weights, 2)
+    assert of_older.sum() == pytest.approx(of_newest.sum())
+    alone = Extrapolation.build(problem, [newest], 0, here).response([target])
+    ratio = np.linalg.norm(response.jacobian) / np.linalg.norm(alone.jacobian)
+    assert 0.4 < ratio < 0.65
+
+
 def repeated(liquid: PoissonLiquid, kind: str, steps: list[np.ndarray]) -> dict[str, float]:
     """Gains of pooling, stated over observed variance, and mean squared bias over the stated variance of one answer."""
     here = liquid.basis()
