@@ -148,7 +148,7 @@ class Learning(Table):
     )
     epochs: Annotated[Integer, Field(ge=1, le=100_000)] = Field(50, description="Passes over the training frames.")
     batch: Annotated[Integer, Field(ge=1, le=10_000)] = Field(5, description="Frames to a step.")
-    optimiser: Literal["amsgrad", "adam"] = Field("amsgrad", description="Of optax.")
+    optimiser: Literal["amsgrad", "adam"] = Field("amsgrad", description="With the steps of torch's.")
     learning_rate: Annotated[Number, Field(gt=0, le=1)] = Field(
         0.001, description="Of the optimiser, for weights as mace-torch has them, which are of the order of one."
     )

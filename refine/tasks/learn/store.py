@@ -24,7 +24,7 @@ from refine.learning.errors import Errors, Row
 from refine.learning.training import State
 
 CHECKPOINT = "learn.h5"
-FORMAT = 1
+FORMAT = 2
 
 _WEIGHTS = ("weights", "average", "best")
 _COUNTS = ("epoch", "batch", "steps", "total")
