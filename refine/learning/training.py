@@ -2,8 +2,8 @@
 
 A step draws the next frames of the epoch, whose order follows from the seed and the epoch's number, and moves the
 weights by AMSGrad or Adam (`refine.learning.optimisers`) along the loss' gradient, clipped by its norm. The moving
-average over steps has the decay min(average, (1 + n) / (10 + n)) at step n = 1, 2, ..., as in mace-torch (torch_ema), so
-that it forgets the start. After each epoch it is the average that is validated, and the one with the lowest loss is
+average over steps has the decay min(average, (1 + n) / (10 + n)) at step n = 1, 2, ..., as in mace-torch (torch_ema),
+so that it forgets the start. After each epoch it is the average that is validated, and the one with the lowest loss is
 kept.
 """
 
