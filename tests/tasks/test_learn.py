@@ -77,7 +77,7 @@ class StopAt(NullProgress):
 
 def test_a_student_learns_what_the_teacher_knows(folder: Path, tmp_path: Path) -> None:
     """Force errors of frames that took no part fall by a factor of three, and the written model is as good as said."""
-    found = learn(config_of(folder, epochs=60, decay=0.95, precision="float64", patience=60), tmp_path)
+    found = learn(config_of(folder, epochs=60, learning_rate=0.005, decay=0.95, precision="float64", patience=60), tmp_path)
     before, after = found.before["test"], found.after["test"]
     assert before.forces is not None
     assert after.forces is not None
@@ -109,11 +109,13 @@ def test_an_interrupted_training_ends_with_the_same_numbers(folder: Path, tmp_pa
         out = tmp_path / f"stopped-{stop}"
         if stop is None:
             learn(config_of(folder, epochs=1), out)
+            assert "epochs = 1\n" in (out / "learn.toml").read_text()
         else:
             with pytest.raises(KeyboardInterrupt):
                 learn(config, out, progress=StopAt(stop))
             assert not (out / "learn.json").exists()
         resumed = learn(config, out, resume=True)
+        assert "epochs = 3\n" in (out / "learn.toml").read_text()
         assert (resumed.curve, resumed.before, resumed.after) == (whole.curve, whole.before, whole.after)
         state = load(out / "learn.h5").state
         for group in ("weights", "average", "best"):
@@ -243,6 +245,15 @@ def test_refusals_leave_nothing(folder: Path, tmp_path: Path, changes: dict[str,
         learn(config_of(folder, **changes), tmp_path / "out")
     assert says in str(refused.value)
     assert not [path for path in (tmp_path / "out").glob("*") if path.name != ".lock"]
+
+
+def test_a_refusal_leaves_the_training_that_was_to_be_replaced(folder: Path, tmp_path: Path) -> None:
+    learn(config_of(folder, epochs=1), tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    unknown = {"model": {"isolated": "fit"}, "frames": {"energy": "their_energy"}}
+    with pytest.raises(InputError, match="isolated atoms cannot be fitted"):
+        learn(config_of(folder, energy_weight=0.0, **unknown), tmp_path, overwrite=True)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_charged_frames_of_a_model_that_takes_a_charge(folder: Path, tmp_path: Path) -> None:
