@@ -77,7 +77,7 @@ class StopAt(NullProgress):
 
 def test_a_student_learns_what_the_teacher_knows(folder: Path, tmp_path: Path) -> None:
     """Force errors of frames that took no part fall by a factor of three, and the written model is as good as said."""
-    found = learn(config_of(folder, epochs=60, learning_rate=0.005, decay=0.95, precision="float64", patience=60), tmp_path)
+    found = learn(config_of(folder, epochs=40, learning_rate=0.005, decay=0.95, precision="float64"), tmp_path)
     before, after = found.before["test"], found.after["test"]
     assert before.forces is not None
     assert after.forces is not None
