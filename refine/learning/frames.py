@@ -48,7 +48,7 @@ class LabelledFrame:
         energy: eV, of all atoms.
         forces: (N, 3) eV/Å.
         stress: (3, 3) eV/Å^3, dE/dstrain over the volume, positive under tension, as ASE has it.
-        weight: in the loss.
+        weight: in the loss. kind: what weights go by; None where none is asked for or said.
         charge, spin: of the box, as the file says; 0 and 1 where it says nothing.
         where: file and number, for messages.
     """
@@ -61,6 +61,7 @@ class LabelledFrame:
     forces: Array | None = None
     stress: Array | None = None
     weight: float = 1.0
+    kind: str | None = None
     charge: float = 0.0
     spin: float = 1.0
     where: str = "frame"
@@ -128,6 +129,7 @@ def _frame(atoms: Atoms, labels: Labels, where: str) -> LabelledFrame:
         raise InputError("a coordinate or lattice vector is not a finite number", where=where)
     if max(np.abs(positions).max(), np.abs(cell).max()) > FARTHEST:
         raise InputError(f"a coordinate or lattice vector is beyond {FARTHEST:g} Å", where=where)
+    kind = _kind(atoms, labels)
     energy = _label(atoms, labels.energies, (), where)
     forces = _label(atoms, labels.all_forces, (len(atoms), 3), where)
     stress = _stress(atoms, labels, where)
@@ -142,7 +144,8 @@ def _frame(atoms: Atoms, labels: Labels, where: str) -> LabelledFrame:
         None if energy is None else float(energy),
         forces,
         stress,
-        _weight(atoms, labels),
+        1.0 if kind is None else labels.weights.get(kind, 1.0),
+        kind,
         _of_box(atoms, "charge", 0.0, where),
         _of_box(atoms, "spin", 1.0, where),
         where,
@@ -206,9 +209,8 @@ def _stress(atoms: Atoms, labels: Labels, where: str) -> Array | None:
     return None
 
 
-def _weight(atoms: Atoms, labels: Labels) -> float:
-    kind = atoms.info.get(labels.kind) if labels.kind else None
-    return labels.weights.get(str(kind), 1.0)
+def _kind(atoms: Atoms, labels: Labels) -> str | None:
+    return str(atoms.info[labels.kind]) if labels.kind in atoms.info else None
 
 
 def _of_box(atoms: Atoms, name: str, default: float, where: str) -> float:
