@@ -27,7 +27,8 @@ class Start(Table):
     new: Switch = Field(
         False,
         description="Start from nothing: the model of `[new]`, with random weights, and with the energies of the "
-        "isolated atoms that fit the training frames best (least squares by composition), or of frames of a single atom.",
+        "isolated atoms that fit the training frames best (least squares by composition), or those of frames of a "
+        "single atom.",
     )
     head: Line | None = Field(None, description="Head that is trained. Required if the model has several.")
     isolated: Literal["keep", "fit"] = Field(
@@ -172,8 +173,8 @@ class Learning(Table):
     stress_weight: Factor = Field(1.0, description="Of squared errors of the components of stresses, (eV/Å³)².")
     precision: Literal["float32", "float64"] = Field(
         "float32",
-        description="Of what is computed for an atom, and of the gradient by the model's parameters. The loss, the sums "
-        "over the atoms of a frame, the weights and the optimiser are float64.",
+        description="Of what is computed for an atom, and of the gradient by the model's parameters. The loss, the "
+        "sums over the atoms of a frame, the weights and the optimiser are float64.",
     )
     seed: Annotated[Integer, Field(ge=0, lt=2**31)] = Field(0, description="Of the order of the frames.")
 

@@ -100,9 +100,15 @@ class Trainer:
         """Before the first step, the start model validated."""
         with jax.enable_x64(True):
             start = {name: jnp.asarray(array) for name, array in self.start.items()}
-            memory = tuple(jax.tree.leaves(self._optimiser.init(start)))
+        memory = self.blank_memory()
         first = Row(0, self.rate(0), None, self.errors(start, self.validation))
         return State(0, 0, 0, 0.0, start, start, start, memory, (first,))
+
+    def blank_memory(self) -> tuple[Any, ...]:
+        """Leaves of the optimiser's state before the first step."""
+        with jax.enable_x64(True):
+            start = {name: jnp.asarray(array) for name, array in self.start.items()}
+            return tuple(jax.tree.leaves(self._optimiser.init(start)))
 
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch."""

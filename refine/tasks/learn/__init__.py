@@ -26,7 +26,7 @@ from refine.results.provenance import provenance
 from refine.results.schema import RESULT
 from refine.tasks.learn.began import refuse_changes
 from refine.tasks.learn.problem import Problem, problem_of
-from refine.tasks.learn.store import CHECKPOINT, Stored, load, save
+from refine.tasks.learn.store import CHECKPOINT, Stored, check, load, save
 from refine.tasks.outputs import clear, refuse_foreign, refuse_read
 from refine.tasks.run.store import CHECKPOINT as RUN
 
@@ -91,6 +91,7 @@ def _learn(config: LearnConfig, out: Path, resume: bool, progress: Progress) -> 
     if resume:
         stored = load(out / CHECKPOINT)
         refuse_changes(stored.began, problem.began, str(out))
+        check(stored, trainer, out / CHECKPOINT)
         problem.shift_isolated(stored.isolated)
         if not stored.state.is_over(config.learn):
             progress.message(f"going on in epoch {stored.state.epoch + 1}")
