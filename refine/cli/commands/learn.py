@@ -46,8 +46,9 @@ def learn(
         keep_programs(progress.message)
         from refine.potentials.mace.reader.neutral import MODEL_FILE
         from refine.tasks import learn as training
+        from refine.tasks.learn.store import CHECKPOINT
 
-        checkpoint = folder / training.CHECKPOINT
+        checkpoint = folder / CHECKPOINT
         earlier = _stamp(checkpoint)
         progress.message(f"{config.title}: results go to {folder}")
         try:

@@ -27,7 +27,7 @@ class Sets:
 
     Attributes:
         parts: without single atoms.
-        alone: of all files, frames of one atom without neighbours: no weight changes what they tell, E0 in the labels.
+        alone: of all files, frames of one atom without neighbours: their energy is E0 of the labels, as in mace-torch.
         alone_in_train: those of train alone.
     """
 
@@ -45,14 +45,14 @@ class Sets:
         return sorted(set().union(*self.elements.values()) - self.elements["train"])
 
     def isolated(self) -> dict[str, float]:
-        """Energies of the single atoms of train by element, eV.
+        """Energies of the single atoms of train by element, eV, of elements that the parts have.
 
         Raises:
             InputError: an element has several that differ.
         """
-        energies: dict[str, list[float]] = {}
+        present, energies = set().union(*self.elements.values()), dict[str, list[float]]()
         for frame in self.alone_in_train:
-            if frame.energy is not None:
+            if frame.energy is not None and frame.symbols[0] in present:
                 energies.setdefault(frame.symbols[0], []).append(frame.energy)
         for symbol, values in energies.items():
             if max(values) - min(values) > SAME:
