@@ -21,9 +21,6 @@ from refine.learning.frames import LabelledFrame, edges_of
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-QUANTILES = (0.8, 1.0)
-"""Shapes hold that share of random batches; one more, compiled where it is needed, holds any."""
-
 DRAWS = 200
 """Random batches that tell."""
 
@@ -69,6 +66,11 @@ class Shape(NamedTuple):
     n_per_species: tuple[int, ...]
     slots: int
     frames: int
+
+    @property
+    def cost(self) -> int:
+        """Slots of all atoms, which time and memory go by."""
+        return sum(self.n_per_species) * self.slots
 
 
 class Batch(NamedTuple):
@@ -125,12 +127,21 @@ class Shapes:
 
     @classmethod
     def of(cls, training: Sequence[Graph], every: Sequence[Graph], frames: int) -> Self:
-        """Shapes for batches of so many frames, by what random ones of the training set need; and one in which any
-        batch of any frames finds room."""
+        """Shapes for batches of so many frames, by what random ones of the training set need: one for the cheaper half
+        of them, one for those of up to twice the median cost, and so on, each with room for those below it; and one
+        in which any batch of any frames finds room, compiled where it is needed."""
         rng = np.random.default_rng(0)
         some = min(frames, len(training))
-        draws = [_need([training[k] for k in rng.choice(len(training), some, replace=False)]) for _ in range(DRAWS)]
-        needs = [np.quantile(draws, quantile, axis=0, method="higher") for quantile in QUANTILES]
+        draws = np.array(
+            [_need([training[k] for k in rng.choice(len(training), some, replace=False)]) for _ in range(DRAWS)]
+        )
+        costs = np.array([_shape(need, frames).cost for need in draws])
+        needs, bound = [], np.median(costs)
+        while True:
+            needs.append(draws[costs <= bound].max(axis=0))
+            if bound >= costs.max():
+                break
+            bound *= 2
         counts = np.array([graph.counts for graph in every])
         largest = np.sort(counts, axis=0)[::-1][:frames].sum(axis=0)
         needs.append(np.append(largest, max(graph.most for graph in every)))

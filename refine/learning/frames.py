@@ -5,7 +5,7 @@ Files are from outside: they are read by ASE as text, nothing in them is run, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,15 +19,15 @@ from kernels.cell import perpendicular_heights
 from kernels.neighbors import choose_images
 from refine.errors import InputError
 from refine.learning.keys import Labels
-from refine.sampling.structure_files import UNREADABLE, reason_of
+from refine.learning.reading import atoms_in
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 Array = NDArray[np.float64]
 
-MOST_BYTES = 4 * 2**30
-MOST_FRAMES = 1_000_000
+FARTHEST = 1e6
+"""Å, of coordinates and lattice vectors."""
 
 CLOSEST = 0.1
 """Å; atoms nearer than that are one atom given twice."""
@@ -48,7 +48,7 @@ class LabelledFrame:
         energy: eV, of all atoms.
         forces: (N, 3) eV/Å.
         stress: (3, 3) eV/Å^3, dE/dstrain over the volume, positive under tension, as ASE has it.
-        weight: in the loss.
+        weight: in the loss. kind: what weights go by; None where none is asked for or said.
         charge, spin: of the box, as the file says; 0 and 1 where it says nothing.
         where: file and number, for messages.
     """
@@ -61,6 +61,7 @@ class LabelledFrame:
     forces: Array | None = None
     stress: Array | None = None
     weight: float = 1.0
+    kind: str | None = None
     charge: float = 0.0
     spin: float = 1.0
     where: str = "frame"
@@ -81,7 +82,7 @@ def read_labelled(path: str | Path, labels: Labels) -> list[LabelledFrame]:
             has another shape, a stress of a frame that is not periodic along all vectors.
     """
     path = Path(path)
-    frames = [_frame(atoms, labels, f"{path} frame {k}") for k, atoms in enumerate(_atoms(path), start=1)]
+    frames = [_frame(atoms, labels, f"{path} frame {k}") for k, atoms in enumerate(atoms_in(path), start=1)]
     if not frames:
         raise InputError("the file has no frames", where=str(path))
     return frames
@@ -118,34 +119,17 @@ def species_of(frames: Sequence[LabelledFrame]) -> tuple[str, ...]:
     return tuple(sorted({symbol for frame in frames for symbol in frame.symbols}))
 
 
-def _atoms(path: Path) -> Iterator[Atoms]:
-    from ase.io import ParseError, iread
-
-    where = str(path)
-    if not path.is_file():
-        raise InputError("no such file of labelled frames", where=where)
-    if not 0 < path.stat().st_size <= MOST_BYTES:
-        raise InputError(f"a file of {path.stat().st_size} bytes", where=where, fix="1 byte to 4 GiB are read")
-    number = 1
-    try:
-        for atoms in iread(str(path), ":", format="extxyz"):
-            if number > MOST_FRAMES:
-                raise InputError(f"more than {MOST_FRAMES} frames", where=where, fix="give a part of them")
-            yield atoms
-            number += 1
-    except InputError:
-        raise
-    except (ParseError, EOFError, *UNREADABLE) as error:
-        what = f"frame {number} is not readable as extended XYZ: {reason_of(error)}"
-        raise InputError(what, where=where, fix="labelled frames are read from .extxyz files") from None
-
-
 def _frame(atoms: Atoms, labels: Labels, where: str) -> LabelledFrame:
-    if len(atoms) == 0:
-        raise InputError("there are no atoms", where=where)
+    unknown = atoms.numbers[(atoms.numbers < 1) | (atoms.numbers > 118)]
+    if len(unknown):
+        what = f"an atom of the atomic number {unknown[0]}" if unknown[0] else "an atom without an element"
+        raise InputError(what, where=where, fix="write symbols of elements, or numbers of 1 to 118")
     positions, cell = np.asarray(atoms.positions, np.float64), np.asarray(atoms.cell.array, np.float64)
     if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
         raise InputError("a coordinate or lattice vector is not a finite number", where=where)
+    if max(np.abs(positions).max(), np.abs(cell).max()) > FARTHEST:
+        raise InputError(f"a coordinate or lattice vector is beyond {FARTHEST:g} Å", where=where)
+    kind = _kind(atoms, labels)
     energy = _label(atoms, labels.energies, (), where)
     forces = _label(atoms, labels.all_forces, (len(atoms), 3), where)
     stress = _stress(atoms, labels, where)
@@ -160,7 +144,8 @@ def _frame(atoms: Atoms, labels: Labels, where: str) -> LabelledFrame:
         None if energy is None else float(energy),
         forces,
         stress,
-        _weight(atoms, labels),
+        1.0 if kind is None else labels.weights.get(kind, 1.0),
+        kind,
         _of_box(atoms, "charge", 0.0, where),
         _of_box(atoms, "spin", 1.0, where),
         where,
@@ -183,6 +168,8 @@ def _label(atoms: Atoms, names: Sequence[str], shape: tuple[int, ...], where: st
         if value is None:
             continue
         try:
+            if np.asarray(value).dtype == bool:
+                raise ValueError
             numbers = np.asarray(value, np.float64)
         except (TypeError, ValueError):
             raise InputError(f"{name} is {value!r:.40}, which is no number", where=where) from None
@@ -222,9 +209,8 @@ def _stress(atoms: Atoms, labels: Labels, where: str) -> Array | None:
     return None
 
 
-def _weight(atoms: Atoms, labels: Labels) -> float:
-    kind = atoms.info.get(labels.kind) if labels.kind else None
-    return labels.weights.get(str(kind), 1.0)
+def _kind(atoms: Atoms, labels: Labels) -> str | None:
+    return str(atoms.info[labels.kind]) if labels.kind in atoms.info else None
 
 
 def _of_box(atoms: Atoms, name: str, default: float, where: str) -> float:

@@ -27,14 +27,16 @@ class Start(Table):
     new: Switch = Field(
         False,
         description="Start from nothing: the model of `[new]`, with random weights, and with the energies of the "
-        "isolated atoms that fit the training frames best (least squares by composition).",
+        "isolated atoms that fit the training frames best (least squares by composition), or those of frames of a "
+        "single atom.",
     )
     head: Line | None = Field(None, description="Head that is trained. Required if the model has several.")
     isolated: Literal["keep", "fit"] = Field(
         "keep",
         description="Energies of the isolated atoms, E0: as the model has them, or moved so that the start model's "
         "energies agree best with the training frames' (least squares by composition, of all such shifts the "
-        "smallest), where labels are of another level of theory or have another zero.",
+        "smallest; of elements with frames of a single atom, to their energy), where labels are of another level of "
+        "theory or have another zero.",
     )
 
     @property
@@ -98,8 +100,8 @@ class Labels(Table):
     )
     stress: Line | None = Field(
         None,
-        description="Name of the stresses, eV/Å³, positive under tension: 6 numbers xx yy zz yz xz xy, or 9. Default: "
-        "`REF_stress`, or `stress` where there is none.",
+        description="Name of the stresses, eV/Å³, positive under tension: 6 numbers xx yy zz yz xz xy, or 9, "
+        "which ASE wants of the names `stress` and `virial`. Default: `REF_stress`, or `stress` where there is none.",
     )
     virials: Line | None = Field(
         None, description="Name of the virials, eV, minus stress times volume, where the frames have no stress."
@@ -148,7 +150,7 @@ class Learning(Table):
     )
     epochs: Annotated[Integer, Field(ge=1, le=100_000)] = Field(50, description="Passes over the training frames.")
     batch: Annotated[Integer, Field(ge=1, le=10_000)] = Field(5, description="Frames to a step.")
-    optimiser: Literal["amsgrad", "adam"] = Field("amsgrad", description="Of optax.")
+    optimiser: Literal["amsgrad", "adam"] = Field("amsgrad", description="With the steps of torch's.")
     learning_rate: Annotated[Number, Field(gt=0, le=1)] = Field(
         0.001, description="Of the optimiser, for weights as mace-torch has them, which are of the order of one."
     )
@@ -171,8 +173,8 @@ class Learning(Table):
     stress_weight: Factor = Field(1.0, description="Of squared errors of the components of stresses, (eV/Å³)².")
     precision: Literal["float32", "float64"] = Field(
         "float32",
-        description="Of what is computed for an atom. Sums over atoms and frames, the weights and the optimiser are "
-        "float64.",
+        description="Of what is computed for an atom, and of the gradient by the model's parameters. The loss, the "
+        "sums over the atoms of a frame, the weights and the optimiser are float64.",
     )
     seed: Annotated[Integer, Field(ge=0, lt=2**31)] = Field(0, description="Of the order of the frames.")
 

@@ -16,8 +16,8 @@ e and G come from the fast kernels, in reverse; the bracket from the reference f
 reverse by θ. So there is no second derivative in reverse, whose memory would grow, and the loss is one number from the
 same energies and forces that dynamics have.
 
-Site energies and forces are of the precision that is asked for; sums over atoms and frames, and all between the weights
-and the parameters of the species at hand, are float64.
+Site energies, forces, and the bracket's derivative by the parameters of the species at hand are of the precision that
+is asked for; the loss, sums over a frame, and all between those parameters and the weights are float64.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Training: one step after the other, with everything that the next one depends on in a `State`.
 
 A step draws the next frames of the epoch, whose order follows from the seed and the epoch's number, and moves the
-weights by AMSGrad or Adam (S. J. Reddi et al., ICLR 2018; D. P. Kingma, J. Ba, ICLR 2015) along the loss' gradient,
-clipped by its norm. The moving average over steps has the decay min(average, (1 + n) / (10 + n)) at step n, as in
-mace-torch, so that it forgets the start. After each epoch it is the average that is validated, and the one with the
-lowest loss is kept.
+weights by AMSGrad or Adam (`refine.learning.optimisers`) along the loss' gradient, clipped by its norm. The moving
+average over steps has the decay min(average, (1 + n) / (10 + n)) at step n = 1, 2, ..., as in mace-torch (torch_ema),
+so that it forgets the start. After each epoch it is the average that is validated, and the one with the lowest loss is
+kept.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from numpy.typing import NDArray
 
 from refine.errors import SimulationError
@@ -25,10 +24,9 @@ from refine.learning.batches import Graph, Shapes, pack
 from refine.learning.errors import Errors, Row
 from refine.learning.keys import Learning
 from refine.learning.loss import FrameLoss, Sums, Weights
+from refine.learning.optimisers import OPTIMISERS
 
 Array = NDArray[np.float64]
-
-OPTIMISERS = {"amsgrad": optax.amsgrad, "adam": optax.adam}
 
 
 @dataclass(frozen=True)
@@ -102,9 +100,15 @@ class Trainer:
         """Before the first step, the start model validated."""
         with jax.enable_x64(True):
             start = {name: jnp.asarray(array) for name, array in self.start.items()}
-            memory = tuple(jax.tree.leaves(self._optimiser.init(start)))
+        memory = self.blank_memory()
         first = Row(0, self.rate(0), None, self.errors(start, self.validation))
         return State(0, 0, 0, 0.0, start, start, start, memory, (first,))
+
+    def blank_memory(self) -> tuple[Any, ...]:
+        """Leaves of the optimiser's state before the first step."""
+        with jax.enable_x64(True):
+            start = {name: jnp.asarray(array) for name, array in self.start.items()}
+            return tuple(jax.tree.leaves(self._optimiser.init(start)))
 
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch."""
@@ -205,6 +209,6 @@ class Trainer:
         tree = jax.tree.structure(self._optimiser.init(weights))
         change, after = self._optimiser.update(clipped, jax.tree.unflatten(tree, memory), weights)
         moved = jax.tree.map(lambda w, c: w + rate * c, weights, change)
-        decay = jnp.minimum(self.settings.average, (1.0 + steps) / (10.0 + steps))
+        decay = jnp.minimum(self.settings.average, (2.0 + steps) / (11.0 + steps))  # steps: before this one
         mean = jax.tree.map(lambda a, w: decay * a + (1.0 - decay) * w, average, moved)
         return moved, mean, tuple(jax.tree.leaves(after)), norm

@@ -56,7 +56,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[LearnConfig, Path, dict
     def stand_in(config: LearnConfig, out: Path, **keys: Any) -> Learned:
         keys["progress"].stage("epoch 1 of 3", 10)
         asked.append((config, out, {key: value for key, value in keys.items() if key != "progress"}))
-        if config.learn.epochs == 99:
+        if config.learn.epochs == 98:
+            (out / "learn.h5").write_bytes(b"of this training")
+        if config.learn.epochs >= 98:
             raise KeyboardInterrupt
         return LEARNED
 
@@ -86,10 +88,22 @@ def test_the_folder_is_named_by_the_file(file: Path, calls: list[Any]) -> None:
     assert (out, keys) == (Path("runs/silica"), {"resume": True, "overwrite": False})
 
 
-def test_an_interrupt_says_how_to_go_on(file: Path, calls: list[Any]) -> None:
-    result = call("learn", file, "--set", "learn.epochs=99")
-    assert result.exit_code == 130
-    assert f"refine learn {file} --out runs/silica --resume --set learn.epochs=99" in "".join(result.output.split("\n"))
+def test_an_interrupt_says_how_to_go_on(file: Path, tmp_path: Path, calls: list[Any]) -> None:
+    """Before the first checkpoint there is nothing to go on with, but perhaps a training that was to be replaced."""
+
+    def told(*words: str) -> str:
+        result = call("learn", file, "--out", tmp_path, *words)
+        assert result.exit_code == 130
+        return "".join(result.output.split("\n"))
+
+    first = f"refine learn {file} --out {tmp_path}"
+    before = "interrupted before the first step; start again with: "
+    assert f"{before}{first} --set learn.epochs=99" in told("--set", "learn.epochs=99")
+    (tmp_path / "learn.h5").write_bytes(b"of another training")
+    assert f"{before}{first} --overwrite --set learn.epochs=99" in told("--overwrite", "--set", "learn.epochs=99")
+    for how in ("--overwrite", "--resume"):
+        said = told(how, "--set", "learn.epochs=98")
+        assert f"interrupted; go on with: {first} --resume --set learn.epochs=98" in said
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,12 @@ def test_frames_of_many_kinds_and_their_weights(tmp_path: Path) -> None:
         ('REF_stress="1 6 5 5 2 4 5 4 3"', ROWS, "REF_stress is not symmetric"),
         ("REF_energy=1", "O 0 0 0 0.1 0.2 inf\nH 1 0 0 0 0 0\n", "REF_forces has a number that is not finite"),
         ("REF_energy=1", "O 0 0 0 0.1 0.2 0.3\nH nan 0 0 0 0 0\n", "a coordinate or lattice vector"),
-        ("REF_energy=1", "O 0 0 0 0.1\n", "frame 1 is not readable as extended XYZ"),
+        ("REF_energy=1", "O 0 0 0 0.1\n", "the file ends in the middle of frame 1"),
+        ("REF_energy=1", "O 0 0 0 0.1\n" * 2, "Properties has 7 columns, and the first atom has 5"),
+        ("REF_energy=1", ROWS.replace("H", "X"), "an atom without an element"),
+        ("REF_energy=1", ROWS.replace("H 1", "H 2e6"), "a coordinate or lattice vector is beyond 1e+06 Å"),
+        ("REF_energy=T", ROWS, "REF_energy is True, which is no number"),
+        ('REF_stress="T T T T T T"', ROWS, "which is no number"),
         ("REF_energy=1", "Qq 0 0 0 0 0 0\nH 1 0 0 0 0 0\n", "frame 1 is not readable as extended XYZ"),
     ],
 )
@@ -90,9 +95,50 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     empty, pickled = tmp_path / "empty.extxyz", tmp_path / "a.extxyz"
     empty.write_text("")
     pickled.write_bytes(b"\x80\x04\x95\x00\x00cposix\nsystem\n.")
-    for path, says in ((tmp_path / "none", "no such file"), (empty, "0 bytes"), (pickled, "not readable")):
+    packed = tmp_path / "a.extxyz.gz"
+    packed.write_bytes(b"\x1f\x8b")
+    for path, says in (
+        (tmp_path / "none", "no such file"),
+        (empty, "0 bytes"),
+        (pickled, "not readable"),
+        (packed, "compressed"),
+    ):
         with pytest.raises(InputError, match=says):
             read_labelled(path, labels())
+
+
+def test_blank_lines_between_frames_and_marks_of_editors(tmp_path: Path) -> None:
+    """And a name in which ASE sees a choice of frames."""
+    file = written(tmp_path)
+    text = file.read_text()
+    other = tmp_path / "melt@300K.extxyz"
+    other.write_bytes(("\ufeff" + f"\n{text}\n  \n{text}{text}\n\n".replace("\n", "\r\n")).encode())
+    frames = read_labelled(other, labels())
+    assert [frame.where for frame in frames] == [f"{other} frame {k}" for k in (1, 2, 3)]
+    assert [frame.energy for frame in frames] == [-7.5] * 3
+
+
+@pytest.mark.parametrize(
+    ("second", "says"),
+    [
+        ("9\n\nH 0 0 0\n", "the file ends in the middle of frame 2"),
+        ("99999999\n\nH 0 0 0\n", "frame 2 has 99999999 atoms, and 1 to 10000000 are read"),
+        ("0\n\n", "frame 2 has 0 atoms"),
+        ("-1\n\n", "frame 2 is not readable as extended XYZ: '-1' is no number of atoms"),
+        ("1\nProperties=species:S:1:pos:R:9999999\nH 0 0 0\n", "Properties has 10000000 columns"),
+        ("1\nProperties=species:S:1:pos:R:3:positions:R:3\nH 0 0 0 0 0 0\n", "Properties has 'positions' twice"),
+        ("1\nProperties=species:S:1:pos:R:-3\nH 0 0 0\n", "not name:type:number of columns"),
+        ("1\nProperties=Z:I:1:pos:R:3 energy=1\n999 0 0 0\n", "an atom of the atomic number 999"),
+        ("1\nof=\xe9 energy=1\nH 0 0 0\n", r"frame 2 is not UTF-8 text: b'\xe9'"),
+    ],
+)
+def test_faults_of_the_text(tmp_path: Path, second: str, says: str) -> None:
+    file = written(tmp_path)
+    file.write_bytes(file.read_bytes() + second.encode("latin-1"))
+    with pytest.raises(InputError) as refused:
+        read_labelled(file, labels())
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 def test_a_frame_without_labels_and_a_stress_of_a_molecule(tmp_path: Path) -> None:

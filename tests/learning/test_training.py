@@ -45,7 +45,7 @@ def after(training: Trainer, steps: int) -> State:
 
 
 def test_a_step_of_adam_and_the_moving_average(loss: FrameLoss) -> None:
-    """The formulas of Kingma and Ba, clipped; and decay (1 + n)/(10 + n) of the average in the first steps."""
+    """The formulas of Kingma and Ba, clipped; and decay (1 + n)/(10 + n) of the average in step n = 1, 2, ..."""
     training = trainer(loss, optimiser="adam", learning_rate=0.02, clip=0.5, decay=0.5)
     weights = {name: array.copy() for name, array in training.start.items()}
     average, m, v = dict(weights), 0.0, 0.0
@@ -61,7 +61,7 @@ def test_a_step_of_adam_and_the_moving_average(loss: FrameLoss) -> None:
         ends = np.cumsum([weights[name].size for name in MOVED])[:-1]
         for name, part in zip(MOVED, np.split(change, ends), strict=True):
             weights[name] = weights[name] - 0.02 * 0.5**state.epoch * part.reshape(weights[name].shape)
-            decay = min(0.99, (1 + n) / (10 + n))
+            decay = min(0.99, (2 + n) / (11 + n))  # the first 2/11, as torch_ema's
             average[name] = decay * average[name] + (1 - decay) * weights[name]
         state = training.step(state)
         for name in MOVED:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from ase.io import read
@@ -77,7 +79,7 @@ class StopAt(NullProgress):
 
 def test_a_student_learns_what_the_teacher_knows(folder: Path, tmp_path: Path) -> None:
     """Force errors of frames that took no part fall by a factor of three, and the written model is as good as said."""
-    found = learn(config_of(folder, epochs=60, decay=0.95, precision="float64", patience=60), tmp_path)
+    found = learn(config_of(folder, epochs=40, learning_rate=0.005, decay=0.95, precision="float64"), tmp_path)
     before, after = found.before["test"], found.after["test"]
     assert before.forces is not None
     assert after.forces is not None
@@ -109,11 +111,13 @@ def test_an_interrupted_training_ends_with_the_same_numbers(folder: Path, tmp_pa
         out = tmp_path / f"stopped-{stop}"
         if stop is None:
             learn(config_of(folder, epochs=1), out)
+            assert "epochs = 1\n" in (out / "learn.toml").read_text()
         else:
             with pytest.raises(KeyboardInterrupt):
                 learn(config, out, progress=StopAt(stop))
             assert not (out / "learn.json").exists()
         resumed = learn(config, out, resume=True)
+        assert "epochs = 3\n" in (out / "learn.toml").read_text()
         assert (resumed.curve, resumed.before, resumed.after) == (whole.curve, whole.before, whole.after)
         state = load(out / "learn.h5").state
         for group in ("weights", "average", "best"):
@@ -243,6 +247,52 @@ def test_refusals_leave_nothing(folder: Path, tmp_path: Path, changes: dict[str,
         learn(config_of(folder, **changes), tmp_path / "out")
     assert says in str(refused.value)
     assert not [path for path in (tmp_path / "out").glob("*") if path.name != ".lock"]
+
+
+def test_damaged_checkpoints(folder: Path, tmp_path: Path) -> None:
+    config = config_of(folder, epochs=1, parameters=["layers.1.readout"])
+    learn(config, tmp_path)
+    path = tmp_path / "learn.h5"
+    whole = path.read_bytes()
+
+    def place_of(file: h5py.File, **changes: Any) -> None:
+        tree = json.loads(bytes(file["state"][()])) | changes
+        del file["state"]
+        file["state"] = np.frombuffer(json.dumps(tree).encode(), np.uint8)
+
+    def other(file: h5py.File, name: str, array: Any) -> None:
+        file.pop(name, None)
+        file[name] = array
+
+    damages: list[tuple[Callable[[h5py.File], Any], str]] = [
+        (lambda file: file.pop("best/layers.1.readout.0"), "best/layers.1.readout.0 is missing"),
+        (lambda file: other(file, "average/layers.1.readout.1", np.zeros(7)), "average/layers.1.readout.1 is float64"),
+        (lambda file: other(file, "weights/more", np.zeros(7)), "weights/more is unknown"),
+        (lambda file: file.pop("memory/000002"), "6 arrays in memory, not 7"),
+        (lambda file: other(file, "memory/000000", np.zeros(3)), "memory/000000 is float64"),
+        (lambda file: place_of(file, curve=[]), "the learning curve is empty"),
+        (lambda file: place_of(file, batch=9), r"epoch, batch, steps = \[1, 9, 3\]"),
+    ]
+    for damage, says in damages:
+        path.write_bytes(whole)
+        with h5py.File(path, "r+") as file:
+            damage(file)
+        with pytest.raises(CheckpointError, match=rf"the checkpoint is damaged \({says}"):
+            learn(config, tmp_path, resume=True)
+    path.write_bytes(whole)
+    weights = load(path).state.weights["layers.1.readout.0"]
+    path.write_bytes(whole.replace(np.asarray(weights).tobytes(), b"\x01" * weights.nbytes))
+    with pytest.raises(CheckpointError, match="the checkpoint is damaged"):
+        learn(config, tmp_path, resume=True)
+
+
+def test_a_refusal_leaves_the_training_that_was_to_be_replaced(folder: Path, tmp_path: Path) -> None:
+    learn(config_of(folder, epochs=1), tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    unknown = {"model": {"isolated": "fit"}, "frames": {"energy": "their_energy"}}
+    with pytest.raises(InputError, match="isolated atoms cannot be fitted"):
+        learn(config_of(folder, energy_weight=0.0, **unknown), tmp_path, overwrite=True)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_charged_frames_of_a_model_that_takes_a_charge(folder: Path, tmp_path: Path) -> None:

@@ -46,16 +46,32 @@ def learn(
         keep_programs(progress.message)
         from refine.potentials.mace.reader.neutral import MODEL_FILE
         from refine.tasks import learn as training
+        from refine.tasks.learn.store import CHECKPOINT
 
+        checkpoint = folder / CHECKPOINT
+        earlier = _stamp(checkpoint)
         progress.message(f"{config.title}: results go to {folder}")
         try:
             found = training.learn(config, folder, resume=resume, overwrite=overwrite, progress=progress)
         except KeyboardInterrupt:
-            words = ["refine", "learn", str(settings), "--out", str(folder), "--resume"]
+            stamp = _stamp(checkpoint)
+            begun = stamp is not None and (resume or stamp != earlier)
+            words = ["refine", "learn", str(settings), "--out", str(folder)]
+            words += ["--resume"] * begun + ["--overwrite"] * (overwrite and not begun)
             words += [word for change in changes or () for word in ("--set", change)]
-            progress.message(f"interrupted; go on with: {shlex.join(words)}")
+            how = "interrupted; go on with" if begun else "interrupted before the first step; start again with"
+            progress.message(f"{how}: {shlex.join(words)}")
             raise typer.Exit(INTERRUPTED) from None
     typer.echo(found.message)
     typer.echo(found.table())
     typer.echo(f"model: {folder / MODEL_FILE}")
     typer.echo(f"page: {folder / 'learn.html'}")
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What tells a file from the one that replaces it; None: there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns

@@ -26,7 +26,7 @@ from refine.results.provenance import provenance
 from refine.results.schema import RESULT
 from refine.tasks.learn.began import refuse_changes
 from refine.tasks.learn.problem import Problem, problem_of
-from refine.tasks.learn.store import CHECKPOINT, Stored, load, save
+from refine.tasks.learn.store import CHECKPOINT, Stored, check, load, save
 from refine.tasks.outputs import clear, refuse_foreign, refuse_read
 from refine.tasks.run.store import CHECKPOINT as RUN
 
@@ -91,12 +91,13 @@ def _learn(config: LearnConfig, out: Path, resume: bool, progress: Progress) -> 
     if resume:
         stored = load(out / CHECKPOINT)
         refuse_changes(stored.began, problem.began, str(out))
+        check(stored, trainer, out / CHECKPOINT)
         problem.shift_isolated(stored.isolated)
         if not stored.state.is_over(config.learn):
             progress.message(f"going on in epoch {stored.state.epoch + 1}")
     else:
+        stored = _begin(config, problem, progress)  # which may refuse: what was there goes after it
         clear(out, OUTPUTS)
-        stored = _begin(config, problem, progress)
         save(out / CHECKPOINT, stored)
         write_text(out / "learn.toml", config.to_toml(out))
     stored = _train(trainer, stored, out, progress, begun)
@@ -120,6 +121,8 @@ def _learn(config: LearnConfig, out: Path, resume: bool, progress: Progress) -> 
         seconds=stored.seconds,
         provenance=provenance(config.learn.seed, checkpoint.sha256),
     )
+    if resume and not (config.source and config.source.resolve() == (out / "learn.toml").resolve()):
+        write_text(out / "learn.toml", config.to_toml(out))
     write_neutral(model, out / MODEL_FILE)
     write_text(out / "learning_curve.csv", result.curve_csv())
     write_text(out / "learn.html", render(result))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +9,11 @@ import numpy as np
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
+from refine.errors import InputError
 from refine.learning.batches import Graph, Shapes, graph_of
 from refine.learning.errors import Errors
 from refine.learning.frames import species_of
-from refine.learning.keys import LearnConfig
+from refine.learning.keys import LearnConfig, Start
 from refine.learning.loss import FrameLoss, Terms, Weights
 from refine.learning.training import Trainer
 from refine.potentials.mace.architecture import Checkpoint
@@ -22,7 +22,7 @@ from refine.potentials.mace.chosen import changed, chosen_names
 from refine.potentials.mace.reader import load
 from refine.tasks.learn.began import began_of
 from refine.tasks.learn.new import by_composition, new_model
-from refine.tasks.learn.sets import read_sets, refuse_charged
+from refine.tasks.learn.sets import Sets, Tell, read_sets, refuse_charged
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,14 @@ class Problem:
         checkpoint: the start model.
         graphs: frames by part, with their neighbours.
         trainer: of it.
+        isolated: energies of single atoms in the training files, eV by element: the labels' E0.
         began: settings and digests, see `refine.tasks.learn.began`.
     """
 
     checkpoint: Checkpoint
     graphs: dict[str, list[Graph]]
     trainer: Trainer
+    isolated: dict[str, float]
     began: dict[str, Any]
 
     @property
@@ -51,9 +53,11 @@ class Problem:
         return {part: self.trainer.errors(weights, graphs) for part, graphs in self.graphs.items()}
 
     def fit_isolated(self) -> dict[str, float]:
-        """The shifts of the isolated atoms, eV by element, with which the start model fits the training frames best."""
+        """The shifts of the isolated atoms, eV by element: to the energies of single atoms where there are any, and
+        for other elements those with which the start model fits the training frames best."""
         training, trainer = self.graphs["train"], self.trainer
-        shifts = by_composition(training, trainer.energies_off(trainer.start, training))
+        known = np.array([self.isolated.get(symbol, np.nan) for symbol in trainer.loss.species]) - trainer.loss.isolated
+        shifts = by_composition(training, trainer.energies_off(trainer.start, training), known)
         return dict(zip(trainer.loss.species, shifts.tolist(), strict=True))
 
     def shift_isolated(self, shifts: dict[str, float]) -> None:
@@ -77,7 +81,7 @@ class Problem:
         return changed(self.checkpoint, arrays)
 
 
-def problem_of(config: LearnConfig, tell: Callable[[str], None]) -> Problem:
+def problem_of(config: LearnConfig, tell: Tell) -> Problem:
     """What a file asks for.
 
     Raises:
@@ -88,13 +92,16 @@ def problem_of(config: LearnConfig, tell: Callable[[str], None]) -> Problem:
     where = "[learn] parameters"
     if checkpoint is not None:
         chosen_names(checkpoint, settings.parameters, where=where)  # refused before frames are read
-    sets = read_sets(config.frames, settings, tell)
-    if checkpoint is not None and checkpoint.architecture.inputs:
-        refuse_charged([frame for frames in sets.values() for frame in frames])
-    species = species_of([frame for frames in sets.values() for frame in frames])
     cutoff = config.new.r_max if checkpoint is None else checkpoint.architecture.r_max
-    graphs = {part: [graph_of(frame, species, cutoff) for frame in frames] for part, frames in sets.items()}
-    checkpoint = checkpoint or new_model(config.new, species, graphs["train"])
+    sets = read_sets(config.frames, settings, cutoff, tell)
+    every_frame = [frame for frames in sets.parts.values() for frame in frames]
+    if checkpoint is not None and checkpoint.architecture.inputs:
+        refuse_charged(every_frame)
+    isolated = sets.isolated() if wanted.new or wanted.isolated == "fit" else {}
+    _check_elements(sets, wanted, isolated, tell)
+    species = species_of(every_frame)
+    graphs = {part: [graph_of(frame, species, cutoff) for frame in frames] for part, frames in sets.parts.items()}
+    checkpoint = checkpoint or new_model(config.new, species, graphs["train"], isolated)
     names = chosen_names(checkpoint, settings.parameters, where=where)
     terms = Terms(settings.energy_weight, settings.forces_weight, settings.stress_weight)
     loss = FrameLoss(checkpoint, species, head=wanted.head, terms=terms, precision=settings.precision)
@@ -102,7 +109,24 @@ def problem_of(config: LearnConfig, tell: Callable[[str], None]) -> Problem:
     shapes = Shapes.of(graphs["train"], every, settings.batch)
     start = {name: np.asarray(checkpoint.arrays[name], np.float64) for name in names}
     trainer = Trainer(loss, start, graphs["train"], graphs["valid"], shapes, settings)
-    problem = Problem(checkpoint, graphs, trainer, began_of(config, checkpoint.sha256))
-    said = ", ".join(f"{len(frames)} {part}" for part, frames in sets.items())
+    problem = Problem(checkpoint, graphs, trainer, isolated, began_of(config, checkpoint.sha256))
+    said = ", ".join(f"{len(frames)} {part}" for part, frames in sets.parts.items())
     tell(f"{said} frames of {', '.join(species)}; {problem.size} weights in {len(names)} arrays")
     return problem
+
+
+def _check_elements(sets: Sets, wanted: Start, isolated: dict[str, float], tell: Tell) -> None:
+    """What single atoms are taken for, and elements that train does not have."""
+    if sets.alone:
+        taken = f"; E0 of {', '.join(isolated)} is theirs" if isolated else ""
+        tell(f"{len(sets.alone)} frames of one atom without neighbours are left out of the loss and the errors{taken}")
+    untrained = sets.untrained()
+    if untrained and wanted.new:
+        raise InputError(
+            f"{', '.join(untrained)} is in valid or test, and not in train",
+            where="[frames] train",
+            fix="a new model knows nothing of it; add frames that have it",
+        )
+    untold = [symbol for symbol in untrained if symbol not in isolated]
+    if untold and wanted.isolated == "fit":
+        tell(f"{', '.join(untold)} is in valid or test, and not in train: its isolated atom stays where it is")

@@ -17,14 +17,15 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from refine.errors import CheckpointError
 from refine.files import replacing
 from refine.learning.errors import Errors, Row
-from refine.learning.training import State
+from refine.learning.training import State, Trainer
 
 CHECKPOINT = "learn.h5"
-FORMAT = 1
+FORMAT = 2
 
 _WEIGHTS = ("weights", "average", "best")
 _COUNTS = ("epoch", "batch", "steps", "total")
@@ -69,9 +70,9 @@ def save(path: Path, stored: Stored) -> None:
             file.create_dataset(name, data=np.frombuffer(json.dumps(tree).encode(), np.uint8), fletcher32=True)
         for group in _WEIGHTS:
             for name, array in getattr(state, group).items():
-                file.create_dataset(f"{group}/{name}", data=np.asarray(array))
+                _put(file, f"{group}/{name}", np.asarray(array))
         for k, leaf in enumerate(state.memory):
-            file.create_dataset(f"memory/{k:06d}", data=np.asarray(leaf))
+            _put(file, f"memory/{k:06d}", np.asarray(leaf))
         file.flush()
         content = file.id.get_file_image()
     with replacing(path) as temporary:
@@ -97,6 +98,8 @@ def load(path: Path) -> Stored:
             about, position = (json.loads(bytes(file[name][()])) for name in ("about", "state"))
             weights = {group: {name: np.asarray(a[()]) for name, a in file[group].items()} for group in _WEIGHTS}
             memory = tuple(np.asarray(file["memory"][name][()]) for name in sorted(file["memory"]))
+        if not position["curve"]:
+            raise ValueError("the learning curve is empty")
         curve = tuple(Row(**{**row, "validation": Errors(**row["validation"])}) for row in position["curve"])
         return Stored(
             State(**{**{name: position[name] for name in _COUNTS}, **weights, "memory": memory, "curve": curve}),
@@ -106,8 +109,42 @@ def load(path: Path) -> Stored:
             float(about["seconds"]),
         )
     except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise CheckpointError(
-            f"the checkpoint is damaged ({' '.join(str(error).split())[:120]})",
-            where=str(path),
-            fix="restore a copy, or start again with --overwrite",
-        ) from error
+        raise _damaged(path, str(error)) from error
+
+
+def check(stored: Stored, trainer: Trainer, path: Path) -> None:
+    """CheckpointError where what was read from a path is not a state of a training: arrays or a place of another."""
+    state = stored.state
+    shapes = {name: array.shape for name, array in trainer.start.items()}
+    for group in _WEIGHTS:
+        arrays = getattr(state, group)
+        for name in shapes.keys() ^ arrays.keys():
+            raise _damaged(path, f"{group}/{name} is {'missing' if name in shapes else 'unknown'}")
+        for name, array in arrays.items():
+            _check_array(path, f"{group}/{name}", array, shapes[name], "f")
+    blank = trainer.blank_memory()
+    if len(state.memory) != len(blank):
+        raise _damaged(path, f"{len(state.memory)} arrays in memory, not {len(blank)}")
+    for k, (leaf, one) in enumerate(zip(state.memory, blank, strict=True)):
+        _check_array(path, f"memory/{k:06d}", leaf, one.shape, one.dtype.kind)
+    counts = [state.epoch, state.batch, state.steps]
+    if not all(type(count) is int and count >= 0 for count in counts) or state.batch >= trainer.batches:
+        raise _damaged(path, f"epoch, batch, steps = {counts}")
+
+
+def _check_array(path: Path, name: str, array: NDArray[Any], shape: tuple[int, ...], kind: str) -> None:
+    if array.shape != shape or array.dtype.kind != kind:
+        raise _damaged(path, f"{name} is {array.dtype} of the shape {array.shape}, which should be {shape}")
+
+
+def _put(file: h5py.File, name: str, array: NDArray[Any]) -> None:
+    """With a checksum, which HDF5 has for arrays alone."""
+    file.create_dataset(name, data=array, fletcher32=array.ndim > 0 and array.size > 0)
+
+
+def _damaged(path: Path, how: str) -> CheckpointError:
+    return CheckpointError(
+        f"the checkpoint is damaged ({' '.join(how.split())[:120]})",
+        where=str(path),
+        fix="restore a copy, or start again with --overwrite",
+    )
