@@ -25,7 +25,7 @@ from refine.learning.errors import Errors, Row
 from refine.learning.training import State, Trainer
 
 CHECKPOINT = "learn.h5"
-FORMAT = 2
+FORMAT = 1
 
 _WEIGHTS = ("weights", "average", "best")
 _COUNTS = ("epoch", "batch", "steps", "total")
