@@ -75,6 +75,14 @@ def test_windows_ends_and_unwrapped_positions(tmp_path: Path) -> None:
     assert moved(counted(write_extxyz(path, images)).frames.counts, expected) <= 2
 
 
+def test_blank_lines_between_frames_end_nothing(tmp_path: Path) -> None:
+    images = frames(3)
+    whole = write_extxyz(tmp_path / "a.xyz", images)
+    (tmp_path / "b.xyz").write_text(f"{whole.read_text()}\n \n{whole.read_text()}\n")
+    found = counted(tmp_path / "b.xyz").frames.counts
+    np.testing.assert_array_equal(found, np.concatenate(2 * [counted(whole).frames.counts]))
+
+
 def test_choice_of_frames(tmp_path: Path) -> None:
     path = write_extxyz(tmp_path / "a.xyz", frames(7))
     every = counted(path).frames.counts

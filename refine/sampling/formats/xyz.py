@@ -18,9 +18,10 @@ _PROPERTIES = re.compile(r"\bproperties\s*=\s*[\"']?([A-Za-z0-9_:]+)", re.IGNORE
 
 
 def split_xyz(stream: TextIO) -> Iterator[str]:
-    """The text of each frame."""
-    while (line := stream.readline()).strip():
-        yield line + take(stream, int(line) + 1)
+    """The text of each frame, to the end of the file; blank lines between frames are passed over."""
+    while line := stream.readline():
+        if line.strip():
+            yield line + take(stream, int(line) + 1)
 
 
 def xyz_atoms(text: str, naming: Naming, where: str) -> Atoms:
