@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from refine.errors import InputError
+from refine.sampling.formats.xyz import check_columns
 from refine.sampling.structure_files import UNREADABLE, reason_of
 
 if TYPE_CHECKING:
@@ -100,27 +101,8 @@ def _atoms(stream: BinaryIO, count: int, number: int) -> Atoms:
     except UnicodeDecodeError as error:
         raise _Faulty(f"frame {number} is not UTF-8 text: {error.object[error.start : error.end]!r}") from None
     try:
-        _check_columns(lines[0].decode("utf-8"), len(lines[1].split()))
+        check_columns(lines[0].decode("utf-8"), len(lines[1].split()))
         atoms: Atoms = next(read_xyz(io.StringIO(f"{count}\n{text}"), 0))
         return atoms
     except (ParseError, EOFError, *UNREADABLE) as error:
         raise _Faulty(f"frame {number} is not readable as extended XYZ: {reason_of(error)}") from None
-
-
-def _check_columns(header: str, columns: int) -> None:
-    """ValueError where a header has more columns than the first row of atoms, or one of them twice."""
-    from ase.io.extxyz import REV_PROPERTY_NAME_MAP, key_val_str_to_dict
-
-    stated = key_val_str_to_dict(header.strip()).get("Properties") if header.strip() else None
-    if stated is None:
-        return
-    words = str(stated).split(":")
-    numbers = words[2::3]
-    if len(words) % 3 or not all(word.isdecimal() and len(word) < 9 and int(word) for word in numbers):
-        raise ValueError(f"Properties is {str(stated)[:60]!r}, not name:type:number of columns, and so on")
-    names = [REV_PROPERTY_NAME_MAP.get(name, name) for name in words[::3]]
-    if len(set(names)) < len(names):
-        twice = next(name for k, name in enumerate(names) if name in names[:k])
-        raise ValueError(f"Properties has {twice[:40]!r} twice")
-    if sum(map(int, numbers)) > columns:
-        raise ValueError(f"Properties has {sum(map(int, numbers))} columns, and the first atom has {columns}")

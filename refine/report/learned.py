@@ -35,7 +35,12 @@ def _errors(learned: Learned) -> Table:
     return Table(
         head,
         [
-            [f"{NAMES[part]}, {learned.frames[part]} frames", label, value_text(before), value_text(after)]
+            [
+                f"{NAMES[part]}, {learned.frames[part]} frame{'s' * (learned.frames[part] != 1)}",
+                label,
+                value_text(before),
+                value_text(after),
+            ]
             for part, label, before, after in learned.rows()
         ],
     )
@@ -95,7 +100,10 @@ def _about(learned: Learned) -> dict[str, str]:
 
 
 def _settings(learned: Learned) -> list[tuple[str, dict[str, str]]]:
+    """Table by table; without that of a model from nothing where there was another start."""
     tables = [(name, table) for name, table in learned.settings.items() if isinstance(table, dict)]
+    if not learned.settings["model"]["new"]:
+        tables = [(name, table) for name, table in tables if name != "new"]
     return [(name, {key: _text(value) for key, value in table.items()}) for name, table in tables]
 
 

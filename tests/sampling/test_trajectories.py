@@ -190,6 +190,11 @@ def test_frames_that_cannot_be_meant(tmp_path: Path, edit, says: str) -> None:
         ("what is this\n", {}, "not a known trajectory format; name it: --format"),
         ("1000000000000\n\nSi 0 0 0\n", {"kind": "extxyz"}, "the file ends in the middle of a frame"),
         ("-3\n\nSi 0 0 0\n", {"kind": "extxyz"}, "not readable as extxyz"),
+        (
+            "1\nProperties=species:S:1:pos:R:3:x:R:99999999\nSi 0 0 0\n",
+            {"kind": "extxyz"},
+            "has 100000003 columns, and the first atom has 4",
+        ),
         ("2\nno cell\nSi 0 0 0\nO 2 0 0\n", {"kind": "extxyz"}, "the frame has no cell"),
         ("1\nno cell\nXx 0 0 0\n", {"kind": "extxyz"}, "not readable as extxyz"),
         ("a\n1\n9 0 0\n0 9 0\n0 0 9\nSi\n99999999999\nDirect configuration= 1\n", {"kind": "vasp-xdatcar"}, "middle"),

@@ -54,13 +54,12 @@ def chosen_names(
     return tuple(name for name in free if any(_belongs(name, wanted) for wanted in names))
 
 
-def with_weights(checkpoint: Checkpoint, changed: Mapping[str, Array]) -> Checkpoint:
-    """The model with some of `Checkpoint.weights` changed, in the precision of its file."""
-    arrays = {
-        name: (changed[name] / checkpoint.factors.get(name, 1.0)).astype(array.dtype) if name in changed else array
-        for name, array in checkpoint.arrays.items()
+def as_filed(checkpoint: Checkpoint, weights: Mapping[str, Array]) -> dict[str, NDArray[Any]]:
+    """Some of `Checkpoint.weights` as `Checkpoint.arrays` has them, in the precision of the file."""
+    return {
+        name: (values / checkpoint.factors.get(name, 1.0)).astype(checkpoint.arrays[name].dtype)
+        for name, values in weights.items()
     }
-    return replace(checkpoint, arrays=arrays)
 
 
 def changed(checkpoint: Checkpoint, arrays: Mapping[str, NDArray[Any]]) -> Checkpoint:

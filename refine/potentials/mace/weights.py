@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from kernels.neighbors import build, choose_images, most_neighbors
 from refine.errors import InputError
 from refine.potentials.mace.architecture import Checkpoint
-from refine.potentials.mace.chosen import changed, chosen_names, with_weights
+from refine.potentials.mace.chosen import as_filed, changed, chosen_names
 from refine.potentials.mace.model import Mace
 from refine.potentials.mace.reader.neutral import MODEL_FILE, write_neutral
 from refine.potentials.sites import edges
@@ -121,8 +121,8 @@ class MaceWeights:
 
     def write(self, parameters: Array, folder: Path) -> None:
         """The refined model as `MODEL_FILE`, readable wherever a model is, with a hash and a name of its own."""
-        arrays = with_weights(self.checkpoint, self.at(parameters)).arrays
-        write_neutral(changed(self.checkpoint, {name: arrays[name] for name in self.names}), folder / MODEL_FILE)
+        arrays = as_filed(self.checkpoint, self.at(parameters))
+        write_neutral(changed(self.checkpoint, arrays), folder / MODEL_FILE)
 
     def _split(self, parameters: Any) -> dict[str, Any]:
         """Arrays by name of a vector, of numpy or traced."""

@@ -29,6 +29,7 @@ def xyz_atoms(text: str, naming: Naming, where: str) -> Atoms:
     import ase.io
 
     count, comment, *rows = text.splitlines()
+    check_columns(comment, len(rows[0].split()) if rows else 0)
     species = None
     column = _species_column(comment)
     if column is not None:
@@ -42,6 +43,26 @@ def xyz_atoms(text: str, naming: Naming, where: str) -> Atoms:
             text = "\n".join([count, comment, *map(" ".join, words)]) + "\n"
     atoms = cast("Atoms", ase.io.read(io.StringIO(text), 0, "extxyz"))
     return atoms if species is None else set_species(atoms, species)
+
+
+def check_columns(header: str, columns: int) -> None:
+    """ValueError where a header has more columns than the first row of atoms, for which ASE would make arrays of any
+    size, or one of them twice."""
+    from ase.io.extxyz import REV_PROPERTY_NAME_MAP, key_val_str_to_dict
+
+    stated = key_val_str_to_dict(header.strip()).get("Properties") if header.strip() else None
+    if stated is None:
+        return
+    words = str(stated).split(":")
+    numbers = words[2::3]
+    if len(words) % 3 or not all(word.isdecimal() and len(word) < 9 and int(word) for word in numbers):
+        raise ValueError(f"Properties is {str(stated)[:60]!r}, not name:type:number of columns, and so on")
+    names = [REV_PROPERTY_NAME_MAP.get(name, name) for name in words[::3]]
+    if len(set(names)) < len(names):
+        twice = next(name for k, name in enumerate(names) if name in names[:k])
+        raise ValueError(f"Properties has {twice[:40]!r} twice")
+    if sum(map(int, numbers)) > columns:
+        raise ValueError(f"Properties has {sum(map(int, numbers))} columns, and the first atom has {columns}")
 
 
 def _species_column(comment: str) -> int | None:

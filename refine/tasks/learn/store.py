@@ -19,10 +19,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from refine.errors import CheckpointError
-from refine.files import replacing
 from refine.learning.errors import Errors, Row
 from refine.learning.training import State, Trainer
+from refine.tasks.checkpoints import damaged, opened, put_text, text_of, written
 
 CHECKPOINT = "learn.h5"
 FORMAT = 1
@@ -51,7 +50,7 @@ class Stored:
 
 
 def save(path: Path, stored: Stored) -> None:
-    """Write it atomically, made in memory first: where the disk is full HDF5 ends the whole process.
+    """Write it atomically.
 
     Raises:
         CheckpointError: it cannot be written; the file that was there is untouched.
@@ -64,19 +63,14 @@ def save(path: Path, stored: Stored) -> None:
         "seconds": stored.seconds,
     }
     position = {name: getattr(state, name) for name in _COUNTS} | {"curve": [asdict(row) for row in state.curve]}
-    with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
-        file.attrs["format"] = FORMAT
+    with written(path, FORMAT) as file:
         for name, tree in (("about", about), ("state", position)):
-            file.create_dataset(name, data=np.frombuffer(json.dumps(tree).encode(), np.uint8), fletcher32=True)
+            put_text(file, name, json.dumps(tree))
         for group in _WEIGHTS:
             for name, array in getattr(state, group).items():
                 _put(file, f"{group}/{name}", np.asarray(array))
         for k, leaf in enumerate(state.memory):
             _put(file, f"memory/{k:06d}", np.asarray(leaf))
-        file.flush()
-        content = file.id.get_file_image()
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
 
 
 def load(path: Path) -> Stored:
@@ -85,19 +79,10 @@ def load(path: Path) -> Stored:
     Raises:
         CheckpointError: missing, damaged, or of another format.
     """
-    if not path.exists():
-        raise CheckpointError("there is no training to resume", where=str(path), fix="start it without --resume")
-    try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT:
-                raise CheckpointError(
-                    f"checkpoint format {file.attrs.get('format')} is not {FORMAT}",
-                    where=str(path),
-                    fix="resume with the version of refine that wrote it, or start again with --overwrite",
-                )
-            about, position = (json.loads(bytes(file[name][()])) for name in ("about", "state"))
-            weights = {group: {name: np.asarray(a[()]) for name, a in file[group].items()} for group in _WEIGHTS}
-            memory = tuple(np.asarray(file["memory"][name][()]) for name in sorted(file["memory"]))
+    with opened(path, FORMAT, "training") as file:
+        about, position = (json.loads(text_of(file, name)) for name in ("about", "state"))
+        weights = {group: {name: np.asarray(a[()]) for name, a in file[group].items()} for group in _WEIGHTS}
+        memory = tuple(np.asarray(file["memory"][name][()]) for name in sorted(file["memory"]))
         if not position["curve"]:
             raise ValueError("the learning curve is empty")
         curve = tuple(Row(**{**row, "validation": Errors(**row["validation"])}) for row in position["curve"])
@@ -108,8 +93,6 @@ def load(path: Path) -> Stored:
             dict(about["isolated"]),
             float(about["seconds"]),
         )
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise _damaged(path, str(error)) from error
 
 
 def check(stored: Stored, trainer: Trainer, path: Path) -> None:
@@ -119,32 +102,24 @@ def check(stored: Stored, trainer: Trainer, path: Path) -> None:
     for group in _WEIGHTS:
         arrays = getattr(state, group)
         for name in shapes.keys() ^ arrays.keys():
-            raise _damaged(path, f"{group}/{name} is {'missing' if name in shapes else 'unknown'}")
+            raise damaged(path, f"{group}/{name} is {'missing' if name in shapes else 'unknown'}")
         for name, array in arrays.items():
             _check_array(path, f"{group}/{name}", array, shapes[name], "f")
     blank = trainer.blank_memory()
     if len(state.memory) != len(blank):
-        raise _damaged(path, f"{len(state.memory)} arrays in memory, not {len(blank)}")
+        raise damaged(path, f"{len(state.memory)} arrays in memory, not {len(blank)}")
     for k, (leaf, one) in enumerate(zip(state.memory, blank, strict=True)):
         _check_array(path, f"memory/{k:06d}", leaf, one.shape, one.dtype.kind)
     counts = [state.epoch, state.batch, state.steps]
     if not all(type(count) is int and count >= 0 for count in counts) or state.batch >= trainer.batches:
-        raise _damaged(path, f"epoch, batch, steps = {counts}")
+        raise damaged(path, f"epoch, batch, steps = {counts}")
 
 
 def _check_array(path: Path, name: str, array: NDArray[Any], shape: tuple[int, ...], kind: str) -> None:
     if array.shape != shape or array.dtype.kind != kind:
-        raise _damaged(path, f"{name} is {array.dtype} of the shape {array.shape}, which should be {shape}")
+        raise damaged(path, f"{name} is {array.dtype} of the shape {array.shape}, which should be {shape}")
 
 
 def _put(file: h5py.File, name: str, array: NDArray[Any]) -> None:
     """With a checksum, which HDF5 has for arrays alone."""
     file.create_dataset(name, data=array, fletcher32=array.ndim > 0 and array.size > 0)
-
-
-def _damaged(path: Path, how: str) -> CheckpointError:
-    return CheckpointError(
-        f"the checkpoint is damaged ({' '.join(how.split())[:120]})",
-        where=str(path),
-        fix="restore a copy, or start again with --overwrite",
-    )

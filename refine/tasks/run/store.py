@@ -21,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import CheckpointError
-from refine.files import replacing
 from refine.potentials.correction import PairCorrection
 from refine.refinement.problem import Sample
 from refine.sampling.frames import Frames, by_replica
 from refine.sampling.state import Arrays, State, stored_state
+from refine.tasks.checkpoints import damaged, opened, put_text, text_of, written
 from refine.tasks.run.began import Began
 from refine.tasks.run.record import Potential, Record
 
@@ -135,27 +135,18 @@ def sample_of(stored: dict[str, Any], initial: PairCorrection) -> tuple[Sample, 
 def save(path: Path, checkpoint: StoredRun) -> None:
     """Write run.h5 atomically.
 
-    It is made in memory and then written as bytes: where the disk is full HDF5 ends the whole process.
-
     Raises:
         CheckpointError: it cannot be written; the file that was there is untouched.
     """
-    with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
-        file.attrs["format"] = FORMAT
+    with written(path, FORMAT) as file:
         file.attrs["digest"] = checkpoint.digest
-        texts = {"record": json.dumps(checkpoint.record.to_json())}
+        put_text(file, "record", json.dumps(checkpoint.record.to_json()))
         if checkpoint.began is not None:
-            texts["began"] = checkpoint.began.to_json()
-        for name, text in texts.items():
-            file.create_dataset(name, data=np.frombuffer(text.encode(), np.uint8), fletcher32=True)
+            put_text(file, "began", checkpoint.began.to_json())
         for k, sample in enumerate(checkpoint.samples):
             _write(file.create_group(f"samples/{k:04d}"), sample)
         for s, arrays in enumerate(checkpoint.current):
             _write(file.create_group(f"current/{s:04d}"), arrays)
-        file.flush()
-        content = file.id.get_file_image()
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
 
 
 def load(path: Path) -> StoredRun:
@@ -164,26 +155,11 @@ def load(path: Path) -> StoredRun:
     Raises:
         CheckpointError: missing, damaged, or of another format.
     """
-    if not path.exists():
-        raise CheckpointError("there is no run to resume", where=str(path), fix="start it without --resume")
-    try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT:
-                raise CheckpointError(
-                    f"checkpoint format {file.attrs.get('format')} is not {FORMAT}",
-                    where=str(path),
-                    fix="resume with the version of refine that wrote it, or start again with --overwrite",
-                )
-            digest, record = str(file.attrs["digest"]), _record(file)
-            began = Began.from_json(_text(file, "began")) if "began" in file else None
-            samples = [_read(file["samples"][name]) for name in sorted(file.get("samples", ()))]
-            current = [_read(file["current"][name]) for name in sorted(file.get("current", ()))]
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"the checkpoint is damaged ({' '.join(str(error).split())[:120]})",
-            where=str(path),
-            fix="restore a copy, or start again with --overwrite",
-        ) from error
+    with opened(path, FORMAT, "run") as file:
+        digest, record = str(file.attrs["digest"]), _record(file)
+        began = Began.from_json(text_of(file, "began")) if "began" in file else None
+        samples = [_read(file["samples"][name]) for name in sorted(file.get("samples", ()))]
+        current = [_read(file["current"][name]) for name in sorted(file.get("current", ()))]
     return StoredRun(digest, record, samples, current, began)
 
 
@@ -204,22 +180,15 @@ def read_record(path: Path) -> Record | None:
                 )
             return _record(file) if version == FORMAT else None
     except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"the checkpoint is damaged ({' '.join(str(error).split())[:120]})",
-            where=str(path),
-            fix="restore a copy, or move it away: the results beside it are read without",
-        ) from error
+        fix = "restore a copy, or move it away: the results beside it are read without"
+        raise damaged(path, str(error), fix) from error
 
 
 def _record(file: h5py.File) -> Record:
-    tree = json.loads(_text(file, "record"))
+    tree = json.loads(text_of(file, "record"))
     if not isinstance(tree, dict):
         raise ValueError("the record is no table")
     return Record.from_json(tree)
-
-
-def _text(file: h5py.File, name: str) -> str:
-    return bytes(file[name][()]).decode()
 
 
 def _write(group: h5py.Group, tree: dict[str, Any]) -> None:
