@@ -214,4 +214,26 @@ LIQUIDS = {
         equilibration=8.0,
         frames_factor=2,
     ),
+    "silica": Liquid(
+        Laboratory(
+            {
+                "system": {"species": {"Si": 128, "O": 256}, "number_density": 0.0662},
+                "states": [{"name": "melt", "temperature": 3500.0}],
+                "model": {"base": "pedone-2006"},
+            },
+            bumps={"Si-Si": (0.8, 3.3, 0.4), "Si-O": (0.5, 1.9, 0.3), "O-O": (-0.6, 2.8, 0.4)},
+            size=3,
+            r_min=0.9,
+            r_cut=7.0,
+            knots=24,
+            timestep=1.0,
+        ),
+        radiations={"neutron": {}, "xray": {}},
+        x=np.arange(0.5, 18.0, 0.05),
+        noise=0.01,
+        score_r=(1.3, 8.0),
+        stride=40,
+        equilibration=10.0,
+        frames_factor=2,
+    ),
 }

@@ -54,10 +54,16 @@ class JudgedSample:
 
     def doubted(self) -> Self:
         """Not accepted after all: its chi^2 was low by chance."""
-        if self.reason.endswith(LUCKY):
+        return self._given_up(LUCKY)
+
+    def left(self, iteration: int) -> Self:
+        """Not accepted after all, if it was: a later step led back to an iteration before it."""
+        return self._given_up(f"given up later, for iteration {iteration}") if self.accepted else self
+
+    def _given_up(self, words: str) -> Self:
+        if self.reason.endswith(words):
             return self
-        reason = "; ".join(filter(None, (self.reason, LUCKY)))
-        return replace(self, accepted=False, reason=reason)
+        return replace(self, accepted=False, reason="; ".join(filter(None, (self.reason, words))))
 
     def to_json(self) -> dict[str, Any]:
         """The row: JSON values."""

@@ -134,6 +134,19 @@ def test_a_lucky_sample_is_not_the_answer():
     assert answer_of(record.judged(sample(3, 40.0), update), update, Ending(Status.EXHAUSTED, "")).final == 3
 
 
+def test_samples_that_a_later_step_led_back_from_are_not_kept():
+    """Each got a little worse: the third update goes back to the first one's sample, and the report says so."""
+    record = Record.start({}).equilibrated(Potential(np.ones((1, 1, 4)), np.ones(1), np.zeros(1)))
+    for k, chi2 in enumerate((90.0, 40.0, 50.0, 60.0)):
+        last = k == 3
+        update = Update(None, {}, not last, 1 if last else k, False, "", None)
+        judged = replace(sample(k, chi2), accepted=not last)
+        record = record.sampled([], 0.0).updated(judged, update, record.potential, frames_factor=1, ending=None)
+    assert [one.accepted for one in record.iterations] == [True, True, False, False]
+    assert record.iterations[2].reason == "given up later, for iteration 1"
+    assert record.iterations[3].reason == ""
+
+
 def test_a_record_refuses_a_step_out_of_turn():
     start, sampling, judged, *_ = records()
     with pytest.raises(ValueError, match="phase SAMPLE, and not in EQUILIBRATE"):

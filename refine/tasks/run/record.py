@@ -252,7 +252,9 @@ class Record:
 
     def judged(self, newest: JudgedSample, update: Update) -> list[JudgedSample]:
         """All samples, after what an update says of the newest one."""
-        return [*(one.doubted() if one.iteration == update.lucky else one for one in self.iterations), newest]
+        before = [one.doubted() if one.iteration == update.lucky else one for one in self.iterations]
+        kept, since = before[: update.restart + 1], before[update.restart + 1 :]
+        return [*kept, *(one.left(update.restart) for one in since), newest]
 
     def withdrew(self, update: Update, potential: Potential, words: str) -> Self:
         """SAMPLE -> SAMPLE: the potential could not be sampled, and the rule has said what to sample instead."""
