@@ -232,8 +232,8 @@ LIQUIDS = {
         x=np.arange(0.5, 18.0, 0.05),
         noise=0.01,
         score_r=(1.3, 8.0),
-        stride=40,
+        stride=60,
         equilibration=10.0,
-        frames_factor=2,
+        frames_factor=4,
     ),
 }
