@@ -57,7 +57,9 @@ class Local:
             if number < 1:
                 has = f"{len(cores)} cores" if word == "cores" else f"{physical_memory() / 2**30:.1f} GiB"
                 raise InputError(
-                    f"asks for {getattr(keys, word):g} of the {has} that there are", where=f"[run] {word}", fix="ask for less"
+                    f"asks for {getattr(keys, word):g} of the {has} that there are",
+                    where=f"[run] {word}",
+                    fix="ask for less",
                 )
         self.workers: int | None = keys.workers or min(room.values())
         self._slots: queue.SimpleQueue[tuple[int, ...] | None] = queue.SimpleQueue()

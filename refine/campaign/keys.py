@@ -215,7 +215,7 @@ class CampaignConfig(Table):
 
     title: Line = Field("A campaign", max_length=300, description="Heading of the page.")
     study: FileName = Field(
-        description="The study that the points vary, relative to this file; of the task learn, the file of refine learn."
+        description="The study that the points vary, or the file of refine learn; relative to this file."
     )
     grid: Axes = Field(
         default_factory=dict,

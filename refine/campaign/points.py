@@ -123,7 +123,7 @@ def _name(values: Mapping[str, Any], labels: Mapping[str, str]) -> str:
 
 
 def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9+.-]+|\.\.+", "-", text).strip("-.").replace("--", "-") or "x"
+    return re.sub(r"[^A-Za-z0-9+._-]+|\.\.+", "-", text).strip("-.").replace("--", "-") or "x"
 
 
 def _digest(values: Mapping[str, Any]) -> str:

@@ -88,7 +88,7 @@ def _of_run(run: CollectedRun, groups: Sequence[str]) -> Cells:
     tree, summary = run.cells(), run.summary
     kept: Cells = {key: tree[key] for key in ("model", "method", "status", "updates")}
     if "scores" in groups:
-        kept |= {key: tree[f"{name} {key.removeprefix(f'{name} ')}"] for name in summary.final.r_chi for key in _scores(name)}
+        kept |= {key: tree.get(key) for name in summary.final.r_chi for key in _scores(name)}
     if "numbers" in groups:
         ours = [one.name for one in summary.numbers]
         kept |= {key: value for key, value in tree.items() if key.endswith("]") and _begins(key, ours, " pressure_")}
@@ -133,7 +133,9 @@ def _of_tree(task: str, tree: Mapping[str, Any], groups: Sequence[str]) -> Cells
                 found |= {f"{one['name']} {word}": one[word] for one in tree["data"] for word in words}
             if "numbers" in groups:
                 words = ("measured", "sigma", "value", "stderr")
-                found |= {f"{one['name']} {word} [{one['unit']}]": one[word] for one in tree["numbers"] for word in words}
+                found |= {
+                    f"{one['name']} {word} [{one['unit']}]": one[word] for one in tree["numbers"] for word in words
+                }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"is not what {task} leaves ({error!r:.80})", where=OTHER_RESULTS[task]) from None
     return {key: _number(value) for key, value in found.items()}

@@ -27,9 +27,6 @@ from refine.files import exclusive
 INTERVAL = 0.5
 """Seconds between looks at the limits."""
 
-LOCK = "task"
-"""Folder, in the point's, that is held; the command holds its own output folder besides."""
-
 
 class Watch(threading.Thread):
     """Looks at the limits while the command runs.
@@ -76,7 +73,7 @@ def main() -> None:
     watch = Watch(limits)
     watch.start()
     with ExitStack() as held:
-        _hold(held, Path(limits["folder"]) / LOCK, limits["patience"])
+        _hold(held, Path(limits["folder"]), limits["patience"])
         from refine.cli.main import main as command
 
         code = 1

@@ -33,7 +33,9 @@ def render(standing: Standing, rows: Sequence[Row]) -> str:
     """The whole page as text."""
     maps, phi, trends = (list(kind(standing, rows)) for kind in (_maps, _corrections, _trends))
     groups = [("Misfit over the grid", maps), ("The correction over temperature", phi), ("Trends", trends)]
-    shown = [(title, figures[:MOST_FIGURES], max(0, len(figures) - MOST_FIGURES)) for title, figures in groups if figures]
+    shown = [
+        (title, figures[:MOST_FIGURES], max(0, len(figures) - MOST_FIGURES)) for title, figures in groups if figures
+    ]
     failures = [[point.name, task, line] for point, task, line in standing.failures()]
     failures += [[row.standing.name, "table", row.unread] for row in rows if row.unread]
     header, cells = table_of(rows)
@@ -46,7 +48,7 @@ def render(standing: Standing, rows: Sequence[Row]) -> str:
         about=_about(standing),
         groups=shown,
         failures=Table([Column("point", names_rows=True), Column("task"), Column("why")], failures),
-        table=Table([Column(name, names_rows=k == 0) for k, name in enumerate(header)], listed),
+        points=Table([Column(name, names_rows=k == 0) for k, name in enumerate(header)], listed),
         left_out=max(0, len(cells) - MOST_ROWS),
     )
 
@@ -119,7 +121,9 @@ def _maps(standing: Standing, rows: Sequence[Row]) -> Iterator[Figure]:
         )
         caption = "R_χ of the final sample; an empty place is a point that is not done."
         caption += f" Mean over {', '.join(rest)}." if rest else ""
-        yield Figure(slug(f"map-{k}", data), f"{data}: R_χ", caption, 140 + 70 * min(len(up), 8), _spec([trace], layout))
+        yield Figure(
+            slug(f"map-{k}", data), f"{data}: R_χ", caption, 140 + 70 * min(len(up), 8), _spec([trace], layout)
+        )
 
 
 def _spec(traces: list[Spec], layout: Spec) -> Spec:
@@ -137,7 +141,9 @@ def _corrections(standing: Standing, rows: Sequence[Row]) -> Iterator[Figure]:
         if len({temperature for temperature, _, _ in lines}) < 2:
             continue
         lines.sort(key=lambda line: line[:2])
-        drawn = [lines[j] for j in np.unique(np.linspace(0, len(lines) - 1, min(len(lines), MOST_LINES)).round().astype(int))]
+        drawn = [
+            lines[j] for j in np.unique(np.linspace(0, len(lines) - 1, min(len(lines), MOST_LINES)).round().astype(int))
+        ]
         low, high = drawn[0][0], drawn[-1][0]
         traces, named = [], set()
         for temperature, point, pair in drawn:
