@@ -79,6 +79,7 @@ def main() -> None:
         code = 1
         try:
             command()
+            code = 0
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else int(end.code is not None)
         except KeyboardInterrupt:
