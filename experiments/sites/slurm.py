@@ -1,7 +1,7 @@
 """A cluster with Slurm: jobs of four nodes, as many as the campaign keeps busy.
 
-The campaign itself runs on a login node, or wherever sbatch works, and must stay there until it ends; when it is killed,
-`--resume` goes on. Not tried on a cluster: fill in what is in capital letters, and begin with one node.
+The campaign itself runs on a login node, or wherever sbatch works, and must stay there until it ends; when it is
+killed, `--resume` goes on. Not tried on a cluster: fill in what is in capital letters, and begin with one node.
 """
 
 from parsl.addresses import address_by_hostname
@@ -31,7 +31,7 @@ config = Config(
                 min_blocks=0,
                 max_blocks=10,  # jobs at a time: what the scheduler sees of the campaign
                 exclusive=True,  # whole nodes
-                scheduler_options="",  # more lines, such as #SBATCH --gpus-per-node=4 with available_accelerators=4 above
+                scheduler_options="",  # more lines: #SBATCH --gpus-per-node=4, with available_accelerators=4 above
                 launcher=SrunLauncher(),  # a pool of workers on each node
                 cmd_timeout=60,  # s that sbatch and squeue may take when the scheduler is busy
             ),

@@ -85,7 +85,8 @@ def test_it_stays_within_its_memory(folder: Path) -> None:
 
 def test_it_ends_with_whoever_started_it(folder: Path) -> None:
     """Also where that one is killed."""
-    code = f"from refine.campaign import jobs\njobs.WATCHED = 'stubbed'\njobs.carry_out(jobs.Job('p', {str(folder)!r}, ('work',), 'log'))"
+    code = "from refine.campaign import jobs\njobs.WATCHED = 'stubbed'\n"
+    code += f"jobs.carry_out(jobs.Job('p', {str(folder)!r}, ('work',), 'log'))"
     parent = subprocess.Popen([sys.executable, "-c", code], env=dict(os.environ))
     _until(lambda: is_held(folder))
     parent.send_signal(signal.SIGKILL)

@@ -50,7 +50,9 @@ def test_no_name_leaves_the_folder(value: str, tmp_path: Path) -> None:
 
 
 def test_names_that_a_file_system_may_take_for_one_are_told_apart() -> None:
-    names = [point.name.lower() for point in points_of(parsed(grid={"title": ["SiO2", "sio2", "SIO2", "Si O2", "Si/O2"]}))]
+    names = [
+        point.name.lower() for point in points_of(parsed(grid={"title": ["SiO2", "sio2", "SIO2", "Si O2", "Si/O2"]}))
+    ]
     assert len(set(names)) == 5
 
 

@@ -9,7 +9,8 @@ import typer
 
 def reference(
     page: Annotated[
-        Literal["study", "learn", "campaign"], typer.Argument(help="The file of a study, of refine learn, of a campaign.")
+        Literal["study", "learn", "campaign"],
+        typer.Argument(help="The file of a study, of refine learn, of a campaign."),
     ] = "study",
 ) -> None:
     """Print the reference page of the study file, or of another one: every key, its unit, limits, default."""
