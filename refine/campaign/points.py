@@ -42,7 +42,7 @@ def points_of(config: CampaignConfig) -> tuple[Point, ...]:
 
     >>> grid = {"states.85K.temperature": [85.0, 95.0], "system.formula": ["Na2O.2SiO2", "../../x"]}
     >>> [point.name for point in points_of(CampaignConfig.parse({"study": "a.toml", "grid": grid}))][::3]
-    ['temperature-85.0_formula-Na2O.2SiO2', 'temperature-95.0_formula-x-4a3ac6ca']
+    ['temperature-85.0_formula-Na2O.2SiO2', 'temperature-95.0_formula-x-33fd36b8']
     """
     axes = _axes(config)
     number = math.prod(len(axis) for axis in axes)
@@ -115,7 +115,7 @@ def _name(values: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     for key, value in values.items():
         text = value_text(value)
         shown = PurePath(text).stem if key == "model" and isinstance(value, str) else text
-        part = _slug(f"{labels[key]}-{shown}")
+        part = f"{_slug(labels[key])}-{_slug(shown)}"
         exact &= part == f"{labels[key]}-{text}"
         parts.append(part)
     name = "_".join(parts) or "study"

@@ -43,7 +43,7 @@ def test_a_dry_run_starts_nothing(file: Path, tmp_path: Path) -> None:
     assert code == 2
     assert out.splitlines()[:3] == [
         "seed-1_temperature-85.0",
-        "seed-1_temperature-1.0-61d0a1e6",
+        "seed-1_temperature-1.0-07816f21",
         "seed-2_temperature-85.0",
     ]
     assert "  refine run study.toml --out run --continue" in out
