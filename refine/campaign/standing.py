@@ -98,8 +98,9 @@ class Standing(BaseModel):
     def words(self) -> str:
         """The same in one line, with what runs and how long the rest takes.
 
-        >>> Standing(title="", study="", tasks=[], running=2, left=300.0, points=[]).words()
-        '0 of 0 points done, 2 tasks running, 0 waiting, 0 failed; about 5 min left'
+        >>> points = [PointStanding(name=name, steps=[StepStanding(task="run")]) for name in "abc"]
+        >>> Standing(title="", study="", tasks=[], running=2, left=300.0, points=points).words()
+        '0 of 3 points done, 2 tasks running, 1 waiting, 0 failed; about 5 min left'
         """
         n, running = self.counts(), self.running or 0
         tasks = f"{running} task{'s' * (running != 1)} running"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from refine.campaign import jobs
-from refine.campaign.executors import Local, available_cores, physical_memory, read_site
+from refine.campaign.executors import Local, Site, available_cores, physical_memory, read_site
 from refine.campaign.jobs import STOPPED, TOO_MUCH, Ended, Job, carry_out
 from refine.campaign.keys import Execution
 from refine.errors import InputError
@@ -170,6 +170,12 @@ def test_site_files_that_are_none(tmp_path: Path) -> None:
     path.write_text("import nothing_like_that\n")
     with pytest.raises(InputError, match="ModuleNotFoundError"):
         read_site(path)
+
+
+def test_without_parsl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "parsl", None)
+    with pytest.raises(InputError, match=r"a site file needs Parsl, which is not installed; python -m pip install"):
+        Site(tmp_path / "site.py", tmp_path)
 
 
 def test_what_is_sent_to_workers_can_be_sent() -> None:
