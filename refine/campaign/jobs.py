@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,7 +135,7 @@ def last_line(log: Path, begin: int = 0) -> str:
     return "".join(c if c.isprintable() else " " for c in said)[:LINE]
 
 
-def in_words(code: int, line: str, limit: Sequence[str] = ()) -> str:
+def in_words(code: int, line: str) -> str:
     """What is said of a task that did not end well."""
     if code < 0:
         return f"the process was ended by signal {-code}" + (f"; last line: {line}" if line else "")

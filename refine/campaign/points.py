@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -128,8 +128,3 @@ def _slug(text: str) -> str:
 
 def _digest(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
-
-
-def numbers_of(points: Iterator[Point] | tuple[Point, ...], key: str) -> bool:
-    """Whether all values of a key are numbers."""
-    return all(isinstance(one.values[key], int | float) and not isinstance(one.values[key], bool) for one in points)
