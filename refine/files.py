@@ -156,6 +156,25 @@ def exclusive(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process holds a folder (`exclusive`) now; nothing is written."""
+    import fcntl
+
+    try:
+        handle = os.open(folder / ".lock", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return False
+
+
 def _explained(error: OSError, path: Path) -> CheckpointError:
     fixes = {
         errno.ENOSPC: "free some space and try again; a run goes on with --resume",

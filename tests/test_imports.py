@@ -41,6 +41,7 @@ FLOORS = (
     ("refine.refinement",),
     ("refine.study",),
     ("refine.results",),
+    ("refine.campaign",),
     ("refine.report", "refine.export"),
     ("refine.tasks",),
     ("refine.cli",),
@@ -180,7 +181,7 @@ except SystemExit as exit:
 
 QUICK = (
     "--help",
-    *(f"{command} --help" for command in COMMANDS),
+    *(f"{command.replace('_', '-')} --help" for command in COMMANDS),
     "models --help",
     "models list",
     "models list --json",

@@ -32,9 +32,11 @@ COMMANDS = (
     "frames",
     "collect",
     "learn",
+    "campaign",
+    "campaign_status",
     "reference",
 )
-"""Modules of `refine.cli.commands`, in the order of the help."""
+"""Modules of `refine.cli.commands`, in the order of the help; a command has - for _."""
 
 
 class _Commands(TyperGroup):
@@ -58,7 +60,7 @@ app = typer.Typer(
 )
 app.add_typer(models, name="models")
 for _name in COMMANDS:
-    app.command(_name)(getattr(import_module(f"refine.cli.commands.{_name}"), _name))
+    app.command(_name.replace("_", "-"))(getattr(import_module(f"refine.cli.commands.{_name}"), _name))
 
 
 def main() -> None:

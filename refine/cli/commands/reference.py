@@ -9,10 +9,13 @@ import typer
 
 def reference(
     page: Annotated[
-        Literal["study", "learn"], typer.Argument(help="The study file, or the file of refine learn.")
+        Literal["study", "learn", "campaign"],
+        typer.Argument(help="The file of a study, of refine learn, of a campaign."),
     ] = "study",
 ) -> None:
-    """Print the reference page of the study file, or of that of refine learn: every key, its unit, limits, default."""
+    """Print the reference page of the study file, or of another one: every key, its unit, limits, default."""
+    from refine.campaign.reference import campaign_markdown
     from refine.study.schema import learn_markdown, reference_markdown
 
-    typer.echo({"study": reference_markdown, "learn": learn_markdown}[page](), nl=False)
+    pages = {"study": reference_markdown, "learn": learn_markdown, "campaign": campaign_markdown}
+    typer.echo(pages[page](), nl=False)

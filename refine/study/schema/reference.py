@@ -32,7 +32,7 @@ def reference_markdown() -> str:
         "`data` goes by its number from 0 or by its name, as in `--set states.0.temperature=90`.",
         "",
     ]
-    return _page(top, StudyConfig)
+    return page_of(top, StudyConfig)
 
 
 def learn_markdown() -> str:
@@ -46,12 +46,18 @@ def learn_markdown() -> str:
         "table.key=value` changes a value for one training.",
         "",
     ]
-    return _page(top, LearnConfig)
+    return page_of(top, LearnConfig)
 
 
-def _page(top: list[str], root: type[BaseModel]) -> str:
-    """A page: its head, and a section for every table of a file."""
-    parts = [*top, "## Top level", "", *_key_table({"title": root.model_fields["title"]})]
+def page_of(top: list[str], root: type[BaseModel]) -> str:
+    """A page: its head, the keys outside of tables, and a section for every table of a file.
+
+    Args:
+        top: lines of the head.
+        root: the model of the whole file.
+    """
+    outside = {name: field for name, field in root.model_fields.items() if name not in tables(root)}
+    parts = [*top, "## Top level", "", *_key_table(outside)]
     for name, (model, is_array) in tables(root).items():
         header = f"[[{name}]]" if is_array else f"[{name}]"
         fewest = " at least one" if root.model_fields[name].is_required() else " or none"
