@@ -365,6 +365,11 @@ class Dispersed:
         """That of the base."""
         return self.kind.refined_file
 
+    @property
+    def own_engine(self) -> str | None:
+        """That of the base."""
+        return self.kind.own_engine
+
     def read(self, model: Any, species: tuple[str, ...], pairs: Pairs, cutoff: float) -> Any:
         """The base; InputError for an element that D3 has no parameters for."""
         check_species(species)

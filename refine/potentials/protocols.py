@@ -213,6 +213,10 @@ class Base(Protocol):
     def refined_file(self) -> str | None:
         """The file of a run's folder that has refined parameters which no table can stand for; None: there is none."""
 
+    @property
+    def own_engine(self) -> str | None:
+        """The engine that alone evaluates it, by name; None: whichever can, that of jax by `force_field`."""
+
     def read(self, model: Any, species: tuple[str, ...], pairs: Pairs, cutoff: float) -> Any:
         """The `Potential` that a study asks for; cutoff: Å, of its correction. InputError where there is none."""
 

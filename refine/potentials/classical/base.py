@@ -43,6 +43,7 @@ class ClassicalBase:
     """See `refine.potentials.protocols.Base`."""
 
     refined_file: ClassVar[str | None] = None
+    own_engine: ClassVar[str | None] = None
 
     def read(self, model: ClassicalModel, species: tuple[str, ...], pairs: Pairs, cutoff: float) -> PairForm:
         """A form, a published set, or a form for each pair; what ends nowhere by itself ends with the correction."""

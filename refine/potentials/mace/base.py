@@ -88,6 +88,7 @@ class MaceBase:
     """See `refine.potentials.protocols.Base`."""
 
     refined_file: ClassVar[str | None] = MODEL_FILE
+    own_engine: ClassVar[str | None] = None
 
     def read(self, model: MaceModel, species: tuple[str, ...], pairs: Pairs, cutoff: float) -> MacePotential:
         """The model of a file, read once for all states."""

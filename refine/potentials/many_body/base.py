@@ -27,6 +27,7 @@ class ManyBodyBase:
     """See `refine.potentials.protocols.Base`."""
 
     refined_file: ClassVar[str | None] = None
+    own_engine: ClassVar[str | None] = None
 
     def read(self, model: ManyBodyModel, species: tuple[str, ...], pairs: Pairs, cutoff: float) -> ManyBody:
         """The potential of the study's numbers."""

@@ -4,15 +4,35 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, Strict
 
+from refine.sampling.engines import DEFAULT_ENGINE, ENGINES
 from refine.tables.table import Table
-from refine.tables.values import Integer, Number, OrAuto, OrWord
+from refine.tables.values import Integer, Kind, Number, OrAuto, OrWord, refusal
+
+LATER_OF_SAMPLING = {"engine": DEFAULT_ENGINE}
+"""Keys that studies of before do not have, and the values with which they change no digest."""
+
+
+def _engine(name: str) -> str:
+    if name not in (*ENGINES, "auto"):
+        raise refusal(f"should be {', '.join(map(repr, ENGINES))} or 'auto'")
+    return name
+
+
+EngineName = Annotated[
+    str, Strict(), AfterValidator(_engine), Kind(", ".join(f'`"{one}"`' for one in (*ENGINES, "auto")))
+]
 
 
 class Sampling(Table):
     """Molecular dynamics at constant temperature."""
 
+    engine: EngineName = Field(
+        DEFAULT_ENGINE,
+        description='What moves the atoms, see [engines](../engines.md). `"auto"`: the fastest one that is installed '
+        "and can evaluate the base.",
+    )
     timestep: Annotated[Annotated[Number, Field(gt=0, le=20)] | Literal["auto"], OrAuto()] = Field(
         "auto",
         description='Time step in fs. `"auto"`: from the fastest vibration that the forces in the first sample show, '
