@@ -411,7 +411,9 @@ def test_a_stage_may_have_a_timestep_and_a_pressure(argon: Argon) -> None:
 # ---- averages of the canonical ensemble
 
 
-@pytest.fixture(scope="module", params=[(name, kind) for name in sorted(ENGINES) for kind in sorted(THERMOSTATS)])
+@pytest.fixture(
+    scope="module", params=[(name, kind) for name in sorted(ENGINES) for kind in sorted(THERMOSTATS)], ids="-".join
+)
 def reference_state(request: pytest.FixtureRequest) -> tuple[str, Frames]:
     """A NIST state point sampled for 60 ps with each thermostat."""
     name, thermostat = request.param

@@ -73,26 +73,31 @@ class ClassicalBase:
         """It is of none."""
         return ""
 
-    def force_field(
-        self, potential: PairForm, correction_cutoff: float, system: System, precision: str
-    ) -> PairForceField:
-        """One table of base and correction; InputError for charges that do not add up, and a step inside of it."""
-        from refine.potentials.pairs import PairForceField  # with jax, which reading a study does without
-
-        charged = potential.coulomb
-        ewald = self_energy = None
-        if charged is not None:
-            charged.check_neutral(system.n_per_species)
-            if charged.method == "ewald":
-                ewald = charged.reciprocal(system.n_per_species, system.cell)
-            else:
-                self_energy = charged.self_energy()
+    def check_box(self, potential: PairForm, correction_cutoff: float, system: System) -> None:
+        """InputError for charges that do not add up, and a step inside of the correction."""
+        if potential.coulomb is not None:
+            potential.coulomb.check_neutral(system.n_per_species)
         if potential.truncation == "none" and correction_cutoff > potential.cutoff:
             raise InputError(
                 f'truncation = "none" leaves a step at {potential.cutoff:g} Å, inside the correction',
                 where="[model]",
                 fix=f"set r_cut to {correction_cutoff:g}, that of the correction, or more",
             )
+
+    def force_field(
+        self, potential: PairForm, correction_cutoff: float, system: System, precision: str
+    ) -> PairForceField:
+        """One table of base and correction."""
+        from refine.potentials.pairs import PairForceField  # with jax, which reading a study does without
+
+        self.check_box(potential, correction_cutoff, system)
+        charged = potential.coulomb
+        ewald = self_energy = None
+        if charged is not None:
+            if charged.method == "ewald":
+                ewald = charged.reciprocal(system.n_per_species, system.cell)
+            else:
+                self_energy = charged.self_energy()
         return PairForceField(
             potential,
             correction_cutoff,
@@ -126,6 +131,9 @@ class ClassicalBase:
 
     def final_potential(self, model: ClassicalModel, run: Finished, file: str | Path | None = None) -> PairForm:
         """That of the study, with the final numbers of what was refined."""
+        if run.potential is not None:
+            given: PairForm = run.potential
+            return given
         potential = self.read(model, run.species, run.pairs, run.cutoff)
         if run.parameters is None:
             return potential
@@ -152,11 +160,13 @@ class ClassicalBase:
         part = "what is not Coulomb" if potential.coulomb is not None else "all of it"
         sections = [section(labels[row], r, energy[row], -slope[row], (first[row], last[row])) for row in rows]
         charged = Part() if potential.coulomb is None else _coulomb(potential.coulomb, script)
+        # LAMMPS tells a style from another one of its name by a number, and takes none where there is one only
+        table = "table 1" if any(style.startswith("table ") for style in script.beside) else "table"
         return Part(
             (f"table spline {spline_nodes(cutoff)}", *charged.styles),
             charged.before,
             (
-                *(f"pair_coeff {script.type_pair(potential.pairs[row])} table 1 {TABLE} {labels[row]}" for row in rows),
+                *(f"pair_coeff {script.type_pair(potential.pairs[row])} {table} {TABLE} {labels[row]}" for row in rows),
                 *charged.coefficients,
             ),
             charged.after,
