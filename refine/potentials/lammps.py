@@ -39,6 +39,7 @@ class Part:
         files: texts by name.
         paths: files that are read where they are, by the names that the lines have.
         units: of LAMMPS, that the lines are in.
+        corrected: whether `Script.correction` is in its tables.
         missing: what LAMMPS does not bring, without which the lines do not run; None: nothing.
     """
 
@@ -49,6 +50,7 @@ class Part:
     files: dict[str, str] = field(default_factory=dict)
     paths: dict[str, Path] = field(default_factory=dict)
     units: str = "metal"
+    corrected: bool = False
     missing: str | None = None
 
 
@@ -60,6 +62,7 @@ class Script:
         title: of the study.
         species: LAMMPS types 1, 2, ...
         beside: styles of what comes on top of the base.
+        correction: that a base may add to its own tables, which then cost one look instead of two; None: it may not.
 
     >>> silica = Script("glass", ("Si", "O"))
     >>> silica.types, silica.type_pair(("O", "Si"))
@@ -69,6 +72,7 @@ class Script:
     title: str
     species: tuple[str, ...]
     beside: tuple[str, ...] = ()
+    correction: PairCorrection | None = None
 
     @property
     def types(self) -> dict[str, int]:

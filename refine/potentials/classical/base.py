@@ -21,11 +21,12 @@ from refine.potentials.classical.parameters import ClassicalParameters, refined
 from refine.potentials.classical.read import base_potential
 from refine.potentials.classical.sets import SETS
 from refine.potentials.keys import Example, Model
-from refine.potentials.lammps import POINTS, Part, Script, section, spline_nodes
+from refine.potentials.lammps import Part, Script, section, spline_nodes, table_radii
 from refine.potentials.protocols import Array, Base, Finished, Pairs
 from refine.tables.values import Ions, Number, PairForms, Parameters, RealCharges
 
 if TYPE_CHECKING:
+    from refine.potentials.correction import PairCorrection
     from refine.potentials.pairs import PairForceField
     from refine.system import System
 
@@ -148,14 +149,15 @@ class ClassicalBase:
 
     def lammps(self, model: ClassicalModel, run: Finished, script: Script) -> Part:
         """A table for each pair with a short-range part: what the engine sums without the pair function of charges."""
-        potential = self.final_potential(model, run)
-        cutoff = potential.cutoff
-        r = np.linspace(cutoff / POINTS, cutoff, POINTS)
-        energy, slope = without_coulomb(potential, r)
+        potential, added = self.final_potential(model, run), script.correction
+        cutoff = potential.cutoff if added is None else max(potential.cutoff, added.cutoff)
+        r = table_radii(cutoff)
+        energy, slope = _tabulated(potential, added, r)
         step = 1e-4 * r[0]
-        near = without_coulomb(potential, np.array([r[0] + step, cutoff - step]))[1]
+        near = _tabulated(potential, added, np.array([r[0] + step, cutoff - step]))[1]
         first, last = (slope[:, 0] - near[:, 0]) / step, (near[:, 1] - slope[:, -1]) / step
-        rows = np.flatnonzero(potential.interacting)
+        touched = np.isin(np.arange(len(potential.pairs)), [] if added is None else added.active_pairs)
+        rows = np.flatnonzero(potential.interacting | touched)
         labels = {row: "-".join(potential.pairs[row]) for row in rows}
         part = "what is not Coulomb" if potential.coulomb is not None else "all of it"
         sections = [section(labels[row], r, energy[row], -slope[row], (first[row], last[row])) for row in rows]
@@ -171,6 +173,7 @@ class ClassicalBase:
             ),
             charged.after,
             {TABLE: script.table(f"base {model.base!r}, {part}", sections)},
+            corrected=added is not None,
         )
 
 
@@ -237,6 +240,15 @@ def without_coulomb(potential: PairForm, r: Array) -> tuple[Array, Array]:
             charged = potential.coulomb.pair(r[below])
             parts = parts[0] - charged[0], parts[1] - charged[1]
         energy[:, below], slope[:, below] = parts
+    return energy, slope
+
+
+def _tabulated(potential: PairForm, added: PairCorrection | None, r: Array) -> tuple[Array, Array]:
+    """Energy and derivative, (pairs, n), of what is in a table; added: a correction, or None."""
+    energy, slope = without_coulomb(potential, r)
+    if added is not None:
+        assert added.pairs == potential.pairs
+        energy, slope = energy + added.energy(r), slope + added.derivative(r)
     return energy, slope
 
 

@@ -39,10 +39,14 @@ class LammpsField:
 
     def params(self, correction: PairCorrection | None, base: Any = None) -> LammpsPotential:
         """Lines and files; base: a `Potential` in place of the study's."""
-        beside = () if correction is None else (correction_style(correction.cutoff),)
-        script = Script("refine", self.species, beside)
-        part = part_of(self.kind, self.model, self.base if base is None else base, script)
-        parts = [part] if correction is None else [part, correction_part(correction, script, part, "correction")]
+        base = self.base if base is None else base
+        script = Script("refine", self.species, correction=correction)
+        part = part_of(self.kind, self.model, base, script)
+        parts = [part]
+        if correction is not None and not part.corrected:
+            script = Script("refine", self.species, (correction_style(correction.cutoff),))
+            part = part_of(self.kind, self.model, base, script)
+            parts = [part, correction_part(correction, script, part, "correction")]
         return LammpsPotential(
             tuple(commands_of(parts)),
             {name: text for one in parts for name, text in one.files.items()},

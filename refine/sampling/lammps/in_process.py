@@ -132,11 +132,14 @@ class InProcess:
             return failed(words, motion.timestep, f"steps {first} to {first + stride}, replica {where[1]}")
 
         with library.speaking(error), self._moving(start, motion):
+            # LAMMPS puts what lies on a face to the other one
+            apart = (start.positions - self._unwrapped(frame)) @ np.linalg.inv(self.system.cell)
+            moved = np.round(apart) @ self.system.cell
             for _ in range(frames):
                 self._lammps.command(f"run {stride} {'pre no ' if kinetic else ''}post no")
                 momenta = self._momenta(frame)
                 flow = momenta.T @ (momenta / self._masses)
-                positions.append(self._unwrapped(frame))
+                positions.append(self._unwrapped(frame) + moved)
                 kinetic.append(0.5 * float(np.trace(flow)))
                 energy.append(self._energy() if observe else np.nan)
                 virial.append(self._virial() if observe else np.full((3, 3), np.nan))
