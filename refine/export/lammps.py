@@ -13,6 +13,9 @@ the force within a few steps, of 0.001 to 0.003 Å, is off by at most a tenth of
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from refine.errors import InputError
 from refine.export.read import Exported
 from refine.potentials.lammps import Part, Script, commands_of, correction_part, correction_style
 
@@ -29,7 +32,7 @@ def lammps_files(exported: Exported) -> dict[str, str]:
     parts = [base, correction_part(correction, script, base, about)]
     texts = {SCRIPT: _text(exported, script, parts)}
     for part in reversed(parts):
-        texts |= part.files
+        texts |= part.files | {name: _text_of(path) for name, path in part.paths.items()}
     # LAMMPS wants ASCII
     return {name: text.encode("ascii", "replace").decode("ascii") for name, text in texts.items()}
 
@@ -39,8 +42,16 @@ def _text(exported: Exported, script: Script, parts: list[Part]) -> str:
     charged = "; atom_style charge" if any(line.startswith("set ") for line in before) else ""
     lines = [
         f"# {exported.study.title}: base {exported.study.model.base!r} and its correction",
-        f"# include it when box and atoms are there; units metal{charged}",
+        f"# include it when box and atoms are there; units {parts[0].units}{charged}",
         f"# types: {', '.join(f'{k} {s}' for s, k in script.types.items())}",
         *commands_of(parts),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _text_of(path: Path) -> str:
+    """A file of the base; InputError where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from None

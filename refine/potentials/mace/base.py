@@ -206,7 +206,7 @@ class MaceModel(Model):
         return self._resolve(self.path)
 
     @property
-    def files(self) -> tuple[Path, ...]:
+    def file_paths(self) -> tuple[Path, ...]:
         """The model's file, where the study names one."""
         return () if self.model_path is None else (self.model_path,)
 
