@@ -52,6 +52,8 @@ class Settings:
     timestep: float = 5.0
     stride: int = 10
     precision: str = "float32"
+    processes: int = 0
+    threads: int = 1
 
 
 def field_of(name: str, system: System, cutoff: float = 7.0, precision: str = "float32") -> EngineField:

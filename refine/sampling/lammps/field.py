@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from refine.potentials.protocols import Base, Finished
 from refine.sampling.external.mover import Mover
 from refine.sampling.lammps.in_process import InProcess
 from refine.sampling.lammps.potential import LammpsPotential
+from refine.sampling.lammps.program import Program
 from refine.system import System, species_pairs
 
 
@@ -28,6 +30,7 @@ class LammpsField:
     def __init__(self, kind: Base, model: Any, base: Any, reach: float, system: System) -> None:
         kind.check_box(base, reach, system)
         self.kind, self.model, self.base, self.species = kind, model, base, system.species
+        self._processes, self._threads = 0, 1
         part_of(kind, model, base, Script("refine", system.species))
 
     @property
@@ -54,9 +57,17 @@ class LammpsField:
             part.units,
         )
 
+    def run_by(self, processes: int, threads: int) -> LammpsField:
+        """This, moved by so many processes with so many threads each; 0: in this one."""
+        other = copy.copy(self)
+        other._processes, other._threads = processes, threads
+        return other
+
     def mover(self, system: System, params: LammpsPotential) -> Mover:
-        """LAMMPS in this process."""
-        return InProcess(system, params)
+        """LAMMPS, in this process or as a program."""
+        if self._processes == 0:
+            return InProcess(system, params, self._threads)
+        return Program(system, params, self._processes, self._threads)
 
 
 def part_of(kind: Base, model: Any, base: Any, script: Script) -> Part:

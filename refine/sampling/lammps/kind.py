@@ -63,7 +63,7 @@ class Lammps(EngineKind):
         return ExternalSampler(
             "lammps",
             system,
-            field,
+            field.run_by(settings.processes, settings.threads),
             Motion(settings.thermostat, settings.time_constant, settings.timestep),
             stride=settings.stride,
             n_bins=n_bins,
@@ -95,7 +95,7 @@ class Lammps(EngineKind):
         sampler = ExternalSampler(
             "lammps",
             system,
-            field,
+            field.run_by(settings.processes, settings.threads),
             Motion(FREE, settings.time_constant, settings.timestep),
             stride=STRESS_EVERY,
             n_bins=1,

@@ -76,7 +76,7 @@ class Frame:
             return cls(cell, np.eye(3))
         q, r = np.linalg.qr(cell.T)
         signs = np.sign(np.diag(r))
-        return cls(np.tril((r * signs[:, None]).T), q * signs)
+        return cls(np.tril((r * signs[:, None]).T) + 0.0, q * signs)
 
     @property
     def tilted(self) -> bool:
@@ -103,8 +103,8 @@ def types_of(system: System) -> list[int]:
     return np.repeat(np.arange(len(system.species)) + 1, system.n_per_species).tolist()
 
 
-def box_lines(system: System, units: str) -> list[str]:
-    """An empty box."""
+def box_lines(system: System, units: str, atoms: str | None = None) -> list[str]:
+    """A box, empty or, by the line `atoms`, filled."""
     kinds = len(system.species)
     masses = system.masses[np.cumsum(system.n_per_species) - 1]
     return [
@@ -112,8 +112,7 @@ def box_lines(system: System, units: str) -> list[str]:
         "atom_style charge",
         "atom_modify map array",
         "box tilt large",
-        f"region box {Frame.of(system.cell).region}",
-        f"create_box {kinds} box",
+        *([f"region box {Frame.of(system.cell).region}", f"create_box {kinds} box"] if atoms is None else [atoms]),
         *(f"mass {k} {mass!r}" for k, mass in enumerate(masses.tolist(), start=1)),
         f"neighbor {SKIN} bin",
         "neigh_modify delay 0 every 1 check yes",

@@ -199,7 +199,10 @@ def test_the_pressure_of_an_ideal_gas_gives_its_volume(argon: tuple[System, Lamm
     system = make_system({"Ar": 50}, 100.0 * np.eye(3), np.random.default_rng(1).random((50, 3)) * 100.0)
     base = of_table(ARGON.replace("CUTOFF", "7.0").replace("0.010324", "1e-12"), system.species)
     field = engine_kind("lammps").field(*base, REACH, system, "float32")
-    settings = SimpleNamespace(thermostat="langevin", time_constant=0.5, timestep=2.0, stride=10, precision="float32")
+    settings = SimpleNamespace(
+        **{"thermostat": "langevin", "time_constant": 0.5, "timestep": 2.0, "stride": 10, "precision": "float32"},
+        **{"processes": 0, "threads": 1},
+    )
     sampler = engine_kind("lammps").sampler(system, field, settings, n_bins=10, r_max=6.0, phase="liquid")
     pressure = PRESSURE_UNIT * 51 * BOLTZMANN * 300.0 / system.volume
     barostat = sampler.at_pressure(pressure, 3)
