@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -38,14 +39,21 @@ class Motion:
         return 3 * n_atoms - (0 if self.thermostat == "langevin" else 3)
 
 
+Memory = NDArray[np.uint8]
+"""Bytes that continue a thermostat, in whatever form a program has them; none at the start of a trajectory."""
+
+NOTHING: Memory = np.zeros(0, np.uint8)
+
+
 class Start(NamedTuple):
     """Where a block of one replica begins: positions (N, 3) Å in the cell, momenta (N, 3) eV-Å-amu, temperature (K) of
-    the thermostat, and the seed of all random numbers."""
+    the thermostat, the seed of all random numbers, and what continues the thermostat."""
 
     positions: Array
     momenta: Array
     temperature: float
     seed: int
+    memory: Memory = NOTHING
 
 
 class Walk(NamedTuple):
@@ -54,6 +62,7 @@ class Walk(NamedTuple):
     positions: (F, N, 3) Å, unwrapped: those of the start go on in them.  momenta: (N, 3) at the end, eV-Å-amu.
     kinetic: (F,) eV.  energy: (F,) eV, potential.  virial: (F, 3, 3) eV, see `ForceField.virial_tensor`.
     stress: (F, 3, 3) eV, Σ p (x) p / m and the virial.
+    memory: what continues the thermostat.
     Energies, virials and stresses are NaN where nobody observes.
     """
 
@@ -63,6 +72,7 @@ class Walk(NamedTuple):
     energy: Array
     virial: Array
     stress: Array
+    memory: Memory = NOTHING
 
 
 class Evaluated(NamedTuple):
@@ -74,13 +84,14 @@ class Evaluated(NamedTuple):
 
 class Squeezed(NamedTuple):
     """A block at constant pressure: positions (N, 3) Å in the cell (3, 3) at the end, momenta there, kinetic energy
-    (moves,) eV, and what the volume did."""
+    (moves,) eV, what the volume did, and what continues the thermostat."""
 
     positions: Array
     cell: Array
     momenta: Array
     kinetic: Array
     volumes: Volumes
+    memory: Memory = NOTHING
 
 
 class Mover(Protocol):
@@ -116,3 +127,22 @@ class MoverOf(Protocol):
 
     def mover(self, system: System, params: Any) -> Mover:
         """For the atoms of a box. params: of the field."""
+
+
+def stacked(memories: Sequence[Memory]) -> NDArray[np.uint8]:
+    """Of all replicas, (R, bytes) with their number in front, as a state keeps them.
+
+    >>> [one.tolist() for one in map(unstacked, stacked([np.array([1, 2], np.uint8), NOTHING]))]
+    [[1, 2], []]
+    """
+    longest = max(map(len, memories))
+    rows = np.zeros((len(memories), 8 + longest), np.uint8)
+    for row, memory in zip(rows, memories, strict=True):
+        row[:8] = np.frombuffer(len(memory).to_bytes(8, "little"), np.uint8)
+        row[8 : 8 + len(memory)] = memory
+    return rows
+
+
+def unstacked(row: Memory) -> Memory:
+    """That of one replica."""
+    return row[8 : 8 + int.from_bytes(row[:8].tobytes(), "little")]
