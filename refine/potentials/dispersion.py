@@ -365,6 +365,11 @@ class Dispersed:
         """That of the base."""
         return self.kind.refined_file
 
+    @property
+    def own_engine(self) -> str | None:
+        """That of the base."""
+        return self.kind.own_engine
+
     def read(self, model: Any, species: tuple[str, ...], pairs: Pairs, cutoff: float) -> Any:
         """The base; InputError for an element that D3 has no parameters for."""
         check_species(species)
@@ -377,6 +382,10 @@ class Dispersed:
     def theory(self, model: Any, potential: Any) -> str | None:
         """That of the base."""
         return self.kind.theory(model, potential)
+
+    def check_box(self, potential: Any, correction_cutoff: float, system: System) -> None:
+        """As of the base."""
+        self.kind.check_box(potential, correction_cutoff, system)
 
     def force_field(
         self, potential: Any, correction_cutoff: float, system: System, precision: str
@@ -406,10 +415,9 @@ class Dispersed:
         reach = f"{CUTOFF * BOHR:.12g}"  # of energies, and of coordination numbers
         style = f"dispersion/d3 bj pbe {reach} {reach}"
         base = self.kind.lammps(model, run, replace(script, beside=(style, *script.beside)))
-        return Part(
-            (*base.styles, style),
-            (*base.before, "# dispersion/d3 is in LAMMPS since 2025, package EXTRA-PAIR"),
-            (*base.coefficients, f"pair_coeff * * dispersion/d3 {' '.join(map(element_of, run.species))}"),
-            base.after,
-            base.files,
+        return replace(
+            base,
+            styles=(*base.styles, style),
+            before=(*base.before, "# dispersion/d3 is in LAMMPS since 2025, package EXTRA-PAIR"),
+            coefficients=(*base.coefficients, f"pair_coeff * * dispersion/d3 {' '.join(map(element_of, run.species))}"),
         )

@@ -11,6 +11,7 @@ from refine.report import words
 from refine.report.tables import Column, Table
 from refine.results.reader import Results
 from refine.results.schema import DataSet, Iteration, MeasuredNumber, Scores, State
+from refine.study.choices.choice import shown_value
 from refine.units import BOLTZMANN
 
 Cards = list[tuple[str, dict[str, str]]]
@@ -266,7 +267,7 @@ def chosen(results: Results) -> Table:
     """Numbers that the study left to refine, and why each was taken."""
     columns = [Column("key", names_rows=True), Column("value", "n"), Column("why")]
     rows = [
-        [one.key, "–" if one.value is None else f"{one.value:g}" + (f" {one.unit}" if one.unit else ""), one.reason]
+        [one.key, "–" if one.value is None else shown_value(one.value, one.unit), one.reason]
         for one in results.summary.chosen
     ]
     return Table(columns, rows)

@@ -308,10 +308,10 @@ class State(Record):
 
 
 class Chosen(Record):
-    """A number that the study left to refine: key as "table.key", and why it was taken."""
+    """A number or word that the study left to refine: key as "table.key", and why it was taken."""
 
     key: str
-    value: Number
+    value: Number | str
     unit: str = ""
     reason: str = ""
 

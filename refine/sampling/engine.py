@@ -1,14 +1,14 @@
 """Engines: what samples, as those who ask for samples see it.
 
 `FrameMaker` is what a run takes frames from: molecular dynamics, or moves that fit the atoms to the data. `Engine` is
-molecular dynamics: a melt, a schedule, equilibration. `EngineKind` builds them, and `refine.sampling.engines` has the
-table of kinds.
+molecular dynamics: a melt, a schedule, equilibration. `EngineKind` builds them, and `EngineField`, the potential as
+they take it; `refine.sampling.engines` has the table of kinds.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -20,7 +20,8 @@ from refine.sampling.volumes import Volumes
 from refine.system import System
 
 if TYPE_CHECKING:
-    from refine.potentials.protocols import CorrectedForceField
+    from refine.potentials.correction import PairCorrection
+    from refine.potentials.protocols import Base
     from refine.sampling.jax.adjoint import Adjoint
     from refine.sampling.segments import Segments
 
@@ -222,14 +223,52 @@ class Dynamics(Protocol):
     def precision(self) -> str:
         """ "float32" or "float64"."""
 
+    @property
+    def processes(self) -> int:
+        """Of an engine that is a program of its own; 0: it samples in this process."""
+
+    @property
+    def threads(self) -> int:
+        """Of each process of such an engine."""
+
+
+class EngineField(Protocol):
+    """A base model for the atoms of one box as an engine takes it, in whatever form that engine evaluates."""
+
+    def params(self, correction: PairCorrection | None, base: Any = None) -> Any:
+        """The potential that acts, as `Engine.run` and the others take it.
+
+        correction: None: there is none.
+        base: in place of the base model's own parameters, whatever these are (`BaseParameters.at`).
+        """
+
 
 class EngineKind(Protocol):
     """An entry of the table: what builds samplers, trajectories at constant energy, and gradients through them."""
 
+    @property
+    def differentiates(self) -> bool:
+        """Whether there are gradients through trajectories, `adjoint`."""
+
+    def check(self, kind: Base, model: Any, base: Any, systems: Sequence[System]) -> None:
+        """InputError where this engine cannot move these atoms under a base, or is not installed.
+
+        kind, model, base: of the study: its kind, its table of keys, and what was read. Nothing is compiled or started.
+        """
+
+    def advantage(self, kind: Base, base: Any) -> str | None:
+        """Why `engine = "auto"` takes this engine for a base, in words; None where it does not. `check` comes after."""
+
+    def field(self, kind: Base, model: Any, base: Any, cutoff: float, system: System, precision: str) -> EngineField:
+        """The potential for a box. cutoff: Å, largest r_cut that a correction will have.  precision: of `Dynamics`.
+
+        Raises InputError where the base does not fit into the box, or the engine cannot evaluate it.
+        """
+
     def sampler(
         self,
         system: System,
-        field: CorrectedForceField,
+        field: Any,
         settings: Dynamics,
         *,
         n_bins: int,
@@ -240,7 +279,7 @@ class EngineKind(Protocol):
     ) -> Engine[Any]:
         """An engine of one state point.
 
-        field: made for the precision of the settings.  n_bins, r_max: histogram of pair distances, Å.
+        field: of `field`, made for the precision of the settings.  n_bins, r_max: histogram of pair distances, Å.
         phase: "liquid" makes a system that does not flow an error; "solid" does not.
         positions: whether frames keep them.
         Raises InputError where a length does not fit into the box, or a number is out of range.
@@ -249,7 +288,7 @@ class EngineKind(Protocol):
     def constant_energy(
         self,
         system: System,
-        field: CorrectedForceField,
+        field: Any,
         settings: Dynamics,
         params: Any,
         positions: Positions,
@@ -261,14 +300,14 @@ class EngineKind(Protocol):
     ) -> ConstantEnergy:
         """Trajectories of one potential from positions (S, N, 3) Å, with momenta of a temperature (K) from the seed.
 
-        field: made for the precision of the settings.  params: what it takes.
+        field: as of `sampler`.  params: of the field.
         interval: about the time between stored positions, ps.  phase: as of `sampler`.
         """
 
     def adjoint(
         self,
         system: System,
-        field: CorrectedForceField,
+        field: Any,
         settings: Dynamics,
         *,
         temperature: float,

@@ -14,9 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refine.errors import SimulationError
 from refine.sampling.frames import Frames
+from refine.units import BOLTZMANN
 
 Array = NDArray[np.float64]
+
+STRESS_EVERY = 2
+"""Steps between stresses. The fastest vibration lasts ten steps or more, and the stress, quadratic in displacements,
+half of it."""
+
+DRIFT = 0.02
+"""Largest mean change of the energy of an atom over a segment, kT: the temperature, and D with it, would be another."""
 
 
 @dataclass(frozen=True)
@@ -53,3 +62,14 @@ def starts(frames: Frames, segments: int) -> NDArray[np.floating[Any]]:
     chosen = np.floor((np.arange(segments) + 0.5) * len(frames) / segments).astype(int)
     spread: NDArray[np.floating[Any]] = frames.positions[chosen]
     return spread
+
+
+def refuse_drift(segments: Segments, temperature: float, timestep: float) -> None:
+    """SimulationError where the energy is not conserved; temperature: K.  timestep: fs."""
+    mean = abs(float(segments.drift.mean())) / (BOLTZMANN * temperature)
+    if mean > DRIFT:
+        raise SimulationError(
+            f"energy is not conserved without a thermostat: {mean:.3f} kT for each atom in {segments.length:.3g} ps",
+            where="segments at constant energy",
+            fix=f"shorten sampling.timestep (now {timestep:g} fs) or use double precision",
+        )

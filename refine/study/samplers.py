@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from refine.potentials.bases import base_of
-from refine.sampling.engine import Dynamics, Engine
-from refine.sampling.engines import DEFAULT_ENGINE, ENGINES
+from refine.sampling.engine import Engine, EngineField
+from refine.sampling.engines import engine_kind
+from refine.study.choices.choice import Settings
 from refine.study.schema import StudyConfig
 from refine.system import System, species_pairs
 
 if TYPE_CHECKING:
-    from refine.potentials.protocols import Base, CorrectedForceField
+    from refine.potentials.protocols import Base
 
 
 def read_base(config: StudyConfig, species: Sequence[str], opened: Any = None) -> tuple[Base, Any]:
@@ -28,9 +29,10 @@ def read_base(config: StudyConfig, species: Sequence[str], opened: Any = None) -
 
 def sampler_of(
     kind: Base,
+    model: Any,
     base: Any,
     system: System,
-    settings: Dynamics,
+    settings: Settings,
     *,
     cutoff: float,
     n_bins: int,
@@ -38,14 +40,15 @@ def sampler_of(
     phase: str,
     replicas: int = 1,
     positions: bool = False,
-) -> tuple[CorrectedForceField, Engine[Any]]:
-    """A force field and its sampler for one box; imports the dynamics.
+) -> tuple[EngineField, Engine[Any]]:
+    """A potential and its sampler for one box, of the engine that the settings name; imports the dynamics.
 
-    kind, base: of `read_base`.  cutoff: Å, range of the correction.  The others are those of
-    `refine.sampling.engine.EngineKind.sampler`.
+    kind, base: of `read_base`.  model: [model] of the study.  cutoff: Å, range of the correction.  The others are
+    those of `refine.sampling.engine.EngineKind.sampler`.
     """
-    field = kind.force_field(base, cutoff, system, settings.precision)
-    sampler = ENGINES[DEFAULT_ENGINE].sampler(
+    engine = engine_kind(settings.engine)
+    field = engine.field(kind, model, base, cutoff, system, settings.precision)
+    sampler = engine.sampler(
         system, field, settings, n_bins=n_bins, r_max=r_max, phase=phase, replicas=replicas, positions=positions
     )
     return field, sampler

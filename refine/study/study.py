@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection, SplineBasis
 from refine.refinement.keys import Shared
-from refine.refinement.problem import MovingRule, Problem, Rule
+from refine.refinement.problem import MovingRule, Problem, Rule, TrajectoryRule
 from refine.refinement.walls import measured_onset
-from refine.sampling.engine import ConstantEnergy, Engine, Positions
-from refine.sampling.engines import DEFAULT_ENGINE, ENGINES
+from refine.sampling.engine import ConstantEnergy, Engine, EngineField, EngineKind, Positions
+from refine.sampling.engines import engine_kind
 from refine.sampling.schedule import Stage
 from refine.study.choices.choice import Choice, Settings
+from refine.study.choices.engine import check_engine, chosen_engine
 from refine.study.choices.first import SEEN, first_choices, open_keys
 from refine.study.choices.phase import ask_of_cold_packings
 from refine.study.choices.splines import knots
@@ -34,7 +35,6 @@ from refine.system import Box, System
 from refine.units import BOLTZMANN
 
 if TYPE_CHECKING:
-    from refine.potentials.protocols import CorrectedForceField
     from refine.sampling.jax.adjoint import Adjoint
     from refine.sampling.moves.reverse_monte_carlo import ReverseMonteCarlo
 
@@ -99,13 +99,6 @@ class Study:
             self.parameters[0].start if own else None,
             frozenset(s for s, state in enumerate(config.states) if state.phase == "solid"),
         )
-        cheap = self.base_energies(np.ones(1)) is not None
-        of_data = (choice for data in self.datasets for choice in data.choices)
-        self.choices = (
-            *first_choices(config, self.systems, self.onsets(), q_max=self._q_max(), cheap=cheap),
-            *of_data,
-        )
-        self.settings = Settings.of(config, self.choices)
         self.rule: Rule = config.refinement.rule(
             Shared(
                 config.sampling.final,
@@ -113,6 +106,19 @@ class Study:
                 config.correction.smoothness,
                 any(state.phase == "solid" for state in config.states),
             )
+        )
+        differentiated = isinstance(self.rule, TrajectoryRule)
+        engine = chosen_engine(config, self.base_kind, self.base, self.systems, differentiated=differentiated)
+        cheap = self.base_energies(np.ones(1)) is not None
+        of_data = (choice for data in self.datasets for choice in data.choices)
+        self.choices = (
+            *engine,
+            *first_choices(config, self.systems, self.onsets(), q_max=self._q_max(), cheap=cheap),
+            *of_data,
+        )
+        self.settings = Settings.of(config, self.choices)
+        check_engine(
+            config, self.settings.engine, self.base_kind, self.base, self.systems, differentiated=differentiated
         )
         self.rule.check(self.problem, self.initial_correction())
         if isinstance(self.rule, MovingRule) and config.sampling.keep != "final":
@@ -233,18 +239,18 @@ class Study:
         return self.base_kind.pair_energies(self.base, r)
 
     def force_field_params(
-        self, field: CorrectedForceField, state: int, correction: PairCorrection, parameters: Array | None = None
+        self, field: EngineField, state: int, correction: PairCorrection, parameters: Array | None = None
     ) -> Any:
-        """What the force field of a state takes for a correction and parameters of the base (None: its own)."""
+        """What the engine of a state takes for a correction and parameters of the base (None: its own)."""
         now = correction.at(self.problem.temperatures[state])
         return field.params(now) if parameters is None else field.params(now, self.parameters[state].at(parameters))
 
     def adjoints(self, steps: int, clip: float | None) -> list[Adjoint]:
         """Gradients through windows of `steps` steps in each state; float64 (`refine.sampling.jax.adjoint`)."""
         return [
-            ENGINES[DEFAULT_ENGINE].adjoint(
+            self.engine.adjoint(
                 system,
-                self.base_kind.force_field(self.base, self.config.correction.r_cut, system, "float64"),
+                self._field(system, "float64"),
                 self.settings,
                 temperature=state.temperature,
                 steps=steps,
@@ -274,11 +280,21 @@ class Study:
             for s, (system, box) in enumerate(zip(self.systems, self.boxes, strict=True))
         ]
 
-    def samplers(self, *, positions: bool = False) -> list[tuple[CorrectedForceField, Engine[Any]]]:
-        """A force field and its sampler for each state; imports the dynamics. positions: whether frames keep them."""
+    @property
+    def engine(self) -> EngineKind:
+        """What moves the atoms."""
+        return engine_kind(self.settings.engine)
+
+    def _field(self, system: System, precision: str) -> EngineField:
+        config = self.config
+        return self.engine.field(self.base_kind, config.model, self.base, config.correction.r_cut, system, precision)
+
+    def samplers(self, *, positions: bool = False) -> list[tuple[EngineField, Engine[Any]]]:
+        """A potential and its sampler for each state; imports the dynamics. positions: whether frames keep them."""
         return [
             sampler_of(
                 self.base_kind,
+                self.config.model,
                 self.base,
                 system,
                 self.settings,
@@ -305,8 +321,8 @@ class Study:
         seed: of their first momenta.  interval: about the time between stored positions, ps.
         """
         system, state, settings = self.systems[s], self.config.states[s], self.settings
-        field = self.base_kind.force_field(self.base, self.config.correction.r_cut, system, settings.precision)
-        return ENGINES[DEFAULT_ENGINE].constant_energy(
+        field = self._field(system, settings.precision)
+        return self.engine.constant_energy(
             system,
             field,
             settings,

@@ -81,6 +81,7 @@ def density_at_pressure(
     r_max = system.r_box / 2
     field, engine = sampler_of(
         study.base_kind,
+        study.config.model,
         study.base,
         system,
         settings,

@@ -23,6 +23,7 @@ from refine.sampling.extended_xyz import frame_text
 from refine.sampling.schedule import Stage, follow
 from refine.sampling.starts import begin, equilibrate, steps_to_equilibrate, wait
 from refine.study.choices.choice import Settings
+from refine.study.choices.engine import check_engine, chosen_engine
 from refine.study.choices.first import SEEN, first_choices
 from refine.study.choices.phase import ask_of_cold_packings
 from refine.study.samplers import read_base, sampler_of
@@ -131,10 +132,10 @@ def prepare(
     whole = system.positions is not None and not stages and math.prod(repeats) > 1
     if whole:  # nothing happens to the small cell that it would need to be small for
         system = replicate(system, repeats)
-    settings = _settings(config, system, progress)
-    seed = settings.seed if seed is None else seed
     kind, base = read_base(config, system.species)
-    sampler, params = base_sampler(kind, base, settings, system)
+    settings = _settings(config, kind, base, system, progress)
+    seed = settings.seed if seed is None else seed
+    sampler, params = base_sampler(kind, config.model, base, settings, system)
     temperature = chosen.temperature
 
     before = settle if whole and settle is not None else settings.equilibration
@@ -154,7 +155,7 @@ def prepare(
         now = equilibrate(sampler, params, temperature, seed, before, on_steps=progress.advance)
     if math.prod(repeats) > 1 and not whole:
         small = replace(sampler.system, positions=now.positions[0].astype(np.float64))
-        sampler, params = base_sampler(kind, base, settings, replicate(small, repeats))
+        sampler, params = base_sampler(kind, config.model, base, settings, replicate(small, repeats))
         after = settings.equilibration if settle is None else settle
         progress.stage("repeated cell", frames_in(after, sampler) * sampler.stride)
         now = begin(sampler, params, temperature, seed + 1)
@@ -204,14 +205,16 @@ def check_target(config: StudyConfig, path: Path, overwrite: bool) -> None:
     refuse_inputs(config, [path])
 
 
-def base_sampler(kind: Base, base: Any, settings: Settings, system: System) -> tuple[Engine[Any], Any]:
+def base_sampler(kind: Base, model: Any, base: Any, settings: Settings, system: System) -> tuple[Engine[Any], Any]:
     """A sampler of a box of any size under the base model alone, and its parameters.
 
-    kind, base: of `refine.study.samplers.read_base`. A glass is no failure here, so nothing has to flow.
+    kind, base: of `refine.study.samplers.read_base`.  model: [model] of the study.
+    A glass is no failure here, so nothing has to flow.
     """
     r_max = system.r_box / 2
     field, sampler = sampler_of(
         kind,
+        model,
         base,
         system,
         settings,
@@ -223,14 +226,17 @@ def base_sampler(kind: Base, base: Any, settings: Settings, system: System) -> t
     return sampler, field.params(None)
 
 
-def _settings(config: StudyConfig, system: System, progress: Progress) -> Settings:
+def _settings(config: StudyConfig, kind: Base, base: Any, system: System, progress: Progress) -> Settings:
     """Of the study, and what is usual for such atoms where it says nothing."""
+    engine = chosen_engine(config, kind, base, [system])
     nothing = np.full(len(species_pairs(system.species)), np.inf)
-    choices = first_choices(config, [system], nothing)
+    choices = (*engine, *first_choices(config, [system], nothing))
     for choice in choices:
-        if choice.key in SEEN:
+        if choice.key in SEEN or choice in engine:
             progress.message(choice.words())
-    return Settings.of(config, choices)
+    settings = Settings.of(config, choices)
+    check_engine(config, settings.engine, kind, base, [system])
+    return settings
 
 
 def _state(config: StudyConfig, name: str | None) -> State:

@@ -19,6 +19,7 @@ from refine.potentials.bases import LATER
 from refine.refinement.keys import Refinement
 from refine.refinement.responses import RESPONSES
 from refine.refinement.rules import FORMER, RULES
+from refine.sampling.engines import DEFAULT_ENGINE, ENGINES
 from refine.study.schema import Data, ModelFile, Sampling, StudyConfig, reference_markdown
 from refine.tables.toml import MAX_LINE, MAX_STUDY_BYTES, override
 from refine.tables.values import ELEMENTS, MAX_POINTS, atoms_of
@@ -272,6 +273,19 @@ def test_a_schedule() -> None:
 )
 def test_schedule_refused(change: str, says: str) -> None:
     assert says in line_for(MINIMAL + SCHEDULE, change)
+
+
+def test_an_engine_is_named(tmp_path: Path) -> None:
+    """The default changes no digest: runs of before go on."""
+    plain = parse(MINIMAL)
+    assert plain.sampling.engine == DEFAULT_ENGINE
+    named = {name: parse(MINIMAL, f'sampling.engine="{name}"') for name in (*ENGINES, "auto")}
+    digests = {name: study.digest(data=False) for name, study in named.items()}
+    assert digests[DEFAULT_ENGINE] == plain.digest(data=False)
+    assert len(set(digests.values())) == len(digests)
+    assert parse(named["auto"].to_toml()).sampling.engine == "auto"
+    assert "engine = 'gromacs' should be 'jax'" in line_for(MINIMAL, 'sampling.engine="gromacs"')
+    assert "engine = 3" in line_for(MINIMAL, "sampling.engine=3")
 
 
 def test_the_closure_is_for_liquids() -> None:

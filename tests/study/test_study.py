@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from refine.errors import InputError
+from refine.potentials.classical.base import ClassicalBase
+from refine.sampling.engines import ENGINES
+from refine.sampling.jax.kind import Jax
 from refine.scattering.measurement import ForwardModel
 from refine.study.datasets import BACKGROUND_SHARE, atoms_of
 from refine.study.study import Study
@@ -192,6 +197,39 @@ def _same(a: object, b: object) -> bool:
 
     leaves = [jax.tree_util.tree_leaves(tree) for tree in (a, b)]
     return all(np.array_equal(x, y) for x, y in zip(*leaves, strict=True))
+
+
+class Slow(Jax):
+    """An engine that has no gradients, and one base."""
+
+    differentiates = False
+
+    def check(self, kind, model, base, systems):
+        if len(systems) != 2:
+            raise InputError("it takes two states", where="[sampling] engine")
+
+    def advantage(self, kind, base):
+        return "it is slow"
+
+
+def test_an_engine_that_cannot_serve_a_study_is_refused(make, monkeypatch):
+    for other in set(ENGINES) - {"jax"}:
+        monkeypatch.delitem(ENGINES, other)
+    monkeypatch.setitem(ENGINES, "slow", f"{Slow.__module__}:Slow")
+    monkeypatch.setitem(sys.modules, Slow.__module__, SimpleNamespace(Slow=Slow))
+    assert type(make("sampling.engine='slow'").engine) is Slow
+    chosen = make("sampling.engine='auto'")
+    assert chosen.settings.engine == "slow"
+    assert "chose sampling.engine = slow: it is slow" in [choice.words() for choice in chosen.choices]
+    assert chosen.decided(chosen.choices).settings.engine == "slow"
+    backprop = "refinement.method='backprop'"
+    with pytest.raises(InputError, match="'backprop' differentiates through the dynamics, and engine 'slow' cannot"):
+        make("sampling.engine='slow'", backprop)
+    assert make("sampling.engine='auto'", backprop).settings.engine == "jax"
+    monkeypatch.setattr(ClassicalBase, "own_engine", "slow")
+    with pytest.raises(InputError, match="base 'lennard-jones' is evaluated by engine 'slow' alone, and this is 'jax'"):
+        make()
+    assert make("sampling.engine='auto'").settings.engine == "slow"
 
 
 def test_parameters_of_the_base_are_refined_when_they_are_named(make):

@@ -124,9 +124,9 @@ def test_dispersion_acts(study: Path) -> None:
     system = make_system({"Ar": len(atoms)}, atoms.cell.array, atoms.positions)
     energies = []
     for chosen in (config, StudyConfig.from_toml(study)):
-        sampler, params = base_sampler(
-            *read_base(chosen, ["Ar"]), Settings.of(chosen, first_choices(chosen, [system], np.full(1, np.inf))), system
-        )
+        kind, base = read_base(chosen, ["Ar"])
+        settings = Settings.of(chosen, first_choices(chosen, [system], np.full(1, np.inf)))
+        sampler, params = base_sampler(kind, chosen.model, base, settings, system)
         _, frames = sampler.run(sampler.start(atoms.positions, 1.0, 1), params, 1.0, 1)
         energies.append(frames.energy[0])
     lj = base_of("lennard-jones").read(config.model, ("Ar",), (("Ar", "Ar"),), 6.0)

@@ -88,6 +88,7 @@ class MaceBase:
     """See `refine.potentials.protocols.Base`."""
 
     refined_file: ClassVar[str | None] = MODEL_FILE
+    own_engine: ClassVar[str | None] = None
 
     def read(self, model: MaceModel, species: tuple[str, ...], pairs: Pairs, cutoff: float) -> MacePotential:
         """The model of a file, read once for all states."""
@@ -106,6 +107,9 @@ class MaceBase:
         heads = checkpoint.architecture.heads
         entry = published(model.name) if model.name else recognised(checkpoint.sha256, checkpoint.origin, heads)
         return None if entry is None else entry.theory_of(potential.head)
+
+    def check_box(self, potential: MacePotential, correction_cutoff: float, system: System) -> None:
+        """Any box will do."""
 
     def force_field(
         self, potential: MacePotential, correction_cutoff: float, system: System, precision: str
@@ -164,7 +168,7 @@ class MaceBase:
             remarks.append(
                 f"# Its weights were refined: they are in {MODEL_FILE} beside result.json, not in that file."
             )
-        return Part(before=tuple(remarks))
+        return Part(before=tuple(remarks), missing="pair_style mace and a file that MACE's own programs make")
 
 
 class MaceModel(Model):
@@ -202,7 +206,7 @@ class MaceModel(Model):
         return self._resolve(self.path)
 
     @property
-    def files(self) -> tuple[Path, ...]:
+    def file_paths(self) -> tuple[Path, ...]:
         """The model's file, where the study names one."""
         return () if self.model_path is None else (self.model_path,)
 

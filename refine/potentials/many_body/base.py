@@ -27,6 +27,7 @@ class ManyBodyBase:
     """See `refine.potentials.protocols.Base`."""
 
     refined_file: ClassVar[str | None] = None
+    own_engine: ClassVar[str | None] = None
 
     def read(self, model: ManyBodyModel, species: tuple[str, ...], pairs: Pairs, cutoff: float) -> ManyBody:
         """The potential of the study's numbers."""
@@ -41,6 +42,9 @@ class ManyBodyBase:
     def theory(self, model: ManyBodyModel, potential: ManyBody) -> str:
         """It is of none."""
         return ""
+
+    def check_box(self, potential: ManyBody, correction_cutoff: float, system: System) -> None:
+        """Any box will do."""
 
     def force_field(
         self, potential: ManyBody, correction_cutoff: float, system: System, precision: str
@@ -70,6 +74,9 @@ class ManyBodyBase:
 
     def final_potential(self, model: ManyBodyModel, run: Finished, file: str | Path | None = None) -> ManyBody:
         """That of the study."""
+        if run.potential is not None:
+            given: ManyBody = run.potential
+            return given
         return self.read(model, run.species, run.pairs, run.cutoff)
 
     def lammps(self, model: ManyBodyModel, run: Finished, script: Script) -> Part:

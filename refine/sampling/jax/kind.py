@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from refine.sampling.engine import ConstantEnergy, Dynamics, Engine, EngineKind, Positions
 from refine.system import System
 
 if TYPE_CHECKING:
-    from refine.potentials.protocols import CorrectedForceField
+    from refine.potentials.protocols import Base, CorrectedForceField
     from refine.sampling.jax.adjoint import Adjoint
 
 
 class Jax(EngineKind):
     """Molecular dynamics in programs compiled by jax (`refine.sampling.jax.sampler`)."""
+
+    differentiates: ClassVar[bool] = True
+
+    def check(self, kind: Base, model: Any, base: Any, systems: Sequence[System]) -> None:
+        """Whatever has a force field can be moved."""
+
+    def advantage(self, kind: Base, base: Any) -> None:
+        """It is what is taken where no other one has any."""
+        return None
+
+    def field(
+        self, kind: Base, model: Any, base: Any, cutoff: float, system: System, precision: str
+    ) -> CorrectedForceField:
+        return kind.force_field(base, cutoff, system, precision)
 
     def sampler(
         self,

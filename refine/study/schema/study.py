@@ -24,7 +24,7 @@ from refine.refinement.rules import LATER, RULES
 from refine.study.schema.compare import Compare, Coordination
 from refine.study.schema.correction import Correction
 from refine.study.schema.data import DATA, LATER_OF_DATA, Data
-from refine.study.schema.sampling import Sampling
+from refine.study.schema.sampling import LATER_OF_SAMPLING, Sampling
 from refine.study.schema.system import LATER_OF_SYSTEM, Stage, State, System
 from refine.tables.explain import input_error, shown
 from refine.tables.table import Table
@@ -197,7 +197,7 @@ class StudyConfig(Table):
         """The data (if wanted), structure and model files that the study names."""
         curves = [entry.path for entry in self.curves if entry.file is not None] if data else []
         structures = (self.structure_of(state) for state in self.states)
-        return (*curves, *filter(None, structures), *self.model.files)
+        return (*curves, *filter(None, structures), *self.model.file_paths)
 
     def digest(self, *, data: bool = True) -> str:
         """SHA-256 (hex) of the settings and of the bytes of every data, structure and model file.
@@ -212,6 +212,7 @@ class StudyConfig(Table):
         """
         settings = self.model_dump(mode="json", exclude={"compare", "coordination"})  # a run does not follow from them
         del settings["sampling"]["keep"]  # nor from what is kept of it
+        settings["sampling"] = _without(settings["sampling"], LATER_OF_SAMPLING)
         settings["system"] = _without(settings["system"], LATER_OF_SYSTEM)
         settings["data"] = [_without(entry, LATER_OF_DATA) for entry in settings["data"]]
         settings["model"] = {**BASES.former, **_without(settings["model"], LATER_OF_MODEL)}

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from refine.refinement.problem import MovingRule, TrajectoryRule
 from refine.sampling.engine import Engine, frames_in
-from refine.sampling.engines import DEFAULT_ENGINE
 from refine.study.choices.first import SEEN
 from refine.tasks.pilot import FEWEST, LONGEST, looking_at
 from refine.tasks.sample import frames_per_replica
@@ -155,7 +154,7 @@ def plan_of(study: Study, engines: list[Engine[Any]], *, fitted: bool) -> Plan:
     opened = tuple(sorted(key.removeprefix("sampling.") for key in study.open_keys & SEEN))
     steps = {stage.timestep or settings.timestep for stage in study.stages} | {settings.timestep}
     return Plan(
-        engine=DEFAULT_ENGINE,
+        engine=settings.engine,
         thermostat=settings.thermostat,
         timestep=settings.timestep,
         stride=settings.stride,

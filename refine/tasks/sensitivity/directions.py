@@ -14,7 +14,7 @@ from refine.potentials.pairs import PairForceField
 from refine.tasks.sensitivity.asked import Parameter
 
 if TYPE_CHECKING:
-    from refine.potentials.protocols import CorrectedForceField
+    from refine.sampling.engine import EngineField
     from refine.study.study import Study
 
 Array = NDArray[np.float64]
@@ -41,8 +41,8 @@ class Direction(Protocol):
     def number(self, edges: Array) -> Array:
         """dU/dp of a pair in each bin, (pairs, bins): N = Σ h times it."""
 
-    def params(self, field: CorrectedForceField, shift: float) -> Any:
-        """A force field's params with the parameter shifted."""
+    def params(self, field: EngineField, shift: float) -> Any:
+        """A potential's params with the parameter shifted."""
 
 
 class Coefficient(Direction):
@@ -80,7 +80,7 @@ class Coefficient(Direction):
         weights[self.pair] = basis[self.pair, :, self.k]
         return weights
 
-    def params(self, field: CorrectedForceField, shift: float) -> Any:
+    def params(self, field: EngineField, shift: float) -> Any:
         coefficients = self.correction.coefficients.copy()
         coefficients[self.pair, self.k] += shift
         return field.params(replace(self.correction, coefficients=coefficients))
@@ -145,6 +145,6 @@ class BaseParameter(Direction):
 
         return bin_average(slope, edges)
 
-    def params(self, field: CorrectedForceField, shift: float) -> Any:
+    def params(self, field: EngineField, shift: float) -> Any:
         assert isinstance(field, PairForceField)
         return field.params(self.correction, self._base(shift))

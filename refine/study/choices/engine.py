@@ -1,0 +1,62 @@
+"""Which engine moves the atoms of a study, and whether it can."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from refine.errors import InputError
+from refine.sampling.engines import DEFAULT_ENGINE, ENGINES, engine_kind
+from refine.study.choices.choice import Choice
+from refine.study.schema import StudyConfig
+from refine.system import System
+
+if TYPE_CHECKING:
+    from refine.potentials.protocols import Base
+
+KEY = "sampling.engine"
+
+
+def chosen_engine(
+    config: StudyConfig, kind: Base, base: Any, systems: Sequence[System], *, differentiated: bool = False
+) -> tuple[Choice, ...]:
+    """The engine of a study that leaves it open; empty where it names one.
+
+    kind, base: of `refine.study.samplers.read_base`.
+    differentiated: whether the update rule differentiates through trajectories.
+    """
+    if config.sampling.engine != "auto":
+        return ()
+    if kind.own_engine is not None:
+        return (Choice(KEY, kind.own_engine, "", f"base {config.model.base!r} is evaluated by it alone"),)
+    for name in ENGINES:
+        reason = engine_kind(name).advantage(kind, base)
+        if reason is None:
+            continue
+        try:
+            check_engine(config, name, kind, base, systems, differentiated=differentiated)
+        except InputError:
+            continue
+        return (Choice(KEY, name, "", reason),)
+    return (Choice(KEY, DEFAULT_ENGINE, "", "no other one is installed that would be faster for this study"),)
+
+
+def check_engine(
+    config: StudyConfig, name: str, kind: Base, base: Any, systems: Sequence[System], *, differentiated: bool = False
+) -> None:
+    """InputError where an engine cannot sample a study; the arguments are those of `chosen_engine`."""
+    where, engine = "[sampling] engine", engine_kind(name)
+    if kind.own_engine not in (None, name):
+        raise InputError(
+            f"base {config.model.base!r} is evaluated by engine {kind.own_engine!r} alone, and this is {name!r}",
+            where=where,
+            fix=f'set engine = "{kind.own_engine}"',
+        )
+    if differentiated and not engine.differentiates:
+        able = [one for one in ENGINES if engine_kind(one).differentiates]
+        raise InputError(
+            f"method = {config.refinement.method!r} differentiates through the dynamics, and engine {name!r} cannot",
+            where=where,
+            fix=f'set engine = "{able[0]}", or use another method',
+        )
+    engine.check(kind, config.model, base, systems)
