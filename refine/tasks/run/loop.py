@@ -155,6 +155,8 @@ class Run:
         """Start structures of all states at their temperatures under the base model, and what the study leaves open."""
         for stage in self.study.stages_at_volume():
             self.progress.message(f"schedule: {stage.words()}")
+        if self.study.replay is not None:
+            self.study.replay.check()
         begun = pilot(self.study, self.progress)
         self.study = begun.study
         if begun.starts is None:
