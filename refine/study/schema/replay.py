@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from refine.learning.keys import Factor, Files, Labels, Share
 from refine.tables.table import Table
 from refine.tables.values import Integer, Line, Number, Switch, refusal
 
+
+def _one_or_more(value: Any) -> Any:
+    """A single path as a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
 Sigma = Annotated[Number, Field(gt=0, le=1_000_000)]
 
 
 class Replay(Table):
-    """Frames on which a MACE model should stay what it is, or what labels say, while its weights are fitted to curves:
-    their squared errors are added to the loss of `difftre`, each over its σ (docs/theory/rules.md)."""
+    """What a MACE model should not forget while `difftre` fits its weights: errors on frames, added to the loss."""
 
-    frames: Files = Field(
+    frames: Annotated[Files, BeforeValidator(_one_or_more)] = Field(
         (),
-        description="Files of labelled frames as extended XYZ, read as `refine learn` does: energies, forces and "
+        description="A file of labelled frames, or several, as extended XYZ, read as `refine learn` does: energies, forces and "
         "stresses of the model's own level of theory.",
     )
     self: Switch = Field(
