@@ -36,6 +36,9 @@ Array = NDArray[np.float64]
 MOST = 200_000
 """Numbers at the most: they and the optimiser's memory are written into the run's record at every update."""
 
+ROOM = 1.25
+"""Ratio of one number of slots for neighbours to the next."""
+
 
 class MaceWeights:
     """Chosen weights of a model, for the atoms of one system (a `refine.refinement.problem.BaseEnergy`).
@@ -86,7 +89,6 @@ class MaceWeights:
         self._images = None
         if not (system.orthorhombic and self._model.cutoff <= system.r_box):
             self._images = choose_images(system.cell, self._model.cutoff, system.n_atoms)
-        self._capacity = 1
 
     def at(self, parameters: Array) -> dict[str, Array]:
         """The changed arrays, by name: what `SiteForceField.params` takes as `base`."""
@@ -137,11 +139,11 @@ class MaceWeights:
         return jnp.asarray(frames.positions, jnp.float64)
 
     def _room(self, positions: jax.Array) -> int:
-        """Slots in a neighbour list that is large enough for every frame; it grows and never shrinks."""
+        """Slots in a neighbour list that is large enough for every frame, in steps that few samples fall on both sides
+        of. It follows from the frames alone: sums over other lists have other last digits, and a run that goes on has
+        not seen the frames of before."""
         most = int(self._most(positions))
-        if most > self._capacity:
-            self._capacity = int(np.ceil(1.05 * most))
-        return self._capacity
+        return int(np.ceil(ROOM ** np.ceil(np.log(max(most, 1)) / np.log(ROOM))))
 
     @functools.cached_property
     def _most(self) -> Any:

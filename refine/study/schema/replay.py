@@ -25,8 +25,8 @@ class Replay(Table):
 
     frames: Annotated[Files, BeforeValidator(_one_or_more)] = Field(
         (),
-        description="A file of labelled frames, or several, as extended XYZ, read as `refine learn` does: energies, forces and "
-        "stresses of the model's own level of theory.",
+        description="A file of labelled frames, or several, as extended XYZ, read as `refine learn` does: energies, "
+        "forces and stresses of the model's own level of theory.",
     )
     self: Switch = Field(
         False,
