@@ -90,7 +90,8 @@ class Replay(Table):
 
     @model_validator(mode="after")
     def _is_something(self) -> Self:
-        if not self.active and self.model_fields_set:
+        fields = type(self).model_fields
+        if not self.active and any(getattr(self, name) != fields[name].default for name in self.model_fields_set):
             raise refusal("should have 'frames' or self = true")
         if self.structures and not self.self:
             raise refusal("has 'structures', which the model labels itself: set self = true")
