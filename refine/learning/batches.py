@@ -24,6 +24,9 @@ Integers = NDArray[np.int64]
 DRAWS = 200
 """Random batches that tell."""
 
+WASTE = 4.0
+"""Cost of a shape in that of a batch, up to which no other one is compiled for it."""
+
 STEP = 4
 """Slots for neighbours are multiples of it."""
 
@@ -148,13 +151,38 @@ class Shapes:
         shapes = dict.fromkeys(_shape(need, frames) for need in needs)
         return cls(tuple(shapes))
 
+    @classmethod
+    def sharing(cls, batches: Sequence[Sequence[Graph]], frames: int) -> Self:
+        """Shapes for given batches of at most so many frames, as few as waste at most `WASTE` of a batch's cost."""
+        shapes: list[Shape] = []
+        for own in sorted((_shape(_need(graphs), frames) for graphs in batches), key=lambda s: s.cost, reverse=True):
+            if not any(_holds(shape, own) and shape.cost <= WASTE * own.cost for shape in shapes):
+                shapes.append(own)
+        return cls(tuple(reversed(shapes)))
+
     def fitting(self, graphs: Sequence[Graph]) -> Shape:
         """The smallest shape that holds some frames."""
         need = _shape(_need(graphs), len(graphs))
         for shape in self.all:
-            if shape.slots >= need.slots and np.all(np.array(shape.n_per_species) >= need.n_per_species):
+            if _holds(shape, need):
                 return shape
         raise ValueError(f"a batch of {need} is larger than any of {self.all}")
+
+
+def by_size(graphs: Sequence[Graph], atoms: int, frames: int) -> list[list[Graph]]:
+    """Frames in batches of much of one size, of at most so many atoms, or one frame, and so many frames."""
+    batches: list[list[Graph]] = []
+    for graph in sorted(graphs, key=lambda graph: graph.size):
+        last = batches[-1] if batches else []
+        if last and len(last) < frames and sum(one.size for one in last) + graph.size <= atoms:
+            last.append(graph)
+        else:
+            batches.append([graph])
+    return batches
+
+
+def _holds(shape: Shape, need: Shape) -> bool:
+    return shape.slots >= need.slots and bool(np.all(np.array(shape.n_per_species) >= need.n_per_species))
 
 
 def _need(graphs: Sequence[Graph]) -> Integers:

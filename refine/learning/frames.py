@@ -119,6 +119,18 @@ def species_of(frames: Sequence[LabelledFrame]) -> tuple[str, ...]:
     return tuple(sorted({symbol for frame in frames for symbol in frame.symbols}))
 
 
+def refuse_charged(frames: Sequence[LabelledFrame]) -> None:
+    """InputError for a frame with a charge or unpaired spins: of models that take these they are not yet learnt."""
+    for frame in frames:
+        if (frame.charge, frame.spin) != (0.0, 1.0):
+            raise InputError(
+                f"charge {frame.charge:g} and spin {frame.spin:g}: the model takes both, and is trained without charge "
+                "and with all spins paired",
+                where=frame.where,
+                fix="leave the frame out",
+            )
+
+
 def _frame(atoms: Atoms, labels: Labels, where: str) -> LabelledFrame:
     unknown = atoms.numbers[(atoms.numbers < 1) | (atoms.numbers > 118)]
     if len(unknown):

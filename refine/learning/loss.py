@@ -168,7 +168,7 @@ class FrameLoss:
     def _scored(self, atoms: tuple[int, ...], params: Any, batch: Batch) -> Score:
         self._count("the validation")
         found = self._averages(*self._sites(atoms, params, batch), batch)
-        return Score(self._loss(found, batch), _sums(found, batch), found.energy)
+        return Score(self._loss(found, batch), sums_of(found, batch), found.energy)
 
     def _loss_and_slopes(self, atoms: tuple[int, ...], params: Any, batch: Batch) -> tuple[Any, Any]:
         """The loss, and its derivative by the prepared parameters."""
@@ -234,8 +234,8 @@ class FrameLoss:
         announce(what)
 
 
-def _sums(found: Predicted, batch: Batch) -> Sums:
-    """Unweighted."""
+def sums_of(found: Predicted, batch: Batch) -> Sums:
+    """Sums of squared errors of a batch, whatever the labels' weights; float64 under `jax.enable_x64`."""
     frames, atoms, tensors = batch.energy_weight > 0, batch.forces_weight > 0, batch.stress_weight > 0
     return Sums(
         jnp.sum(jnp.where(frames, ((found.energy - batch.energy) / batch.atoms) ** 2, 0.0)),

@@ -57,6 +57,11 @@ class Refinement(Table, ABC):
         """Parameters of the base model that are refined, too, by name."""
         return ()
 
+    @property
+    def replays(self) -> bool:
+        """Whether the rule takes frames that the base model should still describe, [replay]."""
+        return False
+
     @abstractmethod
     def rule(self, shared: Shared) -> Rule:
         """The update rule with these settings."""

@@ -132,6 +132,13 @@ class BaseEnergy(Protocol):
         """Σ_f weights_f dU_f/d parameters, (k,)."""
 
 
+class Replay(Protocol):
+    """Frames that the base model should still describe, as a term of a loss."""
+
+    def gradient(self, parameters: Array, sampled: Sequence[Frames]) -> tuple[float, Array]:
+        """The term and its derivative by the base parameters, (k,); sampled: the first sample, of every state."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """The fixed part of a refinement.
@@ -142,6 +149,7 @@ class Problem:
         base: for every state, where the base model's own parameters are refined; else empty.
         parameters: (k,) those parameters at the start; None likewise.
         solids: states that are no liquids.
+        replay: what the base model should not forget while its parameters are refined; None: nothing.
     """
 
     targets: tuple[Target, ...]
@@ -149,6 +157,7 @@ class Problem:
     base: tuple[BaseEnergy, ...] = ()
     parameters: Array | None = None
     solids: frozenset[int] = frozenset()
+    replay: Replay | None = None
 
     def kt(self, state: int) -> float:
         """Thermal energy of a state, eV."""

@@ -52,6 +52,7 @@ def render(results: Results) -> str:
         curves=curves,
         g_r=g_r,
         coordination=sections.coordination(results),
+        replay=sections.replay(results),
         changes={name: words.change(values) for name, values in (summary.parameters or {}).items()},
         thermal_energies=sections.thermal_energies(results),
         banded=any(pair.stderr is not None for pair in summary.correction),

@@ -132,6 +132,19 @@ def coordination(results: Results) -> Table:
     return Table(columns, rows)
 
 
+def replay(results: Results) -> Table:
+    """Errors on frames that were kept apart, before and after; no rows where none were replayed."""
+    columns = [Column("frames", names_rows=True), Column("kept apart", "n"), Column("learnt", "n")]
+    for name in ("energy (meV/atom)", "forces (meV/Å)", "stress (GPa)"):
+        columns += [Column(f"{name} initial", "n"), Column(f"{name} final", "n after")]
+    rows = []
+    for one in results.summary.replay:
+        pairs = (one.energy_initial, one.energy_final, one.forces_initial, one.forces_final)
+        errors = [words.number(value) for value in (*pairs, one.stress_initial, one.stress_final)]
+        rows.append([one.kind, str(one.kept), str(one.learnt), *errors])
+    return Table(columns, rows)
+
+
 def thermal_energies(results: Results) -> str:
     """k_B T of every temperature, which a correction is measured by: 7.32 meV at 85 K."""
     temperatures = sorted({state.temperature for state in results.summary.states})

@@ -316,6 +316,24 @@ class Chosen(Record):
     reason: str = ""
 
 
+class Replayed(Record):
+    """Errors of the model on frames of one kind that were kept apart from [replay], before and after: root mean squares
+    in meV per atom, meV/Å of a component, GPa of a component; None where there is no label.
+
+    learnt, kept: numbers of frames that the loss saw, and that it did not.
+    """
+
+    kind: str
+    learnt: Count = None
+    kept: Count = None
+    energy_initial: Number = None
+    energy_final: Number = None
+    forces_initial: Number = None
+    forces_final: Number = None
+    stress_initial: Number = None
+    stress_final: Number = None
+
+
 class UsedModel(Record):
     """The base model: its word in the study, and its name where that says more; `Summary.study` has its numbers.
 
@@ -339,6 +357,7 @@ class Summary(Record):
     parameters: of the base, where they were refined: by name, `initial`, `final` and, where these say too little,
         `change`.
     chosen: numbers that the study left to refine.
+    replay: errors on frames kept apart, by kind; empty where none are replayed.
     seconds: of the whole run.
     model: the base model; None, and `study` empty, in files of before.
     study: the study as it was run, the tables of study.toml.
@@ -363,6 +382,7 @@ class Summary(Record):
     data: list[DataSet] = Field(min_length=1)
     states: list[State] = Field(min_length=1)
     chosen: list[Chosen] = []
+    replay: list[Replayed] = []
     seconds: Number = None
     model: UsedModel | None = None
     study: dict[str, Any] = {}

@@ -20,6 +20,7 @@ from refine.refinement.inference.posterior import band
 from refine.refinement.problem import Sample
 from refine.results import schema
 from refine.results.derived import Propagation, coordination_numbers, shells_of
+from refine.results.learned import in_units
 from refine.results.numbers import measured_number, moved_pressures, pressures
 from refine.results.outcome import Outcome
 from refine.results.provenance import provenance
@@ -31,6 +32,7 @@ from refine.results.schema import (
     Determination,
     Iteration,
     Predicted,
+    Replayed,
     Scores,
     State,
     Status,
@@ -44,6 +46,7 @@ from refine.study.choices.choice import shown_value
 from refine.study.datasets import DataSet, Prediction
 
 if TYPE_CHECKING:
+    from refine.learning.replay import Replay
     from refine.study.study import Study
 
 Array = NDArray[np.float64]
@@ -108,6 +111,7 @@ def _summary(outcome: Outcome, folder: Path) -> Summary:
         data=[_data_entry(study, data, factors, _nuisance(outcome, data, fitted)) for data in study.datasets],
         states=[_state_entry(outcome, s) for s in range(len(study.config.states))],
         chosen=[schema.Chosen.model_validate(choice.to_json()) for choice in study.choices],
+        **({} if study.replay is None else {"replay": _replayed(outcome, study.replay)}),
         seconds=outcome.seconds,
         model=_used_model(study),
         study=study.config.to_tree(folder),
@@ -152,6 +156,24 @@ def _parameters(outcome: Outcome) -> dict[str, Any] | None:
     """Refined parameters of the base by name, before and after; None where they were not refined."""
     final = outcome.samples[outcome.final].parameters
     return None if final is None else outcome.study.parameters[0].table(final)
+
+
+def _replayed(outcome: Outcome, replay: Replay) -> list[Replayed]:
+    """Errors of the base model and of the answer on the frames that are kept apart."""
+    study, first, final = outcome.study, outcome.samples[0], outcome.samples[outcome.final].parameters
+    start = study.parameters[0].start
+    both = (replay.kept(start, first.frames), replay.kept(start if final is None else final, first.frames))
+    rows = []
+    for before, after in zip(*both, strict=True):
+        values = {"initial": in_units(before.errors), "final": in_units(after.errors)}
+        errors = {
+            f"{key.partition('_')[0]}_{when}": value
+            for when, found in values.items()
+            for key, value in found.items()
+            if key != "loss"
+        }
+        rows.append(Replayed(kind=before.kind, learnt=before.learnt, kept=before.kept, **errors))
+    return rows
 
 
 def _fitted(outcome: Outcome) -> dict[str, Nuisance]:

@@ -28,6 +28,7 @@ from refine.study.choices.first import SEEN, first_choices, open_keys
 from refine.study.choices.phase import ask_of_cold_packings
 from refine.study.choices.splines import knots
 from refine.study.datasets import read_datasets, read_numbers, read_predictions, target_of
+from refine.study.replay import replay_of
 from refine.study.samplers import read_base, sampler_of
 from refine.study.schema import StudyConfig
 from refine.study.systems import check_radii, read_systems, stages_of
@@ -61,6 +62,7 @@ class Study:
         targets: of every measured curve and number, by name: the measurement as an update rule sees it.
         base, base_kind: the base model, and what reads it and makes force fields of it.
         parameters: of every state, the base as a function of its own parameters; empty where they are not refined.
+        replay: what weights of the base should not forget; None: nothing, or they are not refined.
         problem, rule: what is fitted, and the update rule that fits it.
         choices: values for the keys that the study leaves open, as far as they are decided (`refine.study.choices`).
         settings: the keys of [sampling], and the splines, with every number known.
@@ -92,12 +94,14 @@ class Study:
             for system, box in zip(self.systems, self.boxes, strict=True)
             if own
         ]
+        self.replay = replay_of(config, self.base, self.parameters, self.systems)
         self.problem = Problem(
             tuple(self.targets[entry.name] for entry in (*config.curves, *config.numbers) if entry.role == "fit"),
             tuple(state.temperature for state in config.states),
             tuple(self.parameters),
             self.parameters[0].start if own else None,
             frozenset(s for s, state in enumerate(config.states) if state.phase == "solid"),
+            self.replay,
         )
         self.rule: Rule = config.refinement.rule(
             Shared(

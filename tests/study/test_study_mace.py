@@ -257,3 +257,92 @@ def test_weights_are_refined_and_a_run_resumed(folder: Path, monkeypatch: pytest
     assert numbers(folder / "parts") == result
     with pytest.raises(InputError, match="no weights 'epsilon'"):
         Study.from_toml(folder / "study.toml", [overrides[0], 'refinement.parameters=["epsilon"]'])
+
+
+REPLAYED = ("replay.self=true", "replay.sampled=4", "replay.dimers=4")
+
+
+def weights(folder: Path, *changes: str) -> Study:
+    few = ("sampling.frames=10", "refinement.iterations=2", 'refinement.method="difftre"', "refinement.inner_steps=3")
+    return Study.from_toml(folder / "study.toml", [*few, 'refinement.parameters=["lora:1"]', *REPLAYED, *changes])
+
+
+@pytest.mark.slow
+def test_weights_with_memory_go_on_bit_for_bit_and_can_be_applied_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of low-rank changes with replay, whole and interrupted after its first update; no program is compiled along
+    it; the report has the errors; the change makes the refined model again."""
+    study, programs = weights(folder), []
+    assert study.replay is not None
+    replay, update = study.replay, study.rule.update
+    monkeypatch.setattr(
+        type(study.rule), "update", lambda *given: (update(*given[1:]), programs.append(replay.compilations))[0]
+    )
+    study.run(folder / "whole")
+    assert len(programs) >= 2
+    assert programs[0] > 0
+    assert set(programs) == set(programs[:1]), "compiled again along the run"
+    monkeypatch.undo()
+    with pytest.raises(Stop):
+        weights(folder).run(folder / "parts", progress=StopIn("sampling 1", 2))
+    weights(folder).run(folder / "parts", resume=True)
+    whole = numbers(folder / "whole")
+    assert numbers(folder / "parts") == whole
+    assert [row["kind"] for row in whole["replay"]] == ["dimers", "sampled"]
+    for row in whole["replay"]:
+        assert row["kept"] == 1
+        assert row["forces_initial"] == pytest.approx(0.0, abs=1e-6)
+    assert whole["iterations"][0]["replay"] == pytest.approx(0.0, abs=1e-12)
+    assert whole["iterations"][1]["replay"] > 0.0
+    page = (folder / "whole" / "report.html").read_text()
+    assert "Replayed frames" in page
+
+    changed = Study.from_toml(folder / "study.toml", ['model.change="whole/lora.safetensors"'])
+    merged = Study.from_toml(folder / "study.toml", ['model.path="whole/model.safetensors"'])
+    assert changed.base.checkpoint.sha256 == merged.base.checkpoint.sha256
+    with pytest.raises(InputError, match="give the model that the run began with"):
+        Study.from_toml(
+            folder / "study.toml", ['model.path="whole/model.safetensors"', 'model.change="whole/lora.safetensors"']
+        )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (['refinement.method="gauss-newton"', "replay.self=true"], r"\[replay\] is of method = \"difftre\""),
+        (['refinement.method="difftre"', "replay.self=true"], r"\[replay\] is of method = \"difftre\" with weights"),
+        (["replay.energy=2.0"], "should have 'frames' or self = true"),
+        (['replay.frames=["none.extxyz"]', 'replay.structures=["a.cif"]'], "set self = true"),
+        (
+            ['refinement.method="difftre"', 'refinement.parameters=["lora:1"]', 'replay.frames=["none.extxyz"]'],
+            "no such file of labelled frames",
+        ),
+        (
+            [
+                'refinement.method="difftre"',
+                'refinement.parameters=["epsilon"]',
+                "replay.self=true",
+                'model={base="lennard-jones", parameters={epsilon={Ar-Ar=0.01}, sigma={Ar-Ar=3.4}}}',
+            ],
+            "while weights of a MACE model are refined",
+        ),
+    ],
+)
+def test_a_replay_that_nothing_can_use(folder: Path, changes: list[str], words: str) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        Study.from_toml(folder / "study.toml", changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_younger_keys_leave_older_digests_as_they_are(folder: Path) -> None:
+    """Without [replay] and `change` the digest is that of before there were such keys; with them it is another."""
+    config = Study.from_toml(folder / "study.toml").config
+    settings = config.model_dump(mode="json")
+    assert settings["replay"]
+    assert settings["model"]["change"] is None
+    digest = config.digest()
+    replayed = weights(folder).config
+    other = weights(folder, "replay.sampled=5").config
+    assert len({digest, replayed.digest(), other.digest()}) == 3
+    assert type(config).parse({**config.to_tree()}, folder).digest() == digest

@@ -15,6 +15,7 @@ from refine.potentials.keys import Example, Model
 from refine.potentials.lammps import Part, Script
 from refine.potentials.mace.architecture import Checkpoint
 from refine.potentials.mace.catalogue import find, published, recognised, resolve
+from refine.potentials.mace.lora_file import apply_lora
 from refine.potentials.mace.reader import load
 from refine.potentials.mace.reader.neutral import MODEL_FILE
 from refine.potentials.protocols import Array, Base, CorrectedForceField, Finished, Pairs, SiteModel, Terms
@@ -81,7 +82,7 @@ def mace_potential(model: str | Path | Checkpoint, head: str | None, charge: int
 def _opened(model: MaceModel) -> MacePotential:
     """What the table names, whatever the species."""
     path = model.model_path or find(model.name or "")
-    return MacePotential(load(path), model.head, model.backend, path, model.charge, model.spin)
+    return MacePotential(model.changed(load(path)), model.head, model.backend, path, model.charge, model.spin)
 
 
 class MaceBase:
@@ -102,7 +103,9 @@ class MaceBase:
         return {head: replace(potential, head=head) for head in potential.checkpoint.architecture.heads}
 
     def theory(self, model: MaceModel, potential: MacePotential) -> str | None:
-        """Of a model of the catalogue, by the name in the study or by its file."""
+        """Of a model of the catalogue, by the name in the study or by its file; one that is changed is none."""
+        if model.change is not None:
+            return None
         checkpoint = potential.checkpoint
         heads = checkpoint.architecture.heads
         entry = published(model.name) if model.name else recognised(checkpoint.sha256, checkpoint.origin, heads)
@@ -150,7 +153,8 @@ class MaceBase:
             raise InputError(
                 "no such file, as seen from the run", where=str(name), fix="give the file of the model: model="
             )
-        return mace_potential(name, model.head, model.charge, model.spin)
+        whole = model.changed(load(resolve(str(name))))
+        return mace_potential(whole, model.head, model.charge, model.spin)
 
     def lammps(self, model: MaceModel, run: Finished, script: Script) -> Part:
         """Remarks: LAMMPS takes a MACE model as a file, and through a style, that it does not bring."""
@@ -168,6 +172,8 @@ class MaceBase:
             remarks.append(
                 f"# Its weights were refined: they are in {MODEL_FILE} beside result.json, not in that file."
             )
+        elif model.change is not None:
+            remarks.append(f"# The study changes its weights by {model.change}: they are not in that file.")
         return Part(before=tuple(remarks), missing="pair_style mace and a file that MACE's own programs make")
 
 
@@ -186,6 +192,11 @@ class MaceModel(Model):
     )
     name: Line | None = Field(
         None, description="Published MACE model, such as `medium-mpa-0`; `refine models list` shows all."
+    )
+    change: FileName | None = Field(
+        None,
+        description="A low-rank change of this MACE model, the `lora.safetensors` of a run, relative to the study. A "
+        "change of another model is refused, by its SHA-256.",
     )
     head: Line | None = Field(None, description="Head of a MACE model. Required if it has several.")
     charge: Annotated[Integer, Field(ge=-1000, le=1000)] = Field(
@@ -207,8 +218,13 @@ class MaceModel(Model):
 
     @property
     def file_paths(self) -> tuple[Path, ...]:
-        """The model's file, where the study names one."""
-        return () if self.model_path is None else (self.model_path,)
+        """The files of the model and its change, where the study names any."""
+        return tuple(filter(None, (self.model_path, self._resolve(self.change))))
+
+    def changed(self, checkpoint: Checkpoint) -> Checkpoint:
+        """A model with the change of the study; InputError where it is not one of this model."""
+        path = self._resolve(self.change)
+        return checkpoint if path is None else apply_lora(checkpoint, path)
 
     @property
     def title(self) -> str:
@@ -217,6 +233,8 @@ class MaceModel(Model):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
+        if self.change is not None and self.backend != "refine":
+            raise refusal("has a 'change', which backend = \"mace-jax\" knows nothing of")
         if (self.path is None) == (self.name is None):
             raise refusal("should have exactly one of 'path' and 'name' with base = \"mace\"")
         return self

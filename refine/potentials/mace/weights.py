@@ -1,4 +1,4 @@
-"""The weights of a MACE model as one vector, and the energies of stored frames as their function.
+"""What is moved of a MACE model as one vector, and the energies of stored frames as its function.
 
 Energies and derivatives are by the reference formulas (`Mace(plain=True)`) in float64, frame after frame, so that
 memory does not grow with their number: a frame's derivative costs a few evaluations of its energy and is added up at
@@ -20,8 +20,11 @@ from numpy.typing import NDArray
 from kernels.neighbors import build, choose_images, most_neighbors
 from refine.errors import InputError
 from refine.potentials.mace.architecture import Checkpoint
-from refine.potentials.mace.chosen import as_filed, changed, chosen_names
+from refine.potentials.mace.chosen import as_filed, changed
+from refine.potentials.mace.lora import LowRank
+from refine.potentials.mace.lora_file import LORA_FILE, write_lora
 from refine.potentials.mace.model import Mace
+from refine.potentials.mace.moved import moved, rms
 from refine.potentials.mace.reader.neutral import MODEL_FILE, write_neutral
 from refine.potentials.sites import edges
 
@@ -31,7 +34,10 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 MOST = 200_000
-"""Weights at the most: they and the optimiser's memory are written into the run's record at every update."""
+"""Numbers at the most: they and the optimiser's memory are written into the run's record at every update."""
+
+ROOM = 1.25
+"""Ratio of one number of slots for neighbours to the next."""
 
 
 class MaceWeights:
@@ -40,17 +46,20 @@ class MaceWeights:
     Args:
         checkpoint: the model.
         names: "weights" for all, or arrays and groups of them as they are called in `architecture`, such as
-            "layers.1.readout".
+            "layers.1.readout"; or "lora:8" for low-rank changes of all matrices, "lora:8:layers.1" of some
+            (`refine.potentials.mace.moved`).
         system: species in the order of the atoms, and the cell of all frames.
         head: of a model with several.
         charge, spin: of the box, see `refine.potentials.mace.model.Mace`.
 
     Attributes:
-        start: (k,) the weights of the checkpoint.
-        units: (k,) the rms of the array that each of them belongs to.
+        moved: arrays as a function of the vector.
+        names: of these arrays.
+        start: (k,) the vector of the checkpoint.
+        units: (k,) what steps are relative to: of a weight, the rms of its array.
 
     Raises:
-        InputError: no such array, or too many weights.
+        InputError: no such array, or too many numbers.
     """
 
     stored_positions = True
@@ -66,30 +75,26 @@ class MaceWeights:
         spin: int = 1,
     ) -> None:
         self.checkpoint, self.system = checkpoint, system
-        self.names = chosen_names(checkpoint, names, where="[refinement] parameters", others=("correction",))
-        arrays = [checkpoint.weights[name] for name in self.names]
-        size = sum(array.size for array in arrays)
-        if size > MOST:
+        where = "[refinement] parameters"
+        self.moved = moved(checkpoint, names, system.species, where=where, others=("correction",))
+        self.names, self.start, self.units = self.moved.names, self.moved.start, self.moved.units
+        if len(self.start) > MOST:
             raise InputError(
-                f"{', '.join(names)}: these are {size} weights, and at most {MOST} are refined at a time",
-                where="[refinement] parameters",
-                fix='name a part of them, such as "layers.1.readout"',
+                f"{', '.join(names)}: these are {len(self.start)} weights, and at most {MOST} are refined at a time",
+                where=where,
+                fix='name a part of them, such as "layers.1.readout", or a lower rank',
             )
-        self.start = np.concatenate([array.ravel() for array in arrays])
-        self.units = np.concatenate([np.full(array.size, _rms(array) or 1.0) for array in arrays])
-        self._ends = np.cumsum([array.size for array in arrays]).tolist()
         box: dict[str, Any] = {"head": head, "charge": charge, "spin": spin}
         self._model = Mace(checkpoint, system.species, system.n_per_species, precision="float64", plain=True, **box)
         self._images = None
         if not (system.orthorhombic and self._model.cutoff <= system.r_box):
             self._images = choose_images(system.cell, self._model.cutoff, system.n_atoms)
-        self._capacity = 1
 
     def at(self, parameters: Array) -> dict[str, Array]:
         """The changed arrays, by name: what `SiteForceField.params` takes as `base`."""
         if not np.all(np.isfinite(parameters)):
             raise InputError("a weight of the model is no longer a number", where="[refinement] learning_rate")
-        return self._split(np.asarray(parameters, np.float64))
+        return self.moved.arrays(np.asarray(parameters, np.float64))
 
     def energies(self, parameters: Array, frames: Any) -> Array:
         """(frames,) eV without E0; frames: a `refine.sampling.frames.Frames` with positions."""
@@ -112,23 +117,21 @@ class MaceWeights:
         before, after = self.at(self.start), self.at(parameters)
         return {
             f"{name}, rms": {
-                "initial": _rms(before[name]),
-                "final": _rms(after[name]),
-                "change": _rms(after[name] - before[name]),
+                "initial": rms(before[name]),
+                "final": rms(after[name]),
+                "change": rms(after[name] - before[name]),
             }
             for name in self.names
         }
 
     def write(self, parameters: Array, folder: Path) -> None:
-        """The refined model as `MODEL_FILE`, readable wherever a model is, with a hash and a name of its own."""
+        """The refined model as `MODEL_FILE`, readable wherever a model is, with a hash and a name of its own; and a
+        low-rank change by itself as `LORA_FILE`."""
         arrays = as_filed(self.checkpoint, self.at(parameters))
         write_neutral(changed(self.checkpoint, arrays), folder / MODEL_FILE)
-
-    def _split(self, parameters: Any) -> dict[str, Any]:
-        """Arrays by name of a vector, of numpy or traced."""
-        starts = [0, *self._ends]
-        parts = zip(self.names, starts[:-1], starts[1:], strict=True)
-        return {name: parameters[a:b].reshape(self.checkpoint.weights[name].shape) for name, a, b in parts}
+        if isinstance(self.moved, LowRank):
+            change = self.moved.factors(np.asarray(parameters, np.float64))
+            write_lora(self.checkpoint, change, self.moved.species, folder / LORA_FILE)
 
     def _positions(self, frames: Any) -> jax.Array:
         if frames.positions is None:
@@ -136,11 +139,11 @@ class MaceWeights:
         return jnp.asarray(frames.positions, jnp.float64)
 
     def _room(self, positions: jax.Array) -> int:
-        """Slots in a neighbour list that is large enough for every frame; it grows and never shrinks."""
+        """Slots in a neighbour list that is large enough for every frame, in steps that few samples fall on both sides
+        of. It follows from the frames alone: sums over other lists have other last digits, and a run that goes on has
+        not seen the frames of before."""
         most = int(self._most(positions))
-        if most > self._capacity:
-            self._capacity = int(np.ceil(1.05 * most))
-        return self._capacity
+        return int(np.ceil(ROOM ** np.ceil(np.log(max(most, 1)) / np.log(ROOM))))
 
     @functools.cached_property
     def _most(self) -> Any:
@@ -168,7 +171,7 @@ class MaceWeights:
             positions, cell, self._model.cutoff, capacity=capacity, orthorhombic=self._nearest, images=self._images
         )
         vectors, senders = edges(positions, neighbors, cell, self._nearest, self._model.cutoff)
-        weights: Mapping[str, Any] = {**self.checkpoint.weights, **self._split(parameters)}
+        weights: Mapping[str, Any] = {**self.checkpoint.weights, **self.moved.arrays(parameters)}
         return jnp.sum(self._model.site_energies(self._model.prepare(weights, xp=jnp), vectors, senders))
 
     @functools.cached_property
@@ -189,7 +192,3 @@ class MaceWeights:
             return jax.lax.scan(add, jnp.zeros_like(parameters), (positions, weights))[0]
 
         return jax.jit(gradient, static_argnums=3)
-
-
-def _rms(array: Array) -> float:
-    return float(np.sqrt(np.mean(np.square(array))))

@@ -7,7 +7,8 @@ each frame. Scale and background are constants in it: at their optimum their own
 optimiser of optax takes steps on one sample until the effective sample size, 1/Σ w^2, is below `threshold` of the
 frames; then the liquid is sampled again. Source: S. Thaler and J. Zavadlav, Nat. Commun. 12, 6884 (2021). Two things
 are assumed and were not checked in the paper: that the step which goes below the threshold is kept, and that 0.9 is its
-usual value. No prior is added to the loss.
+usual value. No prior is added to the loss; frames that the base model should still describe add their errors to it
+(`refine.learning.replay`), so that weights do not forget what no curve shows.
 
 When not to use it: for a pair correction alone, whose linear response is at hand: a Gauss-Newton step uses the same
 frames and goes as far as they can tell at once, where a first-order optimiser needs tens of samples. The effective
@@ -65,13 +66,19 @@ class DiffTReKeys(Descent):
     parameters: Annotated[tuple[Line, ...], Field(min_length=1), Kind("list of names")] = Field(
         ("correction",),
         description="What is fitted: `correction`, parameters of a classical base (`epsilon`, `sigma`), those of a "
-        "MACE base (`weights` for all, or a part by its name, such as `layers.1.readout`), or several.",
+        "MACE base (`weights` for all, or a part by its name, such as `layers.1.readout`), or several; or low-rank "
+        "changes of a MACE base's matrices, `lora:8` for all with rank 8, `lora:8:layers.1` for those of a part.",
     )
 
     @property
     def base_parameters(self) -> tuple[str, ...]:
         """Parameters of the base model that are refined, too, by name."""
         return tuple(name for name in self.parameters if name != "correction")
+
+    @property
+    def replays(self) -> bool:
+        """With parameters of the base."""
+        return bool(self.base_parameters)
 
     def rule(self, shared: Shared) -> DiffTRe:
         """The update rule with these settings."""
@@ -259,6 +266,12 @@ class DiffTRe:
                 where=f"[[data]] {fixed[0].name}",
                 fix='give it role = "score", or refine the correction alone',
             )
+        if problem.replay is not None and not self.moves_base:
+            raise InputError(
+                "frames are replayed, but no weights of the base model are refined",
+                where="[replay]",
+                fix="name some in [refinement] parameters",
+            )
         if not self.moves_base and problem.parameters is not None:
             raise InputError(
                 "base parameters are given, but only the correction is refined",
@@ -283,13 +296,18 @@ class DiffTRe:
         optimiser = optimisers.make(self.optimiser, self.learning_rate)
         theta, parameters = sample.correction.theta, _sampled(problem, sample)
         losses: list[float] = []
+        replays: list[float] = []
         share, untrusted, halvings = 1.0, 1.0, 0
         while len(losses) < self.inner_steps and share >= self.threshold:
-            value, *slopes = loss.gradient(theta, parameters)
+            value, to_theta, to_base = loss.gradient(theta, parameters)
+            if problem.replay is not None:
+                replayed, slope = problem.replay.gradient(parameters, samples[0].frames)
+                value, to_base = value + replayed, to_base + slope
+                replays.append(replayed)
             losses.append(value)
             x = self._joined(theta, parameters) / scale
             change, memory["optimiser"] = optimisers.step(
-                optimiser, memory["optimiser"], x, self._joined(*slopes) * scale
+                optimiser, memory["optimiser"], x, self._joined(to_theta, to_base) * scale
             )
             wished = share = loss.share(*self._parted((x + change) * scale, theta, parameters))
             # share >= threshold where the step begins, so halving ends
@@ -331,7 +349,7 @@ class DiffTRe:
             fitted=Fitted(
                 effective_sample_size=share * min(len(f) for f in sample.frames),
                 step=float(step_sizes(sample.correction, change_of_theta, sample.frames[0], problem.kt(0)).max()),
-                numbers={"loss": losses[0], "inner_steps": len(losses)},
+                numbers={"loss": losses[0], "inner_steps": len(losses)} | ({"replay": replays[0]} if replays else {}),
             ),
             parameters=parameters if self.moves_base else None,
         )

@@ -8,6 +8,7 @@ from refine.study.schema.correction import Correction
 from refine.study.schema.data import Data
 from refine.study.schema.model import ModelFile
 from refine.study.schema.reference import learn_markdown, reference_markdown
+from refine.study.schema.replay import Replay
 from refine.study.schema.sampling import Sampling
 from refine.study.schema.study import NO_CORRECTION, StudyConfig
 from refine.study.schema.system import Stage, State, System
@@ -19,6 +20,7 @@ __all__ = [
     "Correction",
     "Data",
     "ModelFile",
+    "Replay",
     "Sampling",
     "Stage",
     "State",

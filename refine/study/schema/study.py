@@ -24,6 +24,7 @@ from refine.refinement.rules import LATER, RULES
 from refine.study.schema.compare import Compare, Coordination
 from refine.study.schema.correction import Correction
 from refine.study.schema.data import DATA, LATER_OF_DATA, Data
+from refine.study.schema.replay import Replay
 from refine.study.schema.sampling import LATER_OF_SAMPLING, Sampling
 from refine.study.schema.system import LATER_OF_SYSTEM, Stage, State, System
 from refine.tables.explain import input_error, shown
@@ -50,6 +51,7 @@ class StudyConfig(Table):
     correction: Correction = Correction()
     sampling: Sampling = Sampling()
     refinement: Annotated[SerializeAsAny[Refinement], RULES] = Field(default_factory=RULES.made)
+    replay: Replay = Replay()
     compare: Compare = Compare()
     coordination: Coordination = Coordination()
 
@@ -129,6 +131,12 @@ class StudyConfig(Table):
         if self.correction.smoothness != "auto" and not self.refinement.has_prior:
             method = shown(self.refinement.method)
             raise refusal(f"[correction] smoothness is a prior, and method = {method} has none; gauss-newton has it")
+        if self.replay.active and not self.refinement.replays:
+            method = shown(self.refinement.method)
+            raise refusal(
+                f"[replay] is of method = \"difftre\" with weights of a MACE model in 'parameters'; this is {method}"
+                f" with {', '.join(self.refinement.base_parameters) or 'none'}"
+            )
         solids = [state.name for state in self.states if state.phase == "solid"]
         if solids and self.refinement.liquids_only:
             raise refusal(f'[refinement] response = "closure" is for liquids, and state {solids[0]} is a solid')
@@ -197,7 +205,8 @@ class StudyConfig(Table):
         """The data (if wanted), structure and model files that the study names."""
         curves = [entry.path for entry in self.curves if entry.file is not None] if data else []
         structures = (self.structure_of(state) for state in self.states)
-        return (*curves, *filter(None, structures), *self.model.file_paths)
+        replayed = (*self.replay.paths, *self.replay.structure_paths)
+        return (*curves, *filter(None, structures), *self.model.file_paths, *replayed)
 
     def digest(self, *, data: bool = True) -> str:
         """SHA-256 (hex) of the settings and of the bytes of every data, structure and model file.
@@ -216,6 +225,8 @@ class StudyConfig(Table):
         settings["system"] = _without(settings["system"], LATER_OF_SYSTEM)
         settings["data"] = [_without(entry, LATER_OF_DATA) for entry in settings["data"]]
         settings["model"] = {**BASES.former, **_without(settings["model"], LATER_OF_MODEL)}
+        if not self.replay.active:
+            del settings["replay"]  # younger than runs that can be resumed
         settings["refinement"] = {**RULES.former, **_without(settings["refinement"], LATER)}
         for entry in settings["data"]:
             if entry.get("score_r", ...) is None:
@@ -231,7 +242,7 @@ class StudyConfig(Table):
     def uncorrected(self) -> Self:
         """The study of the base model alone: without a fit, and with splines that fit into every box and stay zero."""
         splines = Correction(r_min=NO_CORRECTION / 2, r_cut=NO_CORRECTION, knots=4)
-        return self.model_copy(update={"correction": splines, "refinement": RULES.made()})
+        return self.model_copy(update={"correction": splines, "refinement": RULES.made(), "replay": Replay()})
 
     def to_tree(self, folder: Path | None = None) -> dict[str, Any]:
         """The study as it runs, overrides applied and defaults written out, as nested dictionaries for `parse`.

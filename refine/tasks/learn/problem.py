@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from refine.errors import InputError
 from refine.learning.batches import Graph, Shapes, graph_of
 from refine.learning.errors import Errors
-from refine.learning.frames import species_of
+from refine.learning.frames import refuse_charged, species_of
 from refine.learning.keys import LearnConfig, Start
 from refine.learning.loss import FrameLoss, Terms, Weights
 from refine.learning.training import Trainer
@@ -22,7 +22,7 @@ from refine.potentials.mace.chosen import changed, chosen_names
 from refine.potentials.mace.reader import load
 from refine.tasks.learn.began import began_of
 from refine.tasks.learn.new import by_composition, new_model
-from refine.tasks.learn.sets import Sets, Tell, read_sets, refuse_charged
+from refine.tasks.learn.sets import Sets, Tell, read_sets
 
 
 @dataclass(frozen=True)

@@ -107,18 +107,6 @@ def read_sets(labels: Labels, settings: Learning, cutoff: float, tell: Tell) -> 
     return Sets(parts, [frame for frames in alone.values() for frame in frames], alone["train"])
 
 
-def refuse_charged(frames: Sequence[LabelledFrame]) -> None:
-    """InputError for a frame with a charge or unpaired spins: of models that take these they are not yet learnt."""
-    for frame in frames:
-        if (frame.charge, frame.spin) != (0.0, 1.0):
-            raise InputError(
-                f"charge {frame.charge:g} and spin {frame.spin:g}: the model takes both, and is trained without charge "
-                "and with all spins paired",
-                where=frame.where,
-                fix="leave the frame out",
-            )
-
-
 def _alone(frame: LabelledFrame, cutoff: float) -> bool:
     return len(frame.symbols) == 1 and not len(edges_of(frame, cutoff)[0])
 

@@ -55,7 +55,8 @@ SAVE_INTERVAL = 5.0
 WITHDRAWALS = 4
 """Steps in a row that may be taken back because they could not be sampled: at 0.4 each, to a fortieth of the first."""
 
-OUTPUTS = ("report.html", "curves", "g_r", FOLDER, "model.safetensors", "study.toml", RESULT, store.CHECKPOINT)
+MODELS = ("model.safetensors", "lora.safetensors")
+OUTPUTS = ("report.html", "curves", "g_r", FOLDER, *MODELS, "study.toml", RESULT, store.CHECKPOINT)
 """What a run leaves in its folder, and all that --overwrite removes; last what a run is recognised by."""
 
 
@@ -154,6 +155,8 @@ class Run:
         """Start structures of all states at their temperatures under the base model, and what the study leaves open."""
         for stage in self.study.stages_at_volume():
             self.progress.message(f"schedule: {stage.words()}")
+        if self.study.replay is not None:
+            self.study.replay.check()
         begun = pilot(self.study, self.progress)
         self.study = begun.study
         if begun.starts is None:

@@ -61,7 +61,7 @@ def write_neutral(checkpoint: Checkpoint, path: str | Path) -> None:
         "architecture": architecture,
         "factors": dict(checkpoint.factors),
     }
-    about["digest"] = _digest(about, arrays)
+    about["digest"] = digest_of(about, arrays)
     content = save(arrays, {_KEY: json.dumps(about)})
     with replacing(Path(path)) as temporary:
         temporary.write_bytes(content)
@@ -75,7 +75,7 @@ def read_neutral(path: str | Path) -> Checkpoint:
     """
     file = Path(path)
     where = str(file)
-    with _opened(file) as stored:
+    with opened(file) as stored:
         about = _about(stored.metadata() or {}, where)
         origin, sha256, version = about["origin"], about["sha256"], about["version"]
         if not isinstance(version, int) or version != VERSION:
@@ -90,9 +90,9 @@ def read_neutral(path: str | Path) -> Checkpoint:
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise InputError(f"its architecture cannot be read ({error!r:.80})", where=where, fix=_AGAIN) from None
         # In the order of the file, which is that of the numbers where weights are refined.
-        arrays = {name: _array(stored, name, where) for name in stored.offset_keys()}
+        arrays = {name: array_in(stored, name, where) for name in stored.offset_keys()}
     check(architecture, arrays, factors, where=where)
-    if about.pop("digest") != _digest(about, arrays):
+    if about.pop("digest") != digest_of(about, arrays):
         raise InputError("its contents do not match their checksum", where=where, fix=_AGAIN)
     return Checkpoint(architecture, arrays, factors, sha256, origin)
 
@@ -122,13 +122,13 @@ def read_bytes(file: Path, limit: int = MAX_BYTES, *, first: int | None = None) 
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[Any]:
-    """A safetensors file as the library's `safe_open`; whatever that refuses is one line."""
+def opened(file: Path, fix: str = _AGAIN) -> Iterator[Any]:
+    """A safetensors file as the library's `safe_open`; whatever that refuses is one line, with how to mend it."""
 
     def refused(reason: str) -> InputError:
         said = "".join(c if c.isprintable() else "?" for c in reason)[:120]
         what = f"its header cannot be read ({said}): no safetensors file, or one that is cut off or damaged"
-        return InputError(what, where=str(file), fix=_AGAIN)
+        return InputError(what, where=str(file), fix=fix)
 
     if int.from_bytes(read_bytes(file, first=8), "little") > MAX_HEADER_BYTES:
         raise refused("header too large")
@@ -146,13 +146,13 @@ def _about(metadata: Mapping[str, str], where: str) -> dict[str, Any]:
     if _KEY not in metadata:
         what = "a safetensors file, but not of a model that refine converted"
         raise InputError(what, where=where, fix="convert the .model file: refine models convert")
-    about = _json(metadata[_KEY], where)
+    about = object_of(metadata[_KEY], where)
     if set(about) != _FIELDS:
         raise InputError("its metadata are not those of a model", where=where, fix=_AGAIN)
     return about
 
 
-def _json(text: str, where: str) -> dict[str, Any]:
+def object_of(text: str, where: str, fix: str = _AGAIN) -> dict[str, Any]:
     """An object of JSON, in which no key is repeated and every number is finite."""
 
     def refuse(constant: str) -> NoReturn:
@@ -167,21 +167,22 @@ def _json(text: str, where: str) -> dict[str, Any]:
     try:
         tree = json.loads(text, parse_constant=refuse, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"its header cannot be read ({str(error)[:80]})", where=where, fix=_AGAIN) from None
+        raise InputError(f"its header cannot be read ({str(error)[:80]})", where=where, fix=fix) from None
     if not isinstance(tree, dict):
-        raise InputError("its header is not an object", where=where, fix=_AGAIN)
+        raise InputError("its header is not an object", where=where, fix=fix)
     return tree
 
 
-def _array(stored: Any, name: str, where: str) -> NDArray[Any]:
+def array_in(stored: Any, name: str, where: str, fix: str = _AGAIN) -> NDArray[Any]:
     """One array, float32 or float64."""
     place = stored.get_slice(name)
     if place.get_dtype() not in ("F32", "F64") or len(place.get_shape()) > MAX_DIMENSIONS:
-        raise InputError(f"the array {name[:60]!r} is damaged", where=where, fix=_AGAIN)
+        raise InputError(f"the array {name[:60]!r} is damaged", where=where, fix=fix)
     return np.asarray(stored.get_tensor(name))
 
 
-def _digest(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
+def digest_of(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 (hex) of metadata and arrays."""
     state = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])

@@ -1,0 +1,108 @@
+"""The frames of [replay], from files and of their own making."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase.data import atomic_numbers, covalent_radii
+
+from refine.errors import InputError
+from refine.formula import element_of
+from refine.sampling.structure_files import read_structure
+from refine.study.schema import Replay as Keys
+from refine.study.schema import StudyConfig
+from refine.system import System
+
+if TYPE_CHECKING:  # with jax, which a study without weights does without
+    from refine.learning.frames import LabelledFrame
+    from refine.learning.replay import Replay
+    from refine.potentials.protocols import BaseParameters
+
+CLOSEST = 0.8
+"""Shortest distance of a dimer, in the sum of the covalent radii."""
+
+
+def replay_of(
+    config: StudyConfig, base: Any, parameters: Sequence[BaseParameters], systems: Sequence[System]
+) -> Replay | None:
+    """What [replay] asks for; None where it asks for nothing.
+
+    Args:
+        config: the study.
+        base: its potential.
+        parameters: of every state, the base as a function of its own parameters.
+        systems: of every state.
+
+    Raises:
+        InputError: the base is no MACE model, or one under a charge; a frame or structure that cannot be used.
+    """
+    keys = config.replay
+    if not keys.active:
+        return None
+    from refine.potentials.mace.weights import MaceWeights
+
+    if not (parameters and isinstance(parameters[0], MaceWeights)):
+        raise InputError(
+            "frames are replayed while weights of a MACE model are refined",
+            where="[replay]",
+            fix='name weights in [refinement] parameters, such as "layers.1.readout" or "lora:8"',
+        )
+    if base.takes_charge_and_spin and (base.charge, base.spin) != (0, 1):
+        raise InputError(
+            f"charge {base.charge:g} and spin {base.spin:g}: frames are replayed uncharged, all spins paired",
+            where="[replay]",
+            fix="leave it out",
+        )
+    from refine.learning.frames import read_labelled, refuse_charged
+    from refine.learning.loss import Terms
+    from refine.learning.replay import Replay, Settings
+
+    labelled = [frame for path in keys.paths for frame in read_labelled(path, keys.labels)]
+    if base.takes_charge_and_spin:
+        refuse_charged(labelled)
+    settings = Settings(
+        weights=Terms(keys.energy, keys.forces, keys.stress),
+        sigmas=Terms(keys.sigma_energy, keys.sigma_forces, keys.sigma_stress),
+        share=keys.share,
+        seed=keys.seed,
+        sampled=keys.sampled if keys.self else 0,
+    )
+    weights = parameters[0]
+    own = _own(keys, systems[0].species, weights.checkpoint.architecture.r_max) if keys.self else []
+    return Replay(weights.checkpoint, weights.moved, base.head, labelled, own, systems, settings)
+
+
+def _own(keys: Keys, species: Sequence[str], cutoff: float) -> list[LabelledFrame]:
+    """Structures, their copies, and dimers; the model's labels are still to come."""
+    from refine.learning.replay import periodic_frame
+
+    rng, found = np.random.default_rng(keys.seed), []
+    for path in keys.structure_paths:
+        system = read_structure(path, stated=species)
+        assert system.positions is not None
+        found.append(periodic_frame(system, system.positions, "structures", str(path)))
+        for number in range(1, keys.copies + 1):
+            random = keys.strain * rng.normal(size=(3, 3))
+            stretch = np.eye(3) + (random + random.T) / 2
+            moved = system.positions @ stretch + keys.displacement * rng.normal(size=system.positions.shape)
+            where = f"{path}, copy {number}"
+            found.append(periodic_frame(replace(system, cell=system.cell @ stretch), moved, "structures", where))
+    return [*found, *_dimers(species, keys.dimers, cutoff)]
+
+
+def _dimers(species: Sequence[str], number: int, cutoff: float) -> list[LabelledFrame]:
+    """Two atoms alone, of every pair of elements, at distances up to the cutoff (Å)."""
+    from refine.learning.frames import LabelledFrame
+
+    found, elements = [], tuple(dict.fromkeys(map(element_of, species)))
+    for a, b in itertools.combinations_with_replacement(elements, 2):
+        shortest = CLOSEST * float(covalent_radii[atomic_numbers[a]] + covalent_radii[atomic_numbers[b]])
+        for r in np.linspace(min(shortest, cutoff / 2), cutoff, number, endpoint=False):
+            at = np.array([[0.0, 0.0, 0.0], [r, 0.0, 0.0]])
+            where = f"the dimer {a}-{b} at {r:.2f} Å"
+            found.append(LabelledFrame((a, b), at, np.zeros((3, 3)), np.zeros(3, bool), kind="dimers", where=where))
+    return found
