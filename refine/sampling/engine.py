@@ -250,6 +250,20 @@ class EngineKind(Protocol):
     def differentiates(self) -> bool:
         """Whether there are gradients through trajectories, `adjoint`."""
 
+    @property
+    def side_by_side(self) -> bool:
+        """Whether replicas move together, in less time than one after the other."""
+        return False
+
+    @property
+    def parallel(self) -> bool:
+        """Whether `processes` and `threads` of a study are this engine's."""
+        return False
+
+    def holds_pressure(self, processes: int) -> bool:
+        """Whether a stage of a schedule may have a pressure; processes: of the study."""
+        return True
+
     def check(self, kind: Base, model: Any, base: Any, systems: Sequence[System]) -> None:
         """InputError where this engine cannot move these atoms under a base, or is not installed.
 

@@ -23,7 +23,7 @@ from refine.sampling.engine import ConstantEnergy, Engine, EngineField, EngineKi
 from refine.sampling.engines import engine_kind
 from refine.sampling.schedule import Stage
 from refine.study.choices.choice import Choice, Settings
-from refine.study.choices.engine import check_engine, chosen_engine
+from refine.study.choices.engine import check_engine, chosen_engine, side_by_side
 from refine.study.choices.first import SEEN, first_choices, open_keys
 from refine.study.choices.phase import ask_of_cold_packings
 from refine.study.choices.splines import knots
@@ -117,7 +117,14 @@ class Study:
         of_data = (choice for data in self.datasets for choice in data.choices)
         self.choices = (
             *engine,
-            *first_choices(config, self.systems, self.onsets(), q_max=self._q_max(), cheap=cheap),
+            *first_choices(
+                config,
+                self.systems,
+                self.onsets(),
+                q_max=self._q_max(),
+                cheap=cheap,
+                together=side_by_side(config, engine),
+            ),
             *of_data,
         )
         self.settings = Settings.of(config, self.choices)

@@ -232,6 +232,25 @@ def test_an_engine_that_cannot_serve_a_study_is_refused(make, monkeypatch):
     assert make("sampling.engine='auto'").settings.engine == "slow"
 
 
+def test_keys_that_an_engine_does_not_have(make):
+    """Nothing of a study is passed over in silence, and a pressure is refused before anything runs."""
+    for key in ("processes", "threads"):
+        with pytest.raises(InputError, match=rf"\[sampling\] {key}: engine 'jax' has no processes and threads; leave"):
+            make(f"sampling.{key}=2")
+    stage = "schedule=[{temperature=85.0, picoseconds=1.0, pressure=0.1}]"
+    assert make("sampling.engine='lammps'", "sampling.threads=2", stage).stages[0].pressure == 0.1
+    with pytest.raises(InputError, match=r"\[sampling\] processes: engine 'lammps' holds no pressure as a program"):
+        make("sampling.engine='lammps'", "sampling.processes=2", stage)
+    assert make("sampling.engine='auto'", "sampling.processes=2", stage).settings.engine == "jax"
+
+
+def test_copies_of_a_box_are_for_engines_that_move_them_side_by_side(make):
+    copies = {name: make(f"sampling.engine='{name}'", "sampling.replicas='auto'") for name in ("jax", "lammps")}
+    assert {name: study.settings.replicas for name, study in copies.items()} == {"jax": 4, "lammps": 1}
+    words = [choice.words() for choice in copies["lammps"].choices]
+    assert any("this engine moves one after the other" in line for line in words)
+
+
 def test_parameters_of_the_base_are_refined_when_they_are_named(make):
     study = make("refinement.method='difftre'", "refinement.parameters=['epsilon', 'sigma', 'correction']")
     np.testing.assert_allclose(study.problem.parameters, [0.0095, 3.38])

@@ -17,6 +17,7 @@ class Jax(EngineKind):
     """Molecular dynamics in programs compiled by jax (`refine.sampling.jax.sampler`)."""
 
     differentiates: ClassVar[bool] = True
+    side_by_side: ClassVar[bool] = True
 
     def check(self, kind: Base, model: Any, base: Any, systems: Sequence[System]) -> None:
         """Whatever has a force field can be moved."""

@@ -20,9 +20,14 @@ if TYPE_CHECKING:
 
 
 class Lammps(EngineKind):
-    """Molecular dynamics by LAMMPS, in this process."""
+    """Molecular dynamics by LAMMPS."""
 
     differentiates: ClassVar[bool] = False
+    parallel: ClassVar[bool] = True
+
+    def holds_pressure(self, processes: int) -> bool:
+        """In this process: every move of the volume would be a start of the program."""
+        return processes == 0
 
     def check(self, kind: Base, model: Any, base: Any, systems: Sequence[System]) -> None:
         """It is installed, and has a style for the base."""

@@ -59,7 +59,8 @@ def own_words(error: Exception) -> str:
     lines = [line for line in str(error).splitlines() if line.strip()]
     line = next((line for line in lines if "ERROR" in line), lines[0] if lines else repr(error))
     line = re.sub(r"^.*?ERROR( on proc \d+)?: ", "", line)
-    return re.sub(r" \((src/|\S*\.cpp).*$", "", line).strip()[:300]
+    line = re.sub(r" \((src/|\S*\.cpp).*$", "", line).strip()[:300]
+    return "".join(one if one.isprintable() else "?" for one in line)  # of a file that may be a stranger's
 
 
 @contextmanager
@@ -67,6 +68,8 @@ def speaking(error_of: Callable[[str], RefineError]) -> Iterator[None]:
     """What LAMMPS raises in here comes out as `error_of` its own words; anything else as it is."""
     try:
         yield
+    except UnicodeDecodeError as error:  # its words quote a file that is no text
+        raise error_of(own_words(Exception(error.object.decode("utf-8", "replace")))) from None
     except Exception as error:  # LAMMPS' module raises Exception itself
         if "ERROR" not in str(error):
             raise

@@ -59,4 +59,24 @@ def check_engine(
             where=where,
             fix=f'set engine = "{able[0]}", or use another method',
         )
+    sampling = config.sampling
+    if sampling.engine == name and not engine.parallel and (sampling.processes, sampling.threads) != (0, 1):
+        able = [one for one in ENGINES if engine_kind(one).parallel]
+        raise InputError(
+            f"engine {name!r} has no processes and threads",
+            where="[sampling] processes" if sampling.processes else "[sampling] threads",
+            fix=f'leave it out, or set engine = "{able[0]}"' if able else "leave it out",
+        )
+    if any(stage.pressure is not None for stage in config.schedule) and not engine.holds_pressure(sampling.processes):
+        raise InputError(
+            f"engine {name!r} holds no pressure as a program of its own, and a stage of [[schedule]] has one",
+            where="[sampling] processes",
+            fix="leave it out",
+        )
     engine.check(kind, config.model, base, systems)
+
+
+def side_by_side(config: StudyConfig, chosen: Sequence[Choice]) -> bool:
+    """Whether replicas move together; chosen: of `chosen_engine`."""
+    name = chosen[0].value if chosen else config.sampling.engine
+    return engine_kind(name).side_by_side

@@ -44,7 +44,13 @@ def open_keys(config: StudyConfig) -> frozenset[str]:
 
 
 def first_choices(
-    config: StudyConfig, systems: Sequence[System], onsets: Array, *, q_max: float | None = None, cheap: bool = False
+    config: StudyConfig,
+    systems: Sequence[System],
+    onsets: Array,
+    *,
+    q_max: float | None = None,
+    cheap: bool = False,
+    together: bool = True,
 ) -> tuple[Choice, ...]:
     """Of the keys that a study leaves open.
 
@@ -54,6 +60,7 @@ def first_choices(
         onsets: (pairs,) Å, where measured g(r) of corrected pairs begin; inf where none tells.
         q_max: 1/Å, the largest that is fitted.
         cheap: whether the base model is a sum of pair functions.
+        together: whether the engine moves replicas side by side.
     """
     opened = open_keys(config)
     if not opened:
@@ -81,7 +88,7 @@ def first_choices(
         else Choice("sampling.reequilibration", again, "ps", "the usual one"),
         Choice("sampling.frames", float(sampling.FRAMES[0]), "", "the usual number"),
         Choice("sampling.stride", float(strides), "", f"atoms fly {PATH:g} Å in {apart:.0f} fs"),
-        replicas(min(one.n_atoms for one in systems), cheap=cheap, packed=packed),
+        replicas(min(one.n_atoms for one in systems), cheap=cheap, packed=packed, together=together),
         r_min,
         splines.knots(begin, config.correction.r_cut, config.correction.length, q_max),
     )

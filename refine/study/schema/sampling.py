@@ -66,7 +66,8 @@ class Sampling(Table):
     replicas: Annotated[Annotated[Integer, Field(ge=1, le=1024)] | Literal["auto"], OrAuto()] = Field(
         "auto",
         description='Copies of the box run side by side. `"auto"`: one; of a small packed box whose base model is a '
-        "sum of pair functions, so many that they are a large one together.",
+        "sum of pair functions, so many that they are a large one together, under `jax`: other engines move them "
+        "one after the other.",
     )
     seed: Annotated[Integer, Field(ge=0, lt=2**31)] = Field(1, description="Seed of every random number of the run.")
     keep: Annotated[Annotated[Integer, Field(ge=1, le=1_000_000)] | Literal["final"], OrWord("final")] = Field(

@@ -149,6 +149,16 @@ def test_files() -> None:
         read(model_of("pair_style zbl 3.0 4.0\npair_coeff * * 29.0 40.0", "Si.sw"))
 
 
+def test_a_file_that_is_no_text_is_refused_in_one_line(tmp_path: Path) -> None:
+    """LAMMPS quotes what it cannot read: its words may be of any bytes."""
+    (tmp_path / "Al.eam.alloy").write_bytes(b"\n\n\n\x9e\x1b[31m \xff\n" * 3)
+    system = random_box({"Al": 4}, 8.1 * np.eye(3), 1.0)
+    model = model_of("pair_style eam/alloy\npair_coeff * * Al.eam.alloy Al", "Al.eam.alloy", folder=tmp_path)
+    with pytest.raises(InputError, match="LAMMPS refuses the potential") as caught:
+        seen(model, system)
+    assert str(caught.value).isprintable()
+
+
 def test_comments_and_charges() -> None:
     given = taken_apart(
         "# salt\npair_style coul/long 8.0  # summed\nset type 1 charge 1.0\npair_coeff * *\nkspace_style ewald 1e-6"
