@@ -47,8 +47,9 @@ class LammpsBase:
     def read(self, model: LammpsModel, species: tuple[str, ...], pairs: Pairs, cutoff: float) -> LammpsGiven:
         """The commands, let through one by one, and where their files are."""
         given = taken_apart(model.commands)
-        files = {path.name: path for path in model.found()}
-        check_files(given, files)
+        found = model.found()
+        files = {path.name: path for path in found}
+        check_files(given, [path.name for path in found])
         check_species(given, species)
         for name, path in files.items():
             if not path.is_file():

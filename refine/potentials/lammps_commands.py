@@ -14,7 +14,7 @@ from itertools import chain
 
 from refine.errors import InputError
 from refine.formula import element_of
-from refine.potentials.lammps import Part
+from refine.potentials.lammps import CORRECTION, Part
 
 WHERE = "[model] commands"
 
@@ -140,10 +140,15 @@ def check_species(given: Given, species: tuple[str, ...]) -> None:
             )
 
 
-def check_files(given: Given, names: Collection[str]) -> None:
+def check_files(given: Given, names: Sequence[str]) -> None:
     """InputError for a file of [model] files that no line names, and for one that a line names and [model] does not."""
     words = set(chain.from_iterable(given.coefficients))
     for name in names:
+        if name == CORRECTION or names.count(name) > 1:
+            what = "what refine calls its own" if name == CORRECTION else "there twice"
+            raise InputError(
+                f"{name} is {what}, and lines name files without a folder", where="[model] files", fix="rename it"
+            )
         if not WORD.fullmatch(name):
             raise InputError(
                 f"{name!r} is no name that a line can have", where="[model] files", fix="letters, digits and . _ + -"

@@ -147,6 +147,11 @@ def test_files() -> None:
         read(model_of("pair_style sw\npair_coeff * * mine.sw Cu Zr", "mine.sw"))
     with pytest.raises(InputError, match=r"no pair_coeff names Si\.sw"):
         read(model_of("pair_style zbl 3.0 4.0\npair_coeff * * 29.0 40.0", "Si.sw"))
+    with pytest.raises(InputError, match=r"\[model\] files: Si\.sw is there twice"):
+        read(model_of("pair_style sw\npair_coeff * * Si.sw Cu Zr", "a/Si.sw", "b/Si.sw"))
+    table = "pair_style table spline 5000\npair_coeff * * correction.table Cu-Zr"
+    with pytest.raises(InputError, match=r"correction\.table is what refine calls its own, .*; rename it$"):
+        read(model_of(table, "correction.table"))
 
 
 def test_a_file_that_is_no_text_is_refused_in_one_line(tmp_path: Path) -> None:
