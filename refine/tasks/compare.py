@@ -30,6 +30,7 @@ from refine.sampling.averages import FRAMES_FOR_ERRORS, standard_error
 from refine.sampling.frames import Frames
 from refine.scattering.instrument import added, seen
 from refine.scattering.peaks import Peak, first_peak_range, peak
+from refine.study.choices.engine import check_pressure
 from refine.study.datasets import DataSet, Prediction, tell_doubts
 from refine.study.schema import StudyConfig
 from refine.study.study import Study
@@ -141,6 +142,8 @@ def _row(contender: Contender, config: StudyConfig, frames: int | None, progress
     if run:
         changes["correction"] = run[0].study.correction
     study = Study(config.model_copy(update=changes), opened=contender.opened)
+    if config.compare.density:  # refused now, and not behind the sample
+        check_pressure(study.config, study.settings.engine, "[compare] density asks for one")
     corrections = [study.initial_correction()] * len(config.states)
     if run:
         if run[0].species != study.species:

@@ -51,6 +51,12 @@ def columns(path):
     return {key.partition(" [")[0]: np.array([float(row[key]) for row in rows]) for key in rows[0]}
 
 
+def test_a_density_that_the_engine_cannot_give_is_refused_before_anything_is_sampled(tmp_path):
+    sets = ["sampling.engine='lammps'", "sampling.processes=2", "compare.density=true"]
+    (row,) = compare(StudyConfig.from_toml(small_box.write(tmp_path), sets)).rows
+    assert "[sampling] processes: engine 'lammps' holds no pressure" in row.failure
+
+
 @pytest.mark.slow
 def test_a_prediction_beside_a_measured_curve(tmp_path):
     """D(r) of one element is the same for x-rays and neutrons: what is predicted is what the scored S(Q) gives, but for

@@ -57,7 +57,7 @@ def check_engine(
         raise InputError(
             f"method = {config.refinement.method!r} differentiates through the dynamics, and engine {name!r} cannot",
             where=where,
-            fix=f'set engine = "{able[0]}", or use another method',
+            fix="use another method" if kind.own_engine else f'set engine = "{able[0]}", or use another method',
         )
     sampling = config.sampling
     if sampling.engine == name and not engine.parallel and (sampling.processes, sampling.threads) != (0, 1):
@@ -67,13 +67,19 @@ def check_engine(
             where="[sampling] processes" if sampling.processes else "[sampling] threads",
             fix=f'leave it out, or set engine = "{able[0]}"' if able else "leave it out",
         )
-    if any(stage.pressure is not None for stage in config.schedule) and not engine.holds_pressure(sampling.processes):
+    if any(stage.pressure is not None for stage in config.schedule):
+        check_pressure(config, name, "a stage of [[schedule]] has one")
+    engine.check(kind, config.model, base, systems)
+
+
+def check_pressure(config: StudyConfig, name: str, why: str) -> None:
+    """InputError where an engine holds no pressure as the study has it; why: it is asked to, in words."""
+    if not engine_kind(name).holds_pressure(config.sampling.processes):
         raise InputError(
-            f"engine {name!r} holds no pressure as a program of its own, and a stage of [[schedule]] has one",
+            f"engine {name!r} holds no pressure as a program of its own, and {why}",
             where="[sampling] processes",
             fix="leave it out",
         )
-    engine.check(kind, config.model, base, systems)
 
 
 def side_by_side(config: StudyConfig, chosen: Sequence[Choice]) -> bool:

@@ -222,7 +222,7 @@ def test_what_lammps_says_comes_out_on_one_line(argon: tuple[System, LammpsPoten
 
 def test_a_base_that_lammps_does_not_bring() -> None:
     system = make_system({"H": 8, "O": 8}, 10.0 * np.eye(3))
-    base = SimpleNamespace(base="mace", path="x.model", name=None)
+    base = SimpleNamespace(base="mace", path="x.model", name=None, change=None)
     with pytest.raises(InputError, match=r"LAMMPS has no style for base 'mace'; it would need pair_style mace"):
         engine_kind("lammps").check(MaceBase(), base, None, [system])
 
