@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,6 +56,8 @@ class LammpsBase:
             if not path.is_file():
                 fix = f"give it relative to the study, or one of {examples()} by its name alone"
                 raise InputError("no such file", where=f"[model] files: {name}", fix=fix)
+            if not os.access(path, os.R_OK):
+                raise InputError("it cannot be read: permission denied", where=f"[model] files: {name}")
         return LammpsGiven(given, files, model.units)
 
     def heads(self, model: LammpsModel) -> Mapping[str, Any]:

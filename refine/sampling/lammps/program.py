@@ -57,13 +57,16 @@ HEADER, COLUMNS = 9, 9
 
 
 def command(processes: int, environment: Mapping[str, str] = os.environ) -> list[str]:
-    """The words of the command. InputError where its first one is no program.
+    """The words of the command. InputError where it is none, or its first word is no program.
 
     >>> command(2, {"REFINE_LAMMPS": "env -u TERM srun -n {processes} lmp"})
     ['env', '-u', 'TERM', 'srun', '-n', '2', 'lmp']
     """
     given = environment.get(COMMAND, DEFAULT)
-    words = shlex.split(given.replace("{processes}", str(processes)))
+    try:
+        words = shlex.split(given.replace("{processes}", str(processes)))
+    except ValueError as error:
+        raise InputError(f"{given!r} is no command: {error}", where=COMMAND, fix="close its quotes") from None
     if COMMAND not in environment:  # of the wheels, though their folder may not be among those that are looked through
         beside = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
         words = [shutil.which(word, path=beside) or word for word in words]

@@ -121,3 +121,5 @@ def test_a_command_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(COMMAND, "no-such-mpirun -n {processes} lmp")
     with pytest.raises(InputError, match=r"^REFINE_LAMMPS: 'no-such-mpirun' is no program"):
         command(2)
+    with pytest.raises(InputError, match=r"^REFINE_LAMMPS: .* is no command: No closing quotation"):
+        command(2, {COMMAND: "srun 'lmp"})
