@@ -31,6 +31,9 @@ NAMED = frozenset(
 )
 """Styles whose pair_coeff * * ends with the element of each type."""
 
+READING = NAMED | {"eam", "table"}
+"""Styles whose pair_coeff begins with a file."""
+
 STYLES = NAMED | frozenset(
     (
         *("beck", "born", "born/coul/dsf", "born/coul/long", "born/coul/wolf", "buck", "buck/coul/long", "coul/cut"),
@@ -143,6 +146,7 @@ def check_species(given: Given, species: tuple[str, ...]) -> None:
 def check_files(given: Given, names: Sequence[str]) -> None:
     """InputError for a file of [model] files that no line names, and for one that a line names and [model] does not."""
     words = set(chain.from_iterable(given.coefficients))
+    firsts = {first for _, _, *rest in given.coefficients if (first := _file_of(given, rest)) is not None}
     for name in names:
         if name == CORRECTION or names.count(name) > 1:
             what = "what refine calls its own" if name == CORRECTION else "there twice"
@@ -157,8 +161,18 @@ def check_files(given: Given, names: Sequence[str]) -> None:
             fix = "name it there, without a folder"
             raise InputError(f"no pair_coeff names {name}", where="[model] files", fix=fix)
     for word in words - set(names):
-        if "." in word and not _is_number(word):
+        if word in firsts or ("." in word and not _is_number(word)):
             raise InputError(f"{word} is none of [model] files", where=WHERE, fix=f'add it, as in files = ["{word}"]')
+
+
+def _file_of(given: Given, rest: Sequence[str]) -> str | None:
+    """The file that a pair_coeff begins with, from its words behind the types; None where there is none."""
+    if given.style_of(rest) not in READING:
+        return None
+    words = rest[1:] if given.hybrid else rest
+    if given.hybrid and words and words[0].isdecimal():  # of a style that is there more than once
+        words = words[1:]
+    return words[0] if words else None
 
 
 def _refuse(words: list[str]) -> None:

@@ -120,6 +120,8 @@ REFUSED = {
     "pair_style sw\npair_coeff * * /etc/passwd Cu Zr": "'/etc/passwd' is not let through",
     "pair_style sw\npair_coeff * * ../x.sw Cu Zr": "'../x.sw' is not let through",
     "pair_style sw\npair_coeff * * other.sw Cu Zr": "other.sw is none of [model] files",
+    "pair_style sw\npair_coeff * * passwd Cu Zr": "passwd is none of [model] files",
+    "pair_style hybrid/overlay table linear 99\npair_coeff 1 1 table passwd X": "passwd is none of [model] files",
     "pair_style sw\npair_coeff * * ${x} Cu Zr": "'${x}' is not let through",
     'pair_style sw\npair_coeff * * "x y" Cu Zr': "is not let through",
     "pair_style sw &": "'&' is not let through",
