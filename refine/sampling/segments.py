@@ -14,9 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refine.errors import SimulationError
 from refine.sampling.frames import Frames
+from refine.units import BOLTZMANN
 
 Array = NDArray[np.float64]
+
+STRESS_EVERY = 2
+"""Steps between stresses. The fastest vibration lasts ten steps or more, and the stress, quadratic in displacements,
+half of it."""
+
+DRIFT = 0.02
+"""Largest mean change of the energy of an atom over a segment, kT: the temperature, and D with it, would be another."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,17 @@ class Segments:
     def length(self) -> float:
         """Of each, ps."""
         return float(self.interval * (self.positions.shape[1] - 1))
+
+
+def refuse_drift(segments: Segments, temperature: float, timestep: float) -> None:
+    """SimulationError where the energy of trajectories at a temperature (K) is not conserved; timestep: fs."""
+    mean = abs(float(segments.drift.mean())) / (BOLTZMANN * temperature)
+    if mean > DRIFT:
+        raise SimulationError(
+            f"energy is not conserved without a thermostat: {mean:.3f} kT for each atom in {segments.length:.3g} ps",
+            where="segments at constant energy",
+            fix=f"shorten sampling.timestep (now {timestep:g} fs) or use double precision",
+        )
 
 
 def starts(frames: Frames, segments: int) -> NDArray[np.floating[Any]]:

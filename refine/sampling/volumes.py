@@ -13,6 +13,15 @@ from refine.sampling.averages import standard_error
 
 Array = NDArray[np.float64]
 
+MOVE_EVERY = 25
+"""Steps between moves of the volume: its cost, two lists and three energies, is then a third of that of the steps."""
+
+FIRST_WIDTH, WIDTHS = 0.02, (1e-4, 0.2)
+"""Half-width w of a move in ln V at the start, and the limits within which it is tuned to an acceptance of a half."""
+
+EVAPORATED = 10.0
+"""Volumes of the first box beyond which a run at constant pressure is given up."""
+
 
 @dataclass(frozen=True)
 class Volumes:

@@ -39,7 +39,7 @@ from refine.sampling.jax.device import on_device, precision
 from refine.sampling.jax.lists import ListShape
 from refine.sampling.jax.programs import Program, Walk
 from refine.sampling.state import MDState
-from refine.sampling.volumes import Volumes, joined
+from refine.sampling.volumes import EVAPORATED, FIRST_WIDTH, MOVE_EVERY, WIDTHS, Volumes, joined
 from refine.units import BOLTZMANN, PRESSURE_UNIT, TIME_UNIT
 
 if TYPE_CHECKING:
@@ -47,20 +47,11 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-MOVE_EVERY = 25
-"""Steps between moves of the volume: its cost, two lists and three energies, is then a third of that of the steps."""
-
-FIRST_WIDTH, WIDTHS = 0.02, (1e-4, 0.2)
-"""Half-width w of a move in ln V at the start, and the limits within which it is tuned to an acceptance of a half."""
-
 ROOM_TO_SHRINK = 0.95
 """Edge of the cell that the lists are shaped for, in edges of the present one."""
 
 KEPT_SHAPE = (0.85, 0.98)
 """The lists keep their shape while the edge that it is for is within these shares of the present one."""
-
-EVAPORATED = 10.0
-"""Volumes of the first box beyond which a run at constant pressure is given up."""
 
 
 class _Moves(NamedTuple):

@@ -46,6 +46,7 @@ from refine.sampling.jax.programs import (
 )
 from refine.sampling.jax.relaxation import Relaxation
 from refine.sampling.jax.thermostats import Thermostat
+from refine.sampling.momenta import maxwell
 from refine.sampling.state import MDState, State
 from refine.sampling.watch import Watch
 from refine.system import System
@@ -178,7 +179,7 @@ class Sampler:
         every = self._per_replica(positions)
         if not temperature > 0:
             raise InputError(f"temperature is {temperature} K; it must be above zero")
-        momenta = np.stack([_maxwell(self.system.masses, temperature, [seed, k]) for k in range(self.replicas)])
+        momenta = np.stack([maxwell(self.system.masses, temperature, [seed, k]) for k in range(self.replicas)])
         with precision(self.dtype):
             thermostat = jax.device_get(jax.jit(self._fresh, static_argnums=0)(np.uint32(seed)))  # int32 would overflow
         skin = self._skin_at(temperature)
@@ -423,14 +424,6 @@ class Sampler:
         n = self.system.n_atoms
         kept = [b.positions for b in blocks] or [np.zeros((0, self.replicas, n, 3), self.dtype)]
         return np.concatenate(kept).swapaxes(0, 1).reshape(-1, n, 3)
-
-
-def _maxwell(masses: Array, temperature: float, seed: list[int]) -> Array:
-    """Momenta (N, 3), normal with variance m kT, from which the drift of the whole has been taken."""
-    column = masses[:, None]
-    momenta = np.sqrt(column * BOLTZMANN * temperature) * np.random.default_rng(seed).normal(size=(len(masses), 3))
-    drift: Array = column * momenta.sum(axis=0) / column.sum()
-    return momenta - drift
 
 
 def _steps_per_block(atoms: int, cost: float) -> int:

@@ -12,25 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.neighbors import NeighborList
-from refine.errors import SimulationError
 from refine.sampling.jax.device import on_device, precision
 from refine.sampling.jax.lists import ListShape
 from refine.sampling.jax.programs import Program, Walk
-from refine.sampling.segments import Segments
+from refine.sampling.segments import STRESS_EVERY, Segments, refuse_drift
 from refine.sampling.state import MDState
-from refine.units import BOLTZMANN, TIME_UNIT
+from refine.units import TIME_UNIT
 
 if TYPE_CHECKING:
     from refine.sampling.jax.sampler import Sampler
 
 Array = NDArray[np.float64]
-
-STRESS_EVERY = 2
-"""Steps between stresses. The fastest vibration lasts ten steps or more, and the stress, quadratic in displacements,
-half of it."""
-
-DRIFT = 0.02
-"""Largest mean change of the energy of an atom over a segment, kT: the temperature, and D with it, would be another."""
 
 
 class _Record(NamedTuple):
@@ -99,14 +91,7 @@ class SegmentRunner:
                 if on_block is not None:
                     on_block(count)
         segments = self._segments()
-        mean = abs(float(segments.drift.mean())) / (BOLTZMANN * self.temperature)
-        if mean > DRIFT:
-            raise SimulationError(
-                f"energy is not conserved without a thermostat: {mean:.3f} kT for each atom in "
-                f"{segments.length:.3g} ps",
-                where="segments at constant energy",
-                fix=f"shorten sampling.timestep (now {self.sampler.timestep:g} fs) or use double precision",
-            )
+        refuse_drift(segments, self.temperature, self.sampler.timestep)
         return segments
 
     def _segments(self) -> Segments:
