@@ -34,7 +34,8 @@ class MDState:
 
     positions: (R, N, 3) Å, wrapped into the cell.  momenta: (R, N, 3), eV-Å-amu.
     thermostat: variables of the thermostat, each (R, ...).  step: steps since the start.
-    capacity: of the neighbour list, neighbours of an atom.  skin: Å; infinite for a list of all pairs.
+    capacity: of the neighbour list, neighbours of an atom.  skin: Å; infinite for a list of all pairs. Both are 0 where
+        an engine has no list that is a part of its state.
     displacement: (R, N, 3) Å that the atoms have moved, unwrapped, in the last `sampled_steps` steps, those since the
         equilibration, later samples and what lies between them included. It serves only to tell a frozen system.
     """
