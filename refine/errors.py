@@ -39,5 +39,9 @@ class SimulationError(RefineError):
     """A run whose dynamics failed: not a number, temperature run-away, frozen."""
 
 
+class ProgramError(RefineError):
+    """A program that samples for refine ended before its time; the potential is not to blame."""
+
+
 class CheckpointError(RefineError):
     """A checkpoint or output folder that cannot be read, written, or is in use."""

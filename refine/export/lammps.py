@@ -13,22 +13,26 @@ the force within a few steps, of 0.001 to 0.003 Å, is off by at most a tenth of
 
 from __future__ import annotations
 
-from refine.export.read import Exported
-from refine.potentials.lammps import Part, Script, section, spline_nodes
+from pathlib import Path
 
-SCRIPT, CORRECTION = "potential.in", "correction.table"
+from refine.errors import InputError
+from refine.export.read import Exported
+from refine.potentials.lammps import Part, Script, commands_of, correction_part, correction_style
+
+SCRIPT = "potential.in"
 
 
 def lammps_files(exported: Exported) -> dict[str, str]:
     """`potential.in` with the lines of an input script, and the files that it names: `correction.table`, and of the
     base `base.table` or a potential file."""
-    model, style = exported.study.model, f"table spline {spline_nodes(exported.correction.cutoff)}"
-    script = Script(exported.study.title, exported.species, (style,))
+    model, correction = exported.study.model, exported.correction
+    script = Script(exported.study.title, exported.species, (correction_style(correction.cutoff),))
     base = exported.kind.lammps(model, exported.finished, script)
-    parts = [base, _correction(exported, script, base)]
+    about = f"pair correction refined against total scattering, on top of base {model.base!r}; useless without it"
+    parts = [base, correction_part(correction, script, base, about)]
     texts = {SCRIPT: _text(exported, script, parts)}
     for part in reversed(parts):
-        texts |= part.files
+        texts |= part.files | {name: _text_of(path) for name, path in part.paths.items()}
     # LAMMPS wants ASCII
     return {name: text.encode("ascii", "replace").decode("ascii") for name, text in texts.items()}
 
@@ -38,31 +42,16 @@ def _text(exported: Exported, script: Script, parts: list[Part]) -> str:
     charged = "; atom_style charge" if any(line.startswith("set ") for line in before) else ""
     lines = [
         f"# {exported.study.title}: base {exported.study.model.base!r} and its correction",
-        f"# include it when box and atoms are there; units metal{charged}",
+        f"# include it when box and atoms are there; units {parts[0].units}{charged}",
         f"# types: {', '.join(f'{k} {s}' for s, k in script.types.items())}",
-        *before,
-        f"pair_style hybrid/overlay {' '.join(style for part in parts for style in part.styles)}",
-        *(line for part in parts for line in part.coefficients),
-        *(line for part in parts for line in part.after),
+        *commands_of(parts),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _correction(exported: Exported, script: Script, base: Part) -> Part:
-    r, correction = exported.radii, exported.correction
-    energy, slope = correction.energy(r), correction.derivative(r)
-    sections = [
-        # slope of the force at both ends: of the wall where it reaches the first point, and none at the cutoff
-        section(f"{a}-{b}", r, energy[p], -slope[p], (-correction.stiffness * float(r[0] < correction.wall[p]), 0.0))
-        for p, (a, b) in exported.pairs
-    ]
-    about = f"pair correction refined against total scattering, on top of base {exported.study.model.base!r}"
-    # LAMMPS tells a style from another one of its name by a number
-    name = "table 2" if any(style.startswith("table ") for style in base.styles) else "table"
-    return Part(
-        script.beside,
-        coefficients=tuple(
-            f"pair_coeff {script.type_pair(pair)} {name} {CORRECTION} {'-'.join(pair)}" for _, pair in exported.pairs
-        ),
-        files={CORRECTION: script.table(f"{about}; useless without it", sections)},
-    )
+def _text_of(path: Path) -> str:
+    """A file of the base; InputError where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from None

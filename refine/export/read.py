@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from refine.errors import InputError
 from refine.potentials.bases import base_of
 from refine.potentials.correction import PairCorrection
-from refine.potentials.lammps import POINTS
+from refine.potentials.lammps import POINTS, table_radii
 from refine.potentials.protocols import Base, Finished
 from refine.results.refined import correction_of, errors_of, species_of, temperatures_of
 from refine.results.schema import RESULT, read_summary
@@ -56,8 +56,7 @@ class Exported:
     @property
     def radii(self) -> Array:
         """(POINTS,) Å."""
-        cutoff = self.correction.cutoff
-        return np.linspace(cutoff / POINTS, cutoff, POINTS)
+        return table_radii(self.correction.cutoff)
 
     @property
     def pairs(self) -> list[tuple[int, tuple[str, str]]]:

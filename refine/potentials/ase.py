@@ -2,16 +2,19 @@
 
 A study file comes from anywhere, so a name in it is held to be no more than a name: the package is one of the installed
 ones, also where a folder of the same name stands beside the study; what is called is a class of ASE calculators and
-nothing else; its arguments are plain values. Calculators that start programs or take commands are refused. What an
-installed calculator does with a file that an argument names is its own affair: models in torch's format run code.
+nothing else; its arguments are plain values. Of ASE's own calculators those are taken that work within Python, so
+nothing that starts programs, and nothing that is derived from such. A file of a model may run code when it is read, as
+those of torch do, so files that arguments name are to lie in a folder that the user, and not the study, has named.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import Distribution, distribution, packages_distributions
@@ -29,7 +32,7 @@ from refine.potentials.protocols import Array, Base, Finished, Pairs, Terms
 from refine.tables.values import Kind, refusal
 
 if TYPE_CHECKING:
-    from ase.calculators.calculator import BaseCalculator
+    from ase.calculators.calculator import Calculator as AseCalculator
 
     from refine.potentials.calculator import Calculator
     from refine.potentials.correction import PairCorrection
@@ -37,8 +40,23 @@ if TYPE_CHECKING:
 
 WHERE = "[model] calculator"
 
-COMMANDS = ("command", "lmpcmds", "profile", "asap_command")
-"""Arguments by which a calculator takes something to execute."""
+TRUSTED = "REFINE_ASE_FILES"
+"""Of the environment: folders, as in PATH, whose files arguments may name."""
+
+WITHIN = frozenset({"calculator", "abc", "eam", "emt", "harmonic", "kim", "lj", "morse", "tersoff", "tip3p", "tip4p"})
+"""Modules of ase.calculators whose classes calculate in this process, write nothing, and start nothing."""
+
+PROGRAMS = frozenset({"FileIOCalculator"})
+"""Classes of these modules that do."""
+
+REFUSED = {
+    **dict.fromkeys(("command", "profile", "lmpcmds"), "a study file starts no program"),
+    **dict.fromkeys(
+        ("txt", "label", "directory", "logfile", "log_file"), "a study file says not where files are written"
+    ),
+    **dict.fromkeys(("restart", "atoms"), "each calculation begins from the atoms of the study"),
+}
+"""Arguments, and why they are refused."""
 
 MOST_DEPTH = 8
 """Of tables and lists in arguments."""
@@ -46,7 +64,8 @@ MOST_DEPTH = 8
 
 def _class_name(name: str) -> str:
     module, _, of_class = name.partition(":")
-    if not all(part.isidentifier() for part in (*module.split("."), of_class)):
+    parts = (*module.split("."), of_class)
+    if not all(part.isidentifier() and not part.startswith("_") for part in parts):  # a __main__ runs when imported
         raise refusal('should be "package.module:Class", as in "ase.calculators.emt:EMT"')
     return name
 
@@ -67,8 +86,8 @@ def _arguments(value: Any) -> Any:
     for name, one in value.items():
         if not name.isidentifier():
             raise refusal(f"has {name!r:.40}, which is no name of an argument")
-        if name in COMMANDS:
-            raise refusal(f"has {name!r}: a study file starts no program")
+        if name in REFUSED:
+            raise refusal(f"has {name!r}: {REFUSED[name]}")
         if not _plain(one):
             raise refusal(f"{name} should be text, a number, true or false, or a list or table of such")
     return value
@@ -87,17 +106,18 @@ class AnyCalculator:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
-    def calculator(self) -> BaseCalculator:
+    def calculator(self) -> AseCalculator:
         """Made once, for all states; InputError where the class does not take the arguments, or lacks a file."""
         try:
-            return self.of_class(**self.arguments)
-        except Exception as error:
+            made: AseCalculator = self.of_class(**self.arguments)
+        except (Exception, SystemExit) as error:
             said = " ".join(str(error).split()) or "no message"
             raise InputError(
                 f"{self.name} cannot be made: {type(error).__name__}: {said:.200}",
                 where=WHERE,
                 fix="mend [model] arguments",
             ) from error
+        return made
 
     def terms(self, species: tuple[str, ...], n_per_species: tuple[int, ...], precision: str) -> Terms:
         """InputError: it is no sum of such."""
@@ -124,7 +144,7 @@ def calculator_class(name: str) -> tuple[type, str]:
 
     Raises:
         InputError: no such package is installed, it stands elsewhere than where it was installed, or what the name
-            stands for is no class of calculators that works within this process.
+            stands for is no class of calculators that works within Python.
 
     >>> calculator_class("ase.calculators.emt:EMT")[0].__name__
     'EMT'
@@ -133,23 +153,22 @@ def calculator_class(name: str) -> tuple[type, str]:
     package = _installed(module.partition(".")[0])
     try:
         found = getattr(importlib.import_module(module), of_class, None)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         said = " ".join(str(error).split()) or "no message"
         raise InputError(f"{module} cannot be imported: {type(error).__name__}: {said:.200}", where=WHERE) from error
-    from ase.calculators.calculator import BaseCalculator, FileIOCalculator
+    from ase.calculators.calculator import Calculator
 
-    if not isinstance(found, type) or not issubclass(found, BaseCalculator):
+    if not isinstance(found, type) or not issubclass(found, Calculator):
         what = "has no such name" if found is None else "is no class of ASE calculators"
         raise InputError(f"{of_class} of {module} {what}", where=WHERE, fix='give "package.module:Class"')
-    outside = issubclass(found, FileIOCalculator) or any(
-        base.__name__ in ("BaseFileIOCalculator", "GenericFileIOCalculator") for base in found.__mro__
-    )
-    if outside or found.__module__ in ("ase.calculators.lammpslib", "ase.calculators.lammpsrun"):
-        raise InputError(
-            f"{name} starts a program or takes its commands, which a study file must not",
-            where=WHERE,
-            fix='use a calculator that works within Python, or engine = "lammps"',
-        )
+    for base in found.__mro__:
+        there = base.__module__.removeprefix("ase.calculators.")
+        if there != base.__module__ and (there.partition(".")[0] not in WITHIN or base.__name__ in PROGRAMS):
+            raise InputError(
+                f"{name} is, or is made of, {base.__name__} of {base.__module__}, which may start a program",
+                where=WHERE,
+                fix='use a calculator that works within Python, or engine = "lammps"',
+            )
     return found, package.version
 
 
@@ -184,6 +203,35 @@ def _editable(one: Distribution) -> list[Path]:
     return []
 
 
+def _files(value: Any) -> Iterator[Path]:
+    """Of arguments, what may be the name of a file: with a folder or a wildcard, or there is one."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        for one in value:
+            yield from _files(one)
+    elif isinstance(value, str):
+        path = Path(value).expanduser()
+        try:
+            there = path.exists() or path.is_symlink()
+        except (OSError, ValueError):  # too long for a name, or a zero byte in it
+            there = False
+        if there or any(sign in value for sign in "/\\*?[~"):
+            yield path
+
+
+def check_files(arguments: Mapping[str, Any]) -> None:
+    """InputError for a file that lies in no folder of `TRUSTED`."""
+    folders = [Path(one).resolve() for one in os.environ.get(TRUSTED, "").split(os.pathsep) if one]
+    for path in _files(arguments):
+        if not any(path.resolve().is_relative_to(folder) for folder in folders):
+            raise InputError(
+                f"{str(path)!r:.120} may be a file that runs code when a calculator reads it, as models of torch do",
+                where="[model] arguments",
+                fix=f"if you trust it, put its folder into the environment, as in export {TRUSTED}=/my/models",
+            )
+
+
 class AseBase:
     """See `refine.potentials.protocols.Base`."""
 
@@ -193,6 +241,7 @@ class AseBase:
     def read(self, model: AseModel, species: tuple[str, ...], pairs: Pairs, cutoff: float) -> AnyCalculator:
         """The class, imported; it is called when something is calculated."""
         of_class, version = calculator_class(model.calculator)
+        check_files(model.arguments)
         return AnyCalculator(of_class, model.calculator, version, model.arguments)
 
     def heads(self, model: AseModel) -> Mapping[str, Any]:
@@ -203,7 +252,12 @@ class AseBase:
         """It is not known here."""
         return None
 
-    def force_field(self, potential: AnyCalculator, correction_cutoff: float, system: System, precision: str) -> NoReturn:
+    def check_box(self, potential: AnyCalculator, correction_cutoff: float, system: System) -> None:
+        """The calculator says what does not fit."""
+
+    def force_field(
+        self, potential: AnyCalculator, correction_cutoff: float, system: System, precision: str
+    ) -> NoReturn:
         """InputError: no program of jax evaluates it."""
         raise InputError(
             f"{potential.name} is evaluated by engine 'ase' alone", where="[sampling] engine", fix='set engine = "ase"'
@@ -214,12 +268,13 @@ class AseBase:
         return None
 
     def identity(self, potential: AnyCalculator) -> str:
-        """The version of the package: of another one, the potential may be another."""
-        return f"{potential.name} of version {potential.version}"
+        """The version of the package, since of another one the potential may be another, and SHA-256 of the files."""
+        files = [
+            hashlib.sha256(path.read_bytes()).hexdigest() for path in _files(potential.arguments) if path.is_file()
+        ]
+        return " ".join((f"{potential.name} of version {potential.version}", *files))
 
-    def parameters(
-        self, potential: AnyCalculator, names: tuple[str, ...], system: System, edges: Array
-    ) -> NoReturn:
+    def parameters(self, potential: AnyCalculator, names: tuple[str, ...], system: System, edges: Array) -> NoReturn:
         """InputError: there are none."""
         raise InputError(
             f"parameters of {potential.name} cannot be refined",
@@ -236,8 +291,8 @@ class AseBase:
         elements = " ".join(map(element_of, run.species))
         return Part(
             before=(
-                f"# The base is the ASE calculator {model.calculator}, which LAMMPS does not have. Where it has the same",
-                "# model as a pair style of its own, put that before the styles below, and its pair_coeff line behind:",
+                f"# The base is the ASE calculator {model.calculator}, which LAMMPS does not have. Where it has",
+                "# the same model as a pair style, put that before the styles below, and its pair_coeff line behind:",
                 f"#   pair_style hybrid/overlay STYLE {' '.join(script.beside)}",
                 f"#   pair_coeff * * STYLE FILE {elements}",
             )
@@ -245,7 +300,8 @@ class AseBase:
 
 
 class AseModel(Model):
-    """Any calculator of ASE that an installed package has, such as CHGNet, SevenNet, mace-torch or xtb."""
+    """Any calculator of ASE that an installed package has, such as CHGNet, SevenNet, mace-torch or xtb, with
+    `[sampling] engine = "ase"`; see [engines](../engines.md)."""
 
     called: ClassVar[str] = 'only "ase"'
     kind: ClassVar[Base] = AseBase()
@@ -256,12 +312,13 @@ class AseModel(Model):
     base: Literal["ase"]
     calculator: Annotated[str, Strict(), AfterValidator(_class_name), Kind('`"package.module:Class"`')] = Field(
         description="A class of ASE calculators in an installed package, as `ase.calculators.emt:EMT` or "
-        "`chgnet.model:CHGNetCalculator`. Those that start programs or take commands are refused."
+        "`chgnet.model:CHGNetCalculator`. Those that start programs are refused."
     )
     arguments: Annotated[dict[str, Any], BeforeValidator(_arguments), Kind("`{ name = value, ... }`")] = Field(
         default_factory=dict,
-        description="What it is made with: text, numbers, true or false, lists and tables of these. Paths in it are "
-        "relative to where refine runs.",
+        description="What it is made with: text, numbers, true or false, lists and tables of these. Files are seen "
+        "from where refine runs, and lie in folders of the environment's `REFINE_ASE_FILES`; see "
+        "[engines](../engines.md).",
     )
 
     @property

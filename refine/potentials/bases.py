@@ -45,6 +45,7 @@ BASES = Choice(
         **dict.fromkeys((*FORM_NAMES, *SET_NAMES), "refine.potentials.classical.base:ClassicalModel"),
         **dict.fromkeys(("stillinger-weber", "tersoff"), "refine.potentials.many_body.base:ManyBodyModel"),
         "mace": "refine.potentials.mace.base:MaceModel",
+        "lammps": "refine.potentials.lammps_base:LammpsModel",
         "ase": "refine.potentials.ase:AseModel",
     },
     former=FORMER,

@@ -383,6 +383,10 @@ class Dispersed:
         """That of the base."""
         return self.kind.theory(model, potential)
 
+    def check_box(self, potential: Any, correction_cutoff: float, system: System) -> None:
+        """As of the base."""
+        self.kind.check_box(potential, correction_cutoff, system)
+
     def force_field(
         self, potential: Any, correction_cutoff: float, system: System, precision: str
     ) -> CorrectedForceField:
@@ -411,10 +415,9 @@ class Dispersed:
         reach = f"{CUTOFF * BOHR:.12g}"  # of energies, and of coordination numbers
         style = f"dispersion/d3 bj pbe {reach} {reach}"
         base = self.kind.lammps(model, run, replace(script, beside=(style, *script.beside)))
-        return Part(
-            (*base.styles, style),
-            (*base.before, "# dispersion/d3 is in LAMMPS since 2025, package EXTRA-PAIR"),
-            (*base.coefficients, f"pair_coeff * * dispersion/d3 {' '.join(map(element_of, run.species))}"),
-            base.after,
-            base.files,
+        return replace(
+            base,
+            styles=(*base.styles, style),
+            before=(*base.before, "# dispersion/d3 is in LAMMPS since 2025, package EXTRA-PAIR"),
+            coefficients=(*base.coefficients, f"pair_coeff * * dispersion/d3 {' '.join(map(element_of, run.species))}"),
         )

@@ -47,7 +47,8 @@ class Model(Table):
     base: Line = Field(
         description="Name of the base potential: a form of pair functions, whose numbers are in [model.parameters] or, "
         "with `by-pair`, in [model.pairs]; a published set of such numbers, named after its authors, though some "
-        "come without them; a many-body potential of silicon; or `mace`."
+        "come without them; a many-body potential of silicon; `mace`; `lammps`, lines for LAMMPS; or `ase`, a "
+        "calculator of ASE."
     )
     dispersion: Literal["none", "d3-bj"] = Field(
         "none",
@@ -56,7 +57,7 @@ class Model(Table):
     )
 
     @property
-    def files(self) -> tuple[Path, ...]:
+    def file_paths(self) -> tuple[Path, ...]:
         """Files whose bytes the base follows from."""
         return ()
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 import refine
 
+if TYPE_CHECKING:
+    from refine.potentials.correction import PairCorrection
+
 Array = NDArray[np.float64]
 
 POINTS = 5000
 """Of a table."""
+
+CORRECTION = "correction.table"
+"""The file of the tables of a correction."""
 
 NODES_REACH = 6.0
 """Å up to which `POINTS` nodes in r^2 are as close on the walls of atoms as they are asked to be."""
@@ -29,6 +37,10 @@ class Part:
         before, after: lines before pair_style and after all of pair_coeff.
         coefficients: lines of pair_coeff.
         files: texts by name.
+        paths: files that are read where they are, by the names that the lines have.
+        units: of LAMMPS, that the lines are in.
+        corrected: whether `Script.correction` is in its tables.
+        missing: what LAMMPS does not bring, without which the lines do not run; None: nothing.
     """
 
     styles: tuple[str, ...] = ()
@@ -36,6 +48,10 @@ class Part:
     coefficients: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
+    paths: dict[str, Path] = field(default_factory=dict)
+    units: str = "metal"
+    corrected: bool = False
+    missing: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,8 @@ class Script:
         title: of the study.
         species: LAMMPS types 1, 2, ...
         beside: styles of what comes on top of the base.
+        atoms: of the box; 0: it is not known yet.
+        correction: that a base may add to its own tables, which then cost one look instead of two; None: it may not.
 
     >>> silica = Script("glass", ("Si", "O"))
     >>> silica.types, silica.type_pair(("O", "Si"))
@@ -55,6 +73,8 @@ class Script:
     title: str
     species: tuple[str, ...]
     beside: tuple[str, ...] = ()
+    atoms: int = 0
+    correction: PairCorrection | None = None
 
     @property
     def types(self) -> dict[str, int]:
@@ -100,3 +120,51 @@ def spline_nodes(cutoff: float) -> int:
     10000
     """
     return POINTS * math.ceil((cutoff / NODES_REACH) ** 2)
+
+
+def correction_style(cutoff: float) -> str:
+    """The style of a correction that ends at a cutoff (Å).
+
+    >>> correction_style(8.0)
+    'table spline 10000'
+    """
+    return f"table spline {spline_nodes(cutoff)}"
+
+
+def table_radii(cutoff: float) -> Array:
+    """(POINTS,) Å, of tables that end at a cutoff."""
+    return np.linspace(cutoff / POINTS, cutoff, POINTS)
+
+
+def correction_part(correction: PairCorrection, script: Script, base: Part, about: str) -> Part:
+    """A correction on top of a base, as tables of its pairs; about: what a reader of the file is told."""
+    r = table_radii(correction.cutoff)
+    energy, slope = correction.energy(r), correction.derivative(r)
+    pairs = [(p, correction.pairs[p]) for p in correction.active_pairs]
+    sections = [
+        # slope of the force at both ends: of the wall where it reaches the first point, and none at the cutoff
+        section(f"{a}-{b}", r, energy[p], -slope[p], (-correction.stiffness * float(r[0] < correction.wall[p]), 0.0))
+        for p, (a, b) in pairs
+    ]
+    name = "table 2" if any(style.startswith("table ") for style in base.styles) else "table"
+    return Part(
+        (correction_style(correction.cutoff),),
+        coefficients=tuple(
+            f"pair_coeff {script.type_pair(pair)} {name} {CORRECTION} {'-'.join(pair)}" for _, pair in pairs
+        ),
+        files={CORRECTION: script.table(about, sections)},
+    )
+
+
+def commands_of(parts: Sequence[Part]) -> list[str]:
+    """The lines of an input script that add parts up.
+
+    >>> commands_of([Part(("sw",), coefficients=("pair_coeff * * sw Si.sw Si",))])
+    ['pair_style hybrid/overlay sw', 'pair_coeff * * sw Si.sw Si']
+    """
+    return [
+        *(line for part in parts for line in part.before),
+        f"pair_style hybrid/overlay {' '.join(style for part in parts for style in part.styles)}",
+        *(line for part in parts for line in part.coefficients),
+        *(line for part in parts for line in part.after),
+    ]

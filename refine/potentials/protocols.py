@@ -197,6 +197,7 @@ class Finished:
         parameters: of the base that were refined, as result.json has them (`BaseParameters.table`); None: there are
             none.
         result: result.json in the run's folder.
+        potential: the `Potential` itself, where it is at hand; None: `Base.final_potential` makes it of the others.
     """
 
     species: tuple[str, ...]
@@ -204,6 +205,7 @@ class Finished:
     cutoff: float
     parameters: Mapping[str, Mapping[str, float | None]] | None
     result: Path
+    potential: Any = None
 
 
 class Base(Protocol):
@@ -228,10 +230,13 @@ class Base(Protocol):
         """Level of theory of the energies that a `Potential` was fitted to; "" for a classical one, which was fitted
         to none, and None where it is not known."""
 
+    def check_box(self, potential: Any, correction_cutoff: float, system: System) -> None:
+        """InputError where the atoms of a box cannot be under it, whatever engine moves them."""
+
     def force_field(
         self, potential: Any, correction_cutoff: float, system: System, precision: str
     ) -> CorrectedForceField:
-        """What the sampler evaluates; correction_cutoff: Å, largest r_cut that a correction will have."""
+        """What the sampler of jax evaluates; correction_cutoff: Å, largest r_cut that a correction will have."""
 
     def pair_energies(self, potential: Any, r: Array) -> Array | None:
         """(pairs, n) eV at distances r (n,) Å, or None where the potential is no sum of pair functions."""

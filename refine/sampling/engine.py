@@ -223,6 +223,14 @@ class Dynamics(Protocol):
     def precision(self) -> str:
         """ "float32" or "float64"."""
 
+    @property
+    def processes(self) -> int:
+        """Of an engine that is a program of its own; 0: it samples in this process."""
+
+    @property
+    def threads(self) -> int:
+        """Of each process of such an engine."""
+
 
 class EngineField(Protocol):
     """A base model for the atoms of one box as an engine takes it, in whatever form that engine evaluates."""

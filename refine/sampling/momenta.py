@@ -1,4 +1,4 @@
-"""First momenta of a trajectory."""
+"""Momenta that a trajectory begins with."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from refine.units import BOLTZMANN
 Array = NDArray[np.float64]
 
 
-def maxwell(masses: Array, temperature: float, seed: Sequence[int]) -> Array:
-    """Momenta (N, 3), normal with variance m kT, from which the drift of the whole has been taken; eV-Å-amu.
+def maxwell_boltzmann(masses: Array, temperature: float, seed: Sequence[int]) -> Array:
+    """Momenta (N, 3), eV-Å-amu, normal with variance m kT, from which the drift of the whole has been taken.
 
     masses: (N,) amu.  temperature: K.
 
-    >>> bool(np.abs(maxwell(np.array([1.0, 16.0]), 300.0, [1, 0]).sum(axis=0)).max() < 1e-12)
-    True
+    >>> momenta = maxwell_boltzmann(np.full(1000, 40.0), 300.0, [1, 0])
+    >>> abs(momenta.sum(axis=0)).max() < 1e-10, round(float((momenta**2).mean() / (40.0 * BOLTZMANN)), -1)
+    (np.True_, 300.0)
     """
     column = masses[:, None]
     momenta = np.sqrt(column * BOLTZMANN * temperature) * np.random.default_rng(seed).normal(size=(len(masses), 3))

@@ -53,17 +53,6 @@ class Segments:
         return float(self.interval * (self.positions.shape[1] - 1))
 
 
-def refuse_drift(segments: Segments, temperature: float, timestep: float) -> None:
-    """SimulationError where the energy of trajectories at a temperature (K) is not conserved; timestep: fs."""
-    mean = abs(float(segments.drift.mean())) / (BOLTZMANN * temperature)
-    if mean > DRIFT:
-        raise SimulationError(
-            f"energy is not conserved without a thermostat: {mean:.3f} kT for each atom in {segments.length:.3g} ps",
-            where="segments at constant energy",
-            fix=f"shorten sampling.timestep (now {timestep:g} fs) or use double precision",
-        )
-
-
 def starts(frames: Frames, segments: int) -> NDArray[np.floating[Any]]:
     """Positions (segments, N, 3) of frames spread evenly over all of them."""
     if frames.positions is None:
@@ -73,3 +62,14 @@ def starts(frames: Frames, segments: int) -> NDArray[np.floating[Any]]:
     chosen = np.floor((np.arange(segments) + 0.5) * len(frames) / segments).astype(int)
     spread: NDArray[np.floating[Any]] = frames.positions[chosen]
     return spread
+
+
+def refuse_drift(segments: Segments, temperature: float, timestep: float) -> None:
+    """SimulationError where the energy is not conserved; temperature: K.  timestep: fs."""
+    mean = abs(float(segments.drift.mean())) / (BOLTZMANN * temperature)
+    if mean > DRIFT:
+        raise SimulationError(
+            f"energy is not conserved without a thermostat: {mean:.3f} kT for each atom in {segments.length:.3g} ps",
+            where="segments at constant energy",
+            fix=f"shorten sampling.timestep (now {timestep:g} fs) or use double precision",
+        )

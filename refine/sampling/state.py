@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 Arrays = dict[str, NDArray[Any]]
 
-_THERMOSTAT = "thermostat."
+_THERMOSTAT, _ENGINE = "thermostat.", "engine."
+
+_OF_EXTERNAL = ("positions", "momenta", "step", "displacement", "sampled_steps")
 
 
 class State(Protocol):
@@ -28,14 +30,29 @@ class State(Protocol):
         """Everything as arrays, for a checkpoint; `stored_state` makes it a state again."""
 
 
+class Moving(State, Protocol):
+    """What the state of molecular dynamics has, whatever engine it is of."""
+
+    @property
+    def momenta(self) -> NDArray[np.floating[Any]]:
+        """(R, N, 3), eV-Å-amu."""
+
+    @property
+    def displacement(self) -> NDArray[np.float64]:
+        """(R, N, 3) Å that the atoms have moved, unwrapped, in the last `sampled_steps` steps."""
+
+    @property
+    def sampled_steps(self) -> int:
+        """Steps since the equilibration, later samples and what lies between them included."""
+
+
 @dataclass(frozen=True)
 class MDState:
     """The state of molecular dynamics.
 
     positions: (R, N, 3) Å, wrapped into the cell.  momenta: (R, N, 3), eV-Å-amu.
     thermostat: variables of the thermostat, each (R, ...).  step: steps since the start.
-    capacity: of the neighbour list, neighbours of an atom.  skin: Å; infinite for a list of all pairs. Both are 0 where
-        an engine has no list that is a part of its state.
+    capacity: of the neighbour list, neighbours of an atom.  skin: Å; infinite for a list of all pairs.
     displacement: (R, N, 3) Å that the atoms have moved, unwrapped, in the last `sampled_steps` steps, those since the
         equilibration, later samples and what lies between them included. It serves only to tell a frozen system.
     """
@@ -76,6 +93,43 @@ class MDState:
             displacement=np.asarray(arrays["displacement"]),
             sampled_steps=int(arrays["sampled_steps"]),
         )
+
+
+@dataclass(frozen=True)
+class ExternalState:
+    """The state of molecular dynamics that another program does.
+
+    engine: its name.  positions: (R, N, 3) Å, wrapped into the cell.  momenta: (R, N, 3), eV-Å-amu.
+    thermostat: what continues the thermostat, each (R, ...).  The others are those of `MDState`.
+    """
+
+    engine: str
+    positions: NDArray[np.float64]
+    momenta: NDArray[np.float64]
+    thermostat: Arrays
+    step: int
+    displacement: NDArray[np.float64]
+    sampled_steps: int
+
+    def to_arrays(self) -> Arrays:
+        """Everything as arrays, for a checkpoint; the name of the engine is that of an empty one."""
+        arrays = {name: np.asarray(getattr(self, name)) for name in _OF_EXTERNAL}
+        thermostat = {_THERMOSTAT + name: value for name, value in self.thermostat.items()}
+        return arrays | thermostat | {_ENGINE + self.engine: np.zeros(0)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> Self:
+        """The inverse of `to_arrays`, bit for bit."""
+        values: dict[str, Any] = {name: np.asarray(arrays[name]) for name in _OF_EXTERNAL}
+        for name in ("step", "sampled_steps"):
+            values[name] = int(values[name])
+        (engine,) = (name.removeprefix(_ENGINE) for name in arrays if name.startswith(_ENGINE))
+        thermostat = {
+            name.removeprefix(_THERMOSTAT): np.asarray(value)
+            for name, value in arrays.items()
+            if name.startswith(_THERMOSTAT)
+        }
+        return cls(engine=engine, thermostat=thermostat, **values)
 
 
 @dataclass(frozen=True)
@@ -122,5 +176,7 @@ def stored_state(arrays: Arrays) -> State:
     >>> stored_state(state.to_arrays()).step
     5
     """
+    if any(name.startswith(_ENGINE) for name in arrays):
+        return ExternalState.from_arrays(arrays)
     moves = any(name.removeprefix(_THERMOSTAT) == "step_length" for name in arrays)
     return MoveState.from_arrays(arrays) if moves else MDState.from_arrays(arrays)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from refine.errors import SimulationError
 from refine.sampling.averages import standard_error
 
 Array = NDArray[np.float64]
@@ -58,3 +59,27 @@ def joined(parts: Sequence[Volumes]) -> Volumes:
         name: np.concatenate([getattr(part, name) for part in parts]) for name in ("volume", "energy", "accepted")
     }
     return Volumes(**arrays, n_atoms=parts[0].n_atoms)
+
+
+def tuned(width: float, volumes: Volumes) -> float:
+    """Half-width of the next moves in ln V, from the share of those of this width that was accepted."""
+    return float(np.clip(width * np.clip(2 * volumes.accepted.mean(), 0.5, 1.5), *WIDTHS))
+
+
+def refuse_gas(volumes: Volumes, first: float, temperature: float, pressure: float, step: int) -> None:
+    """SimulationError for a box that has evaporated; first: Å^3, its volume at the start.  pressure: GPa."""
+    if volumes.volume[-1] > EVAPORATED * first:
+        raise SimulationError(
+            f"the box has grown {EVAPORATED:g}-fold: at {temperature:.0f} K and {pressure:g} GPa this is a gas",
+            where=f"step {step}",
+            fix="raise the pressure, or cool at constant volume first",
+        )
+
+
+def too_small(cutoff: float, pressure: float) -> SimulationError:
+    """What to raise where a box shrinks below what a cutoff (Å) needs; pressure: GPa."""
+    return SimulationError(
+        f"the box shrinks below what the cutoff of {cutoff:.2f} Å needs",
+        where=f"constant pressure of {pressure:g} GPa",
+        fix="use more atoms, a shorter cutoff or a higher density at the start",
+    )

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from refine.errors import SimulationError
-from refine.sampling.state import MDState
+from refine.sampling.state import Moving
 from refine.system import System
 
 HOT, COLD = 3.0, 1 / 3
@@ -57,7 +57,7 @@ class Watch:
     """Step and T (R,) of the last looks at one trajectory; not a part of its state, and begun anew when it goes on in
     another process."""
 
-    def look(self, state: MDState, temperatures: np.ndarray, target: float, *, sampling: bool) -> None:
+    def look(self, state: Moving, temperatures: np.ndarray, target: float, *, sampling: bool) -> None:
         """Raise SimulationError when the block that ended at `state` has failed.
 
         temperatures: (frames, R) kinetic, K.  target: K.
@@ -72,7 +72,7 @@ class Watch:
         else:
             self._waves.clear()
 
-    def _finite(self, state: MDState, temperatures: np.ndarray) -> None:
+    def _finite(self, state: Moving, temperatures: np.ndarray) -> None:
         good = np.isfinite(temperatures).all(axis=1)
         if good.all() and np.isfinite(state.positions).all() and np.isfinite(state.momenta).all():
             return
@@ -85,7 +85,7 @@ class Watch:
             "short range",
         )
 
-    def _temperature(self, state: MDState, means: np.ndarray, target: float) -> None:
+    def _temperature(self, state: Moving, means: np.ndarray, target: float) -> None:
         """means: (R,) over the block, judged with room for the fluctuations of a few atoms."""
         room = 1 + 5 * math.sqrt(2 / max(1, self.degrees_of_freedom))
         for replica, mean in enumerate(means):
@@ -104,7 +104,7 @@ class Watch:
                     fix="shorten sampling.time_constant or lengthen sampling.equilibration",
                 )
 
-    def _flowing(self, state: MDState) -> None:
+    def _flowing(self, state: Moving) -> None:
         picoseconds = state.sampled_steps * self.timestep / 1000
         if picoseconds < FROZEN_AFTER_PS:
             return
@@ -127,7 +127,7 @@ class Watch:
             )
         self.notes.clear()
 
-    def _whole(self, state: MDState) -> None:
+    def _whole(self, state: Moving) -> None:
         if self._waves and state.step <= self._waves[-1][0]:
             self._waves.clear()  # another trajectory, or this one from an earlier state
         self._waves.append((state.step, long_waves(state.positions, self.system.cell)))

@@ -70,7 +70,7 @@ def test_a_module_beside_the_study_is_not_imported(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="no package 'evil' is installed"):
         calculator_class("evil:Any")
-    with pytest.raises(InputError, match="mypy would be imported from .* not where it was installed"):
+    with pytest.raises(InputError, match=r"mypy would be imported from .* not where it was installed"):
         calculator_class("mypy:Any")
     assert not (tmp_path / "ran").exists()
 
@@ -123,7 +123,7 @@ def test_the_version_of_the_package_is_a_part_of_what_a_run_follows_from(tmp_pat
 
 def test_parameters_and_gradients_are_refused(tmp_path: Path) -> None:
     path = study(tmp_path, f'base = "ase"\ncalculator = "{EMT_NAME}"')
-    with pytest.raises(InputError, match="parameters of .*EMT cannot be refined"):
+    with pytest.raises(InputError, match=r"parameters of .*EMT cannot be refined"):
         Study.from_toml(path, ['refinement.method="difftre"', 'refinement.parameters=["epsilon"]'])
     with pytest.raises(InputError, match="differentiates through the dynamics"):
         Study.from_toml(path, ['refinement.method="backprop"'])

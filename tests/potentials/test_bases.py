@@ -1,7 +1,4 @@
-"""What every base with a force field must be: a new entry of BASES is tested here with the example of its own file.
-
-Those that an engine of their own evaluates are tested beside it.
-"""
+"""What every base must be, whatever it is: a new entry of BASES is tested here with the example of its own file."""
 
 from __future__ import annotations
 
@@ -34,9 +31,10 @@ from tests.export.runs import correction, pairs_of, rows, run_folder
 from tests.potentials.classical.direct import random_box
 from tests.potentials.mace.models import random_checkpoint
 
-NAMES = tuple(name for name in BASES.entries if base_of(name).own_engine is None)
+OURS = [name for name in BASES.entries if base_of(name).own_engine is None]
 
-pytestmark = [pytest.mark.usefixtures("quick_compilation"), pytest.mark.parametrize("name", NAMES)]
+pytestmark = [pytest.mark.usefixtures("quick_compilation"), pytest.mark.parametrize("name", OURS)]
+"""Bases that an engine of their own evaluates are tested with it."""
 
 CELL = np.array([[11.0, 0.0, 0.0], [1.5, 11.5, 0.0], [-1.0, 2.0, 12.0]])
 R_CUT = 5.0
@@ -80,7 +78,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With the files that examples name; a MACE model is made here, as nothing of `refine` makes one."""
     path = tmp_path_factory.mktemp("models")
     write_neutral(TINY, path / "mace.safetensors")
-    for name in NAMES:
+    for name in OURS:
         for file, write in example_of(name).files.items():
             write(path / file)
     return path

@@ -52,6 +52,8 @@ class Settings:
     timestep: float = 5.0
     stride: int = 10
     precision: str = "float32"
+    processes: int = 0
+    threads: int = 1
 
 
 def field_of(name: str, system: System, cutoff: float = 7.0, precision: str = "float32") -> EngineField:
@@ -411,7 +413,9 @@ def test_a_stage_may_have_a_timestep_and_a_pressure(argon: Argon) -> None:
 # ---- averages of the canonical ensemble
 
 
-@pytest.fixture(scope="module", params=[(name, kind) for name in sorted(ENGINES) for kind in sorted(THERMOSTATS)])
+@pytest.fixture(
+    scope="module", params=[(name, kind) for name in sorted(ENGINES) for kind in sorted(THERMOSTATS)], ids="-".join
+)
 def reference_state(request: pytest.FixtureRequest) -> tuple[str, Frames]:
     """A NIST state point sampled for 60 ps with each thermostat."""
     name, thermostat = request.param

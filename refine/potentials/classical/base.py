@@ -21,11 +21,12 @@ from refine.potentials.classical.parameters import ClassicalParameters, refined
 from refine.potentials.classical.read import base_potential
 from refine.potentials.classical.sets import SETS
 from refine.potentials.keys import Example, Model
-from refine.potentials.lammps import POINTS, Part, Script, section, spline_nodes
+from refine.potentials.lammps import Part, Script, section, spline_nodes, table_radii
 from refine.potentials.protocols import Array, Base, Finished, Pairs
 from refine.tables.values import Ions, Number, PairForms, Parameters, RealCharges
 
 if TYPE_CHECKING:
+    from refine.potentials.correction import PairCorrection
     from refine.potentials.pairs import PairForceField
     from refine.system import System
 
@@ -37,6 +38,10 @@ TABLE = "base.table"
 
 EWALD_ACCURACY = 1e-6
 """Of LAMMPS' Ewald sum: rms error of a force, in that of two elementary charges an Å apart."""
+
+MESH_FROM, MESH_ORDER = 400, 7
+"""Atoms from which on LAMMPS' sum on a mesh is faster, and the order of its splines: five makes it five times slower at
+this accuracy (silica of 216 and 1,500 atoms, experiments/benchmarks/engines.py)."""
 
 
 class ClassicalBase:
@@ -73,26 +78,31 @@ class ClassicalBase:
         """It is of none."""
         return ""
 
-    def force_field(
-        self, potential: PairForm, correction_cutoff: float, system: System, precision: str
-    ) -> PairForceField:
-        """One table of base and correction; InputError for charges that do not add up, and a step inside of it."""
-        from refine.potentials.pairs import PairForceField  # with jax, which reading a study does without
-
-        charged = potential.coulomb
-        ewald = self_energy = None
-        if charged is not None:
-            charged.check_neutral(system.n_per_species)
-            if charged.method == "ewald":
-                ewald = charged.reciprocal(system.n_per_species, system.cell)
-            else:
-                self_energy = charged.self_energy()
+    def check_box(self, potential: PairForm, correction_cutoff: float, system: System) -> None:
+        """InputError for charges that do not add up, and a step inside of the correction."""
+        if potential.coulomb is not None:
+            potential.coulomb.check_neutral(system.n_per_species)
         if potential.truncation == "none" and correction_cutoff > potential.cutoff:
             raise InputError(
                 f'truncation = "none" leaves a step at {potential.cutoff:g} Å, inside the correction',
                 where="[model]",
                 fix=f"set r_cut to {correction_cutoff:g}, that of the correction, or more",
             )
+
+    def force_field(
+        self, potential: PairForm, correction_cutoff: float, system: System, precision: str
+    ) -> PairForceField:
+        """One table of base and correction."""
+        from refine.potentials.pairs import PairForceField  # with jax, which reading a study does without
+
+        self.check_box(potential, correction_cutoff, system)
+        charged = potential.coulomb
+        ewald = self_energy = None
+        if charged is not None:
+            if charged.method == "ewald":
+                ewald = charged.reciprocal(system.n_per_species, system.cell)
+            else:
+                self_energy = charged.self_energy()
         return PairForceField(
             potential,
             correction_cutoff,
@@ -126,6 +136,9 @@ class ClassicalBase:
 
     def final_potential(self, model: ClassicalModel, run: Finished, file: str | Path | None = None) -> PairForm:
         """That of the study, with the final numbers of what was refined."""
+        if run.potential is not None:
+            given: PairForm = run.potential
+            return given
         potential = self.read(model, run.species, run.pairs, run.cutoff)
         if run.parameters is None:
             return potential
@@ -140,27 +153,31 @@ class ClassicalBase:
 
     def lammps(self, model: ClassicalModel, run: Finished, script: Script) -> Part:
         """A table for each pair with a short-range part: what the engine sums without the pair function of charges."""
-        potential = self.final_potential(model, run)
-        cutoff = potential.cutoff
-        r = np.linspace(cutoff / POINTS, cutoff, POINTS)
-        energy, slope = without_coulomb(potential, r)
+        potential, added = self.final_potential(model, run), script.correction
+        cutoff = potential.cutoff if added is None else max(potential.cutoff, added.cutoff)
+        r = table_radii(cutoff)
+        energy, slope = _tabulated(potential, added, r)
         step = 1e-4 * r[0]
-        near = without_coulomb(potential, np.array([r[0] + step, cutoff - step]))[1]
+        near = _tabulated(potential, added, np.array([r[0] + step, cutoff - step]))[1]
         first, last = (slope[:, 0] - near[:, 0]) / step, (near[:, 1] - slope[:, -1]) / step
-        rows = np.flatnonzero(potential.interacting)
+        touched = np.isin(np.arange(len(potential.pairs)), [] if added is None else added.active_pairs)
+        rows = np.flatnonzero(potential.interacting | touched)
         labels = {row: "-".join(potential.pairs[row]) for row in rows}
         part = "what is not Coulomb" if potential.coulomb is not None else "all of it"
         sections = [section(labels[row], r, energy[row], -slope[row], (first[row], last[row])) for row in rows]
         charged = Part() if potential.coulomb is None else _coulomb(potential.coulomb, script)
+        # LAMMPS tells a style from another one of its name by a number, and takes none where there is one only
+        table = "table 1" if any(style.startswith("table ") for style in script.beside) else "table"
         return Part(
             (f"table spline {spline_nodes(cutoff)}", *charged.styles),
             charged.before,
             (
-                *(f"pair_coeff {script.type_pair(potential.pairs[row])} table 1 {TABLE} {labels[row]}" for row in rows),
+                *(f"pair_coeff {script.type_pair(potential.pairs[row])} {table} {TABLE} {labels[row]}" for row in rows),
                 *charged.coefficients,
             ),
             charged.after,
             {TABLE: script.table(f"base {model.base!r}, {part}", sections)},
+            corrected=added is not None,
         )
 
 
@@ -230,6 +247,15 @@ def without_coulomb(potential: PairForm, r: Array) -> tuple[Array, Array]:
     return energy, slope
 
 
+def _tabulated(potential: PairForm, added: PairCorrection | None, r: Array) -> tuple[Array, Array]:
+    """Energy and derivative, (pairs, n), of what is in a table; added: a correction, or None."""
+    energy, slope = without_coulomb(potential, r)
+    if added is not None:
+        assert added.pairs == potential.pairs
+        energy, slope = energy + added.energy(r), slope + added.derivative(r)
+    return energy, slope
+
+
 def _coulomb(charged: Coulomb, script: Script) -> Part:
     charges = tuple(
         f"set type {script.types[symbol]} charge {float(q)!r}"
@@ -237,14 +263,14 @@ def _coulomb(charged: Coulomb, script: Script) -> Part:
     )
     if charged.method == "dsf":
         return Part((f"coul/dsf {charged.alpha!r} {charged.cutoff!r}",), charges, ("pair_coeff * * coul/dsf",))
+    if script.atoms > MESH_FROM:
+        sum_of_waves = [f"kspace_style pppm {EWALD_ACCURACY:g}", f"kspace_modify order {MESH_ORDER}"]
+    else:
+        remark = "# pppm instead of ewald is faster for many atoms"
+        sum_of_waves = [*([] if script.atoms else [remark]), f"kspace_style ewald {EWALD_ACCURACY:g}"]
     return Part(
         (f"coul/long {charged.cutoff!r}",),
         charges,
         ("pair_coeff * * coul/long",),
-        (
-            "pair_modify pair coul/long table 0",
-            "# pppm instead of ewald is faster for many atoms",
-            f"kspace_style ewald {EWALD_ACCURACY:g}",
-            f"kspace_modify gewald {charged.alpha!r}",
-        ),
+        ("pair_modify pair coul/long table 0", *sum_of_waves, f"kspace_modify gewald {charged.alpha!r}"),
     )

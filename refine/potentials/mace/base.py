@@ -108,6 +108,9 @@ class MaceBase:
         entry = published(model.name) if model.name else recognised(checkpoint.sha256, checkpoint.origin, heads)
         return None if entry is None else entry.theory_of(potential.head)
 
+    def check_box(self, potential: MacePotential, correction_cutoff: float, system: System) -> None:
+        """Any box will do."""
+
     def force_field(
         self, potential: MacePotential, correction_cutoff: float, system: System, precision: str
     ) -> CorrectedForceField:
@@ -165,7 +168,7 @@ class MaceBase:
             remarks.append(
                 f"# Its weights were refined: they are in {MODEL_FILE} beside result.json, not in that file."
             )
-        return Part(before=tuple(remarks))
+        return Part(before=tuple(remarks), missing="pair_style mace and a file that MACE's own programs make")
 
 
 class MaceModel(Model):
@@ -203,7 +206,7 @@ class MaceModel(Model):
         return self._resolve(self.path)
 
     @property
-    def files(self) -> tuple[Path, ...]:
+    def file_paths(self) -> tuple[Path, ...]:
         """The model's file, where the study names one."""
         return () if self.model_path is None else (self.model_path,)
 

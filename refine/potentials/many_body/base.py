@@ -43,6 +43,9 @@ class ManyBodyBase:
         """It is of none."""
         return ""
 
+    def check_box(self, potential: ManyBody, correction_cutoff: float, system: System) -> None:
+        """Any box will do."""
+
     def force_field(
         self, potential: ManyBody, correction_cutoff: float, system: System, precision: str
     ) -> CorrectedForceField:
@@ -71,6 +74,9 @@ class ManyBodyBase:
 
     def final_potential(self, model: ManyBodyModel, run: Finished, file: str | Path | None = None) -> ManyBody:
         """That of the study."""
+        if run.potential is not None:
+            given: ManyBody = run.potential
+            return given
         return self.read(model, run.species, run.pairs, run.cutoff)
 
     def lammps(self, model: ManyBodyModel, run: Finished, script: Script) -> Part:

@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     from refine.sampling.ase.field import CalculatorField
 
 
+STEPS_PER_BLOCK = 100
+"""Between two looks at a trajectory: with a slow calculator, a minute."""
+
+
 class Ase(EngineKind):
-    """Dynamics of ASE over any of its calculators, or over this program's own (`refine.sampling.ase.sampler`)."""
+    """Dynamics of ASE over any of its calculators, or over refine's own (`refine.sampling.ase.mover`)."""
 
     differentiates: ClassVar[bool] = False
 
@@ -33,12 +37,12 @@ class Ase(EngineKind):
         from refine.potentials.calculator import Calculator
         from refine.sampling.ase.field import CalculatorField
 
-        check_precision(precision)
+        kind.check_box(base, cutoff, system)
         if isinstance(base, AnyCalculator):
-            return CalculatorField(lambda: base.calculator, cutoff, model.dispersion)
+            return CalculatorField(lambda one: one.calculator, base, None, model.dispersion)
         pairs = base.terms(system.species, system.n_per_species, precision).pairs
-        reach = cutoff if pairs is None else max(cutoff, pairs.cutoff)
-        return CalculatorField(lambda: Calculator(base, precision), reach, model.dispersion)
+        reach = None if pairs is None else max(cutoff, pairs.cutoff)
+        return CalculatorField(lambda one: Calculator(one, precision), base, reach, model.dispersion)
 
     def sampler(
         self,
@@ -52,21 +56,22 @@ class Ase(EngineKind):
         replicas: int = 1,
         positions: bool = False,
     ) -> Engine[Any]:
-        from refine.sampling.ase.sampler import AseSampler
-        from refine.sampling.ase.thermostats import THERMOSTATS
+        from refine.sampling.external.mover import Motion
+        from refine.sampling.external.sampler import ExternalSampler
 
-        check_precision(settings.precision)
-        return AseSampler(
+        return ExternalSampler(
+            "ase",
             system,
             field,
-            thermostat=THERMOSTATS[settings.thermostat](settings.time_constant),
-            timestep=settings.timestep,
+            Motion(settings.thermostat, settings.time_constant, settings.timestep),
             stride=settings.stride,
             n_bins=n_bins,
             r_max=r_max,
+            precision=settings.precision,
             replicas=replicas,
             phase=phase,
             positions=positions,
+            steps_per_block=STEPS_PER_BLOCK,
         )
 
     def constant_energy(
@@ -82,21 +87,31 @@ class Ase(EngineKind):
         interval: float,
         phase: str,
     ) -> ConstantEnergy:
-        from refine.sampling.ase.sampler import AseSampler
-        from refine.sampling.ase.segments import SegmentRunner
-        from refine.sampling.ase.thermostats import VelocityVerlet
+        from refine.sampling.ase.potential import has_stress
+        from refine.sampling.external.mover import FREE, Motion
+        from refine.sampling.external.sampler import ExternalSampler
+        from refine.sampling.external.segments import ExternalSegments
+        from refine.sampling.segments import STRESS_EVERY
 
-        sampler = AseSampler(
+        if not has_stress(params.base):
+            raise InputError(
+                "the calculator has no stress, which trajectories at constant energy record",
+                where="[model] calculator",
+                fix="use a calculator with stress, or leave diffusion and viscosity out",
+            )
+        sampler = ExternalSampler(
+            "ase",
             system,
             field,
-            thermostat=VelocityVerlet(),
-            timestep=settings.timestep,
-            stride=1,
+            Motion(FREE, settings.time_constant, settings.timestep),
+            stride=STRESS_EVERY,
             n_bins=1,
             r_max=system.r_box,
+            precision=settings.precision,
             phase=phase,
+            steps_per_block=STEPS_PER_BLOCK,
         )
-        return SegmentRunner(sampler, params, positions, temperature, seed, interval)
+        return ExternalSegments(sampler, params, positions, temperature, seed, interval)
 
     def adjoint(
         self,
@@ -113,9 +128,3 @@ class Ase(EngineKind):
         raise InputError(
             "there are no gradients through trajectories of ASE", where="[sampling] engine", fix='set engine = "jax"'
         )
-
-
-def check_precision(name: str) -> None:
-    """InputError for a word that is none."""
-    if name not in ("float32", "float64"):
-        raise InputError(f"precision is {name!r}; it must be float32 or float64")

@@ -33,13 +33,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.neighbors import NeighborList
-from refine.errors import SimulationError
 from refine.sampling.jax import random_numbers
 from refine.sampling.jax.device import on_device, precision
 from refine.sampling.jax.lists import ListShape
 from refine.sampling.jax.programs import Program, Walk
 from refine.sampling.state import MDState
-from refine.sampling.volumes import EVAPORATED, FIRST_WIDTH, MOVE_EVERY, WIDTHS, Volumes, joined
+from refine.sampling.volumes import FIRST_WIDTH, MOVE_EVERY, Volumes, joined, refuse_gas, too_small, tuned
 from refine.units import BOLTZMANN, PRESSURE_UNIT, TIME_UNIT
 
 if TYPE_CHECKING:
@@ -113,16 +112,10 @@ class ConstantPressure:
             count = min(self.moves_per_block, moves - done)
             state, cell, volumes = self._block(state, cell, params, temperature, count)
             if tune:
-                self.width = float(np.clip(self.width * np.clip(2 * volumes.accepted.mean(), 0.5, 1.5), *WIDTHS))
+                self.width = tuned(self.width, volumes)
             seen.append(volumes)
             done += count
-            if volumes.volume[-1] > EVAPORATED * self.sampler.system.volume:
-                raise SimulationError(
-                    f"the box has grown {EVAPORATED:g}-fold: at {temperature:.0f} K and {self.pressure:g} GPa "
-                    "this is a gas",
-                    where=f"step {state.step}",
-                    fix="raise the pressure, or cool at constant volume first",
-                )
+            refuse_gas(volumes, self.sampler.system.volume, temperature, self.pressure, state.step)
         return state, cell, joined(seen)
 
     def _block(
@@ -167,11 +160,7 @@ class ConstantPressure:
         field = sampler.force_field
         needed = 0.0 if field.periodic_images else field.cutoff / sampler.system.r_box
         if lowest < needed:
-            raise SimulationError(
-                f"the box shrinks below what the cutoff of {field.cutoff:.2f} Å needs",
-                where=f"constant pressure of {self.pressure:g} GPa",
-                fix="use more atoms, a shorter cutoff or a higher density at the start",
-            )
+            raise too_small(field.cutoff, self.pressure)
         return max(lowest * ROOM_TO_SHRINK, needed)
 
     @staticmethod

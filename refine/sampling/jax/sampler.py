@@ -46,7 +46,7 @@ from refine.sampling.jax.programs import (
 )
 from refine.sampling.jax.relaxation import Relaxation
 from refine.sampling.jax.thermostats import Thermostat
-from refine.sampling.momenta import maxwell
+from refine.sampling.momenta import maxwell_boltzmann
 from refine.sampling.state import MDState, State
 from refine.sampling.watch import Watch
 from refine.system import System
@@ -179,7 +179,9 @@ class Sampler:
         every = self._per_replica(positions)
         if not temperature > 0:
             raise InputError(f"temperature is {temperature} K; it must be above zero")
-        momenta = np.stack([maxwell(self.system.masses, temperature, [seed, k]) for k in range(self.replicas)])
+        momenta = np.stack(
+            [maxwell_boltzmann(self.system.masses, temperature, [seed, k]) for k in range(self.replicas)]
+        )
         with precision(self.dtype):
             thermostat = jax.device_get(jax.jit(self._fresh, static_argnums=0)(np.uint32(seed)))  # int32 would overflow
         skin = self._skin_at(temperature)

@@ -67,6 +67,8 @@ class Settings:
     replicas: int
     seed: int
     precision: str
+    processes: int
+    threads: int
     bin_width: float
     r_min: float
     knots: int

@@ -10,7 +10,7 @@ from refine.sampling.engines import DEFAULT_ENGINE, ENGINES
 from refine.tables.table import Table
 from refine.tables.values import Integer, Kind, Number, OrAuto, OrWord, refusal
 
-LATER_OF_SAMPLING = {"engine": DEFAULT_ENGINE}
+LATER_OF_SAMPLING = {"engine": DEFAULT_ENGINE, "processes": 0, "threads": 1}
 """Keys that studies of before do not have, and the values with which they change no digest."""
 
 
@@ -75,6 +75,13 @@ class Sampling(Table):
         "sample; with a number n also every n-th frame, as extended XYZ in the run's folder.",
     )
     precision: Literal["float32", "float64"] = Field("float32", description="Precision of the dynamics.")
+    processes: Annotated[Integer, Field(ge=0, le=100_000)] = Field(
+        0,
+        description="Of `lammps`: 0 runs it inside of refine, a number starts it as a program with so many of MPI.",
+    )
+    threads: Annotated[Integer, Field(ge=1, le=1024)] = Field(
+        1, description="Of each process of `lammps`, or of `lammps` inside of refine."
+    )
     bin_width: Annotated[Number, Field(ge=0.001, le=0.5)] = Field(
         0.02,
         description="Width in Å of the bins in which pair distances are counted; at most 2/Q_max of every curve.",

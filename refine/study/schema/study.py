@@ -210,7 +210,7 @@ class StudyConfig(Table):
         """The data (if wanted), structure and model files that the study names."""
         curves = [entry.path for entry in self.curves if entry.file is not None] if data else []
         structures = (self.structure_of(state) for state in self.states)
-        return (*curves, *filter(None, structures), *self.model.files)
+        return (*curves, *filter(None, structures), *self.model.file_paths)
 
     def digest(self, *, data: bool = True) -> str:
         """SHA-256 (hex) of the settings and of the bytes of every data, structure and model file.
