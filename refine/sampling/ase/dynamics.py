@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from ase import Atoms
 from ase.md.langevin import Langevin
@@ -9,7 +11,7 @@ from ase.md.md import MolecularDynamics
 from ase.md.verlet import VelocityVerlet
 from numpy.typing import NDArray
 
-from refine.sampling.external.mover import NONE, Motion, Start, Variables
+from refine.sampling.external.mover import NOTHING, Memory, Motion, Start
 from refine.units import BOLTZMANN, TIME_UNIT
 
 Array = NDArray[np.float64]
@@ -34,12 +36,12 @@ def dynamics_of(atoms: Atoms, motion: Motion, start: Start) -> MolecularDynamics
     if motion.thermostat != "nose-hoover":
         raise ValueError(f"no such thermostat: {motion.thermostat!r}")
     freedom = motion.degrees_of_freedom(len(atoms))
-    return Chain(atoms, timestep, kT=BOLTZMANN * start.temperature, tau=tau, freedom=freedom, before=start.variables)
+    return Chain(atoms, timestep, kT=BOLTZMANN * start.temperature, tau=tau, freedom=freedom, memory=start.memory)
 
 
-def variables_of(dynamics: MolecularDynamics) -> Variables:
-    """What continues the thermostat; Langevin's has none besides its seed."""
-    return dynamics.variables if isinstance(dynamics, Chain) else NONE
+def memory_of(dynamics: Any) -> Memory:
+    """What continues the thermostat; Langevin's needs no more than a seed."""
+    return dynamics.memory if isinstance(dynamics, Chain) else NOTHING
 
 
 class Chain(MolecularDynamics):
@@ -54,23 +56,21 @@ class Chain(MolecularDynamics):
         timestep, tau: in eV-Å-amu.
         kT: eV.
         freedom: degrees of freedom.
-        before: `variables` of the chain that this one goes on from; without them it starts at rest.
+        memory: that of the chain that this one goes on from; without it the chain starts at rest.
     """
 
-    def __init__(
-        self, atoms: Atoms, timestep: float, *, kT: float, tau: float, freedom: int, before: Variables
-    ) -> None:
+    def __init__(self, atoms: Atoms, timestep: float, *, kT: float, tau: float, freedom: int, memory: Memory) -> None:
         super().__init__(atoms, timestep)
         self.kT, self.freedom = kT, freedom
-        self.position = np.array(before.get("chain_position", np.zeros(CHAIN)), np.float64)
-        self.momentum = np.array(before.get("chain_momentum", np.zeros(CHAIN)), np.float64)
+        chain = np.frombuffer(memory.tobytes(), np.float64) if len(memory) else np.zeros(2 * CHAIN)
+        self.position, self.momentum = np.array(chain).reshape(2, CHAIN)
         self.mass = np.full(len(self.position), kT * tau**2)
         self.mass[0] *= freedom
 
     @property
-    def variables(self) -> Variables:
-        """Positions and momenta of the chain, (M,) each."""
-        return {"chain_position": self.position.copy(), "chain_momentum": self.momentum.copy()}
+    def memory(self) -> Memory:
+        """Positions and momenta of the chain, as bytes."""
+        return np.frombuffer(np.concatenate([self.position, self.momentum]).tobytes(), np.uint8)
 
     def step(self) -> None:
         """One step."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from kernels.cell import wrap
 from refine.errors import InputError, RefineError, SimulationError
-from refine.sampling.ase.dynamics import dynamics_of, variables_of
+from refine.sampling.ase.dynamics import dynamics_of, memory_of
 from refine.sampling.ase.potential import Acting, atoms_of, energy_of, kinetic_of, virial_of
 from refine.sampling.external.mover import Evaluated, Motion, Squeezed, Start, Walk
 from refine.sampling.volumes import MOVE_EVERY, Volumes
@@ -64,7 +64,7 @@ class AseMover:
                 if observe:
                     energy[frame], virial[frame] = energy_of(atoms), virial_of(atoms)
                     stress[frame] = momenta.T @ (momenta / masses) + virial[frame]
-        return Walk(positions, atoms.get_momenta(), kinetic, energy, virial, stress, variables_of(dynamics))
+        return Walk(positions, atoms.get_momenta(), kinetic, energy, virial, stress, memory_of(dynamics))
 
     def _steps(self, dynamics: Any, motion: Motion) -> bool:
         """One step; False where atoms fly so far in it that no list of neighbours follows, or are nowhere."""
@@ -121,7 +121,7 @@ class AseMover:
                 volume[move], energies[move] = atoms.get_volume(), after if accepted[move] else before
         cell, volumes = atoms.cell.array.copy(), Volumes(volume, energies, accepted, n)
         at = wrap(atoms.positions, cell)
-        return Squeezed(at, cell, atoms.get_momenta(), kinetic, volumes, variables_of(dynamics))
+        return Squeezed(at, cell, atoms.get_momenta(), kinetic, volumes, memory_of(dynamics))
 
 
 @contextmanager

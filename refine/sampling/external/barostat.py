@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refine.sampling.external.mover import stacked
 from refine.sampling.state import ExternalState
 from refine.sampling.volumes import FIRST_WIDTH, MOVE_EVERY, Volumes, joined, refuse_gas, too_small, tuned
 
@@ -77,7 +78,7 @@ class ExternalBarostat:
             state,
             positions=squeezed.positions[None],
             momenta=squeezed.momenta[None],
-            thermostat={"seed": state.thermostat["seed"]} | {k: v[None] for k, v in squeezed.variables.items()},
+            thermostat=state.thermostat | {"memory": stacked([squeezed.memory])},
             step=state.step + count * MOVE_EVERY,
             displacement=np.zeros(state.positions.shape),
             sampled_steps=0,

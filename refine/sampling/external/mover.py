@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -14,11 +13,6 @@ from refine.sampling.volumes import Volumes
 from refine.system import System
 
 Array = NDArray[np.float64]
-
-Variables = Mapping[str, NDArray[Any]]
-"""Of a thermostat, by name."""
-
-NONE: Variables = MappingProxyType({})
 
 FREE = "constant energy"
 """In place of a thermostat: there is none."""
@@ -45,15 +39,21 @@ class Motion:
         return 3 * n_atoms - (0 if self.thermostat == "langevin" else 3)
 
 
+Memory = NDArray[np.uint8]
+"""Bytes that continue a thermostat, in whatever form a program has them; none at the start of a trajectory."""
+
+NOTHING: Memory = np.zeros(0, np.uint8)
+
+
 class Start(NamedTuple):
     """Where a block of one replica begins: positions (N, 3) Å in the cell, momenta (N, 3) eV-Å-amu, temperature (K) of
-    the thermostat, the seed of all random numbers, and variables of the thermostat as the block before left them."""
+    the thermostat, the seed of all random numbers, and what continues the thermostat."""
 
     positions: Array
     momenta: Array
     temperature: float
     seed: int
-    variables: Variables = NONE
+    memory: Memory = NOTHING
 
 
 class Walk(NamedTuple):
@@ -62,8 +62,8 @@ class Walk(NamedTuple):
     positions: (F, N, 3) Å, unwrapped: those of the start go on in them.  momenta: (N, 3) at the end, eV-Å-amu.
     kinetic: (F,) eV.  energy: (F,) eV, potential.  virial: (F, 3, 3) eV, see `ForceField.virial_tensor`.
     stress: (F, 3, 3) eV, Σ p (x) p / m and the virial.
-    Energies, virials and stresses are NaN where nobody observes, and all of a frame before which the atoms flew away.
-    variables: of the thermostat at the end, where it goes on with them.
+    memory: what continues the thermostat.
+    Energies, virials and stresses are NaN where nobody observes, and all is of frames before which the atoms flew away.
     """
 
     positions: Array
@@ -72,7 +72,7 @@ class Walk(NamedTuple):
     energy: Array
     virial: Array
     stress: Array
-    variables: Variables = NONE
+    memory: Memory = NOTHING
 
 
 class Evaluated(NamedTuple):
@@ -84,14 +84,14 @@ class Evaluated(NamedTuple):
 
 class Squeezed(NamedTuple):
     """A block at constant pressure: positions (N, 3) Å in the cell (3, 3) at the end, momenta there, kinetic energy
-    (moves,) eV, what the volume did, and variables of the thermostat as in `Walk`."""
+    (moves,) eV, what the volume did, and what continues the thermostat."""
 
     positions: Array
     cell: Array
     momenta: Array
     kinetic: Array
     volumes: Volumes
-    variables: Variables = NONE
+    memory: Memory = NOTHING
 
 
 class Mover(Protocol):
@@ -127,3 +127,22 @@ class MoverOf(Protocol):
 
     def mover(self, system: System, params: Any) -> Mover:
         """For the atoms of a box. params: of the field."""
+
+
+def stacked(memories: Sequence[Memory]) -> NDArray[np.uint8]:
+    """Of all replicas, (R, bytes) with their number in front, as a state keeps them.
+
+    >>> [one.tolist() for one in map(unstacked, stacked([np.array([1, 2], np.uint8), NOTHING]))]
+    [[1, 2], []]
+    """
+    longest = max(map(len, memories))
+    rows = np.zeros((len(memories), 8 + longest), np.uint8)
+    for row, memory in zip(rows, memories, strict=True):
+        row[:8] = np.frombuffer(len(memory).to_bytes(8, "little"), np.uint8)
+        row[8 : 8 + len(memory)] = memory
+    return rows
+
+
+def unstacked(row: Memory) -> Memory:
+    """That of one replica."""
+    return row[8 : 8 + int.from_bytes(row[:8].tobytes(), "little")]

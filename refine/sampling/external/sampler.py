@@ -1,16 +1,16 @@
 """The `Engine` around a program that is not ours: states, frames, pair counts and the watch; the program only moves
 atoms.
 
-Work is done in blocks. Every block begins from the arrays of a state, with a thermostat that is defined anew and a seed
-that follows from the state's seed, the replica and the step, so a run that goes on from a stored state in another
-process is the one that never stopped, as far as the program computes the same twice. Replicas move one after the
-other.
+Work is done in blocks. Every block begins from the arrays of a state, with a thermostat that is defined anew, from what
+the program left of it, and a seed that follows from the state's seed, the replica and the step. So a run that goes on
+from a stored state in another process is the one that never stopped, as far as the program computes the same twice.
+Replicas move one after the other.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -22,10 +22,10 @@ from kernels.species import number_of_pairs
 from refine.errors import InputError, SimulationError
 from refine.sampling.counting import pair_counts
 from refine.sampling.external.barostat import ExternalBarostat
-from refine.sampling.external.mover import Motion, Mover, MoverOf, Start, Variables, Walk
+from refine.sampling.external.mover import NOTHING, Motion, Mover, MoverOf, Start, Walk, stacked, unstacked
 from refine.sampling.frames import Frames
 from refine.sampling.momenta import maxwell_boltzmann
-from refine.sampling.state import Arrays, ExternalState, State
+from refine.sampling.state import ExternalState, State
 from refine.sampling.watch import Watch
 from refine.system import System
 from refine.units import BOLTZMANN
@@ -161,7 +161,10 @@ class ExternalSampler:
             engine=self.engine,
             positions=wrap(every, self.system.cell),
             momenta=np.stack([maxwell_boltzmann(self.system.masses, temperature, [seed, k]) for k in replicas]),
-            thermostat={"seed": np.array([[seed, k] for k in replicas], np.int64)},
+            thermostat={
+                "seed": np.array([[seed, k] for k in replicas], np.int64),
+                "memory": stacked([NOTHING] * self.replicas),
+            },
             step=0,
             displacement=np.zeros(every.shape),
             sampled_steps=0,
@@ -215,15 +218,10 @@ class ExternalSampler:
 
     def start_of(self, state: ExternalState, replica: int, temperature: float) -> Start:
         """Where the next block of a replica begins."""
-        variables = {name: value[replica] for name, value in state.thermostat.items()}
-        seed = np.random.SeedSequence([*variables.pop("seed").tolist(), state.step])
-        return Start(
-            state.positions[replica],
-            state.momenta[replica],
-            temperature,
-            int(seed.generate_state(1)[0]),
-            variables,
-        )
+        seed = np.random.SeedSequence([*state.thermostat["seed"][replica].tolist(), state.step])
+        memory = unstacked(state.thermostat["memory"][replica])
+        number = int(seed.generate_state(1)[0])
+        return Start(state.positions[replica], state.momenta[replica], temperature, number, memory)
 
     def _per_replica(self, positions: Positions) -> Array:
         shape = (self.replicas, self.system.n_atoms, 3)
@@ -281,7 +279,7 @@ class ExternalSampler:
             state,
             positions=wrap(end, self.system.cell),
             momenta=np.stack([walk.momenta for walk in walks]),
-            thermostat=continued(state, [walk.variables for walk in walks]),
+            thermostat=state.thermostat | {"memory": stacked([walk.memory for walk in walks])},
             step=state.step + steps,
             displacement=state.displacement + (end - state.positions) if counts else np.zeros(end.shape),
             sampled_steps=state.sampled_steps + steps if counts else 0,
@@ -315,9 +313,3 @@ class ExternalSampler:
             n_per_species=self.system.n_per_species,
             volume=self.system.volume,
         )
-
-
-def continued(state: ExternalState, variables: Sequence[Variables]) -> Arrays:
-    """The thermostat of a state with the variables that every replica ended with."""
-    names = variables[0]
-    return {"seed": state.thermostat["seed"]} | {name: np.stack([one[name] for one in variables]) for name in names}

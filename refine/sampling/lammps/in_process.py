@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 
 from kernels.cell import wrap
 from refine.errors import InputError, SimulationError
-from refine.sampling.external.mover import Evaluated, Motion, Squeezed, Start, Walk
+from refine.sampling.external.mover import NOTHING, Evaluated, Memory, Motion, Squeezed, Start, Walk
 from refine.sampling.lammps import library
 from refine.sampling.lammps.potential import LammpsPotential
 from refine.sampling.lammps.script import (
     FIX,
+    LISTS,
+    REMEMBERING,
     UNITS,
     WATCHED,
     Frame,
@@ -55,12 +57,12 @@ class InProcess:
         self._masses = system.masses[:, None]
         self._lammps = library.new(threads)
         self._last = ""
-        with tempfile.TemporaryDirectory(prefix="refine-lammps-") as folder:
-            lines = potential.placed(Path(folder))
-            self._charges = [line for line in lines if line.startswith("set ")]
-            with library.speaking(self._refused):
-                self._commands(box_lines(system, potential.units))
-                self._commands([*(line for line in lines if line not in self._charges), *WATCHED])
+        self._folder = tempfile.TemporaryDirectory(prefix="refine-lammps-")
+        lines = potential.placed(Path(self._folder.name))
+        self._charges = [line for line in lines if line.startswith("set ")]
+        self._rest = [*(line for line in lines if line not in self._charges), *WATCHED]
+        with library.speaking(self._refused):
+            self._commands([*box_lines(system, potential.units), *self._rest])
         self._image = self._lammps.encode_image_flags(0, 0, 0)
 
     def _refused(self, words: str) -> InputError:
@@ -85,12 +87,31 @@ class InProcess:
             [self._image] * n,
         )
 
-    def _begin(self, positions: Array, momenta: Array | None = None) -> None:
-        """Atoms anew, in the cell of the system; positions (N, 3) Å and momenta of ours."""
+    def _begin(self, positions: Array, momenta: Array | None = None, memory: Memory = NOTHING) -> None:
+        """Atoms anew, in the cell of the system; positions (N, 3) Å and momenta of ours.
+
+        memory: a restart file without atoms: a fix that is defined behind it is what it was.
+        """
         velocities = np.zeros_like(positions) if momenta is None else momenta / self._masses / self._units.velocity
-        self._commands(["delete_atoms group all compress yes", "reset_timestep 0"])
+        if len(memory):
+            self._restart.write_bytes(memory.tobytes())
+            begin = ["clear", f'read_restart "{self._restart}"', f"change_box all {self.frame.change}", *LISTS]
+            self._commands([*begin, *self._rest])
+        else:
+            self._commands(["delete_atoms group all compress yes", "reset_timestep 0"])
         self._create(positions @ self.frame.turn, velocities @ self.frame.turn)
         self._commands(self._charges)
+
+    @property
+    def _restart(self) -> Path:
+        return Path(self._folder.name) / "block.restart"
+
+    def _remembered(self, motion: Motion) -> Memory:
+        """What continues the thermostat; the atoms are gone then."""
+        if motion.thermostat not in REMEMBERING:
+            return NOTHING
+        self._commands(["delete_atoms group all compress yes", f'write_restart "{self._restart}" noinit'])
+        return np.frombuffer(self._restart.read_bytes(), np.uint8)
 
     def _gathered(self, name: str, kind: int = 1, columns: int = 3) -> NDArray[Any]:
         """(N, columns) of all atoms in their order."""
@@ -144,8 +165,9 @@ class InProcess:
                 energy.append(self._energy() if observe else np.nan)
                 virial.append(self._virial() if observe else np.full((3, 3), np.nan))
                 stress.append(flow + virial[-1])
+            memory = self._remembered(motion)
         ends = np.array(kinetic), np.array(energy), np.stack(virial), np.stack(stress)
-        return Walk(np.stack(positions), momenta, *ends)
+        return Walk(np.stack(positions), momenta, *ends, memory)
 
     def evaluate(self, positions: Array) -> Evaluated:
         """See `Mover`."""
@@ -191,15 +213,16 @@ class InProcess:
                     self._lammps.command(f"change_box all {Frame.of(cell).change}")
                 seen.append((abs(float(np.linalg.det(cell))), after if accepted else before, accepted, kinetic))
             positions, momenta = self._unwrapped(Frame.of(cell)), self._momenta(self.frame)
+            memory = self._remembered(motion)
             self._lammps.command(f"change_box all {self.frame.change}")
         volumes, energies, flags, energies_of_motion = (np.array(column) for column in zip(*seen, strict=True))
         found = Volumes(volumes, energies, flags.astype(bool), n)
-        return Squeezed(wrap(positions, cell), cell, momenta, energies_of_motion, found)
+        return Squeezed(wrap(positions, cell), cell, momenta, energies_of_motion, found, memory)
 
     @contextmanager
     def _moving(self, start: Start, motion: Motion) -> Iterator[None]:
         """The atoms of a start, and the fix that moves them, which is gone afterwards."""
-        self._begin(start.positions, start.momenta)
+        self._begin(start.positions, start.momenta, start.memory if motion.thermostat in REMEMBERING else NOTHING)
         self._commands(motion_lines(motion, start.temperature, start.seed, self._units))
         try:
             yield

@@ -23,11 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError, ProgramError, SimulationError
-from refine.sampling.external.mover import Evaluated, Motion, Squeezed, Start, Walk
+from refine.sampling.external.mover import NOTHING, Evaluated, Memory, Motion, Squeezed, Start, Walk
 from refine.sampling.lammps import library
 from refine.sampling.lammps.potential import LammpsPotential
 from refine.sampling.lammps.script import (
     FIX,
+    LISTS,
+    REMEMBERING,
     UNITS,
     WATCHED,
     Frame,
@@ -47,6 +49,8 @@ COMMAND = "REFINE_LAMMPS"
 DEFAULT = "mpirun -n {processes} lmp"
 
 SCRIPT, DATA, DUMP, LOG = "block.in", "block.data", "block.dump", "block.log"
+
+BEFORE, RESTART = "before.restart", "block.restart"
 
 HEADER, COLUMNS = 9, 9
 """Lines above the atoms in a dump, and words of a line of the log: step, energy, the virial and its six components."""
@@ -94,7 +98,7 @@ class Program:
         self, start: Start, motion: Motion, frames: int, stride: int, *, observe: bool, where: tuple[int, int]
     ) -> Walk:
         """See `Mover`."""
-        steps, n = frames * stride, self.system.n_atoms
+        steps, n, remembers = frames * stride, self.system.n_atoms, motion.thermostat in REMEMBERING
         at = f"steps {where[0]} to {where[0] + steps}, replica {where[1]}"
         rows = self._run(
             start.positions,
@@ -105,9 +109,11 @@ class Program:
                 f"dump {FIX} all custom {stride} {DUMP} xu yu zu vx vy vz",
                 f"dump_modify {FIX} sort id format float %.17g first yes",
                 f"run {steps}",
+                *(["delete_atoms group all compress yes", f"write_restart {RESTART} noinit"] if remembers else []),
             ],
             lambda words: failed(words, motion.timestep, at),
             at,
+            start.memory if remembers else NOTHING,
         )
         table = self._dumped(frames + 1, 6, at)
         if len(rows) != frames + 1:
@@ -123,7 +129,8 @@ class Program:
             energy, virial = np.full(frames, np.nan), np.full((frames, 3, 3), np.nan)
         assert momenta.shape == (frames, n, 3)
         kinetic = 0.5 * np.trace(flow, axis1=1, axis2=2)
-        return Walk(positions[1:] + moved, momenta[-1], kinetic, energy, virial, flow + virial)
+        memory = np.frombuffer((self._path / RESTART).read_bytes(), np.uint8) if remembers else NOTHING
+        return Walk(positions[1:] + moved, momenta[-1], kinetic, energy, virial, flow + virial, memory)
 
     def evaluate(self, positions: Array) -> Evaluated:
         """See `Mover`."""
@@ -163,16 +170,24 @@ class Program:
         lines: list[str],
         error_of: Callable[[str], SimulationError],
         where: str,
+        memory: Memory = NOTHING,
     ) -> Array:
-        """What lines behind atoms and potential do: (rows, 7) of the log, potential energy and pressures."""
+        """What lines behind atoms and potential do: (rows, 7) of the log, potential energy and pressures.
+
+        memory: a restart file without atoms: a fix that is defined behind it is what it was.
+        """
         velocities = np.zeros_like(positions) if momenta is None else momenta / self._masses / self._units.velocity
         (self._path / DATA).write_text(self._data(positions @ self.frame.turn, velocities @ self.frame.turn))
         charges = [line for line in self._lines if line.startswith("set ")]
         rest = [line for line in self._lines if line not in charges]
         begin = box_lines(self.system, self._name, f"read_data {DATA}")
+        if len(memory):
+            (self._path / BEFORE).write_bytes(memory.tobytes())
+            box = f"change_box all {self.frame.change}"
+            begin = [f"read_restart {BEFORE}", "reset_timestep 0", box, *LISTS, f"read_data {DATA} add append"]
         watched = [*WATCHED, "thermo_modify format float %.17g"]
         (self._path / SCRIPT).write_text("\n".join([*begin, *charges, *rest, *watched, *lines]) + "\n")
-        for name in (DUMP, LOG):
+        for name in (DUMP, LOG, RESTART):
             (self._path / name).unlink(missing_ok=True)
         parallel = ["-sf", "omp", "-pk", "omp", str(self._threads)] if self._threads > 1 else []
         done = subprocess.run(

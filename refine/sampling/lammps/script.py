@@ -114,9 +114,12 @@ def box_lines(system: System, units: str, atoms: str | None = None) -> list[str]
         "box tilt large",
         *([f"region box {Frame.of(system.cell).region}", f"create_box {kinds} box"] if atoms is None else [atoms]),
         *(f"mass {k} {mass!r}" for k, mass in enumerate(masses.tolist(), start=1)),
-        f"neighbor {SKIN} bin",
-        "neigh_modify delay 0 every 1 check yes",
+        *LISTS,
     ]
+
+
+LISTS = (f"neighbor {SKIN} bin", "neigh_modify delay 0 every 1 check yes")
+"""How neighbours are kept."""
 
 
 WATCHED = (
@@ -144,6 +147,10 @@ MOTIONS: dict[str, Callable[[float, float, int], str]] = {
 }
 """By thermostat. Langevin is Grønbech-Jensen and Farago's integrator (Mol. Phys. 111, 983 (2013)), whose averages over
 configurations are right to second order in the timestep, and exactly for harmonic forces, as those of BAOAB."""
+
+
+REMEMBERING = ("nose-hoover",)
+"""Thermostats with variables of their own, which LAMMPS keeps in a restart file."""
 
 
 def virial_of(pressure: Array, volume: float, frame: Frame, units: Units) -> Array:

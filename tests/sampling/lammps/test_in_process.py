@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from kernels.cell import wrap
 from refine.errors import InputError, SimulationError
 from refine.potentials.bases import BASES, base_of
 from refine.potentials.calculator import Calculator
@@ -19,9 +20,10 @@ from refine.potentials.correction import PairCorrection
 from refine.potentials.mace.base import MaceBase
 from refine.sampling.averages import standard_error
 from refine.sampling.engines import engine_kind
-from refine.sampling.external.mover import Motion, Start
+from refine.sampling.external.mover import NOTHING, Motion, Start
 from refine.sampling.lammps.in_process import InProcess
 from refine.sampling.lammps.potential import LammpsPotential
+from refine.sampling.lammps.program import Program
 from refine.sampling.momenta import maxwell_boltzmann
 from refine.system import System, make_system, species_pairs
 from refine.units import BOLTZMANN, COULOMB, PRESSURE_UNIT
@@ -138,6 +140,31 @@ def test_a_block_follows_from_its_arguments(argon: tuple[System, LammpsPotential
     again = mover.walk(start, motion, 20, 10, observe=True, where=(0, 0))
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "of", [InProcess, lambda system, potential: Program(system, potential, 1, 1)], ids=["in", "out"]
+)
+def test_a_chain_goes_on_from_block_to_block(argon: tuple[System, LammpsPotential], of: Any) -> None:
+    """Two blocks are one, to rounding. A chain that began each at rest would hold no temperature in short ones, where
+    the total energy would stay what it is."""
+    system, potential = argon
+    motion, mover = Motion("nose-hoover", 0.1, 5.0), of(system, potential)
+    start = Start(system.positions, maxwell_boltzmann(system.masses, 400.0, [1, 0]), 100.0, 7)
+    whole = mover.walk(start, motion, 8, 5, observe=True, where=(0, 0))
+    first = mover.walk(start, motion, 4, 5, observe=True, where=(0, 0))
+    middle = Start(wrap(first.positions[-1], system.cell), first.momenta, 100.0, 8, first.memory)
+    second = mover.walk(middle, motion, 4, 5, observe=True, where=(0, 0))
+    np.testing.assert_allclose(second.kinetic, whole.kinetic[4:], rtol=1e-6)
+    np.testing.assert_allclose(second.energy, whole.energy[4:], rtol=1e-6)
+    np.testing.assert_allclose(second.momenta, whole.momenta, atol=1e-6)
+    forgotten = mover.walk(middle._replace(memory=NOTHING), motion, 4, 5, observe=True, where=(0, 0))
+    assert np.abs(forgotten.kinetic / whole.kinetic[4:] - 1).max() > 0.01
+    larger = replace(system, cell=1.01 * system.cell, positions=1.01 * system.positions)  # as after a change of volume
+    elsewhere = of(larger, potential).walk(middle, motion, 1, 5, observe=True, where=(0, 0))
+    assert np.isfinite(elsewhere.energy).all()
+    cells = of(larger, potential).walk(middle._replace(memory=NOTHING), motion, 1, 5, observe=True, where=(0, 0))
+    assert elsewhere.energy[0] == pytest.approx(cells.energy[0], rel=1e-2)
 
 
 def test_atoms_go_on_where_they_were(argon: tuple[System, LammpsPotential]) -> None:

@@ -47,7 +47,7 @@ def test_a_block_is_that_of_lammps_in_this_process(salt: System, processes: int)
     start = start_of(salt)._replace(positions=relaxed)
     motion = LANGEVIN if processes == 1 else Motion("nose-hoover", 0.5, 2.0)
     ours, theirs = (m.walk(start, motion, 4, 5, observe=True, where=(0, 0)) for m in (inside, outside))
-    for name in ours._fields:
+    for name in set(ours._fields) - {"memory"}:  # which knows how many processes there are
         np.testing.assert_allclose(getattr(theirs, name), getattr(ours, name), rtol=1e-6, atol=1e-6, err_msg=name)
     again = outside.walk(start, motion, 4, 5, observe=False, where=(0, 0))
     np.testing.assert_array_equal(again.positions, theirs.positions)
@@ -113,7 +113,7 @@ def test_a_killed_rank_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     mpirun, _, _, lmp = command(2, {})
     monkeypatch.setenv(COMMAND, f"{mpirun} -n 2 sh {tmp_path / 'rank.sh'} {lmp}")
     system = random_box({"Ar": 5}, CELLS["orthorhombic"], 3.0)
-    with pytest.raises(ProgramError, match=r"LAMMPS ended before its time: .*SIGKILL; go on from the last block"):
+    with pytest.raises(ProgramError, match=r"^steps 0 to 20, replica 0: LAMMPS ended before its time: .*--resume$"):
         Program(system, ARGON, 2, 1).walk(start_of(system), LANGEVIN, 2, 10, observe=True, where=(0, 0))
 
 
