@@ -51,9 +51,7 @@ PROGRAMS = frozenset({"FileIOCalculator"})
 
 REFUSED = {
     **dict.fromkeys(("command", "profile", "lmpcmds"), "a study file starts no program"),
-    **dict.fromkeys(
-        ("txt", "label", "directory", "logfile", "log_file"), "a study file says not where files are written"
-    ),
+    **dict.fromkeys(("txt", "label", "directory", "logfile", "log_file"), "a study file names no file to write"),
     **dict.fromkeys(("restart", "atoms"), "each calculation begins from the atoms of the study"),
 }
 """Arguments, and why they are refused."""
@@ -158,10 +156,7 @@ def calculator_class(name: str) -> tuple[type, str]:
         raise InputError(f"{module} cannot be imported: {type(error).__name__}: {said:.200}", where=WHERE) from error
     from ase.calculators.calculator import Calculator
 
-    if not isinstance(found, type) or not issubclass(found, Calculator):
-        what = "has no such name" if found is None else "is no class of ASE calculators"
-        raise InputError(f"{of_class} of {module} {what}", where=WHERE, fix='give "package.module:Class"')
-    for base in found.__mro__:
+    for base in getattr(found, "__mro__", ()):
         there = base.__module__.removeprefix("ase.calculators.")
         if there != base.__module__ and (there.partition(".")[0] not in WITHIN or base.__name__ in PROGRAMS):
             raise InputError(
@@ -169,6 +164,9 @@ def calculator_class(name: str) -> tuple[type, str]:
                 where=WHERE,
                 fix='use a calculator that works within Python, or engine = "lammps"',
             )
+    if not isinstance(found, type) or not issubclass(found, Calculator):
+        what = "has no such name" if found is None else "is no class of ASE calculators"
+        raise InputError(f"{of_class} of {module} {what}", where=WHERE, fix='give "package.module:Class"')
     return found, package.version
 
 

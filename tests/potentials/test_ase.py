@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import refine
 from refine.errors import InputError
 from refine.export import export
 from refine.export.read import read_correction
-from refine.potentials.ase import calculator_class
+from refine.potentials.ase import TRUSTED, calculator_class
 from refine.potentials.bases import base_of
 from refine.potentials.calculator import Calculator
 from refine.study.schema import StudyConfig
@@ -50,9 +51,15 @@ def test_a_class_of_an_installed_package() -> None:
         ("ase:Atoms", "Atoms of ase is no class of ASE calculators"),
         ("subprocess:Popen", "no package 'subprocess' is installed"),
         ("os:system", "no package 'os' is installed"),
-        ("ase.calculators.abinit:Abinit", "starts a program or takes its commands"),
-        ("ase.calculators.lammpslib:LAMMPSlib", "starts a program or takes its commands"),
-        ("ase.calculators.dftb:Dftb", "starts a program or takes its commands"),
+        ("ase.calculators.calculator:BaseCalculator", "is no class of ASE calculators"),
+        ("ase.calculators.calculator:FileIOCalculator", "which may start a program"),
+        ("ase.calculators.abinit:Abinit", "may start a program"),
+        ("ase.calculators.castep:Castep", "may start a program"),
+        ("ase.calculators.cp2k:CP2K", "may start a program"),
+        ("ase.calculators.lammpslib:LAMMPSlib", "may start a program"),
+        ("ase.calculators.socketio:SocketIOCalculator", "may start a program"),
+        ("ase.calculators.subprocesscalculator:NamedPackedCalculator", "may start a program"),
+        ("ase.calculators.vasp:Vasp", "may start a program"),
     ],
 )
 def test_what_is_no_calculator_is_not_called(name: str, message: str) -> None:
@@ -81,8 +88,11 @@ def test_a_module_beside_the_study_is_not_imported(tmp_path: Path, monkeypatch: 
         ('calculator = "EMT"', 'should be "package.module:Class"'),
         ('calculator = "ase.calculators.emt:EMT()"', 'should be "package.module:Class"'),
         ('calculator = "../x:EMT"', 'should be "package.module:Class"'),
+        ('calculator = "numpy.f2py.__main__:main"', 'should be "package.module:Class"'),
         ("calculator = 3", "calculator"),
         (f'calculator = "{EMT_NAME}"\narguments = {{ command = "touch x" }}', "a study file starts no program"),
+        (f'calculator = "{EMT_NAME}"\narguments = {{ txt = "x" }}', "a study file names no file to write"),
+        (f'calculator = "{EMT_NAME}"\narguments = {{ restart = "x" }}', "begins from the atoms of the study"),
         (f'calculator = "{EMT_NAME}"\narguments = {{ when = 2020-01-01 }}', "when should be text, a number"),
         (f'calculator = "{EMT_NAME}"\narguments = {{ "a b" = 1 }}', "no name of an argument"),
         ("", "missing key 'calculator'"),
@@ -95,12 +105,43 @@ def test_tables_that_are_refused(tmp_path: Path, lines: str, message: str) -> No
 
 
 def test_arguments_that_the_class_does_not_take(tmp_path: Path) -> None:
-    config = StudyConfig.from_toml(
-        study(tmp_path, f'base = "ase"\ncalculator = "{EMT_NAME}"\narguments = {{ asap_cutoff = true, and = 4.0 }}')
-    )
-    potential = base_of("ase").read(config.model, ("Ar",), (("Ar", "Ar"),), 6.5)
-    with pytest.raises(InputError, match=r"EMT cannot be made: .*and.*; mend \[model\] arguments"):
-        _ = potential.calculator
+    lines = 'base = "ase"\ncalculator = "ase.calculators.tersoff:Tersoff"\narguments = { one = [1, { two = 2.0 }] }'
+    one = Study.from_toml(study(tmp_path, lines))
+    with pytest.raises(InputError, match=r"Tersoff cannot be made: TypeError: .*; mend \[model\] arguments"):
+        _ = one.base.calculator
+
+
+@pytest.mark.parametrize("named", ["model.pt", "{folder}/model.pt", "*.pt", "there/../model.pt", "https://x.org/m.pt"])
+def test_a_file_of_a_model_is_read_where_the_user_trusts_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    """Whether it is named outright, by a pattern, or inside of a list."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.pt").write_bytes(b"of torch")
+    named = named.format(folder=tmp_path)
+    for arguments in (f'model = "{named}"', f'some = {{ models = [1, "{named}"] }}'):
+        path = study(tmp_path, f'base = "ase"\ncalculator = "{EMT_NAME}"\narguments = {{ {arguments} }}')
+        with pytest.raises(InputError, match=r"may be a file that runs code .*export REFINE_ASE_FILES=") as caught:
+            Study.from_toml(path)
+        assert "\n" not in str(caught.value)
+        monkeypatch.setenv(TRUSTED, f"/elsewhere{os.pathsep}{tmp_path / 'there'}")
+        with pytest.raises(InputError, match="may be a file"):
+            Study.from_toml(path)
+        monkeypatch.delenv(TRUSTED)
+
+
+def test_the_bytes_of_a_file_are_a_part_of_what_a_run_follows_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TRUSTED, str(tmp_path))
+    file, found = tmp_path / "model.pt", []
+    path = study(tmp_path, f'base = "ase"\ncalculator = "{EMT_NAME}"\narguments = {{ model = "{file}" }}')
+    for content in (b"one", b"another"):
+        file.write_bytes(content)
+        one = Study.from_toml(path)
+        found.append(one.base_kind.identity(one.base))
+    assert found[0] != found[1]
+    assert found[0].startswith(f"{EMT_NAME} of version ")
 
 
 def test_the_engine_follows_from_the_base(tmp_path: Path) -> None:
@@ -142,7 +183,7 @@ def test_a_finished_run_is_a_calculator_and_a_part_of_a_script(tmp_path: Path) -
         atoms.calc = calculator
         found.append((atoms.get_potential_energy(), atoms.get_forces()))
     both, base = found
-    energy, forces = _pairs(atoms, read_correction(tmp_path).correction)
+    energy, forces = pairs(atoms, read_correction(tmp_path).correction)
     assert abs(energy) > 0.1
     np.testing.assert_allclose(both[0] - base[0], energy, rtol=1e-9)
     np.testing.assert_allclose(both[1] - base[1], forces, atol=1e-9)
@@ -152,7 +193,7 @@ def test_a_finished_run_is_a_calculator_and_a_part_of_a_script(tmp_path: Path) -
     assert isinstance(refine.read_calculator(tmp_path).mixer.calcs[1], Calculator)
 
 
-def _pairs(atoms: Atoms, phi: Any) -> tuple[float, np.ndarray]:
+def pairs(atoms: Atoms, phi: Any) -> tuple[float, np.ndarray]:
     """Energy and forces of a correction by a loop over images."""
     energy, forces, symbols = 0.0, np.zeros((len(atoms), 3)), atoms.get_chemical_symbols()
     images = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), -1).reshape(-1, 3) @ atoms.cell.array
