@@ -16,7 +16,6 @@ from refine.errors import InputError
 from refine.export import export
 from refine.export.read import read_correction
 from refine.potentials.ase import TRUSTED, calculator_class
-from refine.potentials.bases import base_of
 from refine.potentials.calculator import Calculator
 from refine.study.schema import StudyConfig
 from refine.study.study import Study

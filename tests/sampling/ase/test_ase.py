@@ -203,7 +203,7 @@ def test_a_calculator_that_lacks_the_element_or_the_stress_is_one_line() -> None
     field = engine.field(AseBase(), model, base, 6.0, system, "float32")
     sampler = engine.sampler(system, field, settings, n_bins=10, r_max=7.0, phase="liquid")
     state = sampler.start(system.positions, 90.0, 1)
-    with pytest.raises(SimulationError, match="the calculator failed: .*No EMT-potential for Ar"):
+    with pytest.raises(SimulationError, match=r"the calculator failed: .*No EMT-potential for Ar"):
         sampler.run(state, field.params(None), 90.0, 1)
     silent = engine.field(AseBase(), model, AnyCalculator(Silent, "a:Silent", "1", LJ), 6.0, system, "float32")
     with pytest.raises(InputError, match="the calculator has no stress"):
