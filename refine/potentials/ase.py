@@ -14,6 +14,8 @@ import importlib
 import importlib.util
 import json
 import os
+import site
+import sysconfig
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -72,10 +74,18 @@ def _plain(value: Any, depth: int = 0) -> bool:
     if depth > MOST_DEPTH:
         return False
     if isinstance(value, Mapping):
-        return all(isinstance(key, str) and _plain(one, depth + 1) for key, one in value.items())
+        return all(_plain(one, depth + 1) for one in value.values())
     if isinstance(value, list):
         return all(_plain(one, depth + 1) for one in value)
-    return isinstance(value, str | bool | int | float)
+    return value.isprintable() if isinstance(value, str) else isinstance(value, bool | int | float)
+
+
+def _names(value: Any) -> Iterator[str]:
+    """Of all tables in a plain value."""
+    if isinstance(value, Mapping):
+        yield from value
+    for one in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        yield from _names(one)
 
 
 def _arguments(value: Any) -> Any:
@@ -84,10 +94,11 @@ def _arguments(value: Any) -> Any:
     for name, one in value.items():
         if not name.isidentifier():
             raise refusal(f"has {name!r:.40}, which is no name of an argument")
-        if name in REFUSED:
-            raise refusal(f"has {name!r}: {REFUSED[name]}")
         if not _plain(one):
             raise refusal(f"{name} should be text, a number, true or false, or a list or table of such")
+    for name in _names(value):
+        if name in REFUSED:
+            raise refusal(f"has {name!r}: {REFUSED[name]}")
     return value
 
 
@@ -177,9 +188,9 @@ def _installed(package: str) -> Distribution:
         raise InputError(f"no package {package!r} is installed", where=WHERE, fix=f"install the one that has {package}")
     spec = importlib.util.find_spec(package)  # of a package without a dot: nothing is imported
     places = [] if spec is None else [Path(place) for place in spec.submodule_search_locations or (spec.origin or "",)]
-    installed = [distribution(name) for name in names]
-    for one in installed:
-        roots = [Path(str(one.locate_file(""))).resolve(), *_editable(one)]
+    for one in map(distribution, names):
+        root = Path(str(one.locate_file(""))).resolve()
+        roots = [root, *_editable(one)] if root in _packages() else []  # a folder on the path can say that it is one
         if places and all(any(place.resolve().is_relative_to(root) for root in roots) for place in places):
             return one
     elsewhere = places[0] if places else "nowhere"
@@ -188,6 +199,12 @@ def _installed(package: str) -> Distribution:
         where=WHERE,
         fix="run refine from another folder, and without PYTHONPATH",
     )
+
+
+def _packages() -> set[Path]:
+    """Folders where this Python installs packages."""
+    own = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
+    return {Path(folder).resolve() for folder in (*own, *site.getsitepackages(), site.getusersitepackages())}
 
 
 def _editable(one: Distribution) -> list[Path]:
@@ -209,10 +226,10 @@ def _files(value: Any) -> Iterator[Path]:
         for one in value:
             yield from _files(one)
     elif isinstance(value, str):
-        path = Path(value).expanduser()
+        path = Path(os.path.expanduser(value))  # an unknown ~user stays as it is
         try:
             there = path.exists() or path.is_symlink()
-        except (OSError, ValueError):  # too long for a name, or a zero byte in it
+        except OSError:  # too long for a name
             there = False
         if there or any(sign in value for sign in "/\\*?[~"):
             yield path
@@ -303,9 +320,7 @@ class AseModel(Model):
 
     called: ClassVar[str] = 'only "ase"'
     kind: ClassVar[Base] = AseBase()
-    examples: ClassVar[Mapping[str, Example]] = {
-        "ase": Example({"Cu": 12, "Ni": 12}, {"calculator": "ase.calculators.emt:EMT"}, apart=2.0)
-    }
+    examples: ClassVar[Mapping[str, Example]] = {}
 
     base: Literal["ase"]
     calculator: Annotated[str, Strict(), AfterValidator(_class_name), Kind('`"package.module:Class"`')] = Field(

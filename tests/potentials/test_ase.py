@@ -70,10 +70,16 @@ def test_what_is_no_calculator_is_not_called(name: str, message: str) -> None:
 
 def test_a_module_beside_the_study_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither one that nothing installed, nor one that would stand before an installed one of its name."""
-    for name in ("evil", "mypy"):
+    for name in ("evil", "mypy", "feigned"):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Any: pass\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
+    metadata = tmp_path / "feigned-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: feigned\nVersion: 1.0\n")
+    (metadata / "top_level.txt").write_text("feigned\n")
+    with pytest.raises(InputError, match=r"feigned would be imported from .* not where it was installed"):
+        calculator_class("feigned:Any")
     with pytest.raises(InputError, match="no package 'evil' is installed"):
         calculator_class("evil:Any")
     with pytest.raises(InputError, match=r"mypy would be imported from .* not where it was installed"):
@@ -90,6 +96,11 @@ def test_a_module_beside_the_study_is_not_imported(tmp_path: Path, monkeypatch: 
         ('calculator = "numpy.f2py.__main__:main"', 'should be "package.module:Class"'),
         ("calculator = 3", "calculator"),
         (f'calculator = "{EMT_NAME}"\narguments = {{ command = "touch x" }}', "a study file starts no program"),
+        (
+            f'calculator = "{EMT_NAME}"\narguments = {{ more = [{{ command = "x" }}] }}',
+            "a study file starts no program",
+        ),
+        (f'calculator = "{EMT_NAME}"\narguments = {{ name = "a\\u0000b" }}', "name should be text"),
         (f'calculator = "{EMT_NAME}"\narguments = {{ txt = "x" }}', "a study file names no file to write"),
         (f'calculator = "{EMT_NAME}"\narguments = {{ restart = "x" }}', "begins from the atoms of the study"),
         (f'calculator = "{EMT_NAME}"\narguments = {{ when = 2020-01-01 }}', "when should be text, a number"),

@@ -57,7 +57,7 @@ class AseMover:
         for frame in range(frames):
             first = where[0] + frame * stride
             with calculating(f"steps {first} to {first + stride}, replica {where[1]}"):
-                if not all(self._steps(dynamics, motion) for _ in range(stride)):
+                if not all(self._step(dynamics, motion) for _ in range(stride)):
                     break  # the kinetic energy stays NaN, by which the watch finds it and says where
                 momenta = atoms.get_momenta()
                 positions[frame], kinetic[frame] = atoms.positions, kinetic_of(atoms)
@@ -66,7 +66,7 @@ class AseMover:
                     stress[frame] = momenta.T @ (momenta / masses) + virial[frame]
         return Walk(positions, atoms.get_momenta(), kinetic, energy, virial, stress, memory_of(dynamics))
 
-    def _steps(self, dynamics: Any, motion: Motion) -> bool:
+    def _step(self, dynamics: Any, motion: Motion) -> bool:
         """One step; False where atoms fly so far in it that no list of neighbours follows, or are nowhere."""
         atoms = dynamics.atoms
         try:
@@ -103,7 +103,7 @@ class AseMover:
         for move in range(moves):
             first = where[0] + move * MOVE_EVERY
             with calculating(f"steps {first} to {first + MOVE_EVERY}"):
-                if not all(self._steps(dynamics, motion) for _ in range(MOVE_EVERY)):
+                if not all(self._step(dynamics, motion) for _ in range(MOVE_EVERY)):
                     kinetic[move:] = np.nan
                     volume[move:] = atoms.get_volume()
                     break

@@ -18,8 +18,8 @@ from refine.system import System
 Array = NDArray[np.float64]
 
 STRAIN = 1e-3
-"""Of every length, up and down, for the virial of a calculator without stress: W is off by parts in 1e4 for the walls
-of atoms, and by V times a few meV of noise in the energy no more than the noise of a frame."""
+"""Of every length, up and down, for the virial of a calculator without stress: W is off by parts in 1e4 where atoms
+have steep walls, and noise of the energy is 700 times larger in it."""
 
 
 @dataclass(frozen=True, eq=False)

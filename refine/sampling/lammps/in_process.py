@@ -1,8 +1,8 @@
 """A box of atoms in a LAMMPS of this process.
 
-Each block begins with no atoms: they are created anew from the arrays that it is given, in their order, at step 0. So
-the order in which LAMMPS holds and adds them up follows from the arrays alone, and with one thread a block is the same,
-bit for bit, in whichever process and after whatever else.
+Each block begins with no atoms: they are created anew from the arrays that it is given, in their order. So the
+order in which LAMMPS holds and adds them up follows from the arrays alone, and with one thread a block is the same, bit
+for bit, in whichever process and after whatever else.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ class InProcess:
             begin = ["clear", f'read_restart "{self._restart}"', f"change_box all {self.frame.change}", *LISTS]
             self._commands([*begin, *self._rest])
         else:
-            self._commands(["delete_atoms group all compress yes", "reset_timestep 0"])
+            box = f"change_box all {self.frame.change}"  # a block at constant pressure may have failed in another one
+            self._commands(["delete_atoms group all compress yes", "reset_timestep 0", box])
         self._create(positions @ self.frame.turn, velocities @ self.frame.turn)
         self._commands(self._charges)
 

@@ -30,8 +30,8 @@ class Sampling(Table):
 
     engine: EngineName = Field(
         DEFAULT_ENGINE,
-        description='What moves the atoms, see [engines](../engines.md). `"auto"`: the fastest one that is installed '
-        "and can evaluate the base.",
+        description='What moves the atoms, see [engines](../engines.md). `"auto"`: `lammps` for sums of pair functions '
+        "without charges where it is installed and jax has a CPU only, else `jax`.",
     )
     timestep: Annotated[Annotated[Number, Field(gt=0, le=20)] | Literal["auto"], OrAuto()] = Field(
         "auto",
