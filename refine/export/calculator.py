@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from refine.export.read import read_correction
+from refine.potentials.ase import AnyCalculator, on_top
 from refine.potentials.calculator import Calculator
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import BaseCalculator
 
 
 def read_calculator(
@@ -14,13 +19,13 @@ def read_calculator(
     *,
     model: str | Path | None = None,
     dtype: str = "float64",
-) -> Calculator:
+) -> BaseCalculator:
     """The refined potential of a finished run for ASE.
 
         atoms.calc = refine.read_calculator("runs/mine")
 
     Base, refined parameters of the base, dispersion and correction are those that the run ended with. See `Calculator`
-    for what it can do.
+    for what it can do; with base = "ase" it is ASE's sum of that calculator and one of the correction.
 
     Args:
         folder: of the run.
@@ -34,4 +39,9 @@ def read_calculator(
     """
     exported = read_correction(folder, temperature)
     dispersion = exported.study.model.dispersion
-    return Calculator(exported.base(model), dtype, correction=exported.correction, dispersion=dispersion)
+    base = exported.base(model)
+    if isinstance(base, AnyCalculator):
+        from ase.calculators.mixing import SumCalculator
+
+        return SumCalculator([base.calculator, on_top(exported.correction, dispersion)])
+    return Calculator(base, dtype, correction=exported.correction, dispersion=dispersion)

@@ -46,6 +46,7 @@ BASES = Choice(
         **dict.fromkeys(("stillinger-weber", "tersoff"), "refine.potentials.many_body.base:ManyBodyModel"),
         "mace": "refine.potentials.mace.base:MaceModel",
         "lammps": "refine.potentials.lammps_base:LammpsModel",
+        "ase": "refine.potentials.ase:AseModel",
     },
     former=FORMER,
 )

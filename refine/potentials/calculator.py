@@ -124,6 +124,12 @@ class Calculator(AseCalculator):
             changes.append("info")
         return changes
 
+    def forget(self) -> None:
+        """What comes next follows, bit by bit, from its atoms alone and not from what was calculated before."""
+        self.reset()  # type: ignore[no-untyped-call]
+        for system in self._systems.values():
+            system.forget()
+
     def calculate(
         self,
         atoms: Atoms | None = None,
@@ -230,6 +236,14 @@ class _System:
         self._disperse: Any = None
         self._images = 1
         self._ewald: tuple[Array, Any] | None = None
+        self._stretch = STRETCH
+
+    def forget(self) -> None:
+        """See `Calculator.forget`."""
+        self._near.forget()
+        self._far.forget()
+        self._images = 1
+        self._stretch = 0.0  # wave vectors are kept where the next cell is the one that they were made for
 
     def sites(
         self, model: SiteModel, positions: Array, cell: Array, periodic: NDArray[np.bool_]
@@ -270,8 +284,9 @@ class _System:
         if not periodic.all():
             raise InputError("an Ewald sum needs a cell that is periodic along all vectors")
         charged.check_neutral(self.n_per_species)
-        if self._ewald is None or np.abs(np.linalg.solve(self._ewald[0], cell) - np.eye(3)).max() > STRETCH:
+        if self._ewald is None or _stretch(self._ewald[0], cell) > self._stretch:
             self._ewald = cell.copy(), self._reciprocal(charged.reciprocal(self.n_per_species, cell))
+        self._stretch = STRETCH
         with jax.enable_x64(True):
             sites, forces, strain = jax.device_get(self._ewald[1](positions, cell))
         return sites, forces, strain
@@ -326,8 +341,7 @@ class _Edges:
     """Neighbours as vectors, with a capacity and images that grow when they must, so that little is compiled again."""
 
     def __init__(self, compiled: Any) -> None:
-        self._capacity = 1
-        self._reach: NDArray[np.int64] | None = None
+        self.forget()
 
         def count(positions: jax.Array, cell: jax.Array, cutoff: jax.Array, images: Any) -> jax.Array:
             compiled()
@@ -339,6 +353,11 @@ class _Edges:
             return edges(positions, neighbors, cell, False, cutoff)
 
         self._count, self._find = jax.jit(count), jax.jit(find, static_argnames="capacity")
+
+    def forget(self) -> None:
+        """The next list is as long as its atoms need it."""
+        self._capacity = 1
+        self._reach: NDArray[np.int64] | None = None
 
     def __call__(
         self, positions: Array, cell: Array, periodic: NDArray[np.bool_], cutoff: float
@@ -366,6 +385,13 @@ class _Edges:
         if self._reach is None:
             return None
         return images_within(np.where(periodic, self._reach, 0).tolist()).astype(np.float64)
+
+
+def _stretch(before: Array, cell: Array) -> float:
+    """How much a cell has changed, in parts of it; 0 for the same one."""
+    if np.array_equal(before, cell):
+        return 0.0
+    return float(np.abs(np.linalg.solve(before, cell) - np.eye(3)).max())
 
 
 def _in_vacuum(positions: Array, cell: Array, periodic: NDArray[np.bool_], cutoff: float) -> tuple[Array, Array]:

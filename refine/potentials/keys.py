@@ -47,7 +47,8 @@ class Model(Table):
     base: Line = Field(
         description="Name of the base potential: a form of pair functions, whose numbers are in [model.parameters] or, "
         "with `by-pair`, in [model.pairs]; a published set of such numbers, named after its authors, though some "
-        "come without them; a many-body potential of silicon; `mace`; or `lammps`, lines for LAMMPS."
+        "come without them; a many-body potential of silicon; `mace`; `lammps`, lines for LAMMPS; or `ase`, a "
+        "calculator of ASE."
     )
     dispersion: Literal["none", "d3-bj"] = Field(
         "none",

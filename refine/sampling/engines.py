@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 ENGINES: dict[str, str] = {
     "jax": "refine.sampling.jax.kind:Jax",
     "lammps": "refine.sampling.lammps.kind:Lammps",
+    "ase": "refine.sampling.ase.kind:Ase",
 }
 """What samples, by name: "module:class" of an `EngineKind`. `[sampling] engine` takes these words."""
 

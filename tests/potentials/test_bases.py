@@ -23,6 +23,8 @@ from refine.potentials.correction import PairCorrection
 from refine.potentials.keys import Example, Model
 from refine.potentials.mace.reader.neutral import write_neutral
 from refine.potentials.protocols import CorrectedForceField
+from refine.sampling.engines import engine_kind
+from refine.sampling.external.mover import FREE, Motion, Start
 from refine.sites import set_species
 from refine.study.schema import StudyConfig
 from refine.system import System
@@ -169,6 +171,20 @@ def test_the_virial_is_minus_the_derivative_by_strain(name: str, case_of: Any) -
         expected = -(ends[0] - ends[1]) / (2 * step)
         scale = float(np.abs(virial).max())
         assert float((virial * strain).sum()) == pytest.approx(float(expected), abs=1e-5 * scale)
+
+
+def test_the_engine_ase_has_the_same(name: str, case_of: Any, folder: Path) -> None:
+    """Its forces and virial of base and correction."""
+    case, kind = case_of(name), base_of(name)
+    model = BASES.table(name).model_validate(model_of(name, folder))
+    field = engine_kind("ase").field(kind, model, case.potential, R_CUT, case.system, "float64")
+    mover = field.mover(case.system, field.params(case.phi))
+    at_rest = Start(case.system.positions, np.zeros_like(case.system.positions), 300.0, 1)
+    walk = mover.walk(at_rest, Motion(FREE, 0.5, 1e-9), 1, 1, observe=True, where=(0, 0))
+    _, forces, virial, _ = evaluated(case, case.field.params(case.phi), case.system.positions)
+    found = mover.evaluate(case.system.positions).forces
+    np.testing.assert_allclose(found, forces, rtol=0, atol=TABLE * np.abs(forces).max())
+    np.testing.assert_allclose(walk.virial[0], virial, rtol=0, atol=TABLE * np.abs(virial).max())
 
 
 def test_translation_and_permutation(name: str, case_of: Any) -> None:

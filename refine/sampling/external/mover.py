@@ -63,7 +63,7 @@ class Walk(NamedTuple):
     kinetic: (F,) eV.  energy: (F,) eV, potential.  virial: (F, 3, 3) eV, see `ForceField.virial_tensor`.
     stress: (F, 3, 3) eV, Σ p (x) p / m and the virial.
     memory: what continues the thermostat.
-    Energies, virials and stresses are NaN where nobody observes.
+    Energies, virials and stresses are NaN where nobody observes, and all is of frames before which the atoms flew away.
     """
 
     positions: Array

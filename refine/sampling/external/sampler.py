@@ -46,6 +46,7 @@ class ExternalSampler:
     engine: its name, which its states carry.  field: the potential.  n_bins, r_max: histogram of pair distances, Å.
     precision: "float32" or "float64", of the pair distances, and of positions that frames keep.
     phase: "liquid" makes a system that does not flow an error; "solid" does not.
+    steps_per_block: None: about a second of a program for pair potentials.
 
     Raises InputError where a length does not fit into the box or a number is out of range.
     """
@@ -64,6 +65,7 @@ class ExternalSampler:
         replicas: int = 1,
         phase: str = "liquid",
         positions: bool = False,
+        steps_per_block: int | None = None,
     ) -> None:
         if field.cutoff is not None:
             system.check_distance(field.cutoff, "the cutoff of the potential")
@@ -80,7 +82,7 @@ class ExternalSampler:
         self.stride, self.n_bins, self.r_max, self.replicas = stride, n_bins, r_max, replicas
         self.precision, self.positions = precision, positions
         steps = int(np.clip(ATOM_STEPS // (system.n_atoms * replicas), *STEPS))
-        self.frames_per_block = max(1, steps // stride)
+        self.frames_per_block = max(1, (steps_per_block or steps) // stride)
         freedom = motion.degrees_of_freedom(system.n_atoms)
         self.watch = Watch(system, motion.timestep, stride, phase, freedom, motion.holds_temperature)
         self._mover: tuple[Any, Mover] | None = None

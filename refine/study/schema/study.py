@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, SerializeAsAny, Valida
 
 from refine.errors import InputError
 from refine.formula import element_of
-from refine.potentials.bases import BASES
+from refine.potentials.bases import BASES, base_of
 from refine.potentials.bases import LATER as LATER_OF_MODEL
 from refine.potentials.keys import Model
 from refine.refinement.keys import Refinement
@@ -116,6 +116,19 @@ class StudyConfig(Table):
         study._source_path = source_path
         study.put_into(folder)
         return study
+
+    @model_validator(mode="before")
+    @classmethod
+    def _engine_of_the_base(cls, tree: Any) -> Any:
+        """A base that one engine alone evaluates asks for it, where the study names none."""
+        model, sampling = (tree.get(name, {}) if isinstance(tree, Mapping) else None for name in ("model", "sampling"))
+        if not isinstance(model, Mapping) or not isinstance(sampling, Mapping) or "engine" in sampling:
+            return tree
+        name = model.get("base")
+        if not isinstance(name, str) or name not in BASES.entries:
+            return tree
+        own = base_of(name).own_engine
+        return tree if own is None else {**tree, "sampling": {**sampling, "engine": own}}
 
     @model_validator(mode="after")
     def _names_fit_together(self) -> Self:
