@@ -47,6 +47,9 @@ FRAMES = 32
 FAR = 1.0
 """eV per atom; labels that are off by more have another zero."""
 
+LABELLED = "labelled"
+"""The kind of frames that say of none, as those of files do."""
+
 SAMPLED = "sampled"
 """The kind of frames that are taken from the first sample."""
 
@@ -108,7 +111,7 @@ class Replay:
         checkpoint: the unchanged model.
         moved: its arrays as a function of what is refined.
         head: of a model with several.
-        labelled: frames with labels, each with its kind.
+        labelled: frames with labels.
         own: frames that the unchanged model labels; labels that they have are passed over.
         systems: of every state.
         settings: how they are weighed.
@@ -179,11 +182,11 @@ class Replay:
 
     def _groups(self, frames: Sequence[LabelledFrame], *, own: bool) -> list[_Group]:
         found = []
-        for kind in dict.fromkeys(str(frame.kind) for frame in frames):
+        for kind in dict.fromkeys(map(_kind_of, frames)):
             graphs = [
                 graph_of(bare(frame) if own else frame, self.loss.species, self.loss.cutoff)
                 for frame in frames
-                if frame.kind == kind
+                if _kind_of(frame) == kind
             ]
             share, order = self.settings.share, np.random.default_rng((self.settings.seed, *kind.encode()))
             number = max(round(share * len(graphs)), 1) if share and len(graphs) > 1 else 0
@@ -270,6 +273,10 @@ def bare(frame: LabelledFrame) -> LabelledFrame:
     return replace(
         frame, energy=0.0, forces=zeros, stress=None if frame.volume is None else np.zeros((3, 3)), weight=1.0
     )
+
+
+def _kind_of(frame: LabelledFrame) -> str:
+    return LABELLED if frame.kind is None else frame.kind
 
 
 def _averaged(batches: Sequence[Batch], shapes: Sequence[Shape]) -> list[tuple[Batch, Shape]]:

@@ -10,7 +10,7 @@ import pytest
 from refine.errors import InputError
 from refine.learning.frames import LabelledFrame
 from refine.learning.loss import Terms
-from refine.learning.replay import SAMPLED, Replay, Settings, bare
+from refine.learning.replay import LABELLED, SAMPLED, Replay, Settings, bare
 from refine.potentials.mace.moved import moved
 from refine.system import System
 from tests.learning.labelled import atoms_of, labelled_by, noisy
@@ -27,7 +27,7 @@ SETTINGS = Settings(Terms(1.0, 0.5, 2.0), Terms(0.01, 0.2, 0.003), 0.0, 0)
 @pytest.fixture(scope="module")
 def truth() -> list[LabelledFrame]:
     """Frames with the labels of the model itself."""
-    return [replace(frame, kind="labelled") for frame in labelled_by(CHECKPOINT, [atoms_of(kind) for kind in FEW])]
+    return labelled_by(CHECKPOINT, [atoms_of(kind) for kind in FEW])
 
 
 def replay_of(
@@ -91,7 +91,7 @@ def test_frames_kept_apart_and_no_new_programs() -> None:
     system = system_of(CELLS["cubic"])
     frames = (frames_of(system, 9),)
     settings = replace(SETTINGS, share=0.4, sampled=5)
-    labelled = [replace(frame, kind="labelled") for frame in noisy(labelled_by(CHECKPOINT, [atoms_of("cubic")] * 3))]
+    labelled = noisy(labelled_by(CHECKPOINT, [atoms_of("cubic")] * 3))
     replay = replay_of(labelled, settings=settings, systems=(system,))
     change = replay.moved
     away = change.start + 0.1 * change.units * np.random.default_rng(1).normal(size=len(change.start))
@@ -101,7 +101,7 @@ def test_frames_kept_apart_and_no_new_programs() -> None:
     moved_on, gradient = replay.gradient(away, frames)
     after = replay.kept(away, frames)
     assert replay.compilations == programs, "compiled again along a run"
-    assert [(one.kind, one.learnt, one.kept) for one in before] == [("labelled", 2, 1), (SAMPLED, 3, 2)]
+    assert [(one.kind, one.learnt, one.kept) for one in before] == [(LABELLED, 2, 1), (SAMPLED, 3, 2)]
     assert before[1].errors.forces == pytest.approx(0.0, abs=1e-9)
     assert after[1].errors.forces is not None
     assert after[1].errors.forces > 1e-6

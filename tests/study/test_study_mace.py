@@ -307,6 +307,16 @@ def test_weights_with_memory_go_on_bit_for_bit_and_can_be_applied_again(
         )
 
 
+def test_labelled_frames_of_a_file_are_replayed(folder: Path) -> None:
+    """Also those that say of no kind: labels of another zero are seen, and refused."""
+    comment = 'Lattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3 REF_energy=1e4 pbc="T T T"'
+    (folder / "labelled.extxyz").write_text(2 * f"2\n{comment}\nAr 0 0 0\nAr 3.7 0 0\n")
+    study = weights(folder, "replay.self=false", 'replay.frames="labelled.extxyz"')
+    assert study.replay is not None
+    with pytest.raises(InputError, match=r"off by .* eV per atom.*replay\.energy = 0"):
+        study.replay.check()
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
