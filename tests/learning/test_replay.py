@@ -122,5 +122,12 @@ def test_another_zero_is_refused(truth: list[LabelledFrame]) -> None:
 
 
 def test_elements_that_the_model_does_not_know(truth: list[LabelledFrame]) -> None:
-    with pytest.raises(InputError, match="does not know U"):
+    with pytest.raises(InputError, match="frame 1: the model does not know U"):
         replay_of([replace(truth[-1], symbols=("U", "H"))])
+
+
+def test_some_frames_of_every_kind_are_learnt_from(truth: list[LabelledFrame]) -> None:
+    """However large the share that is kept apart."""
+    replay = replay_of(truth, settings=replace(SETTINGS, share=0.99))
+    (one,) = replay.kept(replay.moved.start, ())
+    assert (one.kind, one.learnt, one.kept) == (LABELLED, 1, 1)
