@@ -19,6 +19,7 @@ from refine.potentials.mace.reader.neutral import write_neutral
 from refine.potentials.sites import SiteForceField
 from refine.sampling.jax.sampler import Sampler
 from refine.system import make_system
+from refine.tasks.check import check
 from tests.listening import Stop, StopIn
 from tests.potentials.mace.models import random_checkpoint
 
@@ -314,9 +315,9 @@ def test_labelled_frames_of_a_file_are_replayed(folder: Path) -> None:
     (folder / "labelled.extxyz").write_text(2 * f"2\n{comment}\nAr 0 0 0\nAr 3.7 0 0\n")
     few = [*LOW_RANK, 'replay.frames="labelled.extxyz"']
     study = Study.from_toml(folder / "study.toml", few)
-    assert study.replay is not None
-    with pytest.raises(InputError, match=r"off by .* eV per atom.*replay\.energy = 0"):
-        study.replay.check()
+    for look in (lambda: check(study.config, timing=False), lambda: study.run(folder / "out")):
+        with pytest.raises(InputError, match=r"off by .* eV per atom.*replay\.energy = 0"):
+            look()
     with pytest.raises(InputError, match="no frame has labels of what is replayed: forces, stress"):
         Study.from_toml(folder / "study.toml", [*few, "replay.energy=0"])
 
