@@ -60,8 +60,9 @@ def test_the_term_is_the_sum_written_out(truth: list[LabelledFrame]) -> None:
     assert gradient.shape == replay.moved.start.shape
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("names", [("lora:2",), ("layers.1.readout", "layers.0.linear")])
+@pytest.mark.parametrize(
+    "names", [pytest.param(("lora:2",), marks=pytest.mark.slow), ("layers.1.readout", "layers.0.linear")]
+)
 def test_the_derivative(truth: list[LabelledFrame], names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Against central differences along a direction, in float64, over several batches."""
     monkeypatch.setattr("refine.learning.replay.ATOMS", 12)

@@ -1,4 +1,4 @@
-"""A low-rank change of a MACE model as a file of its own, some hundred times smaller than the model.
+"""A low-rank change of a MACE model as a file of its own.
 
 `lora.safetensors` has U and V of each changed matrix as NAME.u (S, n, r) and NAME.v (S, m, r), float64. Its metadata
 have one key, `refine.lora`, with a JSON object: `version` (of this layout), `model` (the SHA-256 that the model of the

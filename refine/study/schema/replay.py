@@ -40,7 +40,8 @@ class Replay(Table):
         16, description="With `self`: frames of the first sample, evenly over that of each state."
     )
     structures: OneOrMore = Field(
-        (), description="With `self`: structure files, such as crystals of the same elements."
+        (),
+        description="With `self`: structure files, such as crystals of the same elements; of several frames the last.",
     )
     copies: Annotated[Integer, Field(ge=0, le=100)] = Field(
         4,
