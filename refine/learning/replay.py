@@ -23,6 +23,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from refine.errors import InputError
@@ -47,6 +48,9 @@ FRAMES = 32
 FAR = 1.0
 """eV per atom; labels that are off by more have another zero."""
 
+LABELLED = "labelled"
+"""The kind of frames that say of none, as those of files do."""
+
 SAMPLED = "sampled"
 """The kind of frames that are taken from the first sample."""
 
@@ -58,7 +62,7 @@ class Settings:
     Attributes:
         weights: λ of the terms; 0 leaves one out.
         sigmas: σ_E (eV per atom), σ_F (eV/Å), σ_S (eV/Å^3).
-        share: of the frames of each kind that are kept apart, one at least of two or more; 0: none are.
+        share: of the frames of each kind that are kept apart, of two or more one at least, but not all; 0: none are.
         seed: of their draw.
         sampled: frames of each state that are taken from the first sample.
     """
@@ -108,7 +112,7 @@ class Replay:
         checkpoint: the unchanged model.
         moved: its arrays as a function of what is refined.
         head: of a model with several.
-        labelled: frames with labels, each with its kind.
+        labelled: frames with labels.
         own: frames that the unchanged model labels; labels that they have are passed over.
         systems: of every state.
         settings: how they are weighed.
@@ -128,6 +132,8 @@ class Replay:
         settings: Settings,
     ) -> None:
         self.checkpoint, self.moved, self.settings = checkpoint, moved, settings
+        for frame in (*labelled, *own):
+            _refuse_unknown(frame, checkpoint)
         self.systems = tuple(systems) if settings.sampled else ()
         sampled = {symbol for system in self.systems for symbol in symbols_of(system)}
         species = tuple(sorted(sampled.union(species_of([*labelled, *own]))))
@@ -179,14 +185,14 @@ class Replay:
 
     def _groups(self, frames: Sequence[LabelledFrame], *, own: bool) -> list[_Group]:
         found = []
-        for kind in dict.fromkeys(str(frame.kind) for frame in frames):
+        for kind in dict.fromkeys(map(_kind_of, frames)):
             graphs = [
                 graph_of(bare(frame) if own else frame, self.loss.species, self.loss.cutoff)
                 for frame in frames
-                if frame.kind == kind
+                if _kind_of(frame) == kind
             ]
             share, order = self.settings.share, np.random.default_rng((self.settings.seed, *kind.encode()))
-            number = max(round(share * len(graphs)), 1) if share and len(graphs) > 1 else 0
+            number = min(max(round(share * len(graphs)), 1), len(graphs) - 1) if share else 0
             apart = set(order.permutation(len(graphs))[:number].tolist())
             learnt = [graph for k, graph in enumerate(graphs) if k not in apart]
             found.append(_Group(kind, own, learnt, [graphs[k] for k in sorted(apart)]))
@@ -270,6 +276,19 @@ def bare(frame: LabelledFrame) -> LabelledFrame:
     return replace(
         frame, energy=0.0, forces=zeros, stress=None if frame.volume is None else np.zeros((3, 3)), weight=1.0
     )
+
+
+def _refuse_unknown(frame: LabelledFrame, checkpoint: Checkpoint) -> None:
+    known = [chemical_symbols[number] for number in checkpoint.architecture.species]
+    unknown = [symbol for symbol in dict.fromkeys(frame.symbols) if symbol not in known]
+    if unknown:
+        raise InputError(
+            f"the model does not know {', '.join(unknown)}", where=frame.where, fix=f"give frames of {', '.join(known)}"
+        )
+
+
+def _kind_of(frame: LabelledFrame) -> str:
+    return LABELLED if frame.kind is None else frame.kind
 
 
 def _averaged(batches: Sequence[Batch], shapes: Sequence[Shape]) -> list[tuple[Batch, Shape]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refine.files import make_folder, write_text
+from refine.files import make_folder, remove, write_text
 from refine.potentials.correction import PairCorrection
 from refine.refinement.convergence import misfit
 from refine.refinement.inference.linearisation import NOISE_FACTORS
@@ -47,9 +48,13 @@ from refine.study.datasets import DataSet, Prediction
 
 if TYPE_CHECKING:
     from refine.learning.replay import Replay
+    from refine.potentials.protocols import BaseParameters
     from refine.study.study import Study
 
 Array = NDArray[np.float64]
+
+MODELS = ("model.safetensors", "lora.safetensors")
+"""Files of a base's refined parameters."""
 
 PHI_STEP = 0.02
 """Å between the points of the correction's table."""
@@ -76,10 +81,18 @@ def write_outcome(outcome: Outcome, folder: Path) -> Summary:
                 write_text(folder / "curves" / f"{prediction.name}.csv", table_text)
     content = plain(summary.model_dump(exclude_unset=True))
     write_text(folder / RESULT, json.dumps(content, indent=1, allow_nan=False) + "\n")
-    refined = outcome.samples[outcome.final].parameters
-    if refined is not None:
-        outcome.study.parameters[0].write(refined, folder)
+    write_refined(outcome.study.parameters, outcome.samples[outcome.final].parameters, folder)
     return summary
+
+
+def write_refined(bases: Sequence[BaseParameters], refined: Array | None, folder: Path) -> None:
+    """Write the base with its refined parameters. Where there are none, because the answer is the base as it was, the
+    models of an earlier end of the run, which went on since, are removed."""
+    if refined is not None:
+        bases[0].write(refined, folder)
+    elif bases:
+        for name in MODELS:
+            remove(folder / name)
 
 
 def _summary(outcome: Outcome, folder: Path) -> Summary:

@@ -64,6 +64,13 @@ def replay_of(
     labelled = [frame for path in keys.paths for frame in read_labelled(path, keys.labels)]
     if base.takes_charge_and_spin:
         refuse_charged(labelled)
+    wanted = [name for name in ("energy", "forces", "stress") if getattr(keys, name)]
+    if labelled and all(getattr(frame, name) is None for frame in labelled for name in wanted):
+        raise InputError(
+            f"no frame has labels of what is replayed: {', '.join(wanted)}",
+            where="[replay] frames",
+            fix="give such labels, or other terms a weight above 0",
+        )
     settings = Settings(
         weights=Terms(keys.energy, keys.forces, keys.stress),
         sigmas=Terms(keys.sigma_energy, keys.sigma_forces, keys.sigma_stress),

@@ -10,7 +10,7 @@ import pytest
 from refine.errors import InputError
 from refine.learning.frames import LabelledFrame
 from refine.learning.loss import Terms
-from refine.learning.replay import SAMPLED, Replay, Settings, bare
+from refine.learning.replay import LABELLED, SAMPLED, Replay, Settings, bare
 from refine.potentials.mace.moved import moved
 from refine.system import System
 from tests.learning.labelled import atoms_of, labelled_by, noisy
@@ -27,7 +27,7 @@ SETTINGS = Settings(Terms(1.0, 0.5, 2.0), Terms(0.01, 0.2, 0.003), 0.0, 0)
 @pytest.fixture(scope="module")
 def truth() -> list[LabelledFrame]:
     """Frames with the labels of the model itself."""
-    return [replace(frame, kind="labelled") for frame in labelled_by(CHECKPOINT, [atoms_of(kind) for kind in FEW])]
+    return labelled_by(CHECKPOINT, [atoms_of(kind) for kind in FEW])
 
 
 def replay_of(
@@ -60,8 +60,9 @@ def test_the_term_is_the_sum_written_out(truth: list[LabelledFrame]) -> None:
     assert gradient.shape == replay.moved.start.shape
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("names", [("lora:2",), ("layers.1.readout", "layers.0.linear")])
+@pytest.mark.parametrize(
+    "names", [pytest.param(("lora:2",), marks=pytest.mark.slow), ("layers.1.readout", "layers.0.linear")]
+)
 def test_the_derivative(truth: list[LabelledFrame], names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Against central differences along a direction, in float64, over several batches."""
     monkeypatch.setattr("refine.learning.replay.ATOMS", 12)
@@ -91,7 +92,7 @@ def test_frames_kept_apart_and_no_new_programs() -> None:
     system = system_of(CELLS["cubic"])
     frames = (frames_of(system, 9),)
     settings = replace(SETTINGS, share=0.4, sampled=5)
-    labelled = [replace(frame, kind="labelled") for frame in noisy(labelled_by(CHECKPOINT, [atoms_of("cubic")] * 3))]
+    labelled = noisy(labelled_by(CHECKPOINT, [atoms_of("cubic")] * 3))
     replay = replay_of(labelled, settings=settings, systems=(system,))
     change = replay.moved
     away = change.start + 0.1 * change.units * np.random.default_rng(1).normal(size=len(change.start))
@@ -101,7 +102,7 @@ def test_frames_kept_apart_and_no_new_programs() -> None:
     moved_on, gradient = replay.gradient(away, frames)
     after = replay.kept(away, frames)
     assert replay.compilations == programs, "compiled again along a run"
-    assert [(one.kind, one.learnt, one.kept) for one in before] == [("labelled", 2, 1), (SAMPLED, 3, 2)]
+    assert [(one.kind, one.learnt, one.kept) for one in before] == [(LABELLED, 2, 1), (SAMPLED, 3, 2)]
     assert before[1].errors.forces == pytest.approx(0.0, abs=1e-9)
     assert after[1].errors.forces is not None
     assert after[1].errors.forces > 1e-6
@@ -122,5 +123,12 @@ def test_another_zero_is_refused(truth: list[LabelledFrame]) -> None:
 
 
 def test_elements_that_the_model_does_not_know(truth: list[LabelledFrame]) -> None:
-    with pytest.raises(InputError, match="does not know U"):
+    with pytest.raises(InputError, match="frame 1: the model does not know U"):
         replay_of([replace(truth[-1], symbols=("U", "H"))])
+
+
+def test_some_frames_of_every_kind_are_learnt_from(truth: list[LabelledFrame]) -> None:
+    """However large the share that is kept apart."""
+    replay = replay_of(truth, settings=replace(SETTINGS, share=0.99))
+    (one,) = replay.kept(replay.moved.start, ())
+    assert (one.kind, one.learnt, one.kept) == (LABELLED, 1, 1)

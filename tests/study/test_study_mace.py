@@ -19,6 +19,7 @@ from refine.potentials.mace.reader.neutral import write_neutral
 from refine.potentials.sites import SiteForceField
 from refine.sampling.jax.sampler import Sampler
 from refine.system import make_system
+from refine.tasks.check import check
 from tests.listening import Stop, StopIn
 from tests.potentials.mace.models import random_checkpoint
 
@@ -259,12 +260,13 @@ def test_weights_are_refined_and_a_run_resumed(folder: Path, monkeypatch: pytest
         Study.from_toml(folder / "study.toml", [overrides[0], 'refinement.parameters=["epsilon"]'])
 
 
+LOW_RANK = ('refinement.method="difftre"', 'refinement.parameters=["lora:1"]')
 REPLAYED = ("replay.self=true", "replay.sampled=4", "replay.dimers=4")
 
 
 def weights(folder: Path, *changes: str) -> Study:
-    few = ("sampling.frames=10", "refinement.iterations=2", 'refinement.method="difftre"', "refinement.inner_steps=3")
-    return Study.from_toml(folder / "study.toml", [*few, 'refinement.parameters=["lora:1"]', *REPLAYED, *changes])
+    few = ("sampling.frames=10", "refinement.iterations=2", "refinement.inner_steps=3")
+    return Study.from_toml(folder / "study.toml", [*few, *LOW_RANK, *REPLAYED, *changes])
 
 
 @pytest.mark.slow
@@ -307,13 +309,28 @@ def test_weights_with_memory_go_on_bit_for_bit_and_can_be_applied_again(
         )
 
 
+def test_labelled_frames_of_a_file_are_replayed(folder: Path) -> None:
+    """Also those that say of no kind: labels of another zero are seen, and refused."""
+    comment = 'Lattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3 REF_energy=1e4 pbc="T T T"'
+    (folder / "labelled.extxyz").write_text(2 * f"2\n{comment}\nAr 0 0 0\nAr 3.7 0 0\n")
+    few = [*LOW_RANK, 'replay.frames="labelled.extxyz"']
+    study = Study.from_toml(folder / "study.toml", few)
+    for look in (lambda: check(study.config, timing=False), lambda: study.run(folder / "out")):
+        with pytest.raises(InputError, match=r"off by .* eV per atom.*replay\.energy = 0"):
+            look()
+    with pytest.raises(InputError, match="no frame has labels of what is replayed: forces, stress"):
+        Study.from_toml(folder / "study.toml", [*few, "replay.energy=0"])
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         (['refinement.method="gauss-newton"', "replay.self=true"], r"\[replay\] is of method = \"difftre\""),
         (['refinement.method="difftre"', "replay.self=true"], r"\[replay\] is of method = \"difftre\" with weights"),
         (["replay.energy=2.0"], "should have 'frames' or self = true"),
-        (['replay.frames=["none.extxyz"]', 'replay.structures=["a.cif"]'], "set self = true"),
+        (['replay.frames=["none.extxyz"]', 'replay.structures="a.cif"'], "has 'structures'.*set self = true"),
+        (['replay.frames=["none.extxyz"]', "replay.dimers=20"], "has 'dimers'.*set self = true"),
+        (["replay.self=true", "replay.sigma_forces=1e-300"], "sigma_forces"),
         (
             ['refinement.method="difftre"', 'refinement.parameters=["lora:1"]', 'replay.frames=["none.extxyz"]'],
             "no such file of labelled frames",

@@ -1,4 +1,4 @@
-"""A low-rank change of a MACE model as a file of its own, some hundred times smaller than the model.
+"""A low-rank change of a MACE model as a file of its own.
 
 `lora.safetensors` has U and V of each changed matrix as NAME.u (S, n, r) and NAME.v (S, m, r), float64. Its metadata
 have one key, `refine.lora`, with a JSON object: `version` (of this layout), `model` (the SHA-256 that the model of the
@@ -9,6 +9,7 @@ matrices by species are of), and `digest`, a SHA-256 over all of these and the a
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -73,12 +74,13 @@ def apply_lora(checkpoint: Checkpoint, path: Path) -> Checkpoint:
         if set(about) != _FIELDS:
             raise InputError("its metadata are not those of a low-rank change", where=where, fix=_COPY)
         if about["version"] != VERSION:
-            raise InputError(f"written in layout {str(about['version'])[:20]}, not {VERSION}", where=where, fix=_COPY)
-        if about["model"] != checkpoint.sha256:
-            named = str(about["origin"])[:60]
+            raise InputError(f"written in layout {about['version']!r:.20}, not {VERSION}", where=where, fix=_COPY)
+        model, origin = about["model"], about["origin"]
+        if not (isinstance(model, str) and re.fullmatch("[0-9a-f]{64}", model) and isinstance(origin, str)):
+            raise InputError("its metadata do not say which model it changes", where=where, fix=_COPY)
+        if model != checkpoint.sha256:
             raise InputError(
-                f"it changes a model {named!r} of SHA-256 {str(about['model'])[:12]}, and this one is "
-                f"{checkpoint.sha256[:12]}",
+                f"it changes a model {origin[:60]!r} of SHA-256 {model[:12]}, and this one is {checkpoint.sha256[:12]}",
                 where=where,
                 fix="give the model that the run began with",
             )

@@ -17,13 +17,17 @@ def _one_or_more(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
-Sigma = Annotated[Number, Field(gt=0, le=1_000_000)]
+OneOrMore = Annotated[Files, BeforeValidator(_one_or_more)]
+Sigma = Annotated[Number, Field(ge=1e-9, le=1_000_000)]
+
+OF_SELF = ("sampled", "structures", "copies", "displacement", "strain", "dimers")
+"""Keys that say what the model labels itself."""
 
 
 class Replay(Table):
     """What a MACE model should not forget while `difftre` fits its weights: errors on frames, added to the loss."""
 
-    frames: Annotated[Files, BeforeValidator(_one_or_more)] = Field(
+    frames: OneOrMore = Field(
         (),
         description="A file of labelled frames, or several, as extended XYZ, read as `refine learn` does: energies, "
         "forces and stresses of the model's own level of theory.",
@@ -35,7 +39,10 @@ class Replay(Table):
     sampled: Annotated[Integer, Field(ge=0, le=1000)] = Field(
         16, description="With `self`: frames of the first sample, evenly over that of each state."
     )
-    structures: Files = Field((), description="With `self`: structure files, such as crystals of the same elements.")
+    structures: OneOrMore = Field(
+        (),
+        description="With `self`: structure files, such as crystals of the same elements; of several frames the last.",
+    )
     copies: Annotated[Integer, Field(ge=0, le=100)] = Field(
         4,
         description="Copies of each structure, strained and with atoms displaced at random; a perfect crystal alone "
@@ -91,10 +98,12 @@ class Replay(Table):
     @model_validator(mode="after")
     def _is_something(self) -> Self:
         fields = type(self).model_fields
-        if not self.active and any(getattr(self, name) != fields[name].default for name in self.model_fields_set):
+        asked = [name for name in fields if getattr(self, name) != fields[name].default]
+        if asked and not self.active:
             raise refusal("should have 'frames' or self = true")
-        if self.structures and not self.self:
-            raise refusal("has 'structures', which the model labels itself: set self = true")
+        for name in OF_SELF:
+            if name in asked and not self.self:
+                raise refusal(f"has {name!r}, of frames that the model labels itself: set self = true")
         if self.self and not (self.sampled or self.structures or self.dimers):
             raise refusal("has self = true, and nothing for the model to label")
         if self.active and not (self.energy or self.forces or self.stress):

@@ -38,6 +38,8 @@ def check(config: StudyConfig, *, timing: bool = True, progress: Progress | None
     study = Study(config, corrected=fitted)
     if fitted:
         refuse_unfit(study)
+    if study.replay is not None:
+        study.replay.check()
     study.stages_at_volume()
     plan = plan_of(study, [sampler for _, sampler in study.samplers()], fitted=fitted)
     sets: tuple[DataSet | Prediction, ...] = (*study.datasets, *study.predictions)

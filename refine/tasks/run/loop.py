@@ -29,7 +29,7 @@ from refine.results.outcome import Outcome
 from refine.results.result import Result
 from refine.results.schema import RESULT, read_summary
 from refine.results.scores import score
-from refine.results.writer import write_outcome
+from refine.results.writer import MODELS, write_outcome
 from refine.sampling.frames import by_replica
 from refine.sampling.state import State
 from refine.study.datasets import tell_doubts
@@ -55,7 +55,6 @@ SAVE_INTERVAL = 5.0
 WITHDRAWALS = 4
 """Steps in a row that may be taken back because they could not be sampled: at 0.4 each, to a fortieth of the first."""
 
-MODELS = ("model.safetensors", "lora.safetensors")
 OUTPUTS = ("report.html", "curves", "g_r", FOLDER, *MODELS, "study.toml", RESULT, store.CHECKPOINT)
 """What a run leaves in its folder, and all that --overwrite removes; last what a run is recognised by."""
 

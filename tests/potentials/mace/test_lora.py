@@ -156,6 +156,11 @@ def header(path: Path) -> dict[str, Any]:
     ("changes", "words"),
     [
         ({"version": 2}, "layout 2"),
+        ({"version": "1\n2"}, "layout '1"),
+        ({"model": "a\nb"}, "which model it changes"),
+        ({"model": ["a"]}, "which model it changes"),
+        ({"origin": {"a": 1}}, "which model it changes"),
+        ({"model": 64 * "0", "origin": "a\nb"}, "it changes a model"),
         ({"rank": {}}, "names no matrices"),
         ({"rank": {"energies": 1}}, "'energies' is no matrix"),
         ({"rank": {"layers.0.up.0": 10**9}}, "no number of 1 to 16"),
