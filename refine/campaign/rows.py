@@ -168,7 +168,10 @@ def _of_structures(folder: Path) -> Cells:
             raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from None
         for key in PREPARED:
             value = re.search(rf" {key}=([0-9.eE+-]+)(?: |$)", header)
-            found[f"{state} prepared {key}"] = _number(float(value[1])) if value else None
+            try:
+                found[f"{state} prepared {key}"] = _number(float(value[1])) if value else None
+            except ValueError:
+                raise InputError(f"{key} in the header is not a number", where=str(path)) from None
     return found
 
 
