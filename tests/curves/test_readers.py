@@ -379,9 +379,9 @@ def test_hostile_lines_take_linear_time(write: Write, piece: str) -> None:
         path = write("# " + piece * repeats + "\n" + piece * repeats + "x\n" + ROWS)
         best = float("inf")
         for _ in range(3):
-            start = time.perf_counter()
+            start = time.process_time()  # what others do on the machine does not count
             _outcome(path)
-            best = min(best, time.perf_counter() - start)
+            best = min(best, time.process_time() - start)
         return best
 
     assert seconds(160_000) < 30.0 * max(seconds(20_000), 1e-3)
