@@ -50,7 +50,8 @@ class Step:
 class Plan:
     """A point as it is carried out.
 
-    files: texts by their names in the point's folder.  digest: of all that the results follow from.
+    files: texts by their names in the point's folder.  digest: of all that the results follow from, but for the bytes
+        of trajectories, which may be many GB: they go by their names.
     """
 
     point: Point
@@ -130,7 +131,10 @@ class Planner:
             steps.append(Step("forward", self._forward(own, folder)))
         options = [list(step.words) for step in steps]
         moved = [study.to_toml(here), json.dumps(options)]
-        return Plan(point, tuple(steps), files, _digest(moved, [path for _, path in study.named_files()]))
+        read = [path for _, path in study.named_files()]
+        if "compare" in tasks:
+            read += [self.config.folder / file for file in self.config.compare.models]
+        return Plan(point, tuple(steps), files, _digest(moved, read))
 
     def _prepares(self, study: StudyConfig) -> list[Step]:
         """A step for each state."""

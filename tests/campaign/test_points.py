@@ -135,3 +135,17 @@ def test_a_digest_is_of_settings_and_data(tmp_path: Path) -> None:
     one, two = (Planner(config, tmp_path / "out").plan(point).digest for point in points_of(config))
     elsewhere = Planner(config, tmp_path / "other").plan(points_of(config)[0]).digest
     assert one == elsewhere != two
+
+
+def test_a_digest_is_of_the_models_that_are_compared(tmp_path: Path) -> None:
+    """Also where another one has taken the place of a file."""
+    found = []
+    for k, cutoff in enumerate((8.0, 8.0, 8.5)):
+        folder = tmp_path / str(k)
+        folder.mkdir()
+        small_box.write(folder)
+        (folder / "other.toml").write_text(f'[model]\nbase = "lennard-jones"\nr_cut = {cutoff}\n')
+        tree = {"study": "study.toml", "run": {"task": "compare"}, "compare": {"models": ["other.toml"]}}
+        config = CampaignConfig.parse(tree, folder)
+        found.append(Planner(config, folder / "out").plan(points_of(config)[0]).digest)
+    assert found[0] == found[1] != found[2]
