@@ -177,9 +177,18 @@ class Record:
         closure, linear, bent = (float(share) for share in total)
         record = Record(beliefs, (closure, linear, bent), closure=self._believes_closure(total))
         believed = "the closure" if record.closure else "linear response"
-        words = [f"{share:.0%}" if share > 0.0 else "nothing beyond noise" for share in np.sqrt(now[:2])]
+        words = [_percent(share) if share > 0.0 else "nothing beyond noise" for share in np.sqrt(now[:2])]
         if now[2] < now[1]:
-            words[1] += f" ({np.sqrt(now[2]):.0%} beyond its slope's noise)"
+            words[1] += f" ({_percent(np.sqrt(now[2]))} beyond its slope's noise)"
         return record, (
             f"of the change the closure missed {words[0]}, linear response {words[1]}: {believed} is believed"
         )
+
+
+def _percent(share: float) -> str:
+    """In words; of a change that hardly stands out of the noise any share may be missed.
+
+    >>> _percent(0.456), _percent(8e5)
+    ('46%', 'more than 1000%')
+    """
+    return f"{share:.0%}" if share <= 10.0 else "more than 1000%"
