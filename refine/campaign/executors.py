@@ -7,6 +7,7 @@ import queue
 import runpy
 import signal
 import subprocess
+import sysconfig
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -116,6 +117,7 @@ class Site:
     def __init__(self, file: Path, logs: Path) -> None:
         load, app = _parsl()
         config = read_site(file)
+        _find_programs()
         if config.run_dir == "runinfo":  # Parsl's default, in the folder that one happens to be in
             config.run_dir = str(logs)
         self.workers: int | None = None
@@ -169,6 +171,13 @@ def _parsl() -> tuple[Callable[..., Any], Callable[..., Any]]:
             fix='python -m pip install "refine-potentials[campaign]"',
         ) from None
     return parsl.load, parsl.python_app
+
+
+def _find_programs() -> None:
+    """Parsl starts programs of its own by their names, which lie beside this Python, activated or not."""
+    beside, path = sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)
+    if beside not in path.split(os.pathsep):
+        os.environ["PATH"] = os.pathsep.join([beside, path])
 
 
 def available_cores() -> tuple[Sequence[int], bool]:
