@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from refine.tables.explain import input_error, shown
+from refine.tables.explain import shown
+from refine.tables.file import File
 from refine.tables.table import Table
-from refine.tables.toml import override, parse_toml, read_text
 from refine.tables.values import FileName, Integer, Kind, Line, Number, Switch, refusal
 
 CHAIN = ("prepare", "run", "compare")
@@ -210,8 +210,16 @@ class Collected(Table):
     )
 
 
-class CampaignConfig(Table):
-    """A campaign file."""
+class CampaignConfig(File):
+    """A campaign file.
+
+    >>> CampaignConfig.parse({"study": "study.toml", "grid": {"sampling.seed": [1, 2]}}).grid
+    {'sampling.seed': (1, 2)}
+    """
+
+    word: ClassVar[str] = "campaign"
+    kind: ClassVar[str] = "campaign file"
+    asked: ClassVar[str] = "give the path of a file with study and [grid]"
 
     title: Line = Field("A campaign", max_length=300, description="Heading of the page.")
     study: FileName = Field(
@@ -233,42 +241,6 @@ class CampaignConfig(Table):
     compare: Comparing = Comparing()
     forward: Forward = Forward()
     table: Collected = Collected()
-
-    _source: Path | None = PrivateAttr(default=None)
-
-    @classmethod
-    def from_toml(cls, path: str | Path, changes: Iterable[str] = ()) -> Self:
-        """Read a file.
-
-        Args:
-            path: the TOML file.
-            changes: as ``run.workers=3``; see `refine.tables.toml.override`.
-
-        Raises:
-            InputError: the file cannot be read, is not TOML, or is not valid.
-        """
-        path = Path(path)
-        text = read_text(path, "campaign file", "give the path of a file with study and [grid]")
-        tree = parse_toml(text, str(path))
-        for assignment in changes:
-            override(tree, assignment)
-        config = cls.parse(tree, path.parent, str(path))
-        config._source = path
-        return config
-
-    @classmethod
-    def parse(cls, tree: Mapping[str, Any], folder: str | Path = ".", source: str = "campaign") -> Self:
-        """From nested dictionaries of the file's shape; InputError where they are not valid.
-
-        >>> CampaignConfig.parse({"study": "study.toml", "grid": {"sampling.seed": [1, 2]}}).grid
-        {'sampling.seed': (1, 2)}
-        """
-        try:
-            config = cls.model_validate(dict(tree))
-        except ValidationError as error:
-            raise input_error(error, tree, source, cls) from None
-        config.put_into(Path(folder))
-        return config
 
     @model_validator(mode="after")
     def _keys_fit_together(self) -> Self:
@@ -300,7 +272,3 @@ class CampaignConfig(Table):
     def folder(self) -> Path:
         """The folder that paths are relative to."""
         return self._folder
-
-    def default_out(self) -> Path:
-        """Where results go that are asked for without a folder: runs/<name of the file>."""
-        return Path("runs") / (self._source.stem if self._source else "campaign")

@@ -3,15 +3,14 @@ loaded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from refine.tables.explain import input_error
+from refine.tables.file import File
 from refine.tables.table import Table
-from refine.tables.toml import override, parse_toml, read_text, to_toml
+from refine.tables.toml import to_toml
 from refine.tables.values import FileName, Integer, Kind, Line, Number, Switch, refusal
 
 Files = Annotated[tuple[FileName, ...], Kind("list of paths")]
@@ -185,8 +184,16 @@ class Learning(Table):
         return self
 
 
-class LearnConfig(Table):
-    """A file of `refine learn`."""
+class LearnConfig(File):
+    """A file of `refine learn`.
+
+    >>> LearnConfig.parse({"model": {"name": "small"}, "frames": {"train": ["a.extxyz"]}}).learn.epochs
+    50
+    """
+
+    word: ClassVar[str] = "learn"
+    kind: ClassVar[str] = "file of refine learn"
+    asked: ClassVar[str] = "give the path of a file with [model] and [frames]"
 
     title: Line = Field("A MACE model", description="Heading of the page.")
     model: Start
@@ -194,56 +201,11 @@ class LearnConfig(Table):
     frames: Labels
     learn: Learning = Field(default_factory=Learning)
 
-    _source: Path | None = PrivateAttr(default=None)
-
-    @classmethod
-    def from_toml(cls, path: str | Path, changes: Iterable[str] = ()) -> Self:
-        """Read a file.
-
-        Args:
-            path: the TOML file.
-            changes: as ``learn.epochs=3``; see `refine.tables.toml.override`.
-
-        Raises:
-            InputError: the file cannot be read, is not TOML, or is not valid.
-        """
-        path = Path(path)
-        text = read_text(path, "file of refine learn", "give the path of a file with [model] and [frames]")
-        tree = parse_toml(text, str(path))
-        for assignment in changes:
-            override(tree, assignment)
-        config = cls.parse(tree, path.parent, str(path))
-        config._source = path
-        return config
-
-    @classmethod
-    def parse(cls, tree: Mapping[str, Any], folder: str | Path = ".", source: str = "learn") -> Self:
-        """From nested dictionaries of the file's shape; InputError where they are not valid.
-
-        >>> LearnConfig.parse({"model": {"name": "small"}, "frames": {"train": ["a.extxyz"]}}).learn.epochs
-        50
-        """
-        try:
-            config = cls.model_validate(dict(tree))
-        except ValidationError as error:
-            raise input_error(error, tree, source, cls) from None
-        config.put_into(Path(folder))
-        return config
-
     @model_validator(mode="after")
     def _new_is_used(self) -> Self:
         if "new" in self.model_fields_set and self.new != New() and not self.model.new:
             raise refusal("[new] is of a model that is not asked for; write new = true in [model]")
         return self
-
-    @property
-    def source(self) -> Path | None:
-        """The file; None for what was made in Python."""
-        return self._source
-
-    def default_out(self) -> Path:
-        """Where results go that are asked for without a folder: runs/<name of the file>."""
-        return Path("runs") / (self._source.stem if self._source else "learn")
 
     def to_toml(self, folder: Path | None = None) -> str:
         """As it is carried out, defaults written out; folder: of the text, from where relative paths are then seen."""

@@ -1,16 +1,21 @@
-"""What the volume of a box at constant pressure did."""
+"""Moves of the volume of a box at constant pressure, and what the volume did."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import SimulationError
 from refine.sampling.averages import standard_error
+from refine.sampling.state import State
+
+S = TypeVar("S", bound=State)
 
 Array = NDArray[np.float64]
 
@@ -83,3 +88,53 @@ def too_small(cutoff: float, pressure: float) -> SimulationError:
         where=f"constant pressure of {pressure:g} GPa",
         fix="use more atoms, a shorter cutoff or a higher density at the start",
     )
+
+
+class VolumeMoves(ABC, Generic[S]):
+    """Blocks of moves of the volume, a half of `refine.sampling.engine.Barostat` that all engines share.
+
+    sampler: of one replica, with a thermostat (`holds_temperature`); its cell is only where its box began.
+    pressure: GPa.  seed: of the moves.  width: half-width of a move in ln V; changed by runs that tune it.
+    """
+
+    def __init__(
+        self, sampler: Any, holds_temperature: bool, pressure: float, seed: int, width: float = FIRST_WIDTH
+    ) -> None:
+        if sampler.replicas != 1 or not holds_temperature:
+            raise ValueError("constant pressure needs a sampler of one replica with a thermostat")
+        if not (math.isfinite(pressure) and width > 0):
+            raise ValueError(f"constant pressure needs a finite pressure and a width above zero: {pressure}, {width}")
+        self.sampler, self.pressure, self.seed, self.width = sampler, pressure, seed, width
+        self.moves_per_block = max(1, sampler.frames_per_block * sampler.stride // MOVE_EVERY)
+
+    def moves_in(self, picoseconds: float) -> int:
+        """Moves in so long a time, at least one."""
+        between: float = self.sampler.timestep * MOVE_EVERY  # fs
+        return max(1, math.ceil(picoseconds * 1000 / between))
+
+    def run(
+        self, state: S, cell: Array, params: Any, temperature: float, moves: int, *, tune: bool = False
+    ) -> tuple[S, Array, Volumes]:
+        """Advance by `moves` moves of the volume, each after `MOVE_EVERY` steps, at `temperature` (K).
+
+        cell: (3, 3) Å, in which the positions of the state are.  tune: adapt the width of moves after every block; what
+        is sampled meanwhile is for equilibration.
+        Returns the new state, its cell and what the volume did. Deterministic in the seed, the state and earlier runs.
+        Raises SimulationError when the dynamics fail, the box becomes too small for the cutoff, or evaporates.
+        """
+        if moves < 1:
+            raise ValueError(f"moves is {moves}; it must be at least 1")
+        seen, done = [], 0
+        while done < moves:
+            count = min(self.moves_per_block, moves - done)
+            state, cell, volumes = self._block(state, cell, params, temperature, count)
+            if tune:
+                self.width = tuned(self.width, volumes)
+            seen.append(volumes)
+            done += count
+            refuse_gas(volumes, self.sampler.system.volume, temperature, self.pressure, state.step)
+        return state, cell, joined(seen)
+
+    @abstractmethod
+    def _block(self, state: S, cell: Array, params: Any, temperature: float, count: int) -> tuple[S, Array, Volumes]:
+        """So many moves: the next state, its cell, and what the volume did."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from refine.errors import InputError
-from refine.sampling.engine import ConstantEnergy, Dynamics, Engine, EngineKind, Positions
+from refine.sampling.engine import ConstantEnergy, Dynamics, Positions
+from refine.sampling.external.kind import ExternalKind
 from refine.system import System
 
 if TYPE_CHECKING:
@@ -14,14 +15,12 @@ if TYPE_CHECKING:
     from refine.sampling.ase.field import CalculatorField
 
 
-STEPS_PER_BLOCK = 100
-"""Between two looks at a trajectory: with a slow calculator, a minute."""
-
-
-class Ase(EngineKind):
+class Ase(ExternalKind):
     """Dynamics of ASE over any of its calculators, or over refine's own (`refine.sampling.ase.mover`)."""
 
-    differentiates: ClassVar[bool] = False
+    name: ClassVar[str] = "ase"
+    steps_per_block: ClassVar[int | None] = 100
+    """With a slow calculator, a minute."""
 
     def check(self, kind: Base, model: Any, base: Any, systems: Sequence[System]) -> None:
         """Every base has a calculator."""
@@ -44,35 +43,9 @@ class Ase(EngineKind):
         reach = None if pairs is None else max(cutoff, pairs.cutoff)
         return CalculatorField(lambda one: Calculator(one, precision), base, reach, model.dispersion)
 
-    def sampler(
-        self,
-        system: System,
-        field: CalculatorField,
-        settings: Dynamics,
-        *,
-        n_bins: int,
-        r_max: float,
-        phase: str,
-        replicas: int = 1,
-        positions: bool = False,
-    ) -> Engine[Any]:
-        from refine.sampling.external.mover import Motion
-        from refine.sampling.external.sampler import ExternalSampler
-
-        return ExternalSampler(
-            "ase",
-            system,
-            field,
-            Motion(settings.thermostat, settings.time_constant, settings.timestep),
-            stride=settings.stride,
-            n_bins=n_bins,
-            r_max=r_max,
-            precision=settings.precision,
-            replicas=replicas,
-            phase=phase,
-            positions=positions,
-            steps_per_block=STEPS_PER_BLOCK,
-        )
+    def mover_of(self, field: CalculatorField, settings: Dynamics) -> CalculatorField:
+        """See `ExternalKind`: it is run in one way alone."""
+        return field
 
     def constant_energy(
         self,
@@ -87,11 +60,8 @@ class Ase(EngineKind):
         interval: float,
         phase: str,
     ) -> ConstantEnergy:
+        """See `EngineKind`. InputError for a calculator without stress."""
         from refine.sampling.ase.potential import has_stress
-        from refine.sampling.external.mover import FREE, Motion
-        from refine.sampling.external.sampler import ExternalSampler
-        from refine.sampling.external.segments import ExternalSegments
-        from refine.sampling.segments import STRESS_EVERY
 
         if not has_stress(params.base):
             raise InputError(
@@ -99,32 +69,10 @@ class Ase(EngineKind):
                 where="[model] calculator",
                 fix="use a calculator with stress, or leave diffusion and viscosity out",
             )
-        sampler = ExternalSampler(
-            "ase",
-            system,
-            field,
-            Motion(FREE, settings.time_constant, settings.timestep),
-            stride=STRESS_EVERY,
-            n_bins=1,
-            r_max=system.r_box,
-            precision=settings.precision,
+        return super().constant_energy(
+            *(system, field, settings, params, positions),
+            temperature=temperature,
+            seed=seed,
+            interval=interval,
             phase=phase,
-            steps_per_block=STEPS_PER_BLOCK,
-        )
-        return ExternalSegments(sampler, params, positions, temperature, seed, interval)
-
-    def adjoint(
-        self,
-        system: System,
-        field: CalculatorField,
-        settings: Dynamics,
-        *,
-        temperature: float,
-        steps: int,
-        n_bins: int,
-        r_max: float,
-        clip: float | None = None,
-    ) -> NoReturn:
-        raise InputError(
-            "there are no gradients through trajectories of ASE", where="[sampling] engine", fix='set engine = "jax"'
         )

@@ -21,6 +21,7 @@ from refine.errors import InputError, RefineError, SimulationError
 from refine.sampling.ase.dynamics import dynamics_of, memory_of
 from refine.sampling.ase.potential import Acting, atoms_of, energy_of, kinetic_of, virial_of
 from refine.sampling.external.mover import Evaluated, Motion, Squeezed, Start, Walk
+from refine.sampling.given import RELAXING
 from refine.sampling.volumes import MOVE_EVERY, Volumes
 from refine.system import System
 from refine.units import BOLTZMANN, PRESSURE_UNIT, TIME_UNIT
@@ -86,7 +87,7 @@ class AseMover:
 
     def relaxed(self, positions: Array, steps: int, longest: float) -> Array:
         """See `Mover`; by FIRE."""
-        with calculating("relaxation of the start structure"):
+        with calculating(RELAXING):
             atoms = self._atoms(positions)
             FIRE(atoms, logfile=None, maxstep=longest).run(fmax=HARMLESS, steps=steps)
             return np.array(atoms.positions)

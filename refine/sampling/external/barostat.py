@@ -5,7 +5,6 @@ The moves are those of `refine.sampling.jax.barostat`, where the ensemble is exp
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from refine.sampling.external.mover import stacked
 from refine.sampling.state import ExternalState
-from refine.sampling.volumes import FIRST_WIDTH, MOVE_EVERY, Volumes, joined, refuse_gas, too_small, tuned
+from refine.sampling.volumes import MOVE_EVERY, VolumeMoves, Volumes, too_small
 
 if TYPE_CHECKING:
     from refine.sampling.external.sampler import ExternalSampler
@@ -22,46 +21,14 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 
-class ExternalBarostat:
-    """See `refine.sampling.engine.Barostat`.
+class ExternalBarostat(VolumeMoves[ExternalState]):
+    """See `refine.sampling.engine.Barostat`."""
 
-    sampler: of one replica, with a thermostat; its cell is only where its box began.  pressure: GPa.
-    seed: of the moves.
-    """
+    sampler: ExternalSampler
 
     def __init__(self, sampler: ExternalSampler, pressure: float, seed: int) -> None:
-        if sampler.replicas != 1 or not sampler.motion.holds_temperature:
-            raise ValueError("constant pressure needs a sampler of one replica with a thermostat")
-        if not math.isfinite(pressure):
-            raise ValueError(f"constant pressure needs a finite pressure: {pressure}")
-        self.sampler, self.pressure, self.seed, self.width = sampler, pressure, seed, FIRST_WIDTH
-        self.moves_per_block = max(1, sampler.frames_per_block * sampler.stride // MOVE_EVERY)
+        super().__init__(sampler, sampler.motion.holds_temperature, pressure, seed)
         self._now = sampler
-
-    def moves_in(self, picoseconds: float) -> int:
-        """Moves in so long a time, at least one."""
-        return max(1, math.ceil(picoseconds * 1000 / (self.sampler.timestep * MOVE_EVERY)))
-
-    def run(
-        self, state: ExternalState, cell: Array, params: Any, temperature: float, moves: int, *, tune: bool = False
-    ) -> tuple[ExternalState, Array, Volumes]:
-        """Advance by `moves` moves of the volume, each after `MOVE_EVERY` steps, at `temperature` (K).
-
-        cell: (3, 3) Å, in which the positions of the state are.  tune: adapt the width of moves after every block.
-        Raises SimulationError when the dynamics fail, the box becomes too small for the cutoff, or evaporates.
-        """
-        if moves < 1:
-            raise ValueError(f"moves is {moves}; it must be at least 1")
-        seen, done = [], 0
-        while done < moves:
-            count = min(self.moves_per_block, moves - done)
-            state, cell, volumes = self._block(state, cell, params, temperature, count)
-            if tune:
-                self.width = tuned(self.width, volumes)
-            seen.append(volumes)
-            done += count
-            refuse_gas(volumes, self.sampler.system.volume, temperature, self.pressure, state.step)
-        return state, cell, joined(seen)
 
     def _block(
         self, state: ExternalState, cell: Array, params: Any, temperature: float, count: int

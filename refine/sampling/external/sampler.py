@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from kernels.cell import wrap
 from kernels.species import number_of_pairs
-from refine.errors import InputError, SimulationError
+from refine.errors import InputError
 from refine.sampling.counting import pair_counts
 from refine.sampling.external.barostat import ExternalBarostat
 from refine.sampling.external.mover import NOTHING, Motion, Mover, MoverOf, Start, Walk, stacked, unstacked
 from refine.sampling.frames import Frames
+from refine.sampling.given import check_numbers, check_relaxed, check_temperature, per_replica
 from refine.sampling.momenta import maxwell_boltzmann
 from refine.sampling.state import ExternalState, State
 from refine.sampling.watch import Watch
@@ -71,13 +72,7 @@ class ExternalSampler:
             system.check_distance(field.cutoff, "the cutoff of the potential")
         system.check_distance(r_max, "r_max of the pair counts")
         numbers = {"timestep": motion.timestep, "stride": stride, "n_bins": n_bins, "replicas": replicas}
-        for name, value in numbers.items():
-            if not value > 0:
-                raise InputError(f"{name} is {value}; it must be above zero")
-        if precision not in ("float32", "float64"):
-            raise InputError(f"precision is {precision!r}; it must be float32 or float64")
-        if phase not in ("liquid", "solid"):
-            raise InputError(f"phase is {phase!r}; it must be liquid or solid")
+        check_numbers(precision=precision, phase=phase, **numbers)
         self.engine, self.system, self.field, self.motion = engine, system, field, motion
         self.stride, self.n_bins, self.r_max, self.replicas = stride, n_bins, r_max, replicas
         self.precision, self.positions = precision, positions
@@ -153,9 +148,8 @@ class ExternalSampler:
         positions: (N, 3) for every replica, or (R, N, 3), Å.
         Momenta and random numbers of replica k follow from (seed, k).
         """
-        every = self._per_replica(positions)
-        if not temperature > 0:
-            raise InputError(f"temperature is {temperature} K; it must be above zero")
+        every = per_replica(positions, self.replicas, self.system.n_atoms)
+        check_temperature(temperature)
         replicas = range(self.replicas)
         return ExternalState(
             engine=self.engine,
@@ -187,18 +181,14 @@ class ExternalSampler:
         Raises SimulationError where the positions do not stay finite.
         """
         mover, told, relaxed = self.mover(params), 0, []
-        for k, one in enumerate(wrap(self._per_replica(positions), self.system.cell), start=1):
+        begun = wrap(per_replica(positions, self.replicas, self.system.n_atoms), self.system.cell)
+        for k, one in enumerate(begun, start=1):
             relaxed.append(mover.relaxed(one, RELAXATION, LONGEST_MOVE))
             if on_steps is not None:
                 on_steps(RELAXATION * k // self.replicas - told)
                 told = RELAXATION * k // self.replicas
         every = np.stack(relaxed)
-        if not np.isfinite(every).all():
-            raise SimulationError(
-                "positions are no longer finite numbers",
-                where="relaxation of the start structure",
-                fix="remove overlaps, check that the potential is repulsive at short range, or give a start structure",
-            )
+        check_relaxed(every)
         return wrap(every, self.system.cell)
 
     def forces(self, state: ExternalState, params: Any) -> Array:
@@ -222,13 +212,6 @@ class ExternalSampler:
         memory = unstacked(state.thermostat["memory"][replica])
         number = int(seed.generate_state(1)[0])
         return Start(state.positions[replica], state.momenta[replica], temperature, number, memory)
-
-    def _per_replica(self, positions: Positions) -> Array:
-        shape = (self.replicas, self.system.n_atoms, 3)
-        positions = np.asarray(positions, np.float64)
-        if positions.shape not in (shape, shape[1:]):
-            raise ValueError(f"positions have shape {positions.shape}; expected {shape} or {shape[1:]}")
-        return np.broadcast_to(positions, shape)
 
     # ---- running
 

@@ -38,7 +38,7 @@ from refine.sampling.jax.device import on_device, precision
 from refine.sampling.jax.lists import ListShape
 from refine.sampling.jax.programs import Program, Walk
 from refine.sampling.state import MDState
-from refine.sampling.volumes import FIRST_WIDTH, MOVE_EVERY, Volumes, joined, refuse_gas, too_small, tuned
+from refine.sampling.volumes import FIRST_WIDTH, MOVE_EVERY, VolumeMoves, Volumes, too_small
 from refine.units import BOLTZMANN, PRESSURE_UNIT, TIME_UNIT
 
 if TYPE_CHECKING:
@@ -74,49 +74,15 @@ class _Moves(NamedTuple):
     kinetic: Any
 
 
-class ConstantPressure:
-    """Samples at constant pressure with the dynamics of a sampler.
+class ConstantPressure(VolumeMoves[MDState]):
+    """Samples at constant pressure with the dynamics of a sampler."""
 
-    sampler: of one replica, with a thermostat; its cell is only where its box began.  pressure: GPa.
-    seed: of the moves.  width: half-width of a move in ln V; changed by runs that tune it.
-    """
+    sampler: Sampler
 
     def __init__(self, sampler: Sampler, pressure: float, seed: int, *, width: float = FIRST_WIDTH) -> None:
-        if sampler.replicas != 1 or not sampler.thermostat.holds_temperature:
-            raise ValueError("constant pressure needs a sampler of one replica with a thermostat")
-        if not (math.isfinite(pressure) and width > 0):
-            raise ValueError(f"constant pressure needs a finite pressure and a width above zero: {pressure}, {width}")
-        self.sampler, self.pressure, self.seed, self.width = sampler, pressure, seed, width
+        super().__init__(sampler, sampler.thermostat.holds_temperature, pressure, seed, width)
         # cube root of the volume that lists are shaped for, Å; kept, as another one may compile
         self._listed_edge = 0.0
-        self.moves_per_block = max(1, sampler.frames_per_block * sampler.stride // MOVE_EVERY)
-
-    def moves_in(self, picoseconds: float) -> int:
-        """Moves in so long a time, at least one."""
-        return max(1, math.ceil(picoseconds * 1000 / (self.sampler.timestep * MOVE_EVERY)))
-
-    def run(
-        self, state: MDState, cell: Array, params: Any, temperature: float, moves: int, *, tune: bool = False
-    ) -> tuple[MDState, Array, Volumes]:
-        """Advance by `moves` volume moves, each after `MOVE_EVERY` steps, at `temperature` (K).
-
-        cell: (3, 3) Å, in which the positions of the state are.  tune: adapt the width of moves after every block; what
-        is sampled meanwhile is for equilibration.
-        Returns the new state, its cell and what the volume did. Deterministic in the seed, the state and earlier runs.
-        Raises SimulationError when the dynamics fail, the box becomes too small for the cutoff, or evaporates.
-        """
-        if moves < 1:
-            raise ValueError(f"moves is {moves}; it must be at least 1")
-        seen, done = [], 0
-        while done < moves:
-            count = min(self.moves_per_block, moves - done)
-            state, cell, volumes = self._block(state, cell, params, temperature, count)
-            if tune:
-                self.width = tuned(self.width, volumes)
-            seen.append(volumes)
-            done += count
-            refuse_gas(volumes, self.sampler.system.volume, temperature, self.pressure, state.step)
-        return state, cell, joined(seen)
 
     def _block(
         self, state: MDState, cell: Array, params: Any, temperature: float, count: int

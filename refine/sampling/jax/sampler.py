@@ -31,6 +31,7 @@ from kernels.species import number_of_pairs
 from refine.errors import InputError, SimulationError
 from refine.potentials.protocols import ForceField
 from refine.sampling.frames import Frames
+from refine.sampling.given import RELAXING, check_numbers, check_relaxed, check_temperature, per_replica
 from refine.sampling.jax import random_numbers, relaxation
 from refine.sampling.jax.barostat import ConstantPressure
 from refine.sampling.jax.device import on_device, precision
@@ -87,13 +88,7 @@ class Sampler:
     ) -> None:
         self.plan = ListPlan(system, force_field, skin)
         system.check_distance(r_max, "r_max of the pair counts")
-        for name, value in (("timestep", timestep), ("stride", stride), ("n_bins", n_bins), ("replicas", replicas)):
-            if not value > 0:
-                raise InputError(f"{name} is {value}; it must be above zero")
-        if dtype not in ("float32", "float64"):
-            raise InputError(f"precision is {dtype!r}; it must be float32 or float64")
-        if phase not in ("liquid", "solid"):
-            raise InputError(f"phase is {phase!r}; it must be liquid or solid")
+        check_numbers(precision=dtype, phase=phase, timestep=timestep, stride=stride, n_bins=n_bins, replicas=replicas)
         self.thermostat, self.timestep, self.stride, self.phase = thermostat, timestep, stride, phase
         self.n_bins, self.r_max, self.positions = n_bins, r_max, positions
         self.batch = Batch(self.plan, replicas, np.dtype(dtype))
@@ -176,9 +171,8 @@ class Sampler:
         positions: (N, 3) for every replica, or (R, N, 3), Å.
         Momenta and random numbers of replica k follow from (seed, k).
         """
-        every = self._per_replica(positions)
-        if not temperature > 0:
-            raise InputError(f"temperature is {temperature} K; it must be above zero")
+        every = per_replica(positions, self.replicas, self.system.n_atoms)
+        check_temperature(temperature)
         momenta = np.stack(
             [maxwell_boltzmann(self.system.masses, temperature, [seed, k]) for k in range(self.replicas)]
         )
@@ -229,20 +223,14 @@ class Sampler:
         on_steps: called after every piece of the work with its steps.
         Raises SimulationError when the positions do not stay finite.
         """
-        begun = self.wrapped(self._per_replica(positions))
+        begun = self.wrapped(per_replica(positions, self.replicas, self.system.n_atoms))
         skin = self.plan.skin_for(relaxation.MOVE)
         capacity = self.plan.first_capacity(skin, packing=True)
-        where = "relaxation of the start structure"
         with precision(self.dtype):
             fixed = (on_device(params, self.dtype), jnp.asarray(self.system.cell, self.dtype))
             relax = Relaxation(self.batch, self._programs, begun, fixed, self._steps_per_block, on_steps)
-            relaxed, _ = self._settled(relax, capacity, skin, where=where)
-        if not np.isfinite(relaxed).all():
-            raise SimulationError(
-                "positions are no longer finite numbers",
-                where=where,
-                fix="remove overlaps, check that the potential is repulsive at short range, or give a start structure",
-            )
+            relaxed, _ = self._settled(relax, capacity, skin, where=RELAXING)
+        check_relaxed(relaxed)
         return self.wrapped(relaxed)
 
     def forces(self, state: MDState, params: Any) -> Array:
@@ -269,13 +257,6 @@ class Sampler:
 
     def _skin_at(self, temperature: float) -> float:
         return self.plan.skin_for(longest_step(self.system, temperature, self.timestep, self.replicas))
-
-    def _per_replica(self, positions: Positions) -> Array:
-        shape = (self.replicas, self.system.n_atoms, 3)
-        positions = np.asarray(positions, np.float64)
-        if positions.shape not in (shape, shape[1:]):
-            raise ValueError(f"positions have shape {positions.shape}; expected {shape} or {shape[1:]}")
-        return np.broadcast_to(positions, shape)
 
     # ---- running
 

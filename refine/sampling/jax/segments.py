@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +14,7 @@ from kernels.neighbors import NeighborList
 from refine.sampling.jax.device import on_device, precision
 from refine.sampling.jax.lists import ListShape
 from refine.sampling.jax.programs import Program, Walk
-from refine.sampling.segments import STRESS_EVERY, Segments, refuse_drift
+from refine.sampling.segments import STRESS_EVERY, Lengthened
 from refine.sampling.state import MDState
 from refine.units import TIME_UNIT
 
@@ -35,21 +34,10 @@ class _Record(NamedTuple):
     energy: Any
 
 
-class SegmentRunner:
-    """Runs segments one after the other, and makes them longer on request.
+class SegmentRunner(Lengthened):
+    """See `Lengthened`."""
 
-    Args:
-        sampler: of one replica, at constant energy.
-        params: of its force field.
-        positions: (S, N, 3) Å where they start.
-        temperature: of their first momenta, K.
-        seed: of these.
-        interval: about the time between stored positions, ps.
-
-    Attributes:
-        ends: (S,) states at which the segments end so far.
-        points_per_block: the most intervals in a block.
-    """
+    sampler: Sampler
 
     def __init__(
         self,
@@ -60,50 +48,9 @@ class SegmentRunner:
         seed: int,
         interval: float,
     ) -> None:
-        if sampler.replicas != 1 or sampler.thermostat.holds_temperature:
-            raise ValueError("segments need a sampler of one replica without a thermostat")
-        self.sampler, self.params, self.temperature = sampler, params, temperature
-        moment = STRESS_EVERY * sampler.timestep / 1000
-        self._moments = max(1, round(interval / moment))  # in an interval
-        self.interval, self.stress_interval = self._moments * moment, moment
-        self.points_per_block = max(1, sampler.frames_per_block * sampler.stride // (self._moments * STRESS_EVERY))
-        self.ends = [sampler.start(at, temperature, seed + k) for k, at in enumerate(positions)]
-        self._positions: list[list[NDArray[np.floating[Any]]]] = [[end.positions] for end in self.ends]
-        self._stress: list[list[NDArray[np.floating[Any]]]] = [[] for _ in self.ends]
-        self._kinetic: list[list[NDArray[np.floating[Any]]]] = [[] for _ in self.ends]
-        self._energy: list[list[float]] = [[] for _ in self.ends]
-
-    def points_in(self, picoseconds: float) -> int:
-        """Intervals in so long a time."""
-        return max(1, round(picoseconds / self.interval))
-
-    def lengthen(self, points: int, on_block: Callable[[int], None] | None = None) -> Segments:
-        """Every segment longer by so many intervals; on_block is told how many of all segments were done.
-
-        Raises SimulationError when the dynamics fail or the energy is not conserved.
-        """
-        for s in range(len(self.ends)):
-            done = 0
-            while done < points:
-                count = min(self.points_per_block, points - done)
-                self._advance(s, count)
-                done += count
-                if on_block is not None:
-                    on_block(count)
-        segments = self._segments()
-        refuse_drift(segments, self.temperature, self.sampler.timestep)
-        return segments
-
-    def _segments(self) -> Segments:
-        temperatures = [self.sampler.kinetic_temperature(np.concatenate(k)).mean() for k in self._kinetic]
-        return Segments(
-            positions=np.stack([np.concatenate(p) for p in self._positions]),
-            stress=np.stack([np.concatenate(s) for s in self._stress]).astype(np.float64),
-            interval=self.interval,
-            stress_interval=self.stress_interval,
-            temperature=np.array(temperatures),
-            drift=np.array([e[-1] - e[0] for e in self._energy]) / self.sampler.system.n_atoms,
-        )
+        steps = sampler.frames_per_block * sampler.stride
+        held = sampler.thermostat.holds_temperature
+        super().__init__(sampler, held, steps, params, positions, temperature, seed, interval)
 
     def _advance(self, s: int, count: int) -> None:
         """One segment by `count` intervals."""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from kernels.cell import wrap
 from refine.errors import InputError, SimulationError
 from refine.sampling.external.mover import NOTHING, Evaluated, Memory, Motion, Squeezed, Start, Walk
+from refine.sampling.given import RELAXING
 from refine.sampling.lammps import library
 from refine.sampling.lammps.potential import LammpsPotential
 from refine.sampling.lammps.script import (
@@ -179,8 +180,7 @@ class InProcess:
 
     def relaxed(self, positions: Array, steps: int, longest: float) -> Array:
         """See `Mover`; by conjugate gradients."""
-        where = "relaxation of the start structure"
-        with library.speaking(lambda words: SimulationError(f"LAMMPS stopped: {words}", where=where)):
+        with library.speaking(lambda words: SimulationError(f"LAMMPS stopped: {words}", where=RELAXING)):
             self._begin(positions)
             self._commands(["min_style cg", f"min_modify dmax {longest!r}", f"minimize 0 0 {steps} {10 * steps}"])
         return self._unwrapped(self.frame)

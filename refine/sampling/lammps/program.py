@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from refine.errors import InputError, ProgramError, SimulationError
 from refine.sampling.external.mover import NOTHING, Evaluated, Memory, Motion, Squeezed, Start, Walk
+from refine.sampling.given import RELAXING
 from refine.sampling.lammps import library
 from refine.sampling.lammps.potential import LammpsPotential
 from refine.sampling.lammps.script import (
@@ -145,15 +146,14 @@ class Program:
 
     def relaxed(self, positions: Array, steps: int, longest: float) -> Array:
         """See `Mover`; by conjugate gradients."""
-        where = "relaxation of the start structure"
         lines = [
             "min_style cg",
             f"min_modify dmax {longest!r}",
             f"minimize 0 0 {steps} {10 * steps}",
             f"write_dump all custom {DUMP} xu yu zu modify sort id format float %.17g",
         ]
-        self._run(positions, None, lines, lambda words: _stopped(words, where), where)
-        end: Array = self._dumped(1, 3, where)[0] @ self.frame.turn.T
+        self._run(positions, None, lines, lambda words: _stopped(words, RELAXING), RELAXING)
+        end: Array = self._dumped(1, 3, RELAXING)[0] @ self.frame.turn.T
         return end
 
     def squeeze(
