@@ -13,6 +13,7 @@ from refine.refinement.keys import Shared
 from refine.refinement.problem import Sample, Target
 from refine.refinement.responses.beliefs import Belief, Opinion, Record
 from refine.refinement.responses.combined import Combined
+from refine.refinement.responses.tangent import BENT, STRAIGHT, straight
 from refine.refinement.rules.gauss_newton import GaussNewtonKeys
 from tests.refinement.conftest import PoissonLiquid, problem_of
 from tests.refinement.test_responses import IdealGas, direction
@@ -120,3 +121,25 @@ def test_a_solid_is_left_to_fluctuations() -> None:
     kinds = {solid: GaussNewtonKeys().rule(Shared(2.0, 0.5, "auto", solid)) for solid in (False, True)}
     assert {solid: rule.response for solid, rule in kinds.items()} == {False: "auto", True: "fluctuation"}
     assert kinds[True].start()["trust_radius"] == pytest.approx(GaussNewtonKeys().trust_radius)
+
+
+def test_linear_response_is_followed_as_far_as_the_closure_finds_it_straight() -> None:
+    """In a dilute gas, where g = exp(-phi/kT): what is bent of a change is known, to 10 % of sampling noise. A small
+    change is left as it is, a large one becomes shorter on the same line, and is straight enough."""
+    gas = IdealGas(n=150, rho=0.001)
+    target = gas.target(gas.mean_counts(gas.basis()), 0.01)
+    both = Combined(problem_of(target), [gas.sample(gas.basis(), FRAMES, 0)], 0, gas.basis(), [target])
+    way = 3.0 * direction(gas)
+    small = 1e-4 * way
+    nothing = truth(gas, 0.0 * way, target)
+    linear = (truth(gas, small, target) - truth(gas, -small, target)) / 2e-4
+    exact = float(np.linalg.norm(truth(gas, way, target) - nothing - linear) / np.linalg.norm(linear))
+    assert exact > STRAIGHT
+    assert both.bent(way) == pytest.approx(exact, rel=0.1)
+
+    np.testing.assert_array_equal(straight([both], small)[0], small)
+    shorter, words = straight([both], way)
+    assert words == BENT
+    assert 0.5 * STRAIGHT < both.bent(shorter) <= STRAIGHT
+    assert shorter / np.linalg.norm(shorter) == pytest.approx(way / np.linalg.norm(way))
+    np.testing.assert_array_equal(straight([], way)[0], way)

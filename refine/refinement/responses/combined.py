@@ -93,6 +93,7 @@ class Combined:
         self._parts = [slice(int(end) - len(t.y), int(end)) for end, t in zip(ends, targets, strict=True)]
         # the closure knows of nothing but pair counts
         self._by_closure = np.repeat([t.counted for t in targets], [len(t.y) for t in targets])
+        self._weights = np.concatenate([t.counted * t.weight / np.diag(t.covariance) for t in targets])
         self._zero, self._slope = self._closure.predict(np.zeros(self._sampled.jacobian.shape[1]))
         small = (SMALL * problem.kt(state)) ** 2
         self._small_square = small * np.sum(self._slope**2, axis=1)
@@ -247,6 +248,20 @@ class Combined:
         """That of fluctuations where they are believed."""
         linear = ~self._by_closure[part, None]
         return self._sampled.gram_noise(lambda values: whiten(linear * values), part)
+
+    def bent(self, delta: Array) -> float:
+        """What is not linear in the closure's change, in units of what is; inf where the closure refuses it.
+
+        Root mean squares over the points of all counted targets, in their errors.
+        """
+        linear = self._slope @ delta
+        if not self._weights @ linear**2:
+            return 0.0
+        try:
+            bent = self._closure.curves(delta) - self._zero - linear
+        except Demixing:
+            return np.inf
+        return float(np.sqrt((self._weights @ bent**2) / (self._weights @ linear**2)))
 
     def opinions(self, delta: Array) -> dict[str, Opinion]:
         """What the two say of a way, by the target's name; nothing where the closure refuses it."""

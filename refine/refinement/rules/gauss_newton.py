@@ -45,8 +45,6 @@ from refine.tables.values import Number, Switch
 
 Array = NDArray[np.float64]
 
-APART = "the step is short: further on the liquid comes apart"
-
 SETTLED = 1.0
 """A step is within its error up to this many posterior variances per determined direction: two successive estimates
 share the measurement's noise but not the sampling's, so their difference is between zero and two."""
@@ -213,7 +211,7 @@ class GaussNewton:
             converged=converged,
             confirmed=verdict.confirmed,
             reason="; ".join(
-                filter(None, (verdict.words, "" if settled else heard, APART * step.apart, open_noise, cause, words))
+                filter(None, (verdict.words, "" if settled else heard, step.short, open_noise, cause, words))
             ),
             frames_factor=float(factor),
             fitted=Fitted(
