@@ -13,9 +13,8 @@ from refine.refinement.keys import Shared
 from refine.refinement.problem import Sample, Target
 from refine.refinement.responses.beliefs import Belief, Opinion, Record
 from refine.refinement.responses.combined import Combined
-from refine.refinement.responses.tangent import BENT, STRAIGHT, straight
-from refine.refinement.rules.gauss_newton import GaussNewtonKeys
-from tests.refinement.conftest import PoissonLiquid, problem_of
+from refine.refinement.rules.gauss_newton import BENT, STRAIGHT, GaussNewtonKeys
+from tests.refinement.conftest import PoissonLiquid, problem_of, rule_of
 from tests.refinement.test_responses import IdealGas, direction
 
 FRAMES = 400
@@ -123,9 +122,8 @@ def test_a_solid_is_left_to_fluctuations() -> None:
     assert kinds[True].start()["trust_radius"] == pytest.approx(GaussNewtonKeys().trust_radius)
 
 
-def test_linear_response_is_followed_as_far_as_the_closure_finds_it_straight() -> None:
-    """In a dilute gas, where g = exp(-phi/kT): what is bent of a change is known, to 10 % of sampling noise. A small
-    change is left as it is, a large one becomes shorter on the same line, and is straight enough."""
+def test_what_is_bent_of_a_change_is_known() -> None:
+    """In a dilute gas, where g = exp(-phi/kT): to 10 % of sampling noise; nothing is of a small change."""
     gas = IdealGas(n=150, rho=0.001)
     target = gas.target(gas.mean_counts(gas.basis()), 0.01)
     both = Combined(problem_of(target), [gas.sample(gas.basis(), FRAMES, 0)], 0, gas.basis(), [target])
@@ -136,10 +134,29 @@ def test_linear_response_is_followed_as_far_as_the_closure_finds_it_straight() -
     exact = float(np.linalg.norm(truth(gas, way, target) - nothing - linear) / np.linalg.norm(linear))
     assert exact > STRAIGHT
     assert both.bent(way) == pytest.approx(exact, rel=0.1)
+    assert both.bent(small) < 1e-3
+    assert both.bent(0.0 * way) == 0.0
 
-    np.testing.assert_array_equal(straight([both], small)[0], small)
-    shorter, words = straight([both], way)
-    assert words == BENT
-    assert 0.5 * STRAIGHT < both.bent(shorter) <= STRAIGHT
-    assert shorter / np.linalg.norm(shorter) == pytest.approx(way / np.linalg.norm(way))
-    np.testing.assert_array_equal(straight([], way)[0], way)
+
+@pytest.mark.parametrize(("height", "bent"), [(0.05, False), (3.0, True)])
+def test_a_step_that_the_closure_finds_bent_is_its_own(height: float, bent: bool) -> None:
+    """Linear response is believed: it makes the small step. A gas that is to have 20 times as many pairs somewhere is
+    beyond it; then the step is the closure's, which knows that."""
+    gas = IdealGas(n=150, rho=0.001)
+    target = gas.target(gas.mean_counts(gas.basis().with_theta(-height * direction(gas))), 0.001)
+    problem, here = problem_of(target), gas.sample(gas.basis(), FRAMES, 0)
+    ways, words = {}, {}
+    for name, response, closure in [
+        ("by default", "auto", False),
+        ("closure believed", "auto", True),
+        ("linear", "fluctuation", False),
+    ]:
+        rule = rule_of(GaussNewtonKeys, trust_radius=3.0, response=response)
+        memory = rule.start() | {"trust_radius": 3.0}
+        memory["responses"] = Record(closure=closure).to_json() if response == "auto" else None
+        update = rule.update(memory, problem, [here])
+        ways[name], words[name] = update.correction.theta, update.reason
+    assert (Combined(problem, [here], 0, gas.basis(), [target]).bent(ways["linear"]) > STRAIGHT) is bent
+    np.testing.assert_allclose(ways["by default"], ways["closure believed" if bent else "linear"], rtol=1e-10)
+    assert not np.allclose(ways["closure believed"], ways["linear"], rtol=1e-3)
+    assert (BENT in words["by default"]) is bent
