@@ -17,7 +17,9 @@ from ase.io import read
 from refine.errors import CheckpointError, InputError
 from refine.learning.keys import LearnConfig
 from refine.potentials.calculator import Calculator
+from refine.potentials.mace import reader
 from refine.potentials.mace.architecture import BoxInput, Checkpoint
+from refine.potentials.mace.lora_file import apply_lora
 from refine.potentials.mace.reader.neutral import read_neutral, write_neutral
 from refine.progress import NullProgress
 from refine.study.schema import StudyConfig
@@ -233,7 +235,7 @@ def test_from_nothing(folder: Path, tmp_path: Path) -> None:
     [
         (
             {"parameters": ["layers.7"]},
-            "[learn] parameters: the model has no weights 'layers.7'; use weights, embedding",
+            "[learn] parameters: the model has no weights 'layers.7'; use lora:RANK, weights, embedding",
         ),
         ({"frames": {"forces": "their_forces"}}, "no frame of train has a label for forces; give the name"),
         ({"frames": {"valid_share": 0.95}}, "[frames] train: 12 frames are too few to keep some apart"),
@@ -334,3 +336,46 @@ def test_folders_that_are_taken(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "run.h5").write_bytes(b"")
     with pytest.raises(CheckpointError, match="this folder holds a run"):
         learn(config, tmp_path, overwrite=True)
+
+
+LOW_RANK = ("lora:2:layers.0", "lora:1:layers.1")
+
+
+def test_low_rank_changes_learn_and_are_a_file_of_their_own(folder: Path, tmp_path: Path) -> None:
+    """Errors fall; the change makes the written model again bit by bit, isolated atoms and all; what moved is said."""
+    keys = {"epochs": 12, "parameters": LOW_RANK, "precision": "float64"}
+    found = learn(config_of(folder, model={"isolated": "fit"}, **keys), tmp_path)
+    assert found.after["train"].loss < found.before["train"].loss
+    student = reader.load(folder / "student.safetensors")
+    merged, again = reader.load(tmp_path / "model.safetensors"), apply_lora(student, tmp_path / "lora.safetensors")
+    assert merged.sha256 == again.sha256 != student.sha256
+    for name, array in merged.arrays.items():
+        np.testing.assert_array_equal(array, again.arrays[name])
+    ranks = {one.name: one.rank for one in found.moved}
+    assert set(ranks.values()) == {1, 2}
+    for one in found.moved:
+        matrix = (merged.arrays[one.name] - student.arrays[one.name]).reshape(-1, merged.arrays[one.name].shape[-1])
+        assert one.change == pytest.approx(np.sqrt(np.mean(matrix**2)))
+    tree = json.loads((tmp_path / "learn.json").read_text())
+    assert [row["name"] for row in tree["moved"]] == list(ranks)
+    assert "rank 2" in (tmp_path / "learn.html").read_text()
+    changed = {name for name in merged.arrays if not np.array_equal(merged.arrays[name], student.arrays[name])}
+    assert changed <= {*ranks, "energies"}
+
+
+def test_low_rank_changes_go_on_bit_for_bit(folder: Path, tmp_path: Path) -> None:
+    config = config_of(folder, epochs=2, parameters=LOW_RANK)
+    whole = learn(config, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        learn(config, tmp_path / "parts", progress=StopAt(4))
+    resumed = learn(config, tmp_path / "parts", resume=True)
+    assert (resumed.curve, resumed.after, resumed.moved) == (whole.curve, whole.after, whole.moved)
+    for file in ("model.safetensors", "lora.safetensors"):
+        assert (tmp_path / "parts" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+
+
+def test_low_rank_changes_of_nothing_are_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"low-rank changes are of a model that is at hand.*\[learn\] parameters"):
+        learn(config_of(folder, model={"path": None, "new": True}, parameters=["lora:2"]), tmp_path)
+    with pytest.raises(InputError, match="no rank of 1 to 16"):
+        learn(config_of(folder, parameters=["lora:99"]), tmp_path)

@@ -21,10 +21,15 @@ Array = NDArray[np.float64]
 class Moved(Protocol):
     """Arrays of a model as a function of a vector.
 
+    checkpoint: the model.
     names: of the arrays, which are those of `Checkpoint.weights`.
     start: (k,) the vector of the unchanged model.
     units: (k,) a usual size of each number: what an optimiser's step is relative to.
     """
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The model."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -155,7 +155,7 @@ def header(path: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"version": 2}, "layout 2"),
+        ({"version": 3}, "layout 3"),
         ({"version": "1\n2"}, "layout '1"),
         ({"model": "a\nb"}, "which model it changes"),
         ({"model": ["a"]}, "which model it changes"),
