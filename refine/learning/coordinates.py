@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from refine.potentials.mace.chosen import as_filed
 from refine.potentials.mace.lora import Factors, LowRank
-from refine.potentials.mace.moved import Moved, Whole
+from refine.potentials.mace.moved import Moved, low_rank_of
 
 Array = NDArray[np.float64]
 Values = Mapping[str, Any]
@@ -34,8 +34,8 @@ class Coordinates:
 
     def __init__(self, moved: Moved) -> None:
         self.moved, self.checkpoint = moved, moved.checkpoint
-        self._low = moved if isinstance(moved, LowRank) else None
-        self._whole = moved.names if isinstance(moved, Whole) else ()
+        self._low = low_rank_of(moved)
+        self._whole = tuple(name for name in moved.names if name not in self.ranks)
         self.start: dict[str, Array] = {
             name: np.asarray(self.checkpoint.arrays[name], np.float64) for name in self._whole
         }

@@ -338,7 +338,7 @@ def test_folders_that_are_taken(folder: Path, tmp_path: Path) -> None:
         learn(config, tmp_path, overwrite=True)
 
 
-LOW_RANK = ("lora:2:layers.0", "lora:1:layers.1")
+LOW_RANK = ("lora:2", "lora:1:layers.1.up", "layers.1.readout")
 
 
 def test_low_rank_changes_learn_and_are_a_file_of_their_own(folder: Path, tmp_path: Path) -> None:
@@ -352,7 +352,8 @@ def test_low_rank_changes_learn_and_are_a_file_of_their_own(folder: Path, tmp_pa
     for name, array in merged.arrays.items():
         np.testing.assert_array_equal(array, again.arrays[name])
     ranks = {one.name: one.rank for one in found.moved}
-    assert set(ranks.values()) == {1, 2}
+    assert set(ranks.values()) == {1, 2, None}
+    assert {name for name, rank in ranks.items() if rank is None} == {"layers.1.readout.0", "layers.1.readout.1"}
     for one in found.moved:
         matrix = (merged.arrays[one.name] - student.arrays[one.name]).reshape(-1, merged.arrays[one.name].shape[-1])
         assert one.change == pytest.approx(np.sqrt(np.mean(matrix**2)))
