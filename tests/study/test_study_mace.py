@@ -393,3 +393,11 @@ def test_frames_that_are_replayed_say_their_charge_where_the_study_has_one(folde
     (folder / "charged.extxyz").write_text(f"2\n{comment} charge=1 total_charge=2 spin=1\nAr 0 0 0\nAr 3.7 0 0\n")
     with pytest.raises(InputError, match="charge is 1 and total_charge 2"):
         Study.from_toml(folder / "study.toml", replayed)
+
+
+@pytest.mark.parametrize("engine", ["ase", "lammps"])
+def test_engines_that_cannot_change_weights_are_refused_with_the_study(folder: Path, engine: str) -> None:
+    words = {"ase": "engine 'ase' cannot change weights of the base", "lammps": "LAMMPS has no style for base 'mace'"}
+    changes = [*LOW_RANK, f'sampling.engine="{engine}"']
+    with pytest.raises(InputError, match=rf'\[sampling\] engine: {words[engine]}.*set engine = "jax"'):
+        Study.from_toml(folder / "study.toml", changes)
