@@ -23,6 +23,7 @@ def render(learned: Learned) -> str:
         message=learned.message,
         errors=_errors(learned),
         moved=_moved(learned),
+        warnings=learned.warnings,
         figures=figures,
         about=_about(learned),
         settings=_settings(learned),

@@ -30,6 +30,7 @@ class Learned:
         curve: a row for each epoch, first one for the start.
         best: epoch whose average was written; 0: the start.
         steps: of the optimiser.
+        warnings: in words.
         isolated: by element, what was added to the energy of its isolated atom, eV; empty where nothing was.
         settings: the file, as it was carried out.
         seconds: of all parts of the training together.
@@ -48,6 +49,7 @@ class Learned:
     best: int
     steps: int
     moved: tuple[Moved, ...] = ()
+    warnings: tuple[str, ...] = ()
     isolated: Mapping[str, float] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
@@ -78,6 +80,7 @@ class Learned:
             "start": dict(self.start),
             "parameters": list(self.parameters),
             "weights": self.weights,
+            "warnings": list(self.warnings),
             "moved": [
                 {"name": one.name, "rank": one.rank, "rms_before": one.before, "rms_change": one.change}
                 for one in self.moved

@@ -322,6 +322,11 @@ class Study:
         ]
 
     @property
+    def doubts(self) -> tuple[str, ...]:
+        """What a user is warned of in the base's own parameters."""
+        return self.parameters[0].doubts if self.parameters else ()
+
+    @property
     def needs_positions(self) -> bool:
         """Whether the update rule asks frames for their positions."""
         return any(one.stored_positions for one in self.parameters)

@@ -401,3 +401,15 @@ def test_engines_that_cannot_change_weights_are_refused_with_the_study(folder: P
     changes = [*LOW_RANK, f'sampling.engine="{engine}"']
     with pytest.raises(InputError, match=rf'\[sampling\] engine: {words[engine]}.*set engine = "jax"'):
         Study.from_toml(folder / "study.toml", changes)
+
+
+def test_heads_that_move_unseen_are_warned_of(folder: Path) -> None:
+    """By the check and its JSON; not where readouts alone move."""
+    two = random_checkpoint(2, channels=2, max_ell=1, l_hidden=0, heads=("pbe", "r2scan"))
+    write_neutral(two, folder / "two.safetensors")
+    changes = ['refinement.method="difftre"', 'model={base="mace", path="two.safetensors", head="pbe"}']
+    for parameters, warned in (('["lora:1"]', True), ('["readouts"]', False), ('["weights"]', True)):
+        study = Study.from_toml(folder / "study.toml", [*changes, f"refinement.parameters={parameters}"])
+        said = check(study.config, timing=False)
+        assert ("r2scan will change with pbe" in said.table()) == warned
+        assert bool(said.to_json()["warnings"]) == warned

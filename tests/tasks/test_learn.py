@@ -380,3 +380,38 @@ def test_low_rank_changes_of_nothing_are_refused(folder: Path, tmp_path: Path) -
         learn(config_of(folder, model={"path": None, "new": True}, parameters=["lora:2"]), tmp_path)
     with pytest.raises(InputError, match="no rank of 1 to 16"):
         learn(config_of(folder, parameters=["lora:99"]), tmp_path)
+
+
+HEADS = ("pbe", "r2scan")
+
+
+@pytest.mark.parametrize("parameters", [["readouts"], ["lora:1:readouts"], ["layers.1.linear"]])
+def test_one_head_learns(folder: Path, tmp_path: Path, parameters: list[str]) -> None:
+    """With its readouts alone the other head stays, isolated atoms and all; what is shared moves it, with a warning."""
+    options = {"species": ("H", "O", "Fe"), "channels": 2, "max_ell": 1, "l_hidden": 0, "correlation": 1, "r_max": 4.0}
+    start = random_checkpoint(5, heads=HEADS, **options)
+    write_neutral(start, tmp_path / "two.safetensors")
+    model = {"path": str(tmp_path / "two.safetensors"), "head": "r2scan", "isolated": "fit"}
+    told: list[str] = []
+
+    class Told(NullProgress):
+        def message(self, text: str) -> None:
+            told.append(text)
+
+    out = tmp_path / "out"
+    found = learn(config_of(folder, model=model, parameters=parameters, epochs=2), out, progress=Told())
+    assert found.after["train"].loss < found.before["train"].loss
+    learnt, atoms = reader.load(out / "model.safetensors"), read(folder / "frames.extxyz", 0)
+    assert learnt.architecture.heads == HEADS
+    energies = [Calculator(one, head="pbe", dtype="float64") for one in (start, learnt)]
+    before, after = (one.get_potential_energy(atoms) for one in energies)
+    warned = [text for text in told if text.startswith("warning")]
+    if parameters == ["layers.1.linear"]:
+        assert abs(after - before) > 1e-6
+        assert warned == [f"warning: {text}" for text in found.warnings]
+        assert "pbe will change with r2scan" in warned[0]
+        assert found.warnings[0] in (out / "learn.html").read_text().replace("&#34;", '"')
+    else:
+        assert after == pytest.approx(before, abs=1e-9)
+        assert not warned
+        assert not found.warnings

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from kernels.neighbors import build, choose_images, most_neighbors
 from refine.errors import InputError
 from refine.potentials.mace.architecture import Checkpoint
-from refine.potentials.mace.chosen import as_filed, changed
+from refine.potentials.mace.chosen import as_filed, changed, moved_heads
 from refine.potentials.mace.lora_file import LORA_FILE, write_lora
 from refine.potentials.mace.model import Mace
 from refine.potentials.mace.moved import low_rank_of, moved, rms
@@ -56,6 +56,7 @@ class MaceWeights:
         names: of these arrays.
         start: (k,) the vector of the checkpoint.
         units: (k,) what steps are relative to: of a weight, the rms of its array.
+        doubts: of other heads that change, too.
 
     Raises:
         InputError: no such array, or too many numbers.
@@ -77,6 +78,7 @@ class MaceWeights:
         where = "[refinement] parameters"
         self.moved = moved(checkpoint, names, system.species, where=where, others=("correction",))
         self.names, self.start, self.units = self.moved.names, self.moved.start, self.moved.units
+        self.doubts = moved_heads(checkpoint, self.names, head)
         if len(self.start) > MOST:
             raise InputError(
                 f"{', '.join(names)}: these are {len(self.start)} weights, and at most {MOST} are refined at a time",

@@ -115,6 +115,7 @@ def _learn(config: LearnConfig, out: Path, resume: bool, progress: Progress) -> 
         before=stored.before,
         after=problem.errors({name: np.asarray(arrays[name], np.float64) for name in problem.coordinates.moved.names}),
         moved=tuple(problem.moved(arrays)),
+        warnings=problem.doubts,
         curve=stored.state.curve,
         best=stored.state.best_row.epoch,
         steps=stored.state.steps,

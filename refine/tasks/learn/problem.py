@@ -21,7 +21,7 @@ from refine.learning.loss import FrameLoss, Terms, Weights
 from refine.learning.training import Trainer
 from refine.potentials.mace.architecture import Checkpoint
 from refine.potentials.mace.catalogue import find
-from refine.potentials.mace.chosen import changed
+from refine.potentials.mace.chosen import changed, moved_heads
 from refine.potentials.mace.lora import LORA
 from refine.potentials.mace.lora_file import write_lora
 from refine.potentials.mace.moved import moved, rms
@@ -55,6 +55,11 @@ class Problem:
     def size(self) -> int:
         """Numbers that are moved."""
         return sum(array.size for array in self.trainer.start.values())
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Of other heads that change, too."""
+        return moved_heads(self.checkpoint, self.coordinates.moved.names, self.trainer.loss.head)
 
     def errors(self, weights: Weights) -> dict[str, Errors]:
         """Of weights, by part."""
@@ -146,6 +151,8 @@ def problem_of(config: LearnConfig, tell: Tell) -> Problem:
     to_weights = coordinates.weights if coordinates.ranks else None
     trainer = Trainer(loss, coordinates.start, graphs["train"], graphs["valid"], shapes, settings, to_weights)
     problem = Problem(checkpoint, graphs, trainer, coordinates, isolated, began_of(config, checkpoint.sha256))
+    for doubt in problem.doubts:
+        tell(f"warning: {doubt}")
     said = ", ".join(f"{len(frames)} {part}" for part, frames in sets.parts.items())
     tell(f"{said} frames of {', '.join(species)}; {problem.size} numbers in {len(coordinates.moved.names)} arrays")
     return problem
