@@ -112,7 +112,7 @@ class Study:
             )
         )
         differentiated = isinstance(self.rule, TrajectoryRule)
-        needs = {
+        needs: dict[str, Any] = {
             "differentiated": differentiated,
             "changed": self.parameters[0].at(self.parameters[0].start) if own else None,
         }
