@@ -130,7 +130,8 @@ def test_an_interrupted_training_ends_with_the_same_numbers(folder: Path, tmp_pa
 
 
 def test_what_is_written(folder: Path, tmp_path: Path) -> None:
-    found = learn(config_of(folder, parameters=["layers.1.readout"]), tmp_path)
+    found = learn(config_of(folder, parameters=["layers.1.readout", "layers.1.linear"]), tmp_path)
+    assert not found.warnings  # there are no other heads
     tree = json.loads((tmp_path / "learn.json").read_text())
     assert tree["errors"]["test"]["after"]["forces_meV_per_angstrom"] == pytest.approx(1e3 * found.after["test"].forces)
     assert tree["frames"] == {"train": 10, "valid": 1, "test": 1}
@@ -145,7 +146,7 @@ def test_what_is_written(folder: Path, tmp_path: Path) -> None:
 
     student, model = read_neutral(folder / "student.safetensors"), read_neutral(tmp_path / "model.safetensors")
     changed = {name for name, array in model.arrays.items() if not np.array_equal(array, student.arrays[name])}
-    assert changed == {"layers.1.readout.0", "layers.1.readout.1"}
+    assert changed == {"layers.1.readout.0", "layers.1.readout.1", "layers.1.linear.0"}
     assert model.origin == "student.model, learnt"
     assert model.sha256 != student.sha256
     again = LearnConfig.from_toml(tmp_path / "learn.toml")  # as it was run, from anywhere

@@ -64,7 +64,8 @@ def moved_heads(checkpoint: Checkpoint, names: Sequence[str], head: str | None) 
 
     Readouts have rows and columns for each head, and those of others stay as they are.
     """
-    others = [one for one in checkpoint.architecture.heads if one != head]
+    heads = checkpoint.architecture.heads
+    others = [one for one in heads if one != head] if len(heads) > 1 else []
     shared = sum(READOUT.fullmatch(name) is None for name in names)
     if not others or not shared:
         return ()
