@@ -152,7 +152,10 @@ def test_what_is_written(folder: Path, tmp_path: Path) -> None:
     again = LearnConfig.from_toml(tmp_path / "learn.toml")  # as it was run, from anywhere
     assert again.model.model_path is not None
     assert again.model.model_path.samefile(folder / "student.safetensors")
-    assert again.learn.model_dump() == config_of(folder, parameters=["layers.1.readout"]).learn.model_dump()
+    assert (
+        again.learn.model_dump()
+        == config_of(folder, parameters=["layers.1.readout", "layers.1.linear"]).learn.model_dump()
+    )
 
 
 def test_the_model_is_a_base_of_a_study(folder: Path, tmp_path: Path) -> None:
