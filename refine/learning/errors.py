@@ -21,6 +21,22 @@ class Errors:
 
 
 @dataclass(frozen=True)
+class Moved:
+    """How far an array of a model's file went.
+
+    Attributes:
+        name: of the array.
+        rank: of its change; None: it was moved as it is.
+        before: its root mean square at the start. change: that of its change.
+    """
+
+    name: str
+    rank: int | None
+    before: float
+    change: float
+
+
+@dataclass(frozen=True)
 class Row:
     """An epoch of the learning curve. training: mean loss of its steps, before each; None: before the first step.
     validation: of the moving average after it."""

@@ -49,7 +49,7 @@ class LabelledFrame:
         forces: (N, 3) eV/Å.
         stress: (3, 3) eV/Å^3, dE/dstrain over the volume, positive under tension, as ASE has it.
         weight: in the loss. kind: what weights go by; None where none is asked for or said.
-        charge, spin: of the box, as the file says; 0 and 1 where it says nothing.
+        charge, spin: of the box, e and 2S + 1; None: the file says nothing.
         where: file and number, for messages.
     """
 
@@ -62,8 +62,8 @@ class LabelledFrame:
     stress: Array | None = None
     weight: float = 1.0
     kind: str | None = None
-    charge: float = 0.0
-    spin: float = 1.0
+    charge: float | None = None
+    spin: float | None = None
     where: str = "frame"
 
     @property
@@ -122,9 +122,10 @@ def species_of(frames: Sequence[LabelledFrame]) -> tuple[str, ...]:
 def refuse_charged(frames: Sequence[LabelledFrame]) -> None:
     """InputError for a frame with a charge or unpaired spins: of models that take these they are not yet learnt."""
     for frame in frames:
-        if (frame.charge, frame.spin) != (0.0, 1.0):
+        charge, spin = frame.charge or 0.0, 1.0 if frame.spin is None else frame.spin
+        if (charge, spin) != (0.0, 1.0):
             raise InputError(
-                f"charge {frame.charge:g} and spin {frame.spin:g}: the model takes both, and is trained without charge "
+                f"charge {charge:g} and spin {spin:g}: the model takes both, and is trained without charge "
                 "and with all spins paired",
                 where=frame.where,
                 fix="leave the frame out",
@@ -158,8 +159,8 @@ def _frame(atoms: Atoms, labels: Labels, where: str) -> LabelledFrame:
         stress,
         1.0 if kind is None else labels.weights.get(kind, 1.0),
         kind,
-        _of_box(atoms, "charge", 0.0, where),
-        _of_box(atoms, "spin", 1.0, where),
+        _of_box(atoms, "charge", where),
+        _of_box(atoms, "spin", where),
         where,
     )
 
@@ -225,8 +226,15 @@ def _kind(atoms: Atoms, labels: Labels) -> str | None:
     return str(atoms.info[labels.kind]) if labels.kind in atoms.info else None
 
 
-def _of_box(atoms: Atoms, name: str, default: float, where: str) -> float:
-    try:
-        return float(atoms.info.get(name, default))
-    except (TypeError, ValueError):
-        raise InputError(f"{name} is {atoms.info[name]!r:.40}, which is no number", where=where) from None
+def _of_box(atoms: Atoms, name: str, where: str) -> float | None:
+    """A number of the header; "total_charge" and "total_spin", as mace-torch's training sets have them, do as well."""
+    given = {key: atoms.info[key] for key in (name, f"total_{name}") if key in atoms.info}
+    found = []
+    for key, value in given.items():
+        try:
+            found.append(float(value))
+        except (TypeError, ValueError):
+            raise InputError(f"{key} is {value!r:.40}, which is no number", where=where) from None
+    if len(set(found)) > 1:
+        raise InputError(f"{name} is {found[0]:g} and total_{name} {found[1]:g}", where=where, fix="give one of them")
+    return found[0] if found else None

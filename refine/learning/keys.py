@@ -144,8 +144,10 @@ class Learning(Table):
 
     parameters: Annotated[tuple[Line, ...], Field(min_length=1), Kind("list of names")] = Field(
         ("weights",),
-        description='What is moved: `"weights"` for all of them, or parts by name, such as `"layers.1.readout"`; '
-        "a name that the model does not have is refused with those that it has.",
+        description='What is moved: `"weights"` for all of them, `"readouts"`, or parts by name, such as '
+        '`"layers.1.readout"`; '
+        "a name that the model does not have is refused with those that it has; or low-rank changes of its matrices, "
+        '`"lora:8:layers.1"` for those of a part with rank 8, `"lora:8"` for all that are not named otherwise.',
     )
     epochs: Annotated[Integer, Field(ge=1, le=100_000)] = Field(50, description="Passes over the training frames.")
     batch: Annotated[Integer, Field(ge=1, le=10_000)] = Field(5, description="Frames to a step.")

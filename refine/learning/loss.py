@@ -34,11 +34,22 @@ from refine.compiled import announce
 from refine.learning.batches import Batch, Shape
 from refine.potentials.mace.architecture import Checkpoint
 from refine.potentials.mace.model import Mace
+from refine.potentials.mace.preparation import input_rows
 from refine.potentials.sites import forces_of
 
 Array = NDArray[np.float64]
 Weights = Mapping[str, Any]
 """Arrays as in a model's file (`Checkpoint.arrays`), float64, by name: those that change."""
+
+
+class ChargeAndSpin(NamedTuple):
+    """Of a frame: total charge, e, and spin multiplicity, for models that take them."""
+
+    charge: int = 0
+    spin: int = 1
+
+
+NEUTRAL = ChargeAndSpin()
 
 
 class Terms(NamedTuple):
@@ -123,10 +134,24 @@ class FrameLoss:
         with jax.enable_x64(True):
             self._arrays = {name: jnp.asarray(a, jnp.float64) for name, a in checkpoint.weights.items()}
 
-    def prepare(self, weights: Weights) -> Any:
-        """What `predict` and `score` take: the parameters of the species at hand, of the precision."""
+    def inputs(self, box: ChargeAndSpin, where: str) -> tuple[int, ...]:
+        """What the model takes of a frame beside its atoms, as its tables have it; empty for most models.
+
+        Raises:
+            InputError: the model does not know this charge or spin.
+        """
+        taken = {entry.name for entry in self.checkpoint.architecture.inputs}
+        charge = box.charge if "total_charge" in taken else NEUTRAL.charge
+        spin = box.spin if "total_spin" in taken else NEUTRAL.spin
+        return input_rows(self.checkpoint, charge, spin, where)
+
+    def prepare(self, weights: Weights, inputs: tuple[int, ...] | None = None) -> Any:
+        """What `predict` and `score` take: the parameters of the species at hand, of the precision.
+
+        inputs: of the frames, all of one charge and spin; None: uncharged, with all spins paired.
+        """
         with jax.enable_x64(True):
-            return self._prepare(dict(weights), self._fixed(weights))
+            return self._prepare(dict(weights), self._fixed(weights), inputs)
 
     def predict(self, params: Any, batch: Batch, shape: Shape) -> Predicted:
         """Energies, forces and stresses of a batch that was packed into a shape."""
@@ -140,25 +165,27 @@ class FrameLoss:
             found: Score = self._score(shape.n_per_species, params, batch)
             return found
 
-    def loss_and_gradient(self, weights: Weights, batch: Batch, shape: Shape) -> tuple[Any, dict[str, Any]]:
-        """The loss of a batch, (), and its derivative by the weights, shaped like them."""
+    def loss_and_gradient(
+        self, weights: Weights, batch: Batch, shape: Shape, inputs: tuple[int, ...] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """The loss of a batch, (), and its derivative by the weights, shaped like them; inputs: as of `prepare`."""
         with jax.enable_x64(True):
             fixed = self._fixed(weights)
-            loss, slopes = self._gradient(shape.n_per_species, self._prepare(dict(weights), fixed), batch)
-            gradient: dict[str, Any] = self._pull(dict(weights), fixed, slopes)
+            loss, slopes = self._gradient(shape.n_per_species, self._prepare(dict(weights), fixed, inputs), batch)
+            gradient: dict[str, Any] = self._pull(dict(weights), fixed, slopes, inputs)
             return loss, gradient
 
     # ---- traced; what weights are prepared to is the same for all shapes, and compiled once
 
-    def _prepared(self, weights: Weights, fixed: Weights) -> Any:
+    def _prepared(self, weights: Weights, fixed: Weights, inputs: tuple[int, ...] | None) -> Any:
         self._count("the weights")
         factors = self.checkpoint.factors
         whole = {name: array * factors.get(name, 1.0) for name, array in weights.items()}
-        prepared = self._whole.prepare({**fixed, **whole}, xp=jnp)
+        prepared = self._whole.prepare({**fixed, **whole}, xp=jnp, inputs=inputs)
         return jax.tree.map(lambda leaf: jnp.asarray(leaf, self.precision), prepared)
 
-    def _pulled(self, weights: Weights, fixed: Weights, slopes: Any) -> Any:
-        _, pull = jax.vjp(lambda changed: self._prepared(changed, fixed), weights)
+    def _pulled(self, weights: Weights, fixed: Weights, slopes: Any, inputs: tuple[int, ...] | None) -> Any:
+        _, pull = jax.vjp(lambda changed: self._prepared(changed, fixed, inputs), weights)
         return pull(slopes)[0]
 
     def _predicted(self, atoms: tuple[int, ...], params: Any, batch: Batch) -> Predicted:

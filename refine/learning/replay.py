@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,7 @@ from refine.formula import element_of
 from refine.learning.batches import Batch, Graph, Shape, Shapes, by_size, graph_of, pack
 from refine.learning.errors import Errors
 from refine.learning.frames import LabelledFrame, species_of
-from refine.learning.loss import FrameLoss, Sums, Terms, Weights, sums_of
+from refine.learning.loss import NEUTRAL, ChargeAndSpin, FrameLoss, Sums, Terms, Weights, sums_of
 from refine.potentials.mace.architecture import Checkpoint
 from refine.potentials.mace.moved import Moved
 from refine.sampling.frames import Frames
@@ -105,6 +105,14 @@ class _Group:
     kept: list[Graph]
 
 
+class _Packed(NamedTuple):
+    """Frames of one charge and spin in the arrays of a shape; inputs: of `FrameLoss.inputs`."""
+
+    batch: Batch
+    shape: Shape
+    inputs: tuple[int, ...]
+
+
 class Replay:
     """See the module's docstring. A program is compiled for each of a few shapes; `compilations` counts them.
 
@@ -116,6 +124,8 @@ class Replay:
         own: frames that the unchanged model labels; labels that they have are passed over.
         systems: of every state.
         settings: how they are weighed.
+        box: charge and spin of the systems, which frames of the sample have; those of other frames are their own, and
+            one that says nothing of them is uncharged, with all spins paired.
 
     Raises:
         InputError: a frame that cannot be used, or with elements that the model does not know.
@@ -130,8 +140,9 @@ class Replay:
         own: Sequence[LabelledFrame],
         systems: Sequence[System],
         settings: Settings,
+        box: ChargeAndSpin = NEUTRAL,
     ) -> None:
-        self.checkpoint, self.moved, self.settings = checkpoint, moved, settings
+        self.checkpoint, self.moved, self.settings, self.box = checkpoint, moved, settings, box
         for frame in (*labelled, *own):
             _refuse_unknown(frame, checkpoint)
         self.systems = tuple(systems) if settings.sampled else ()
@@ -140,8 +151,8 @@ class Replay:
         self.loss = FrameLoss(checkpoint, species, head=head, terms=settings.terms, precision="float64")
         self._fixed = [*self._groups(labelled, own=False), *self._groups(own, own=True)]
         self._sampled: Sequence[Frames] | None = None
-        self._learnt: list[tuple[Batch, Shape]] = []
-        self._kept: list[tuple[_Group, list[tuple[Batch, Shape]]]] = []
+        self._learnt: list[_Packed] = []
+        self._kept: list[tuple[_Group, list[_Packed]]] = []
         self._pull = jax.jit(self._pulled)
 
     @property
@@ -166,8 +177,8 @@ class Replay:
         """R and dR/d parameters, (k,); sampled: of every state, frames under the unchanged model, with positions."""
         self._prepare(sampled)
         weights, total, slopes = self._weights(parameters), 0.0, dict[str, Any]()
-        for batch, shape in self._learnt:
-            value, slope = self.loss.loss_and_gradient(weights, batch, shape)
+        for batch, shape, inputs in self._learnt:
+            value, slope = self.loss.loss_and_gradient(weights, batch, shape, inputs)
             total += float(value)
             slopes = {name: np.asarray(array) + slopes.get(name, 0.0) for name, array in slope.items()}
         with jax.enable_x64(True):
@@ -204,9 +215,9 @@ class Replay:
             return
         groups = [*self._fixed, *self._groups(self._taken(sampled), own=True)]
         lists = [graphs for group in groups for graphs in (group.learnt, group.kept)]
-        shapes = Shapes.sharing([some for graphs in lists for some in by_size(graphs, ATOMS, FRAMES)], FRAMES)
+        shapes = Shapes.sharing([some for graphs in lists for _, some in self._parts(graphs)], FRAMES)
         learnt = [one for group in groups for one in self._packed(group.learnt, own=group.own, shapes=shapes)]
-        self._learnt = _averaged([batch for batch, _ in learnt], [shape for _, shape in learnt])
+        self._learnt = _averaged(learnt)
         self._kept = [(group, self._packed(group.kept, own=group.own, shapes=shapes)) for group in groups if group.kept]
         self._sampled = sampled
 
@@ -217,32 +228,51 @@ class Replay:
             if frames.positions is None:
                 raise ValueError("replay needs frames with positions: Sampler(positions=True)")
             for k in np.unique(np.linspace(0, len(frames) - 1, self.settings.sampled).round().astype(int)).tolist():
-                found.append(periodic_frame(system, frames.positions[k], SAMPLED, f"frame {k + 1} of the first sample"))
+                frame = periodic_frame(system, frames.positions[k], SAMPLED, f"frame {k + 1} of the first sample")
+                found.append(replace(frame, charge=self.box.charge, spin=self.box.spin))
         return found
 
-    def _packed(self, graphs: Sequence[Graph], *, own: bool, shapes: Shapes | None = None) -> list[tuple[Batch, Shape]]:
+    def _parts(self, graphs: Sequence[Graph]) -> list[tuple[tuple[int, ...], list[Graph]]]:
+        """Frames in batches of one charge and spin."""
+        of_box: dict[tuple[int, ...], list[Graph]] = {}
+        for graph in graphs:
+            of_box.setdefault(self._inputs(graph.frame), []).append(graph)
+        return [(inputs, part) for inputs, some in of_box.items() for part in by_size(some, ATOMS, FRAMES)]
+
+    def _inputs(self, frame: LabelledFrame) -> tuple[int, ...]:
+        if not self.checkpoint.architecture.inputs:
+            return ()
+        found = []
+        for given, (name, default) in zip((frame.charge, frame.spin), NEUTRAL._asdict().items(), strict=True):
+            value = float(default if given is None else given)
+            if not value.is_integer():
+                raise InputError(f"{name} is {value:g}, which is no whole number", where=frame.where)
+            found.append(int(value))
+        return self.loss.inputs(ChargeAndSpin(*found), frame.where)
+
+    def _packed(self, graphs: Sequence[Graph], *, own: bool, shapes: Shapes | None = None) -> list[_Packed]:
         """Frames in batches; own ones with the labels of the unchanged model."""
-        parts = by_size(graphs, ATOMS, FRAMES)
-        shapes = Shapes.sharing(parts, FRAMES) if shapes is None else shapes
-        params, found = self.loss.prepare(self._weights(self.moved.start)) if own and parts else None, []
-        for some in parts:
+        parts = self._parts(graphs)
+        shapes = Shapes.sharing([some for _, some in parts], FRAMES) if shapes is None else shapes
+        weights, found = self._weights(self.moved.start), []
+        for inputs, some in parts:
             shape = shapes.fitting(some)
             batch = pack(some, shape, self.loss.isolated, self.loss.cutoff, self.loss.precision)
             if own:
-                labels = self.loss.predict(params, batch, shape)
+                labels = self.loss.predict(self.loss.prepare(weights, inputs), batch, shape)
                 batch = batch._replace(
                     energy=np.asarray(labels.energy), forces=np.asarray(labels.forces), stress=np.asarray(labels.stress)
                 )
-            found.append((batch, shape))
+            found.append(_Packed(batch, shape, inputs))
         return found
 
     # ---- the model
 
-    def _errors(self, batches: Sequence[tuple[Batch, Shape]], parameters: Array) -> Errors:
-        params, sums = self.loss.prepare(self._weights(parameters)), Sums(*[0.0] * len(Sums._fields))
-        for batch, shape in batches:
+    def _errors(self, batches: Sequence[_Packed], parameters: Array) -> Errors:
+        weights, sums = self._weights(parameters), Sums(*[0.0] * len(Sums._fields))
+        for batch, shape, inputs in batches:
             with jax.enable_x64(True):
-                of_batch = sums_of(self.loss.predict(params, batch, shape), batch)
+                of_batch = sums_of(self.loss.predict(self.loss.prepare(weights, inputs), batch, shape), batch)
             sums = Sums(*(a + float(b) for a, b in zip(sums, of_batch, strict=True)))
         pairs = ((sums.energy, sums.frames), (sums.forces, sums.components), (sums.stress, sums.stresses))
         means = [squares / number if number else None for squares, number in pairs]
@@ -291,15 +321,15 @@ def _kind_of(frame: LabelledFrame) -> str:
     return LABELLED if frame.kind is None else frame.kind
 
 
-def _averaged(batches: Sequence[Batch], shapes: Sequence[Shape]) -> list[tuple[Batch, Shape]]:
+def _averaged(packed: Sequence[_Packed]) -> list[_Packed]:
     """Batches whose losses add up to that of all frames, each label weighed by how many there are of its sort."""
     frames, atoms, tensors = (
-        sum(float(np.sum(getattr(batch, name))) for batch in batches) or 1.0
+        sum(float(np.sum(getattr(one.batch, name))) for one in packed) or 1.0
         for name in ("energy_weight", "forces_weight", "stress_weight")
     )
     one = np.asarray(1.0)
     return [
-        (
+        _Packed(
             batch._replace(
                 energy_weight=batch.energy_weight / frames,
                 forces_weight=batch.forces_weight / atoms,
@@ -308,6 +338,7 @@ def _averaged(batches: Sequence[Batch], shapes: Sequence[Shape]) -> list[tuple[B
                 n_atoms=one,
             ),
             shape,
+            inputs,
         )
-        for batch, shape in zip(batches, shapes, strict=True)
+        for batch, shape, inputs in packed
     ]

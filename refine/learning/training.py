@@ -10,7 +10,7 @@ kept.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,8 +35,8 @@ class State:
 
     Attributes:
         epoch, batch: of the next step, from 0. steps: done. total: sum of the losses of this epoch's frames.
-        weights: raw arrays, as in a model's file, by name; average: their moving average; best: the average of the
-            epoch with the lowest validation loss.
+        weights: what is moved, by name; average: its moving average; best: the average of the epoch with the lowest
+            validation loss.
         memory: leaves of the optimiser's state.
         curve: a row for every epoch that is over, first one for the start.
     """
@@ -67,10 +67,11 @@ class Trainer:
 
     Args:
         loss: of the start model.
-        start: weights that are moved, as in the model's file, by name.
+        start: what is moved, by name: weights as in the model's file, or what these follow from.
         training, validation: frames.
         shapes: that hold batches of both.
         settings: of the file.
+        weights: of what is moved, the weights as in the model's file (traced); None: they are moved themselves.
 
     Attributes:
         start: as given, float64.
@@ -84,12 +85,15 @@ class Trainer:
         validation: Sequence[Graph],
         shapes: Shapes,
         settings: Learning,
+        weights: Callable[[Weights], Weights] | None = None,
     ) -> None:
         self.loss, self.training, self.validation = loss, training, validation
         self.shapes, self.settings = shapes, settings
         self.start = {name: np.asarray(array, np.float64) for name, array in start.items()}
         self._optimiser = OPTIMISERS[settings.optimiser](1.0)
         self._apply = jax.jit(self._applied)
+        self._weights = None if weights is None else jax.jit(weights)
+        self._pull = None if weights is None else jax.jit(lambda at, slopes: jax.vjp(weights, at)[1](slopes)[0])
 
     @property
     def batches(self) -> int:
@@ -101,7 +105,7 @@ class Trainer:
         with jax.enable_x64(True):
             start = {name: jnp.asarray(array) for name, array in self.start.items()}
         memory = self.blank_memory()
-        first = Row(0, self.rate(0), None, self.errors(start, self.validation))
+        first = Row(0, self.rate(0), None, self.errors(self.weights(start), self.validation))
         return State(0, 0, 0, 0.0, start, start, start, memory, (first,))
 
     def blank_memory(self) -> tuple[Any, ...]:
@@ -123,8 +127,10 @@ class Trainer:
         order = np.random.default_rng((self.settings.seed, state.epoch)).permutation(len(self.training))
         size = self.settings.batch
         graphs = [self.training[k] for k in order[state.batch * size : (state.batch + 1) * size]]
-        loss, gradient = self.loss.loss_and_gradient(state.weights, *self._packed(graphs))
+        loss, gradient = self.loss.loss_and_gradient(self.weights(state.weights), *self._packed(graphs))
         with jax.enable_x64(True):
+            if self._pull is not None:
+                gradient = self._pull(state.weights, gradient)
             weights, average, memory, norm = self._apply(
                 state.weights, state.average, state.memory, gradient, self.rate(state.epoch), float(state.steps)
             )
@@ -144,6 +150,14 @@ class Trainer:
             memory=memory,
         )
         return self._validated(state) if state.batch == self.batches else state
+
+    def weights(self, moved: Weights) -> Weights:
+        """As in the model's file, of what is moved."""
+        if self._weights is None:
+            return moved
+        with jax.enable_x64(True):
+            found: Weights = self._weights({name: jnp.asarray(array) for name, array in moved.items()})
+            return found
 
     def errors(self, weights: Weights, graphs: Sequence[Graph]) -> Errors:
         """Of weights on frames."""
@@ -188,7 +202,7 @@ class Trainer:
         return pack(graphs, shape, self.loss.isolated, self.loss.cutoff, self.loss.precision), shape
 
     def _validated(self, state: State) -> State:
-        found = self.errors(state.average, self.validation)
+        found = self.errors(self.weights(state.average), self.validation)
         row = Row(state.epoch + 1, self.rate(state.epoch), state.total / len(self.training), found)
         better = found.loss < state.best_row.validation.loss
         return replace(

@@ -167,6 +167,10 @@ class BaseParameters(Protocol):
         """(k,) a usual size of each: what an optimiser's step is relative to."""
 
     @property
+    def doubts(self) -> tuple[str, ...]:
+        """What a user is warned of when these parameters are to change, in words."""
+
+    @property
     def stored_positions(self) -> bool:
         """Whether `energies` needs the positions of frames, and not only pair counts."""
 

@@ -22,6 +22,8 @@ def render(learned: Learned) -> str:
         figures,
         message=learned.message,
         errors=_errors(learned),
+        moved=_moved(learned),
+        warnings=learned.warnings,
         figures=figures,
         about=_about(learned),
         settings=_settings(learned),
@@ -44,6 +46,18 @@ def _errors(learned: Learned) -> Table:
             for part, label, before, after in learned.rows()
         ],
     )
+
+
+def _moved(learned: Learned) -> Table:
+    """A row for each array."""
+    head = [
+        Column("array", names_rows=True),
+        Column("moved"),
+        Column("rms at the start", "n"),
+        Column("rms of the change", "n after"),
+    ]
+    how = [(one, "as it is" if one.rank is None else f"rank {one.rank}") for one in learned.moved]
+    return Table(head, [[one.name, said, value_text(one.before), value_text(one.change)] for one, said in how])
 
 
 def _figures(learned: Learned) -> list[Figure]:

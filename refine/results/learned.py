@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from refine.learning.errors import Errors, Row
+from refine.learning.errors import Errors, Moved, Row
 from refine.units import PRESSURE_UNIT
 
 FORMAT = 1
@@ -25,10 +25,12 @@ class Learned:
         start: of the model that it began with: "origin", "sha256", "head".
         parameters: names of what was moved. weights: how many numbers these are.
         frames: numbers of frames in "train", "valid" and "test", in their order those that have a part in.
+        moved: how far each array went.
         before, after: errors by part: of the start model as it is, and of the model that was written.
         curve: a row for each epoch, first one for the start.
         best: epoch whose average was written; 0: the start.
         steps: of the optimiser.
+        warnings: in words.
         isolated: by element, what was added to the energy of its isolated atom, eV; empty where nothing was.
         settings: the file, as it was carried out.
         seconds: of all parts of the training together.
@@ -46,6 +48,8 @@ class Learned:
     curve: tuple[Row, ...]
     best: int
     steps: int
+    moved: tuple[Moved, ...] = ()
+    warnings: tuple[str, ...] = ()
     isolated: Mapping[str, float] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
@@ -76,6 +80,11 @@ class Learned:
             "start": dict(self.start),
             "parameters": list(self.parameters),
             "weights": self.weights,
+            "warnings": list(self.warnings),
+            "moved": [
+                {"name": one.name, "rank": one.rank, "rms_before": one.before, "rms_change": one.change}
+                for one in self.moved
+            ],
             "frames": dict(self.frames),
             "errors": {
                 part: {"before": in_units(self.before[part]), "after": in_units(self.after[part])}

@@ -135,6 +135,7 @@ def _summary(outcome: Outcome, folder: Path) -> Summary:
 def _notes(outcome: Outcome, factors: dict[str, float]) -> list[str]:
     """What a reader must know before trusting the result, beyond what the other tables say."""
     last, found = outcome.iterations[-1].fitted, [*outcome.warnings, *moved_pressures(outcome)]
+    found += outcome.study.doubts
     found += [
         f"{choice.key} = {shown_value(choice.value, choice.unit)}: {choice.reason}."
         for choice in outcome.study.choices

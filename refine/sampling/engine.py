@@ -260,6 +260,12 @@ class EngineKind(Protocol):
         """Whether `processes` and `threads` of a study are this engine's."""
         return False
 
+    def check_processes(self, processes: int) -> None:
+        """InputError where so many processes, of a study, cannot be started here."""
+
+    def check_changed(self, base: Any) -> None:
+        """InputError where this engine cannot take a base with parameters that change; base: of `BaseParameters.at`."""
+
     def holds_pressure(self, processes: int) -> bool:
         """Whether a stage of a schedule may have a pressure; processes: of the study."""
         return True

@@ -19,6 +19,7 @@ from refine.system import System
 
 if TYPE_CHECKING:  # with jax, which a study without weights does without
     from refine.learning.frames import LabelledFrame
+    from refine.learning.loss import ChargeAndSpin
     from refine.learning.replay import Replay
     from refine.potentials.protocols import BaseParameters
 
@@ -38,7 +39,7 @@ def replay_of(
         systems: of every state.
 
     Raises:
-        InputError: the base is no MACE model, or one under a charge; a frame or structure that cannot be used.
+        InputError: the base is no MACE model; a frame or structure that cannot be used.
     """
     keys = config.replay
     if not keys.active:
@@ -51,19 +52,13 @@ def replay_of(
             where="[replay]",
             fix='name weights in [refinement] parameters, such as "layers.1.readout" or "lora:8"',
         )
-    if base.takes_charge_and_spin and (base.charge, base.spin) != (0, 1):
-        raise InputError(
-            f"charge {base.charge:g} and spin {base.spin:g}: frames are replayed uncharged, all spins paired",
-            where="[replay]",
-            fix="leave it out",
-        )
-    from refine.learning.frames import read_labelled, refuse_charged
-    from refine.learning.loss import Terms
+    from refine.learning.frames import read_labelled
+    from refine.learning.loss import ChargeAndSpin, Terms
     from refine.learning.replay import Replay, Settings
 
     labelled = [frame for path in keys.paths for frame in read_labelled(path, keys.labels)]
-    if base.takes_charge_and_spin:
-        refuse_charged(labelled)
+    box = ChargeAndSpin(base.charge, base.spin)
+    _check_said(labelled, base, box)
     wanted = [name for name in ("energy", "forces", "stress") if getattr(keys, name)]
     if labelled and all(getattr(frame, name) is None for frame in labelled for name in wanted):
         raise InputError(
@@ -80,24 +75,38 @@ def replay_of(
     )
     weights = parameters[0]
     own = _own(keys, systems[0].species, weights.checkpoint.architecture.r_max) if keys.self else []
-    return Replay(weights.checkpoint, weights.moved, base.head, labelled, own, systems, settings)
+    return Replay(weights.checkpoint, weights.moved, base.head, labelled, own, systems, settings, box)
+
+
+def _check_said(labelled: Sequence[LabelledFrame], base: Any, box: ChargeAndSpin) -> None:
+    """InputError where a frame leaves open what charge and spin its labels are of, and the study's own are not the
+    usual ones."""
+    for frame in labelled if base.takes_charge_and_spin and box != (0, 1) else ():
+        if frame.charge is None or frame.spin is None:
+            raise InputError(
+                f"the frame does not say its charge and spin, and [model] has charge = {box.charge}, spin = {box.spin}",
+                where=frame.where,
+                fix="write charge=0 spin=1, or what they are, into the header of the frame",
+            )
 
 
 def _own(keys: Keys, species: Sequence[str], cutoff: float) -> list[LabelledFrame]:
-    """Structures, their copies, and dimers; the model's labels are still to come."""
+    """Structures, their copies, and dimers; the model's labels are still to come. They are uncharged, with as few
+    unpaired spins as their electrons allow."""
     from refine.learning.replay import periodic_frame
 
     rng, found = np.random.default_rng(keys.seed), []
     for path in keys.structure_paths:
         system = read_structure(path, stated=species)
         assert system.positions is not None
-        found.append(periodic_frame(system, system.positions, "structures", str(path)))
+        found.append(_neutral(periodic_frame(system, system.positions, "structures", str(path))))
         for number in range(1, keys.copies + 1):
             random = keys.strain * rng.normal(size=(3, 3))
             stretch = np.eye(3) + (random + random.T) / 2
             moved = system.positions @ stretch + keys.displacement * rng.normal(size=system.positions.shape)
             where = f"{path}, copy {number}"
-            found.append(periodic_frame(replace(system, cell=system.cell @ stretch), moved, "structures", where))
+            copied = periodic_frame(replace(system, cell=system.cell @ stretch), moved, "structures", where)
+            found.append(_neutral(copied))
     return [*found, *_dimers(species, keys.dimers, cutoff)]
 
 
@@ -111,5 +120,12 @@ def _dimers(species: Sequence[str], number: int, cutoff: float) -> list[Labelled
         for r in np.linspace(min(shortest, cutoff / 2), cutoff, number, endpoint=False):
             at = np.array([[0.0, 0.0, 0.0], [r, 0.0, 0.0]])
             where = f"the dimer {a}-{b} at {r:.2f} Å"
-            found.append(LabelledFrame((a, b), at, np.zeros((3, 3)), np.zeros(3, bool), kind="dimers", where=where))
+            dimer = LabelledFrame((a, b), at, np.zeros((3, 3)), np.zeros(3, bool), kind="dimers", where=where)
+            found.append(_neutral(dimer))
     return found
+
+
+def _neutral(frame: LabelledFrame) -> LabelledFrame:
+    """Uncharged: of an even number of electrons all spins are paired, of an odd one all but one."""
+    electrons = sum(atomic_numbers[symbol] for symbol in frame.symbols)
+    return replace(frame, charge=0, spin=1 + electrons % 2)

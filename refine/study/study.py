@@ -112,7 +112,11 @@ class Study:
             )
         )
         differentiated = isinstance(self.rule, TrajectoryRule)
-        engine = chosen_engine(config, self.base_kind, self.base, self.systems, differentiated=differentiated)
+        needs: dict[str, Any] = {
+            "differentiated": differentiated,
+            "changed": self.parameters[0].at(self.parameters[0].start) if own else None,
+        }
+        engine = chosen_engine(config, self.base_kind, self.base, self.systems, **needs)
         cheap = self.base_energies(np.ones(1)) is not None
         of_data = (choice for data in self.datasets for choice in data.choices)
         self.choices = (
@@ -128,9 +132,7 @@ class Study:
             *of_data,
         )
         self.settings = Settings.of(config, self.choices)
-        check_engine(
-            config, self.settings.engine, self.base_kind, self.base, self.systems, differentiated=differentiated
-        )
+        check_engine(config, self.settings.engine, self.base_kind, self.base, self.systems, **needs)
         self.rule.check(self.problem, self.initial_correction())
         if isinstance(self.rule, MovingRule) and config.sampling.keep != "final":
             raise InputError(
@@ -318,6 +320,11 @@ class Study:
             )
             for system, box, state in zip(self.systems, self.boxes, self.config.states, strict=True)
         ]
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What a user is warned of in the base's own parameters."""
+        return self.parameters[0].doubts if self.parameters else ()
 
     @property
     def needs_positions(self) -> bool:

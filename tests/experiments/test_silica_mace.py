@@ -1,5 +1,6 @@
 """The small MACE model that ships, against mace-torch's own evaluation of it, and the study that it is made for."""
 
+import json
 from functools import cache
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from ase.io import read
 
 from refine import Calculator, Study
+from refine.learning.keys import LearnConfig
 from refine.potentials.mace.reader import load
 from refine.sampling.bonds import coordination_numbers
 from tests.experiments.scripts import script
@@ -41,6 +43,36 @@ def test_the_model_is_the_one_that_was_trained(dtype: str, energy: float, force:
         assert atoms.get_potential_energy() == pytest.approx(atoms.info["mace_energy"], rel=energy)
         assert np.abs(atoms.get_forces() - expected).max() < force * np.abs(expected).max()
     assert phases == {"liquid", "glass", "compressed", "crystal", "collision"}
+
+
+def test_the_recipe_without_torch_is_that_of_mace_torch() -> None:
+    """Both stages of refine learn have the model, the frames and the settings of mace.yaml."""
+    lines = (line.partition("#")[0] for line in (FOLDER / "train" / "mace.yaml").read_text().splitlines())
+    pairs = (line.partition(":")[::2] for line in lines if ":" in line)
+    yaml = {key.strip(): value.strip().strip("'\"") for key, value in pairs}
+    one, two = (LearnConfig.from_toml(FOLDER / "train" / file) for file in ("learn.toml", "learn_two.toml"))
+    new = one.new
+    assert one.model.new
+    assert [new.r_max, new.channels, new.l, new.layers, new.max_ell, new.correlation, new.basis] == [
+        float(yaml[key])
+        for key in ("r_max", "num_channels", "max_L", "num_interactions", "max_ell", "correlation", "num_radial_basis")
+    ]
+    assert list(new.radial) == json.loads(yaml["radial_MLP"])
+    assert yaml["MLP_irreps"] == f"{new.readout}x0e"
+    assert new.zbl == (yaml["pair_repulsion"] == "true")
+    first = {"learning_rate": "lr", "decay": "lr_scheduler_gamma", "energy_weight": "energy_weight"}
+    second = {"learning_rate": "swa_lr", "energy_weight": "swa_energy_weight"}
+    for stage, own, prefix in ((one, first, ""), (two, second, "swa_")):
+        keys = own | {"batch": "batch_size", "average": "ema_decay", "clip": "clip_grad"}
+        keys |= {f"{term}_weight": f"{prefix}{term}_weight" for term in ("forces", "stress")}
+        for key, name in keys.items():
+            assert getattr(stage.learn, key) == float(yaml[name]), name
+        assert stage.learn.optimiser == "amsgrad"
+        assert json.loads(yaml["config_type_weights"]) == {"Default": 1.0, **stage.frames.weights}
+        assert stage.frames == one.frames
+    assert one.learn.epochs == int(yaml["start_swa"])
+    assert one.learn.epochs + two.learn.epochs == int(yaml["max_num_epochs"])
+    assert two.model.path == "work/learn/one/model.safetensors"
 
 
 def test_neutrons_alone_are_fitted():

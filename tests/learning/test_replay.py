@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 
 from refine.errors import InputError
 from refine.learning.frames import LabelledFrame
-from refine.learning.loss import Terms
+from refine.learning.loss import ChargeAndSpin, Terms
 from refine.learning.replay import LABELLED, SAMPLED, Replay, Settings, bare
+from refine.potentials.mace.architecture import BoxInput, Checkpoint
 from refine.potentials.mace.moved import moved
 from refine.system import System
 from tests.learning.labelled import atoms_of, labelled_by, noisy
@@ -112,6 +114,59 @@ def test_frames_kept_apart_and_no_new_programs() -> None:
     assert same == moved_on != first
     np.testing.assert_array_equal(slope, gradient)
     assert again.kept(away, frames) == after
+
+
+TAKES = (BoxInput("total_charge", 2), BoxInput("total_spin", 0))
+BOXES = ((0, 1), (-1, 2), (0, 3))
+
+
+def charged(checkpoint: Checkpoint) -> list[LabelledFrame]:
+    """One molecule with charges and spins of its own, by the calculator."""
+    found = []
+    for charge, spin in BOXES:
+        atoms = atoms_of("a molecule")
+        atoms.info |= {"charge": charge, "spin": spin}
+        found += [replace(frame, charge=charge, spin=spin) for frame in labelled_by(checkpoint, [atoms])]
+    return found
+
+
+def test_frames_have_charges_and_spins_of_their_own() -> None:
+    """Labels that the calculator gives under each are met at the start, and the derivative is right away from it; the
+    sampled frames have those of the study; the unchanged model's own labels are the same."""
+    checkpoint = random_checkpoint(7, channels=2, max_ell=1, layers=1, r_max=4.0, inputs=TAKES)
+    truth = charged(checkpoint)
+    energies = [frame.energy or 0.0 for frame in truth]
+    assert min(abs(a - b) for a, b in itertools.combinations(energies, 2)) > 1e-3
+    change = moved(checkpoint, ["project", "inputs"], ("O", "H"), where="here")
+    replay = Replay(checkpoint, change, None, truth, [], (), SETTINGS)
+    value, gradient = replay.gradient(change.start, ())
+    assert value == pytest.approx(0.0, abs=1e-9)
+    rng = np.random.default_rng(3)
+    point = change.start + 0.1 * change.units * rng.normal(size=len(change.start))
+    direction = change.units * rng.normal(size=len(change.start))
+    value, gradient = replay.gradient(point, ())
+    up, down = (replay.gradient(point + sign * 1e-4 * direction, ())[0] for sign in (1, -1))
+    assert gradient @ direction == pytest.approx((up - down) / 2e-4, rel=1e-5)
+    own = Replay(checkpoint, change, None, [], [bare(frame) for frame in truth], (), SETTINGS)
+    assert own.gradient(point, ())[0] == pytest.approx(value, rel=1e-6)
+
+    for changes, words in (
+        ({"charge": 7}, "frame 0: charge = 7 is not known to the model; from -2 to 2"),
+        ({"spin": 1.5}, "frame 0: spin is 1.5, which is no whole number"),
+    ):
+        with pytest.raises(InputError, match=words):
+            Replay(checkpoint, change, None, [replace(truth[0], **changes)], [], (), SETTINGS).check()
+
+
+def test_sampled_frames_have_the_charge_and_spin_of_the_study() -> None:
+    checkpoint = random_checkpoint(7, channels=2, max_ell=1, layers=1, r_max=4.0, inputs=TAKES)
+    system = system_of(CELLS["cubic"])
+    change = moved(checkpoint, ["project"], system.species, where="here")
+    settings = replace(SETTINGS, sampled=2)
+    replay = Replay(checkpoint, change, None, [], [], (system,), settings, ChargeAndSpin(-1, 2))
+    taken = replay._taken((frames_of(system, 3),))
+    assert {(frame.charge, frame.spin) for frame in taken} == {(-1, 2)}
+    assert {replay._inputs(frame) for frame in taken} == {(1, 2)}
 
 
 def test_another_zero_is_refused(truth: list[LabelledFrame]) -> None:

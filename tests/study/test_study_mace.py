@@ -363,3 +363,53 @@ def test_younger_keys_leave_older_digests_as_they_are(folder: Path) -> None:
     other = weights(folder, "replay.sampled=5").config
     assert len({digest, replayed.digest(), other.digest()}) == 3
     assert type(config).parse({**config.to_tree()}, folder).digest() == digest
+
+
+def test_frames_that_are_replayed_say_their_charge_where_the_study_has_one(folder: Path) -> None:
+    """A frame's own charge counts, in either spelling; what nothing says is not guessed beside a charged box."""
+    takes = (BoxInput("total_charge", 2), BoxInput("total_spin", 0))
+    checkpoint = random_checkpoint(2, channels=2, max_ell=1, l_hidden=0, inputs=takes)
+    write_neutral(checkpoint, folder / "takes.safetensors")
+    model = 'model={base="mace", path="takes.safetensors", charge=-1, spin=2}'
+    comment = 'Properties=species:S:1:pos:R:3 REF_energy=-1 pbc="F F F"'
+    replayed = [*LOW_RANK, *REPLAYED, model, 'replay.frames="charged.extxyz"']
+    for said, expected in (
+        ("", None),
+        ("charge=1", None),
+        ("charge=1 spin=2", (1, 2)),
+        ("total_charge=-2 spin=1", (-2, 1)),
+    ):
+        (folder / "charged.extxyz").write_text(f"2\n{comment} {said}\nAr 0 0 0\nAr 3.7 0 0\n")
+        if expected is None:
+            with pytest.raises(InputError, match="frame 1: the frame does not say its charge and spin"):
+                Study.from_toml(folder / "study.toml", replayed)
+            continue
+        replay = Study.from_toml(folder / "study.toml", replayed).replay
+        assert replay is not None
+        assert replay.box == (-1, 2)
+        found = {g.kind: [(one.frame.charge, one.frame.spin) for one in (*g.learnt, *g.kept)] for g in replay._fixed}
+        assert found["labelled"] == [expected]
+        assert set(found["dimers"]) == {(0, 1)}
+    (folder / "charged.extxyz").write_text(f"2\n{comment} charge=1 total_charge=2 spin=1\nAr 0 0 0\nAr 3.7 0 0\n")
+    with pytest.raises(InputError, match="charge is 1 and total_charge 2"):
+        Study.from_toml(folder / "study.toml", replayed)
+
+
+@pytest.mark.parametrize("engine", ["ase", "lammps"])
+def test_engines_that_cannot_change_weights_are_refused_with_the_study(folder: Path, engine: str) -> None:
+    words = {"ase": "engine 'ase' cannot change weights of the base", "lammps": "LAMMPS has no style for base 'mace'"}
+    changes = [*LOW_RANK, f'sampling.engine="{engine}"']
+    with pytest.raises(InputError, match=rf'\[sampling\] engine: {words[engine]}.*set engine = "jax"'):
+        Study.from_toml(folder / "study.toml", changes)
+
+
+def test_heads_that_move_unseen_are_warned_of(folder: Path) -> None:
+    """By the check and its JSON; not where readouts alone move."""
+    two = random_checkpoint(2, channels=2, max_ell=1, l_hidden=0, heads=("pbe", "r2scan"))
+    write_neutral(two, folder / "two.safetensors")
+    changes = ['refinement.method="difftre"', 'model={base="mace", path="two.safetensors", head="pbe"}']
+    for parameters, warned in (('["lora:1"]', True), ('["readouts"]', False), ('["weights"]', True)):
+        study = Study.from_toml(folder / "study.toml", [*changes, f"refinement.parameters={parameters}"])
+        said = check(study.config, timing=False)
+        assert ("r2scan will change with pbe" in said.table()) == warned
+        assert bool(said.to_json()["warnings"]) == warned

@@ -17,7 +17,9 @@ from ase.io import read
 from refine.errors import CheckpointError, InputError
 from refine.learning.keys import LearnConfig
 from refine.potentials.calculator import Calculator
+from refine.potentials.mace import reader
 from refine.potentials.mace.architecture import BoxInput, Checkpoint
+from refine.potentials.mace.lora_file import apply_lora
 from refine.potentials.mace.reader.neutral import read_neutral, write_neutral
 from refine.progress import NullProgress
 from refine.study.schema import StudyConfig
@@ -128,7 +130,8 @@ def test_an_interrupted_training_ends_with_the_same_numbers(folder: Path, tmp_pa
 
 
 def test_what_is_written(folder: Path, tmp_path: Path) -> None:
-    found = learn(config_of(folder, parameters=["layers.1.readout"]), tmp_path)
+    found = learn(config_of(folder, parameters=["layers.1.readout", "layers.1.linear"]), tmp_path)
+    assert not found.warnings  # there are no other heads
     tree = json.loads((tmp_path / "learn.json").read_text())
     assert tree["errors"]["test"]["after"]["forces_meV_per_angstrom"] == pytest.approx(1e3 * found.after["test"].forces)
     assert tree["frames"] == {"train": 10, "valid": 1, "test": 1}
@@ -143,13 +146,16 @@ def test_what_is_written(folder: Path, tmp_path: Path) -> None:
 
     student, model = read_neutral(folder / "student.safetensors"), read_neutral(tmp_path / "model.safetensors")
     changed = {name for name, array in model.arrays.items() if not np.array_equal(array, student.arrays[name])}
-    assert changed == {"layers.1.readout.0", "layers.1.readout.1"}
+    assert changed == {"layers.1.readout.0", "layers.1.readout.1", "layers.1.linear.0"}
     assert model.origin == "student.model, learnt"
     assert model.sha256 != student.sha256
     again = LearnConfig.from_toml(tmp_path / "learn.toml")  # as it was run, from anywhere
     assert again.model.model_path is not None
     assert again.model.model_path.samefile(folder / "student.safetensors")
-    assert again.learn.model_dump() == config_of(folder, parameters=["layers.1.readout"]).learn.model_dump()
+    assert (
+        again.learn.model_dump()
+        == config_of(folder, parameters=["layers.1.readout", "layers.1.linear"]).learn.model_dump()
+    )
 
 
 def test_the_model_is_a_base_of_a_study(folder: Path, tmp_path: Path) -> None:
@@ -233,7 +239,7 @@ def test_from_nothing(folder: Path, tmp_path: Path) -> None:
     [
         (
             {"parameters": ["layers.7"]},
-            "[learn] parameters: the model has no weights 'layers.7'; use weights, embedding",
+            "[learn] parameters: the model has no weights 'layers.7'; use lora:RANK, weights, embedding",
         ),
         ({"frames": {"forces": "their_forces"}}, "no frame of train has a label for forces; give the name"),
         ({"frames": {"valid_share": 0.95}}, "[frames] train: 12 frames are too few to keep some apart"),
@@ -334,3 +340,82 @@ def test_folders_that_are_taken(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "run.h5").write_bytes(b"")
     with pytest.raises(CheckpointError, match="this folder holds a run"):
         learn(config, tmp_path, overwrite=True)
+
+
+LOW_RANK = ("lora:2", "lora:1:layers.1.up", "layers.1.readout")
+
+
+def test_low_rank_changes_learn_and_are_a_file_of_their_own(folder: Path, tmp_path: Path) -> None:
+    """Errors fall; the change makes the written model again bit by bit, isolated atoms and all; what moved is said."""
+    keys = {"epochs": 12, "parameters": LOW_RANK, "precision": "float64"}
+    found = learn(config_of(folder, model={"isolated": "fit"}, **keys), tmp_path)
+    assert found.after["train"].loss < found.before["train"].loss
+    student = reader.load(folder / "student.safetensors")
+    merged, again = reader.load(tmp_path / "model.safetensors"), apply_lora(student, tmp_path / "lora.safetensors")
+    assert merged.sha256 == again.sha256 != student.sha256
+    for name, array in merged.arrays.items():
+        np.testing.assert_array_equal(array, again.arrays[name])
+    ranks = {one.name: one.rank for one in found.moved}
+    assert set(ranks.values()) == {1, 2, None}
+    assert {name for name, rank in ranks.items() if rank is None} == {"layers.1.readout.0", "layers.1.readout.1"}
+    for one in found.moved:
+        matrix = (merged.arrays[one.name] - student.arrays[one.name]).reshape(-1, merged.arrays[one.name].shape[-1])
+        assert one.change == pytest.approx(np.sqrt(np.mean(matrix**2)))
+    tree = json.loads((tmp_path / "learn.json").read_text())
+    assert [row["name"] for row in tree["moved"]] == list(ranks)
+    assert "rank 2" in (tmp_path / "learn.html").read_text()
+    changed = {name for name in merged.arrays if not np.array_equal(merged.arrays[name], student.arrays[name])}
+    assert changed <= {*ranks, "energies"}
+
+
+def test_low_rank_changes_go_on_bit_for_bit(folder: Path, tmp_path: Path) -> None:
+    config = config_of(folder, epochs=2, parameters=LOW_RANK)
+    whole = learn(config, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        learn(config, tmp_path / "parts", progress=StopAt(4))
+    resumed = learn(config, tmp_path / "parts", resume=True)
+    assert (resumed.curve, resumed.after, resumed.moved) == (whole.curve, whole.after, whole.moved)
+    for file in ("model.safetensors", "lora.safetensors"):
+        assert (tmp_path / "parts" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+
+
+def test_low_rank_changes_of_nothing_are_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"\[learn\] parameters: low-rank changes are of a model that is at hand"):
+        learn(config_of(folder, model={"path": None, "new": True}, parameters=["lora:2"]), tmp_path)
+    with pytest.raises(InputError, match="no rank of 1 to 16"):
+        learn(config_of(folder, parameters=["lora:99"]), tmp_path)
+
+
+HEADS = ("pbe", "r2scan")
+
+
+@pytest.mark.parametrize("parameters", [["readouts"], ["lora:1:readouts"], ["layers.1.linear"]])
+def test_one_head_learns(folder: Path, tmp_path: Path, parameters: list[str]) -> None:
+    """With its readouts alone the other head stays, isolated atoms and all; what is shared moves it, with a warning."""
+    options = {"species": ("H", "O", "Fe"), "channels": 2, "max_ell": 1, "l_hidden": 0, "correlation": 1, "r_max": 4.0}
+    start = random_checkpoint(5, heads=HEADS, **options)
+    write_neutral(start, tmp_path / "two.safetensors")
+    model = {"path": str(tmp_path / "two.safetensors"), "head": "r2scan", "isolated": "fit"}
+    told: list[str] = []
+
+    class Told(NullProgress):
+        def message(self, text: str) -> None:
+            told.append(text)
+
+    out = tmp_path / "out"
+    found = learn(config_of(folder, model=model, parameters=parameters, epochs=2), out, progress=Told())
+    assert found.after["train"].loss < found.before["train"].loss
+    learnt, atoms = reader.load(out / "model.safetensors"), read(folder / "frames.extxyz", 0)
+    assert learnt.architecture.heads == HEADS
+    energies = [Calculator(one, head="pbe", dtype="float64") for one in (start, learnt)]
+    before, after = (one.get_potential_energy(atoms) for one in energies)
+    warned = [text for text in told if text.startswith("warning")]
+    if parameters == ["layers.1.linear"]:
+        assert abs(after - before) > 1e-6
+        assert warned == [f"warning: {text}" for text in found.warnings]
+        assert "pbe will change with r2scan" in warned[0]
+        assert found.warnings[0] in (out / "learn.html").read_text().replace("&#34;", '"')
+    else:
+        assert after == pytest.approx(before, abs=1e-9)
+        assert not warned
+        assert not found.warnings

@@ -44,6 +44,7 @@ def learn(
     with terminal_progress(Console(highlight=False)) as progress, tell_compilations(progress.doing):
         progress.stage("loading jax", 1)
         keep_programs(progress.message)
+        from refine.potentials.mace.lora_file import LORA_FILE
         from refine.potentials.mace.reader.neutral import MODEL_FILE
         from refine.tasks import learn as training
         from refine.tasks.learn.store import CHECKPOINT
@@ -65,6 +66,8 @@ def learn(
     typer.echo(found.message)
     typer.echo(found.table())
     typer.echo(f"model: {folder / MODEL_FILE}")
+    if any(one.rank is not None for one in found.moved):
+        typer.echo(f"its change alone: {folder / LORA_FILE}")
     typer.echo(f"page: {folder / 'learn.html'}")
 
 

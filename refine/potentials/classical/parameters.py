@@ -47,6 +47,7 @@ class ClassicalParameters:
     names: tuple[str, ...]
     edges: Array
     stored_positions: ClassVar[bool] = False
+    doubts: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         known = [f.name for f in fields(self._record) if np.shape(getattr(self.potential, f.name)) == self._shape]

@@ -23,6 +23,11 @@ Array = NDArray[np.float64]
 ALL = "weights"
 """In place of a name: every weight."""
 
+READOUTS = "readouts"
+"""The readouts of all layers: of a model with several heads, all that is of one head alone."""
+
+READOUT = re.compile(r"layers\.\d+\.readout(_bias)?\..*")
+
 LEARNT = ", learnt"
 """Behind the name of the model that another one began as."""
 
@@ -37,8 +42,8 @@ def chosen_names(
 
     Args:
         checkpoint: the model.
-        names: "weights" for all, or arrays and groups of them as they are called in `architecture`, such as
-            "layers.1.readout".
+        names: "weights" for all, "readouts" for those of all layers, or arrays and groups of them as they are called in
+            `architecture`, such as "layers.1.readout".
         where: the key that has the names.
         others: what else that key may have, for a refusal.
 
@@ -49,9 +54,25 @@ def chosen_names(
     for wanted in names:
         if not any(_belongs(name, wanted) for name in free):
             groups = dict.fromkeys(re.sub(r"(\.\d+)+$", "", name) for name in free)
-            known = ", ".join((*others, ALL, *groups))
+            known = ", ".join((*others, ALL, *groups, READOUTS))
             raise InputError(f"the model has no weights '{wanted}'", where=where, fix=f"use {known}")
     return tuple(name for name in free if any(_belongs(name, wanted) for wanted in names))
+
+
+def moved_heads(checkpoint: Checkpoint, names: Sequence[str], head: str | None) -> tuple[str, ...]:
+    """Doubts, in words, where arrays are to change that other heads than one use, too; empty where there are none.
+
+    Readouts have rows and columns for each head, and those of others stay as they are.
+    """
+    heads = checkpoint.architecture.heads
+    others = [one for one in heads if one != head] if len(heads) > 1 else []
+    shared = sum(READOUT.fullmatch(name) is None for name in names)
+    if not others or not shared:
+        return ()
+    return (
+        f"{shared} of {len(names)} arrays that change are shared by all heads of the model: {', '.join(others)} will "
+        f'change with {head}, untested; "{READOUTS}" are weights of this head alone',
+    )
 
 
 def as_filed(checkpoint: Checkpoint, weights: Mapping[str, Array]) -> dict[str, NDArray[Any]]:
@@ -74,4 +95,6 @@ def changed(checkpoint: Checkpoint, arrays: Mapping[str, NDArray[Any]]) -> Check
 
 
 def _belongs(name: str, wanted: str) -> bool:
+    if wanted == READOUTS:
+        return READOUT.fullmatch(name) is not None
     return wanted == ALL or name == wanted or name.startswith(f"{wanted}.")

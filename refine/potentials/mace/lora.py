@@ -106,21 +106,40 @@ class LowRank:
         return (number, n, self.ranks[name]), (number, m, self.ranks[name])
 
 
-def low_rank(checkpoint: Checkpoint, names: Sequence[str], species: Sequence[str], *, where: str) -> LowRank:
-    """What "lora:RANK" (of all matrices) and "lora:RANK:NAME" (of those that NAME stands for) ask for.
+def low_rank(
+    checkpoint: Checkpoint,
+    names: Sequence[str],
+    species: Sequence[str],
+    *,
+    where: str,
+    as_they_are: Sequence[str] = (),
+) -> LowRank:
+    """What "lora:RANK:NAME" (of the matrices that NAME stands for) and "lora:RANK" (of all that nothing else names) ask
+    for.
+
+    as_they_are: arrays that are moved without a change of rank.
 
     Raises:
         InputError: a rank that is none, a name that no matrix has, a matrix that is named twice.
     """
     ranks: dict[str, int] = {}
-    for given in names:
-        rank, part = _parsed(given, where)
-        matrices = [name for name in chosen_names(checkpoint, [part], where=where) if MATRICES.fullmatch(name)]
+    parsed = [(given, *_parsed(given, where)) for given in names]
+    for given, rank, part in sorted(parsed, key=lambda one: one[2] is None):  # what names nothing takes the rest
+        every = chosen_names(checkpoint, [part or ALL], where=where)
+        matrices = [name for name in every if MATRICES.fullmatch(name)]
         if not matrices:
             raise InputError(f"'{part}' has no matrix", where=where, fix="name layers, or parts that mix features")
+        if part is None:
+            matrices = [name for name in matrices if name not in ranks and name not in as_they_are]
+            if not matrices:
+                raise InputError(f"'{given}' has no matrix left", where=where, fix="name each part of the model once")
         for name in matrices:
             if name in ranks:
                 raise InputError(f"'{given}' names {name} once more", where=where, fix="name each matrix once")
+            if name in as_they_are:
+                raise InputError(
+                    f"'{given}' names {name}, which is to be moved as it is, too", where=where, fix="name it once"
+                )
             ranks[name] = min(rank, *stack_of(checkpoint, name, 1)[1:])
     ordered = {name: ranks[name] for name in checkpoint.arrays if name in ranks}
     numbers = dict.fromkeys(atomic_numbers[element_of(symbol)] for symbol in species)  # sites share their element's
@@ -160,8 +179,8 @@ def stack_of(checkpoint: Checkpoint, name: str, species: int) -> tuple[int, int,
     return 1, int(np.prod(shape[:-1])), shape[-1]
 
 
-def _parsed(given: str, where: str) -> tuple[int, str]:
-    """Rank and name of "lora:RANK:NAME"."""
+def _parsed(given: str, where: str) -> tuple[int, str | None]:
+    """Rank and name of "lora:RANK:NAME"; None: no name."""
     _, _, rest = given.partition(":")
     rank, _, part = rest.partition(":")
     if not (rank.isascii() and rank.isdigit() and len(rank) <= 2 and 1 <= int(rank) <= LARGEST_RANK):
@@ -170,4 +189,4 @@ def _parsed(given: str, where: str) -> tuple[int, str]:
             where=where,
             fix=f'write "{LORA}:8", or "{LORA}:8:layers.1"',
         )
-    return int(rank), part or ALL
+    return int(rank), part or None

@@ -90,8 +90,7 @@ class Mace:
         self.table = precision == "float32" and not plain if table is None else table
         self._rows = _rows(self.architecture, self.species, checkpoint.origin)
         self._head = _head(self.architecture, head, checkpoint.origin)
-        sizes = [len(checkpoint.arrays[f"inputs.{k}"]) for k in range(len(self.architecture.inputs))]
-        self._inputs = input_rows(self.architecture, sizes, charge, spin, checkpoint.origin)
+        self._inputs = input_rows(checkpoint, charge, spin, checkpoint.origin)
         self._couplings = [couplings_of(layer) for layer in self.architecture.layers]
         self.isolated: NDArray[np.float64] = checkpoint.weights["energies"][self._head, self._rows]
         self._sample_network = jax.jit(self._values_and_slopes, static_argnums=0)
@@ -106,9 +105,10 @@ class Mace:
         with jax.enable_x64(self.precision == "float64"):
             return jax.tree.map(lambda leaf: jnp.asarray(leaf, self.precision), params)
 
-    def prepare(self, weights: Mapping[str, Any], xp: Any = np) -> dict[str, Any]:
+    def prepare(self, weights: Mapping[str, Any], xp: Any = np, inputs: Any = None) -> dict[str, Any]:
         """The parameters of an evaluation without tables, from `Checkpoint.weights`.
 
+        inputs: of `input_rows`, of another box; None: of that of the model's charge and spin.
         With xp = jax.numpy it can be traced, and differentiated together with a `plain` evaluation.
         """
         architecture, rows = self.architecture, self._rows
@@ -126,7 +126,7 @@ class Mace:
             screening = architecture.zbl.a_prefactor * radial.BOHR / (power[:, None] + power[None, :])
             params["screening"] = xp.asarray(screening)
             params["charges"] = xp.asarray(numbers[:, None] * numbers[None, :])
-        embedding = embedded(architecture, weights, self._inputs, rows, xp)
+        embedding = embedded(architecture, weights, self._inputs if inputs is None else inputs, rows, xp)
         params["layers"] = []
         for t, layer in enumerate(architecture.layers):
 

@@ -17,7 +17,7 @@ from kernels.mace import radial
 from kernels.mace.contraction import Polynomial, pack
 from kernels.mace.convolution import Couplings
 from refine.errors import InputError
-from refine.potentials.mace.architecture import Architecture, Layer, monomials
+from refine.potentials.mace.architecture import Architecture, Checkpoint, Layer, monomials
 
 Of = Callable[[str], Any]
 Rows = NDArray[np.int64]
@@ -34,24 +34,23 @@ def embedded(architecture: Architecture, weights: Mapping[str, Any], values: Seq
     return table + added / (1 + xp.exp(-added))
 
 
-def input_rows(architecture: Architecture, sizes: Sequence[int], charge: int, spin: int, where: str) -> tuple[int, ...]:
+def input_rows(checkpoint: Checkpoint, charge: int, spin: int, where: str) -> tuple[int, ...]:
     """Row of each input of the box in its table.
-
-    sizes: rows of each table.
 
     Raises:
         InputError: the model does not know this value, or takes no such input at all.
     """
     given = {"total_charge": ("charge", charge, 0), "total_spin": ("spin", spin, 1)}
-    taken = {entry.name for entry in architecture.inputs}
+    taken = {entry.name for entry in checkpoint.architecture.inputs}
     for name, (key, value, default) in given.items():
         if name not in taken and value != default:
             raise InputError(
                 f"the model takes no {key}, so {key} = {value} has no effect", where=where, fix="leave it out"
             )
     rows = []
-    for entry, size in zip(architecture.inputs, sizes, strict=True):
+    for k, entry in enumerate(checkpoint.architecture.inputs):
         key, value, _ = given[entry.name]
+        size = len(checkpoint.arrays[f"inputs.{k}"])
         if not 0 <= value + entry.offset < size:
             fix = f"from {-entry.offset} to {size - 1 - entry.offset}"
             raise InputError(f"{key} = {value} is not known to the model", where=where, fix=fix)

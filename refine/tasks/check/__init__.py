@@ -56,4 +56,5 @@ def check(config: StudyConfig, *, timing: bool = True, progress: Progress | None
         study.choices,
         plan,
         cost,
+        study.doubts,
     )

@@ -34,6 +34,7 @@ class Check:
         choices: what was decided without a sample, for keys that the study leaves open.
         plan: what will be sampled.
         timing: what that costs; None where nothing was timed.
+        doubts: of parameters of the base.
     """
 
     config: StudyConfig
@@ -45,6 +46,7 @@ class Check:
     choices: tuple[Choice, ...]
     plan: Plan
     timing: Timing | None
+    doubts: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float | None:
@@ -74,6 +76,7 @@ class Check:
             "title": self.config.title,
             "model": self.config.model.title,
             "method": self.config.refinement.method if self.fitted else None,
+            "warnings": list(self.doubts),
             "data": [
                 {
                     "name": data.name,
@@ -124,6 +127,7 @@ class Check:
             closing.append(f"{', '.join(self.plan.opened)}: a first sample decides, and the usual values stand here")
         closing += [self._frames(), *self._cost()]
         warnings = [f"warning: {data.name}: {doubt}" for data in self.datasets for doubt in data.doubts]
+        warnings += [f"warning: {doubt}" for doubt in self.doubts]
         return "\n\n".join([*parts, "\n".join(closing), *(["\n".join(warnings)] if warnings else [])])
 
     def _data(self) -> str:

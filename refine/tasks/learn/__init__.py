@@ -18,6 +18,7 @@ from refine.errors import CheckpointError
 from refine.files import exclusive, write_text
 from refine.learning.keys import LearnConfig
 from refine.learning.training import State, Trainer
+from refine.potentials.mace.lora_file import LORA_FILE
 from refine.potentials.mace.reader.neutral import MODEL_FILE, write_neutral
 from refine.progress import NullProgress, Progress
 from refine.report.learned import render
@@ -30,7 +31,7 @@ from refine.tasks.learn.store import CHECKPOINT, Stored, check, load, save
 from refine.tasks.outputs import clear, refuse_foreign, refuse_read
 from refine.tasks.run.store import CHECKPOINT as RUN
 
-OUTPUTS = ("learn.json", "learn.html", "learning_curve.csv", "learn.toml", MODEL_FILE, CHECKPOINT)
+OUTPUTS = ("learn.json", "learn.html", "learning_curve.csv", "learn.toml", MODEL_FILE, LORA_FILE, CHECKPOINT)
 
 SAVE_EVERY = 30.0
 """Seconds between two checkpoints; an interrupt writes one more."""
@@ -47,7 +48,7 @@ def learn(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Learned:
-    """Train, and write learn.json, learn.html, learning_curve.csv, learn.toml and the model.
+    """Train, and write learn.json, learn.html, learning_curve.csv, learn.toml, the model, and low-rank changes of it.
 
     Args:
         config: the file.
@@ -103,7 +104,7 @@ def _learn(config: LearnConfig, out: Path, resume: bool, progress: Progress) -> 
     stored = _train(trainer, stored, out, progress, begun)
 
     progress.stage("writing the model", 1)
-    model = problem.model(stored.state.best, config.model.head)
+    arrays = problem.arrays(stored.state.best, config.model.head)
     result = Learned(
         title=config.title,
         message=_message(stored.state, trainer),
@@ -112,7 +113,9 @@ def _learn(config: LearnConfig, out: Path, resume: bool, progress: Progress) -> 
         weights=problem.size,
         frames={part: len(graphs) for part, graphs in problem.graphs.items()},
         before=stored.before,
-        after=problem.errors({name: np.asarray(model.arrays[name], np.float64) for name in trainer.start}),
+        after=problem.errors({name: np.asarray(arrays[name], np.float64) for name in problem.coordinates.moved.names}),
+        moved=tuple(problem.moved(arrays)),
+        warnings=problem.doubts,
         curve=stored.state.curve,
         best=stored.state.best_row.epoch,
         steps=stored.state.steps,
@@ -123,7 +126,8 @@ def _learn(config: LearnConfig, out: Path, resume: bool, progress: Progress) -> 
     )
     if resume and not (config.source and config.source.resolve() == (out / "learn.toml").resolve()):
         write_text(out / "learn.toml", config.to_toml(out))
-    write_neutral(model, out / MODEL_FILE)
+    write_neutral(problem.model(arrays), out / MODEL_FILE)
+    problem.write_change(stored.state.best, arrays, out / LORA_FILE)
     write_text(out / "learning_curve.csv", result.curve_csv())
     write_text(out / "learn.html", render(result))
     write_text(out / "learn.json", json.dumps(result.to_json(), indent=1) + "\n")
@@ -133,7 +137,7 @@ def _learn(config: LearnConfig, out: Path, resume: bool, progress: Progress) -> 
 def _begin(config: LearnConfig, problem: Problem, progress: Progress) -> Stored:
     """Errors of the start model, its isolated atoms moved where that is asked for, and the first state."""
     progress.stage("the start model", 1)
-    before, isolated = problem.errors(problem.trainer.start), {}
+    before, isolated = problem.errors(problem.trainer.weights(problem.trainer.start)), {}
     if config.model.isolated == "fit":
         isolated = problem.fit_isolated()
         problem.shift_isolated(isolated)

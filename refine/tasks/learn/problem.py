@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase.data import atomic_numbers
+from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
 from refine.errors import InputError
 from refine.learning.batches import Graph, Shapes, graph_of
-from refine.learning.errors import Errors
+from refine.learning.coordinates import Coordinates, Values
+from refine.learning.errors import Errors, Moved
 from refine.learning.frames import refuse_charged, species_of
 from refine.learning.keys import LearnConfig, Start
 from refine.learning.loss import FrameLoss, Terms, Weights
 from refine.learning.training import Trainer
 from refine.potentials.mace.architecture import Checkpoint
 from refine.potentials.mace.catalogue import find
-from refine.potentials.mace.chosen import changed, chosen_names
+from refine.potentials.mace.chosen import changed, moved_heads
+from refine.potentials.mace.lora import LORA
+from refine.potentials.mace.lora_file import write_lora
+from refine.potentials.mace.moved import moved, rms
 from refine.potentials.mace.reader import load
 from refine.tasks.learn.began import began_of
 from refine.tasks.learn.new import by_composition, new_model
@@ -33,6 +39,7 @@ class Problem:
         checkpoint: the start model.
         graphs: frames by part, with their neighbours.
         trainer: of it.
+        coordinates: what it moves.
         isolated: energies of single atoms in the training files, eV by element: the labels' E0.
         began: settings and digests, see `refine.tasks.learn.began`.
     """
@@ -40,13 +47,19 @@ class Problem:
     checkpoint: Checkpoint
     graphs: dict[str, list[Graph]]
     trainer: Trainer
+    coordinates: Coordinates
     isolated: dict[str, float]
     began: dict[str, Any]
 
     @property
     def size(self) -> int:
-        """Weights that are moved."""
+        """Numbers that are moved."""
         return sum(array.size for array in self.trainer.start.values())
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Of other heads that change, too."""
+        return moved_heads(self.checkpoint, self.coordinates.moved.names, self.trainer.loss.head)
 
     def errors(self, weights: Weights) -> dict[str, Errors]:
         """Of weights, by part."""
@@ -57,7 +70,7 @@ class Problem:
         for other elements those with which the start model fits the training frames best."""
         training, trainer = self.graphs["train"], self.trainer
         known = np.array([self.isolated.get(symbol, np.nan) for symbol in trainer.loss.species]) - trainer.loss.isolated
-        shifts = by_composition(training, trainer.energies_off(trainer.start, training), known)
+        shifts = by_composition(training, trainer.energies_off(trainer.weights(trainer.start), training), known)
         return dict(zip(trainer.loss.species, shifts.tolist(), strict=True))
 
     def shift_isolated(self, shifts: dict[str, float]) -> None:
@@ -65,11 +78,10 @@ class Problem:
         loss = self.trainer.loss
         loss.isolated = loss.isolated + np.array([shifts.get(symbol, 0.0) for symbol in loss.species])
 
-    def model(self, weights: Weights, head: str | None) -> Checkpoint:
-        """The start model with other weights, in its file's precision, and its isolated atoms where they are now."""
-        arrays: dict[str, NDArray[Any]] = {
-            name: np.asarray(array).astype(self.checkpoint.arrays[name].dtype) for name, array in weights.items()
-        }
+    def arrays(self, values: Values, head: str | None) -> dict[str, NDArray[Any]]:
+        """What is not as in the start model, in its file's precision: the moved weights, and its isolated atoms where
+        they have moved. values: of what is moved."""
+        arrays = self.coordinates.filed(values)
         architecture, loss = self.checkpoint.architecture, self.trainer.loss
         row = 0 if head is None else architecture.heads.index(head)
         factor = self.checkpoint.factors.get("energies", 1.0)
@@ -78,7 +90,29 @@ class Problem:
             energies[row, architecture.species.index(atomic_numbers[symbol])] = energy / factor
         if not np.array_equal(energies, self.checkpoint.arrays["energies"]):
             arrays["energies"] = energies  # float64: E0 may have more digits than float32 holds
+        return arrays
+
+    def model(self, arrays: Mapping[str, NDArray[Any]]) -> Checkpoint:
+        """The start model with these arrays."""
         return changed(self.checkpoint, arrays)
+
+    def write_change(self, values: Values, arrays: Mapping[str, NDArray[Any]], path: Path) -> bool:
+        """Write low-rank changes by themselves, with the arrays that are otherwise not as in the start model; whether
+        there are any."""
+        change = self.coordinates.change(values)
+        if change is not None:
+            factors, species = change
+            whole = {name: array for name, array in arrays.items() if name not in factors}
+            write_lora(self.checkpoint, factors, species, path, whole)
+        return change is not None
+
+    def moved(self, arrays: Mapping[str, NDArray[Any]]) -> list[Moved]:
+        """How far each array has moved."""
+        found, ranks = [], self.coordinates.ranks
+        for name in self.coordinates.moved.names:
+            before, after = (np.asarray(a[name], np.float64) for a in (self.checkpoint.arrays, arrays))
+            found.append(Moved(name, ranks.get(name), rms(before), rms(after - before)))
+        return found
 
 
 def problem_of(config: LearnConfig, tell: Tell) -> Problem:
@@ -90,8 +124,15 @@ def problem_of(config: LearnConfig, tell: Tell) -> Problem:
     settings, wanted = config.learn, config.model
     checkpoint = None if wanted.new else load(wanted.model_path or find(wanted.name or ""))
     where = "[learn] parameters"
-    if checkpoint is not None:
-        chosen_names(checkpoint, settings.parameters, where=where)  # refused before frames are read
+    if checkpoint is not None:  # refused before frames are read
+        known = [chemical_symbols[number] for number in checkpoint.architecture.species]
+        moved(checkpoint, settings.parameters, known, where=where)
+    elif any(name.partition(":")[0] == LORA for name in settings.parameters):
+        raise InputError(
+            "low-rank changes are of a model that is at hand, and this one begins from nothing",
+            where=where,
+            fix='name weights, or "weights" for all',
+        )
     cutoff = config.new.r_max if checkpoint is None else checkpoint.architecture.r_max
     sets = read_sets(config.frames, settings, cutoff, tell)
     every_frame = [frame for frames in sets.parts.values() for frame in frames]
@@ -102,16 +143,18 @@ def problem_of(config: LearnConfig, tell: Tell) -> Problem:
     species = species_of(every_frame)
     graphs = {part: [graph_of(frame, species, cutoff) for frame in frames] for part, frames in sets.parts.items()}
     checkpoint = checkpoint or new_model(config.new, species, graphs["train"], isolated)
-    names = chosen_names(checkpoint, settings.parameters, where=where)
+    coordinates = Coordinates(moved(checkpoint, settings.parameters, species, where=where))
     terms = Terms(settings.energy_weight, settings.forces_weight, settings.stress_weight)
     loss = FrameLoss(checkpoint, species, head=wanted.head, terms=terms, precision=settings.precision)
     every = [graph for part in graphs.values() for graph in part]
     shapes = Shapes.of(graphs["train"], every, settings.batch)
-    start = {name: np.asarray(checkpoint.arrays[name], np.float64) for name in names}
-    trainer = Trainer(loss, start, graphs["train"], graphs["valid"], shapes, settings)
-    problem = Problem(checkpoint, graphs, trainer, isolated, began_of(config, checkpoint.sha256))
+    to_weights = coordinates.weights if coordinates.ranks else None
+    trainer = Trainer(loss, coordinates.start, graphs["train"], graphs["valid"], shapes, settings, to_weights)
+    problem = Problem(checkpoint, graphs, trainer, coordinates, isolated, began_of(config, checkpoint.sha256))
+    for doubt in problem.doubts:
+        tell(f"warning: {doubt}")
     said = ", ".join(f"{len(frames)} {part}" for part, frames in sets.parts.items())
-    tell(f"{said} frames of {', '.join(species)}; {problem.size} weights in {len(names)} arrays")
+    tell(f"{said} frames of {', '.join(species)}; {problem.size} numbers in {len(coordinates.moved.names)} arrays")
     return problem
 
 

@@ -84,6 +84,8 @@ def run_study(
     progress = progress or NullProgress()
     refuse_unfit(study)
     tell_doubts(study.datasets, progress)
+    for doubt in study.doubts:
+        progress.message(f"warning: {doubt}")
     with exclusive(folder):
         if resume == "auto":
             resume = (folder / store.CHECKPOINT).exists()

@@ -14,7 +14,7 @@ from refine.errors import InputError
 from refine.potentials.mace.architecture import Checkpoint
 from refine.potentials.mace.lora import LARGEST_RANK, LowRank, stack_of
 from refine.potentials.mace.lora_file import LORA_FILE, apply_lora
-from refine.potentials.mace.moved import moved
+from refine.potentials.mace.moved import Both, moved
 from refine.potentials.mace.reader import load
 from refine.potentials.mace.reader.neutral import MODEL_FILE, digest_of
 from refine.potentials.mace.weights import MaceWeights
@@ -95,14 +95,62 @@ def test_what_is_a_matrix() -> None:
         (("lora:²",), "no rank"),
         (("lora:8:layers.7",), "has no weights 'layers.7'"),
         (("lora:8:embedding",), "'embedding' has no matrix"),
-        (("lora:8", "layers.1.readout"), "as they are, or by low-rank"),
-        (("lora:8", "lora:4:layers.1"), "once more"),
+        (("lora:8", "weights"), "'lora:8' has no matrix left"),
+        (("lora:8", "lora:4"), "'lora:4' has no matrix left"),
+        (("lora:8:layers", "lora:4:layers.1"), "once more"),
+        (("lora:8:layers.1", "lora:4:layers.1.readout"), "once more"),
+        (("lora:8:layers.1", "layers.1.readout"), "names layers.1.readout.0, which is to be moved as it is, too"),
+        (("layers.1", "lora:8:layers.1.readout"), "to be moved as it is, too"),
         (("lora8",), "has no weights 'lora8'; use .*lora:RANK"),
     ],
 )
 def test_names_that_stand_for_nothing(names: tuple[str, ...], words: str) -> None:
     with pytest.raises(InputError, match=words):
         moved(CHECKPOINT, names, ("O", "Fe"), where="[refinement] parameters")
+
+
+def test_both_kinds_in_one_list() -> None:
+    """What is named as it is is left out of the changes of all other matrices, in whatever order; each once."""
+    for names in (("lora:2", "layers.1.readout"), ("layers.1.readout", "lora:2")):
+        both = moved(CHECKPOINT, names, SYSTEM.species, where="here")
+        assert isinstance(both, Both)
+        assert set(both.whole.names) == {"layers.1.readout.0", "layers.1.readout.1"}
+        assert set(both.names) == set(change_of(CHECKPOINT, "lora:2").names)
+        assert len(set(both.names)) == len(both.names)
+        at = both.arrays(both.start)
+        assert all(np.array_equal(at[name], CHECKPOINT.weights[name]) for name in both.names)
+        assert len(both.units) == len(both.start)
+    rest = change_of(CHECKPOINT, "lora:2", "lora:1:layers.0")
+    assert {name: rank for name, rank in rest.ranks.items() if rank > 1}.keys() == {
+        name for name, rank in change_of(CHECKPOINT, "lora:2:layers.1").ranks.items() if rank > 1
+    }
+
+
+def test_a_list_of_both_kinds_is_written_and_applied_again(tmp_path: Path) -> None:
+    weights = MaceWeights(CHECKPOINT, ("lora:2", "layers.1.readout", "embedding"), SYSTEM)
+    point = weights.start + 0.3 * weights.units * np.random.default_rng(1).normal(size=len(weights.start))
+    frames, factors = frames_of(SYSTEM, 2), np.array([0.3, -1.0])
+    direction = weights.units * np.random.default_rng(2).normal(size=len(point))
+    up, down = (factors @ weights.energies(point + s * 1e-5 * direction, frames) for s in (1, -1))
+    assert weights.gradient(point, frames, factors) @ direction == pytest.approx((up - down) / 2e-5, rel=1e-5)
+    weights.write(point, tmp_path)
+    merged, again = load(tmp_path / MODEL_FILE), apply_lora(CHECKPOINT, tmp_path / LORA_FILE)
+    assert merged.sha256 == again.sha256
+    assert all(np.array_equal(array, again.arrays[name]) for name, array in merged.arrays.items())
+    about, arrays = header(tmp_path / LORA_FILE), load_file(tmp_path / LORA_FILE)
+    assert set(about["whole"]) == {"embedding", "layers.1.readout.0", "layers.1.readout.1"}
+    for whole, words in (
+        (["embedding"], "belong to nothing"),
+        ([*about["whole"], "embedding"], "an array twice"),
+        ([*about["whole"], "bessel"], "'bessel' is no weight"),
+        ([*about["whole"], "layers.1.product"], "'layers.1.product' is no weight"),
+        ([1], "have no names"),
+    ):
+        spoilt = {**about, "whole": whole}
+        spoilt["digest"] = digest_of({key: value for key, value in spoilt.items() if key != "digest"}, arrays)
+        save_file(arrays, tmp_path / LORA_FILE, {"refine.lora": json.dumps(spoilt)})
+        with pytest.raises(InputError, match=words):
+            apply_lora(CHECKPOINT, tmp_path / LORA_FILE)
 
 
 def test_sites_of_an_element_share_its_matrices() -> None:
@@ -155,7 +203,7 @@ def header(path: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"version": 2}, "layout 2"),
+        ({"version": 3}, "layout 3"),
         ({"version": "1\n2"}, "layout '1"),
         ({"model": "a\nb"}, "which model it changes"),
         ({"model": ["a"]}, "which model it changes"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from refine.sampling.lammps.in_process import InProcess
 from refine.sampling.lammps.potential import LammpsPotential
 from refine.sampling.lammps.program import COMMAND, Program, command
 from refine.sampling.momenta import maxwell_boltzmann
+from refine.study.study import Study
 from refine.system import System
 from tests.potentials.classical.direct import CELLS, random_box
 
@@ -115,6 +117,27 @@ def test_a_killed_rank_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     system = random_box({"Ar": 5}, CELLS["orthorhombic"], 3.0)
     with pytest.raises(ProgramError, match=r"^steps 0 to 20, replica 0: LAMMPS ended before its time: .*--resume$"):
         Program(system, ARGON, 2, 1).walk(start_of(system), LANGEVIN, 2, 10, observe=True, where=(0, 0))
+
+
+def test_a_missing_program_is_found_when_the_study_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also the LAMMPS that mpirun would start; without processes nothing is looked for."""
+    path = Path(__file__).parents[3] / "experiments" / "argon" / "study.toml"
+    changes = ['sampling.engine="lammps"', "sampling.processes=2"]
+    Study.from_toml(path, changes)
+    found = shutil.which
+    for missing in ("mpirun", "lmp"):
+
+        def which(word: str, missing: str = missing, **keys: str) -> str | None:
+            return None if word.endswith(missing) else found(word, **keys)
+
+        with monkeypatch.context() as changed:
+            changed.setattr(shutil, "which", which)
+            with pytest.raises(InputError, match=rf"^\[sampling\] processes: '{missing}' is no program; pip install"):
+                Study.from_toml(path, changes)
+            Study.from_toml(path, changes[:1])
+    monkeypatch.setenv(COMMAND, "no-such-srun lmp")
+    with pytest.raises(InputError, match=r"^REFINE_LAMMPS: 'no-such-srun' is no program"):
+        Study.from_toml(path, changes)
 
 
 def test_a_command_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
