@@ -26,7 +26,8 @@ STEPS, MOVE = 300, 0.1
 class Relaxation:
     """Of the positions of a batch, (R, N, 3) Å in its precision.
 
-    spread: of the replicas over devices.  programs: where its programs are kept.  fixed: params and cell.  piece: steps at a time.
+    spread: of the replicas over devices.  programs: where its programs are kept.  fixed: params and cell.
+    piece: steps at a time.
     on_steps: called after each piece with its steps; once for each, however often the list has to grow.
     """
 
@@ -41,7 +42,7 @@ class Relaxation:
 
     def __call__(self, shape: ListShape, reach: jax.Array, trigger: jax.Array) -> tuple[Any, jax.Array, jax.Array]:
         """The whole of it with lists of a shape; what goes in and comes out is that of `programs.Program`."""
-        on_devices = Walk(EACH, EACH, EACH, ALL)
+        on_devices = Walk._make((EACH, EACH, EACH, ALL))
         first = self.spread.program(partial(_first, self.batch), EACH, on_devices)
         steps = self.spread.program(partial(_steps, self.batch), on_devices, on_devices)
         begin = self.programs.get("relaxation", shape, first)

@@ -233,7 +233,7 @@ class StudyConfig(Table):
             InputError: a file cannot be read.
         """
         settings = self.model_dump(mode="json", exclude={"compare", "coordination"})  # a run does not follow from them
-        del settings["sampling"]["keep"]  # nor from what is kept of it
+        del settings["sampling"]["keep"], settings["sampling"]["devices"]  # nor from what is kept of it, nor from where
         settings["sampling"] = _without(settings["sampling"], LATER_OF_SAMPLING)
         settings["system"] = _without(settings["system"], LATER_OF_SYSTEM)
         settings["data"] = [_without(entry, LATER_OF_DATA) for entry in settings["data"]]
