@@ -201,6 +201,9 @@ def dynamics(batch: Batch, thermostat: Thermostat, timestep: float, recording: R
                 observe, batch.each(observation), lambda *_: nothing, walk.state, walk.neighbors
             )
             kinetic = jnp.sum(walk.state.momentum**2, axis=2) / (2 * masses)
+            if thermostat.at_frames:
+                after = batch.each(lambda state, near: thermostat.at_frame(state, near, cell))
+                walk = walk._replace(state=after(walk.state, walk.neighbors))
             new = Observed(counts, kinetic, energy, virial, walk.state.position if recording.positions else None)
             return walk, jax.tree.map(lambda buffer, x: buffer.at[index].set(x), kept, new)
 

@@ -153,6 +153,13 @@ class Sampler:
         other.watch = replace(self.watch, system=other.system)
         return other
 
+    def with_thermostat(self, thermostat: Thermostat) -> Sampler:
+        """A sampler of the same atoms with another thermostat, and programs of its own."""
+        other = copy.copy(self)
+        other.thermostat = thermostat
+        other._programs = Programs(donate_argnums=0)
+        return other
+
     def lenient(self) -> Sampler:
         """This sampler, but a liquid that does not flow is noted (`notes`), and its trajectory goes on."""
         other = copy.copy(self)

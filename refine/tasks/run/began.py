@@ -17,11 +17,15 @@ from refine.tables.explain import shown
 if TYPE_CHECKING:
     from refine.study.study import Study
 
-FREE = re.compile(r"title|refinement\.iterations|sampling\.(final|keep|devices)|(compare|coordination)\..*")
+FREE = re.compile(
+    r"title|refinement\.iterations|sampling\.(final|keep|devices)|(compare|coordination|bias|variables)\..*"
+)
 """Keys that no sample follows from: how long a run goes on, and what is reported."""
 
-MAY_CHANGE = "title, refinement.iterations, sampling.final, sampling.keep, sampling.devices, [compare], [coordination] and "
-    "predicted curves"
+MAY_CHANGE = (
+    "title, refinement.iterations, sampling.final, sampling.keep, sampling.devices, [compare], [coordination], [bias], "
+    "[[variables]] and predicted curves"
+)
 """The same in words."""
 
 MOST = 6
