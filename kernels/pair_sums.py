@@ -10,8 +10,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import DTypeLike
 
-from kernels.cell import minimum_image, split
+from kernels.cell import Components, minimum_image, split
 from kernels.species import number_of_pairs, pair_row, species_of
 
 
@@ -19,7 +20,7 @@ class SumTable(NamedTuple):
     """Functions c_l of pair distances.
 
     value, rise: (L, P * bins), c at the middle of a bin, and how much more it is in the next.
-    bins: () of each row, as a number of the type of the positions.  r_max: () Å.
+    bins: of each row.  r_max: Å.
     """
 
     value: jax.Array
@@ -28,15 +29,12 @@ class SumTable(NamedTuple):
     r_max: float
 
 
-def sum_table(functions: np.ndarray, r_max: float, dtype: np.typing.DTypeLike) -> SumTable:
+def sum_table(functions: np.ndarray, r_max: float, dtype: DTypeLike) -> SumTable:
     """The table of functions (L, P, bins), one number for each bin from 0 to r_max (Å); for use in programs."""
     functions = np.asarray(functions, np.float64)
     rise = np.concatenate([np.diff(functions, axis=2), -2.0 * functions[:, :, -1:]], axis=2)
-    rows = len(functions)
-    return SumTable(
-        jnp.asarray(functions.reshape(rows, -1), dtype), jnp.asarray(rise.reshape(rows, -1), dtype),
-        functions.shape[2], r_max,
-    )  # fmt: skip
+    value, rise = (jnp.asarray(x.reshape(len(x), -1).astype(dtype)) for x in (functions, rise))
+    return SumTable(value, rise, functions.shape[2], r_max)
 
 
 def all_pairs(n: int) -> jax.Array:
@@ -69,7 +67,8 @@ def pair_sums(
         found = _look_up(value, row.astype(jnp.int32)) + fraction * _look_up(rise, row.astype(jnp.int32))
         return jnp.sum(jnp.where(near, found, 0)) / 2
 
-    return jax.lax.map(one, (table.value, table.rise))
+    sums: jax.Array = jax.lax.map(one, (table.value, table.rise))
+    return sums
 
 
 def pair_sum_forces(
@@ -81,7 +80,10 @@ def pair_sum_forces(
     n_per_species: tuple[int, ...],
     orthorhombic: bool,
 ) -> jax.Array:
-    """(N, 3) eV/Å, minus the gradient of V(s) by the positions; slopes: (L,) dV/ds, eV. The others as in `pair_sums`."""
+    """(N, 3) eV/Å, minus the gradient of V(s) by the positions.
+
+    slopes: (L,) dV/ds, eV. The others as in `pair_sums`.
+    """
     apart, place, row, near = _pairs(positions, idx, table, cell, n_per_species, orthorhombic)
     per_bin = jnp.sum(slopes[:, None] * table.rise, axis=0)
     inside = near & (place > row)  # below the middle of the first bin it is constant
@@ -97,21 +99,22 @@ def _pairs(
     cell: jax.Array,
     n_per_species: tuple[int, ...],
     orthorhombic: bool,
-) -> tuple[tuple[jax.Array, ...], jax.Array, jax.Array, jax.Array]:
+) -> tuple[Components, jax.Array, jax.Array, jax.Array]:
     """Of every slot (K, N): r_i - r_j, place in the flattened table from the middle of its first bin on, the whole part
     of the place, and whether it is a pair within r_max."""
     components = split(positions)
     n, bins = positions.shape[0], table.bins
     if table.value.shape[1] != number_of_pairs(len(n_per_species)) * bins or sum(n_per_species) != n:
         raise ValueError(f"the functions are of other atoms than {n_per_species}")
-    apart = minimum_image(*(x[None] - x[idx] for x in components), cell, orthorhombic)
+    dx, dy, dz = (x[None] - x[idx] for x in components)
+    apart = minimum_image(dx, dy, dz, cell, orthorhombic)
     r = jnp.sqrt(sum(x * x for x in apart))
     own = jnp.arange(n, dtype=jnp.int32)[None]
     near = (idx != own) & (r < table.r_max)
     row = pair_row(species_of(own, n_per_species), species_of(idx, n_per_species), len(n_per_species)) * bins
     within = jnp.clip(r * (bins / table.r_max) - 0.5, 0, bins - 0.5)
     whole = jnp.floor(within)
-    return tuple(apart), within + row, whole + row, near
+    return apart, within + row, whole + row, near
 
 
 def _look_up(values: jax.Array, index: jax.Array) -> jax.Array:

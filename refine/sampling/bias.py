@@ -60,7 +60,8 @@ class Variable:
         """(frames,) of pair counts (frames, pairs, bins); bins beyond those of the functions count nothing."""
         bins = self.functions.shape[2]
         sums = np.einsum("fpb,lpb->fl", np.asarray(counts, np.float64)[:, :, :bins], self.functions) + self.constants
-        return sums[:, 0] if self.rest is None else np.sqrt((sums**2).sum(axis=1) + self.rest**2)
+        found = sums[:, 0] if self.rest is None else np.sqrt((sums**2).sum(axis=1) + self.rest**2)
+        return np.asarray(found)
 
 
 @dataclass(frozen=True)

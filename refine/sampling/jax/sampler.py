@@ -153,6 +153,14 @@ class Sampler:
         other.watch = replace(self.watch, system=other.system)
         return other
 
+    def with_stride(self, stride: int) -> Sampler:
+        """A sampler of the same atoms with other steps between frames, and programs of its own."""
+        other = copy.copy(self)
+        other.stride, other._programs = stride, Programs(donate_argnums=0)
+        other.frames_per_block = max(1, self._steps_per_block // stride)
+        other.watch = replace(self.watch, stride=stride)
+        return other
+
     def with_thermostat(self, thermostat: Thermostat) -> Sampler:
         """A sampler of the same atoms with another thermostat, and programs of its own."""
         other = copy.copy(self)
