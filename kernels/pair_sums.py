@@ -33,8 +33,8 @@ def sum_table(functions: np.ndarray, r_max: float, dtype: DTypeLike) -> SumTable
     """The table of functions (L, P, bins), one number for each bin from 0 to r_max (Å); for use in programs."""
     functions = np.asarray(functions, np.float64)
     rise = np.concatenate([np.diff(functions, axis=2), -2.0 * functions[:, :, -1:]], axis=2)
-    value, rise = (jnp.asarray(x.reshape(len(x), -1).astype(dtype)) for x in (functions, rise))
-    return SumTable(value, rise, functions.shape[2], r_max)
+    rows = [jnp.asarray(x.reshape(len(x), -1).astype(dtype)) for x in (functions, rise)]
+    return SumTable(rows[0], rows[1], functions.shape[2], r_max)
 
 
 def all_pairs(n: int) -> jax.Array:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from refine.progress import NullProgress, Progress
 from refine.results.provenance import provenance
 from refine.results.tables import plain as plain_values
 from refine.sampling.averages import standard_error
-from refine.sampling.bias import FEWEST_EFFECTIVE, SETTLED, Bias, Hills, effective, reweighted
+from refine.sampling.bias import FEWEST_EFFECTIVE, Bias, Hills, effective, reweighted
 from refine.sampling.engine import Engine
 from refine.sampling.extended_xyz import frame_text
 from refine.sampling.frames import Frames, by_replica
@@ -195,8 +195,10 @@ def default_out(config: StudyConfig) -> Path:
 
 
 def check_out(config: StudyConfig, folder: Path, *, overwrite: bool = False, resume: bool = False) -> None:
-    """Refuses a folder with a run, with files that are read, or with outputs that are of something else or are not to be
-    replaced."""
+    """Refuses a folder with a run, with files that are read, or with outputs of something else.
+
+    overwrite: earlier outputs are replaced.  resume: they are gone on with.
+    """
     refuse_inputs(config, [folder / name for name in OUTPUTS])
     if resume:
         return
@@ -360,8 +362,8 @@ def _load(path: Path, digest: str) -> _Stored:
         found = checkpoints.text_of(file, "digest")
         choices = tuple(Choice(**one) for one in json.loads(checkpoints.text_of(file, "choices")))
         groups = {
-            name: {key: np.asarray(value[()]) for key, value in file[name].items()}
-            for name in file
+            name: {key: np.asarray(value[()]) for key, value in group.items()}
+            for name, group in file.items()
             if name not in ("digest", "choices")
         }
         state, plain = MDState.from_arrays(groups["state"]), Frames.from_arrays(groups["plain"])
