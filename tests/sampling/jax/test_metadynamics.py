@@ -12,7 +12,7 @@ import pytest
 
 from kernels.neighbors import NeighborList
 from kernels.pair import pair_forces, pair_observables, pair_table, table_radii
-from kernels.pair_sums import all_pairs, pair_sum_forces, pair_sums, sum_table
+from kernels.pair_sums import all_pairs, pair_sums, sum_table
 from refine.errors import InputError
 from refine.sampling.bias import Bias, Hills, Variable, effective, reweighted
 from refine.sampling.jax.metadynamics import Metadynamics, biased_sampler, biased_start, hills_of
@@ -100,7 +100,7 @@ def test_the_free_energy_of_a_dimer_is_that_in_closed_form() -> None:
     assert np.abs(sampled.energy / (BOLTZMANN * TEMPERATURE) - well(counted.ravel())).max() < 1.0  # without the bias
 
 
-# ---- forces, and sums over pairs
+# ---- forces
 
 
 def mixture() -> tuple[Any, np.ndarray]:
@@ -120,26 +120,6 @@ def both(bins: int, r_max: float) -> Bias:
         Variable("distance", waves, np.array([0.3, -0.1, 0.2]), 0.05, 0.5),
     )
     return Bias(variables, r_max, 1.0, 8.0)
-
-
-def test_sums_over_pairs_are_those_of_a_list_of_distances() -> None:
-    system, positions = mixture()
-    bias = both(90, 4.5)
-    functions = np.concatenate([one.functions for one in bias.variables])
-    centres = (np.arange(90) + 0.5) * 0.05
-    expected = np.zeros(4)
-    for i in range(20):
-        for j in range(i):
-            apart = positions[i] - positions[j]
-            r = np.linalg.norm(apart - np.diag(system.cell) * np.round(apart / np.diag(system.cell)))
-            if r < 4.475:
-                row = int(i >= 12) + int(j >= 12)
-                expected += [np.interp(r, centres, c[row]) for c in functions]
-    with jax.enable_x64(True):
-        table = sum_table(functions, 4.5, np.float64)
-        found = pair_sums(jnp.asarray(positions), all_pairs(20), table, jnp.asarray(system.cell), (12, 8), True)
-    np.testing.assert_allclose(found, expected, atol=1e-3)  # two of 190 pairs lie in the last half bin
-    np.testing.assert_allclose(found[0], expected[0], rtol=1e-12)
 
 
 def test_forces_of_the_bias_are_minus_its_gradient() -> None:
@@ -171,8 +151,6 @@ def test_forces_of_the_bias_are_minus_its_gradient() -> None:
                 moved[i, axis] += sign * 1e-6
                 ends.append(energy(moved))
             assert forces[i, axis] == pytest.approx(-(ends[0] - ends[1]) / 2e-6, rel=1e-5, abs=1e-9)
-        direct = pair_sum_forces(jnp.asarray(positions), all_pairs(20), table, jnp.zeros(4), cell, (12, 8), True)
-        assert not np.asarray(direct).any()
 
 
 # ---- trajectories
