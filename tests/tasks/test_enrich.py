@@ -59,6 +59,7 @@ def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("refine.sampling.jax.sampler._steps_per_block", lambda atoms, cost: 80)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_pieces")
 def test_an_interrupted_sample_goes_on_bit_for_bit(path: Path, tmp_path: Path) -> None:
     config = StudyConfig.from_toml(path)

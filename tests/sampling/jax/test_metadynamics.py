@@ -181,6 +181,7 @@ def test_a_resumed_trajectory_is_the_one_that_never_stopped() -> None:
     assert one.acting()[50] == pytest.approx(earlier.potential(one.centres[50:51])[0], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_averages_of_biased_argon_are_those_of_free_argon(make_sampler: Any, liquid: Any) -> None:
     """The mean coordination number, four standard errors; the bias itself moves it by more."""
     centres = (np.arange(70) + 0.5) * 0.1
