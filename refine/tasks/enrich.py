@@ -26,7 +26,6 @@ from refine.results.provenance import provenance
 from refine.results.tables import plain as plain_values
 from refine.sampling.averages import standard_error
 from refine.sampling.bias import FEWEST_EFFECTIVE, Bias, Hills, effective, reweighted
-from refine.sampling.engine import Engine
 from refine.sampling.extended_xyz import frame_text
 from refine.sampling.frames import Frames, by_replica
 from refine.sampling.state import MDState
@@ -250,9 +249,8 @@ def enrich(
             stored = _without_bias(study, s, digest, progress)
             _save(folder / CHECKPOINT, stored)
         study = study.decided(stored.choices)
-        sampler = _sampler(study, s)
         bias = with_widths(bias, stored.plain)
-        found = _with_bias(study, s, sampler, bias, stored, folder / CHECKPOINT, progress)
+        found = _with_bias(study, s, bias, stored, folder / CHECKPOINT, progress)
         found.write(folder)
     return found
 
@@ -287,18 +285,19 @@ def _digest(study: Study, s: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _sampler(study: Study, s: int) -> Sampler:
+def _sampler(study: Study, s: int) -> tuple[Sampler, Any]:
+    """Of a state, with a frame for every hill, and what its force field takes without a correction."""
     from refine.sampling.jax.sampler import Sampler
 
-    engine: Engine[Any] = study.samplers(positions=True)[s][1]
+    field, engine = study.samplers(positions=True)[s]
     assert isinstance(engine, Sampler)
-    return engine.with_stride(study.config.bias.every)
+    return engine.with_stride(study.config.bias.every), field.params(None)
 
 
 def _without_bias(study: Study, s: int, digest: str, progress: Progress) -> _Stored:
     begun = pilot(study, progress)
-    study, sampler = begun.study, _sampler(begun.study, s)
-    temperature, params = study.problem.temperatures[s], study.samplers()[s][0].params(None)
+    study, temperature = begun.study, begun.study.problem.temperatures[s]
+    sampler, params = _sampler(study, s)
     if begun.starts is None:
         start: Any = equilibrated(study, s, sampler, params, progress)
     else:
@@ -314,13 +313,12 @@ def _without_bias(study: Study, s: int, digest: str, progress: Progress) -> _Sto
     return _Stored(digest, study.choices, start, by_replica(parts), ())
 
 
-def _with_bias(
-    study: Study, s: int, plain: Sampler, bias: Bias, stored: _Stored, path: Path, progress: Progress
-) -> Enriched:
+def _with_bias(study: Study, s: int, bias: Bias, stored: _Stored, path: Path, progress: Progress) -> Enriched:
     from refine.sampling.jax.metadynamics import biased_sampler, biased_start, hills_of
 
     frames, temperature = study.config.bias.frames, study.problem.temperatures[s]
-    sampler, params = biased_sampler(plain, bias, frames), study.samplers()[s][0].params(None)
+    plain, params = _sampler(study, s)
+    sampler = biased_sampler(plain, bias, frames)
     parts, done = list(stored.parts), sum(len(part) for part in stored.parts) // sampler.replicas
     state: Any = stored.state if parts else biased_start(sampler, stored.state)
     progress.stage("with bias", frames)

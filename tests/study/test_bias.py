@@ -101,6 +101,8 @@ def test_what_does_not_fit_is_one_line(path: Path, variables: tuple[str, ...], s
         ('{name="n"}', "should have 'pair' or 'data'"),
         ('{name="n", pair=["Ar", "Ar"]}', "should have 'pair' and 'within' together"),
         ('{name="n", pair=["Ar", "Ar"], within=0.2}', "should have a 'softness' of twice 'within' at most"),
+        ('{name="energy", data="sq"}', "should have a 'name' of letters, digits, _ and -, and none of Lattice"),
+        ('{name="1.peak", data="sq"}', "should have a 'name' of letters, digits, _ and -"),
         (f"{COORDINATION}, {COORDINATION}", "has the name 'n' twice"),
     ],
 )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from refine.tables.table import Table
 from refine.tables.values import Integer, Name, Number, Pair, Range, refusal
+
+TAKEN = ("Lattice", "Properties", "pbc", "energy", "temperature", "state", "replica", "frame", "weight")
+"""Words of the comment line of a frame that a variable cannot be called."""
 
 
 class Bias(Table):
@@ -53,6 +57,8 @@ class BiasVariable(Table):
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> Self:
+        if self.name in TAKEN or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", self.name):
+            raise refusal(f"should have a 'name' of letters, digits, _ and -, and none of {', '.join(TAKEN)}")
         if (self.pair is None) == (self.data is None):
             raise refusal("should have 'pair' or 'data'")
         if (self.pair is None) != (self.within is None):
