@@ -24,6 +24,7 @@ COMMANDS = (
     "run",
     "predict",
     "prepare",
+    "enrich",
     "diagnose",
     "compare",
     "sensitivity",

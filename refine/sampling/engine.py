@@ -231,6 +231,10 @@ class Dynamics(Protocol):
     def threads(self) -> int:
         """Of each process of such an engine."""
 
+    @property
+    def devices(self) -> int:
+        """Over which an engine spreads replicas that it moves side by side; 0: all of an accelerator."""
+
 
 class EngineField(Protocol):
     """A base model for the atoms of one box as an engine takes it, in whatever form that engine evaluates."""

@@ -54,6 +54,7 @@ class Settings:
     precision: str = "float32"
     processes: int = 0
     threads: int = 1
+    devices: int = 0
 
 
 def field_of(name: str, system: System, cutoff: float = 7.0, precision: str = "float32") -> EngineField:

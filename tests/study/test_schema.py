@@ -889,6 +889,10 @@ def test_digests_are_those_of_before(keys: dict[str, Any], digest: str) -> None:
     assert StudyConfig.parse(study).digest(data=False) == digest
 
 
+def test_where_a_run_computes_is_no_part_of_what_it_is() -> None:
+    assert parse(MINIMAL, "sampling.devices=4").digest(data=False) == parse(MINIMAL).digest(data=False)
+
+
 @pytest.mark.parametrize(
     ("refinement", "says"),
     [

@@ -238,6 +238,8 @@ def test_keys_that_an_engine_does_not_have(make):
     for key in ("processes", "threads"):
         with pytest.raises(InputError, match=rf"\[sampling\] {key}: engine 'jax' has no processes and threads; leave"):
             make(f"sampling.{key}=2")
+    with pytest.raises(InputError, match=r"\[sampling\] devices: engine 'lammps' moves one replica after the other"):
+        make("sampling.engine='lammps'", "sampling.devices=2")
     stage = "schedule=[{temperature=85.0, picoseconds=1.0, pressure=0.1}]"
     assert make("sampling.engine='lammps'", "sampling.threads=2", stage).stages[0].pressure == 0.1
     with pytest.raises(InputError, match=r"\[sampling\] processes: engine 'lammps' holds no pressure as a program"):

@@ -58,6 +58,7 @@ class Jax(EngineKind):
             replicas=replicas,
             phase=phase,
             positions=positions,
+            devices=settings.devices,
         )
 
     def constant_energy(

@@ -21,6 +21,7 @@ from kernels.neighbors import NeighborList
 from kernels.species import number_of_pairs
 from refine.compiled import announce
 from refine.sampling.jax.lists import ListPlan, ListShape
+from refine.sampling.jax.spread import AXIS
 from refine.sampling.jax.thermostats import Thermostat
 from refine.units import TIME_UNIT
 
@@ -78,11 +79,13 @@ class Batch:
     """Replicas of a system that advance together, and how a step of theirs is made.
 
     plan: of their neighbour lists.  replicas: how many.  dtype: of their positions.
+    spread: whether they are a device's share of more, in a program of `refine.sampling.jax.spread`.
     """
 
     plan: ListPlan
     replicas: int
     dtype: np.dtype[Any]
+    spread: bool = False
 
     def force(
         self, positions: jax.Array, *, params: Any, neighbors: NeighborList, cell: jax.Array, **_: Any
@@ -92,7 +95,7 @@ class Batch:
 
     def each(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function` of one replica, for all: vmap, except that a single replica keeps its faster unbatched program."""
-        if self.replicas > 1:
+        if self.replicas > 1 or self.spread:
             return jax.vmap(function)
 
         def single(*arguments: Any) -> Any:
@@ -100,6 +103,15 @@ class Batch:
             return jax.tree.map(lambda x: jnp.asarray(x)[None], result)
 
         return single
+
+    def any(self, of_replicas: jax.Array) -> jax.Array:
+        """Whether it is so for any replica on any device."""
+        found = jnp.any(of_replicas)
+        return jax.lax.pmax(found.astype(jnp.int32), AXIS) > 0 if self.spread else found
+
+    def largest(self, of_share: jax.Array) -> jax.Array:
+        """The largest of all devices."""
+        return jax.lax.pmax(of_share, AXIS) if self.spread else of_share
 
     def stepper(
         self,
@@ -124,7 +136,7 @@ class Batch:
         def advance(_: Any, walk: Walk) -> Walk:
             # one decision for all replicas, outside vmap: inside it both branches would run at every step
             neighbors = jax.lax.cond(
-                jnp.any(walk.moved > trigger**2),
+                self.any(walk.moved > trigger**2),
                 rebuilt,
                 lambda _, old: old,
                 walk.state.position,
@@ -189,6 +201,9 @@ def dynamics(batch: Batch, thermostat: Thermostat, timestep: float, recording: R
                 observe, batch.each(observation), lambda *_: nothing, walk.state, walk.neighbors
             )
             kinetic = jnp.sum(walk.state.momentum**2, axis=2) / (2 * masses)
+            if thermostat.at_frames:
+                after = batch.each(lambda state, near: thermostat.at_frame(state, near, cell))
+                walk = walk._replace(state=after(walk.state, walk.neighbors))
             new = Observed(counts, kinetic, energy, virial, walk.state.position if recording.positions else None)
             return walk, jax.tree.map(lambda buffer, x: buffer.at[index].set(x), kept, new)
 
@@ -196,7 +211,7 @@ def dynamics(batch: Batch, thermostat: Thermostat, timestep: float, recording: R
         walk = Walk.begin(batch.each(begin)(positions, momenta, variables, neighbors), neighbors)
         walk, observed = jax.lax.fori_loop(0, count, frame, (walk, buffers()))
         after = (walk.state.position, walk.state.momentum, batch.each(thermostat.variables)(walk.state), observed)
-        return after, walk.worst, jnp.any(walk.neighbors.overflow)
+        return after, batch.largest(walk.worst), batch.any(walk.neighbors.overflow)
 
     return program
 
@@ -212,7 +227,7 @@ def instant_forces(batch: Batch, shape: ListShape) -> Program:
             return batch.force(r, params=params, neighbors=neighbors, cell=cell), neighbors.overflow
 
         forces, overflow = batch.each(force)(positions)
-        return forces, jnp.zeros((), forces.dtype), jnp.any(overflow)
+        return forces, jnp.zeros((), forces.dtype), batch.any(overflow)
 
     return program
 

@@ -16,6 +16,7 @@ from kernels.neighbors import NeighborList
 from refine.sampling.jax.lists import ListShape
 from refine.sampling.jax.minimiser import fire
 from refine.sampling.jax.programs import Batch, Program, Programs, Walk
+from refine.sampling.jax.spread import ALL, EACH, Spread
 
 STEPS, MOVE = 300, 0.1
 """Steps of the minimiser, and the longest move of an atom along each axis in one of them, Å."""
@@ -25,11 +26,13 @@ STEPS, MOVE = 300, 0.1
 class Relaxation:
     """Of the positions of a batch, (R, N, 3) Å in its precision.
 
-    programs: where its programs are kept.  fixed: params and cell.  piece: steps at a time.
+    spread: of the replicas over devices.  programs: where its programs are kept.  fixed: params and cell.
+    piece: steps at a time.
     on_steps: called after each piece with its steps; once for each, however often the list has to grow.
     """
 
     batch: Batch
+    spread: Spread
     programs: Programs
     positions: NDArray[np.floating[Any]]
     fixed: tuple[Any, jax.Array]
@@ -39,9 +42,12 @@ class Relaxation:
 
     def __call__(self, shape: ListShape, reach: jax.Array, trigger: jax.Array) -> tuple[Any, jax.Array, jax.Array]:
         """The whole of it with lists of a shape; what goes in and comes out is that of `programs.Program`."""
-        begin = self.programs.get("relaxation", shape, partial(_first, self.batch))
-        advance = self.programs.get("steps of the relaxation", shape, partial(_steps, self.batch))
-        walk, done = begin(jnp.array(self.positions), *self.fixed, reach), 0
+        on_devices = Walk._make((EACH, EACH, EACH, ALL))
+        first = self.spread.program(partial(_first, self.batch), EACH, on_devices)
+        steps = self.spread.program(partial(_steps, self.batch), on_devices, on_devices)
+        begin = self.programs.get("relaxation", shape, first)
+        advance = self.programs.get("steps of the relaxation", shape, steps)
+        walk, done = begin(self.spread.put(self.positions), *self.fixed, reach), 0
         while done < STEPS:
             count = min(self.piece, STEPS - done)
             walk = advance(walk, *self.fixed, jnp.asarray(count, jnp.int32), reach, trigger)
@@ -50,7 +56,8 @@ class Relaxation:
                 walk.worst.block_until_ready()
                 self.on_steps(done - self.told)
                 self.told = done
-        return walk.state.position, walk.worst, jnp.any(walk.neighbors.overflow)
+        ended = self.spread.whole(jax.device_get(walk.state.position))
+        return ended, walk.worst, jnp.any(walk.neighbors.overflow)
 
 
 def _first(batch: Batch, shape: ListShape) -> Program:
@@ -79,6 +86,6 @@ def _steps(batch: Batch, shape: ListShape) -> Program:
 
         _, advance = batch.stepper(shape, cell, reach, trigger, advance_one)
         end: Walk = jax.lax.fori_loop(0, count, advance, walk)
-        return end
+        return end._replace(worst=batch.largest(end.worst))
 
     return program

@@ -46,6 +46,7 @@ from refine.sampling.jax.programs import (
     instant_forces,
 )
 from refine.sampling.jax.relaxation import Relaxation
+from refine.sampling.jax.spread import ALL, EACH, LATER, Spread, devices_for
 from refine.sampling.jax.thermostats import Thermostat
 from refine.sampling.momenta import maxwell_boltzmann
 from refine.sampling.state import MDState, State
@@ -66,8 +67,10 @@ class Sampler:
     dtype: "float32" or "float64".  replicas: independent trajectories that advance together.
     phase: "liquid" makes a system that does not flow an error; "solid" does not.
     positions: whether frames keep them.
+    devices: over which replicas are spread, see `refine.sampling.jax.spread.devices_for`.
 
-    Raises InputError when the cutoff or r_max does not fit into the box or a number is out of range.
+    Raises InputError when the cutoff or r_max does not fit into the box, a number is out of range, or there are not so
+    many devices.
     """
 
     def __init__(
@@ -85,13 +88,15 @@ class Sampler:
         replicas: int = 1,
         phase: str = "liquid",
         positions: bool = False,
+        devices: int = 0,
     ) -> None:
         self.plan = ListPlan(system, force_field, skin)
         system.check_distance(r_max, "r_max of the pair counts")
         check_numbers(precision=dtype, phase=phase, timestep=timestep, stride=stride, n_bins=n_bins, replicas=replicas)
         self.thermostat, self.timestep, self.stride, self.phase = thermostat, timestep, stride, phase
         self.n_bins, self.r_max, self.positions = n_bins, r_max, positions
-        self.batch = Batch(self.plan, replicas, np.dtype(dtype))
+        self.spread = Spread(replicas, devices_for(devices))
+        self.batch = Batch(self.plan, self.spread.share, np.dtype(dtype), self.spread.several)
         self._steps_per_block = _steps_per_block(system.n_atoms * replicas, force_field.cost)
         self.frames_per_block = max(1, self._steps_per_block // stride)
         freedom = thermostat.degrees_of_freedom(system.n_atoms)
@@ -111,7 +116,7 @@ class Sampler:
     @property
     def replicas(self) -> int:
         """Trajectories that advance together."""
-        return self.batch.replicas
+        return self.spread.replicas
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -146,6 +151,21 @@ class Sampler:
         other.plan = self.plan.in_cell(cell)
         other.batch = replace(self.batch, plan=other.plan)
         other.watch = replace(self.watch, system=other.system)
+        return other
+
+    def with_stride(self, stride: int) -> Sampler:
+        """A sampler of the same atoms with other steps between frames, and programs of its own."""
+        other = copy.copy(self)
+        other.stride, other._programs = stride, Programs(donate_argnums=0)
+        other.frames_per_block = max(1, self._steps_per_block // stride)
+        other.watch = replace(self.watch, stride=stride)
+        return other
+
+    def with_thermostat(self, thermostat: Thermostat) -> Sampler:
+        """A sampler of the same atoms with another thermostat, and programs of its own."""
+        other = copy.copy(self)
+        other.thermostat = thermostat
+        other._programs = Programs(donate_argnums=0)
         return other
 
     def lenient(self) -> Sampler:
@@ -228,7 +248,7 @@ class Sampler:
         capacity = self.plan.first_capacity(skin, packing=True)
         with precision(self.dtype):
             fixed = (on_device(params, self.dtype), jnp.asarray(self.system.cell, self.dtype))
-            relax = Relaxation(self.batch, self._programs, begun, fixed, self._steps_per_block, on_steps)
+            relax = Relaxation(self.batch, self.spread, self._programs, begun, fixed, self._steps_per_block, on_steps)
             relaxed, _ = self._settled(relax, capacity, skin, where=RELAXING)
         check_relaxed(relaxed)
         return self.wrapped(relaxed)
@@ -239,13 +259,13 @@ class Sampler:
             fixed = (on_device(params, self.dtype), jnp.asarray(self.system.cell, self.dtype))
             found, _ = self.settle(
                 "forces",
-                partial(instant_forces, self.batch),
-                lambda: (jnp.array(state.positions, copy=True), *fixed),
+                self.spread.program(partial(instant_forces, self.batch), EACH, (EACH, ALL, ALL)),
+                lambda: (self.spread.put(state.positions), *fixed),
                 state.capacity,
                 state.skin,
                 where=f"step {state.step}",
             )
-        return np.asarray(found, np.float64)
+        return np.asarray(self.spread.whole(found), np.float64)
 
     def wrapped(self, positions: Positions) -> Positions:
         """Positions (..., 3) Å in the cell, in the precision of the sampler."""
@@ -307,17 +327,19 @@ class Sampler:
 
         def arguments() -> tuple[Any, ...]:
             carried = (state.positions, state.momenta, state.thermostat)
-            return (jax.tree.map(lambda x: jnp.array(x, copy=True), carried), *fixed, jnp.asarray(count, jnp.int32))
+            return (self.spread.put(carried), *fixed, jnp.asarray(count, jnp.int32))
 
         recording = Recording(self.stride, self.frames_per_block, self.n_bins, self.r_max, self.positions)
-        (end, momenta, thermostat, buffers), capacity = self.settle(
+        make = partial(dynamics, self.batch, self.thermostat, self.timestep, recording)
+        (*ended, buffers), capacity = self.settle(
             ("dynamics", self.timestep),
-            partial(dynamics, self.batch, self.thermostat, self.timestep, recording),
+            self.spread.program(make, EACH, ((EACH, EACH, EACH, LATER), ALL, ALL)),
             arguments,
             state.capacity,
             state.skin,
             where=f"steps {state.step} to {state.step + steps}",
         )
+        end, momenta, thermostat = self.spread.whole(ended)
         # a re-equilibration between two samples interrupts neither of the two
         counts = observe or state.sampled_steps > 0
         after = replace(
@@ -330,7 +352,7 @@ class Sampler:
             displacement=state.displacement + (end - state.positions) if counts else np.zeros(end.shape),
             sampled_steps=state.sampled_steps + steps if counts else 0,
         )
-        return after, jax.tree.map(lambda buffer: buffer[:count], buffers)
+        return after, jax.tree.map(lambda buffer: buffer[:count], self.spread.whole(buffers, axis=1))
 
     def settle(
         self,

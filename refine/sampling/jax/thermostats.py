@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol
 import jax
 import jax.numpy as jnp
 
+from kernels.neighbors import NeighborList
 from refine.sampling.jax import integrators
 from refine.sampling.jax.integrators import Arrays, Force, Integrator
 from refine.units import TIME_UNIT
@@ -24,6 +25,9 @@ class Thermostat(Protocol):
 
     holds_temperature: ClassVar[bool]
     """Whether the kinetic temperature is the one asked for, in the mean over a trajectory."""
+
+    at_frames: ClassVar[bool] = False
+    """Whether `at_frame` does anything."""
 
     def degrees_of_freedom(self, n_atoms: int) -> int:
         """Degrees of freedom among which kinetic energy is shared: T = 2 K / (dof k)."""
@@ -36,6 +40,10 @@ class Thermostat(Protocol):
 
     def variables(self, state: Any) -> Arrays:
         """The variables of the thermostat that continue a trajectory."""
+
+    def at_frame(self, state: Any, neighbors: NeighborList, cell: jax.Array) -> Any:
+        """The state after a frame was taken of it."""
+        return state
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ class Settings:
     precision: str
     processes: int
     threads: int
+    devices: int
     bin_width: float
     r_min: float
     knots: int

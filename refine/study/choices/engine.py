@@ -81,6 +81,10 @@ def check_engine(
             where="[sampling] processes" if sampling.processes else "[sampling] threads",
             fix=f'leave it out, or set engine = "{able[0]}"' if able else "leave it out",
         )
+    if sampling.engine == name and sampling.devices and not engine.side_by_side:
+        raise InputError(
+            f"engine {name!r} moves one replica after the other", where="[sampling] devices", fix="leave it out"
+        )
     if any(stage.pressure is not None for stage in config.schedule):
         check_pressure(config, name, "a stage of [[schedule]] has one")
     engine.check(kind, config.model, base, systems)

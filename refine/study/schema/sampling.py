@@ -83,6 +83,11 @@ class Sampling(Table):
     threads: Annotated[Integer, Field(ge=1, le=1024)] = Field(
         1, description="Of each process of `lammps`, or of `lammps` inside of refine."
     )
+    devices: Annotated[Integer, Field(ge=0, le=1024)] = Field(
+        0,
+        description="Over which `jax` spreads the `replicas`: 0 takes all GPUs that it sees, and never splits "
+        "processors; see [a GPU, a queue](../tutorials/cluster.md).",
+    )
     bin_width: Annotated[Number, Field(ge=0.001, le=0.5)] = Field(
         0.02,
         description="Width in Å of the bins in which pair distances are counted; at most 2/Q_max of every curve.",

@@ -21,6 +21,7 @@ from refine.potentials.keys import Model
 from refine.refinement.keys import Refinement
 from refine.refinement.observables.keys import Measured, MeasuredNumber
 from refine.refinement.rules import LATER, RULES
+from refine.study.schema.bias import Bias, BiasVariable
 from refine.study.schema.compare import Compare, Coordination
 from refine.study.schema.correction import Correction
 from refine.study.schema.data import DATA, LATER_OF_DATA, Data
@@ -34,6 +35,9 @@ from refine.tables.values import Line, any_tables, refusal, some_tables
 
 FORMER_SCORE_R = [1.0, 10.0]
 """What `score_r` was by default when run folders were written, whose digests have it."""
+
+NOT_OF_A_RUN = ("compare", "coordination", "bias", "variables")
+"""Tables that no run follows from."""
 
 NO_CORRECTION = 1.0
 """Å; range of the splines where nothing is corrected: it fits into every box, and no force field needs to reach it."""
@@ -54,6 +58,8 @@ class StudyConfig(Table):
     replay: Replay = Replay()
     compare: Compare = Compare()
     coordination: Coordination = Coordination()
+    bias: Bias = Bias()
+    variables: Annotated[tuple[BiasVariable, ...], BeforeValidator(any_tables)] = ()
 
     _source_path: Path | None = PrivateAttr(default=None)
 
@@ -135,6 +141,7 @@ class StudyConfig(Table):
         states = [state.name for state in self.states]
         _refuse_duplicates("states", states)
         _refuse_duplicates("data", [data.name for data in self.data])
+        _refuse_duplicates("variables", [one.name for one in self.variables])
         for data in self.data:
             where = f"[[data]] {data.name!r}:"
             if data.state is None and len(states) > 1:
@@ -232,8 +239,8 @@ class StudyConfig(Table):
         Raises:
             InputError: a file cannot be read.
         """
-        settings = self.model_dump(mode="json", exclude={"compare", "coordination"})  # a run does not follow from them
-        del settings["sampling"]["keep"]  # nor from what is kept of it
+        settings = self.model_dump(mode="json", exclude=set(NOT_OF_A_RUN))
+        del settings["sampling"]["keep"], settings["sampling"]["devices"]  # nor from what is kept of it, nor from where
         settings["sampling"] = _without(settings["sampling"], LATER_OF_SAMPLING)
         settings["system"] = _without(settings["system"], LATER_OF_SYSTEM)
         settings["data"] = [_without(entry, LATER_OF_DATA) for entry in settings["data"]]

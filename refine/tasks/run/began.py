@@ -17,11 +17,14 @@ from refine.tables.explain import shown
 if TYPE_CHECKING:
     from refine.study.study import Study
 
-FREE = re.compile(r"title|refinement\.iterations|sampling\.(final|keep)|(compare|coordination)\..*")
+FREE = re.compile(
+    r"title|refinement\.iterations|sampling\.(final|keep|devices)|(compare|coordination|bias|variables)\..*"
+)
 """Keys that no sample follows from: how long a run goes on, and what is reported."""
 
 MAY_CHANGE = (
-    "title, refinement.iterations, sampling.final, sampling.keep, [compare], [coordination] and predicted curves"
+    "title, refinement.iterations, sampling.final, sampling.keep, sampling.devices, [compare], [coordination], [bias], "
+    "[[variables]] and predicted curves"
 )
 """The same in words."""
 

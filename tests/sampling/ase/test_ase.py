@@ -197,7 +197,14 @@ def test_a_calculator_that_lacks_the_element_or_the_stress_is_one_line() -> None
     system, engine = box(), engine_kind("ase")
     base = AnyCalculator(EMT, "ase.calculators.emt:EMT", "1")
     settings = SimpleNamespace(
-        thermostat="langevin", time_constant=0.5, timestep=2.0, stride=5, precision="float32", processes=0, threads=1
+        thermostat="langevin",
+        time_constant=0.5,
+        timestep=2.0,
+        stride=5,
+        precision="float32",
+        processes=0,
+        threads=1,
+        devices=0,
     )
     model = SimpleNamespace(dispersion="none")
     field = engine.field(AseBase(), model, base, 6.0, system, "float32")

@@ -1,0 +1,107 @@
+"""`refine enrich`: what it writes, and that an interrupted one goes on bit for bit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from refine.errors import CheckpointError
+from refine.progress import NullProgress
+from refine.study.schema import StudyConfig
+from refine.tasks import enrich as task
+from refine.tasks.enrich import enrich
+from tests import small_box
+from tests.commands import call, refused
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+KEYS = """
+[bias]
+every = 4
+frames = 60
+keep = 2
+[[variables]]
+name = "n"
+pair = ["Ar", "Ar"]
+within = 4.8
+"""
+
+
+class Impatient(NullProgress):
+    """Ends in the second piece with a bias."""
+
+    def __init__(self) -> None:
+        self.biased = False
+        self.seen = 0
+
+    def stage(self, name: str, total: int) -> None:
+        self.biased = name == "with bias"
+
+    def advance(self, steps: int = 1) -> None:
+        self.seen += self.biased and steps > 0
+        if self.seen == 2:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = small_box.write(tmp_path_factory.mktemp("study"))
+    path.write_text(path.read_text() + KEYS)
+    return path
+
+
+@pytest.fixture
+def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of a few frames, so that a short sample has several."""
+    monkeypatch.setattr("refine.sampling.jax.sampler._steps_per_block", lambda atoms, cost: 80)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_pieces")
+def test_an_interrupted_sample_goes_on_bit_for_bit(path: Path, tmp_path: Path) -> None:
+    config = StudyConfig.from_toml(path)
+    whole = enrich(config, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        enrich(config, tmp_path / "parts", progress=Impatient())
+    assert not (tmp_path / "parts" / task.MARK).exists()
+    with pytest.raises(CheckpointError, match="this folder holds a sample"):
+        enrich(config, tmp_path / "parts")
+    with pytest.raises(CheckpointError, match="this sample is of another study"):
+        enrich(StudyConfig.from_toml(path, ["bias.factor=5.0"]), tmp_path / "parts", resume=True)
+    parts = enrich(config, tmp_path / "parts", resume=True)
+    for a, b in zip(whole.hills, parts.hills, strict=True):
+        np.testing.assert_array_equal(a.centres, b.centres)
+        np.testing.assert_array_equal(a.heights, b.heights)
+    assert (tmp_path / "whole" / task.FRAMES).read_bytes() == (tmp_path / "parts" / task.FRAMES).read_bytes()
+    found, again = (json.loads((tmp_path / name / task.MARK).read_text()) for name in ("whole", "parts"))
+    assert found["means"] == again["means"]
+    assert found["weights"] == again["weights"]
+    assert sum(found["weights"]) == pytest.approx(1.0)
+    assert found["effective_frames"] == pytest.approx(1 / np.square(found["weights"]).sum())
+    assert len(found["hills"][0]["centres"]) == 60
+
+
+def test_the_command_writes_configurations_with_weights(path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    printed = call("enrich", path, "--out", out, "--set", "bias.frames=20")
+    assert "85K: 20 frames at 85 K, 20 hills" in printed
+    assert "effective frames without the bias" in printed
+    frames = (out / task.FRAMES).read_text()
+    assert frames.count("Lattice") == 10
+    assert all(f" {key}=" in frames for key in ("energy", "weight", "n", "replica", "frame"))
+    assert "this folder holds a sample" in refused("enrich", path, "--out", out, "--set", "bias.frames=20")
+    table = json.loads((out / task.MARK).read_text())
+    assert table["means"][0]["reweighted"] is None  # 16 frames at most
+    assert [mean["name"] for mean in table["means"]] == ["n", "energy", "pressure"]
+
+
+def test_what_is_not_there_is_one_line(path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert "engine 'lammps' has no bias; set engine = \"jax\"" in refused(
+        "enrich", path, "--out", out, "--set", "sampling.engine='lammps'"
+    )
+    assert "the study has no state 'x'; give one of 85K" in refused("enrich", path, "--out", out, "--state", "x")
+    assert "there is no sample to resume" in refused("enrich", path, "--out", out, "--resume")
