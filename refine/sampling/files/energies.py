@@ -25,12 +25,15 @@ MAX_BYTES = 200_000_000
 
 NAMES = {
     "step": "step",
-    **dict.fromkeys(("energy", "pe", "poteng", "potential_energy"), "energy"),
+    **dict.fromkeys(("energy", "potential_energy"), "energy"),
     "virial": "virial",
-    **dict.fromkeys(("pressure", "press"), "pressure"),
+    "pressure": "pressure",
     **dict.fromkeys(("temperature", "temp"), "temperature"),
 }
-"""Of the columns of a table."""
+"""Of the columns of a table, in small letters. Those of LAMMPS are not among them: their units are not known."""
+
+OF_LAMMPS = frozenset(("PotEng", "Press", f"c_{FIX}", "TotEng"))
+"""Columns by which the lines of thermo output are known."""
 
 IN_UNITS = {"step": "", "energy": "eV", "virial": "eV", "pressure": "GPa", "temperature": "K"}
 """What a table has them in."""
@@ -89,18 +92,20 @@ def _columns_of(path: Path, system: System) -> dict[str, Array]:
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", where=where) from None
     lines = text.splitlines()
-    columns = _log(lines, system, where) if any(line.split()[:1] == ["Step"] for line in lines) else None
-    columns = columns or _table(lines, where)
+    is_log = any(line.split()[:1] == ["Step"] and OF_LAMMPS & set(line.split()) for line in lines)
+    columns = _log(lines, system, where) if is_log else _table(lines, where)
     if not all(np.isfinite(values).all() for values in columns.values()):
         raise InputError("a number of it is not finite", where=where)
     return columns
 
 
-def _log(lines: Sequence[str], system: System, where: str) -> dict[str, Array] | None:
-    """Of a log of LAMMPS; None where no line `units` says that it is one."""
+def _log(lines: Sequence[str], system: System, where: str) -> dict[str, Array]:
+    """Of a log of LAMMPS."""
     named = [line.split()[1] for line in lines if re.match(r"\s*units\s+\S+", line)]
     if not named:
-        return None
+        raise InputError(
+            "the log does not say its units", where=where, fix="give it whole, with the line units of the input"
+        )
     if named[-1] not in UNITS:
         raise InputError(f"its units are {named[-1]!r}", where=where, fix=f"use one of {', '.join(UNITS)}")
     units = UNITS[named[-1]]
@@ -141,7 +146,7 @@ def _table(lines: Sequence[str], where: str) -> dict[str, Array]:
     begin = next((k for k, (_, line) in enumerate(kept) if _numbers(line) is not None), len(kept))
     if begin == 0 or begin == len(kept):
         raise InputError(
-            "it is no log of LAMMPS with its line units, and no table with names above its columns",
+            "it is no log of LAMMPS, and no table with names above its columns",
             where=where,
             fix="write a first line such as: step, energy [eV], virial [eV], temperature [K]",
         )

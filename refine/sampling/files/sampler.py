@@ -154,20 +154,25 @@ class FilesSampler:
         return replace(state, positions=end, step=steps), returned.frames
 
     def start(self, positions: Positions, temperature: float, seed: int) -> NoReturn:
-        """InputError, as all that follow."""
+        """InputError, as of all that follow: nothing here moves atoms."""
         raise refused()
 
     def minimise(self, positions: Positions, params: Any, on_steps: Callable[[int], None] | None = None) -> NoReturn:
+        """See `start`."""
         raise refused()
 
     def changed(self, *, cell: Array | None = None, timestep: float | None = None) -> NoReturn:
+        """See `start`."""
         raise refused()
 
     def retuned(self, state: State, temperature: float) -> NoReturn:
+        """See `start`."""
         raise refused()
 
     def forces(self, state: State, params: Any) -> NoReturn:
+        """See `start`."""
         raise refused()
 
     def at_pressure(self, pressure: float, seed: int) -> NoReturn:
+        """See `start`."""
         raise refused()

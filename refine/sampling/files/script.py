@@ -149,7 +149,7 @@ def _first(wanted: Wanted, system: System, lines: Lines) -> list[str]:
         f"# {wanted.frames} frames, one in {wanted.stride} steps",
         "reset_timestep 0",
         *_sampling(wanted, system, lines, next(seeds)),
-        f"run {wanted.frames * wanted.stride}",
+        f"run {_last(wanted)}",
     ]
 
 
@@ -157,13 +157,14 @@ def _on(wanted: Wanted, system: System, lines: Lines) -> list[str]:
     seed = next(_seeds(wanted))
     sampling = _sampling(wanted, system, lines, seed, "append yes")
     return [
+        f"units {lines.units}",  # which the log does not say otherwise
         f"read_restart {RESTART}.*",
         *LISTS,
         f"include {POTENTIAL}",
         *_watched(wanted),
         # the thermostat has other random numbers wherever it goes on
         *(line.replace(f" {1 + seed} ", f" $({1 + seed}+step:%.0f) ") for line in sampling),
-        f"run {wanted.frames * wanted.stride} upto",
+        f"run {_last(wanted)} upto",
     ]
 
 
@@ -175,6 +176,11 @@ def _sampling(wanted: Wanted, system: System, lines: Lines, seed: int, more: str
         f"dump_modify {FIX} sort id element {' '.join(system.species)} format float %.10g first no flush yes {more}",
         f"restart {every} {RESTART}",
     ]
+
+
+def _last(wanted: Wanted) -> int:
+    """Its last step; the first frame is step 0."""
+    return (wanted.frames - 1) * wanted.stride
 
 
 def _watched(wanted: Wanted) -> Sequence[str]:

@@ -18,7 +18,7 @@ _ROW = "c_row"
 """Of a column that ASE keeps, as a compute's."""
 
 
-STEP = "step"
+STEP = "lammps-step"
 """In `Atoms.info`, the number of the step."""
 
 

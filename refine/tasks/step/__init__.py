@@ -22,7 +22,6 @@ from refine.results.result import Result
 from refine.results.schema import RESULT
 from refine.sampling.files.sampler import Returned
 from refine.study.datasets import tell_doubts
-from refine.study.schema import StudyConfig
 from refine.tasks.run import store
 from refine.tasks.run.loop import Run
 from refine.tasks.run.record import Phase
@@ -32,8 +31,6 @@ from refine.tasks.step.orders import command_of, folder_of, write_orders
 from refine.tasks.step.returned import TakenBefore, read_returned
 
 if TYPE_CHECKING:
-    from ase.calculators.calculator import BaseCalculator
-
     from refine.study.study import Study
 
 
@@ -152,41 +149,3 @@ def _take(
         for note in one.notes:
             progress.message(f"{state.name}: {note}")
     run.advance(returned)
-
-
-def awaited_calculator(folder: str | Path, state: str | None = None, *, dtype: str = "float64") -> BaseCalculator:
-    """The potential that a run waits for frames of, base and correction, for ASE.
-
-        atoms.calc = refine.awaited_calculator("runs/mine")
-
-    Args:
-        folder: of a run of `refine step`.
-        state: of the study, whose temperature it is at; needed where there are several.
-        dtype: of a MACE or many-body model.
-
-    Raises:
-        InputError: there is no such run or state, it has ended, or ASE has no such base.
-    """
-    from refine.potentials.ase import AnyCalculator, on_top
-    from refine.potentials.calculator import Calculator
-    from refine.study.study import Study
-
-    folder = Path(folder)
-    study = Study(StudyConfig.from_toml(study_file_of(folder)))
-    record = store.load(folder / store.CHECKPOINT).record
-    names = [one.name for one in study.config.states]
-    if state not in names and (state is not None or len(names) > 1):
-        raise InputError(f"no state {state!r}", where=str(folder), fix=f"give one of {', '.join(names)}")
-    if record.potential is None or record.phase is not Phase.SAMPLE:
-        raise InputError("the run waits for no frames", where=str(folder), fix="refine.read_calculator has its answer")
-    s = 0 if state is None else names.index(state)
-    study = study.decided(record.choices) if record.choices else study
-    correction = record.potential.correction(study.initial_correction())
-    field, _ = study.samplers()[s]
-    acting = study.force_field_params(field, s, correction, record.potential.parameters)
-    dispersion = study.config.model.dispersion
-    if isinstance(acting.base, AnyCalculator):
-        from ase.calculators.mixing import SumCalculator
-
-        return SumCalculator([acting.base.calculator, on_top(acting.correction, dispersion)])
-    return Calculator(acting.base, dtype, correction=acting.correction, dispersion=dispersion)

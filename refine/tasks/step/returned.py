@@ -17,7 +17,7 @@ from refine.sampling.files.energies import read_energies
 from refine.sampling.files.reading import Trajectory, read_trajectory
 from refine.sampling.files.sampler import Returned
 from refine.sampling.frames import Frames
-from refine.study.choices.sampling import DRIFT, drift, settled
+from refine.study.choices.sampling import DRIFT, drift, unsettled
 from refine.tasks.pilot import series_of
 from refine.tasks.sample import FEWEST_FRAMES, frames_per_replica
 from refine.tasks.step.orders import FOLDER, folder_of
@@ -74,7 +74,6 @@ def _state(
     keep = study.needs_positions or study.config.sampling.keep != "final"
     read = []
     for k, paths in enumerate(files):
-        _of_this_step(run, paths)
         one = read_trajectory(
             paths,
             system,
@@ -87,6 +86,7 @@ def _state(
             one = one.with_energies(read_energies(tables[k], system, temperature))
         read.append(one)
     _new(run, s, read)
+    _of_this_step(run, [path for paths in files for path in paths])
     last = np.stack([one.last for one in read])
     wanted = frames_per_replica(study.settings.frames * run.record.frames_factor, study.settings.replicas)
     counted = [_counted(study, s, one, skip, wanted) for one in read]
@@ -143,13 +143,11 @@ def _counted(study: Study, s: int, one: Trajectory, skip: int | None, wanted: in
     if skip is None and many > FEWEST_FRAMES:
         series = series_of(study, s, _frames(study, s, [one]))
         series = series[:, np.isfinite(series).all(axis=0)]
-        if series.shape[1] and drift(series) > DRIFT:
-            found = settled(series)
-            skip = found.start
-            if skip:
-                notes.append(f"the first {skip} of {many} frames still drift, and do not count")
-            if not found.done:
-                notes.append("the frames are few or still drift: equilibrate longer")
+        skip = unsettled(series) if series.shape[1] else 0
+        if skip:
+            notes.append(f"the first {skip} of {many} frames still drift, and do not count")
+        if series.shape[1] and (left := drift(series[skip:])) > DRIFT:
+            notes.append(f"the frames drift, by {left:.1f} standard errors: equilibrate longer")
     elif skip:
         notes.append(f"the first {skip} of {many} frames do not count, as asked")
     skip = skip or 0
