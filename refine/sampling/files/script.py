@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,12 +80,21 @@ class Lines:
     missing: str | None
 
 
+def plain(title: str) -> str:
+    """A title for a comment of LAMMPS, which may be a stranger's: no end of a line, quotes or & that go on with it.
+
+    >>> plain('glass "x" &\n shell rm')
+    'glass ?x? ? shell rm'
+    """
+    return re.sub(r"[^A-Za-z0-9 .,:;()+/_-]", "?", " ".join(title.split()))
+
+
 def lines_of(potential: FilesPotential, system: System, title: str) -> Lines:
     """The potential for the atoms of a box. Of a base that LAMMPS does not have there are remarks in place of it."""
     species, correction = system.species, potential.correction
     assert correction is not None
     run = Finished(species, species_pairs(species), correction.cutoff, None, Path(), potential=potential.base)
-    script = Script(title, species, atoms=system.n_atoms, correction=correction)
+    script = Script(plain(title), species, atoms=system.n_atoms, correction=correction)
     part = _part(potential, run, script)
     parts = [part]
     if not part.corrected:
@@ -104,7 +114,7 @@ def _part(potential: FilesPotential, run: Finished, script: Script) -> Part:
 
 def lammps_files(wanted: Wanted, system: System, positions: Array, lines: Lines) -> dict[str, str]:
     """Texts by name: both scripts, potential, and data. positions: (N, 3) Å, where the trajectory begins."""
-    head = f"# {wanted.title}"
+    head = f"# {plain(wanted.title)}"
     texts = {
         INPUT: "\n".join([head, f"# lmp -in {INPUT} -log {LOG}", *_first(wanted, system, lines)]),
         CONTINUE: "\n".join(

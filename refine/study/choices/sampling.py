@@ -112,13 +112,16 @@ def unsettled(series: Array) -> int:
     """Frames at the start of series (frames, n), in order of time, that do not belong to the rest: those before the
     start of `settled`, where the mean of one of the series over them is off by more than `DRIFT` standard errors.
 
+    None where fewer than `INDEPENDENT` frames would be left: of these nothing could be told.
+
     >>> rng = np.random.default_rng(1)
     >>> noise = rng.normal(size=(200, 1))
     >>> unsettled(noise), 10 <= unsettled(noise + 5.0 * (np.arange(200) < 15)[:, None]) <= 20
     (0, True)
     """
-    start = settled(series).start
-    if start == 0:
+    found = settled(series)
+    start = found.start
+    if start == 0 or found.independent < INDEPENDENT:
         return 0
     early, rest = series[:start], series[start:]
     g = inefficiency(rest)

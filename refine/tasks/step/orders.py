@@ -184,7 +184,7 @@ def command_of(run: Run) -> str:
 
 
 def _words(run: Run, orders: list[Order]) -> str:
-    study = run.study
+    study, settings = run.study, run.study.settings
     lines = [
         f"{study.config.title}: step {folder_of(run).name} waits for frames of {len(orders)} state"
         + ("s" if len(orders) > 1 else ""),
@@ -206,8 +206,10 @@ def _words(run: Run, orders: list[Order]) -> str:
     lines += [
         "With LAMMPS",
         f"  lmp -in {INPUT} -log {LOG}, or submit.sh for a queue. {CONTINUE} goes on where a job was ended; it appends",
-        f"  to {DUMP}, and wants a log of its own. thermostat langevin is fix gjf, of LAMMPS of 2025 and younger.",
+        f"  to {DUMP}, and wants a log of its own.",
     ]
+    if settings.thermostat == "langevin":
+        lines.append('  fix gjf came to LAMMPS in 2025; with an older one set thermostat = "nose-hoover".')
     if lacking is not None:
         lines += [
             f"  The scripts stop at once: LAMMPS lacks {lacking}. {POTENTIAL} says what to complete.",
