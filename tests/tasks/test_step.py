@@ -602,6 +602,10 @@ def test_the_command(folder: Path) -> None:
     assert "there is no run" in refused("step", folder, "--trajectory", back)
     assert "use that, or set engine" in refused("step", study, "--out", folder / "x", "--set", "sampling.engine=jax")
     assert "engine files" in call("check", study)
+    (out / "steps" / "000" / "README.txt").unlink()
+    assert "steps/000" in call("step", study, "--out", out, "--overwrite")
+    assert sorted(path.name for path in (out / "steps").iterdir()) == ["000"]
+    assert (out / "steps" / "000" / "README.txt").is_file()
 
 
 def test_nothing_else_samples_and_says_so(folder: Path) -> None:

@@ -59,7 +59,10 @@ SAVE_INTERVAL = 5.0
 WITHDRAWALS = 4
 """Steps in a row that may be taken back because they could not be sampled: at 0.4 each, to a fortieth of the first."""
 
-OUTPUTS = ("report.html", "curves", "g_r", FOLDER, *MODELS, "study.toml", RESULT, store.CHECKPOINT)
+STEPS = "steps"
+"""Folder of what is written for those who make the frames of a run (`refine.tasks.step`)."""
+
+OUTPUTS = ("report.html", "curves", "g_r", FOLDER, STEPS, *MODELS, "study.toml", RESULT, store.CHECKPOINT)
 """What a run leaves in its folder, and all that --overwrite removes; last what a run is recognised by."""
 
 

@@ -25,6 +25,7 @@ from refine.sampling.files.script import CONTINUE, DUMP, INPUT, LOG, POTENTIAL, 
 from refine.sampling.jax.random_numbers import seed_of_state
 from refine.sampling.schedule import Stage
 from refine.sampling.starts import MELTING
+from refine.tasks.run.loop import STEPS
 from refine.tasks.sample import frames_per_replica
 from refine.tasks.step.scripts import ase_run, submission
 
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from refine.tasks.run.loop import Run
 
 Array = NDArray[np.float64]
-
-FOLDER = "steps"
-"""In the folder of a run."""
 
 STRUCTURE = "structure.extxyz"
 
@@ -58,7 +56,7 @@ class Order:
 def folder_of(run: Run) -> Path:
     """Of the step that is waited for: 003, and 003-2 where the first potential of that number could not be sampled."""
     again = len(run.record.withdrawn)
-    return run.folder / FOLDER / (f"{len(run.samples):03d}" + (f"-{again + 1}" if again else ""))
+    return run.folder / STEPS / (f"{len(run.samples):03d}" + (f"-{again + 1}" if again else ""))
 
 
 def write_orders(run: Run) -> list[Order]:

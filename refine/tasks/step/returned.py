@@ -19,8 +19,9 @@ from refine.sampling.files.sampler import Returned
 from refine.sampling.frames import Frames
 from refine.study.choices.sampling import DRIFT, drift, unsettled
 from refine.tasks.pilot import series_of
+from refine.tasks.run.loop import STEPS
 from refine.tasks.sample import FEWEST_FRAMES, frames_per_replica
-from refine.tasks.step.orders import FOLDER, folder_of
+from refine.tasks.step.orders import folder_of
 
 if TYPE_CHECKING:
     from refine.study.study import Study
@@ -103,7 +104,7 @@ def _state(
 
 def _of_this_step(run: Run, paths: Sequence[Path]) -> None:
     """InputError for files in the folder of another step."""
-    steps, now = (run.folder / FOLDER).resolve(), folder_of(run).name
+    steps, now = (run.folder / STEPS).resolve(), folder_of(run).name
     for path in paths:
         resolved = path.resolve()
         if resolved.is_relative_to(steps) and (other := resolved.relative_to(steps).parts[0]) != now:
