@@ -83,8 +83,8 @@ class Lines:
 def plain(title: str) -> str:
     """A title for a comment of LAMMPS, which may be a stranger's: no end of a line, quotes or & that go on with it.
 
-    >>> plain('glass "x" &\n shell rm')
-    'glass ?x? ? shell rm'
+    >>> plain('glass "x" & more')
+    'glass ?x? ? more'
     """
     return re.sub(r"[^A-Za-z0-9 .,:;()+/_-]", "?", " ".join(title.split()))
 
