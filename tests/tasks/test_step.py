@@ -562,7 +562,8 @@ def test_a_title_is_no_command(folder: Path, title: str) -> None:
 @pytest.mark.slow
 def test_it_agrees_with_lammps_in_this_process(folder: Path) -> None:
     """g(r) and pressure of the base model, and the correction after the fit, within 5 standard errors."""
-    changes = ["sampling.frames=240", "sampling.equilibration=6.0", "refinement.iterations=5", "sampling.stride=16"]
+    changes = ["sampling.frames=400", "sampling.equilibration=10.0", "sampling.reequilibration=3.0"]
+    changes += ["refinement.iterations=6", "sampling.stride=20"]
     by_files = driven(folder, *changes, bring=by_lammps)
     inside = Study.from_toml(folder / "study.toml", [*changes, 'sampling.engine="lammps"']).run(folder / "inside")
     frames = [
