@@ -49,8 +49,6 @@ class FilesPotential:
     model: Any
     base: Any
     correction: PairCorrection | None
-    own: bool
-    """Whether the base has its own parameters."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ class FilesField:
 
     def params(self, correction: PairCorrection | None, base: Any = None) -> FilesPotential:
         """The two as they are: who moves the atoms is told in words that he knows."""
-        return FilesPotential(self.kind, self.model, self.base if base is None else base, correction, base is None)
+        return FilesPotential(self.kind, self.model, self.base if base is None else base, correction)
 
 
 @dataclass(frozen=True)
