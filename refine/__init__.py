@@ -2,8 +2,8 @@
 
 `Study` runs a study file, and `open` takes up a finished run; what both give is a `Result`. `compare` sets models side
 by side. `Curve`, `read_curve` and `convert` are for measured curves; `Calculator` is a base model for ASE,
-`read_calculator` the refined potential of a run. Each is loaded when it is first used, so that ``import refine`` costs
-nothing.
+`read_calculator` the refined potential of a run, `awaited_calculator` that of a run that waits for frames of it. Each
+is loaded when it is first used, so that ``import refine`` costs nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from refine.export.calculator import read_calculator
     from refine.potentials.calculator import Calculator
     from refine.tasks.compare import compare
+    from refine.tasks.step.calculator import awaited_calculator
 
 __version__ = "0.1.0"
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Result",
     "Study",
     "__version__",
+    "awaited_calculator",
     "compare",
     "convert",
     "open",
@@ -40,6 +42,7 @@ _HOMES = {
     "Curve": "refine.curves.curve",
     "Result": "refine.api.result",
     "Study": "refine.api.study",
+    "awaited_calculator": "refine.tasks.step.calculator",
     "compare": "refine.tasks.compare",
     "convert": "refine.curves.convert",
     "open": "refine.api.result",

@@ -22,6 +22,7 @@ COMMANDS = (
     "convert",
     "check",
     "run",
+    "step",
     "predict",
     "prepare",
     "enrich",

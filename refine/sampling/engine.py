@@ -260,6 +260,12 @@ class EngineKind(Protocol):
         return False
 
     @property
+    def elsewhere(self) -> bool:
+        """Whether atoms are moved by others, at other times: a run waits for their frames (`refine.tasks.step`), and
+        nothing else samples."""
+        return False
+
+    @property
     def parallel(self) -> bool:
         """Whether `processes` and `threads` of a study are this engine's."""
         return False

@@ -17,6 +17,7 @@ ENGINES: dict[str, str] = {
     "jax": "refine.sampling.jax.kind:Jax",
     "lammps": "refine.sampling.lammps.kind:Lammps",
     "ase": "refine.sampling.ase.kind:Ase",
+    "files": "refine.sampling.files.kind:Files",
 }
 """What samples, by name: "module:class" of an `EngineKind`. `[sampling] engine` takes these words."""
 

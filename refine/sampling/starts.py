@@ -17,6 +17,9 @@ from refine.system import System, make_system
 
 Array = NDArray[np.float64]
 
+MELTING = 2.0
+"""Temperature of the first half of a melt, in units of that of the state."""
+
 
 def random_packing(
     species_counts: dict[str, int], number_density: float, seed: int, min_distance: float | None = None
@@ -76,7 +79,7 @@ def melt(
     seed: int,
     picoseconds: float = 10.0,
     *,
-    hot: float = 2.0,
+    hot: float = MELTING,
     on_steps: OnSteps | None = None,
 ) -> Any:
     """The default start: random packing (or the system's own positions) -> relaxation -> hot run -> run at

@@ -119,9 +119,9 @@ def count_trajectory(
     blocks: _Blocks | None = None
     done = 0
     naming = Naming.of(elements, species or ())
-    for number, atoms, share in _atoms(path, kind, types, first, last, every, naming):
+    for number, atoms, share in atoms_of(path, naming, kind, types, first=first, last=last, every=every):
         at = f"{where}, frame {number}"
-        vectors, positions, present = _checked(atoms, cell, at)
+        vectors, positions, present = checked(atoms, cell, at)
         present, _ = deuterium_in(present, species)  # a study says which isotope of hydrogen it is
         if blocks is None:
             order = tuple(species) if species is not None else tuple(dict.fromkeys(present))
@@ -136,6 +136,10 @@ def count_trajectory(
     if blocks is None:
         raise InputError(f"there is no frame {first}", where=where, fix="lower --first, or give a file of frames")
     return blocks.counted(where)
+
+
+class Truncated(InputError):
+    """A file that ends within a frame."""
 
 
 class _Blocks:
@@ -220,8 +224,12 @@ def _system(present: Sequence[str], order: tuple[str, ...], cell: np.ndarray, at
     return make_system({symbol: list(present).count(symbol) for symbol in order}, cell, where=at)
 
 
-def _checked(atoms: Atoms, given: np.ndarray | None, at: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Cell (3, 3) and positions (N, 3) in Å, and the symbol of every atom."""
+def checked(atoms: Atoms, given: np.ndarray | None, at: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Cell (3, 3) and positions (N, 3) in Å, and the symbol of every atom.
+
+    given: vectors (3, 3) Å of frames without a cell.  at: for errors.
+    Raises InputError for what is no frame of a periodic box.
+    """
     if given is not None:
         if atoms.cell.rank:
             raise InputError("the frame has a cell", where=at, fix="leave --cell out")
@@ -248,16 +256,23 @@ def _checked(atoms: Atoms, given: np.ndarray | None, at: str) -> tuple[np.ndarra
 # --- the file ---------------------------------------------------------------------------------------------------------
 
 
-def _atoms(
+def atoms_of(
     path: Path,
-    kind: str | None,
-    types: Sequence[str] | None,
-    first: int,
-    last: int | None,
-    every: int,
     naming: Naming,
+    kind: str | None = None,
+    types: Sequence[str] | None = None,
+    *,
+    usual: Sequence[str] | None = None,
+    first: int = 1,
+    last: int | None = None,
+    every: int = 1,
 ) -> Iterator[tuple[int, Atoms, float]]:
-    """Number and atoms of the chosen frames, elements set, and the share of the file that has been read."""
+    """Number and atoms of the chosen frames, elements set, and the share of the file that has been read.
+
+    The arguments are those of `count_trajectory`; naming: of the labels of a file; usual: `types` of a dump without
+    elements where none are given.
+    Raises InputError as that does, and `Truncated` where the file ends within a frame.
+    """
     from ase.io import ParseError
 
     head = _head(path)
@@ -272,7 +287,7 @@ def _atoms(
         raise InputError(f"a {kind} file of {size / 1e6:.0f} MB", where=where, fix="convert it to extended XYZ")
     if kind == "proteindatabank":
         refuse_disorder(path)
-    typed = _by_type(head, kind, types, naming, where)
+    typed = _by_type(head, kind, types, usual, naming, where)
     # of what is split here these are the file's faults, and others are ours
     broken = (ValueError, EOFError) if split is not None else (ParseError, EOFError, *UNREADABLE)
     number = 0
@@ -290,7 +305,8 @@ def _atoms(
             except InputError:
                 raise
             except broken as error:
-                raise InputError(f"not readable as {kind}: {reason_of(error)}", where=at, fix=mend) from None
+                fault = Truncated if isinstance(error, EOFError) else InputError
+                raise fault(f"not readable as {kind}: {reason_of(error)}", where=at, fix=mend) from None
             if frame is None:
                 return
             if number < first or (number - first) % every:
@@ -347,7 +363,14 @@ def _kind(path: Path, head: bytes) -> str:
         ) from None
 
 
-def _by_type(head: bytes, kind: str, types: Sequence[str] | None, naming: Naming, where: str) -> tuple[str, ...]:
+def _by_type(
+    head: bytes,
+    kind: str,
+    types: Sequence[str] | None,
+    usual: Sequence[str] | None,
+    naming: Naming,
+    where: str,
+) -> tuple[str, ...]:
     """Elements by atom type, where the file has no elements; else nothing."""
     from ase.data import atomic_numbers
 
@@ -358,6 +381,8 @@ def _by_type(head: bytes, kind: str, types: Sequence[str] | None, naming: Naming
         numbered = bool(naming.given) and types is None
         label = None if at is None else label_column(lines[at], lines[at + 1], numbered=numbered)
         named = label is not None or (types is None and at is not None and "mass" in lines[at].split())
+    if not named and types is None:
+        types = usual
     if named and types is not None:
         raise InputError("the file names its elements", where=where, fix="leave --species out, or use --elements")
     if types is not None and naming.given:

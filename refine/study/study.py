@@ -134,6 +134,12 @@ class Study:
         self.settings = Settings.of(config, self.choices)
         check_engine(config, self.settings.engine, self.base_kind, self.base, self.systems, **needs)
         self.rule.check(self.problem, self.initial_correction())
+        if isinstance(self.rule, MovingRule) and self.engine.elsewhere:
+            raise InputError(
+                f"method = {config.refinement.method!r} moves atoms here, and the engine waits for frames of others",
+                where="[sampling] engine",
+                fix="use another method",
+            )
         if isinstance(self.rule, MovingRule) and config.sampling.keep != "final":
             raise InputError(
                 f"method = {config.refinement.method!r} moves atoms, and frames of dynamics alone are kept",
@@ -186,7 +192,12 @@ class Study:
     @property
     def awaits_sample(self) -> bool:
         """Whether it leaves a key open that a sample of the base model decides."""
-        return bool(self.open_keys & (SEEN | {"correction.r_min"}))
+        return not self.engine.elsewhere and bool(self.open_keys & (SEEN | {"correction.r_min"}))
+
+    @property
+    def looked_for(self) -> frozenset[str]:
+        """Keys of [sampling] that such a sample decides; none where others sample, and the usual values stay."""
+        return frozenset() if self.engine.elsewhere else self.open_keys & SEEN
 
     # -- construction --------------------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ from refine.sampling.starts import equilibrate, steps_to_equilibrate
 from refine.sampling.state import State
 from refine.study.choices import sampling, splines
 from refine.study.choices.choice import Choice
-from refine.study.choices.first import MELT, PATH, SEEN
+from refine.study.choices.first import MELT, PATH
 from refine.study.choices.timestep import STEPS, einstein_periods, flight, tidy, timestep
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def pilot(study: Study, progress: Progress, corrections: Sequence[PairCorrection
         for choice in study.choices:
             progress.message(choice.words())
         return Pilot(study, None)
-    looks = bool(study.open_keys & SEEN)
+    looks = bool(study.looked_for)
     looking = looking_at(study) if looks else study
     while True:
         try:
@@ -189,13 +189,13 @@ def _look(
         if number < FEWEST:
             continue
         frames = by_replica(parts)
-        series = _series(study, s, frames)
+        series = series_of(study, s, frames)
         found = sampling.settled(series.reshape(sampler.replicas, number, -1).mean(axis=0))
         if found.done or number >= LONGEST:
             return state, _Seen(frames, np.array(forces), found)
 
 
-def _series(study: Study, s: int, frames: Frames) -> Array:
+def series_of(study: Study, s: int, frames: Frames) -> Array:
     """(frames, n): energy, virial, and how far each fitted curve or number is on its way to the measured one."""
     columns = [frames.energy, frames.virial]
     for target in study.problem.targets:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
 from refine.cli.common import EXHAUSTED, INTERRUPTED, NOT_IMPROVED, Out, StudyFile, study_of
+
+if TYPE_CHECKING:
+    from refine.results.result import Result
 
 
 def run(
@@ -38,15 +41,9 @@ def run(
     and nothing improved on the base model; 2 an error in the input; 130 interrupted. With 0, 3 and 4 all results are
     written.
     """
-    from rich.console import Console
-
-    from refine.cli.terminal import number_lines, r_chi_table
-
     if sum((resume, go_on, overwrite)) > 1:
         raise typer.BadParameter("--resume, --continue and --overwrite exclude each other")
     with study_of(study, changes, to_stderr=False) as (config, progress):
-        from refine.report.words import cautions
-        from refine.results.schema import Status
         from refine.study.study import Study
         from refine.tasks.run.loop import run_study
 
@@ -59,6 +56,17 @@ def run(
         except KeyboardInterrupt:
             progress.message(f"interrupted; go on with: {resume_command(study, folder, changes or [])}")
             raise typer.Exit(INTERRUPTED) from None
+    tell_result(result)
+
+
+def tell_result(result: Result) -> NoReturn:
+    """Print a finished run, and exit with the code of how it ended."""
+    from rich.console import Console
+
+    from refine.cli.terminal import number_lines, r_chi_table
+    from refine.report.words import cautions
+    from refine.results.schema import Status
+
     typer.echo(f"{result.status}: {result.message}")
     Console(highlight=False).print(r_chi_table(result.initial, result.final))
     for line in number_lines(result.summary):

@@ -18,6 +18,10 @@ _ROW = "c_row"
 """Of a column that ASE keeps, as a compute's."""
 
 
+STEP = "lammps-step"
+"""In `Atoms.info`, the number of the step."""
+
+
 def split_dump(stream: TextIO) -> Iterator[str]:
     """The text of each frame."""
     text, atoms = "", 0
@@ -74,4 +78,6 @@ def dump_atoms(text: str, naming: Naming, where: str) -> Atoms:
         rows_read = atoms.get_array(_ROW).astype(int).ravel().tolist()
         atoms.set_array(_ROW, None)
         set_species(atoms, [species[row] for row in rows_read])
+    if "ITEM: TIMESTEP" in lines[:at]:
+        atoms.info[STEP] = int(lines[lines.index("ITEM: TIMESTEP") + 1])
     return atoms

@@ -35,9 +35,9 @@ from refine.sampling.lammps.script import (
     WATCHED,
     Frame,
     box_lines,
+    data_text,
     failed,
     motion_lines,
-    types_of,
     virial_of,
 )
 from refine.system import System
@@ -184,7 +184,8 @@ class Program:
         memory: a restart file without atoms: a fix that is defined behind it is what it was.
         """
         velocities = np.zeros_like(positions) if momenta is None else momenta / self._masses / self._units.velocity
-        (self._path / DATA).write_text(self._data(positions @ self.frame.turn, velocities @ self.frame.turn))
+        turned = positions @ self.frame.turn, velocities @ self.frame.turn
+        (self._path / DATA).write_text(data_text(self.system, *turned))
         charges = [line for line in self._lines if line.startswith("set ")]
         rest = [line for line in self._lines if line not in charges]
         begin = box_lines(self.system, self._name, f"read_data {DATA}")
@@ -215,18 +216,6 @@ class Program:
                 raise error_of(library.own_words(Exception(errors[0])))
             raise self._ended(_how_it_ended(done.returncode, said), where)
         return _rows_of(self._read(LOG))
-
-    def _data(self, positions: Array, velocities: Array) -> str:
-        """A data file of atoms in units of LAMMPS."""
-        (lx, _, _), (xy, ly, _), (xz, yz, lz) = self.frame.cell.tolist()
-        head = ["", "", f"{self.system.n_atoms} atoms", f"{len(self.system.species)} atom types"]
-        head += [f"0 {length!r} {axis}lo {axis}hi" for length, axis in ((lx, "x"), (ly, "y"), (lz, "z"))]
-        if self.frame.tilted:
-            head.append(f"{xy!r} {xz!r} {yz!r} xy xz yz")
-        atoms = zip(types_of(self.system), positions.tolist(), strict=True)
-        places = [f"{k} {kind} 0 {x!r} {y!r} {z!r}" for k, (kind, (x, y, z)) in enumerate(atoms, start=1)]
-        speeds = [f"{k} {x!r} {y!r} {z!r}" for k, (x, y, z) in enumerate(velocities.tolist(), start=1)]
-        return "\n".join([*head, "", "Atoms # charge", "", *places, "", "Velocities", "", *speeds, ""])
 
     def _dumped(self, frames: int, columns: int, where: str) -> Array:
         """(frames, N, columns) of the dump."""

@@ -118,6 +118,23 @@ def box_lines(system: System, units: str, atoms: str | None = None) -> list[str]
     ]
 
 
+def data_text(system: System, positions: Array, velocities: Array | None = None) -> str:
+    """A data file of atoms, both (N, 3) as LAMMPS has the cell (`Frame`) and in its units; None: no velocities."""
+    frame = Frame.of(system.cell)
+    (lx, _, _), (xy, ly, _), (xz, yz, lz) = frame.cell.tolist()
+    head = ["", "", f"{system.n_atoms} atoms", f"{len(system.species)} atom types"]
+    head += [f"0 {length!r} {axis}lo {axis}hi" for length, axis in ((lx, "x"), (ly, "y"), (lz, "z"))]
+    if frame.tilted:
+        head.append(f"{xy!r} {xz!r} {yz!r} xy xz yz")
+    atoms = zip(types_of(system), positions.tolist(), strict=True)
+    lines = [*head, "", "Atoms # charge", ""]
+    lines += [f"{k} {kind} 0 {x!r} {y!r} {z!r}" for k, (kind, (x, y, z)) in enumerate(atoms, start=1)]
+    if velocities is not None:
+        speeds = enumerate(velocities.tolist(), start=1)
+        lines += ["", "Velocities", "", *(f"{k} {x!r} {y!r} {z!r}" for k, (x, y, z) in speeds)]
+    return "\n".join([*lines, ""])
+
+
 LISTS = (f"neighbor {SKIN} bin", "neigh_modify delay 0 every 1 check yes")
 """How neighbours are kept."""
 
@@ -130,20 +147,21 @@ WATCHED = (
 """Potential energy of the box, and the virial as a pressure without its kinetic part; once the atoms are there."""
 
 
-def motion_lines(motion: Motion, temperature: float, seed: int, units: Units) -> list[str]:
-    """A time step and the fix that moves the atoms; temperature: K."""
+def motion_lines(motion: Motion, temperature: float, seed: int, units: Units, to: float | None = None) -> list[str]:
+    """A time step and the fix that moves the atoms; temperature: K, and at the end of a run `to`, where it changes."""
     kelvin = temperature * BOLTZMANN / units.boltzmann
+    end = kelvin if to is None else to * BOLTZMANN / units.boltzmann
     damp = 1000.0 * motion.time_constant / units.time
     make = MOTIONS.get(motion.thermostat)
     if make is None:
         raise InputError(f"LAMMPS has no thermostat {motion.thermostat!r} here", fix=f"one of {', '.join(MOTIONS)}")
-    return [f"timestep {motion.timestep / units.time!r}", f"fix {FIX} all {make(kelvin, damp, 1 + seed % SEEDS)}"]
+    return [f"timestep {motion.timestep / units.time!r}", f"fix {FIX} all {make(kelvin, end, damp, 1 + seed % SEEDS)}"]
 
 
-MOTIONS: dict[str, Callable[[float, float, int], str]] = {
-    "langevin": lambda kelvin, damp, seed: f"gjf {kelvin!r} {kelvin!r} {damp!r} {seed} vel vfull",
-    "nose-hoover": lambda kelvin, damp, seed: f"nvt temp {kelvin!r} {kelvin!r} {damp!r} tchain 3",
-    FREE: lambda kelvin, damp, seed: "nve",
+MOTIONS: dict[str, Callable[[float, float, float, int], str]] = {
+    "langevin": lambda kelvin, end, damp, seed: f"gjf {kelvin!r} {end!r} {damp!r} {seed} vel vfull",
+    "nose-hoover": lambda kelvin, end, damp, seed: f"nvt temp {kelvin!r} {end!r} {damp!r} tchain 3",
+    FREE: lambda kelvin, end, damp, seed: "nve",
 }
 """By thermostat. Langevin is Grønbech-Jensen and Farago's integrator (Mol. Phys. 111, 983 (2013)), whose averages over
 configurations are right to second order in the timestep, and exactly for harmonic forces, as those of BAOAB."""

@@ -60,7 +60,7 @@ def check_engine(
 ) -> None:
     """InputError where an engine cannot sample a study; the arguments are those of `chosen_engine`."""
     where, engine = "[sampling] engine", engine_kind(name)
-    if kind.own_engine not in (None, name):
+    if kind.own_engine not in (None, name) and not engine.elsewhere:
         raise InputError(
             f"base {config.model.base!r} is evaluated by engine {kind.own_engine!r} alone, and this is {name!r}",
             where=where,

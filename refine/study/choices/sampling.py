@@ -108,6 +108,27 @@ def drift(series: Array) -> float:
     return float(np.max(np.divide(apart, error, out=np.zeros_like(apart), where=error > 0.0)))
 
 
+def unsettled(series: Array) -> int:
+    """Frames at the start of series (frames, n), in order of time, that do not belong to the rest: those before the
+    start of `settled`, where the mean of one of the series over them is off by more than `DRIFT` standard errors.
+
+    None where fewer than `INDEPENDENT` frames would be left: of these nothing could be told.
+
+    >>> rng = np.random.default_rng(1)
+    >>> noise = rng.normal(size=(200, 1))
+    >>> unsettled(noise), 10 <= unsettled(noise + 5.0 * (np.arange(200) < 15)[:, None]) <= 20
+    (0, True)
+    """
+    found = settled(series)
+    start = found.start
+    if start == 0 or found.independent < INDEPENDENT:
+        return 0
+    early, rest = series[:start], series[start:]
+    g = inefficiency(rest)
+    error = np.sqrt(rest.var(axis=0) * (np.minimum(1.0, g / len(early)) + g / len(rest)))
+    return start if np.any(np.abs(early.mean(axis=0) - rest.mean(axis=0)) > DRIFT * error) else 0
+
+
 def correlation_time(values: Array, replica: NDArray[np.integer], interval: float, weights: Array) -> float:
     """2 tau (ps) of series (frames, n) that are `interval` ps apart, the mean over series by weights (n,).
 

@@ -31,7 +31,8 @@ class Sampling(Table):
     engine: EngineName = Field(
         DEFAULT_ENGINE,
         description='What moves the atoms, see [engines](../engines.md). `"auto"`: `lammps` for sums of pair functions '
-        "without charges where it is installed and jax has a CPU only, else `jax`.",
+        'without charges where it is installed and jax has a CPU only, else `jax`. `"files"`: frames are made '
+        "elsewhere, for `refine step`.",
     )
     timestep: Annotated[Annotated[Number, Field(gt=0, le=20)] | Literal["auto"], OrAuto()] = Field(
         "auto",

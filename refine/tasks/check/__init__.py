@@ -31,7 +31,7 @@ def check(config: StudyConfig, *, timing: bool = True, progress: Progress | None
         SimulationError: the timed steps failed.
     """
     from refine.tasks.check.timing import timed
-    from refine.tasks.run.loop import refuse_unfit
+    from refine.tasks.run.unfit import refuse_unfit
 
     progress = progress or NullProgress()
     fitted = any(entry.role == "fit" for entry in config.data)
@@ -45,7 +45,7 @@ def check(config: StudyConfig, *, timing: bool = True, progress: Progress | None
     sets: tuple[DataSet | Prediction, ...] = (*study.datasets, *study.predictions)
     found = (weights_of(one.name, one.measurement.curve, study.boxes[one.state]) for one in sets)
     weights = tuple(one for one in found if one is not None)
-    cost = timed(study, fitted=fitted, progress=progress) if timing else None
+    cost = timed(study, fitted=fitted, progress=progress) if timing and not study.engine.elsewhere else None
     return Check(
         config,
         fitted,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from refine.refinement.problem import MovingRule, TrajectoryRule
 from refine.sampling.engine import Engine, frames_in
-from refine.study.choices.first import SEEN
 from refine.tasks.pilot import FEWEST, LONGEST, looking_at
 from refine.tasks.sample import frames_per_replica
 from refine.units import MASS_DENSITY_UNIT
@@ -138,7 +137,7 @@ def plan_of(study: Study, engines: list[Engine[Any]], *, fitted: bool) -> Plan:
                 cell=system.cell,
                 start="packing at random" if system.positions is None else "structure file",
                 start_steps=_start(study, s, engine),
-                first_frames=LONGEST if study.open_keys & SEEN else 0,
+                first_frames=LONGEST if study.looked_for else 0,
                 settle_steps=0 if moves else frames_in(settings.reequilibration, engine) * engine.stride,
                 sample_steps=frames * engine.stride,
                 frames=frames * settings.replicas,
@@ -151,7 +150,7 @@ def plan_of(study: Study, engines: list[Engine[Any]], *, fitted: bool) -> Plan:
                 frame_bytes=kept,
             )
         )
-    opened = tuple(sorted(key.removeprefix("sampling.") for key in study.open_keys & SEEN))
+    opened = tuple(sorted(key.removeprefix("sampling.") for key in study.looked_for))
     steps = {stage.timestep or settings.timestep for stage in study.stages} | {settings.timestep}
     return Plan(
         engine=settings.engine,
@@ -169,7 +168,7 @@ def plan_of(study: Study, engines: list[Engine[Any]], *, fitted: bool) -> Plan:
 
 def _start(study: Study, s: int, engine: Engine[Any]) -> tuple[int, int]:
     """Steps from the start structure to the first frame that counts, at least and at most."""
-    if study.open_keys & SEEN:
+    if study.looked_for:
         settings = looking_at(study).settings
         before = _equilibration(study, s, settings.equilibration, settings.timestep, settings.stride)
         return before + FEWEST * settings.stride, before + LONGEST * settings.stride

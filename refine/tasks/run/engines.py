@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,13 @@ from refine.progress import Progress
 from refine.refinement.problem import MovingRule, Sample, TrajectoryRule
 from refine.sampling.engine import frames_in
 from refine.sampling.jax.random_numbers import seed_of_state
-from refine.sampling.starts import starts_along
+from refine.sampling.starts import starts, starts_along
 from refine.sampling.state import State
 from refine.tasks.pilot import equilibrated
 
 if TYPE_CHECKING:
     from refine.sampling.engine import FrameMaker
+    from refine.sampling.files.sampler import FilesSampler, Returned
     from refine.sampling.jax.adjoint import Adjoint
     from refine.sampling.moves.reverse_monte_carlo import ReverseMonteCarlo
     from refine.study.study import Study
@@ -48,8 +49,13 @@ class Engines:
         self.samplers = [(field, sampler.lenient()) for field, sampler in self.samplers]
 
     def start(self, s: int, progress: Progress) -> State:
-        """The start structure of a state, equilibrated under the base model."""
+        """The start structure of a state, equilibrated under the base model unless others do that."""
         field, sampler = self.samplers[s]
+        if self.study.engine.elsewhere:  # where it is to be equilibrated, too
+            begin: State = cast("FilesSampler", sampler).where_from(
+                starts(sampler, seed_of_state(self.study.settings.seed, s))
+            )
+            return begin
         params = self.study.force_field_params(field, s, self.study.initial_correction())
         state: State = equilibrated(self.study, s, sampler, params, progress)
         return state
@@ -58,6 +64,8 @@ class Engines:
         """Frames that do not count behind a change, before so many that do: picoseconds of dynamics, or moves."""
         if isinstance(self.study.rule, MovingRule):
             return frames // SETTLING_MOVES
+        if self.study.engine.elsewhere:
+            return 0
         return frames_in(self.study.settings.reequilibration, self.samplers[0][1])
 
     def of(
@@ -67,14 +75,18 @@ class Engines:
         correction: PairCorrection,
         parameters: Array | None,
         samples: Sequence[Sample],
+        returned: Returned | None = None,
     ) -> tuple[FrameMaker[Any], Any, State]:
         """What makes the frames of a state under a potential, its parameters, and the state as it takes it.
 
         state: where the trajectory stands.  parameters: (k,) of the base; None: its own.  samples: those before.
+        returned: what others have made, where they do.
         """
         study, rule = self.study, self.study.rule
         if not (isinstance(rule, MovingRule) and samples):
             field, sampler = self.samplers[s]
+            if returned is not None:
+                sampler = cast("FilesSampler", sampler).giving(returned)
             return sampler, study.force_field_params(field, s, correction, parameters), state
         if self.movers is None:
             self.movers = study.movers(rule)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from refine.errors import CheckpointError
 from refine.files import make_folder
 from refine.sampling.extended_xyz import frame_text
@@ -56,9 +58,9 @@ class Kept:
         path = kept_path(self.folder, sample, state.name)
         assert frames.positions is not None
         texts = []
-        per_replica = len(frames) // self.study.settings.replicas
+        begins = np.searchsorted(frames.replica, frames.replica)  # the first frame of the same replica
         for k in range(len(frames)):
-            number = first + k % per_replica + 1
+            number = first + k - int(begins[k]) + 1
             if number % self.every == 0:
                 about: dict[str, str | float] = {
                     "energy": float(frames.energy[k]),

@@ -41,10 +41,14 @@ from refine.tasks.run.engines import Engines
 from refine.tasks.run.kept import FOLDER, Kept
 from refine.tasks.run.record import Phase, Potential, Record
 from refine.tasks.run.store import Unfinished
+from refine.tasks.run.unfit import refuse_elsewhere, refuse_unfit
 from refine.tasks.run.verdict import answer_of, ending_of
 from refine.tasks.sample import frames_per_replica, pieces
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from refine.sampling.files.sampler import Returned
     from refine.study.study import Study
 
 Array = NDArray[np.float64]
@@ -55,7 +59,10 @@ SAVE_INTERVAL = 5.0
 WITHDRAWALS = 4
 """Steps in a row that may be taken back because they could not be sampled: at 0.4 each, to a fortieth of the first."""
 
-OUTPUTS = ("report.html", "curves", "g_r", FOLDER, *MODELS, "study.toml", RESULT, store.CHECKPOINT)
+STEPS = "steps"
+"""Folder of what is written for those who make the frames of a run (`refine.tasks.step`)."""
+
+OUTPUTS = ("report.html", "curves", "g_r", FOLDER, STEPS, *MODELS, "study.toml", RESULT, store.CHECKPOINT)
 """What a run leaves in its folder, and all that --overwrite removes; last what a run is recognised by."""
 
 
@@ -82,6 +89,7 @@ def run_study(
     """
     folder = Path(out) if out is not None else study.config.default_out()
     progress = progress or NullProgress()
+    refuse_elsewhere(study)
     refuse_unfit(study)
     tell_doubts(study.datasets, progress)
     for doubt in study.doubts:
@@ -90,19 +98,6 @@ def run_study(
         if resume == "auto":
             resume = (folder / store.CHECKPOINT).exists()
         return Run(study, folder, resume=resume, overwrite=overwrite, progress=progress).finish()
-
-
-def refuse_unfit(study: Study) -> None:
-    """InputError for a study that cannot be run: a schedule that changes its density, or nothing to fit."""
-    study.stages_at_volume()
-    if not study.problem.targets:
-        raise InputError(
-            "there is nothing to fit",
-            where="[[data]]",
-            fix='give at least one data set role = "fit", or use refine predict, which needs none',
-        )
-    if not study.datasets:
-        raise InputError("there is no measured curve", where="[[data]]", fix="give one beside the numbers")
 
 
 class Run:
@@ -123,6 +118,7 @@ class Run:
         self.samples: list[Sample] = []
         self.ends: list[list[State]] = []
         self.current: list[Unfinished] = []
+        self.returned: Sequence[Returned] = ()
         self.saved = self.counted = time.monotonic()
         if resume:
             self._load()
@@ -146,11 +142,27 @@ class Run:
 
     def finish(self) -> Result:
         """Everything that is still to be done."""
+        self.advance()
+        return self.report()
+
+    def advance(self, returned: Sequence[Returned] = ()) -> None:
+        """All that is still to be done but the report, or, where others make the frames, up to the next that they make.
+
+        returned: of each state, what they have made of the sample that is waited for.
+        """
         steps = {Phase.EQUILIBRATE: self.equilibrate, Phase.SAMPLE: self.sample, Phase.UPDATE: self.update}
-        while self.record.phase is not Phase.DONE:
+        self.returned = returned
+        while self.record.phase is not Phase.DONE and not self.waiting:
+            sampling = self.record.phase is Phase.SAMPLE
             steps[self.record.phase]()
+            if sampling:
+                self.returned = ()
             self._save()
-        return self._report()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the next sample is for others to make, and has not come back."""
+        return self.study.engine.elsewhere and self.record.phase is Phase.SAMPLE and not self.returned
 
     def equilibrate(self) -> None:
         """Start structures of all states at their temperatures under the base model, and what the study leaves open."""
@@ -213,7 +225,10 @@ class Run:
         )
         for s in range(len(self.engines)):
             stored, paces = self.current[s], [time.monotonic()]
-            engine, params, start = self.engines.of(s, stored.state, correction, potential.parameters, self.samples)
+            returned = self.returned[s] if self.returned else None
+            engine, params, start = self.engines.of(
+                s, stored.state, correction, potential.parameters, self.samples, returned
+            )
             self.progress.advance(stored.done)
             for state, frames, count in pieces(
                 engine, start, params, study.problem.temperatures[s], per_replica, settle=settle, done=stored.done
@@ -228,9 +243,9 @@ class Run:
                 paces.append(time.monotonic())
                 if number == s == 0 and (len(paces) == 3 or count == per_replica):  # in the first piece is compiling
                     self._tell_cost((paces[-1] - paces[-2]) / count, per_replica)
-                if time.monotonic() - self.saved > SAVE_INTERVAL:
+                if returned is None and time.monotonic() - self.saved > SAVE_INTERVAL:
                     self._save()
-            if len(self.engines) > 1:
+            if returned is None and len(self.engines) > 1:  # what came back is taken as a whole, or not at all
                 self._save()
         taken = tuple(by_replica(one.parts) for one in self.current)
         sample, ends = Sample(correction, taken, potential.parameters), [one.state for one in self.current]
@@ -246,7 +261,7 @@ class Run:
     def _tell_cost(self, seconds: float, per_replica: int) -> None:
         """How long all samples will take, from the seconds of a frame of each replica in the first state."""
         study, updates = self.study, self.study.config.refinement.iterations
-        if isinstance(study.rule, MovingRule):  # what follows is not of dynamics
+        if isinstance(study.rule, MovingRule) or study.engine.elsewhere:  # what follows is not of dynamics, or not ours
             return
         each = per_replica * (updates + study.settings.final) + self.engines.settling(per_replica) * updates
         self.progress.message(
@@ -330,7 +345,8 @@ class Run:
         )
         return f"iteration {judged.iteration}: R_chi {scores}" + (f"; {judged.reason}" if judged.reason else "")
 
-    def _report(self) -> Result:
+    def report(self) -> Result:
+        """Results and report of a run that is done."""
         from refine.report import write_report  # jinja2 is only loaded here
 
         self.progress.doing("writing the results and the report")

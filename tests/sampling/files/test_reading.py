@@ -1,0 +1,234 @@
+"""What came back of a trajectory, in whatever form, against the frames that were written."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from refine.errors import InputError
+from refine.sampling.counting import pair_counts
+from refine.sampling.files.energies import read_energies
+from refine.sampling.files.reading import in_order, read_trajectory
+from refine.system import make_system
+from refine.units import BOLTZMANN, PRESSURE_UNIT
+from tests import trajectories
+
+NUMBERS = {"Si": 14, "O": 29, "Na": 7}
+SYSTEM = make_system(NUMBERS, trajectories.CELL)
+BINS, REACH = 200, 4.0
+
+
+def read(*paths, system=SYSTEM, positions=True):
+    return read_trajectory(paths, system, n_bins=BINS, r_max=REACH, precision="float64", positions=positions)
+
+
+def expected(images, cell=trajectories.CELL):
+    """Counts of the frames, atoms sorted by species."""
+    symbols = np.array(images[0].get_chemical_symbols())
+    order = np.argsort([list(NUMBERS).index(one) for one in symbols], kind="stable")
+    positions = np.stack([atoms.positions[order] for atoms in images])
+    return pair_counts(positions, make_system(NUMBERS, cell), BINS, REACH, "float64")
+
+
+@pytest.fixture(scope="module")
+def images():
+    return trajectories.frames()
+
+
+def test_formats_of_a_triclinic_box_give_the_same_counts(images, tmp_path):
+    written = {
+        "extxyz": trajectories.write_extxyz(tmp_path / "a.extxyz", images),
+        "xdatcar": trajectories.write_xdatcar(tmp_path / "XDATCAR", images),
+        "types": trajectories.write_dump(tmp_path / "dump.types", images),
+        "elements": trajectories.write_dump(tmp_path / "dump.elements", images, elements=True),
+    }
+    for path in written.values():
+        found = read(path)
+        np.testing.assert_array_equal(found.counts, expected(images), err_msg=path.name)
+        assert found.notes == ()
+        assert np.isnan(found.energy).all()
+    assert read(written["types"]).steps.tolist() == [0, 1000, 2000, 3000, 4000]
+    assert read(written["extxyz"]).steps.tolist() == [-1] * 5
+    assert read(written["extxyz"], positions=False).positions is None
+
+
+def test_a_box_that_is_turned_and_atoms_that_have_left_it_are_the_same_frames(images, tmp_path):
+    q, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))
+    turned = []
+    for atoms in images:
+        other = atoms.copy()
+        other.positions += np.random.default_rng(1).integers(-3, 4, size=(len(atoms), 3)) @ atoms.cell.array
+        other.set_cell(other.cell.array @ q)
+        other.positions = other.positions @ q
+        turned.append(other)
+    found = read(trajectories.write_extxyz(tmp_path / "turned.extxyz", turned))
+    assert np.abs(found.counts - expected(images)).sum() <= 4  # of 6,000 distances some lie on an edge, to 1e-8
+    fractional = found.last @ np.linalg.inv(SYSTEM.cell)
+    assert np.abs(fractional).max() > 1.0  # as it came
+
+
+def test_energy_and_stress_of_extended_xyz(images, tmp_path):
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    held = []
+    for k, atoms in enumerate(images):
+        one = atoms.copy()
+        one.calc = SinglePointCalculator(one, energy=-float(k), stress=np.array([0.1, 0.2, 0.3, 0.5, 0.5, 0.5]) * k)
+        one.set_momenta(np.full((len(one), 3), 0.5))
+        held.append(one)
+    found = read(trajectories.write_extxyz(tmp_path / "a.extxyz", held))
+    np.testing.assert_allclose(found.energy, -np.arange(5.0))
+    np.testing.assert_allclose(found.virial, -SYSTEM.volume * 0.6 * np.arange(5.0))
+    kinetic = np.sum(0.5**2 / (2 * images[0].get_masses()) * 3)
+    np.testing.assert_allclose(found.temperature, 2 * kinetic / (3 * 50 * BOLTZMANN), rtol=1e-6)
+
+
+def test_files_are_one_trajectory_in_the_order_of_numbers_in_their_names(images, tmp_path):
+    for k, number in enumerate((9, 10, 100, 1000, 20000)):
+        trajectories.write_dump(tmp_path / f"dump.{number}", images[k : k + 1])
+        text = (tmp_path / f"dump.{number}").read_text().replace("ITEM: TIMESTEP\n0\n", f"ITEM: TIMESTEP\n{number}\n")
+        (tmp_path / f"dump.{number}").write_text(text)
+    found = read(*in_order(sorted(tmp_path.glob("dump.*"))))
+    np.testing.assert_array_equal(found.counts, expected(images))
+    assert found.steps.tolist() == [9, 10, 100, 1000, 20000]
+
+
+def test_a_last_frame_that_is_not_whole_is_left_out_and_noted(images, tmp_path):
+    whole = trajectories.write_dump(tmp_path / "dump", images)
+    lines = whole.read_text().splitlines(keepends=True)
+    for cut, name in ((lines[:-7], "lines"), ([*lines[:-1], lines[-1][:-3]], "digits")):
+        path = tmp_path / f"dump.{name}"
+        path.write_text("".join(cut))
+        found = read(path)
+        np.testing.assert_array_equal(found.counts, expected(images)[:4])
+        assert "is left out" in " ".join(found.notes)
+    within = tmp_path / "dump.middle"  # a fault that is not at the end is one
+    within.write_text("".join([*lines[:12], "1 1 not a number\n", *lines[13:]]))
+    with pytest.raises(InputError, match=r"dump\.middle, frame 1"):
+        read(within)
+
+
+def test_a_job_that_went_on_from_an_earlier_step(images, tmp_path):
+    """The frame that it began from is there twice, and what the first job wrote behind it does not count."""
+    trajectories.write_dump(tmp_path / "dump.1", images[:4])  # steps 0 to 3000
+    text = trajectories.write_dump(tmp_path / "dump.2", images[4:]).read_text()
+    (tmp_path / "dump.2").write_text(text.replace("ITEM: TIMESTEP\n0\n", "ITEM: TIMESTEP\n2000\n"))
+    found = read(tmp_path / "dump.1", tmp_path / "dump.2")
+    np.testing.assert_array_equal(found.counts, expected([images[0], images[1], images[4]]))
+    assert found.steps.tolist() == [0, 1000, 2000]
+    assert "2 frames behind the step that a later job went on from" in " ".join(found.notes)
+    (tmp_path / "dump.2").write_text(text)
+    with pytest.raises(InputError, match="step 0 comes behind step 3000"):
+        read(tmp_path / "dump.1", tmp_path / "dump.2")
+    again = trajectories.write_dump(tmp_path / "again", images[:4])
+    assert "4 frames that were there before" in " ".join(read(tmp_path / "dump.1", again).notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a.set_cell(a.cell.array * 1.001, scale_atoms=True), "the box is"),
+        (lambda a: a.set_chemical_symbols(["O", *a.get_chemical_symbols()[1:]]), "the study 14 Si, 29 O, 7 Na"),
+        (lambda a: a.set_chemical_symbols(["K", *a.get_chemical_symbols()[1:]]), "1 K, the study"),
+        (lambda a: a.__delitem__(3), "the study 14 Si, 29 O, 7 Na"),
+        (lambda a: a.positions.__setitem__(0, a.positions[1] + 0.01), "closer than"),
+        (lambda a: a.positions.__setitem__(0, np.nan), "not a finite number"),
+        (lambda a: a.set_pbc(False), "periodic along 0"),
+        (lambda a: (a.set_pbc(False), a.set_cell(np.zeros((3, 3)))), "the frame has no cell"),
+    ],
+)
+def test_frames_of_something_else_are_refused(images, tmp_path, change, message):
+    broken = [atoms.copy() for atoms in images]
+    change(broken[2])
+    path = trajectories.write_extxyz(tmp_path / "a.extxyz", broken)
+    with pytest.raises(InputError, match=message) as caught:
+        read(path)
+    assert "frame 3" in str(caught.value)
+
+
+# -- energies ----------------------------------------------------------------------------------------------------------
+
+LOG = """LAMMPS (10 Dec 2025)
+units {units}
+thermo 100
+   Step          Temp          PotEng         c_refine
+       0   300.0   -1.0   100.0
+     100   300.0   -2.0   200.0
+Loop time of 1 on 1 procs
+reset_timestep 0
+   Step          Temp          PotEng         c_refine
+       0   310.0   -3.0   300.0
+WARNING: something between the lines
+    1000   320.0   -4.0   400.0
+    2000   330.0   -5.0   500.0
+    3000   330.0   -6.0   500.0
+    4000   330.0   -7.0   500.0
+Loop time of 1 on 1 procs
+"""
+
+
+def test_a_log_of_lammps_by_steps(images, tmp_path):
+    (tmp_path / "log").write_text(LOG.format(units="metal"))
+    found = read(trajectories.write_dump(tmp_path / "dump", images))
+    found = found.with_energies(read_energies([tmp_path / "log"], SYSTEM, 300.0))
+    np.testing.assert_allclose(found.energy, [-3, -4, -5, -6, -7])
+    np.testing.assert_allclose(found.temperature, [310, 320, 330, 330, 330], rtol=1e-4)
+    bar = 1.0e-4 / PRESSURE_UNIT  # GPa in eV/Å^3
+    np.testing.assert_allclose(found.virial, 3 * SYSTEM.volume * bar * np.array([300, 400, 500, 500, 500]), rtol=1e-6)
+    (tmp_path / "log").write_text(LOG.format(units="real"))
+    again = read_energies([tmp_path / "log"], SYSTEM, 300.0)
+    kcal = 4184 / 6.02214076e23 / 1.602176634e-19
+    np.testing.assert_allclose(again.energy[-1], -7 * kcal, rtol=1e-6)
+    atm = 1.01325e-4 / PRESSURE_UNIT
+    np.testing.assert_allclose(again.virial[-1], 3 * SYSTEM.volume * atm * 500, rtol=1e-4)
+
+
+def test_a_log_with_the_pressure_of_lammps_itself(tmp_path):
+    """With its kinetic part, which is not the virial's."""
+    text = LOG.replace("c_refine", "Press   ").format(units="metal")
+    (tmp_path / "log").write_text(text)
+    found = read_energies([tmp_path / "log"], SYSTEM, 300.0)
+    bar = 1.0e-4 / PRESSURE_UNIT
+    total = SYSTEM.volume * bar * 500 - 50 * BOLTZMANN * 330
+    np.testing.assert_allclose(found.virial[-1], 3 * total, rtol=1e-4)
+
+
+def test_tables_with_names(images, tmp_path):
+    path = tmp_path / "energies.csv"
+    path.write_text(
+        "step, energy [eV], pressure [GPa], other\n" + "".join(f"{1000 * k},{-k},0.5,7\n" for k in range(5))
+    )
+    energies = read_energies([path], SYSTEM, 200.0)
+    found = read(trajectories.write_dump(tmp_path / "dump", images)).with_energies(energies)
+    np.testing.assert_allclose(found.energy, -np.arange(5.0))
+    assert np.isnan(found.temperature).all()
+    kinetic = 50 * BOLTZMANN * 200.0
+    np.testing.assert_allclose(found.virial, 3 * (0.5 / PRESSURE_UNIT * SYSTEM.volume - kinetic), rtol=1e-12)
+    path.write_text("# energy (eV) virial (eV)\n" + "".join(f"{-k} 2.0\n" for k in range(5)))
+    plain = read(trajectories.write_extxyz(tmp_path / "a.extxyz", images))
+    found = plain.with_energies(read_energies([path], SYSTEM, 200.0))
+    np.testing.assert_allclose(found.virial, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the file is empty"),
+        ("1 2 3\n", "no table with names"),
+        ("step other\n0 1\n", "no energy and no pressure"),
+        ("step energy [kJ/mol]\n0 1\n", "energy is in kJ/mol; write it in eV"),
+        ("step energy\n0 1\n1\n", "line 3: should be 2 numbers"),
+        ("step energy\n0 nan\n", "not finite"),
+        ("step energy\n" + "".join(f"{k} 1\n" for k in range(5)), "no line of step 1000"),
+        ("energy\n1\n2\n", "2 lines for 5 frames"),
+        (LOG.format(units="lj"), "its units are 'lj'"),
+        ("Step Temp PotEng\n0 1 2\n", "does not say its units"),
+    ],
+)
+def test_energies_that_do_not_belong_to_the_frames_are_refused(images, tmp_path: Path, text, message):
+    (tmp_path / "energies").write_text(text)
+    found = read(trajectories.write_dump(tmp_path / "dump", images))
+    with pytest.raises(InputError) as caught:
+        found.with_energies(read_energies([tmp_path / "energies"], SYSTEM, 300.0))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
