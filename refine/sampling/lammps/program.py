@@ -35,9 +35,10 @@ from refine.sampling.lammps.script import (
     WATCHED,
     Frame,
     box_lines,
+    check_relaxing,
+    data_text,
     failed,
     motion_lines,
-    types_of,
     virial_of,
 )
 from refine.system import System
@@ -88,7 +89,7 @@ class Program:
 
     def __init__(self, system: System, potential: LammpsPotential, processes: int, threads: int) -> None:
         self.system, self.frame = system, Frame.of(system.cell)
-        self._units, self._name = UNITS[potential.units], potential.units
+        self._units, self._name, self._topology = UNITS[potential.units], potential.units, potential.topology
         self._command, self._threads = command(processes), threads
         self._masses = system.masses[:, None]
         self._folder = tempfile.TemporaryDirectory(prefix="refine-lammps-")
@@ -108,7 +109,7 @@ class Program:
             start.positions,
             start.momenta,
             [
-                *motion_lines(motion, start.temperature, start.seed, self._units),
+                *motion_lines(motion, start.temperature, start.seed, self._units, self._topology),
                 f"thermo {stride}",
                 f"dump {FIX} all custom {stride} {DUMP} xu yu zu vx vy vz",
                 f"dump_modify {FIX} sort id format float %.17g first yes",
@@ -146,6 +147,7 @@ class Program:
 
     def relaxed(self, positions: Array, steps: int, longest: float) -> Array:
         """See `Mover`; by conjugate gradients."""
+        check_relaxing(self._topology)
         lines = [
             "min_style cg",
             f"min_modify dmax {longest!r}",
@@ -180,10 +182,11 @@ class Program:
         memory: a restart file without atoms: a fix that is defined behind it is what it was.
         """
         velocities = np.zeros_like(positions) if momenta is None else momenta / self._masses / self._units.velocity
-        (self._path / DATA).write_text(self._data(positions @ self.frame.turn, velocities @ self.frame.turn))
+        turned = positions @ self.frame.turn, velocities @ self.frame.turn
+        (self._path / DATA).write_text(data_text(self.system, self.frame, *turned, self._topology))
         charges = [line for line in self._lines if line.startswith("set ")]
         rest = [line for line in self._lines if line not in charges]
-        begin = box_lines(self.system, self._name, f"read_data {DATA}")
+        begin = box_lines(self.system, self._name, f"read_data {DATA}", self._topology)
         if len(memory):
             (self._path / BEFORE).write_bytes(memory.tobytes())
             box = f"change_box all {self.frame.change}"
@@ -210,18 +213,6 @@ class Program:
                 raise error_of(library.own_words(Exception(errors[0])))
             raise self._ended(_how_it_ended(done.returncode, said), where)
         return _rows_of(self._read(LOG))
-
-    def _data(self, positions: Array, velocities: Array) -> str:
-        """A data file of atoms in units of LAMMPS."""
-        (lx, _, _), (xy, ly, _), (xz, yz, lz) = self.frame.cell.tolist()
-        head = ["", "", f"{self.system.n_atoms} atoms", f"{len(self.system.species)} atom types"]
-        head += [f"0 {length!r} {axis}lo {axis}hi" for length, axis in ((lx, "x"), (ly, "y"), (lz, "z"))]
-        if self.frame.tilted:
-            head.append(f"{xy!r} {xz!r} {yz!r} xy xz yz")
-        atoms = zip(types_of(self.system), positions.tolist(), strict=True)
-        places = [f"{k} {kind} 0 {x!r} {y!r} {z!r}" for k, (kind, (x, y, z)) in enumerate(atoms, start=1)]
-        speeds = [f"{k} {x!r} {y!r} {z!r}" for k, (x, y, z) in enumerate(velocities.tolist(), start=1)]
-        return "\n".join([*head, "", "Atoms # charge", "", *places, "", "Velocities", "", *speeds, ""])
 
     def _dumped(self, frames: int, columns: int, where: str) -> Array:
         """(frames, N, columns) of the dump."""
