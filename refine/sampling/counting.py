@@ -53,7 +53,8 @@ def counts_of_pairs(
     """
     species, bins = len(system.species), total.shape[2]
     kind = np.repeat(np.arange(species), system.n_per_species)
-    row = np.asarray(pair_row(kind[pairs[:, 0]], kind[pairs[:, 1]], species))
+    of_pairs = jnp.asarray(kind[pairs])
+    row = np.asarray(pair_row(of_pairs[:, 0], of_pairs[:, 1], species))
     inverse = np.linalg.inv(system.cell)
     found = np.zeros((len(positions), number_of_pairs(species) * bins), np.float32)
     for frame, there, counted in zip(found, positions, total.reshape(len(positions), -1), strict=True):

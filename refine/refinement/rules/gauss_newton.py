@@ -75,8 +75,8 @@ class GaussNewtonKeys(Refinement):
         "for small corrections of any material. `closure`: the Ornstein-Zernike relation with the sample's own bridge "
         "functions, for liquids whose g(r) has to change by factors. `auto`: both, each believed as far as it "
         "predicted the samples so far, and mended by what earlier samples said; with a solid among the states, or "
-        "molecules, whose sites are not those of a simple liquid, `fluctuation`. With a closure the trust radius begins "
-        "ten times as large.",
+        "molecules, whose sites are not those of a simple liquid, `fluctuation`. With a closure the trust radius "
+        "begins ten times as large.",
     )
 
     @property
