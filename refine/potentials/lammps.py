@@ -158,7 +158,7 @@ def correction_part(correction: PairCorrection, script: Script, base: Part, abou
         coefficients=tuple(
             f"pair_coeff {script.type_pair(pair)} {name} {CORRECTION} {'-'.join(pair)}" for _, pair in pairs
         ),
-        after=(f"pair_modify pair {name} special lj/coul 1.0 1.0 1.0",) if base.everywhere else (),
+        after=(f"pair_modify pair {name} special lj 1.0 1.0 1.0",) if base.everywhere else (),
         files={CORRECTION: script.table(about, sections)},
     )
 

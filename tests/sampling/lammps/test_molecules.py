@@ -59,9 +59,9 @@ def sampler_of(system: System, field: Any, thermostat: str, timestep: float, **m
 @pytest.mark.parametrize("everywhere", [False, True])
 def test_the_correction_acts_on_what_is_counted(tmp_path: Path, special: str, everywhere: bool) -> None:
     """Energy of LAMMPS, of the sum over pairs and of the counts; the ends of the chains are a site of their own."""
-    system, base = box(tmp_path, chains(), f"{CHAIN}\n{special}", ("C:end", "C"))
+    system, base = box(tmp_path, chains(), f"{CHAIN}\n{special}", ("C:a", "C:b"))
     field = field_of(system, replace(base, everywhere=everywhere))
-    phi = correction({"C:end": 54, "C": 108})
+    phi = correction({"C:a": 54, "C:b": 108})
     plain, corrected = (InProcess(system, field.params(one)).evaluate(system.positions) for one in (None, phi))
     pairs, share = field.molecules.pairs, field.molecules.share
     assert len(pairs) == (0 if everywhere else {"": 12, "special_bonds lj 0 0": 12}.get(special[:20], 5) * 27)
