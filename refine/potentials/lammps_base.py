@@ -180,7 +180,7 @@ class LammpsModel(Model):
     rigid: Literal["none", "molecules"] = Field(
         "none", description="`molecules`: each moves as a rigid body, in the shape that it has in `topology`."
     )
-    shake: ShakeKeys | None = Field(
+    shake: Annotated[ShakeKeys, Kind("`{ bonds = [1], angles = [1] }`")] | None = Field(
         None, description="Bonds and angles that are held at their equilibrium, as in `{ bonds = [1], angles = [1] }`."
     )
 
