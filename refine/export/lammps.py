@@ -40,6 +40,8 @@ def lammps_files(exported: Exported) -> dict[str, str]:
 def _text(exported: Exported, script: Script, parts: list[Part]) -> str:
     before = [line for part in parts for line in part.before]
     charged = "; atom_style charge" if any(line.startswith("set ") for line in before) else ""
+    if parts[0].topology is not None:
+        charged = f"; atom_style full, molecules and charges as in {parts[0].topology.name}"
     lines = [
         f"# {exported.study.title}: base {exported.study.model.base!r} and its correction",
         f"# include it when box and atoms are there; units {parts[0].units}{charged}",

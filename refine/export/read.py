@@ -72,7 +72,11 @@ class Exported:
     def finished(self) -> Finished:
         """What the base depends on besides its table in the study."""
         correction = self.correction
-        return Finished(self.species, correction.pairs, correction.cutoff, self.parameters, self.folder / RESULT)
+        everywhere = self.study.correction.molecules == "all"
+        result = self.folder / RESULT
+        return Finished(
+            self.species, correction.pairs, correction.cutoff, self.parameters, result, everywhere=everywhere
+        )
 
     def base(self, file: str | Path | None = None) -> Any:
         """The base potential with the final numbers of parameters that were refined; file: of a model, in place of the

@@ -62,6 +62,16 @@ class Model(Table):
         return ()
 
     @property
+    def has_molecules(self) -> bool:
+        """Whether atoms are bonded to each other, beyond what forces do: the table has a topology."""
+        return False
+
+    @property
+    def holds_lengths(self) -> bool:
+        """Whether some lengths in molecules stay what they are."""
+        return False
+
+    @property
     def elements(self) -> frozenset[str]:
         """Elements that the table names: of tables by species or pair."""
         return frozenset()

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import refine
+from refine.potentials.topology import Topology, Weights
 
 if TYPE_CHECKING:
     from refine.potentials.correction import PairCorrection
@@ -40,6 +41,8 @@ class Part:
         paths: files that are read where they are, by the names that the lines have.
         units: of LAMMPS, that the lines are in.
         corrected: whether `Script.correction` is in its tables.
+        topology: of the molecules, None: there are none.  weights: of a pair potential between atoms that one, two or
+            three bonds join.  everywhere: whether the correction acts on them as on all others, else with the weights.
         missing: what LAMMPS does not bring, without which the lines do not run; None: nothing.
     """
 
@@ -51,6 +54,9 @@ class Part:
     paths: dict[str, Path] = field(default_factory=dict)
     units: str = "metal"
     corrected: bool = False
+    topology: Topology | None = None
+    weights: Weights = (0.0, 0.0, 0.0)
+    everywhere: bool = False
     missing: str | None = None
 
 
@@ -152,6 +158,7 @@ def correction_part(correction: PairCorrection, script: Script, base: Part, abou
         coefficients=tuple(
             f"pair_coeff {script.type_pair(pair)} {name} {CORRECTION} {'-'.join(pair)}" for _, pair in pairs
         ),
+        after=(f"pair_modify pair {name} special lj 1.0 1.0 1.0",) if base.everywhere else (),
         files={CORRECTION: script.table(about, sections)},
     )
 

@@ -8,16 +8,19 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from refine.errors import InputError
 from refine.potentials.keys import Example, Model
 from refine.potentials.lammps import Part, Script
-from refine.potentials.lammps_commands import Given, check_files, check_species, taken_apart
+from refine.potentials.lammps_commands import Given, check_files, check_molecules, check_species, taken_apart
 from refine.potentials.protocols import Array, Base, BaseParameters, CorrectedForceField, Finished, Pairs, Terms
-from refine.tables.values import FileName, Kind, refusal
+from refine.potentials.topology import Shake, Topology
+from refine.potentials.topology_file import read_topology
+from refine.tables.table import Table
+from refine.tables.values import FileName, Integer, Kind, refusal
 
 if TYPE_CHECKING:
     from refine.system import System
@@ -28,11 +31,16 @@ LONGEST = 1500
 
 @dataclass(frozen=True)
 class LammpsGiven:
-    """The potential: lines taken apart, and its files by the names that the lines have."""
+    """The potential: lines taken apart, its files by the names that the lines have, and the molecules it is of.
+
+    everywhere: whether a correction acts within molecules as between them.
+    """
 
     given: Given
     files: dict[str, Path]
     units: str
+    topology: Topology | None = None
+    everywhere: bool = False
 
     def terms(self, species: tuple[str, ...], n_per_species: tuple[int, ...], precision: str) -> Terms:
         """InputError: nobody but LAMMPS has them."""
@@ -52,13 +60,17 @@ class LammpsBase:
         files = {path.name: path for path in found}
         check_files(given, [path.name for path in found])
         check_species(given, species)
+        topology = model.molecules()
+        check_molecules(given, topology=topology is not None)
+        if topology is not None:
+            topology.check_species(species)
         for name, path in files.items():
             if not path.is_file():
                 fix = f"give it relative to the study, or one of {examples()} by its name alone"
                 raise InputError("no such file", where=f"[model] files: {name}", fix=fix)
             if not os.access(path, os.R_OK):
                 raise InputError("it cannot be read: permission denied", where=f"[model] files: {name}")
-        return LammpsGiven(given, files, model.units)
+        return LammpsGiven(given, files, model.units, topology)
 
     def heads(self, model: LammpsModel) -> Mapping[str, Any]:
         """It has none."""
@@ -69,7 +81,9 @@ class LammpsBase:
         return ""
 
     def check_box(self, potential: LammpsGiven, correction_cutoff: float, system: System) -> None:
-        """LAMMPS says what does not fit."""
+        """InputError for molecules of other atoms; LAMMPS says what else does not fit."""
+        if potential.topology is not None:
+            potential.topology.check_atoms(system)
 
     def force_field(
         self, potential: LammpsGiven, correction_cutoff: float, system: System, precision: str
@@ -103,13 +117,22 @@ class LammpsBase:
         if run.potential is not None:
             given: LammpsGiven = run.potential
             return given
-        return self.read(model, run.species, run.pairs, run.cutoff)
+        return replace(self.read(model, run.species, run.pairs, run.cutoff), everywhere=run.everywhere)
 
     def lammps(self, model: LammpsModel, run: Finished, script: Script) -> Part:
         """The lines of the study."""
         potential = self.final_potential(model, run)
-        part = potential.given.part(script.beside)
-        return replace(part, paths=potential.files, units=potential.units)
+        part = replace(potential.given.part(script.beside), paths=potential.files, units=potential.units)
+        if potential.topology is None:
+            return part
+        everywhere = potential.everywhere
+        return replace(
+            part,
+            after=(*part.after, potential.given.special_bonds(everywhere=everywhere)),
+            topology=potential.topology,
+            weights=potential.given.weights[0],
+            everywhere=everywhere,
+        )
 
 
 def _commands(text: str) -> str:
@@ -119,6 +142,16 @@ def _commands(text: str) -> str:
 
 
 Commands = Annotated[str, Field(max_length=LONGEST), AfterValidator(_commands), Kind("lines of text")]
+
+
+Types = Annotated[tuple[Annotated[Integer, Field(ge=1, le=1000)], ...], Field(max_length=1000), Kind("list of types")]
+
+
+class ShakeKeys(Table):
+    """Lengths within molecules that are held at their equilibrium by SHAKE."""
+
+    bonds: Annotated[Types, Field(min_length=1)] = Field(description="Types of bonds, as in `[1]`.")
+    angles: Types = Field((), description="Types of angles of molecules of three atoms whose two bonds are held.")
 
 
 class LammpsModel(Model):
@@ -131,13 +164,51 @@ class LammpsModel(Model):
     base: Literal["lammps"]
     commands: Commands = Field(
         description="Lines of LAMMPS' input script: `pair_style`, `pair_coeff`, `pair_modify`, `kspace_style`, "
-        "`kspace_modify`, `dielectric`, and `set type 1 charge 0.8`. Types 1, 2, ... are the elements in the study's "
-        "order; files go by their names alone."
+        "`kspace_modify`, `dielectric`, and `set type 1 charge 0.8`; with `topology` also `bond_style`, `bond_coeff` "
+        "and the like of angles, dihedrals and impropers, and `special_bonds`. Types 1, 2, ... are the elements in the "
+        "study's order; files go by their names alone."
     )
     files: Annotated[tuple[FileName, ...], Field(max_length=20), Kind("list of paths")] = Field(
         (), description="Files that they name, relative to the study, or those that come with LAMMPS."
     )
     units: Literal["metal", "real"] = Field("metal", description="Units of the lines.")
+    topology: FileName | None = Field(
+        None,
+        description="Molecules: a LAMMPS data file of atom_style full, without coefficients; charges are its, too. It "
+        "may be the structure file itself; else it has the atoms of each species in the order of the structure.",
+    )
+    rigid: Literal["none", "molecules"] = Field(
+        "none", description="`molecules`: each moves as a rigid body, in the shape that it has in `topology`."
+    )
+    shake: Annotated[ShakeKeys, Kind("`{ bonds = [1], angles = [1] }`")] | None = Field(
+        None, description="Bonds and angles that are held at their equilibrium, as in `{ bonds = [1], angles = [1] }`."
+    )
+
+    @model_validator(mode="after")
+    def _held_in_molecules(self) -> Self:
+        if self.topology is None and (self.rigid != "none" or self.shake is not None):
+            raise refusal("has no 'topology' whose molecules 'rigid' or 'shake' could hold")
+        return self
+
+    @property
+    def has_molecules(self) -> bool:
+        """Those of `topology`."""
+        return self.topology is not None
+
+    @property
+    def holds_lengths(self) -> bool:
+        """Those of rigid molecules, or of `shake`."""
+        return self.rigid != "none" or self.shake is not None
+
+    def molecules(self) -> Topology | None:
+        """The topology; None: there are no molecules. InputError for a file that is none, or what cannot be held."""
+        path = self._resolve(self.topology)
+        if path is None:
+            return None
+        shake = None if self.shake is None else Shake(self.shake.bonds, self.shake.angles)
+        topology = replace(read_topology(path), rigid=self.rigid == "molecules", shake=shake)
+        topology.check_held()
+        return topology
 
     def found(self) -> tuple[Path, ...]:
         """Where the files are: as seen from the study, or else in LAMMPS' own folder, where a name is there."""
@@ -151,8 +222,9 @@ class LammpsModel(Model):
     @property
     def file_paths(self) -> tuple[Path, ...]:
         """The files, but for those that come with LAMMPS: `LammpsBase.identity` knows these."""
-        own = potentials_of_lammps()
-        return tuple(path for path in self.found() if path.parent != own)
+        own, molecules = potentials_of_lammps(), self._resolve(self.topology)
+        files = tuple(path for path in self.found() if path.parent != own)
+        return files if molecules is None else (*files, molecules)
 
 
 def potentials_of_lammps() -> Path | None:

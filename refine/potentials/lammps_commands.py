@@ -15,11 +15,44 @@ from itertools import chain
 from refine.errors import InputError
 from refine.formula import element_of
 from refine.potentials.lammps import CORRECTION, Part
+from refine.potentials.topology import Weights
 
 WHERE = "[model] commands"
 
 COMMANDS = ("pair_style", "pair_coeff", "pair_modify", "kspace_style", "kspace_modify", "dielectric", "set")
 """`set` is for charges: set type 1 charge 0.8."""
+
+BONDED = {
+    "bond_style": ("harmonic", "morse", "fene", "class2", "gromos", "nonlinear"),
+    "angle_style": (
+        "harmonic",
+        "charmm",
+        "cosine",
+        "cosine/squared",
+        "cosine/periodic",
+        "class2",
+        "quartic",
+        "fourier",
+    ),
+    "dihedral_style": ("harmonic", "opls", "multi/harmonic", "nharmonic", "fourier", "helix", "class2"),
+    "improper_style": ("harmonic", "cvff", "umbrella", "class2", "fourier"),
+}
+"""Commands of a study with a topology, and the styles that are let through; a line _coeff belongs to each."""
+
+OF_MOLECULES = (*BONDED, *(style.replace("_style", "_coeff") for style in BONDED), "special_bonds")
+
+PARTS = ("bb", "ba", "mbt", "ebt", "at", "aat", "bb13", "aa", "ub")
+"""Words of the cross terms of class2."""
+
+WEIGHTS: dict[str, tuple[Weights, Weights]] = {
+    "amber": ((0.0, 0.0, 0.5), (0.0, 0.0, 5.0 / 6.0)),
+    "charmm": ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0)),
+    "dreiding": ((0.0, 0.0, 1.0), (0.0, 0.0, 1.0)),
+}
+"""Of pair potentials and of charges, by the words that special_bonds has for them."""
+
+TINY = 1e-100
+"""A weight that is zero for all that it multiplies, but for LAMMPS, which has no pairs of weight zero in its lists."""
 
 NAMED = frozenset(
     (
@@ -63,6 +96,8 @@ class Given:
 
     styles: of pair_style hybrid/overlay, each with its arguments.  hybrid: whether pair_coeff names its style already.
     before: charges.  coefficients: the words of each pair_coeff.  after: the lines behind them.
+    bonded: lines of bonds, angles, dihedrals and impropers.  weights: of pairs of atoms that one, two or three bonds
+    join, in pair potentials and between charges.
     """
 
     styles: tuple[tuple[str, ...], ...]
@@ -70,6 +105,8 @@ class Given:
     before: tuple[str, ...]
     coefficients: tuple[tuple[str, ...], ...]
     after: tuple[str, ...]
+    bonded: tuple[str, ...] = ()
+    weights: tuple[Weights, Weights] = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
 
     def style_of(self, rest: Sequence[str]) -> str:
         """Of a pair_coeff, from its words behind the types."""
@@ -84,6 +121,12 @@ class Given:
         """How many of the styles are tables."""
         return sum(style[0] == "table" for style in self.styles)
 
+    def special_bonds(self, *, everywhere: bool) -> str:
+        """The line; everywhere: so that what comes on top can act on all pairs."""
+        of_pairs, of_charges = self.weights
+        words = " ".join(repr(max(one, TINY) if everywhere else one) for one in of_pairs)
+        return f"special_bonds lj {words} coul {' '.join(map(repr, of_charges))}"
+
     def part(self, beside: Collection[str]) -> Part:
         """As a part of pair_style hybrid/overlay; beside: the styles that come on top."""
         numbered = self.tables == 1 and any(style.startswith("table ") for style in beside)
@@ -92,7 +135,7 @@ class Given:
             named = [self.style_of(rest), *(rest[1:] if self.hybrid else rest)]
             number = ["1"] if numbered and named[0] == "table" else []
             lines.append(" ".join(["pair_coeff", first, second, named[0], *number, *named[1:]]))
-        return Part(tuple(map(" ".join, self.styles)), self.before, tuple(lines), self.after)
+        return Part(tuple(map(" ".join, self.styles)), self.before, tuple(lines), (*self.after, *self.bonded))
 
 
 def taken_apart(text: str) -> Given:
@@ -120,7 +163,9 @@ def taken_apart(text: str) -> Given:
         hybrid,
         tuple(" ".join(words) for words in lines if words[0] == "set"),
         tuple(tuple(words[1:]) for words in lines if words[0] == "pair_coeff"),
-        tuple(" ".join(words) for words in lines if words[0] not in ("pair_style", "pair_coeff", "set")),
+        tuple(" ".join(words) for words in lines if words[0] not in ("pair_style", "pair_coeff", "set", *OF_MOLECULES)),
+        tuple(" ".join(words) for words in lines if words[0] in OF_MOLECULES and words[0] != "special_bonds"),
+        _weights([words[1:] for words in lines if words[0] == "special_bonds"]),
     )
 
 
@@ -175,11 +220,74 @@ def _file_of(given: Given, rest: Sequence[str]) -> str | None:
     return words[0] if words else None
 
 
-def _refuse(words: list[str]) -> None:
-    if words[0] not in COMMANDS:
+def check_molecules(given: Given, *, topology: bool) -> None:
+    """InputError for lines about bonds where there is no topology."""
+    if given.bonded and not topology:
         raise InputError(
-            f"{words[0][:40]!r} is not let through", where=WHERE, fix=f"the commands are {', '.join(COMMANDS)}"
+            f"{given.bonded[0].split()[0]} without molecules",
+            where=WHERE,
+            fix='give them, as in topology = "water.data"',
         )
+
+
+def _weights(lines: list[list[str]]) -> tuple[Weights, Weights]:
+    """Those of special_bonds. InputError for a line that is not let through."""
+    if len(lines) > 1:
+        raise InputError("special_bonds twice", where=WHERE, fix="give one line")
+    of_pairs, of_charges = WEIGHTS["charmm"]  # all zero, as without such a line
+    words = list(lines[0]) if lines else []
+    while words:
+        word = words.pop(0)
+        if word in WEIGHTS:
+            of_pairs, of_charges = WEIGHTS[word]
+            continue
+        numbers, words = words[:3], words[3:]
+        if word not in ("lj", "coul", "lj/coul") or len(numbers) < 3 or not all(map(_is_share, numbers)):
+            raise InputError(
+                f"special_bonds {word[:40]} is not let through",
+                where=WHERE,
+                fix="as in: special_bonds lj/coul 0 0 0.5, or one of amber, charmm, dreiding",
+            )
+        weights = float(numbers[0]), float(numbers[1]), float(numbers[2])
+        of_pairs = of_pairs if word == "coul" else weights
+        of_charges = of_charges if word == "lj" else weights
+    return of_pairs, of_charges
+
+
+def _is_share(word: str) -> bool:
+    return _is_number(word) and 0.0 <= float(word) <= 1.0
+
+
+def _refuse_bonded(words: list[str]) -> None:
+    """InputError for words of a line about bonds that are not let through."""
+    command, *rest = words
+    if command.endswith("_style"):
+        if len(rest) != 1 or rest[0] not in BONDED[command]:
+            raise InputError(
+                f"{command} {' '.join(rest)[:40]} is not let through",
+                where=WHERE,
+                fix=f"one of {', '.join(BONDED[command])}",
+            )
+        return
+    allowed = ("lj", "coul", "lj/coul", *WEIGHTS) if command == "special_bonds" else PARTS
+    for number, word in enumerate(rest):
+        span = command != "special_bonds" and number == 0 and re.fullmatch(r"[0-9*]+", word)
+        if not (span or _is_number(word) or word in allowed):
+            raise InputError(f"{command}: {word[:40]!r} is not let through", where=WHERE, fix="give numbers")
+
+
+def _refuse(words: list[str]) -> None:
+    if words[0] not in (*COMMANDS, *OF_MOLECULES):
+        raise InputError(
+            f"{words[0][:40]!r} is not let through",
+            where=WHERE,
+            fix=f"the commands are {', '.join((*COMMANDS, *OF_MOLECULES))}",
+        )
+    if words[0] in OF_MOLECULES:
+        if len(words) < 2:
+            raise InputError(f"{words[0]!r} says too little", where=WHERE)
+        _refuse_bonded(words)
+        return
     for word in words:
         if not WORD.fullmatch(word) and word not in STYLES and word != "hybrid/overlay":
             raise InputError(

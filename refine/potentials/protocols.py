@@ -202,6 +202,7 @@ class Finished:
             none.
         result: result.json in the run's folder.
         potential: the `Potential` itself, where it is at hand; None: `Base.final_potential` makes it of the others.
+        everywhere: whether the correction acts within molecules, too.
     """
 
     species: tuple[str, ...]
@@ -210,6 +211,7 @@ class Finished:
     parameters: Mapping[str, Mapping[str, float | None]] | None
     result: Path
     potential: Any = None
+    everywhere: bool = False
 
 
 class Base(Protocol):

@@ -27,13 +27,13 @@ class Shared:
         final_factor: length of the confirming samples in units of the ordinary ones; [sampling] final.
         length: correlation length of a prior on phi, Å; [correction] length.
         smoothness: "auto", or strength of that prior, a number or a number by pair; [correction] smoothness.
-        solid: whether some state is no liquid.
+        no_closure: whether some state is no liquid of single atoms, of which the Ornstein-Zernike closure is.
     """
 
     final_factor: float
     length: float
     smoothness: float | str | Mapping[str, float]
-    solid: bool = False
+    no_closure: bool = False
 
 
 class Refinement(Table, ABC):

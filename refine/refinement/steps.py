@@ -64,7 +64,7 @@ def step_metric(correction: PairCorrection, frames: Frames, kt: float, temperatu
     0.25
     """
     pairs = list(correction.active_pairs)
-    counts = frames.counts.mean(axis=0, dtype=np.float64)[pairs] * (frames.centres < correction.basis.r_cut)
+    counts = frames.felt.counts.mean(axis=0, dtype=np.float64)[pairs] * (frames.centres < correction.basis.r_cut)
     basis = correction.binned_basis(frames.edges)[pairs]
     within = np.einsum("pb,pbk,pbl->pkl", counts / (counts.sum() * kt**2), basis, basis, optimize=True)
     factors = correction.factors(temperature)
@@ -95,6 +95,6 @@ def _sampled(
     change = correction.with_theta(delta)
     change = change if temperature is None else change.at(temperature)
     ends = frames.edges[1:] if reach == "whole" else frames.centres
-    counts = frames.counts.mean(axis=0, dtype=np.float64)[pairs] * (ends < correction.basis.r_cut)
+    counts = frames.felt.counts.mean(axis=0, dtype=np.float64)[pairs] * (ends < correction.basis.r_cut)
     basis = correction.binned_basis(frames.edges)[pairs]
     return counts, np.einsum("pbk,pk->pb", basis, change.coefficients[pairs])

@@ -41,6 +41,8 @@ later frames, and a corrected model, come nearer."""
 def innermost(frames: Sequence[Frames]) -> Array:
     """(pairs,) Å: lower edge of the innermost bin that holds a pair in any frame of any state; inf where none does.
 
+    Pairs that the correction does not act on, of atoms bonded to each other, are none here and in what follows.
+
     >>> counts = np.tile(np.array([0.0, 0.0, 0.0, 1.0, 0.0]), (2, 1, 1))  # one pair between 3 and 4 Å
     >>> frames = Frames(counts, *np.zeros((3, 2)), np.zeros(2, int), 5.0, (2,), 1000.0)
     >>> innermost([frames]).tolist()
@@ -48,7 +50,7 @@ def innermost(frames: Sequence[Frames]) -> Array:
     """
     nearest = []
     for one in frames:
-        seen = one.counts.max(axis=0) > 0.0
+        seen = one.felt.counts.max(axis=0) > 0.0
         first = one.edges[:-1][np.argmax(seen, axis=1)]
         nearest.append(np.where(np.any(seen, axis=1), first, np.inf))
     return np.asarray(np.min(nearest, axis=0))
@@ -63,7 +65,7 @@ def walls(frames: Sequence[Frames], onsets: Array) -> Array:
     """
     starts = []
     for one in frames:
-        nearest, g = innermost([one]), one.pair_distribution()
+        nearest, g = innermost([one]), one.felt.pair_distribution()
         starts.append([_forbidden(one.centres, g[p], nearest[p]) for p in range(len(g))])
     lowest = np.minimum(np.min(starts, axis=0), np.where(np.isfinite(onsets), onsets, np.inf))
     return np.where(np.isfinite(lowest), np.maximum(lowest, 0.0), 0.0)

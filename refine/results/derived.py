@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,11 +42,13 @@ class Propagation:
         frames: sampled with it.
         response: d<h>/d theta, (pairs * bins, len(theta)), 1/eV.
         covariance: of theta, eV^2; None where the rule knows none: then errors are those of sampling alone.
+        bonded: the part of the response of counts that the correction does not act on; None: it acts on all.
     """
 
     frames: Frames
     response: Array
     covariance: Array | None
+    bonded: Array | None = None
 
     @classmethod
     def build(
@@ -60,16 +63,32 @@ class Propagation:
             pooled = pool(problem, ordered, state, sample.correction)
         except SimulationError:  # samples that do not overlap: the one at the correction can speak for itself
             pooled = pool(problem, [sample], state, sample.correction)
-        counts = np.concatenate([f.counts.reshape(len(f), -1) for f in pooled.frames])
         deviations = pooled.coefficient_counts - pooled.weights @ pooled.coefficient_counts
         # weights times deviations add up to zero, so the mean of the counts drops out
-        response = -(counts.T.astype(float) @ (pooled.weights[:, None] * deviations)) / pooled.kt
-        return cls(sample.frames[state], response, covariance)
+        weighted = -pooled.weights[:, None] * deviations / pooled.kt
 
-    def errors(self, matrix: Array) -> tuple[Array, Array]:
-        """Standard errors (n,) of matrix @ <h>, matrix (n, pairs * bins): from the posterior, and from sampling."""
-        values = self.frames.counts.reshape(len(self.frames), -1).astype(float) @ matrix.T
-        return self._errors(values, None if self.covariance is None else matrix @ self.response)
+        def response(counts: Sequence[NDArray[Any]]) -> Array:
+            stacked = np.concatenate([one.reshape(len(one), -1) for one in counts])
+            return np.asarray(stacked.T.astype(float) @ weighted)
+
+        bonded = [f.bonded for f in pooled.frames if f.bonded is not None]
+        of_all = response([f.counts for f in pooled.frames])
+        return cls(sample.frames[state], of_all, covariance, response(bonded) if bonded else None)
+
+    def errors(self, matrix: Array, *, felt: bool = False) -> tuple[Array, Array]:
+        """Standard errors (n,) of matrix @ <h>, matrix (n, pairs * bins): from the posterior, and from sampling.
+
+        felt: of the counts that the correction acts on.
+        """
+        counts = self.frames.felt.counts if felt else self.frames.counts
+        values = counts.reshape(len(self.frames), -1).astype(float) @ matrix.T
+        response = self.felt_response if felt else self.response
+        return self._errors(values, None if self.covariance is None else matrix @ response)
+
+    @property
+    def felt_response(self) -> Array:
+        """The response of the counts that the correction acts on."""
+        return self.response if self.bonded is None else self.response - self.bonded
 
     def errors_of_counts(self) -> tuple[Array, Array]:
         """The same of <h> itself, (pairs * bins,)."""
@@ -107,11 +126,12 @@ def coordination_numbers(
 ) -> list[Coordination]:
     """n_ij = Σ_{r < radius} h_ij (1 + delta_ij) / N_i for both orders of every pair that has a radius.
 
-    The sampling error is that of the counts and, where the radius was looked for, that of the radius: dn/dr there.
+    Neighbours are those that the correction acts on: not atoms that bonds join to the one at the centre. The sampling
+    error is that of the counts and, where the radius was looked for, that of the radius: dn/dr there.
     """
     frames = propagation.frames
     n_pairs, bins = frames.counts.shape[1:]
-    mean = frames.counts.mean(axis=0, dtype=np.float64)
+    mean = frames.felt.counts.mean(axis=0, dtype=np.float64)
     width = frames.edges[1] - frames.edges[0]
     found = []
     for p, (a, b) in enumerate(pairs):
@@ -120,7 +140,7 @@ def coordination_numbers(
             continue
         row = np.zeros((n_pairs, bins))
         row[p] = np.clip((radius - frames.edges[:-1]) / width, 0.0, 1.0)  # a bin that the radius cuts counts in part
-        posterior, sampling = (float(e[0]) for e in propagation.errors(row.reshape(1, -1)))
+        posterior, sampling = (float(e[0]) for e in propagation.errors(row.reshape(1, -1), felt=True))
         value = float(np.sum(row[p] * mean[p]))
         last = min(int(radius / width), bins - 1)
         around = slice(max(0, last - 2), last + 3)
@@ -168,12 +188,13 @@ def shells_of(frames: Frames, pairs: Sequence[tuple[str, str]], given: Mapping[s
 
 
 def first_minima(frames: Frames) -> Shells:
-    """The first minimum of each g(r) after its first peak; NaN where there is none within the box.
+    """The first minimum of each g(r), between molecules, after its first peak; NaN where there is none within the box.
 
     g is averaged over the narrowest of `SMOOTHING` that leaves it a standard error below `SMOOTH`. The first peak is
     its first maximum above 1; the minimum is the lowest point before it next rises above 1, both beyond one standard
     error, and the peak must stand out from it by a tenth and by three of them.
     """
+    frames = frames.felt
     r, g = frames.centres, frames.pair_distribution()
     step = float(r[1] - r[0])
     radii, errors = np.full(len(g), np.nan), np.zeros(len(g))

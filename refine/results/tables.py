@@ -78,7 +78,8 @@ def prediction_table(outcome: Outcome, prediction: Prediction, propagation: Prop
 
 
 def g_table(outcome: Outcome, s: int, propagation: Propagation) -> str:
-    """Partial g(r); the final ones with their standard errors, posterior and sampling together."""
+    """Partial g(r); the final ones with their standard errors, posterior and sampling together. With molecules also the
+    part between them."""
     box = outcome.study.boxes[s]
     header, columns = [R], [box.centres]
     g = [outcome.samples[k].frames[s].pair_distribution() for k in (0, outcome.final)]
@@ -87,6 +88,12 @@ def g_table(outcome: Outcome, s: int, propagation: Propagation) -> str:
     for p, (a, b) in enumerate(outcome.study.pairs):
         header += [f"{a}-{b} {name} [g(r)]" for name in ("initial", "final", "final stderr")]
         columns += [g[0][p], g[1][p], error[p]]
+    frames = [outcome.samples[k].frames[s] for k in (0, outcome.final)]
+    if frames[1].bonded is not None:
+        between = [one.felt.pair_distribution() for one in frames]
+        for p, (a, b) in enumerate(outcome.study.pairs):
+            header += [f"{a}-{b} {name} between molecules [g(r)]" for name in ("initial", "final")]
+            columns += [between[0][p], between[1][p]]
     return csv_text(header, columns)
 
 

@@ -243,7 +243,7 @@ def _correction_table(outcome: Outcome) -> list[Correction]:
 def _correction_at(outcome: Outcome, correction: PairCorrection, temperature: float | None) -> list[Correction]:
     study, sample = outcome.study, outcome.samples[outcome.final]
     basis = correction.basis
-    g = [frames.pair_distribution() for frames in sample.frames]
+    g = [frames.felt.pair_distribution() for frames in sample.frames]
     table = []
     for index, p in enumerate(correction.active_pairs):
         sampled = np.flatnonzero(np.any([x[p] > 0.0 for x in g], axis=0)) if len({x.shape for x in g}) == 1 else None

@@ -6,7 +6,7 @@ a rule needs the base model's energies of stored frames under other parameters.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -32,6 +32,8 @@ class Frames:
     replica: (frames,) int64, which replica a frame belongs to.
     r_max: Å.  n_per_species: atoms of each species, in order.  volume: Å^3.
     positions: (frames, N, 3), Å, within the cell or not; None: not kept.
+    bonded: (frames, pairs, bins) float32, those of the counts that the correction does not act on, as of atoms that are
+        bonded to each other; None: it acts on all.
 
     Two atoms 1.5 Å apart, in two frames of one replica:
 
@@ -51,6 +53,7 @@ class Frames:
     n_per_species: tuple[int, ...]
     volume: float
     positions: NDArray[np.floating[Any]] | None = None
+    bonded: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         frames, pairs, bins = self.counts.shape
@@ -63,6 +66,8 @@ class Frames:
             if getattr(self, name).shape != (frames,):
                 raise ValueError(f"{name} has shape {getattr(self, name).shape}; there are {frames} frames")
 
+        if self.bonded is not None and self.bonded.shape != self.counts.shape:
+            raise ValueError(f"bonded has shape {self.bonded.shape}; counts have {self.counts.shape}")
         if self.positions is not None and self.positions.shape != (frames, self.n_atoms, 3):
             raise ValueError(f"positions have shape {self.positions.shape}; expected {(frames, self.n_atoms, 3)}")
 
@@ -73,7 +78,13 @@ class Frames:
     def per_frame(self) -> tuple[str, ...]:
         """Names of the arrays that have an entry for every frame."""
         names = ("counts", "energy", "virial", "temperature", "replica")
-        return names if self.positions is None else (*names, "positions")
+        kept = tuple(name for name in ("positions", "bonded") if getattr(self, name) is not None)
+        return (*names, *kept)
+
+    @property
+    def felt(self) -> Self:
+        """These frames with the counts of those pairs alone that the correction acts on: between molecules."""
+        return self if self.bonded is None else replace(self, counts=self.counts - self.bonded, bonded=None)
 
     @property
     def n_atoms(self) -> int:
@@ -99,15 +110,22 @@ class Frames:
     def merged(self, number: int) -> Self:
         """The same frames in bins `number` times as wide; bins that are left over at the end are dropped."""
         bins = self.counts.shape[2] // number
-        kept = self.counts[:, :, : bins * number]
-        counts = kept.reshape(*kept.shape[:2], bins, number).sum(axis=3)
-        return replace(self, counts=counts, r_max=self.r_max / self.counts.shape[2] * bins * number)
+
+        def wider(counts: NDArray[Any]) -> NDArray[Any]:
+            kept = counts[:, :, : bins * number]
+            return np.asarray(kept.reshape(*kept.shape[:2], bins, number).sum(axis=3))
+
+        return self._counted(wider, self.r_max / self.counts.shape[2] * bins * number)
 
     def within(self, r_max: float) -> Self:
         """The same frames, of the bins below r_max (Å)."""
         width = self.r_max / self.counts.shape[2]
         bins = round(r_max / width)
-        return replace(self, counts=self.counts[:, :, :bins], r_max=bins * width)
+        return self._counted(lambda counts: counts[:, :, :bins], bins * width)
+
+    def _counted(self, change: Callable[[NDArray[Any]], NDArray[Any]], r_max: float) -> Self:
+        bonded = None if self.bonded is None else change(self.bonded)
+        return replace(self, counts=change(self.counts), bonded=bonded, r_max=r_max)
 
     def pair_distribution(self) -> Array:
         """Partial pair distribution functions g_ij (pairs, bins), 1 for an ideal gas.
@@ -143,6 +161,7 @@ class Frames:
             n_per_species=tuple(int(n) for n in values["n_per_species"]),
             volume=float(values["volume"]),
             positions=values.get("positions"),
+            bonded=values.get("bonded"),
         )
 
 
@@ -163,7 +182,7 @@ def concatenate(parts: Sequence[Frames]) -> Frames:
             first.volume,
             first.counts.shape[1:],
         )
-        if not same or (part.positions is None) != (first.positions is None):
+        if not same or part.per_frame != first.per_frame:
             raise ValueError("frames of different boxes, species or bins cannot be concatenated")
     return _with(first, {n: np.concatenate([getattr(part, n) for part in parts]) for n in first.per_frame})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from refine.potentials.bases import base_of
@@ -24,7 +25,10 @@ def read_base(config: StudyConfig, species: Sequence[str], opened: Any = None) -
     kind = base_of(config.model.base, config.model.dispersion)
     if opened is not None:
         return kind, opened
-    return kind, kind.read(config.model, tuple(species), species_pairs(species), config.correction.r_cut)
+    potential = kind.read(config.model, tuple(species), species_pairs(species), config.correction.r_cut)
+    if config.correction.molecules == "all":
+        potential = replace(potential, everywhere=True)  # of base lammps, which alone has molecules
+    return kind, potential
 
 
 def sampler_of(

@@ -108,7 +108,7 @@ class Study:
                 config.sampling.final,
                 config.correction.length,
                 config.correction.smoothness,
-                any(state.phase == "solid" for state in config.states),
+                config.model.has_molecules or any(state.phase == "solid" for state in config.states),
             )
         )
         differentiated = isinstance(self.rule, TrajectoryRule)
@@ -138,6 +138,12 @@ class Study:
             raise InputError(
                 f"method = {config.refinement.method!r} moves atoms here, and the engine waits for frames of others",
                 where="[sampling] engine",
+                fix="use another method",
+            )
+        if isinstance(self.rule, MovingRule) and config.model.has_molecules:
+            raise InputError(
+                f"method = {config.refinement.method!r} moves single atoms, and [model] has a topology",
+                where="[refinement] method",
                 fix="use another method",
             )
         if isinstance(self.rule, MovingRule) and config.sampling.keep != "final":

@@ -206,12 +206,13 @@ def series_of(study: Study, s: int, frames: Frames) -> Array:
 
 
 def _begin_of_splines(study: Study, starts: Sequence[State], seen: Sequence[_Seen]) -> list[Choice]:
-    """r_min, from the innermost pairs of all frames and starts; none where no pair was met."""
+    """r_min, from the innermost pairs of all frames and starts (frames alone where some of a start's are bonds); none
+    where no pair was met."""
     active = list(study.initial_correction().active_pairs)
     nearest = [
         closest(positions, system.cell, system.n_per_species, min(WITHIN, system.r_box))
         for start, system in zip(starts, study.systems, strict=True)
-        for positions in start.positions
+        for positions in (() if study.config.model.has_molecules else start.positions)
     ]
     nearest += [innermost([one.behind()]) for one in seen]
     inner, onsets = np.min(nearest, axis=0)[active], study.onsets()[active]

@@ -691,6 +691,9 @@ def test_charge_and_spin_of_the_box() -> None:
     assert (again.charge, again.spin) == (-1, 2)
     assert parse(MINIMAL, *mace, "model.charge=0", "model.spin=1").digest(data=False) == plain.digest(data=False)
     settings = plain.model_dump(mode="json")["model"]
+    assert {key: settings[key] for key in ("charge", "spin", "change")} == {"charge": 0, "spin": 1, "change": None}
+    molecules = ('model={base="lammps", commands="pair_style zero 5.0"}',)
+    settings |= parse(MINIMAL, *molecules).model_dump(mode="json")["model"]
     assert {key: settings[key] for key in LATER} == LATER
     assert len({study.digest(data=False) for study in (plain, charged)}) == 2
 

@@ -33,7 +33,9 @@ def coefficient_counts(frames: Sequence[Frames], correction: PairCorrection, tem
     ((2, 12), 1.0)
     """
     basis = correction.binned_basis(frames[0].edges)
-    rows = [[f.counts[:, p].astype(float) @ basis[p] for p in correction.active_pairs] for f in frames]
+    rows = [
+        [f.counts[:, p].astype(float) @ basis[p] for p in correction.active_pairs] for f in (f.felt for f in frames)
+    ]
     counts = np.concatenate([np.concatenate(row, axis=1) for row in rows])
     return np.concatenate([factor * counts for factor in correction.factors(temperature)], axis=1)
 

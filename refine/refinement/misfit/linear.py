@@ -161,7 +161,7 @@ def _root(
     """Root of the prior covariance of a kind, see `PRIORS`."""
     if kind == "pair":
         base = ensembles[0].frames
-        prior = SmoothnessPrior.build(correction, base.centres, base.pair_distribution(), length)
+        prior = SmoothnessPrior.build(correction, base.centres, base.felt.pair_distribution(), length)
         kt = BOLTZMANN * float(np.mean([e.temperature for e in ensembles]))
         return prior.scaled_root(np.full(correction.terms * len(correction.active_pairs), kt))
     by_name = {d.target.name: d for d in data}

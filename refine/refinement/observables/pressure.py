@@ -68,7 +68,7 @@ class Pressure:
         """dp/d theta of every frame, (frames, 1, len(theta)) GPa/eV; the wall does not depend on theta."""
         r = frames.centres
         slopes = correction.basis_derivatives(r) * r[:, None]
-        rows = [frames.counts[:, p].astype(float) @ slopes[p] for p in correction.active_pairs]
+        rows = [frames.felt.counts[:, p].astype(float) @ slopes[p] for p in correction.active_pairs]
         virial = -np.concatenate(rows, axis=1)
         terms = np.concatenate([factor * virial for factor in correction.factors(self.temperature)], axis=1)
         return np.asarray(PRESSURE_UNIT * terms / (3.0 * frames.volume))[:, None]

@@ -81,8 +81,9 @@ class GaussNewtonKeys(Refinement):
         description="What a step is believed to do. `fluctuation`: the linear response of the sampled frames, right "
         "for small corrections of any material. `closure`: the Ornstein-Zernike relation with the sample's own bridge "
         "functions, for liquids whose g(r) has to change by factors. `auto`: both, each believed as far as it "
-        "predicted the samples so far, and mended by what earlier samples said; with a solid among the states, "
-        "`fluctuation`. With a closure the trust radius begins ten times as large.",
+        "predicted the samples so far, and mended by what earlier samples said; with a solid among the states, or "
+        "molecules, whose sites are not those of a simple liquid, `fluctuation`. With a closure the trust radius "
+        "begins ten times as large.",
     )
 
     @property
@@ -98,7 +99,7 @@ class GaussNewtonKeys(Refinement):
             smoothness=shared.smoothness,
             final_factor=shared.final_factor,
             pooling=self.pooling,
-            response="fluctuation" if shared.solid and self.response == "auto" else self.response,
+            response="fluctuation" if shared.no_closure and self.response == "auto" else self.response,
         )
 
 
@@ -307,7 +308,7 @@ class GaussNewton:
         states = by_state(problem)
         fixed, newest = self._fixed_amplitudes(correction), samples[current].frames
         base = samples[0].frames[0]
-        g = base.pair_distribution()
+        g = base.felt.pair_distribution()
 
         def solved(responses: Sequence[Response], both: Sequence[Combined], *, far: bool) -> Step:
             # A larger correction is likely where the base has few pairs; a response that predicts pairs there needs no

@@ -160,9 +160,13 @@ class IBI:
         size = correction.basis.size
         gram, right = np.zeros((size, size)), np.zeros(size)
         for target in targets:
-            y = target.predict(sample.frames[target.state].counts.mean(axis=0, dtype=np.float64))
+            frames = sample.frames[target.state]
+            y = target.predict(frames.counts.mean(axis=0, dtype=np.float64))
             g = best(target, y).apply(target, y)
-            inside = (g > FLOOR) & (target.y > FLOOR) & (target.x < correction.basis.r_cut)
+            # pairs that phi does not act on are taken out of both, as the model has them
+            between = target.predict(frames.felt.counts.mean(axis=0, dtype=np.float64))
+            g, aim = g - (y - between), target.y - (y - between)
+            inside = (g > FLOOR) & (aim > FLOOR) & (target.x < correction.basis.r_cut)
             if inside.sum() < 2:
                 raise InputError(
                     "model and target g(r) share fewer than two points above 0.05 within r_cut",
@@ -170,8 +174,8 @@ class IBI:
                     fix="check fit_r and the units of r",
                 )
             r = target.x[inside]
-            wish = self.damping * problem.kt(target.state) * np.log(g[inside] / target.y[inside])
-            importance = target.weight * np.minimum(g, target.y)[inside] * r**2
+            wish = self.damping * problem.kt(target.state) * np.log(g[inside] / aim[inside])
+            importance = target.weight * np.minimum(g, aim)[inside] * r**2
             design = correction.basis_values(r)[pair]
             gram += design.T @ (importance[:, None] * design)
             right += design.T @ (importance * wish)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from ase.calculators.calculator import Calculator
 
@@ -25,6 +25,8 @@ class CalculatorField:
         cutoff: of pair functions, Å, which have to fit into the box; None: there are none.
         dispersion: see `refine.potentials.keys.Model`.
     """
+
+    molecules: ClassVar[None] = None
 
     def __init__(self, make: Callable[[Any], Calculator], base: Any, cutoff: float | None, dispersion: str) -> None:
         self._make, self._base, self.cutoff = make, base, cutoff

@@ -118,8 +118,25 @@ class Mover(Protocol):
         """Moves of the volume, as `refine.sampling.jax.barostat` makes them. pressure: GPa.  width: in ln V."""
 
 
+@dataclass(frozen=True, eq=False)
+class Molecules:
+    """What a sampler has to know of the molecules of its box.
+
+    pairs: (P, 2) atoms between which the correction does not, or not wholly, act.  share: (P,) of it that is missing.
+    constraints: degrees of freedom that are held.
+    """
+
+    pairs: NDArray[np.int64]
+    share: Array
+    constraints: int
+
+
 class MoverOf(Protocol):
     """A potential that an engine made (`EngineField`), as `ExternalSampler` needs it."""
+
+    @property
+    def molecules(self) -> Molecules | None:
+        """Of the atoms; None: they are atoms."""
 
     @property
     def cutoff(self) -> float | None:

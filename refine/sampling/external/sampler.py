@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from kernels.cell import wrap
 from kernels.species import number_of_pairs
 from refine.errors import InputError
-from refine.sampling.counting import pair_counts
+from refine.sampling.counting import counts_of_pairs, pair_counts
 from refine.sampling.external.barostat import ExternalBarostat
 from refine.sampling.external.mover import NOTHING, Motion, Mover, MoverOf, Start, Walk, stacked, unstacked
 from refine.sampling.frames import Frames
@@ -78,7 +78,8 @@ class ExternalSampler:
         self.precision, self.positions = precision, positions
         steps = int(np.clip(ATOM_STEPS // (system.n_atoms * replicas), *STEPS))
         self.frames_per_block = max(1, (steps_per_block or steps) // stride)
-        freedom = motion.degrees_of_freedom(system.n_atoms)
+        self.constraints = 0 if field.molecules is None else field.molecules.constraints
+        freedom = motion.degrees_of_freedom(system.n_atoms) - self.constraints
         self.watch = Watch(system, motion.timestep, stride, phase, freedom, motion.holds_temperature)
         self._mover: tuple[Any, Mover] | None = None
 
@@ -270,12 +271,23 @@ class ExternalSampler:
 
     def _observed(self, walk: Walk) -> dict[str, NDArray[Any]]:
         """The frames of a block of one replica, as `Frames` has them."""
-        positions = {"positions": walk.positions.astype(self.precision)} if self.positions else {}
-        return positions | {
-            "counts": pair_counts(walk.positions, self.system, self.n_bins, self.r_max, self.precision),
+        arrays: dict[str, NDArray[Any]] = {}
+        if self.positions:
+            arrays["positions"] = walk.positions.astype(self.precision)
+        temperature = self.kinetic_temperature(walk.kinetic)
+        counts = pair_counts(walk.positions, self.system, self.n_bins, self.r_max, self.precision)
+        if (molecules := self.field.molecules) is not None:
+            arrays["bonded"] = counts_of_pairs(
+                walk.positions, self.system, molecules.pairs, molecules.share, counts, self.r_max
+            )
+        # a length that is held has no kinetic energy; p V = N k T + W/3 counts all atoms as free, which is right with
+        # the virial of a stiff spring in its place, -kT for each
+        held = self.constraints * BOLTZMANN * temperature
+        return arrays | {
+            "counts": counts,
             "energy": walk.energy,
-            "virial": np.trace(walk.virial, axis1=1, axis2=2),
-            "temperature": self.kinetic_temperature(walk.kinetic),
+            "virial": np.trace(walk.virial, axis1=1, axis2=2) - held,
+            "temperature": temperature,
         }
 
     def _frames(self, blocks: list[list[dict[str, NDArray[Any]]]]) -> Frames:
@@ -287,6 +299,8 @@ class ExternalSampler:
         }
         if self.positions:
             empty["positions"] = np.zeros((0, n, 3), self.precision)
+        if self.field.molecules is not None:
+            empty["bonded"] = np.zeros((0, n_pairs, self.n_bins), np.float32)
         by_replica = [block[k] for k in range(self.replicas) for block in blocks]
         arrays = {name: np.concatenate([none, *(one[name] for one in by_replica)]) for name, none in empty.items()}
         return Frames(

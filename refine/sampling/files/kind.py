@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
+from refine.errors import InputError
 from refine.sampling.engine import Dynamics, EngineKind, Positions
 from refine.system import System
 
@@ -20,7 +21,22 @@ class Files(EngineKind):
     elsewhere: ClassVar[bool] = True
 
     def check(self, kind: Base, model: Any, base: Any, systems: Sequence[System]) -> None:
-        """Whatever evaluates it: there is nothing that it could not."""
+        """Whatever evaluates it. InputError for molecules: the orders have no bonds, and frames tell none apart."""
+        if model.has_molecules:
+            raise InputError(
+                "molecules are not written into the orders of a step",
+                where="[sampling] engine",
+                fix='set engine = "lammps"',
+            )
+
+    def check_changed(self, base: Any) -> None:
+        """InputError for weights of a network: orders hold one model, that of the study."""
+        if not hasattr(base, "terms"):
+            raise InputError(
+                "frames that are made elsewhere are of the model as it is, and its weights are to be changed",
+                where="[sampling] engine",
+                fix='set engine = "jax"',
+            )
 
     def advantage(self, kind: Base, base: Any) -> None:
         """It is taken where it is asked for."""

@@ -152,7 +152,7 @@ def _first(wanted: Wanted, system: System, lines: Lines) -> list[str]:
     for stage in wanted.before:
         motion = wanted.motion if stage.timestep is None else replace(wanted.motion, timestep=stage.timestep)
         number = math.ceil(1000.0 * stage.picoseconds / motion.timestep)
-        fixed = motion_lines(motion, stage.temperature, next(seeds), units, stage.end)
+        fixed = motion_lines(motion, stage.temperature, next(seeds), units, to=stage.end)
         out += [f"# {stage.words()}, not counted", *fixed, f"run {number}", f"unfix {FIX}"]
     return [
         *out,

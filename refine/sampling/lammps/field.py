@@ -13,7 +13,7 @@ from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.potentials.lammps import Part, Script, commands_of, correction_part, correction_style
 from refine.potentials.protocols import Base, Finished
-from refine.sampling.external.mover import Mover
+from refine.sampling.external.mover import Molecules, Mover
 from refine.sampling.lammps.in_process import InProcess
 from refine.sampling.lammps.potential import LammpsPotential
 from refine.sampling.lammps.program import Program
@@ -31,7 +31,11 @@ class LammpsField:
         kind.check_box(base, reach, system)
         self.kind, self.model, self.base, self.system = kind, model, base, system
         self._processes, self._threads = 0, 1
-        part_of(kind, model, base, Script("refine", system.species))
+        part = part_of(kind, model, base, Script("refine", system.species))
+        self.molecules: Molecules | None = None
+        if part.topology is not None:
+            weights = (1.0, 1.0, 1.0) if part.everywhere else part.weights
+            self.molecules = Molecules(*part.topology.left_out(weights), part.topology.constraints)
 
     @property
     def cutoff(self) -> float | None:
@@ -55,6 +59,7 @@ class LammpsField:
             {name: text for one in parts for name, text in one.files.items()},
             part.paths,
             part.units,
+            part.topology,
         )
 
     def run_by(self, processes: int, threads: int) -> LammpsField:

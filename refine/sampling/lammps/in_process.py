@@ -30,6 +30,9 @@ from refine.sampling.lammps.script import (
     WATCHED,
     Frame,
     box_lines,
+    check_relaxing,
+    check_squeezing,
+    data_text,
     failed,
     motion_lines,
     types_of,
@@ -54,7 +57,7 @@ class InProcess:
 
     def __init__(self, system: System, potential: LammpsPotential, threads: int = 1) -> None:
         self.system, self.potential, self.frame = system, potential, Frame.of(system.cell)
-        self._units, self._types = UNITS[potential.units], types_of(system)
+        self._units, self._types, self._topology = UNITS[potential.units], types_of(system), potential.topology
         self._masses = system.masses[:, None]
         self._lammps = library.new(threads)
         self._last = ""
@@ -63,7 +66,10 @@ class InProcess:
         self._charges = [line for line in lines if line.startswith("set ")]
         self._rest = [*(line for line in lines if line not in self._charges), *WATCHED]
         with library.speaking(self._refused):
-            self._commands([*box_lines(system, potential.units), *self._rest])
+            if self._topology is None:
+                self._commands([*box_lines(system, potential.units), *self._rest])
+            else:
+                self._begin(self._topology.positions)
         self._image = self._lammps.encode_image_flags(0, 0, 0)
 
     def _refused(self, words: str) -> InputError:
@@ -94,15 +100,33 @@ class InProcess:
         memory: a restart file without atoms: a fix that is defined behind it is what it was.
         """
         velocities = np.zeros_like(positions) if momenta is None else momenta / self._masses / self._units.velocity
-        if len(memory):
-            self._restart.write_bytes(memory.tobytes())
-            begin = ["clear", f'read_restart "{self._restart}"', f"change_box all {self.frame.change}", *LISTS]
-            self._commands([*begin, *self._rest])
+        if self._topology is not None:
+            self._read(positions, velocities, memory)
+        elif len(memory):
+            self._commands([*self._remembering(memory), *self._rest])
         else:
             box = f"change_box all {self.frame.change}"  # a block at constant pressure may have failed in another one
             self._commands(["delete_atoms group all compress yes", "reset_timestep 0", box])
-        self._create(positions @ self.frame.turn, velocities @ self.frame.turn)
-        self._commands(self._charges)
+        if self._topology is None:
+            self._create(positions @ self.frame.turn, velocities @ self.frame.turn)
+            self._commands(self._charges)
+
+    def _remembering(self, memory: Memory) -> list[str]:
+        """Lines for a box without atoms in which a fix that is defined is what it was."""
+        self._restart.write_bytes(memory.tobytes())
+        return ["clear", f'read_restart "{self._restart}"', f"change_box all {self.frame.change}", *LISTS]
+
+    def _read(self, positions: Array, velocities: Array, memory: Memory) -> None:
+        """The same of molecules, which come with a data file alone."""
+        data = Path(self._folder.name) / "block.data"
+        turned = positions @ self.frame.turn, velocities @ self.frame.turn
+        data.write_text(data_text(self.system, *turned, self._topology))
+        read = f'read_data "{data}"'
+        if len(memory):
+            begin = [*self._remembering(memory), f"{read} add append"]
+        else:
+            begin = ["clear", *box_lines(self.system, self.potential.units, read, self._topology)]
+        self._commands([*begin, *self._charges, *self._rest])
 
     @property
     def _restart(self) -> Path:
@@ -180,6 +204,7 @@ class InProcess:
 
     def relaxed(self, positions: Array, steps: int, longest: float) -> Array:
         """See `Mover`; by conjugate gradients."""
+        check_relaxing(self._topology)
         with library.speaking(lambda words: SimulationError(f"LAMMPS stopped: {words}", where=RELAXING)):
             self._begin(positions)
             self._commands(["min_style cg", f"min_modify dmax {longest!r}", f"minimize 0 0 {steps} {10 * steps}"])
@@ -189,6 +214,7 @@ class InProcess:
         self, start: Start, motion: Motion, moves: int, pressure: float, width: float, *, where: tuple[int, int]
     ) -> Squeezed:
         """See `Mover`."""
+        check_squeezing(self._topology)
         n, kT, random = self.system.n_atoms, BOLTZMANN * start.temperature, np.random.default_rng(start.seed)
         work, cell = pressure / PRESSURE_UNIT, self.system.cell
         seen: list[tuple[float, float, bool, float]] = []
@@ -224,8 +250,9 @@ class InProcess:
     def _moving(self, start: Start, motion: Motion) -> Iterator[None]:
         """The atoms of a start, and the fix that moves them, which is gone afterwards."""
         self._begin(start.positions, start.momenta, start.memory if motion.thermostat in REMEMBERING else NOTHING)
-        self._commands(motion_lines(motion, start.temperature, start.seed, self._units))
+        lines = motion_lines(motion, start.temperature, start.seed, self._units, self._topology)
+        self._commands(lines)
         try:
             yield
         finally:
-            self._lammps.command(f"unfix {FIX}")
+            self._commands([f"unfix {line.split()[1]}" for line in reversed(lines) if line.startswith("fix ")])

@@ -29,12 +29,15 @@ class Lammps(ExternalKind):
         return processes == 0
 
     def check(self, kind: Base, model: Any, base: Any, systems: Sequence[System]) -> None:
-        """It is installed, and has a style for the base."""
+        """It is installed, has a style for the base, and molecules are those of the boxes."""
         from refine.sampling.lammps.field import part_of
 
         if not library.installed():
             raise library.MISSING
-        part_of(kind, model, base, Script("refine", systems[0].species))
+        part = part_of(kind, model, base, Script("refine", systems[0].species))
+        if part.topology is not None:
+            for system in systems:
+                part.topology.check_atoms(system)
 
     def check_processes(self, processes: int) -> None:
         """There is a program that starts them."""

@@ -35,6 +35,7 @@ from refine.sampling.lammps.script import (
     WATCHED,
     Frame,
     box_lines,
+    check_relaxing,
     data_text,
     failed,
     motion_lines,
@@ -92,7 +93,7 @@ class Program:
 
     def __init__(self, system: System, potential: LammpsPotential, processes: int, threads: int) -> None:
         self.system, self.frame = system, Frame.of(system.cell)
-        self._units, self._name = UNITS[potential.units], potential.units
+        self._units, self._name, self._topology = UNITS[potential.units], potential.units, potential.topology
         self._command, self._threads = command(processes), threads
         self._masses = system.masses[:, None]
         self._scratch = Scratch()
@@ -112,7 +113,7 @@ class Program:
             start.positions,
             start.momenta,
             [
-                *motion_lines(motion, start.temperature, start.seed, self._units),
+                *motion_lines(motion, start.temperature, start.seed, self._units, self._topology),
                 f"thermo {stride}",
                 f"dump {FIX} all custom {stride} {DUMP} xu yu zu vx vy vz",
                 f"dump_modify {FIX} sort id format float %.17g first yes",
@@ -150,6 +151,7 @@ class Program:
 
     def relaxed(self, positions: Array, steps: int, longest: float) -> Array:
         """See `Mover`; by conjugate gradients."""
+        check_relaxing(self._topology)
         lines = [
             "min_style cg",
             f"min_modify dmax {longest!r}",
@@ -185,10 +187,10 @@ class Program:
         """
         velocities = np.zeros_like(positions) if momenta is None else momenta / self._masses / self._units.velocity
         turned = positions @ self.frame.turn, velocities @ self.frame.turn
-        (self._path / DATA).write_text(data_text(self.system, *turned))
+        (self._path / DATA).write_text(data_text(self.system, *turned, self._topology))
         charges = [line for line in self._lines if line.startswith("set ")]
         rest = [line for line in self._lines if line not in charges]
-        begin = box_lines(self.system, self._name, f"read_data {DATA}")
+        begin = box_lines(self.system, self._name, f"read_data {DATA}", self._topology)
         if len(memory):
             (self._path / BEFORE).write_bytes(memory.tobytes())
             box = f"change_box all {self.frame.change}"

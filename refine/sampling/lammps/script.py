@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError, SimulationError
+from refine.potentials.topology import Topology
 from refine.sampling.external.mover import FREE, Motion
 from refine.system import System
 from refine.units import BOLTZMANN, TIME_UNIT
@@ -103,13 +104,13 @@ def types_of(system: System) -> list[int]:
     return np.repeat(np.arange(len(system.species)) + 1, system.n_per_species).tolist()
 
 
-def box_lines(system: System, units: str, atoms: str | None = None) -> list[str]:
+def box_lines(system: System, units: str, atoms: str | None = None, topology: Topology | None = None) -> list[str]:
     """A box, empty or, by the line `atoms`, filled."""
     kinds = len(system.species)
     masses = system.masses[np.cumsum(system.n_per_species) - 1]
     return [
         f"units {units}",
-        "atom_style charge",
+        f"atom_style {_atom_style(topology)}",
         "atom_modify map array",
         "box tilt large",
         *([f"region box {Frame.of(system.cell).region}", f"create_box {kinds} box"] if atoms is None else [atoms]),
@@ -118,21 +119,43 @@ def box_lines(system: System, units: str, atoms: str | None = None) -> list[str]
     ]
 
 
-def data_text(system: System, positions: Array, velocities: Array | None = None) -> str:
-    """A data file of atoms, both (N, 3) as LAMMPS has the cell (`Frame`) and in its units; None: no velocities."""
+def _atom_style(topology: Topology | None) -> str:
+    return "charge" if topology is None else "full"
+
+
+def data_text(
+    system: System, positions: Array, velocities: Array | None = None, topology: Topology | None = None
+) -> str:
+    """A data file of atoms, both (N, 3) as LAMMPS has the cell (`Frame`) and in its units, and of their molecules;
+    velocities: None: none are written."""
     frame = Frame.of(system.cell)
     (lx, _, _), (xy, ly, _), (xz, yz, lz) = frame.cell.tolist()
     head = ["", "", f"{system.n_atoms} atoms", f"{len(system.species)} atom types"]
+    molecules, charges = [""] * system.n_atoms, ["0"] * system.n_atoms
+    links: dict[str, tuple[int, NDArray[np.int64]]] = {}
+    if topology is not None:
+        sections = topology.bonds, topology.angles, topology.dihedrals, topology.impropers
+        named = zip(("bond", "angle", "dihedral", "improper"), topology.kinds, sections, strict=True)
+        links = {name: (kinds, rows) for name, kinds, rows in named if kinds}
+        molecules = [f"{one} " for one in topology.molecules.tolist()]
+        charges = list(map(repr, topology.charges.tolist()))
+        positions = topology.whole(positions, frame.cell)
+    for name, (kinds, rows) in links.items():
+        head += [f"{len(rows)} {name}s", f"{kinds} {name} types"]
     head += [f"0 {length!r} {axis}lo {axis}hi" for length, axis in ((lx, "x"), (ly, "y"), (lz, "z"))]
     if frame.tilted:
         head.append(f"{xy!r} {xz!r} {yz!r} xy xz yz")
-    atoms = zip(types_of(system), positions.tolist(), strict=True)
-    lines = [*head, "", "Atoms # charge", ""]
-    lines += [f"{k} {kind} 0 {x!r} {y!r} {z!r}" for k, (kind, (x, y, z)) in enumerate(atoms, start=1)]
+    atoms = zip(molecules, types_of(system), charges, positions.tolist(), strict=True)
+    places = [f"{k} {m}{t} {q} {x!r} {y!r} {z!r}" for k, (m, t, q, (x, y, z)) in enumerate(atoms, start=1)]
+    text = [*head, "", f"Atoms # {_atom_style(topology)}", "", *places, ""]
     if velocities is not None:
-        speeds = enumerate(velocities.tolist(), start=1)
-        lines += ["", "Velocities", "", *(f"{k} {x!r} {y!r} {z!r}" for k, (x, y, z) in speeds)]
-    return "\n".join([*lines, ""])
+        speeds = [f"{k} {x!r} {y!r} {z!r}" for k, (x, y, z) in enumerate(velocities.tolist(), start=1)]
+        text += ["Velocities", "", *speeds, ""]
+    for name, (_, rows) in links.items():
+        if len(rows):
+            lines = (rows + (np.arange(rows.shape[1]) > 0)).tolist()  # atoms have numbers from 1 on
+            text += [f"{name.capitalize()}s", "", *(f"{k} {' '.join(map(str, x))}" for k, x in enumerate(lines, 1)), ""]
+    return "\n".join(text)
 
 
 LISTS = (f"neighbor {SKIN} bin", "neigh_modify delay 0 every 1 check yes")
@@ -147,24 +170,88 @@ WATCHED = (
 """Potential energy of the box, and the virial as a pressure without its kinetic part; once the atoms are there."""
 
 
-def motion_lines(motion: Motion, temperature: float, seed: int, units: Units, to: float | None = None) -> list[str]:
-    """A time step and the fix that moves the atoms; temperature: K, and at the end of a run `to`, where it changes."""
+def motion_lines(
+    motion: Motion,
+    temperature: float,
+    seed: int,
+    units: Units,
+    topology: Topology | None = None,
+    to: float | None = None,
+) -> list[str]:
+    """A time step and the fixes that move the atoms; temperature: K, and at the end of a run `to`, where it changes."""
     kelvin = temperature * BOLTZMANN / units.boltzmann
     end = kelvin if to is None else to * BOLTZMANN / units.boltzmann
     damp = 1000.0 * motion.time_constant / units.time
-    make = MOTIONS.get(motion.thermostat)
+    held, fix = topology is not None and topology.is_held, f"one of {', '.join(MOTIONS)}"
+    table = MOTIONS
+    if topology is not None and topology.is_held:
+        table = RIGID if topology.rigid else HELD
+        fix = f"one of {', '.join(table)}" + (", or hold bonds and angles with shake" if topology.rigid else "")
+    make = table.get(motion.thermostat)
     if make is None:
-        raise InputError(f"LAMMPS has no thermostat {motion.thermostat!r} here", fix=f"one of {', '.join(MOTIONS)}")
-    return [f"timestep {motion.timestep / units.time!r}", f"fix {FIX} all {make(kelvin, end, damp, 1 + seed % SEEDS)}"]
+        raise InputError(
+            f"LAMMPS has no thermostat {motion.thermostat!r} {'for rigid molecules' if held else 'here'}",
+            where="[sampling] thermostat",
+            fix=fix,
+        )
+    fixes = make(kelvin, end, damp, 1 + seed % SEEDS)
+    if topology is not None and topology.shake is not None:
+        angles = ["a", *map(str, topology.shake.angles)] if topology.shake.angles else []
+        words = ["b", *map(str, topology.shake.bonds), *angles]
+        # the last one: it sees all forces; LAMMPS' fix rattle has a wrong virial where angles are held
+        fixes = [*fixes, f"shake {TOLERANCE!r} {ITERATIONS} 0 {' '.join(words)}"]
+    names = (FIX, *(f"{FIX}{k}" for k in range(1, len(fixes))))
+    return [
+        f"timestep {motion.timestep / units.time!r}",
+        *(f"fix {name} all {one}" for name, one in zip(names, fixes, strict=True)),
+    ]
 
 
-MOTIONS: dict[str, Callable[[float, float, float, int], str]] = {
-    "langevin": lambda kelvin, end, damp, seed: f"gjf {kelvin!r} {end!r} {damp!r} {seed} vel vfull",
-    "nose-hoover": lambda kelvin, end, damp, seed: f"nvt temp {kelvin!r} {end!r} {damp!r} tchain 3",
-    FREE: lambda kelvin, end, damp, seed: "nve",
+TOLERANCE, ITERATIONS = 1e-8, 500
+"""Of SHAKE: parts of a length."""
+
+
+Fixes = Callable[[float, float, float, int], list[str]]
+
+MOTIONS: dict[str, Fixes] = {
+    "langevin": lambda kelvin, end, damp, seed: [f"gjf {kelvin!r} {end!r} {damp!r} {seed} vel vfull"],
+    "nose-hoover": lambda kelvin, end, damp, seed: [f"nvt temp {kelvin!r} {end!r} {damp!r} tchain 3"],
+    FREE: lambda kelvin, end, damp, seed: ["nve"],
 }
 """By thermostat. Langevin is Grønbech-Jensen and Farago's integrator (Mol. Phys. 111, 983 (2013)), whose averages over
 configurations are right to second order in the timestep, and exactly for harmonic forces, as those of BAOAB."""
+
+HELD: dict[str, Fixes] = MOTIONS | {
+    "langevin": lambda kelvin, end, damp, seed: ["nve", f"langevin {kelvin!r} {end!r} {damp!r} {seed}"],
+}
+"""With lengths that are held: these are solved for along the way of velocity Verlet, which GJF does not go."""
+
+RIGID: dict[str, Fixes] = {
+    "langevin": lambda kelvin, end, damp, seed: [
+        f"langevin {kelvin!r} {end!r} {damp!r} {seed}",
+        "rigid/nve/small molecule",
+    ],
+    FREE: lambda kelvin, end, damp, seed: ["rigid/nve/small molecule"],
+}
+"""Of rigid bodies. Friction and noise act on atoms, whose sum over a body they are to the body: LAMMPS' own Langevin of
+bodies puts its forces into the virial. Its Nosé-Hoover chain of bodies is not taken: it counts the momentum of the
+whole, which it conserves, among what it heats."""
+
+
+def check_relaxing(topology: Topology | None) -> None:
+    """InputError for lengths that are held, of which a minimiser knows nothing."""
+    if topology is not None and topology.is_held:
+        raise InputError(
+            "rigid molecules, and bonds that are held, are not relaxed", where="[system] structure", fix="give a start"
+        )
+
+
+def check_squeezing(topology: Topology | None) -> None:
+    """InputError for molecules: moves of the volume would stretch them with the box."""
+    if topology is not None:
+        raise InputError(
+            "molecules are not sampled at constant pressure", where="[model] topology", fix="give the density"
+        )
 
 
 REMEMBERING = ("nose-hoover",)

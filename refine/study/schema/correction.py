@@ -9,6 +9,9 @@ from pydantic import Field, model_validator
 from refine.tables.table import Table
 from refine.tables.values import Integer, Number, OrAuto, Pairs, SmoothnessByPair, refusal
 
+LATER_OF_CORRECTION = {"molecules": "intermolecular"}
+"""Keys that studies of before do not have, and the values with which they change no digest."""
+
 
 class Correction(Table):
     """The pair potential that is refined: a cubic B-spline for each pair of elements."""
@@ -27,6 +30,11 @@ class Correction(Table):
     )
     r_cut: Annotated[Number, Field(gt=0, le=50)] = Field(
         8.0, description="Where the correction ends, Å, with zero value and slope; at most half the box."
+    )
+    molecules: Literal["intermolecular", "all"] = Field(
+        "intermolecular",
+        description="With `[model] topology`. `intermolecular`: φ acts as the base's pair potential does: not on atoms "
+        "that one, two or three bonds join, or with the weights that `special_bonds` gives them; `all`: on all pairs.",
     )
     temperature: Literal["none", "linear"] = Field(
         "none",

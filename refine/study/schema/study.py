@@ -23,7 +23,7 @@ from refine.refinement.observables.keys import Measured, MeasuredNumber
 from refine.refinement.rules import LATER, RULES
 from refine.study.schema.bias import Bias, BiasVariable
 from refine.study.schema.compare import Compare, Coordination
-from refine.study.schema.correction import Correction
+from refine.study.schema.correction import LATER_OF_CORRECTION, Correction
 from refine.study.schema.data import DATA, LATER_OF_DATA, Data
 from refine.study.schema.replay import Replay
 from refine.study.schema.sampling import LATER_OF_SAMPLING, Sampling
@@ -160,6 +160,19 @@ class StudyConfig(Table):
         solids = [state.name for state in self.states if state.phase == "solid"]
         if solids and self.refinement.liquids_only:
             raise refusal(f'[refinement] response = "closure" is for liquids, and state {solids[0]} is a solid')
+        if self.model.has_molecules and self.refinement.liquids_only:
+            raise refusal(
+                '[refinement] response = "closure" is for liquids of single atoms, and [model] has a topology'
+            )
+        fits_pressure = getattr(self.refinement, "pressure", None) is not None or any(
+            entry.role == "fit" and entry.quantity == "pressure" for entry in self.numbers
+        )
+        if self.model.holds_lengths and fits_pressure:
+            raise refusal(
+                "a pressure is not fitted where lengths in molecules are held: what holds them changes with φ"
+            )
+        if self.correction.molecules == "all" and not self.model.has_molecules:
+            raise refusal('[correction] molecules = "all" is for molecules, and [model] has no topology')
         if self.correction.temperature == "linear":
             fitted = {self.state_of(data).temperature for data in self.data if data.role == "fit"}
             if len(fitted) < 2:
@@ -242,6 +255,7 @@ class StudyConfig(Table):
         settings = self.model_dump(mode="json", exclude=set(NOT_OF_A_RUN))
         del settings["sampling"]["keep"], settings["sampling"]["devices"]  # nor from what is kept of it, nor from where
         settings["sampling"] = _without(settings["sampling"], LATER_OF_SAMPLING)
+        settings["correction"] = _without(settings["correction"], LATER_OF_CORRECTION)
         settings["system"] = _without(settings["system"], LATER_OF_SYSTEM)
         settings["data"] = [_without(entry, LATER_OF_DATA) for entry in settings["data"]]
         settings["model"] = {**BASES.former, **_without(settings["model"], LATER_OF_MODEL)}

@@ -200,11 +200,14 @@ def made_up(frames: Frames, study: Study, s: int) -> Frames:
     energies that scatter as those of as many oscillators."""
     rng, number = np.random.default_rng(0), study.settings.frames
     which = np.arange(number) % len(frames)
+    bonded = None if frames.bonded is None else frames.bonded[which]
+    felt = rng.poisson(np.maximum(frames.felt.counts[which], 0.0)).astype(np.float32)
     spread = np.sqrt(1.5 * frames.n_atoms) * BOLTZMANN * study.problem.temperatures[s]
     each = -(-number // study.settings.replicas)
     return replace(
         frames,
-        counts=rng.poisson(frames.counts[which]).astype(np.float32),
+        counts=felt if bonded is None else felt + bonded,
+        bonded=bonded,
         energy=frames.energy[which] + spread * rng.normal(size=number),
         virial=frames.virial[which] + spread * rng.normal(size=number),
         temperature=frames.temperature[which],

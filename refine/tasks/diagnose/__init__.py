@@ -49,6 +49,12 @@ def diagnose(
     """
     if not any(data.role == "fit" for data in study.datasets):
         raise InputError("no curve is fitted", where="[[data]]", fix='give one role = "fit"')
+    if study.config.model.has_molecules:
+        raise InputError(
+            "a change of density would stretch molecules with the box",
+            where="[model] topology",
+            fix="use refine run, or refine compare",
+        )
     wanted = frames if frames is not None else study.settings.frames
     if wanted < FRAMES_FOR_COVARIANCES:
         raise InputError(

@@ -34,7 +34,7 @@ def compared_number(
     values, energy = observable.values(frames)[:, 0], frames.energy - frames.energy.mean()
     warmer = number.entry.observable(ensemble.box, temperature + 1.0).values(frames)[:, 0]
     by_temperature = float(np.mean((values - values.mean()) * energy) / (kt * temperature) + np.mean(warmer - values))
-    prior = SmoothnessPrior.build(correction, frames.centres, frames.pair_distribution(), length)
+    prior = SmoothnessPrior.build(correction, frames.centres, frames.felt.pair_distribution(), length)
     root = prior.scaled_root(np.full(correction.terms * len(correction.active_pairs), kt))
     slope = np.array([linear_response(observable, frames, correction, temperature, k)[0] for k in root.T])
     theta = root @ slope * gap / float(slope @ slope)

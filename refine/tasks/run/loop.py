@@ -179,12 +179,13 @@ class Run:
         else:
             self.current = [Unfinished(start) for start in begun.starts]
         study, correction = self.study, self.study.initial_correction()
-        nearest = [
-            closest(positions, system.cell, system.n_per_species, correction.basis.r_min)
-            for start, system in zip(self.current, study.systems, strict=True)
-            for positions in start.state.positions
-        ]
-        refuse_r_min(correction, np.min(nearest, axis=0))  # now, and not after a sample
+        if not study.config.model.has_molecules:  # whose bonds are not told apart in a single configuration
+            nearest = [
+                closest(positions, system.cell, system.n_per_species, correction.basis.r_min)
+                for start, system in zip(self.current, study.systems, strict=True)
+                for positions in start.state.positions
+            ]
+            refuse_r_min(correction, np.min(nearest, axis=0))  # now, and not after a sample
         self.record = self.record.equilibrated(Potential.of(correction), study.choices)
 
     def sample(self) -> None:
