@@ -118,7 +118,7 @@ class InProcess:
 
     def _read(self, positions: Array, velocities: Array, memory: Memory) -> None:
         """The same of molecules, which come with a data file alone."""
-        data = Path(self._folder.name) / "block.data"
+        data = self._scratch.path / "block.data"
         turned = positions @ self.frame.turn, velocities @ self.frame.turn
         data.write_text(data_text(self.system, *turned, self._topology))
         read = f'read_data "{data}"'
