@@ -13,6 +13,7 @@ from refine.potentials.bases import BASES
 from refine.potentials.keys import Model
 from refine.tables.file import File
 from refine.tables.table import Table
+from refine.tables.toml import to_toml
 from refine.tables.values import FileName, Integer, Kind, Line, Number, Switch, refusal
 
 Factors = Annotated[
@@ -57,6 +58,11 @@ class Selection(Table):
     )
     environments: Switch = Field(
         False, description="A frame is as far as the atom that is farthest from all known atoms, not as its mean."
+    )
+    largest_force: Annotated[Number, Field(gt=0)] = Field(
+        30.0,
+        description="eV/Å. Frames with a larger labelled force on an atom are left out and told of: of young models "
+        "that let atoms overlap.",
     )
     members: Annotated[Integer, Field(ge=1, le=16)] = Field(
         1,
@@ -129,3 +135,8 @@ class ExploreConfig(File):
     def study_path(self) -> Path:
         """Where `study` is."""
         return self._folder / self.study
+
+    def to_toml(self, folder: Path | None = None) -> str:
+        """As it is carried out, defaults written out; folder: of the text, from where relative paths are then seen."""
+        config = self if folder is None else self.seen_from(folder)
+        return to_toml(config.model_dump(mode="json", exclude_none=True))
