@@ -56,7 +56,7 @@ def study_of(config: StudyConfig, sampling: Sampling, model: dict[str, Any] | No
         if base_of(config.model.base).own_engine is not None:
             tree["sampling"]["engine"] = "jax"
         tree["model"] = model
-    tree["sampling"]["seed"] = tree["sampling"]["seed"] + turn
+    tree["sampling"] |= {"seed": tree["sampling"]["seed"] + turn, "frames": sampling.frames}
     return StudyConfig.parse(tree, Path.cwd())
 
 
