@@ -54,7 +54,8 @@ class Selection(Table):
         "uncertain-diverse",
         description="`uncertain`: those with the largest uncertainty; `diverse`: farthest points in the invariant "
         "features of the model; `uncertain-diverse`: farthest points of distance times uncertainty; `random`: the "
-        "baseline. The first generation of a new model has no features, and is drawn at random.",
+        "baseline. The first generation is of farthest points, since nothing is labelled yet; that of a new model, "
+        "which has no features, is drawn at random.",
     )
     environments: Switch = Field(
         False, description="A frame is as far as the atom that is farthest from all known atoms, not as its mean."

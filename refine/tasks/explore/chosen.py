@@ -67,9 +67,8 @@ def choose(
         rng = np.random.default_rng((keys.seed, turn, 1))
         return sorted(rng.choice(len(candidates), number, replace=False).tolist()), "at random"
     found = features_of(load(learnt.models[0]), [*candidates, *learnt.train], learnt.head)
-    weights = None
-    words = []
-    if keys.select != "diverse":
+    weights, words = None, []
+    if keys.select != "diverse" and learnt.train:  # before the first label nothing is less certain than the rest
         words.append("by the disagreement of the committee" if len(learnt.models) > 1 else "by the rigidity")
         if len(learnt.models) > 1:
             weights = _disagreement(candidates, learnt)
@@ -80,8 +79,7 @@ def choose(
             else:
                 weights = rigidity.sigma(found.per_atom()[: len(candidates)])
             words[0] += " of the last layer"
-    if keys.select == "uncertain":
-        assert weights is not None
+    if keys.select == "uncertain" and weights is not None:
         return np.argsort(-weights, kind="stable")[:number].tolist(), words[0]
     points = scaled(found.points(environments=keys.environments))
     chosen = farthest(points[: len(candidates)], _joined(points[len(candidates) :]), number, weights)
@@ -97,7 +95,7 @@ def _rigidity(learnt: Learnt, energies: Array) -> tuple[Rigidity, Array]:
     """Of the first model, calibrated with its errors, eV per atom; and the features of the frames kept apart."""
     found = features_of(load(learnt.models[0]), [*learnt.train, *learnt.apart], learnt.head).per_atom()
     n = len(learnt.train)
-    return Rigidity.of(found[:n].reshape(n, -1), found[n:], energies), found[n:]
+    return Rigidity.of(found[:n], found[n:], energies), found[n:]
 
 
 def _errors(learnt: Learnt) -> tuple[Array, Array]:
