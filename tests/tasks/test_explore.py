@@ -112,6 +112,7 @@ def numbers_of(out: Path) -> dict[str, Any]:
     return {key: tree[key] for key in ("message", "over", "best", "generations")}
 
 
+@pytest.mark.slow
 def test_the_loop_from_file_to_page_and_on_from_any_step(folder: Path, sampler: Sampler) -> None:
     """What each generation leaves; the same numbers, bit by bit, where it was stopped in each of its steps."""
     whole, stopped = folder / "whole", folder / "stopped"
@@ -182,6 +183,7 @@ def _with_model(folder: Path) -> Path:
     return folder / "out"
 
 
+@pytest.mark.slow
 def test_a_model_that_flies_apart_is_said_and_the_loop_goes_on(folder: Path, sampler: Sampler) -> None:
     sampler.fails = ("generations",)
     config = config_of(folder, model={"new": True}, new={"channels": 2, "max_ell": 1, "radial": [4], "r_max": 5.0})
@@ -197,15 +199,22 @@ def test_a_model_that_flies_apart_is_said_and_the_loop_goes_on(folder: Path, sam
         explore(config, folder / "other")
 
 
+@pytest.mark.slow
 def test_a_committee_and_too_strong_forces(folder: Path, sampler: Sampler) -> None:
-    select = {"frames": 3, "apart": 4, "members": 2, "select": "uncertain", "largest_force": 0.2}
+    strongest = []
+    for k in range(12):  # the sampler's first frames
+        atoms = liquid(300 + k)
+        atoms.calc = LennardJones(**LJ)
+        strongest.append(np.linalg.norm(atoms.get_forces(), axis=1).max())
+    limit = float(np.quantile(strongest, 0.75))
+    select = {"frames": 7, "apart": 5, "members": 2, "select": "uncertain", "largest_force": limit}
     found = explore(config_of(folder, select=select), folder / "out")
     assert found.generations[2].chosen == "by the disagreement of the committee"
     files = [folder / f"out/generations/001/{name}.extxyz" for name in ("train", "apart")]
     kept = [frame for file in files for frame in read_labelled(file, LABELS)]
-    assert len(kept) == 7 - found.generations[1].left_out
-    assert 0 < found.generations[1].left_out < 7
-    assert max(np.linalg.norm(frame.forces, axis=1).max() for frame in kept) <= 0.2  # type: ignore[arg-type]
+    assert len(kept) == 9
+    assert found.generations[1].left_out == 3
+    assert max(np.linalg.norm(frame.forces, axis=1).max() for frame in kept) <= limit  # type: ignore[arg-type]
     models = [folder / f"out/generations/002/{name}/model.safetensors" for name in ("learn", "learn-2")]
     assert models[0].read_bytes() != models[1].read_bytes()
 
