@@ -115,7 +115,8 @@ def _scale(product: Array, apart: Array) -> float:
 def _quadratic(matrix: Array, features: Array) -> Array:
     """(n,) f^T M^-1 f."""
     solved = cho_solve(cho_factor(matrix, lower=True), features.T)
-    return np.maximum(np.einsum("np,pn->n", features, solved), 0.0)
+    found: Array = np.maximum(np.einsum("np,pn->n", features, solved), 0.0)
+    return found
 
 
 def _alpha_and_likelihood(product: Array, ridge: float, apart: Array, errors: Array) -> tuple[float, float]:

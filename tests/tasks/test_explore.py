@@ -222,9 +222,8 @@ def test_a_committee_and_too_strong_forces(folder: Path, sampler: Sampler) -> No
 def test_each_way_to_choose(folder: Path) -> None:
     """Frames that are like those known are not chosen where there are others; random follows from its seed alone."""
     train = [as_frame(liquid(k, 0.05), 0.0, np.zeros((8, 3))) for k in range(6)]
-    apart = [as_frame(liquid(k, 0.3), -0.01 * k, np.zeros((8, 3))) for k in range(20, 26)]
     candidates = [as_frame(liquid(50 + k, 0.5 if k in (2, 7) else 0.05)) for k in range(10)]
-    learnt = Learnt((folder / "start.safetensors",), None, train, apart)
+    learnt = Learnt((folder / "start.safetensors",), None, train, [])
     for select in ("uncertain", "diverse", "uncertain-diverse"):
         for environments in (False, True):
             keys = Selection(select=select, environments=environments)

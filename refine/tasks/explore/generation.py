@@ -170,7 +170,7 @@ def _selected(loop: Loop, number: int) -> tuple[str, list[Atoms], list[Atoms]]:
 def _labelled(loop: Loop, folder: Path, picked: list[Atoms], apart: list[Atoms]) -> int:
     """Label both, and write as files what may be learnt from and judged by; how many frames may not."""
     every = [*picked, *apart]
-    species = sorted({symbol for atoms in every for symbol in atoms.get_chemical_symbols()})  # type: ignore[no-untyped-call]
+    species = sorted({symbol for atoms in every for symbol in atoms.get_chemical_symbols()})
     labeller = Labeller(loop.config.label, species, loop.study.correction.r_cut)
     if loop.executor is not None:
         submit(every, labeller, loop.config, loop.out, folder, loop.executor)

@@ -64,10 +64,11 @@ class Labeller:
         """energy (eV), forces (eV/Å) and, where the calculator has it, stress (eV/Å^3, 3 x 3), as JSON values."""
         if self._calculator is None:
             self._calculator = self._make()
-        atoms = atoms.copy()  # type: ignore[no-untyped-call]
+        atoms = Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
         atoms.calc = self._calculator
         try:
-            found = {"energy": float(atoms.get_potential_energy()), "forces": atoms.get_forces().tolist()}
+            found: dict[str, Any] = {"energy": float(atoms.get_potential_energy())}
+            found["forces"] = atoms.get_forces().tolist()
             with contextlib.suppress(PropertyNotImplementedError, NotImplementedError):
                 found["stress"] = atoms.get_stress(voigt=False).tolist()
         except RefineError:
@@ -127,8 +128,8 @@ def submit(
         folder = place / f"labels-{k // size}"
         make_folder(folder)
         write_text(folder / "frames.extxyz", text_of(left[k : k + size]))
-        words = (COMMAND, str((out / "explore.toml").resolve()), str((folder / "frames.extxyz").resolve()))
-        words += ("--labels", str(store.resolve()))
+        files = [str(path.resolve()) for path in (out / "explore.toml", folder / "frames.extxyz", store)]
+        words = (COMMAND, *files[:2], "--labels", files[2])
         name = f"{place.name} {folder.name}"
         waiting.append(executor.submit(Job(name, str(folder.resolve()), words, "log.txt", config.run.cores)))
     for future in waiting:
@@ -158,7 +159,7 @@ def _read(path: Path, atoms: Atoms) -> LabelledFrame:
 
 def as_frame(atoms: Atoms, energy: float | None = None, forces: Any = None, stress: Any = None) -> LabelledFrame:
     """A frame of ASE's as a labelled one."""
-    symbols = tuple(atoms.get_chemical_symbols())  # type: ignore[no-untyped-call]
+    symbols = tuple(atoms.get_chemical_symbols())
     cell, periodic = np.array(atoms.cell.array, np.float64), np.array(atoms.pbc, bool)
     return LabelledFrame(symbols, np.array(atoms.positions, np.float64), cell, periodic, energy, forces, stress)
 
@@ -172,7 +173,8 @@ def text_of(frames: Sequence[Atoms | LabelledFrame]) -> str:
             continue
         atoms = Atoms(list(frame.symbols), frame.positions, cell=frame.cell, pbc=frame.periodic)
         atoms.info["REF_energy"] = frame.energy
-        atoms.arrays["REF_forces"] = frame.forces
+        if frame.forces is not None:
+            atoms.arrays["REF_forces"] = frame.forces
         if frame.stress is not None:
             atoms.info["REF_stress"] = frame.stress.ravel()
         every.append(atoms)
