@@ -55,7 +55,7 @@ class Labeller:
         settings = json.dumps(model.model_dump(mode="json", exclude_none=True), sort_keys=True)
         ends = "" if isinstance(potential, AnyCalculator) else f"{cutoff:g}"
         self.identity = f"{settings} {kind.identity(potential)} {ends}"
-        self._make = lambda: _calculator(potential, model)
+        self._potential, self._model = potential, model
         if not isinstance(potential, AnyCalculator) and not hasattr(potential, "terms"):
             raise InputError(f"{model.base} cannot label", where=WHERE, fix="use another base, or a calculator of ASE")
         self._calculator: BaseCalculator | None = None
@@ -63,9 +63,8 @@ class Labeller:
     def label(self, atoms: Atoms) -> dict[str, Any]:
         """energy (eV), forces (eV/Å) and, where the calculator has it, stress (eV/Å^3, 3 x 3), as JSON values."""
         if self._calculator is None:
-            self._calculator = self._make()
-        atoms = Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-        atoms.calc = self._calculator
+            self._calculator = _calculator(self._potential, self._model)
+        atoms = Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, calculator=self._calculator)
         try:
             found: dict[str, Any] = {"energy": float(atoms.get_potential_energy())}
             found["forces"] = atoms.get_forces().tolist()
