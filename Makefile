@@ -86,9 +86,10 @@ pictures: $(INSTALLED)  ## Draw the pictures of README and docs from the runs in
 	  experiments/a_si/a_si.png)
 	$(call draw,runs/feo/compare.json,experiments/feo/picture.py runs/feo experiments/feo/feo.png)
 
-reference: $(INSTALLED)  ## Write docs/reference/study.md, learn.md and campaign.md from the models of these files
+reference: $(INSTALLED)  ## Write docs/reference/study.md, learn.md, explore.md and campaign.md from the models of these files
 	$(BIN)/refine reference > docs/reference/study.md
 	$(BIN)/refine reference learn > docs/reference/learn.md
+	$(BIN)/refine reference explore > docs/reference/explore.md
 	$(BIN)/refine reference campaign > docs/reference/campaign.md
 
 constraints: $(INSTALLED)  ## Pin in constraints.txt what is installed in .venv now

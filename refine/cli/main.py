@@ -34,6 +34,8 @@ COMMANDS = (
     "frames",
     "collect",
     "learn",
+    "explore",
+    "explore_label",
     "campaign",
     "campaign_status",
     "reference",

@@ -20,7 +20,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
 from kernels.mace import radial
@@ -29,9 +28,16 @@ from kernels.mace.convolution import convolve, convolve_plain
 from kernels.mace.spherical_harmonics import spherical_harmonics
 from kernels.species import species_of
 from refine.errors import InputError
-from refine.formula import element_of
-from refine.potentials.mace.architecture import Architecture, Checkpoint, Layer
-from refine.potentials.mace.preparation import couplings_of, embedded, input_rows, prepare_layer, residuals
+from refine.potentials.mace.architecture import Checkpoint, Layer
+from refine.potentials.mace.preparation import (
+    couplings_of,
+    embedded,
+    head_of,
+    input_rows,
+    prepare_layer,
+    residuals,
+    rows_of,
+)
 from refine.potentials.mace.tabulate import FINEST, sampling_points, tabulate
 
 _einsum = functools.partial(jnp.einsum, precision=radial.HIGHEST)
@@ -88,8 +94,8 @@ class Mace:
         self.species, self.n_per_species = tuple(species), tuple(n_per_species)
         self.cutoff, self.precision, self.plain = self.architecture.r_max, precision, plain
         self.table = precision == "float32" and not plain if table is None else table
-        self._rows = _rows(self.architecture, self.species, checkpoint.origin)
-        self._head = _head(self.architecture, head, checkpoint.origin)
+        self._rows = rows_of(self.architecture, self.species, checkpoint.origin)
+        self._head = head_of(self.architecture, head, checkpoint.origin)
         self._inputs = input_rows(checkpoint, charge, spin, checkpoint.origin)
         self._couplings = [couplings_of(layer) for layer in self.architecture.layers]
         self.isolated: NDArray[np.float64] = checkpoint.weights["energies"][self._head, self._rows]
@@ -143,6 +149,18 @@ class Mace:
         any vector that is finite and not shorter than the cutoff; it then adds exactly nothing.
         senders: (N, K) int32, the atom in each slot.
         """
+        return self._evaluated(params, vectors, senders)[0]
+
+    def features(self, params: Any, vectors: jax.Array, senders: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Of each atom the derivative of its energy by the weights of the readouts' final linear maps, (N, P) eV, and
+        its invariant features behind every layer, (N, D). Arguments as of `site_energies`."""
+        layers, scalars = self.architecture.layers, self._evaluated(params, vectors, senders)[1]
+        each = zip(layers, params["layers"], scalars, strict=True)
+        last = [self._last(layer, weights, x)[0] for layer, weights, x in each if layer.readout != "none"]
+        return params["scale"] * jnp.concatenate(last, axis=1), jnp.concatenate(scalars, axis=1)
+
+    def _evaluated(self, params: Any, vectors: jax.Array, senders: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
+        """Site energies, and the invariant features (N, C) behind each layer."""
         architecture = self.architecture
         receiver = jnp.asarray(np.repeat(np.arange(len(self.species)), self.n_per_species)[:, None], jnp.int32)
         sender = species_of(senders, self.n_per_species)
@@ -154,7 +172,7 @@ class Mace:
         energy = jnp.zeros(vectors.shape[0], vectors.dtype)
         if architecture.zbl is not None:
             energy += self._repulsion(params, r, receiver, sender)
-        h = None
+        h, scalars = None, []
         for t, layer in enumerate(architecture.layers):
             weights = params["layers"][t]
             if self.table:
@@ -176,8 +194,9 @@ class Mace:
                 message = message / (1 + jnp.sum(density, axis=1))[:, None, None]
             h = self._product(layer, weights, message, h, receiver)
             energy += self._readout(layer, weights, h[:, 0])
+            scalars.append(h[:, 0])
         energies: jax.Array = params["scale"] * energy + params["shift"]
-        return energies
+        return energies, scalars
 
     def energies_and_gradients(
         self, params: Any, vectors: jax.Array, senders: jax.Array
@@ -380,15 +399,21 @@ class Mace:
     def _readout(self, layer: Layer, weights: Any, scalars: jax.Array) -> jax.Array | float:
         if layer.readout == "none":
             return 0.0
+        features, last, bias = self._last(layer, weights, scalars)
+        value = jnp.matmul(features, last, precision=radial.HIGHEST)
+        return value if bias is None else value + bias
+
+    @staticmethod
+    def _last(layer: Layer, weights: Any, scalars: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+        """Of a readout: what enters its final linear map, the map, and its bias where it has one."""
         first, *others = weights["readout"]
-        value = jnp.matmul(scalars, first, precision=radial.HIGHEST)
+        if layer.readout == "linear":
+            return scalars, first, None
+        value = jax.nn.silu(jnp.matmul(scalars, first, precision=radial.HIGHEST))
         if layer.readout == "nonlinear":
-            value = jnp.matmul(jax.nn.silu(value), others[0], precision=radial.HIGHEST)
-        elif layer.readout == "biased":
-            middle, middle_bias, last, last_bias = others
-            value = jnp.matmul(jax.nn.silu(value), middle, precision=radial.HIGHEST) + middle_bias
-            value = jnp.matmul(jax.nn.silu(value), last, precision=radial.HIGHEST) + last_bias
-        return value
+            return value, others[0], None
+        middle, middle_bias, last, last_bias = others
+        return jax.nn.silu(jnp.matmul(value, middle, precision=radial.HIGHEST) + middle_bias), last, last_bias
 
     def _by_species(self, x: jax.Array, matrices: jax.Array) -> jax.Array:
         """(N, m, C) times the matrix (S, C, D) of each atom's own species."""
@@ -416,28 +441,6 @@ def with_gradients(
 
     (_, sites), gradient = jax.value_and_grad(total, has_aux=True)(vectors)
     return sites, gradient
-
-
-def _rows(architecture: Architecture, species: Sequence[str], origin: str) -> NDArray[np.int64]:
-    numbers = list(architecture.species)
-    rows = []
-    for symbol in map(element_of, species):
-        if atomic_numbers.get(symbol) not in numbers:
-            names = ", ".join(chemical_symbols[z] for z in numbers)
-            raise InputError(f"the model does not know {symbol}", where=origin, fix=f"it knows {names}")
-        rows.append(numbers.index(atomic_numbers[symbol]))
-    return np.array(rows, np.int64)
-
-
-def _head(architecture: Architecture, head: str | None, origin: str) -> int:
-    heads = ", ".join(architecture.heads)
-    if head is None:
-        if len(architecture.heads) > 1:
-            raise InputError("the model has several heads", where=origin, fix=f"choose one of {heads}")
-        return 0
-    if head not in architecture.heads:
-        raise InputError(f"the model has no head {head!r}", where=origin, fix=f"it has {heads}")
-    return architecture.heads.index(head)
 
 
 def _blocks(h: jax.Array, ls: tuple[int, ...]) -> list[jax.Array]:

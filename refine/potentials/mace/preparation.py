@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
 from kernels.mace import radial
 from kernels.mace.contraction import Polynomial, pack
 from kernels.mace.convolution import Couplings
 from refine.errors import InputError
+from refine.formula import element_of
 from refine.potentials.mace.architecture import Architecture, Checkpoint, Layer, monomials
 
 Of = Callable[[str], Any]
@@ -190,3 +192,27 @@ def _symmetric_index(components: int, degree: int) -> tuple[NDArray[np.int64], N
     grid = np.sort(np.moveaxis(np.indices((components,) * degree), 0, -1), axis=-1)
     index = np.array([number[tuple(i)] for i in grid.reshape(-1, degree).tolist()]).reshape((components,) * degree)
     return index, np.bincount(index.ravel())[index].astype(np.float64)
+
+
+def rows_of(architecture: Architecture, species: Sequence[str], origin: str) -> NDArray[np.int64]:
+    """Rows of the model's tables that belong to species; InputError for one that it does not know."""
+    numbers = list(architecture.species)
+    rows = []
+    for symbol in map(element_of, species):
+        if atomic_numbers.get(symbol) not in numbers:
+            names = ", ".join(chemical_symbols[z] for z in numbers)
+            raise InputError(f"the model does not know {symbol}", where=origin, fix=f"it knows {names}")
+        rows.append(numbers.index(atomic_numbers[symbol]))
+    return np.array(rows, np.int64)
+
+
+def head_of(architecture: Architecture, head: str | None, origin: str) -> int:
+    """Number of a head; InputError for an unknown one, or for none of several."""
+    heads = ", ".join(architecture.heads)
+    if head is None:
+        if len(architecture.heads) > 1:
+            raise InputError("the model has several heads", where=origin, fix=f"choose one of {heads}")
+        return 0
+    if head not in architecture.heads:
+        raise InputError(f"the model has no head {head!r}", where=origin, fix=f"it has {heads}")
+    return architecture.heads.index(head)

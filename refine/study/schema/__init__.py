@@ -7,7 +7,7 @@ from refine.study.schema.compare import Compare, Coordination
 from refine.study.schema.correction import Correction
 from refine.study.schema.data import Data
 from refine.study.schema.model import ModelFile
-from refine.study.schema.reference import learn_markdown, reference_markdown
+from refine.study.schema.reference import explore_markdown, learn_markdown, reference_markdown
 from refine.study.schema.replay import Replay
 from refine.study.schema.sampling import Sampling
 from refine.study.schema.study import NO_CORRECTION, StudyConfig
@@ -26,6 +26,7 @@ __all__ = [
     "State",
     "StudyConfig",
     "System",
+    "explore_markdown",
     "learn_markdown",
     "reference_markdown",
 ]

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from refine.learning.explore_keys import ExploreConfig
 from refine.learning.keys import LearnConfig
 from refine.study.schema.study import StudyConfig
 from refine.tables.choice import Choice
@@ -47,6 +48,22 @@ def learn_markdown() -> str:
         "",
     ]
     return page_of(top, LearnConfig)
+
+
+def explore_markdown() -> str:
+    """The page of the file of `refine explore` as Markdown."""
+    top = [
+        "# The file of refine explore",
+        "",
+        "Written by `make reference` from the tables in `refine/learning/explore_keys.py`; edit the tables, not this",
+        "page. `[model]`, `[new]` and `[learn]` are those of [refine learn](learn.md), `[label]` is a `[model]` of the",
+        "[study file](study.md).",
+        "",
+        "It is one TOML file. Paths are relative to it. Unknown keys are refused. `refine explore FILE --set",
+        "table.key=value` changes a value for one start.",
+        "",
+    ]
+    return page_of(top, ExploreConfig)
 
 
 def page_of(top: list[str], root: type[BaseModel]) -> str:
