@@ -116,3 +116,9 @@ def test_a_bias_is_no_part_of_a_run(path: Path) -> None:
         StudyConfig.from_toml(path, keys) for keys in ([], [f"variables=[{COORDINATION}]", "bias.every=7"])
     )
     assert plain.digest() == biased.digest()
+
+
+def test_a_first_hill_that_leaves_nothing_of_the_next_is_refused(path: Path) -> None:
+    with pytest.raises(InputError, match="should have a 'height' of 20"):
+        StudyConfig.from_toml(path, ["bias.height=100.0", "bias.factor=2.0"])
+    assert StudyConfig.from_toml(path, ["bias.height=20.0", "bias.factor=2.0"]).bias.height == 20.0

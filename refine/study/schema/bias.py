@@ -13,6 +13,9 @@ from refine.tables.values import Integer, Name, Number, Pair, Range, refusal
 TAKEN = ("Lattice", "Properties", "pbc", "energy", "temperature", "state", "replica", "frame", "weight")
 """Words of the comment line of a frame that a variable cannot be called."""
 
+STEEPEST = 20.0
+"""Height of the first hill over factor - 1: the next ones are smaller by the exponential of it."""
+
 
 class Bias(Table):
     """Well-tempered metadynamics of `refine enrich`; see [enrichment](../theory/enrichment.md)."""
@@ -31,6 +34,12 @@ class Bias(Table):
     keep: Annotated[Integer, Field(ge=1, le=100_000)] = Field(
         1, description="Every so many frames one is written as a configuration."
     )
+
+    @model_validator(mode="after")
+    def _later_hills_are_numbers(self) -> Self:
+        if self.height > STEEPEST * (self.factor - 1.0):  # else they shrink to zero, and no weight follows from them
+            raise refusal(f"should have a 'height' of {STEEPEST:g} ('factor' - 1) at most")
+        return self
 
 
 class BiasVariable(Table):
