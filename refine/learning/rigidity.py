@@ -59,8 +59,9 @@ class Rigidity:
         product = training.T @ training
         scale = _scale(product, apart)
         choices = [(share, *_alpha_and_likelihood(product, share * scale, apart, errors)) for share in GRID]
-        known = len(errors) >= FEWEST and bool(np.any(errors))
-        share, alpha = max(choices, key=lambda one: one[2])[:2] if known else (USUAL, 1.0)
+        best = max(choices, key=lambda one: one[2])
+        known = len(errors) >= FEWEST and bool(np.any(errors)) and bool(np.isfinite(best[2]))
+        share, alpha = best[:2] if known else (USUAL, 1.0)
         ridge = share * scale
         return cls(product + ridge * np.eye(len(product)), alpha, ridge, known)
 

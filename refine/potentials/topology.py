@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from refine.errors import InputError
 from refine.formula import element_of
@@ -110,15 +110,16 @@ class Topology:
     @cached_property
     def _tree(self) -> list[tuple[Integers, Integers]]:
         """(parents, children) of the bonds that lead from the first atom of a molecule outwards, step by step."""
-        placed = np.zeros(self.n_atoms, bool)
-        placed[np.unique(self.molecules, return_index=True)[1]] = True
-        steps = []
-        ends = np.concatenate([self.bonds[:, 1:], self.bonds[:, :0:-1]])
-        while not placed.all():
-            parents, children = ends[placed[ends[:, 0]] & ~placed[ends[:, 1]]].T
-            children, first = np.unique(children, return_index=True)
-            steps.append((parents[first], children))
-            placed[children] = True
+        root, firsts = self.n_atoms, np.unique(self.molecules, return_index=True)[1]
+        from_root = np.stack([np.full(len(firsts), root), firsts], axis=1)
+        every = _adjacency(np.concatenate([self.bonds[:, 1:], from_root]), root + 1)
+        order, before = breadth_first_order(every, root, directed=False)
+        depth = np.zeros(root + 1, np.int64)
+        for atom in order[1:].tolist():
+            depth[atom] = depth[before[atom]] + 1
+        order = order[len(firsts) + 1 :]
+        children = np.split(order, np.flatnonzero(np.diff(depth[order])) + 1) if len(order) else []
+        steps = [(before[atoms].astype(np.int64), atoms.astype(np.int64)) for atoms in children]
         return steps
 
     def whole(self, positions: Array, cell: Array) -> Array:

@@ -19,6 +19,12 @@ from refine.potentials.topology import WHERE, Topology
 MAX_FILE = 200_000_000
 """Bytes."""
 
+MAX_KINDS = 1000
+"""Types of bonds, angles and so on: LAMMPS makes room for as many as the header says."""
+
+MAX_WAYS = 30_000_000
+"""Ways along three bonds, of all atoms: more than molecules have, and what a file may make of the memory."""
+
 LINKS = {"Bonds": 2, "Angles": 3, "Dihedrals": 4, "Impropers": 4}
 """Sections, and the atoms of a line."""
 
@@ -94,10 +100,15 @@ def _read(text: str, name: str) -> Topology:
         if any(len(row) != 2 + atoms for row in rows.get(section, [])) or any(len(set(x[1:])) < atoms for x in found):
             raise _Wrong(f"a line of {section} does not name {atoms} different atoms")
         kinds.append(counts.get(f"{kind.lower()} types", 0))
+        if kinds[-1] > MAX_KINDS:
+            raise _Wrong(f"the header has {kinds[-1]} {kind.lower()} types, and at most {MAX_KINDS} are read")
         _limited(kind.lower(), [row[0] for row in found], kinds[-1])
         links[section] = np.array(found, np.int64).reshape(-1, 1 + atoms)
     if len(np.unique(np.sort(links["Bonds"][:, 1:], axis=1), axis=0)) < len(links["Bonds"]):
         raise _Wrong("two atoms are bonded twice")
+    bonded = np.bincount(links["Bonds"][:, 1:].ravel(), minlength=len(table)).astype(float)
+    if 2.0 * (bonded[links["Bonds"][:, 1]] * bonded[links["Bonds"][:, 2]]).sum() + (bonded**2).sum() > MAX_WAYS:
+        raise _Wrong(f"an atom has {bonded.max():.0f} bonds, and there are too many pairs that two or three bonds join")
     lo = np.array([bounds[axis][0] for axis in "xyz"])
     lengths = [bounds[axis][1] - bounds[axis][0] for axis in "xyz"]
     cell = np.diag(lengths)

@@ -71,6 +71,16 @@ def test_without_labels_it_tells_more_from_less() -> None:
     assert nothing.sigma(np.array([[0.0, 0.0, 2.0]])) == pytest.approx(2.0 * nothing.sigma(np.eye(3)[:1]))
 
 
+def test_a_frame_without_neighbours_calibrates_nothing() -> None:
+    """Its features are zero, and its error nothing that the last layer could tell of: no variance is there for it."""
+    rng = np.random.default_rng(0)
+    training, apart = rng.normal(size=(3, 20)), rng.normal(size=(5, 20))
+    apart[2] = 0.0
+    rigidity = Rigidity.of(training, apart, rng.normal(size=5))
+    assert not rigidity.calibrated
+    assert np.all(np.isfinite(rigidity.sigma(apart)))
+
+
 def test_a_frame_left_out_is_judged_by_the_others() -> None:
     errors, sigma = np.array([1.0, -1.0, 1.0, 9.0, 1.0]), np.ones(5)
     found = calibration(sigma, errors)

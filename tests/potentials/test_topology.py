@@ -117,3 +117,31 @@ def test_other_atoms_are_refused(tmp_path: Path) -> None:
         replace(read, shake=Shake((1,)), rigid=True).check_held()
     with pytest.raises(InputError, match="3 atoms are bonded to no other"):
         replace(read, bonds=read.bonds[2:], rigid=True).check_held()
+
+
+def joined(bonds: list[tuple[int, int]], kinds: int = 1) -> str:
+    """Atoms on a grid, and what is bonded to what."""
+    n = 1 + max(max(pair) for pair in bonds)
+    head = f"\n\n{n} atoms\n1 atom types\n{len(bonds)} bonds\n{kinds} bond types\n"
+    head += "\n".join(f"0 100 {axis}lo {axis}hi" for axis in "xyz") + "\n\nMasses\n\n1 12\n\nAtoms # full\n\n"
+    atoms = "\n".join(f"{k + 1} 1 1 0 {k % 100} {k // 100 % 100} {k // 10_000}" for k in range(n))
+    return (
+        f"{head}{atoms}\n\nBonds\n\n" + "\n".join(f"{k} 1 {i + 1} {j + 1}" for k, (i, j) in enumerate(bonds, 1)) + "\n"
+    )
+
+
+def test_what_a_file_may_ask_for_is_bounded(tmp_path: Path) -> None:
+    """An atom that thousands are bonded to, and room for 10^9 types."""
+    with pytest.raises(InputError, match="an atom has 3999 bonds"):
+        topology(tmp_path, joined([(0, k) for k in range(1, 4000)]))
+    with pytest.raises(InputError, match="the header has 999999999 bond types"):
+        topology(tmp_path, joined([(0, 1)], kinds=999_999_999))
+
+
+def test_a_long_chain_is_made_whole_in_linear_time(tmp_path: Path) -> None:
+    n = 20_000
+    read = topology(tmp_path, joined([(k, k + 1) for k in range(n)]))
+    assert len(read._tree) == n
+    whole = read.whole(read.positions, read.cell)
+    steps = np.abs(np.diff(whole, axis=0)).max(axis=1)
+    assert steps.max() <= 1.0 + 1e-9

@@ -386,3 +386,15 @@ def test_killed_at_any_moment_it_ends_with_the_same_numbers(folder: Path) -> Non
     assert numbers_of(folder / "killed") == numbers_of(folder / "whole")
     final = json.loads((folder / "whole/explore.json").read_text())["generations"]
     assert final[0]["curves"][0]["r_chi"] < 1
+
+
+def test_a_labeller_that_is_none_replaces_no_loop(folder: Path, sampler: Sampler) -> None:
+    out = folder / "out"
+    (out / "labels").mkdir(parents=True)
+    (out / "begun.json").write_text("{}")
+    wrong = config_of(folder, label={"base": "ase", "calculator": "ase.calculators.lj:NoSuch"})
+    with pytest.raises(InputError, match="NoSuch"):
+        explore(wrong, out, overwrite=True)
+    assert (out / "begun.json").read_text() == "{}"
+    assert (out / "labels").is_dir()
+    assert not sampler.asked

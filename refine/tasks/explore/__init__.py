@@ -19,6 +19,7 @@ from typing import Any
 from refine.campaign.executors import Executor
 from refine.errors import CheckpointError
 from refine.files import exclusive, write_text
+from refine.formula import element_of
 from refine.learning.explore_keys import ExploreConfig
 from refine.progress import NullProgress, Progress
 from refine.report.explored import render
@@ -27,6 +28,8 @@ from refine.results.provenance import provenance
 from refine.results.schema import RESULT
 from refine.study.schema import StudyConfig
 from refine.tasks.explore.generation import Loop, first_generation, next_generation
+from refine.tasks.explore.labels import Labeller
+from refine.tasks.explore.sampled import study_of
 from refine.tasks.outputs import clear, refuse_foreign, refuse_read
 from refine.tasks.run.began import in_words
 from refine.tasks.run.store import CHECKPOINT as RUN
@@ -70,6 +73,10 @@ def explore(
     study = StudyConfig.from_toml(config.study_path)
     began = _began(config, study)
     _check_out(config, study, out, resume=resume, overwrite=overwrite)
+    if not resume:  # before anything is replaced
+        study_of(study, config.sample, None, 0)
+        if study.system.species:  # else only the structure file knows them
+            Labeller(config.label, sorted(set(map(element_of, study.system.species))), study.correction.r_cut)
     with exclusive(out):
         if resume:
             _refuse_changes(json.loads((out / BEGAN).read_text(encoding="utf-8")), began, out)
