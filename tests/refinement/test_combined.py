@@ -13,7 +13,8 @@ from refine.refinement.keys import Shared
 from refine.refinement.problem import Sample, Target
 from refine.refinement.responses.beliefs import Belief, Opinion, Record
 from refine.refinement.responses.combined import Combined
-from refine.refinement.rules.gauss_newton import BENT, STRAIGHT, GaussNewtonKeys
+from refine.refinement.responses.tangent import BENT, STRAIGHT, straight
+from refine.refinement.rules.gauss_newton import FOLLOWED, GaussNewtonKeys
 from tests.refinement.conftest import PoissonLiquid, problem_of, rule_of
 from tests.refinement.test_responses import IdealGas, direction
 
@@ -139,24 +140,42 @@ def test_what_is_bent_of_a_change_is_known() -> None:
 
 
 @pytest.mark.parametrize(("height", "bent"), [(0.05, False), (3.0, True)])
-def test_a_step_that_the_closure_finds_bent_is_its_own(height: float, bent: bool) -> None:
+def test_linear_response_is_not_followed_where_the_way_is_bent(height: float, bent: bool) -> None:
     """Linear response is believed: it makes the small step. A gas that is to have 20 times as many pairs somewhere is
-    beyond it; then the step is the closure's, which knows that."""
+    beyond it: the step is the closure's, and a shorter one on the same line where linear response made one before."""
     gas = IdealGas(n=150, rho=0.001)
     target = gas.target(gas.mean_counts(gas.basis().with_theta(-height * direction(gas))), 0.001)
     problem, here = problem_of(target), gas.sample(gas.basis(), FRAMES, 0)
+    both = Combined(problem, [here], 0, gas.basis(), [target])
     ways, words = {}, {}
-    for name, response, closure in [
-        ("by default", "auto", False),
-        ("closure believed", "auto", True),
-        ("linear", "fluctuation", False),
+    for name, response, closure, by_linear in [
+        ("by default", "auto", False, False),
+        ("later", "auto", False, True),
+        ("closure", "auto", True, False),
+        ("linear", "fluctuation", False, False),
     ]:
         rule = rule_of(GaussNewtonKeys, trust_radius=3.0, response=response)
-        memory = rule.start() | {"trust_radius": 3.0}
+        memory = rule.start() | {"trust_radius": 3.0, "by_linear": by_linear}
         memory["responses"] = Record(closure=closure).to_json() if response == "auto" else None
         update = rule.update(memory, problem, [here])
         ways[name], words[name] = update.correction.theta, update.reason
-    assert (Combined(problem, [here], 0, gas.basis(), [target]).bent(ways["linear"]) > STRAIGHT) is bent
-    np.testing.assert_allclose(ways["by default"], ways["closure believed" if bent else "linear"], rtol=1e-10)
-    assert not np.allclose(ways["closure believed"], ways["linear"], rtol=1e-3)
-    assert (BENT in words["by default"]) is bent
+    assert not np.allclose(ways["closure"], ways["linear"], rtol=1e-3)
+    assert (both.bent(ways["linear"]) > STRAIGHT) is bent
+    np.testing.assert_allclose(ways["by default"], ways["closure" if bent else "linear"], rtol=1e-10)
+    assert (FOLLOWED in words["by default"], BENT in words["later"]) == (bent, bent)
+    if bent:
+        assert 0.25 * STRAIGHT < both.bent(ways["later"]) <= STRAIGHT
+    else:
+        np.testing.assert_allclose(ways["later"], ways["linear"], rtol=1e-10)
+
+
+def test_a_way_is_shortened_on_its_own_line() -> None:
+    gas = IdealGas(n=150, rho=0.001)
+    target = gas.target(gas.mean_counts(gas.basis()), 0.01)
+    both = Combined(problem_of(target), [gas.sample(gas.basis(), FRAMES, 0)], 0, gas.basis(), [target])
+    way = 5.0 * direction(gas)
+    shorter, words = straight([both], way)
+    assert words == BENT
+    assert shorter / np.linalg.norm(shorter) == pytest.approx(way / np.linalg.norm(way))
+    np.testing.assert_array_equal(straight([both], 1e-4 * way)[0], 1e-4 * way)
+    np.testing.assert_array_equal(straight([], way)[0], way)

@@ -23,7 +23,7 @@ from refine.refinement.problem import Problem
 from refine.refinement.responses.beliefs import Opinion
 from refine.refinement.responses.combined import Combined
 from refine.refinement.responses.protocol import Curved, Response
-from refine.refinement.responses.tangent import reachable
+from refine.refinement.responses.tangent import reachable, straight
 from refine.refinement.steps import step_metric
 from refine.sampling.frames import Frames
 from refine.units import BOLTZMANN
@@ -48,7 +48,7 @@ class Step:
         mahalanobis: full step' C^-1 full step, with C of sampling and measurement alone.
         determined: directions that the data determine.
         size: rms change of phi over sampled pairs, kT.
-        apart: whether it is short because no homogeneous liquid is further on.
+        short: why it is short, in words; empty where that is the trust radius or nothing.
         effective_sample_size: independent frames behind it.
         amplitudes, noise_factors, tempering, scales, scale_errors, backgrounds, background_errors: of the
             linearisation (`Linearisation`).
@@ -63,7 +63,7 @@ class Step:
     mahalanobis: float
     determined: float
     size: float
-    apart: bool
+    short: str
     effective_sample_size: float
     amplitudes: list[float]
     noise_factors: list[float]
@@ -117,13 +117,13 @@ def solve(
         return way, max(float(np.sqrt(way @ metric @ way)) for metric in metrics)
 
     radius = float(memory["trust_radius"])
-    delta, apart = np.zeros_like(theta), False
+    delta, short = np.zeros_like(theta), ""
     curved = [cast(Curved, response) for response in responses if not response.linear]
     for _ in range(CURVED_ROUNDS if curved else ROUNDS):
         fit.linearise(delta)
         full, size = step_to(fit.maximise_evidence(delta).mean)
         wanted, here = full * min(1.0, radius / max(size, 1e-12)), delta
-        delta, apart = reachable(curved, here, wanted, FARTHEST, fit.objective) if curved else (wanted, False)
+        delta, short = reachable(curved, here, wanted, FARTHEST, fit.objective) if curved else straight(both, wanted)
         if curved and step_to(theta + delta - here)[1] < SETTLED_STEP:
             break
     stated = fit.by_fluctuations(delta) if curved else fit
@@ -131,7 +131,11 @@ def solve(
     result = fit.averaged(unbiased_normal)
     full, size = step_to(result.mean)
     shortening = min(1.0, radius / max(size, 1e-12))
-    delta = reachable(curved, delta, shortening * full, FARTHEST, fit.objective)[0] if curved else shortening * full
+    wanted = shortening * full
+    if curved:
+        delta = reachable(curved, delta, wanted, FARTHEST, fit.objective)[0]
+    else:
+        delta, short = straight(both, wanted)
     unbiased = posterior(unbiased_normal, fit.root())
     covariance = result.covariance[: len(theta), : len(theta)]
     predicted_decrease = 0.0
@@ -150,7 +154,7 @@ def solve(
         mahalanobis=float(full @ np.linalg.solve(stated.statistical_covariance(), full)),
         determined=unbiased.determined,
         size=step_to(theta + delta)[1],
-        apart=apart,
+        short=short,
         effective_sample_size=min(r.effective_sample_size for r in responses),
         amplitudes=fit.amplitudes.tolist(),
         noise_factors=fit.noise_factors.tolist(),
