@@ -108,6 +108,8 @@ def _log(lines: Sequence[str], system: System, where: str) -> dict[str, Array]:
         )
     if named[-1] not in UNITS:
         raise InputError(f"its units are {named[-1]!r}", where=where, fix=f"use one of {', '.join(UNITS)}")
+    if any(re.match(r"\s*thermo_modify\s.*\bnorm\s+(yes|on|true)\b", line) for line in lines):
+        raise InputError("its energies are per atom", where=where, fix="write them with thermo_modify norm no")
     units = UNITS[named[-1]]
     head: list[str] = []
     rows: list[dict[str, float]] = []

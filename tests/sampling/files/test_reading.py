@@ -183,6 +183,12 @@ def test_a_log_of_lammps_by_steps(images, tmp_path):
     np.testing.assert_allclose(again.virial[-1], 3 * SYSTEM.volume * atm * 500, rtol=1e-4)
 
 
+def test_a_log_of_energies_per_atom_is_refused(tmp_path):
+    (tmp_path / "log").write_text("thermo_modify lost error norm yes\n" + LOG.format(units="metal"))
+    with pytest.raises(InputError, match="per atom"):
+        read_energies([tmp_path / "log"], SYSTEM, 300.0)
+
+
 def test_a_log_with_the_pressure_of_lammps_itself(tmp_path):
     """With its kinetic part, which is not the virial's."""
     text = LOG.replace("c_refine", "Press   ").format(units="metal")
