@@ -260,7 +260,7 @@ def edited(path: Path, change: Callable[[list], Sequence]) -> list[str]:
 def hot(images: list) -> list:
     for one in images:
         one.set_momenta(
-            np.random.default_rng(1).normal(size=(108, 3)) * np.sqrt(one.get_masses() * 95 * 8.617e-5)[:, None]
+            np.random.default_rng(1).normal(size=(108, 3)) * np.sqrt(one.get_masses() * 120 * 8.617e-5)[:, None]
         )
     return images
 
