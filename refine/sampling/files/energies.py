@@ -1,6 +1,7 @@
 """Energies of frames beside a trajectory: a log of LAMMPS, or a table with names above its columns.
 
-The virial of a frame is W = Σ r·f, without the kinetic part: of a pressure p it is 3 (p V - N k T).
+The virial of a frame is W = Σ r·f, without the kinetic part: of a pressure p it is 3 (p V - N k T), and of one that
+LAMMPS writes 3 p V - f k T with the f degrees of freedom that it counts.
 """
 
 from __future__ import annotations
@@ -134,9 +135,18 @@ def _log(lines: Sequence[str], system: System, where: str) -> dict[str, Array]:
         columns["temperature"] = every["Temp"] * units.boltzmann / BOLTZMANN
     if f"c_{FIX}" in every:
         columns["virial"] = 3.0 * every[f"c_{FIX}"] * units.pressure * system.volume
+    elif "Press" in every and "Temp" in every:
+        kinetic = _freedom(lines, system) * units.boltzmann * every["Temp"]
+        columns["virial"] = 3.0 * every["Press"] * units.pressure * system.volume - kinetic
     elif "Press" in every:
         columns["pressure"] = every["Press"] * units.pressure * PRESSURE_UNIT
     return columns
+
+
+def _freedom(lines: Sequence[str], system: System) -> float:
+    """Degrees of freedom that LAMMPS counts, in temperatures and pressures alike."""
+    said = [re.match(r"\s*compute_modify\s+thermo_temp\s.*\bextra(?:/dof)?\s+(\d+)", line) for line in lines]
+    return 3.0 * system.n_atoms - next((float(one[1]) for one in reversed(said) if one), 3.0)
 
 
 def _table(lines: Sequence[str], where: str) -> dict[str, Array]:

@@ -145,7 +145,7 @@ def _first(wanted: Wanted, system: System, lines: Lines) -> list[str]:
     out = [
         *box_lines(system, lines.units, f"read_data {DATA}"),
         f"include {POTENTIAL}",
-        *_watched(wanted),
+        *_watched(wanted, system),
         *(relaxed if wanted.relax else []),
         f"velocity all create {begin!r} {1 + next(seeds)} mom yes dist gaussian",
     ]
@@ -171,7 +171,7 @@ def _on(wanted: Wanted, system: System, lines: Lines) -> list[str]:
         f"read_restart {RESTART}.*",
         *LISTS,
         f"include {POTENTIAL}",
-        *_watched(wanted),
+        *_watched(wanted, system),
         # the thermostat has other random numbers wherever it goes on
         *(line.replace(f" {1 + seed} ", f" $({1 + seed}+step:%.0f) ") for line in sampling),
         f"run {_last(wanted)} upto",
@@ -193,9 +193,12 @@ def _last(wanted: Wanted) -> int:
     return (wanted.frames - 1) * wanted.stride
 
 
-def _watched(wanted: Wanted) -> Sequence[str]:
+def _watched(wanted: Wanted, system: System) -> Sequence[str]:
     """Temperature, potential energy, and the virial as a pressure without its kinetic part, of every frame."""
+    # LAMMPS counts three degrees of freedom less, also where friction lets the whole move
+    held = 3 * system.n_atoms - wanted.motion.degrees_of_freedom(system.n_atoms)
     return (
+        f"compute_modify thermo_temp extra/dof {held}",
         f"compute {FIX} all pressure NULL virial",
         f"thermo_style custom step temp pe c_{FIX}",
         "thermo_modify norm no lost error flush yes format float %.12g",

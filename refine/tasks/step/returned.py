@@ -29,9 +29,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-HOT, SIGMA = 0.1, 5.0
-"""Of the temperature of the state, and standard errors: farther off, frames are of another temperature. A box of 108
-atoms was once 7 % hot behind what drifted, after a step that had set energy free."""
+HOT, SIGMA = 0.05, 5.0
+"""Of the temperature of the state, and standard errors: farther off, frames are of another temperature."""
 
 FILES = Mapping[str, Sequence[Sequence[Path]]]
 """By state, the files of each trajectory (`refine.tasks.step.given`)."""
@@ -94,7 +93,9 @@ def _state(
     counted = [_counted(study, s, one, skip, wanted) for one in read]
     frames = _frames(study, s, counted)
     _check_energies(study, s, frames)
-    _check_temperature(study, s, frames, counted[0].where[0])
+    # what is left out because something drifts was chosen by its fluctuations, and so is the rest
+    fair = [frames] if skip is not None else [frames, _frames(study, s, read)]
+    _check_temperature(study, s, fair, counted[0].where[0])
     notes = [note for one in counted for note in one.notes]
     unknown = np.isfinite(frames.virial) & ~np.isfinite(frames.temperature)
     if unknown.any():
@@ -190,15 +191,20 @@ def _check_energies(study: Study, s: int, frames: Frames) -> None:
             )
 
 
-def _check_temperature(study: Study, s: int, frames: Frames, where: str) -> None:
-    known = np.isfinite(frames.temperature)
-    if known.sum() < FEWEST_FRAMES:
-        return
-    kelvin, target = frames.temperature[known], study.problem.temperatures[s]
-    mean, error = float(kelvin.mean()), float(standard_error(kelvin, frames.replica[known]))
-    if abs(mean - target) > max(HOT * target, SIGMA * error):
-        raise InputError(
-            f"the frames have {mean:.1f} ± {error:.1f} K, and the state {target:g} K",
-            where=where,
-            fix="sample at the temperature of the state, or leave out what is not equilibrated by --skip",
-        )
+def _check_temperature(study: Study, s: int, samples: Sequence[Frames], where: str) -> None:
+    """InputError where every one of these samples of a state, the frames that count first, has another temperature."""
+    target, words = study.problem.temperatures[s], ""
+    for frames in samples:
+        known = np.isfinite(frames.temperature)
+        if known.sum() < FEWEST_FRAMES:
+            return
+        kelvin = frames.temperature[known]
+        mean, error = float(kelvin.mean()), float(standard_error(kelvin, frames.replica[known]))
+        if abs(mean - target) <= max(HOT * target, SIGMA * error):
+            return
+        words = words or f"the frames have {mean:.1f} ± {error:.1f} K, and the state {target:g} K"
+    raise InputError(
+        words,
+        where=where,
+        fix="sample at the temperature of the state, or leave out what is not equilibrated by --skip",
+    )

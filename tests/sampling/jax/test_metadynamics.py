@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kernels.neighbors import NeighborList
-from kernels.pair import pair_forces, pair_observables, pair_table, table_radii
+from kernels.pair import pair_forces, pair_observables, pair_table, pair_virial_tensor, table_radii
 from kernels.pair_sums import all_pairs, pair_sums, sum_table
 from refine.errors import InputError
 from refine.sampling.bias import Bias, Hills, Variable, effective, reweighted
@@ -55,7 +55,7 @@ class Dimer:
         return pair_observables(positions, neighbors, params, cell, self.n_per_species, self.orthorhombic)
 
     def virial_tensor(self, params: Any, positions: Any, neighbors: Any, cell: Any) -> Any:
-        raise NotImplementedError
+        return pair_virial_tensor(positions, neighbors, params, cell, self.n_per_species, self.orthorhombic)
 
 
 def distance(bins: int = 460, r_max: float = 4.6, width: float = 0.05) -> Bias:
