@@ -32,7 +32,10 @@ SETTLED = 0.2
 """First share of a trajectory whose frames are left out of averages: c(t) is of hills that hardly change."""
 
 GRID, GRID_OF_TWO = 400, 60
-"""Points along a variable at which c(t) is integrated, of one variable and of two."""
+"""Points along a variable at which c(t) is integrated, of one variable and of two, at least."""
+
+PER_WIDTH, MOST_POINTS = 3, 1_000_000
+"""Points to a width of a hill, at least, and points at most: exp V of hills of 10 kT is then integrated to parts in 10^7."""
 
 
 @dataclass(frozen=True)
@@ -131,11 +134,18 @@ class Hills:
         return np.asarray(weights / weights.sum())
 
     def _grid(self) -> Array:
-        """(points, d): where the trajectory was, and three widths around."""
+        """(points, d): where the trajectory was, and three widths around; InputError for hills too narrow for that."""
         margin, dimensions = 3.0 * self.bias.widths, self.centres.shape[1]
         low, high = self.centres.min(axis=0) - margin, self.centres.max(axis=0) + margin
-        number = GRID if dimensions == 1 else GRID_OF_TWO
-        axes = [np.linspace(a, b, number) for a, b in zip(low, high, strict=True)]
+        wanted = 1.0 + np.ceil(PER_WIDTH * (high - low) / self.bias.widths)
+        numbers = np.maximum(wanted, GRID if dimensions == 1 else GRID_OF_TWO)
+        if not numbers.prod() <= MOST_POINTS:
+            raise InputError(
+                f"hills are narrow for where the atoms went: {numbers.prod():.0e} points to integrate over",
+                where="[[variables]] width",
+                fix="give larger ones",
+            )
+        axes = [np.linspace(a, b, int(n)) for a, b, n in zip(low, high, numbers, strict=True)]
         return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, dimensions)
 
 
