@@ -35,7 +35,8 @@ GRID, GRID_OF_TWO = 400, 60
 """Points along a variable at which c(t) is integrated, of one variable and of two, at least."""
 
 PER_WIDTH, MOST_POINTS = 3, 1_000_000
-"""Points to a width of a hill, at least, and points at most: exp V of hills of 10 kT is then integrated to parts in 10^7."""
+"""Points to a width of a hill, at least, and points at most: exp V of hills of 10 kT is then integrated to parts in
+10^7."""
 
 
 @dataclass(frozen=True)

@@ -242,10 +242,11 @@ class GaussNewton:
         current = int(previous["sample"])
         memory["trust_radius"] = SHRINK_FACTOR * min(float(memory["trust_radius"]), float(previous["size"]))
         record = replace(Record.from_json(memory.get("responses")), opinions={})
-        step, _ = self._solve(memory, record, problem, samples, current)
+        step, believed = self._solve(memory, record, problem, samples, current)
         previous |= {"decrease": step.predicted_decrease, "size": step.size}
         memory |= {
             "responses": replace(record, opinions=step.opinions).to_json() if self.response == "auto" else None,
+            "by_linear": memory.get("by_linear", False) or not (record.closure or believed),
             "previous": previous,
             "best": best_of(memory.get("best"), previous),
         }
