@@ -183,6 +183,15 @@ def test_a_log_of_lammps_by_steps(images, tmp_path):
     np.testing.assert_allclose(again.virial[-1], 3 * SYSTEM.volume * atm * 500, rtol=1e-4)
 
 
+def test_shear_is_no_part_of_the_virial(images, tmp_path):
+    path = trajectories.write_extxyz(tmp_path / "a.extxyz", images)
+    lines = path.read_text().splitlines()
+    for k in (k for k, line in enumerate(lines) if "Lattice" in line):
+        lines[k] += ' stress="1 7 8 7 2 9 8 9 3"'
+    path.write_text("\n".join([*lines, ""]))
+    np.testing.assert_allclose(read(path).virial, -6.0 * SYSTEM.volume, rtol=1e-6)
+
+
 def test_a_log_of_energies_per_atom_is_refused(tmp_path):
     (tmp_path / "log").write_text("thermo_modify lost error norm yes\n" + LOG.format(units="metal"))
     with pytest.raises(InputError, match="per atom"):
