@@ -48,7 +48,7 @@ def test_the_page_names_what_ended_worse():
 
 @pytest.mark.slow
 def test_a_row_is_run_once(tmp_path, monkeypatch):
-    """Argon, with samples so short that only the road is tested."""
+    """Argon and krypton, with samples so short that only the road is tested; how straight its step was can be told."""
     asked = ["--only", "binary", "--out", str(tmp_path), "--page", str(tmp_path / "page.md"), "--budget", "small"]
     run.main(asked)
     text = (tmp_path / "page.md").read_text(encoding="utf-8")
@@ -56,3 +56,6 @@ def test_a_row_is_run_once(tmp_path, monkeypatch):
     assert "whose numbers mean nothing" in text
     monkeypatch.delattr(run, "run_row")
     run.main(asked)
+    (iteration, straight, _, _), *_ = script(FOLDER / "bent.py").steps(tmp_path / "binary" / "run")
+    assert iteration == 1
+    assert 0.0 < straight < 10.0
