@@ -317,8 +317,5 @@ def _is_argument(word: str) -> bool:
 
 
 def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+    """As LAMMPS reads numbers; Python's float would take nan and 1_0 as well."""
+    return bool(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", word, re.ASCII))

@@ -151,7 +151,12 @@ class Engine(FrameMaker[S], Protocol[S]):
 
 def frames_in(picoseconds: float, engine: Engine[Any]) -> int:
     """Frames of an engine in so long a time, rounded up."""
-    return math.ceil(picoseconds * 1000 / (engine.timestep * engine.stride))
+    return frames_of(picoseconds, engine.timestep, engine.stride)
+
+
+def frames_of(picoseconds: float, timestep: float, stride: int) -> int:
+    """Frames that are so many steps (of so many fs) apart in so long a time, rounded up."""
+    return math.ceil(picoseconds * 1000 / (timestep * stride))
 
 
 def increments(tell: OnSteps | None, each: int = 1) -> Callable[[int], None] | None:

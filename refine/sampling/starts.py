@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError, SimulationError
-from refine.sampling.engine import Engine, OnSteps, frames_in, unobserved
+from refine.sampling.engine import Engine, OnSteps, frames_in, frames_of, unobserved
 from refine.sampling.periodic import close_pairs
-from refine.sampling.schedule import Stage, follow, steps_of
+from refine.sampling.schedule import Stage, follow
 from refine.system import System, make_system
 
 Array = NDArray[np.float64]
@@ -139,13 +139,30 @@ def equilibrate(
 
 def steps_to_equilibrate(sampler: Engine[Any], picoseconds: float, stages: Sequence[Stage] = ()) -> int:
     """Steps of `equilibrate`, those of the relaxation included."""
-    waiting = frames_in(picoseconds, sampler) * sampler.stride
-    followed = sum(steps_of(stage, sampler) for stage in stages)
-    if sampler.system.positions is not None:
-        return followed + waiting
-    if stages:
-        return sampler.relaxation + followed + waiting
-    return sampler.relaxation + 2 * max(1, frames_in(picoseconds / 2, sampler)) * sampler.stride
+    packed = sampler.system.positions is None
+    steps = steps_of_dynamics(picoseconds, sampler.timestep, sampler.stride, packed=packed, stages=stages)
+    return steps + (sampler.relaxation if packed else 0)
+
+
+def steps_of_dynamics(
+    picoseconds: float, timestep: float, stride: int, *, packed: bool, stages: Sequence[Stage] = ()
+) -> int:
+    """Steps of `equilibrate` behind the relaxation.
+
+    timestep: fs, where a stage has none of its own.  stride: steps between frames.  packed: whether it starts from a
+    random packing.
+
+    >>> steps_of_dynamics(1.0, 2.0, 10, packed=False)
+    500
+    """
+
+    def steps(of: float, step: float) -> int:
+        return frames_of(of, step, stride) * stride
+
+    followed = sum(steps(stage.picoseconds, stage.timestep or timestep) for stage in stages)
+    if packed and not stages:  # a melt, one half of it hot
+        return 2 * max(stride, steps(picoseconds / 2, timestep))
+    return followed + steps(picoseconds, timestep)
 
 
 def wait(

@@ -15,7 +15,7 @@ import refine
 from refine.errors import InputError
 from refine.export import export
 from refine.export.read import read_correction
-from refine.potentials.ase import TRUSTED, calculator_class
+from refine.potentials.ase_allowed import TRUSTED, calculator_class
 from refine.potentials.calculator import Calculator
 from refine.study.schema import StudyConfig
 from refine.study.study import Study

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from refine.refinement.problem import MovingRule, TrajectoryRule
 from refine.sampling.engine import Engine, frames_in
+from refine.sampling.starts import steps_of_dynamics
 from refine.tasks.pilot import FEWEST, LONGEST, looking_at
 from refine.tasks.sample import frames_per_replica
 from refine.units import MASS_DENSITY_UNIT
@@ -136,7 +137,7 @@ def plan_of(study: Study, engines: list[Engine[Any]], *, fitted: bool) -> Plan:
                 mass_density=MASS_DENSITY_UNIT * float(system.masses.sum()) / system.volume,
                 cell=system.cell,
                 start="packing at random" if system.positions is None else "structure file",
-                start_steps=_start(study, s, engine),
+                start_steps=_start(study, s),
                 first_frames=LONGEST if study.looked_for else 0,
                 settle_steps=0 if moves else frames_in(settings.reequilibration, engine) * engine.stride,
                 sample_steps=frames * engine.stride,
@@ -166,24 +167,16 @@ def plan_of(study: Study, engines: list[Engine[Any]], *, fitted: bool) -> Plan:
     )
 
 
-def _start(study: Study, s: int, engine: Engine[Any]) -> tuple[int, int]:
+def _start(study: Study, s: int) -> tuple[int, int]:
     """Steps from the start structure to the first frame that counts, at least and at most."""
+    settings = looking_at(study).settings if study.looked_for else study.settings
+    steps = steps_of_dynamics(
+        settings.equilibration,
+        settings.timestep,
+        settings.stride,
+        packed=study.systems[s].positions is None,
+        stages=study.stages,
+    )
     if study.looked_for:
-        settings = looking_at(study).settings
-        before = _equilibration(study, s, settings.equilibration, settings.timestep, settings.stride)
-        return before + FEWEST * settings.stride, before + LONGEST * settings.stride
-    steps = _equilibration(study, s, study.settings.equilibration, engine.timestep, engine.stride)
+        return steps + FEWEST * settings.stride, steps + LONGEST * settings.stride
     return steps, steps
-
-
-def _equilibration(study: Study, s: int, picoseconds: float, timestep: float, stride: int) -> int:
-    """Steps of `refine.sampling.starts.equilibrate`."""
-
-    def steps(of: float, step: float = timestep) -> int:
-        return math.ceil(of * 1000.0 / (step * stride)) * stride
-
-    if study.stages:
-        return sum(steps(stage.picoseconds, stage.timestep or timestep) for stage in study.stages) + steps(picoseconds)
-    if study.systems[s].positions is None:  # a melt, one half of it hot
-        return 2 * max(stride, steps(picoseconds / 2))
-    return steps(picoseconds)
