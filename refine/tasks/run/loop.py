@@ -32,6 +32,7 @@ from refine.results.scores import score
 from refine.results.writer import MODELS, write_outcome
 from refine.sampling.frames import by_replica
 from refine.sampling.state import State
+from refine.study.choices.engine import refuse_elsewhere
 from refine.study.datasets import tell_doubts
 from refine.tasks.outputs import refuse_inputs
 from refine.tasks.pilot import pilot
@@ -41,7 +42,7 @@ from refine.tasks.run.engines import Engines
 from refine.tasks.run.kept import FOLDER, Kept
 from refine.tasks.run.record import Phase, Potential, Record
 from refine.tasks.run.store import Unfinished
-from refine.tasks.run.unfit import refuse_elsewhere, refuse_unfit
+from refine.tasks.run.unfit import refuse_unfit
 from refine.tasks.run.verdict import answer_of, ending_of
 from refine.tasks.sample import frames_per_replica, pieces
 
@@ -89,7 +90,7 @@ def run_study(
     """
     folder = Path(out) if out is not None else study.config.default_out()
     progress = progress or NullProgress()
-    refuse_elsewhere(study)
+    refuse_elsewhere(study.config.sampling.engine)
     refuse_unfit(study)
     tell_doubts(study.datasets, progress)
     for doubt in study.doubts:
@@ -284,7 +285,8 @@ class Run:
             self.record = record.concluded(iterations, answer)
             return
         core, wall = self._limits(update)
-        ending = ending_of(update, len(self.samples), study.config.refinement.iterations)
+        limit = study.config.refinement.iterations
+        ending = ending_of(update, len(self.samples), limit, elsewhere=study.engine.elsewhere)
         factor = update.frames_factor
         if ending is not None:
             factor = max(factor, study.settings.final)
