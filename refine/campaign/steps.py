@@ -171,6 +171,8 @@ class Planner:
         for name in ("state", "species", "elements", "cell", "format", "first", "last", "every"):
             if own[name] is not None:
                 words.append(f"--{name}={own[name]}")  # with "=", no text is taken for an option
+        if isinstance(own["atoms"], str):
+            words.append(f"--atoms={_seen_from(folder, self.config.folder / own['atoms'])}")
         words += ["--rescale"] if own["rescale"] is True else []
         file = _seen_from(folder, self.config.folder / trajectory)
         return ("forward", "--out", "forward", "--overwrite", *words, "--", file, STUDY)

@@ -662,7 +662,7 @@ def test_nothing_else_samples_and_says_so(folder: Path) -> None:
     study = folder / "study.toml"
     many = folder / "campaign.toml"
     loop = folder / "explore.toml"
-    model = '[model]\nnew = true\n[new]\nchannels = 2\n'
+    model = "[model]\nnew = true\n[new]\nchannels = 2\n"
     loop.write_text(f'study = "study.toml"\n{model}[label]\nbase = "stillinger-weber"\n')
     there = sorted(folder.iterdir())
     for words in (

@@ -1,10 +1,17 @@
-"""What came back of a trajectory, whatever program made it: frames of one box, counted, with what is known of them."""
+"""What came back of a trajectory, whatever program made it: frames of one box, counted, with what is known of them.
+
+Frames are read one by one and counted in blocks, and their positions end there. Counts take room, too: where a
+trajectory has more frames than there is room for, every second one of those that are kept is let go, as often as it
+takes. What is left is evenly spaced.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -18,7 +25,8 @@ from refine.sampling.files.energies import Energies
 from refine.sampling.formats import Naming
 from refine.sampling.formats.lammps import STEP
 from refine.sampling.structure_files import OVERLAP
-from refine.sampling.trajectories import Truncated, atoms_of, checked
+from refine.sampling.trajectories import checked
+from refine.sampling.trajectory_files import DCD, Truncated, atoms_of, kind_of_trajectory
 from refine.sites import deuterium_in
 from refine.system import System
 from refine.units import BOLTZMANN
@@ -31,13 +39,21 @@ Array = NDArray[np.float64]
 SAME_BOX = 1e-4
 """Of the squared edges: what the digits of a file may make of a box."""
 
+BLOCK = 64
+"""Frames that are counted together."""
+
+LOOKED = 16
+"""Frames at most whose positions are kept for whoever wants to look at some; half as many at least, if there are."""
+
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Frames of one trajectory, in order of time.
+    """Frames of one trajectory, in order of time: all, or of a long one so many as there is room for, evenly spaced.
 
     counts: (F, pairs, bins), see `Frames`.  positions: (F, N, 3) Å, sorted by species; None: not kept.
-    last: (N, 3) Å, of the last frame.
+    last: (N, 3) Å, of the last frame that was read.
+    looked: some of the frames, by their numbers, with positions (N, 3) Å.
+    numbers: (F,) of the frames, among all `read` that count, from 0 on.
     energy, virial, temperature: (F,) eV, eV, K; NaN where nobody says.
     steps: (F,) numbers of their steps; -1 where nobody says.
     where: of each frame, for errors.  notes: what was passed over, in words.
@@ -46,6 +62,9 @@ class Trajectory:
     counts: NDArray[np.float32]
     positions: NDArray[np.floating[Any]] | None
     last: Array
+    looked: Mapping[int, Array]
+    numbers: NDArray[np.int64]
+    read: int
     energy: Array
     virial: Array
     temperature: Array
@@ -56,12 +75,15 @@ class Trajectory:
     def __len__(self) -> int:
         return len(self.energy)
 
-    def of(self, chosen: NDArray[Any], *notes: str) -> Self:
-        """Some of the frames, by their indices."""
-        arrays = {n: getattr(self, n)[chosen] for n in ("counts", "energy", "virial", "temperature", "steps")}
-        positions = None if self.positions is None else self.positions[chosen]
-        where = tuple(self.where[k] for k in chosen)
-        return replace(self, **arrays, positions=positions, where=where, notes=(*self.notes, *notes))
+    def after(self, skipped: int, *notes: str) -> Self:
+        """Without the first `skipped` of all frames that were read."""
+        begin = int(np.searchsorted(self.numbers, skipped))
+        names = ("counts", "numbers", "energy", "virial", "temperature", "steps")
+        arrays = {name: getattr(self, name)[begin:] for name in names}
+        positions = None if self.positions is None else self.positions[begin:]
+        looked = {number: one for number, one in self.looked.items() if number >= skipped}
+        more = {"positions": positions, "looked": looked, "where": self.where[begin:]}
+        return replace(self, **arrays, **more, notes=(*self.notes, *notes))
 
     def with_energies(self, energies: Energies) -> Self:
         """The same frames with what a table or log says of them: by the number of the step where both have it, else
@@ -76,11 +98,11 @@ class Trajectory:
                     fix="write energies whenever a frame is written",
                 )
             rows = np.array([row_of[step] for step in self.steps.tolist()])
-        elif len(energies) == len(self):
-            rows = np.arange(len(self))
+        elif len(energies) == self.read:
+            rows = self.numbers
         else:
             raise InputError(
-                f"{len(energies)} lines for {len(self)} frames, and no steps to tell which belong together",
+                f"{len(energies)} lines for {self.read} frames, and no steps to tell which belong together",
                 where=energies.where,
                 fix="give one line a frame, or a column step and a dump that has them",
             )
@@ -106,80 +128,45 @@ def in_order(paths: Sequence[Path]) -> list[Path]:
 
 
 def read_trajectory(
-    paths: Sequence[Path], system: System, *, n_bins: int, r_max: float, precision: str, positions: bool
+    paths: Sequence[Path],
+    system: System,
+    *,
+    n_bins: int,
+    r_max: float,
+    precision: str,
+    positions: bool,
+    most: int | None = None,
 ) -> Trajectory:
     """The frames of files that one trajectory was written to, one after the other.
 
-    A dump that has types and no elements has those of the study in its order. A last frame that is not whole is left
-    out, frames that are there twice are taken once, and where steps go back, a job went on from an earlier one: what
-    was written behind it is left out. All of this is noted.
+    A dump that has types and no elements has those of the study in its order, a DCD its atoms; one without a cell is of
+    the box of the study. A last frame that is not whole is left out, frames that are there twice are taken once, and
+    where steps go back, a job went on from an earlier one: what was written behind it is left out. All of this is
+    noted.
 
     Args:
         system: whose atoms and box the frames must have.
         n_bins, r_max, precision: see `refine.sampling.counting.pair_counts`.
         positions: whether they are kept.
+        most: frames that there is room for, at least two: of more, so many at most and half as many at least are kept.
+            None: of all.
 
     Raises:
         InputError: no frame, other atoms, another box, atoms on one spot, or files of several trajectories.
     """
-    found: list[_Frame] = []
     notes: list[str] = []
+    found = _Counted(system, n_bins, r_max, precision, positions=positions, most=most)
     for path in paths:
-        found += _frames_of(path, system, notes)
-    if not found:
+        for one in _frames_of(path, system, notes):
+            found.add(one)
+    if found.last is None:
         raise InputError("there is no frame", where=str(paths[0]))
-    counts = pair_counts(np.stack([one.positions for one in found]), system, n_bins, r_max, precision)
-    width = r_max / n_bins
-    overlapping = counts[:, :, : int(OVERLAP / width)].sum(axis=(1, 2))
-    if overlapping.any():
-        worst = int(overlapping.argmax())
-        raise InputError(
-            f"{overlapping[worst]:.0f} pairs of atoms are closer than {OVERLAP} Å",
-            where=found[worst].where,
-            fix="if the potential does that, say so with --failed",
-        )
-    trajectory = Trajectory(
-        counts=counts,
-        positions=np.stack([one.positions for one in found]).astype(precision) if positions else None,
-        last=found[-1].positions,
-        energy=np.array([one.energy for one in found]),
-        virial=np.array([one.virial for one in found]),
-        temperature=np.array([one.temperature for one in found]),
-        steps=np.array([one.step for one in found], np.int64),
-        where=tuple(one.where for one in found),
-        notes=tuple(notes),
-    )
-    return _gone_on(_once(trajectory))
+    return found.trajectory(notes)
 
 
-def _once(trajectory: Trajectory) -> Trajectory:
-    """Each frame once: a job that goes on may write the frame that it begins from again."""
-    seen: dict[bytes, int] = {}
-    kept = [k for k, counts in enumerate(trajectory.counts) if seen.setdefault(counts.tobytes(), k) == k]
-    again = len(trajectory) - len(kept)
-    return trajectory.of(np.array(kept), f"{again} frames that were there before are left out") if again else trajectory
-
-
-def _gone_on(trajectory: Trajectory) -> Trajectory:
-    """Without the frames that a job had written behind the step that the next one went on from. InputError where that
-    is the first step: then these are several trajectories."""
-    steps = trajectory.steps
-    if not (steps >= 0).all():
-        return trajectory
-    kept: list[int] = []
-    for k, step in enumerate(steps.tolist()):
-        if kept and step <= steps[kept[0]]:
-            raise InputError(
-                f"step {step} comes behind step {steps[kept[-1]]}, and the first was {steps[kept[0]]}",
-                where=trajectory.where[k],
-                fix="number the files of one trajectory in its order; where there are several, see sampling.replicas",
-            )
-        while kept and step <= steps[kept[-1]]:
-            kept.pop()
-        kept.append(k)
-    left = len(trajectory) - len(kept)
-    note = f"{left} frames behind the step that a later job went on from are left out"
-    return trajectory.of(np.array(kept), note) if left else trajectory
+def digest_of(counts: NDArray[Any]) -> bytes:
+    """By which the pair counts of a frame are told from those of all others."""
+    return hashlib.blake2b(np.ascontiguousarray(counts, np.float32).tobytes(), digest_size=12).digest()
 
 
 @dataclass(frozen=True)
@@ -192,21 +179,154 @@ class _Frame:
     where: str
 
 
-def _frames_of(path: Path, system: System, notes: list[str]) -> list[_Frame]:
-    found: list[_Frame] = []
-    naming = Naming.of(None, system.species)
+class _Counted:
+    """The frames of a trajectory so far; arguments as of `read_trajectory`.
+
+    Of every frame that counts there are its numbers, and of those that are kept the counts: each `every`-th.
+    """
+
+    def __init__(
+        self, system: System, n_bins: int, r_max: float, precision: str, *, positions: bool, most: int | None
+    ) -> None:
+        self.system, self.bins, self.r_max, self.precision = system, n_bins, r_max, precision
+        self.positions, self.most, self.every = positions, most, 1
+        self.waiting: list[_Frame] = []
+        self.last: _Frame | None = None
+        self.numbers = {name: array("d") for name in ("energy", "virial", "temperature")}
+        self.steps = array("q")
+        self.kept: dict[int, tuple[NDArray[np.float32], NDArray[Any] | None, str]] = {}
+        self.looked: dict[int, Array] = {}
+        self.look_every = 1
+        self.seen: set[bytes] = set()
+        self.again = self.left = 0
+
+    def add(self, frame: _Frame) -> None:
+        """One more."""
+        self.waiting.append(frame)
+        self.last = frame
+        if len(self.waiting) == BLOCK:
+            self._count()
+
+    def trajectory(self, notes: Sequence[str]) -> Trajectory:
+        """All of them, of which there is one at least."""
+        self._count()
+        assert self.last is not None
+        numbers = sorted(self.kept)
+        kept = [self.kept[k] for k in numbers]
+        said = list(notes)
+        if self.again:
+            said.append(f"{self.again} frames that were there before are left out")
+        if self.left:
+            said.append(f"{self.left} frames behind the step that a later job went on from are left out")
+        if self.every > 1:
+            said.append(f"of {len(self.steps)} frames one in {self.every} is taken: there is no room for all")
+        chosen = np.array(numbers)
+        positions = [one[1] for one in kept if one[1] is not None]
+        return Trajectory(
+            counts=np.stack([one[0] for one in kept]),
+            positions=np.stack(positions) if positions else None,
+            last=self.last.positions,
+            looked=dict(self.looked),
+            numbers=chosen,
+            read=len(self.steps),
+            steps=np.array(self.steps, np.int64)[chosen],
+            where=tuple(one[2] for one in kept),
+            notes=tuple(said),
+            **{name: np.array(values)[chosen] for name, values in self.numbers.items()},
+        )
+
+    def _count(self) -> None:
+        if not self.waiting:
+            return
+        there = np.stack([one.positions for one in self.waiting])
+        counts = pair_counts(there, self.system, self.bins, self.r_max, self.precision)
+        overlapping = counts[:, :, : int(OVERLAP * self.bins / self.r_max)].sum(axis=(1, 2))
+        if overlapping.any():
+            worst = int(overlapping.argmax())
+            raise InputError(
+                f"{overlapping[worst]:.0f} pairs of atoms are closer than {OVERLAP} Å",
+                where=self.waiting[worst].where,
+                fix="if the potential does that, say so with --failed",
+            )
+        for frame, of_frame in zip(self.waiting, counts, strict=True):
+            digest = digest_of(of_frame)
+            if digest in self.seen:  # a job that goes on may write the frame that it begins from again
+                self.again += 1
+                continue
+            self.seen.add(digest)
+            self._go_back(frame)
+            self._keep(frame, of_frame)
+        self.waiting = []
+
+    def _go_back(self, frame: _Frame) -> None:
+        """Let go what a job had written behind the step that the next one went on from. InputError where that is the
+        first step: then these are several trajectories."""
+        steps = self.steps
+        if not steps or frame.step < 0 or min(steps[0], steps[-1]) < 0 or frame.step > steps[-1]:
+            return
+        if frame.step <= steps[0]:
+            raise InputError(
+                f"step {frame.step} comes behind step {steps[-1]}, and the first was {steps[0]}",
+                where=frame.where,
+                fix="number the files of one trajectory in its order; where there are several, see sampling.replicas",
+            )
+        while frame.step <= steps[-1]:
+            self.left += 1
+            for values in (steps, *self.numbers.values()):
+                values.pop()
+            for stored in (self.kept, self.looked):
+                stored.pop(len(steps), None)
+
+    def _keep(self, frame: _Frame, counts: NDArray[np.float32]) -> None:
+        number = len(self.steps)
+        self.steps.append(frame.step)
+        for name, values in self.numbers.items():
+            values.append(getattr(frame, name))
+        if number % self.look_every == 0:
+            self.looked[number] = frame.positions
+            if len(self.looked) > LOOKED:
+                self.look_every *= 2
+                self.looked = {k: one for k, one in self.looked.items() if k % self.look_every == 0}
+        if number % self.every == 0:
+            positions = frame.positions.astype(self.precision) if self.positions else None
+            self.kept[number] = counts.copy(), positions, frame.where  # and not a view of the whole block
+            if self.most is not None and len(self.kept) > self.most:
+                self.every *= 2
+                self.kept = {k: one for k, one in self.kept.items() if k % self.every == 0}
+
+
+def _frames_of(path: Path, system: System, notes: list[str]) -> Iterator[_Frame]:
+    """The frames of a file, each when the next one is there: the last may not be whole."""
+    naming, before = Naming.of(None, system.species), list[_Frame]()
+    named = np.repeat(system.species, system.n_per_species).tolist()
+    binary = kind_of_trajectory(path) == DCD
+    # of a box that programs turn nobody could say how it was turned
+    upright = not np.triu(system.cell, 1).any()
+
+    def boxless(atoms: Atoms) -> bool:
+        return binary and upright and not atoms.cell.rank
+
+    def is_cut() -> bool:
+        return not binary and _is_cut(path)
+
     try:
-        for number, atoms, _ in atoms_of(path, naming, usual=system.species):
-            found.append(_frame(atoms, system, f"{path}, frame {number}"))
+        for number, atoms, _ in atoms_of(path, naming, usual=system.species, named=named):
+            yield from before
+            if boxless(atoms):
+                if number == 1:
+                    notes.append(f"{path.name} has no cell: its frames are taken to be of the box of the study")
+                atoms.set_cell(system.cell)
+                atoms.set_pbc(True)
+            before = [_frame(atoms, system, f"{path}, frame {number}")]
     except InputError as error:
-        if not (isinstance(error, Truncated) or (found and _is_cut(path))):
+        if not (isinstance(error, Truncated) or (before and is_cut())):
             raise
         notes.append(f"{path.name} ends within a frame, which is left out")
-        return found
-    if found and _is_cut(path):  # whatever its last line was to be
-        notes.append(f"{path.name} ends within a line, and its last frame is left out")
-        found.pop()
-    return found
+    else:
+        if before and is_cut():  # whatever its last line was to be
+            notes.append(f"{path.name} ends within a line, and its last frame is left out")
+            return
+    yield from before
 
 
 def _is_cut(path: Path) -> bool:

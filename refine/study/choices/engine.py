@@ -99,8 +99,7 @@ def is_elsewhere(name: str) -> bool:
 
 
 def refuse_elsewhere(name: str) -> None:
-    """InputError for the engine of a study whose frames others make, at other times, where a command is to sample it: `refine.tasks`
-    ask before anything is written."""
+    """InputError for such an engine: of commands that sample, before they write anything."""
     if is_elsewhere(name):
         raise InputError(
             f"engine {name!r} samples nothing: its frames are made elsewhere",

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def go_on(
-    elsewhere: bool, changes: Sequence[str] = (), *, study: str | Path = "STUDY", out: str | Path = "OUT"
-) -> str:
+def go_on(elsewhere: bool, changes: Sequence[str] = (), *, study: str | Path = "STUDY", out: str | Path = "OUT") -> str:
     """The command line.
 
     elsewhere: whether others make the frames (`EngineKind.elsewhere`): then a run goes on step by step, and its folder
