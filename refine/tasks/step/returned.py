@@ -22,6 +22,7 @@ from refine.tasks.pilot import series_of
 from refine.tasks.run.loop import STEPS
 from refine.tasks.sample import FEWEST_FRAMES, frames_per_replica
 from refine.tasks.step.orders import folder_of
+from refine.tasks.step.potential import check_potential
 
 if TYPE_CHECKING:
     from refine.study.study import Study
@@ -102,6 +103,7 @@ def _state(
     fair = [frames] if skip is not None else [frames, _frames(study, s, read)]
     _check_temperature(study, s, fair, counted[0].where[0])
     notes = [note for one in counted for note in one.notes]
+    notes += check_potential(run, s, counted)
     unknown = np.isfinite(frames.virial) & ~np.isfinite(frames.temperature)
     if unknown.any():
         notes.append("nobody says the kinetic temperature, and pressures have that of the state")
