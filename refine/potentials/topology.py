@@ -193,23 +193,29 @@ class Topology:
                 where=where,
                 fix="give [system] structure, it may be the same file",
             )
-        pairs, number = self.special
-        pairs = pairs if self.rigid else pairs[number == 1]
-        ours, theirs = (
-            np.linalg.norm(_nearest(there[pairs[:, 0]] - there[pairs[:, 1]], cell), axis=1)
-            for there, cell in ((system.positions, system.cell), (self.positions, self.cell))
-        )
-        limit = RIGID_APART if self.rigid else APART
-        wrong = np.flatnonzero(np.abs(ours - theirs) > limit)
-        if len(wrong):
-            k = int(wrong[0])
+        wrong = self.misfit(system.positions, system.cell, RIGID_APART if self.rigid else APART)
+        if wrong is not None:
             raise InputError(
-                f"{len(wrong)} of its bonds have other lengths in the structure, the first {ours[k]:.2f} Å instead of "
-                f"{theirs[k]:.2f}",
+                f"{wrong} in the structure",
                 where=where,
                 fix="the atoms of a species come in the same order in both files"
                 + (", and rigid molecules have the same shape" if self.rigid else ""),
             )
+
+    def misfit(self, positions: Array, cell: Array, limit: float = APART) -> str | None:
+        """Which bonds, or distances in rigid molecules, of positions (N, 3) Å are others than in the file, by more than
+        `limit` Å, in words; None: none are."""
+        pairs, number = self.special
+        pairs = pairs if self.rigid else pairs[number == 1]
+        ours, theirs = (
+            np.linalg.norm(_nearest(there[pairs[:, 0]] - there[pairs[:, 1]], cell), axis=1)
+            for there, cell in ((positions, cell), (self.positions, self.cell))
+        )
+        wrong = np.flatnonzero(np.abs(ours - theirs) > limit)
+        if not len(wrong):
+            return None
+        k = int(wrong[0])
+        return f"{len(wrong)} of its bonds have other lengths, the first {ours[k]:.2f} Å instead of {theirs[k]:.2f},"
 
     def check_held(self) -> None:
         """InputError for what cannot be held."""

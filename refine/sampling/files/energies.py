@@ -1,7 +1,8 @@
 """Energies of frames beside a trajectory: a log of LAMMPS, or a table with names above its columns.
 
 The virial of a frame is W = Σ r·f, without the kinetic part: of a pressure p it is 3 (p V - N k T), and of one that
-LAMMPS writes 3 p V - f k T with the f degrees of freedom that it counts.
+LAMMPS writes 3 p V - f k T with the f degrees of freedom that it counts. A length that is held has no kinetic
+energy, and takes kT off W, so that p V = N k T + W/3 of N atoms all the same.
 """
 
 from __future__ import annotations
@@ -57,14 +58,15 @@ class Energies:
         return len(self.energy)
 
 
-def read_energies(paths: Sequence[Path], system: System, temperature: float) -> Energies:
+def read_energies(paths: Sequence[Path], system: System, temperature: float, held: int = 0) -> Energies:
     """The lines of files, one after the other.
 
     temperature: K, of the state: where a pressure has no temperature beside it, its kinetic part is of this one.
+    held: degrees of freedom that are, as in rigid molecules.
     Raises InputError for what is neither a log of LAMMPS nor a table with names, or has no energies.
     """
     where = ", ".join(map(str, paths))
-    read = [_columns_of(path, system) for path in paths]
+    read = [_columns_of(path, system, temperature, held) for path in paths]
     names = [name for name in ("step", "energy", "virial", "pressure", "temperature") if all(name in r for r in read)]
     if not {"energy", "virial", "pressure"} & set(names):
         raise InputError(
@@ -83,7 +85,7 @@ def read_energies(paths: Sequence[Path], system: System, temperature: float) -> 
     return Energies(steps, columns.get("energy", unknown), virial, kelvin, where)
 
 
-def _columns_of(path: Path, system: System) -> dict[str, Array]:
+def _columns_of(path: Path, system: System, temperature: float, held: int) -> dict[str, Array]:
     """Columns by the words of `IN_UNITS` and in these units."""
     where = str(path)
     try:
@@ -94,13 +96,13 @@ def _columns_of(path: Path, system: System) -> dict[str, Array]:
         raise InputError(f"cannot be read: {error.strerror}", where=where) from None
     lines = text.splitlines()
     is_log = any(line.split()[:1] == ["Step"] and OF_LAMMPS & set(line.split()) for line in lines)
-    columns = _log(lines, system, where) if is_log else _table(lines, where)
+    columns = _log(lines, system, temperature, held, where) if is_log else _table(lines, where)
     if not all(np.isfinite(values).all() for values in columns.values()):
         raise InputError("a number of it is not finite", where=where)
     return columns
 
 
-def _log(lines: Sequence[str], system: System, where: str) -> dict[str, Array]:
+def _log(lines: Sequence[str], system: System, temperature: float, held: int, where: str) -> dict[str, Array]:
     """Of a log of LAMMPS."""
     named = [line.split()[1] for line in lines if re.match(r"\s*units\s+\S+", line)]
     if not named:
@@ -136,10 +138,12 @@ def _log(lines: Sequence[str], system: System, where: str) -> dict[str, Array]:
     if f"c_{FIX}" in every:
         columns["virial"] = 3.0 * every[f"c_{FIX}"] * units.pressure * system.volume
     elif "Press" in every and "Temp" in every:
-        kinetic = _freedom(lines, system) * units.boltzmann * every["Temp"]
+        kinetic = (_freedom(lines, system) - held) * units.boltzmann * every["Temp"]
         columns["virial"] = 3.0 * every["Press"] * units.pressure * system.volume - kinetic
     elif "Press" in every:
         columns["pressure"] = every["Press"] * units.pressure * PRESSURE_UNIT
+    if held and "virial" in columns:
+        columns["virial"] = columns["virial"] - held * BOLTZMANN * columns.get("temperature", temperature)
     return columns
 
 

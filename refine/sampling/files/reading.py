@@ -14,14 +14,15 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError
-from refine.sampling.counting import pair_counts
+from refine.sampling.counting import counts_of_pairs, pair_counts
 from refine.sampling.files.energies import Energies
+from refine.sampling.files.sampler import Bonded
 from refine.sampling.formats import Naming
 from refine.sampling.formats.lammps import STEP
 from refine.sampling.structure_files import OVERLAP
@@ -50,7 +51,7 @@ LOOKED = 16
 class Trajectory:
     """Frames of one trajectory, in order of time: all, or of a long one so many as there is room for, evenly spaced.
 
-    counts: (F, pairs, bins), see `Frames`.  positions: (F, N, 3) Å, sorted by species; None: not kept.
+    counts, bonded: (F, pairs, bins), see `Frames`.  positions: (F, N, 3) Å, sorted by species; None: not kept.
     last: (N, 3) Å, of the last frame that was read.
     looked: some of the frames, by their numbers, with positions (N, 3) Å.
     numbers: (F,) of the frames, among all `read` that count, from 0 on.
@@ -60,6 +61,7 @@ class Trajectory:
     """
 
     counts: NDArray[np.float32]
+    bonded: NDArray[np.float32] | None
     positions: NDArray[np.floating[Any]] | None
     last: Array
     looked: Mapping[int, Array]
@@ -80,10 +82,11 @@ class Trajectory:
         begin = int(np.searchsorted(self.numbers, skipped))
         names = ("counts", "numbers", "energy", "virial", "temperature", "steps")
         arrays = {name: getattr(self, name)[begin:] for name in names}
-        positions = None if self.positions is None else self.positions[begin:]
+        optional = {name: getattr(self, name) for name in ("bonded", "positions")}
+        arrays |= {name: one if one is None else one[begin:] for name, one in optional.items()}
         looked = {number: one for number, one in self.looked.items() if number >= skipped}
-        more = {"positions": positions, "looked": looked, "where": self.where[begin:]}
-        return replace(self, **arrays, **more, notes=(*self.notes, *notes))
+        more = {"looked": looked, "where": self.where[begin:], "notes": (*self.notes, *notes)}
+        return replace(self, **arrays, **more)
 
     def with_energies(self, energies: Energies) -> Self:
         """The same frames with what a table or log says of them: by the number of the step where both have it, else
@@ -136,6 +139,7 @@ def read_trajectory(
     precision: str,
     positions: bool,
     most: int | None = None,
+    bonded: Bonded | None = None,
 ) -> Trajectory:
     """The frames of files that one trajectory was written to, one after the other.
 
@@ -150,14 +154,15 @@ def read_trajectory(
         positions: whether they are kept.
         most: frames that there is room for, at least two: of more, so many at most and half as many at least are kept.
             None: of all.
+        bonded: molecules, whose bonds tell whether the atoms come in the order of the study.
 
     Raises:
         InputError: no frame, other atoms, another box, atoms on one spot, or files of several trajectories.
     """
     notes: list[str] = []
-    found = _Counted(system, n_bins, r_max, precision, positions=positions, most=most)
+    found = _Counted(system, n_bins, r_max, precision, positions=positions, most=most, bonded=bonded)
     for path in paths:
-        for one in _frames_of(path, system, notes):
+        for one in _frames_of(path, system, notes, 0 if bonded is None else bonded.topology.constraints):
             found.add(one)
     if found.last is None:
         raise InputError("there is no frame", where=str(paths[0]))
@@ -179,6 +184,15 @@ class _Frame:
     where: str
 
 
+class _Kept(NamedTuple):
+    """Of one frame."""
+
+    counts: NDArray[np.float32]
+    bonded: NDArray[np.float32] | None
+    positions: NDArray[Any] | None
+    where: str
+
+
 class _Counted:
     """The frames of a trajectory so far; arguments as of `read_trajectory`.
 
@@ -186,15 +200,23 @@ class _Counted:
     """
 
     def __init__(
-        self, system: System, n_bins: int, r_max: float, precision: str, *, positions: bool, most: int | None
+        self,
+        system: System,
+        n_bins: int,
+        r_max: float,
+        precision: str,
+        *,
+        positions: bool,
+        most: int | None,
+        bonded: Bonded | None,
     ) -> None:
         self.system, self.bins, self.r_max, self.precision = system, n_bins, r_max, precision
-        self.positions, self.most, self.every = positions, most, 1
+        self.positions, self.most, self.every, self.bonded = positions, most, 1, bonded
         self.waiting: list[_Frame] = []
         self.last: _Frame | None = None
         self.numbers = {name: array("d") for name in ("energy", "virial", "temperature")}
         self.steps = array("q")
-        self.kept: dict[int, tuple[NDArray[np.float32], NDArray[Any] | None, str]] = {}
+        self.kept: dict[int, _Kept] = {}
         self.looked: dict[int, Array] = {}
         self.look_every = 1
         self.seen: set[bytes] = set()
@@ -221,16 +243,18 @@ class _Counted:
         if self.every > 1:
             said.append(f"of {len(self.steps)} frames one in {self.every} is taken: there is no room for all")
         chosen = np.array(numbers)
-        positions = [one[1] for one in kept if one[1] is not None]
+        bonded = [one.bonded for one in kept if one.bonded is not None]
+        positions = [one.positions for one in kept if one.positions is not None]
         return Trajectory(
-            counts=np.stack([one[0] for one in kept]),
+            counts=np.stack([one.counts for one in kept]),
+            bonded=np.stack(bonded) if bonded else None,
             positions=np.stack(positions) if positions else None,
             last=self.last.positions,
             looked=dict(self.looked),
             numbers=chosen,
             read=len(self.steps),
             steps=np.array(self.steps, np.int64)[chosen],
-            where=tuple(one[2] for one in kept),
+            where=tuple(one.where for one in kept),
             notes=tuple(said),
             **{name: np.array(values)[chosen] for name, values in self.numbers.items()},
         )
@@ -248,15 +272,32 @@ class _Counted:
                 where=self.waiting[worst].where,
                 fix="if the potential does that, say so with --failed",
             )
-        for frame, of_frame in zip(self.waiting, counts, strict=True):
+        within = self._within(there, counts)
+        for k, (frame, of_frame) in enumerate(zip(self.waiting, counts, strict=True)):
             digest = digest_of(of_frame)
             if digest in self.seen:  # a job that goes on may write the frame that it begins from again
                 self.again += 1
                 continue
             self.seen.add(digest)
             self._go_back(frame)
-            self._keep(frame, of_frame)
+            self._keep(frame, of_frame, None if within is None else within[k])
         self.waiting = []
+
+    def _within(self, positions: Array, counts: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """Counts of the pairs of molecules that the correction leaves out. InputError where bonds are none: then atoms
+        of a species come in another order, and nobody knows who is whose."""
+        if self.bonded is None:
+            return None
+        one, cell = self.bonded, self.system.cell
+        for frame in self.waiting:
+            wrong = one.topology.misfit(frame.positions, cell)
+            if wrong is not None:
+                raise InputError(
+                    f"{wrong} than the molecules of the study",
+                    where=frame.where,
+                    fix="keep the atoms of each species in the order of structure.data",
+                )
+        return counts_of_pairs(positions, self.system, one.pairs, one.share, counts, self.r_max)
 
     def _go_back(self, frame: _Frame) -> None:
         """Let go what a job had written behind the step that the next one went on from. InputError where that is the
@@ -277,7 +318,7 @@ class _Counted:
             for stored in (self.kept, self.looked):
                 stored.pop(len(steps), None)
 
-    def _keep(self, frame: _Frame, counts: NDArray[np.float32]) -> None:
+    def _keep(self, frame: _Frame, counts: NDArray[np.float32], bonded: NDArray[np.float32] | None) -> None:
         number = len(self.steps)
         self.steps.append(frame.step)
         for name, values in self.numbers.items():
@@ -289,14 +330,15 @@ class _Counted:
                 self.looked = {k: one for k, one in self.looked.items() if k % self.look_every == 0}
         if number % self.every == 0:
             positions = frame.positions.astype(self.precision) if self.positions else None
-            self.kept[number] = counts.copy(), positions, frame.where  # and not a view of the whole block
+            bonded = None if bonded is None else bonded.copy()  # and not a view of the whole block
+            self.kept[number] = _Kept(counts.copy(), bonded, positions, frame.where)
             if self.most is not None and len(self.kept) > self.most:
                 self.every *= 2
                 self.kept = {k: one for k, one in self.kept.items() if k % self.every == 0}
 
 
-def _frames_of(path: Path, system: System, notes: list[str]) -> Iterator[_Frame]:
-    """The frames of a file, each when the next one is there: the last may not be whole."""
+def _frames_of(path: Path, system: System, notes: list[str], held: int) -> Iterator[_Frame]:
+    """The frames of a file, each when the next one is there: the last may not be whole. held: degrees of freedom."""
     naming, before = Naming.of(None, system.species), list[_Frame]()
     named = np.repeat(system.species, system.n_per_species).tolist()
     binary = kind_of_trajectory(path) == DCD
@@ -317,7 +359,7 @@ def _frames_of(path: Path, system: System, notes: list[str]) -> Iterator[_Frame]
                     notes.append(f"{path.name} has no cell: its frames are taken to be of the box of the study")
                 atoms.set_cell(system.cell)
                 atoms.set_pbc(True)
-            before = [_frame(atoms, system, f"{path}, frame {number}")]
+            before = [_frame(atoms, system, held, f"{path}, frame {number}")]
     except InputError as error:
         if not (isinstance(error, Truncated) or (before and is_cut())):
             raise
@@ -338,7 +380,7 @@ def _is_cut(path: Path) -> bool:
         return stream.read(1) != b"\n"
 
 
-def _frame(atoms: Atoms, system: System, at: str) -> _Frame:
+def _frame(atoms: Atoms, system: System, held: int, at: str) -> _Frame:
     if atoms.cell.rank < 3:
         raise InputError("the frame has no cell", where=at, fix='write it with the frames (extxyz: Lattice="...")')
     cell, positions, present = checked(atoms, None, at)
@@ -362,7 +404,7 @@ def _frame(atoms: Atoms, system: System, at: str) -> _Frame:
     virial = np.nan if stress is None else -system.volume * float(np.sum(np.asarray(stress).ravel()[:3]))
     temperature = np.nan
     if atoms.has("momenta"):
-        temperature = 2.0 * float(atoms.get_kinetic_energy()) / (3 * len(atoms) * BOLTZMANN)
+        temperature = 2.0 * float(atoms.get_kinetic_energy()) / ((3 * len(atoms) - held) * BOLTZMANN)
     return _Frame(placed, float(energy), virial, temperature, int(atoms.info.get(STEP, -1)), at)
 
 

@@ -122,7 +122,9 @@ def _made(run: Run) -> tuple[dict[str, str], dict[str, Path], list[Order]]:
         acting = correction.at(state.temperature)
         own = Exported(acting, study.species, (None,) * len(acting.active_pairs), study.config, run.folder, None)
         sites = any(SITE.fullmatch(name) for name in study.species)
-        more = columns_files(own) | ase_files(own)
+        # where the correction leaves pairs of a molecule out, what acts on all pairs is another potential
+        apart = lines.topology is not None and study.config.correction.molecules != "all"
+        more = columns_files(own) | ({} if apart else ase_files(own))
         if lines.missing is not None and not sites:
             more |= {"run_ase.py": ase_run(wanted[0], run.folder.resolve(), state.name, STRUCTURE)}
         for folder, one, positions in zip(folders, wanted, run.current[s].state.positions, strict=True):
@@ -215,10 +217,14 @@ def _words(run: Run, orders: list[Order]) -> str:
             "  python run_ase.py, where refine is installed: base and correction as refine evaluates them. Or",
             "  correction.py beside the base as your programs have it.",
         ]
+    molecules = study.config.model.has_molecules
+    within = ["  It acts on pairs within a molecule as special_bonds of the study says, by default not at all."]
     lines += [
         "With anything else",
         f"  Begin from {STRUCTURE}, under the base model of the study and on top of it the correction: A-B.csv has",
         "  r (Å), phi (eV) and dphi/dr (eV/Å) of each pair. The potential has to be the sum of both.",
+        *(within if molecules and study.config.correction.molecules != "all" else []),
+        *(["  Atoms keep their order: it tells who is bonded to whom."] if molecules else []),
         "",
         "What is to come back",
         "  Text: a LAMMPS dump with id, element or type (1, 2, ... in the order of the study: "

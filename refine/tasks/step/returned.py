@@ -78,7 +78,10 @@ def _state(
     system, box, temperature = study.systems[s], study.boxes[s], study.problem.temperatures[s]
     keep = study.needs_positions or study.config.sampling.keep != "final"
     wanted = frames_per_replica(study.settings.frames * run.record.frames_factor, study.settings.replicas)
-    size = 4 * len(study.pairs) * (len(box.edges) - 1) + (8 * 3 * system.n_atoms if keep else 0)
+    bonded = run.engines.samplers[s][0].bonded
+    held = 0 if bonded is None else bonded.topology.constraints
+    kinds = 1 if bonded is None else 2
+    size = 4 * kinds * len(study.pairs) * (len(box.edges) - 1) + (8 * 3 * system.n_atoms if keep else 0)
     read = []
     for k, paths in enumerate(files):
         one = read_trajectory(
@@ -89,9 +92,10 @@ def _state(
             precision=study.settings.precision,
             positions=keep,
             most=max(2 * wanted, ROOM // (len(files) * size)),
+            bonded=bonded,
         )
         if tables:
-            one = one.with_energies(read_energies(tables[k], system, temperature))
+            one = one.with_energies(read_energies(tables[k], system, temperature, held))
         read.append(one)
     _new(run, s, read)
     _of_this_step(run, [path for paths in files for path in paths])
@@ -179,6 +183,7 @@ def _frames(study: Study, s: int, read: Sequence[Trajectory]) -> Frames:
     names = ("counts", "energy", "virial", "temperature")
     arrays = {name: _joined([getattr(one, name) for one in read]) for name in names}
     positions = [one.positions for one in read if one.positions is not None]
+    bonded = [one.bonded for one in read if one.bonded is not None]
     return Frames(
         **arrays,
         replica=np.repeat(np.arange(len(read)), [len(one) for one in read]),
@@ -186,6 +191,7 @@ def _frames(study: Study, s: int, read: Sequence[Trajectory]) -> Frames:
         n_per_species=system.n_per_species,
         volume=system.volume,
         positions=_joined(positions) if positions else None,
+        bonded=_joined(bonded) if bonded else None,
     )
 
 
