@@ -43,8 +43,8 @@ def run(
         raise typer.BadParameter("--resume, --continue and --overwrite exclude each other")
     with study_of(study, changes, to_stderr=False) as (config, progress):
         from refine.study.study import Study
+        from refine.tasks.run import onwards
         from refine.tasks.run.loop import run_study
-        from refine.tasks.run.onwards import go_on
 
         engine = Study(config)
         folder = config.default_out() if out is None else out
@@ -53,7 +53,7 @@ def run(
             how: bool | Literal["auto"] = "auto" if go_on else resume
             result = run_study(engine, folder, resume=how, overwrite=overwrite, progress=progress)
         except KeyboardInterrupt:
-            progress.message(f"interrupted; go on with: {go_on(False, changes or (), study=study, out=folder)}")
+            progress.message(f"interrupted; go on with: {onwards.go_on(False, changes or (), study=study, out=folder)}")
             raise typer.Exit(INTERRUPTED) from None
     tell_result(result)
 

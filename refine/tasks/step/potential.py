@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from refine.errors import InputError
 from refine.potentials.ase import on_top
 from refine.potentials.calculator import Calculator
-from refine.sampling.files.reading import Trajectory
+from refine.sampling.files.trajectory import Trajectory
 from refine.sites import set_species
 from refine.tasks.sample import FEWEST_FRAMES
 from refine.tasks.step.orders import folder_of
@@ -90,8 +90,8 @@ def _looked_at(one: Trajectory, many: int) -> Mapping[int, int]:
     """Rows of some frames whose positions and energy are known, by their numbers."""
     row_of = {number: row for row, number in enumerate(one.numbers.tolist())}
     known = [k for k in sorted(one.looked) if k in row_of and np.isfinite(one.energy[row_of[k]])]
-    chosen = np.unique(np.linspace(0, len(known) - 1, many).round().astype(int)) if known else []
-    return {known[k]: row_of[known[k]] for k in chosen}
+    chosen = {round(k) for k in np.linspace(0, len(known) - 1, many).tolist()} if known else set()
+    return {known[k]: row_of[known[k]] for k in sorted(chosen)}
 
 
 class _Energies:
@@ -112,7 +112,7 @@ class _Energies:
         return self._of_base[key] + self._computed(on_top(acting.correction, "none"))
 
     def _computed(self, calculator: Calculator) -> Array:
-        return np.array([calculator.get_potential_energy(one) for one in self.atoms])
+        return np.array([calculator.get_potential_energy(one) for one in self.atoms])  # type: ignore[no-untyped-call]
 
 
 def _atoms(study: Study, s: int, positions: Array) -> Atoms:

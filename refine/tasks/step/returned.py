@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,9 @@ from refine.errors import InputError
 from refine.progress import Progress
 from refine.sampling.averages import standard_error
 from refine.sampling.files.energies import read_energies
-from refine.sampling.files.reading import Trajectory, digest_of, read_trajectory
-from refine.sampling.files.sampler import Returned
+from refine.sampling.files.reading import read_trajectory
+from refine.sampling.files.sampler import FilesField, Returned
+from refine.sampling.files.trajectory import Trajectory, digest_of
 from refine.sampling.frames import Frames
 from refine.study.choices.sampling import DRIFT, drift, unsettled
 from refine.tasks.pilot import series_of
@@ -78,7 +79,7 @@ def _state(
     system, box, temperature = study.systems[s], study.boxes[s], study.problem.temperatures[s]
     keep = study.needs_positions or study.config.sampling.keep != "final"
     wanted = frames_per_replica(study.settings.frames * run.record.frames_factor, study.settings.replicas)
-    bonded = run.engines.samplers[s][0].bonded
+    bonded = cast("FilesField", run.engines.samplers[s][0]).bonded
     held = 0 if bonded is None else bonded.topology.constraints
     kinds = 1 if bonded is None else 2
     size = 4 * kinds * len(study.pairs) * (len(box.edges) - 1) + (8 * 3 * system.n_atoms if keep else 0)
