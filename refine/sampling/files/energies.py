@@ -8,6 +8,7 @@ energy, and takes kT off W, so that p V = N k T + W/3 of N atoms all the same.
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,21 +116,24 @@ def _log(lines: Sequence[str], system: System, temperature: float, held: int, wh
         raise InputError("its energies are per atom", where=where, fix="write them with thermo_modify norm no")
     units = UNITS[named[-1]]
     head: list[str] = []
-    rows: list[dict[str, float]] = []
+    runs: list[tuple[list[str], array[float]]] = []
     for line in lines:
         words = line.split()
         if words[:1] == ["Step"]:
             head = words
+            runs.append((head, array("d")))
         elif words[:1] == ["Loop"]:
             head = []
         elif head and len(words) == len(head) and words[0].isdecimal():
             try:
-                rows.append(dict(zip(head, map(float, words), strict=True)))
+                runs[-1][1].extend([float(word) for word in words])
             except ValueError:
                 continue  # a warning between the lines
-    if not rows:
+    tables = [(names, np.array(values).reshape(-1, len(names))) for names, values in runs if values]
+    if not tables:
         raise InputError("the log has no lines of thermo output", where=where)
-    every = {name: np.array([row[name] for row in rows]) for name in rows[0] if all(name in row for row in rows)}
+    shared = [name for name in tables[0][0] if all(name in names for names, _ in tables)]
+    every = {name: np.concatenate([rows[:, names.index(name)] for names, rows in tables]) for name in shared}
     columns = {"step": every["Step"]}
     if "PotEng" in every:
         columns["energy"] = every["PotEng"] * units.energy

@@ -21,7 +21,7 @@ from refine.formula import SITE
 from refine.sampling.extended_xyz import frame_text
 from refine.sampling.external.mover import Motion
 from refine.sampling.files.sampler import FilesPotential
-from refine.sampling.files.script import CONTINUE, DUMP, INPUT, LOG, POTENTIAL, Wanted, lammps_files, lines_of
+from refine.sampling.files.script import CONTINUE, DATA, DUMP, INPUT, LOG, POTENTIAL, Wanted, lammps_files, lines_of
 from refine.sampling.jax.random_numbers import seed_of_state
 from refine.sampling.schedule import Stage
 from refine.sampling.starts import MELTING
@@ -230,6 +230,7 @@ def _words(run: Run, orders: list[Order]) -> str:
         "  Text: a LAMMPS dump with id, element or type (1, 2, ... in the order of the study: "
         f"{', '.join(study.species)})",
         "  and x y z, xu yu zu or xs ys zs; extended XYZ; XDATCAR, vasprun.xml, GROMACS gro, PDB or DL_POLY HISTORY.",
+        f"  Or DCD, of atoms in the order of {DATA}.",
         "  Every frame with its cell. Several files of a folder are one trajectory, in the order of their names.",
         "  Energies are wanted where a pressure or an energy is fitted, and for the pressure in the report: a log of",
         "  LAMMPS, what extended XYZ has, or a table with names: step, energy (eV), virial (eV) or pressure (GPa),",
