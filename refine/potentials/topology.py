@@ -196,15 +196,16 @@ class Topology:
         wrong = self.misfit(system.positions, system.cell, RIGID_APART if self.rigid else APART)
         if wrong is not None:
             raise InputError(
-                f"{wrong} in the structure",
+                f"{wrong[0]} of its bonds have other lengths in the structure, the first {wrong[1]:.2f} Å instead of "
+                f"{wrong[2]:.2f}",
                 where=where,
                 fix="the atoms of a species come in the same order in both files"
                 + (", and rigid molecules have the same shape" if self.rigid else ""),
             )
 
-    def misfit(self, positions: Array, cell: Array, limit: float = APART) -> str | None:
-        """Which bonds, or distances in rigid molecules, of positions (N, 3) Å are others than in the file, by more than
-        `limit` Å, in words; None: none are."""
+    def misfit(self, positions: Array, cell: Array, limit: float = APART) -> tuple[int, float, float] | None:
+        """How many bonds, or distances in rigid molecules, of positions (N, 3) Å differ from those of the file by more
+        than `limit` Å, with the first of them there and in the file, Å; None: none do."""
         pairs, number = self.special
         pairs = pairs if self.rigid else pairs[number == 1]
         ours, theirs = (
@@ -212,10 +213,7 @@ class Topology:
             for there, cell in ((positions, cell), (self.positions, self.cell))
         )
         wrong = np.flatnonzero(np.abs(ours - theirs) > limit)
-        if not len(wrong):
-            return None
-        k = int(wrong[0])
-        return f"{len(wrong)} of its bonds have other lengths, the first {ours[k]:.2f} Å instead of {theirs[k]:.2f},"
+        return (len(wrong), float(ours[wrong[0]]), float(theirs[wrong[0]])) if len(wrong) else None
 
     def check_held(self) -> None:
         """InputError for what cannot be held."""

@@ -194,7 +194,8 @@ class _Counted:
             wrong = one.topology.misfit(frame.positions, cell)
             if wrong is not None:
                 raise InputError(
-                    f"{wrong} than the molecules of the study",
+                    f"{wrong[0]} bonds of the study have other lengths, the first {wrong[1]:.2f} Å instead of "
+                    f"{wrong[2]:.2f}",
                     where=frame.where,
                     fix="keep the atoms of each species in the order of structure.data",
                 )

@@ -15,7 +15,7 @@ from refine.tasks.run.onwards import go_on
 from refine.tasks.run.record import Answer, Ending, Statement
 
 
-def ending_of(update: Update, updates: int, iterations: int, *, elsewhere: bool = False) -> Ending | None:
+def ending_of(update: Update, updates: int, iterations: int, elsewhere: bool = False) -> Ending | None:
     """How the rule ends the run, after so many updates of at most `iterations`; None where it goes on.
 
     elsewhere: whether others make the frames, for the command that goes on.
