@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -98,4 +99,43 @@ def write_vasprun(path: Path, images: Sequence[ase.Atoms]) -> Path:
         + "".join(steps)
         + "</modeling>"
     )
+    return path
+
+
+def write_dcd(
+    path: Path,
+    images: Sequence[ase.Atoms],
+    *,
+    order: str = "<",
+    marker: int = 4,
+    cells: str | None = "cosines",
+    fourth: bool = False,
+    fixed: int = 0,
+    word: bytes = b"CORD",
+    title: bytes = b"REMARKS made by nobody",
+    first: int = 0,
+    every: int = 1,
+) -> Path:
+    """As the programs write it: cells as "cosines" (LAMMPS, NAMD), "degrees" (CHARMM, OpenMM), "shape" (CHARMM, of a
+    symmetric cell), or none; the header counts one frame, as one that a job has not closed."""
+
+    def record(content: bytes) -> bytes:
+        count = struct.pack(order + ("i" if marker == 4 else "q"), len(content))
+        return count + content + count
+
+    numbers = [1, first, every, 0, 0, 0, 0, 0, fixed, 0, int(cells is not None), int(fourth), *[0] * 7, 24]
+    lines = struct.pack(order + "i", 1) + title.ljust(80)
+    parts = [record(word + struct.pack(order + "20i", *numbers)), record(lines)]
+    parts.append(record(struct.pack(order + "i", len(images[0]))))
+    for atoms in images:
+        a, b, c, *angles = atoms.cell.cellpar()
+        alpha, beta, gamma = angles if cells == "degrees" else np.cos(np.radians(angles))
+        six = (a, gamma, b, beta, alpha, c)
+        if cells == "shape":
+            (xx, xy, xz), (_, yy, yz), (_, _, zz) = atoms.cell.array
+            six = (xx, xy, yy, xz, yz, zz)
+        parts += [record(struct.pack(order + "6d", *six))] if cells is not None else []
+        columns = [*atoms.positions.T, *([np.zeros(len(atoms))] if fourth else [])]
+        parts += [record(column.astype(order + "f4").tobytes()) for column in columns]
+    path.write_bytes(b"".join(parts))
     return path

@@ -192,6 +192,9 @@ class Forward(Table):
     state: Line | None = Field(None, description="State that it stands for, if there are several.")
     species: Line | None = Field(None, description="Element of each atom type of a LAMMPS dump, as in `Si,O`.")
     elements: Line | None = Field(None, description="Elements of labels, as in `OW=O,HW=H`.")
+    atoms: FileName | None = Field(
+        None, description="Structure that names the atoms of a DCD, in its order; relative to this file."
+    )
     cell: Line | None = Field(None, description="Cell of a file that has none, Å, as in `12.4` or `10,10,20`.")
     format: Line | None = Field(None, description="As ASE calls it. Default: found from the file.")
     first: Annotated[Integer, Field(ge=1)] | None = Field(None, description="First frame that is taken, from 1.")

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from refine.campaign.keys import CampaignConfig
-from refine.campaign.points import Point
+from refine.campaign.points import Point, axes_of
 from refine.errors import InputError
 from refine.learning.keys import LearnConfig
+from refine.study.choices.engine import KEY as ENGINE
+from refine.study.choices.engine import refuse_elsewhere
 from refine.study.schema import ModelFile, StudyConfig
 from refine.tables.toml import override, parse_toml, read_text, to_toml, toml_value
 
@@ -69,7 +71,7 @@ class Planner:
     """Makes the plans of a campaign's points; the study is read once.
 
     Raises:
-        InputError: the study's file cannot be read.
+        InputError: the study's file cannot be read, or no point of it can be sampled by a command.
     """
 
     def __init__(self, config: CampaignConfig, out: Path) -> None:
@@ -77,6 +79,10 @@ class Planner:
         path, self.learns = config.study_path, config.run.task == ("learn",)
         kind = "file of refine learn" if self.learns else "study file"
         self.tree = parse_toml(read_text(path, kind, "[study] names it"), str(path))
+        self.samples = bool(set(config.run.task) & {"run", "prepare", "compare"})
+        sampling = self.tree.get("sampling")
+        if self.samples and ENGINE not in axes_of(config) and isinstance(sampling, dict):  # of all points alike
+            refuse_elsewhere(str(sampling.get("engine")))
 
     def plan(self, point: Point) -> Plan:
         """A point's files and steps.
@@ -113,6 +119,8 @@ class Planner:
             study = StudyConfig.parse(tree, here).model_copy(update={"model": model.model})
         else:
             study = StudyConfig.parse(tree, here)
+        if self.samples:
+            refuse_elsewhere(study.sampling.engine)
         tasks, steps = self.config.run.task, []
         files, whole = {}, study.to_tree(folder)
         if "prepare" in tasks:
@@ -163,6 +171,8 @@ class Planner:
         for name in ("state", "species", "elements", "cell", "format", "first", "last", "every"):
             if own[name] is not None:
                 words.append(f"--{name}={own[name]}")  # with "=", no text is taken for an option
+        if isinstance(own["atoms"], str):
+            words.append(f"--atoms={_seen_from(folder, self.config.folder / own['atoms'])}")
         words += ["--rescale"] if own["rescale"] is True else []
         file = _seen_from(folder, self.config.folder / trajectory)
         return ("forward", "--out", "forward", "--overwrite", *words, "--", file, STUDY)

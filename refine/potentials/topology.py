@@ -193,23 +193,27 @@ class Topology:
                 where=where,
                 fix="give [system] structure, it may be the same file",
             )
-        pairs, number = self.special
-        pairs = pairs if self.rigid else pairs[number == 1]
-        ours, theirs = (
-            np.linalg.norm(_nearest(there[pairs[:, 0]] - there[pairs[:, 1]], cell), axis=1)
-            for there, cell in ((system.positions, system.cell), (self.positions, self.cell))
-        )
-        limit = RIGID_APART if self.rigid else APART
-        wrong = np.flatnonzero(np.abs(ours - theirs) > limit)
-        if len(wrong):
-            k = int(wrong[0])
+        wrong = self.misfit(system.positions, system.cell, RIGID_APART if self.rigid else APART)
+        if wrong is not None:
             raise InputError(
-                f"{len(wrong)} of its bonds have other lengths in the structure, the first {ours[k]:.2f} Å instead of "
-                f"{theirs[k]:.2f}",
+                f"{wrong[0]} of its bonds have other lengths in the structure, the first {wrong[1]:.2f} Å instead of "
+                f"{wrong[2]:.2f}",
                 where=where,
                 fix="the atoms of a species come in the same order in both files"
                 + (", and rigid molecules have the same shape" if self.rigid else ""),
             )
+
+    def misfit(self, positions: Array, cell: Array, limit: float = APART) -> tuple[int, float, float] | None:
+        """How many bonds, or distances in rigid molecules, of positions (N, 3) Å differ from those of the file by more
+        than `limit` Å, with the first of them there and in the file, Å; None: none do."""
+        pairs, number = self.special
+        pairs = pairs if self.rigid else pairs[number == 1]
+        ours, theirs = (
+            np.linalg.norm(_nearest(there[pairs[:, 0]] - there[pairs[:, 1]], cell), axis=1)
+            for there, cell in ((positions, cell), (self.positions, self.cell))
+        )
+        wrong = np.flatnonzero(np.abs(ours - theirs) > limit)
+        return (len(wrong), float(ours[wrong[0]]), float(theirs[wrong[0]])) if len(wrong) else None
 
     def check_held(self) -> None:
         """InputError for what cannot be held."""

@@ -110,6 +110,17 @@ def read_structure(
     return system
 
 
+def species_in(
+    path: str | Path,
+    species: tuple[str, ...] | None = None,
+    *,
+    types: tuple[str, ...] | None = None,
+    elements: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Of every atom of a structure file, in its order, whatever its cell; else as `read_structure`."""
+    return species_of_atoms(_read_atoms(Path(path), types, Naming.of(elements, species or ())))
+
+
 def _read_atoms(path: Path, types: tuple[str, ...] | None, naming: Naming) -> Atoms:
     import ase.io
     from ase.io import ParseError

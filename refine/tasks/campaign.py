@@ -92,6 +92,7 @@ def campaign(
     read = [config.study_path, *(path for _, path in config.named_files())]
     refuse_read(read, [out / name for name in OUTPUTS])
     refuse_foreign(out, OUTPUTS, CAMPAIGN)
+    Planner(config, out)  # or refused now, and not in a folder of its own
     with exclusive(out):
         former = read_standing(out) if (out / CAMPAIGN).exists() else None
         if former is not None and not resume:

@@ -30,7 +30,7 @@ from refine.sampling.averages import FRAMES_FOR_ERRORS, standard_error
 from refine.sampling.frames import Frames
 from refine.scattering.instrument import added, seen
 from refine.scattering.peaks import Peak, first_peak_range, peak
-from refine.study.choices.engine import check_pressure
+from refine.study.choices.engine import check_pressure, refuse_elsewhere
 from refine.study.datasets import DataSet, Prediction, tell_doubts
 from refine.study.schema import StudyConfig
 from refine.study.study import Study
@@ -78,6 +78,7 @@ def compare(
             study's model has not, or dispersion that does not belong to it.
     """
     config = config if isinstance(config, StudyConfig) else StudyConfig.from_toml(config)
+    refuse_elsewhere(config.sampling.engine)
     out = None if out is None else Path(out)
     files = config.compare.paths if models is None else [Path(file) for file in models]
     if out is not None:

@@ -31,6 +31,7 @@ from refine.sampling.frames import Frames, by_replica
 from refine.sampling.state import MDState
 from refine.study.bias import bias_of, with_widths
 from refine.study.choices.choice import Choice
+from refine.study.choices.engine import refuse_elsewhere
 from refine.study.schema import State, StudyConfig
 from refine.study.study import Study
 from refine.system import System
@@ -194,10 +195,12 @@ def default_out(config: StudyConfig) -> Path:
 
 
 def check_out(config: StudyConfig, folder: Path, *, overwrite: bool = False, resume: bool = False) -> None:
-    """Refuses a folder with a run, with files that are read, or with outputs of something else.
+    """Refuses a study whose frames others make, and a folder with a run, with files that are read, or with outputs of
+    something else.
 
     overwrite: earlier outputs are replaced.  resume: they are gone on with.
     """
+    refuse_elsewhere(config.sampling.engine)
     refuse_inputs(config, [folder / name for name in OUTPUTS])
     if resume:
         return

@@ -12,10 +12,12 @@ from pathlib import Path
 from refine.errors import InputError
 from refine.files import replacing
 from refine.sampling.extended_xyz import frame_text
+from refine.study.choices.engine import is_elsewhere
 from refine.study.schema import StudyConfig
 from refine.study.systems import read_systems
 from refine.tasks.run import store
 from refine.tasks.run.kept import kept_path
+from refine.tasks.run.onwards import go_on
 
 FINAL, BASE = "final", "base"
 """Samples by name: that of the answer, and that of the base model."""
@@ -60,7 +62,7 @@ def write_frames(
     config = StudyConfig.from_toml(study_file)
     s = _state(config, state)
     stored = store.load(folder / store.CHECKPOINT)
-    number = _sample(stored, sample, folder)
+    number = _sample(stored, sample, folder, go_on(is_elsewhere(config.sampling.engine), out=folder))
     name = config.states[s].name
     path = folder / f"{sample}-{name}.extxyz" if out is None else Path(out)
     if path.suffix not in (".extxyz", ".xyz"):
@@ -94,13 +96,14 @@ def _state(config: StudyConfig, name: str | None) -> int:
     return 0 if name is None else names.index(name)
 
 
-def _sample(stored: store.StoredRun, name: str, folder: Path) -> int:
+def _sample(stored: store.StoredRun, name: str, folder: Path, onwards: str) -> int:
+    """onwards: the command by which the run goes on."""
     number = len(stored.samples)
     if not number:
-        raise InputError("the run has no sample yet", where=str(folder), fix="go on with refine run --resume")
+        raise InputError("the run has no sample yet", where=str(folder), fix=f"go on with {onwards}")
     if name == FINAL:
         if stored.record.answer is None:
-            fix = f"go on with refine run --resume, or give --sample 0 to {number - 1}"
+            fix = f"go on with {onwards}, or give --sample 0 to {number - 1}"
             raise InputError("the run is not finished, so no sample is its answer", where=str(folder), fix=fix)
         return stored.record.answer.final
     if name == BASE:

@@ -22,6 +22,7 @@ from refine.results.tables import plain
 from refine.sampling.averages import FRAMES_FOR_ERRORS, standard_error
 from refine.sampling.frames import Frames
 from refine.study.choices.choice import Choice
+from refine.study.choices.engine import refuse_elsewhere
 from refine.study.datasets import tell_doubts
 from refine.study.schema import StudyConfig
 from refine.study.study import Study
@@ -42,7 +43,8 @@ OUTPUTS = (*FOLDERS, MARK)
 
 def check_out(config: StudyConfig, folder: Path, *, overwrite: bool = False) -> None:
     """Refuses a folder with a run, with files that are read, with outputs that are of something else, or, where they
-    are not to be replaced, with earlier ones."""
+    are not to be replaced, with earlier ones; and a study whose frames others make."""
+    refuse_elsewhere(config.sampling.engine)
     refuse_inputs(config, [folder / name for name in OUTPUTS])
     refuse_taken(folder, OUTPUTS, MARK, overwrite=overwrite)
 

@@ -23,7 +23,7 @@ from refine.sampling.extended_xyz import frame_text
 from refine.sampling.schedule import Stage, follow
 from refine.sampling.starts import begin, equilibrate, steps_to_equilibrate, wait
 from refine.study.choices.choice import Settings
-from refine.study.choices.engine import check_engine, chosen_engine
+from refine.study.choices.engine import check_engine, chosen_engine, refuse_elsewhere
 from refine.study.choices.first import SEEN, first_choices
 from refine.study.choices.phase import ask_of_cold_packings
 from refine.study.samplers import read_base, sampler_of
@@ -124,6 +124,7 @@ def prepare(
         InputError: no such state, or what the study says does not fit together.
         SimulationError: the dynamics failed.
     """
+    refuse_elsewhere(config.sampling.engine)
     progress = progress or NullProgress()
     chosen = _state(config, state)
     stages, digest = stages_of(config), config.digest(data=False)

@@ -117,6 +117,18 @@ def test_a_point_is_the_study_with_its_values(tmp_path: Path) -> None:
     assert [step.words for step in plan.steps] == [("run", "study.toml", "--out", "run", "--continue")]
 
 
+def test_the_files_of_a_trajectory_are_seen_from_the_point(tmp_path: Path) -> None:
+    small_box.write(tmp_path)
+    asked = {"trajectory": "a.dcd", "atoms": "one.extxyz"}
+    config = CampaignConfig.parse({"study": "study.toml", "run": {"task": "forward"}, "forward": asked}, tmp_path)
+    plan = Planner(config, tmp_path / "out").plan(points_of(config)[0])
+    (step,) = plan.steps
+    folder = point_folder(tmp_path / "out", plan.point.name)
+    assert (folder / step.words[-2]).resolve() == tmp_path / "a.dcd"
+    (atoms,) = (word.partition("=")[2] for word in step.words if word.startswith("--atoms="))
+    assert (folder / atoms).resolve() == tmp_path / "one.extxyz"
+
+
 def test_the_tasks_of_a_point_follow_one_another(tmp_path: Path) -> None:
     small_box.write(tmp_path)
     tree = {"study": "study.toml", "run": {"task": ["prepare", "run", "compare"]}, "prepare": {"replicate": [2, 1, 1]}}

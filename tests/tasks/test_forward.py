@@ -20,7 +20,7 @@ from refine.study.schema import StudyConfig
 from refine.tasks.forward import forward
 from tests import small_box
 from tests.commands import call, columns, refused
-from tests.trajectories import write_dump, write_extxyz, write_xdatcar
+from tests.trajectories import write_dcd, write_dump, write_extxyz, write_xdatcar
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,23 @@ def images(folder: Path, sample: Frames) -> list[ase.Atoms]:
 @pytest.fixture(scope="module")
 def dump(folder: Path, images: list[ase.Atoms]) -> Path:
     return write_dump(folder / "argon.dump", images, ("Ar",))
+
+
+def test_a_dcd_scores_as_the_dump(folder: Path, images: list[ase.Atoms], dump: Path, tmp_path: Path) -> None:
+    """With the names of another file, or of the study where it has one element; with its cell, or the one given."""
+    study = StudyConfig.from_toml(folder / "study.toml")
+    expected = [score.r_chi for score in forward(study, dump, types=["Ar"], last=6).seen.scores]
+    dcd, bare = write_dcd(tmp_path / "a.dcd", images), write_dcd(tmp_path / "bare.dcd", images, cells=None)
+    found = forward(study, bare, cell=images[0].cell.array, last=6)
+    assert [score.r_chi for score in found.seen.scores] == pytest.approx(expected, rel=1e-3)
+    one = write_extxyz(tmp_path / "one.extxyz", images[:1])
+    words = ["forward", dcd, folder / "study.toml", "--atoms", one, "--last", 6, "--json", "--out", tmp_path / "out"]
+    assert [data["r_chi"] for data in json.loads(call(*words))["data"]] == pytest.approx(expected, rel=1e-3)
+    words = ["forward", bare, folder / "study.toml", "--atoms", one, "--out", tmp_path / "none"]
+    assert "the frame has no cell; give it: --cell" in refused(*words)
+    fewer = write_extxyz(tmp_path / "fewer.extxyz", [images[0][1:]])
+    words = ["forward", dcd, folder / "study.toml", "--atoms", fewer, "--out", tmp_path / "none"]
+    assert f"the file has {len(images[0])} atoms, and {len(images[0]) - 1} are named" in refused(*words)
 
 
 def test_the_frames_of_a_run_score_as_in_the_run(folder: Path, sample: Frames, dump: Path) -> None:

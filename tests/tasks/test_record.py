@@ -197,6 +197,14 @@ def test_a_run_ends_when_the_rule_has_converged_or_at_the_limit_of_updates(conve
     assert (None if ending is None else ending.status) == status
 
 
+def test_a_run_at_its_limit_says_the_command_that_goes_on():
+    def message(**keywords):
+        return ending_of(Update(None, {}, True, 0, False, "nothing left", None), 8, 8, **keywords).message
+
+    assert message().endswith("refine run STUDY --out OUT --resume --set refinement.iterations=16")
+    assert message(elsewhere=True).endswith("refine step OUT --set refinement.iterations=16")
+
+
 @pytest.mark.parametrize(
     ("reason", "message"),
     [

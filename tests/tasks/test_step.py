@@ -164,6 +164,12 @@ def test_without_energies_everything_but_pressures_is_there(folder: Path) -> Non
     with pytest.raises(InputError, match="p is fitted, and energy or virial of a frame are not known; give a log"):
         taken(folder, out="fitted", **back)
     taken(folder, out="fitted", **by_jax(folder)(waiting))
+    # what the page and the terminal say of going on does go on
+    said = next(part for part in found.message.split("; ") if "refine step" in part)
+    command = said.partition("refine ")[2].replace("OUT", str(folder / "out")).split()
+    assert command[-1] == "refinement.iterations=2"
+    assert said in (folder / "out" / "report.html").read_text()
+    assert "waiting for frames" in call(*command)
 
 
 # -- nothing lost, nothing twice ---------------------------------------------------------------------------------------
@@ -654,13 +660,30 @@ def test_the_command(folder: Path) -> None:
 
 def test_nothing_else_samples_and_says_so(folder: Path) -> None:
     study = folder / "study.toml"
+    many = folder / "campaign.toml"
+    loop = folder / "explore.toml"
+    model = "[model]\nnew = true\n[new]\nchannels = 2\n"
+    loop.write_text(f'study = "study.toml"\n{model}[label]\nbase = "stillinger-weber"\n')
+    there = sorted(folder.iterdir())
     for words in (
         ["run", study, "--out", folder / "x"],
         ["predict", study, "--out", folder / "x"],
+        ["compare", study, "--out", folder / "x"],
         ["diagnose", study, "--out", folder / "x"],
+        ["enrich", study, "--out", folder / "x"],
         ["prepare", study, "--out", folder / "x.extxyz"],
-        ["sensitivity", study, "--of", "sq:S(Q)@2.0", "--parameter", "Ar-Ar@3.7"],
+        ["explore", loop, "--out", folder / "x"],
+        ["sensitivity", study, "--of", "sq:S(Q)@2.0", "--parameter", "Ar-Ar@3.7", "--out", folder / "x"],
     ):
-        assert "refine step" in refused(*words), words
-    assert "refine step" in CliRunner().invoke(app, ["compare", str(study), "--out", str(folder / "y")]).output
-    assert not (folder / "x" / "run.h5").exists()
+        said = refused(*words)
+        assert "made elsewhere" in said, words
+        assert "refine step" in said, words
+        assert sorted(folder.iterdir()) == there, words
+    for task in ("run", "compare", ["prepare", "run"]):
+        many.write_text(f'study = "study.toml"\n[run]\ntask = {json.dumps(task)}\n[grid]\n"sampling.seed" = [1, 2]\n')
+        assert "made elsewhere" in refused("campaign", many, "--out", folder / "x")
+        assert sorted(folder.iterdir()) == sorted([*there, many])
+    # a key of the grid may choose another engine
+    many.write_text('study = "study.toml"\n[grid]\n"sampling.engine" = ["files", "jax"]\n')
+    said = CliRunner().invoke(app, ["campaign", str(many), "--out", str(folder / "x"), "--dry-run"]).output
+    assert "2 points, 1 of them refused" in said

@@ -13,7 +13,8 @@ from refine.cli.common import AsJson, Changes, Overwrite, study_of
 
 def forward(
     trajectory: Annotated[
-        Path, typer.Argument(metavar="TRAJECTORY", help="LAMMPS dump, XYZ, XDATCAR, gro, PDB, HISTORY, rmc6f, ato, ...")
+        Path,
+        typer.Argument(metavar="TRAJECTORY", help="LAMMPS dump, XYZ, XDATCAR, DCD, gro, PDB, HISTORY, rmc6f, ..."),
     ],
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study file (TOML) that holds the data.")],
     out: Annotated[
@@ -31,6 +32,14 @@ def forward(
         typer.Option(
             metavar="LABEL=ELEMENT,...",
             help="Elements of labels, as in OW=O,HW=H.  [default: by rule]",
+            show_default=False,
+        ),
+    ] = None,
+    atoms: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Structure that names the atoms of a DCD, in its order; --species and --elements are then of it.",
             show_default=False,
         ),
     ] = None,
@@ -53,7 +62,7 @@ def forward(
     rescale_by_more: Annotated[bool, typer.Option("--rescale-by-more", help="The same, by any factor.")] = False,
     kind: Annotated[
         str | None,
-        typer.Option("--format", help="As ASE calls it.  [default: found from the file]", show_default=False),
+        typer.Option("--format", help="As ASE calls it, or dcd.  [default: found from the file]", show_default=False),
     ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -72,6 +81,7 @@ def forward(
             state=state,
             types=None if species is None else [name.strip() for name in species.split(",")],
             elements=None if elements is None else labels_of(elements),
+            atoms=atoms,
             cell=None if cell is None else cell_of(cell),
             kind=kind,
             first=first,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
@@ -45,6 +43,7 @@ def run(
         raise typer.BadParameter("--resume, --continue and --overwrite exclude each other")
     with study_of(study, changes, to_stderr=False) as (config, progress):
         from refine.study.study import Study
+        from refine.tasks.run import onwards
         from refine.tasks.run.loop import run_study
 
         engine = Study(config)
@@ -54,7 +53,7 @@ def run(
             how: bool | Literal["auto"] = "auto" if go_on else resume
             result = run_study(engine, folder, resume=how, overwrite=overwrite, progress=progress)
         except KeyboardInterrupt:
-            progress.message(f"interrupted; go on with: {resume_command(study, folder, changes or [])}")
+            progress.message(f"interrupted; go on with: {onwards.go_on(False, changes or (), study=study, out=folder)}")
             raise typer.Exit(INTERRUPTED) from None
     tell_result(result)
 
@@ -76,11 +75,3 @@ def tell_result(result: Result) -> NoReturn:
     typer.echo(f"report: {result.report_path}")
     codes = {Status.CONVERGED: 0, Status.NOT_IMPROVED: NOT_IMPROVED, Status.EXHAUSTED: EXHAUSTED}
     raise typer.Exit(codes[result.status])
-
-
-def resume_command(study: Path, out: Path, changes: list[str]) -> str:
-    """The command line that goes on with an interrupted run."""
-    words = ["refine", "run", str(study), "--out", str(out), "--resume"]
-    for change in changes:
-        words += ["--set", change]
-    return shlex.join(words)

@@ -1,12 +1,14 @@
 """Energies of frames beside a trajectory: a log of LAMMPS, or a table with names above its columns.
 
 The virial of a frame is W = Σ r·f, without the kinetic part: of a pressure p it is 3 (p V - N k T), and of one that
-LAMMPS writes 3 p V - f k T with the f degrees of freedom that it counts.
+LAMMPS writes 3 p V - f k T with the f degrees of freedom that it counts. A length that is held has no kinetic
+energy, and takes kT off W, so that p V = N k T + W/3 of N atoms all the same.
 """
 
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,14 +59,15 @@ class Energies:
         return len(self.energy)
 
 
-def read_energies(paths: Sequence[Path], system: System, temperature: float) -> Energies:
+def read_energies(paths: Sequence[Path], system: System, temperature: float, held: int = 0) -> Energies:
     """The lines of files, one after the other.
 
     temperature: K, of the state: where a pressure has no temperature beside it, its kinetic part is of this one.
+    held: degrees of freedom that are, as in rigid molecules.
     Raises InputError for what is neither a log of LAMMPS nor a table with names, or has no energies.
     """
     where = ", ".join(map(str, paths))
-    read = [_columns_of(path, system) for path in paths]
+    read = [_columns_of(path, system, temperature, held) for path in paths]
     names = [name for name in ("step", "energy", "virial", "pressure", "temperature") if all(name in r for r in read)]
     if not {"energy", "virial", "pressure"} & set(names):
         raise InputError(
@@ -83,7 +86,7 @@ def read_energies(paths: Sequence[Path], system: System, temperature: float) -> 
     return Energies(steps, columns.get("energy", unknown), virial, kelvin, where)
 
 
-def _columns_of(path: Path, system: System) -> dict[str, Array]:
+def _columns_of(path: Path, system: System, temperature: float, held: int) -> dict[str, Array]:
     """Columns by the words of `IN_UNITS` and in these units."""
     where = str(path)
     try:
@@ -94,13 +97,13 @@ def _columns_of(path: Path, system: System) -> dict[str, Array]:
         raise InputError(f"cannot be read: {error.strerror}", where=where) from None
     lines = text.splitlines()
     is_log = any(line.split()[:1] == ["Step"] and OF_LAMMPS & set(line.split()) for line in lines)
-    columns = _log(lines, system, where) if is_log else _table(lines, where)
+    columns = _log(lines, system, temperature, held, where) if is_log else _table(lines, where)
     if not all(np.isfinite(values).all() for values in columns.values()):
         raise InputError("a number of it is not finite", where=where)
     return columns
 
 
-def _log(lines: Sequence[str], system: System, where: str) -> dict[str, Array]:
+def _log(lines: Sequence[str], system: System, temperature: float, held: int, where: str) -> dict[str, Array]:
     """Of a log of LAMMPS."""
     named = [line.split()[1] for line in lines if re.match(r"\s*units\s+\S+", line)]
     if not named:
@@ -113,21 +116,24 @@ def _log(lines: Sequence[str], system: System, where: str) -> dict[str, Array]:
         raise InputError("its energies are per atom", where=where, fix="write them with thermo_modify norm no")
     units = UNITS[named[-1]]
     head: list[str] = []
-    rows: list[dict[str, float]] = []
+    runs: list[tuple[list[str], array[float]]] = []
     for line in lines:
         words = line.split()
         if words[:1] == ["Step"]:
             head = words
+            runs.append((head, array("d")))
         elif words[:1] == ["Loop"]:
             head = []
         elif head and len(words) == len(head) and words[0].isdecimal():
             try:
-                rows.append(dict(zip(head, map(float, words), strict=True)))
+                runs[-1][1].extend([float(word) for word in words])
             except ValueError:
                 continue  # a warning between the lines
-    if not rows:
+    tables = [(names, np.array(values).reshape(-1, len(names))) for names, values in runs if values]
+    if not tables:
         raise InputError("the log has no lines of thermo output", where=where)
-    every = {name: np.array([row[name] for row in rows]) for name in rows[0] if all(name in row for row in rows)}
+    shared = [name for name in tables[0][0] if all(name in names for names, _ in tables)]
+    every = {name: np.concatenate([rows[:, names.index(name)] for names, rows in tables]) for name in shared}
     columns = {"step": every["Step"]}
     if "PotEng" in every:
         columns["energy"] = every["PotEng"] * units.energy
@@ -136,10 +142,12 @@ def _log(lines: Sequence[str], system: System, where: str) -> dict[str, Array]:
     if f"c_{FIX}" in every:
         columns["virial"] = 3.0 * every[f"c_{FIX}"] * units.pressure * system.volume
     elif "Press" in every and "Temp" in every:
-        kinetic = _freedom(lines, system) * units.boltzmann * every["Temp"]
+        kinetic = (_freedom(lines, system) - held) * units.boltzmann * every["Temp"]
         columns["virial"] = 3.0 * every["Press"] * units.pressure * system.volume - kinetic
     elif "Press" in every:
         columns["pressure"] = every["Press"] * units.pressure * PRESSURE_UNIT
+    if held and "virial" in columns:
+        columns["virial"] = columns["virial"] - held * BOLTZMANN * columns.get("temperature", temperature)
     return columns
 
 

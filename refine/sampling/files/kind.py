@@ -21,13 +21,7 @@ class Files(EngineKind):
     elsewhere: ClassVar[bool] = True
 
     def check(self, kind: Base, model: Any, base: Any, systems: Sequence[System]) -> None:
-        """Whatever evaluates it. InputError for molecules: the orders have no bonds, and frames tell none apart."""
-        if model.has_molecules:
-            raise InputError(
-                "molecules are not written into the orders of a step",
-                where="[sampling] engine",
-                fix='set engine = "lammps"',
-            )
+        """Whatever evaluates it."""
 
     def check_changed(self, base: Any) -> None:
         """InputError for weights of a network: orders hold one model, that of the study."""
@@ -62,7 +56,10 @@ class Files(EngineKind):
     ) -> FilesSampler:
         """See `EngineKind`."""
         from refine.sampling.files.sampler import FilesSampler
+        from refine.sampling.lammps.script import fixes_of
 
+        if field.bonded is not None:  # refused now, and not when the orders are written
+            fixes_of(settings.thermostat, field.bonded.topology)
         return FilesSampler(system, settings, n_bins=n_bins, r_max=r_max, replicas=replicas, positions=positions)
 
     def constant_energy(

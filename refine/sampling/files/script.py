@@ -19,6 +19,7 @@ from refine.potentials.lammps import (
     correction_style,
 )
 from refine.potentials.protocols import Finished
+from refine.potentials.topology import Topology
 from refine.sampling.external.mover import Motion
 from refine.sampling.external.sampler import LONGEST_MOVE, RELAXATION
 from refine.sampling.files.sampler import FilesPotential
@@ -71,6 +72,7 @@ class Lines:
     """A potential in the words of LAMMPS: commands, and the files that these name.
 
     texts, paths: by their names.  missing: what LAMMPS has no style for, in words; None: nothing.
+    topology: of molecules, and what of them is held; None: there are none.
     """
 
     commands: tuple[str, ...]
@@ -78,6 +80,7 @@ class Lines:
     paths: Mapping[str, Path]
     units: str
     missing: str | None
+    topology: Topology | None = None
 
 
 def plain(title: str) -> str:
@@ -103,7 +106,7 @@ def lines_of(potential: FilesPotential, system: System, title: str) -> Lines:
         parts = [part, correction_part(correction, script, part, "the correction of this step")]
     texts = {name: text for one in parts for name, text in one.files.items()}
     missing = part.missing if part.styles else part.missing or f"base {potential.model.base!r}"
-    return Lines(tuple(commands_of(parts)), texts, dict(part.paths), part.units, missing)
+    return Lines(tuple(commands_of(parts)), texts, dict(part.paths), part.units, missing, part.topology)
 
 
 def _part(potential: FilesPotential, run: Finished, script: Script) -> Part:
@@ -121,7 +124,7 @@ def lammps_files(wanted: Wanted, system: System, positions: Array, lines: Lines)
             [head, f"# goes on where {INPUT} was ended, from the newest {RESTART}", *_on(wanted, system, lines)]
         ),
         POTENTIAL: "\n".join([head, *_potential(system, lines)]),
-        DATA: data_text(system, positions @ Frame.of(system.cell).turn),
+        DATA: data_text(system, positions @ Frame.of(system.cell).turn, topology=lines.topology),
         **lines.texts,
     }
     return {name: text.rstrip("\n").encode("ascii", "replace").decode("ascii") + "\n" for name, text in texts.items()}
@@ -143,7 +146,7 @@ def _first(wanted: Wanted, system: System, lines: Lines) -> list[str]:
     relaxed = ["min_style cg", f"min_modify dmax {LONGEST_MOVE!r}", f"minimize 0 0 {RELAXATION} {10 * RELAXATION}"]
     begin = wanted.before[0].temperature if wanted.before else wanted.temperature
     out = [
-        *box_lines(system, lines.units, f"read_data {DATA}"),
+        *box_lines(system, lines.units, f"read_data {DATA}", lines.topology),
         f"include {POTENTIAL}",
         *_watched(wanted, system),
         *(relaxed if wanted.relax else []),
@@ -152,8 +155,8 @@ def _first(wanted: Wanted, system: System, lines: Lines) -> list[str]:
     for stage in wanted.before:
         motion = wanted.motion if stage.timestep is None else replace(wanted.motion, timestep=stage.timestep)
         number = math.ceil(1000.0 * stage.picoseconds / motion.timestep)
-        fixed = motion_lines(motion, stage.temperature, next(seeds), units, to=stage.end)
-        out += [f"# {stage.words()}, not counted", *fixed, f"run {number}", f"unfix {FIX}"]
+        fixed = motion_lines(motion, stage.temperature, next(seeds), units, lines.topology, stage.end)
+        out += [f"# {stage.words()}, not counted", *fixed, f"run {number}", *_unfixed(fixed)]
     return [
         *out,
         f"# {wanted.frames} frames, one in {wanted.stride} steps",
@@ -181,11 +184,16 @@ def _on(wanted: Wanted, system: System, lines: Lines) -> list[str]:
 def _sampling(wanted: Wanted, system: System, lines: Lines, seed: int, more: str = "append no") -> list[str]:
     every = max(1, wanted.frames // RESTARTS) * wanted.stride
     return [
-        *motion_lines(wanted.motion, wanted.temperature, seed, UNITS[lines.units]),
+        *motion_lines(wanted.motion, wanted.temperature, seed, UNITS[lines.units], lines.topology),
         f"dump {FIX} all custom {wanted.stride} {DUMP} id element xu yu zu",
         f"dump_modify {FIX} sort id element {' '.join(system.species)} format float %.10g first no flush yes {more}",
         f"restart {every} {RESTART}",
     ]
+
+
+def _unfixed(lines: Sequence[str]) -> list[str]:
+    """What undoes the fixes of some lines."""
+    return [f"unfix {line.split()[1]}" for line in reversed(lines) if line.startswith("fix ")]
 
 
 def _last(wanted: Wanted) -> int:

@@ -182,19 +182,7 @@ def motion_lines(
     kelvin = temperature * BOLTZMANN / units.boltzmann
     end = kelvin if to is None else to * BOLTZMANN / units.boltzmann
     damp = 1000.0 * motion.time_constant / units.time
-    held, fix = topology is not None and topology.is_held, f"one of {', '.join(MOTIONS)}"
-    table = MOTIONS
-    if topology is not None and topology.is_held:
-        table = RIGID if topology.rigid else HELD
-        fix = f"one of {', '.join(table)}" + (", or hold bonds and angles with shake" if topology.rigid else "")
-    make = table.get(motion.thermostat)
-    if make is None:
-        raise InputError(
-            f"LAMMPS has no thermostat {motion.thermostat!r} {'for rigid molecules' if held else 'here'}",
-            where="[sampling] thermostat",
-            fix=fix,
-        )
-    fixes = make(kelvin, end, damp, 1 + seed % SEEDS)
+    fixes = fixes_of(motion.thermostat, topology)(kelvin, end, damp, 1 + seed % SEEDS)
     if topology is not None and topology.shake is not None:
         angles = ["a", *map(str, topology.shake.angles)] if topology.shake.angles else []
         words = ["b", *map(str, topology.shake.bonds), *angles]
@@ -236,6 +224,23 @@ RIGID: dict[str, Fixes] = {
 """Of rigid bodies. Friction and noise act on atoms, whose sum over a body they are to the body: LAMMPS' own Langevin of
 bodies puts its forces into the virial. Its Nosé-Hoover chain of bodies is not taken: it counts the momentum of the
 whole, which it conserves, among what it heats."""
+
+
+def fixes_of(thermostat: str, topology: Topology | None) -> Fixes:
+    """What moves the atoms under a thermostat. InputError where LAMMPS has none such for what is held."""
+    held, fix = topology is not None and topology.is_held, f"one of {', '.join(MOTIONS)}"
+    table = MOTIONS
+    if topology is not None and topology.is_held:
+        table = RIGID if topology.rigid else HELD
+        fix = f"one of {', '.join(table)}" + (", or hold bonds and angles with shake" if topology.rigid else "")
+    make = table.get(thermostat)
+    if make is None:
+        raise InputError(
+            f"LAMMPS has no thermostat {thermostat!r} {'for rigid molecules' if held else 'here'}",
+            where="[sampling] thermostat",
+            fix=fix,
+        )
+    return make
 
 
 def check_relaxing(topology: Topology | None) -> None:

@@ -93,6 +93,21 @@ def check_engine(
         engine.check_changed(changed)
 
 
+def is_elsewhere(name: str) -> bool:
+    """Whether others make the frames of an engine, at other times; "auto" takes none of these."""
+    return name in ENGINES and engine_kind(name).elsewhere
+
+
+def refuse_elsewhere(name: str) -> None:
+    """InputError for such an engine: of commands that sample, before they write anything."""
+    if is_elsewhere(name):
+        raise InputError(
+            f"engine {name!r} samples nothing: its frames are made elsewhere",
+            where="[sampling] engine",
+            fix=f'use refine step, or another engine for this command, as in engine = "{DEFAULT_ENGINE}"',
+        )
+
+
 def check_pressure(config: StudyConfig, name: str, why: str) -> None:
     """InputError where an engine holds no pressure as the study has it; why: it is asked to, in words."""
     if not engine_kind(name).holds_pressure(config.sampling.processes):

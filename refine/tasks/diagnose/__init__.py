@@ -15,6 +15,7 @@ from refine.errors import InputError
 from refine.files import make_folder
 from refine.progress import NullProgress, Progress
 from refine.sampling.averages import FRAMES_FOR_COVARIANCES
+from refine.study.choices.engine import refuse_elsewhere
 from refine.study.datasets import tell_doubts
 from refine.tasks.diagnose.analysis import examine
 from refine.tasks.diagnose.diagnosis import Diagnosis
@@ -47,6 +48,7 @@ def diagnose(
         InputError: nothing is fitted, or too few frames for covariances.
         RefineError: what the dynamics raise.
     """
+    refuse_elsewhere(study.config.sampling.engine)
     if not any(data.role == "fit" for data in study.datasets):
         raise InputError("no curve is fitted", where="[[data]]", fix='give one role = "fit"')
     if study.config.model.has_molecules:

@@ -26,6 +26,7 @@ from refine.report.explored import render
 from refine.results.explored import Explored, Generation, why_enough
 from refine.results.provenance import provenance
 from refine.results.schema import RESULT
+from refine.study.choices.engine import refuse_elsewhere
 from refine.study.schema import StudyConfig
 from refine.tasks.explore.generation import Loop, first_generation, next_generation
 from refine.tasks.explore.labels import Labeller
@@ -71,6 +72,7 @@ def explore(
     """
     progress = progress or NullProgress()
     study = StudyConfig.from_toml(config.study_path)
+    refuse_elsewhere(study.sampling.engine)
     began = _began(config, study)
     _check_out(config, study, out, resume=resume, overwrite=overwrite)
     if not resume:  # before anything is replaced

@@ -18,6 +18,7 @@ import numpy as np
 from refine.errors import InputError
 from refine.progress import NullProgress, Progress
 from refine.results.derived import coordination_numbers, shells_of
+from refine.sampling.structure_files import species_in
 from refine.sampling.trajectories import count_trajectory
 from refine.study.datasets import read_datasets, read_predictions
 from refine.study.schema import StudyConfig
@@ -42,6 +43,7 @@ def forward(
     state: str | None = None,
     types: Sequence[str] | None = None,
     elements: Mapping[str, str] | None = None,
+    atoms: str | Path | None = None,
     cell: np.ndarray | None = None,
     kind: str | None = None,
     first: int = 1,
@@ -56,6 +58,7 @@ def forward(
     Args:
         state: name of the state; needed where the study has several.
         types, elements, cell, kind, first, last, every: see `refine.sampling.trajectories.count_trajectory`.
+        atoms: structure file that names the atoms of a DCD, in its order; types and elements are then of this file.
         rescale: multiply all lengths by one factor so that the number density is the study's; by more than 3 % is an
             error. Without, a density that differs by more than 0.5 % is one: the measured T(r) would be drawn with the
             wrong one.
@@ -70,6 +73,10 @@ def forward(
     species, density = declared.species, declared.number_density
     check_radii(one, tuple(itertools.combinations_with_replacement(species, 2)))
     finer = _finer(one)
+    named = None
+    if atoms is not None:
+        named = species_in(atoms, species, types=None if types is None else tuple(types), elements=elements)
+        types = elements = None
     counted = count_trajectory(
         trajectory,
         one.sampling.bin_width / finer,
@@ -78,6 +85,7 @@ def forward(
         elements=elements,
         cell=cell,
         kind=kind,
+        named=named,
         first=first,
         last=last,
         every=every,

@@ -32,6 +32,7 @@ from refine.results.scores import score
 from refine.results.writer import MODELS, write_outcome
 from refine.sampling.frames import by_replica
 from refine.sampling.state import State
+from refine.study.choices.engine import refuse_elsewhere
 from refine.study.datasets import tell_doubts
 from refine.tasks.outputs import refuse_inputs
 from refine.tasks.pilot import pilot
@@ -40,8 +41,7 @@ from refine.tasks.run.began import MAY_CHANGE, Began, in_words
 from refine.tasks.run.engines import Engines
 from refine.tasks.run.kept import FOLDER, Kept
 from refine.tasks.run.record import Phase, Potential, Record
-from refine.tasks.run.store import Unfinished
-from refine.tasks.run.unfit import refuse_elsewhere, refuse_unfit
+from refine.tasks.run.unfit import refuse_unfit
 from refine.tasks.run.verdict import answer_of, ending_of
 from refine.tasks.sample import frames_per_replica, pieces
 
@@ -89,7 +89,7 @@ def run_study(
     """
     folder = Path(out) if out is not None else study.config.default_out()
     progress = progress or NullProgress()
-    refuse_elsewhere(study)
+    refuse_elsewhere(study.config.sampling.engine)
     refuse_unfit(study)
     tell_doubts(study.datasets, progress)
     for doubt in study.doubts:
@@ -117,7 +117,7 @@ class Run:
         self.record = Record.start(study.rule.start())
         self.samples: list[Sample] = []
         self.ends: list[list[State]] = []
-        self.current: list[Unfinished] = []
+        self.current: list[store.Unfinished] = []
         self.returned: Sequence[Returned] = ()
         self.saved = self.counted = time.monotonic()
         if resume:
@@ -174,10 +174,10 @@ class Run:
         self.study = begun.study
         if begun.starts is None:
             for s in range(len(self.current), len(self.engines)):
-                self.current.append(Unfinished(self.engines.start(s, self.progress)))
+                self.current.append(store.Unfinished(self.engines.start(s, self.progress)))
                 self._save()
         else:
-            self.current = [Unfinished(start) for start in begun.starts]
+            self.current = [store.Unfinished(start) for start in begun.starts]
         study, correction = self.study, self.study.initial_correction()
         if not study.config.model.has_molecules:  # whose bonds are not told apart in a single configuration
             nearest = [
@@ -208,7 +208,7 @@ class Run:
         update, tried = rule.withdrawn(self.record.rule, self.study.problem, self.samples), self.record.potential
         assert tried is not None
         correction = update.correction.with_core(tried.core, tried.wall)
-        self.current = [Unfinished(state) for state in self.ends[update.restart]]
+        self.current = [store.Unfinished(state) for state in self.ends[update.restart]]
         self.record = self.record.withdrew(update, Potential.of(correction, update.parameters), words)
 
     def _sample(self) -> None:
@@ -284,11 +284,11 @@ class Run:
             self.record = record.concluded(iterations, answer)
             return
         core, wall = self._limits(update)
-        ending = ending_of(update, len(self.samples), study.config.refinement.iterations)
+        ending = ending_of(update, len(self.samples), study.config.refinement.iterations, study.engine.elsewhere)
         factor = update.frames_factor
         if ending is not None:
             factor = max(factor, study.settings.final)
-        self.current = [Unfinished(state) for state in self.ends[update.restart]]
+        self.current = [store.Unfinished(state) for state in self.ends[update.restart]]
         self.record = record.updated(
             judged,
             update,
@@ -411,7 +411,7 @@ class Run:
             self._allow(loaded.began)
         if self.record.choices:
             self.study = self.study.decided(self.record.choices)
-        self.current = [Unfinished.from_arrays(arrays) for arrays in loaded.current]
+        self.current = [store.Unfinished.from_arrays(arrays) for arrays in loaded.current]
         for stored in loaded.samples:
             sample, ends = store.sample_of(stored, self.study.initial_correction())
             self.samples.append(sample)

@@ -21,13 +21,3 @@ def refuse_unfit(study: Study) -> None:
         )
     if not study.datasets:
         raise InputError("there is no measured curve", where="[[data]]", fix="give one beside the numbers")
-
-
-def refuse_elsewhere(study: Study) -> None:
-    """InputError for a study whose frames others make, at other times."""
-    if study.engine.elsewhere:
-        raise InputError(
-            f"engine {study.settings.engine!r} waits for frames that are made elsewhere",
-            where="[sampling] engine",
-            fix="use refine step in place of refine run",
-        )

@@ -11,17 +11,21 @@ from refine.refinement.convergence import CONVERGED
 from refine.refinement.problem import Update
 from refine.results.judged import JudgedSample
 from refine.results.schema import Status
+from refine.tasks.run.onwards import go_on
 from refine.tasks.run.record import Answer, Ending, Statement
 
 
-def ending_of(update: Update, updates: int, iterations: int) -> Ending | None:
-    """How the rule ends the run, after so many updates of at most `iterations`; None where it goes on."""
+def ending_of(update: Update, updates: int, iterations: int, elsewhere: bool = False) -> Ending | None:
+    """How the rule ends the run, after so many updates of at most `iterations`; None where it goes on.
+
+    elsewhere: whether others make the frames, for the command that goes on.
+    """
     if update.converged:
         # the status says that it has converged
         reason = "; ".join(part for part in update.reason.split("; ") if part != CONVERGED)
         return Ending(Status.CONVERGED, f"stopped after {updates} updates" + (f": {reason}" if reason else ""))
     if updates >= iterations:
-        more = f"--resume --set refinement.iterations={2 * iterations}"
+        more = go_on(elsewhere, [f"refinement.iterations={2 * iterations}"])
         message = f"stopped at the limit of {updates} updates; go on with more of them, as in {more}"
         return Ending(Status.EXHAUSTED, message)
     return None

@@ -28,6 +28,7 @@ from refine.files import make_folder
 from refine.progress import NullProgress, Progress
 from refine.sampling.averages import FRAMES_FOR_COVARIANCES, standard_error
 from refine.sampling.jax.random_numbers import seed_of_state
+from refine.study.choices.engine import refuse_elsewhere
 from refine.study.datasets import tell_doubts
 from refine.tasks.outputs import refuse_foreign, refuse_inputs, write_files
 from refine.tasks.pilot import pilot
@@ -80,6 +81,7 @@ def sensitivity(
         InputError: an unknown data set, curve, point or parameter, or too little of something.
         SimulationError: dynamics failed.
     """
+    refuse_elsewhere(study.config.sampling.engine)
     progress = progress or NullProgress()
     data = _find(study, of.data)
     scalar, state = ScalarOfCurve(of, data, study.targets[data.name]), data.state

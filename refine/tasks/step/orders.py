@@ -21,7 +21,7 @@ from refine.formula import SITE
 from refine.sampling.extended_xyz import frame_text
 from refine.sampling.external.mover import Motion
 from refine.sampling.files.sampler import FilesPotential
-from refine.sampling.files.script import CONTINUE, DUMP, INPUT, LOG, POTENTIAL, Wanted, lammps_files, lines_of
+from refine.sampling.files.script import CONTINUE, DATA, DUMP, INPUT, LOG, POTENTIAL, Wanted, lammps_files, lines_of
 from refine.sampling.jax.random_numbers import seed_of_state
 from refine.sampling.schedule import Stage
 from refine.sampling.starts import MELTING
@@ -122,7 +122,9 @@ def _made(run: Run) -> tuple[dict[str, str], dict[str, Path], list[Order]]:
         acting = correction.at(state.temperature)
         own = Exported(acting, study.species, (None,) * len(acting.active_pairs), study.config, run.folder, None)
         sites = any(SITE.fullmatch(name) for name in study.species)
-        more = columns_files(own) | ase_files(own)
+        # where the correction leaves pairs of a molecule out, what acts on all pairs is another potential
+        apart = lines.topology is not None and study.config.correction.molecules != "all"
+        more = columns_files(own) | ({} if apart else ase_files(own))
         if lines.missing is not None and not sites:
             more |= {"run_ase.py": ase_run(wanted[0], run.folder.resolve(), state.name, STRUCTURE)}
         for folder, one, positions in zip(folders, wanted, run.current[s].state.positions, strict=True):
@@ -215,15 +217,20 @@ def _words(run: Run, orders: list[Order]) -> str:
             "  python run_ase.py, where refine is installed: base and correction as refine evaluates them. Or",
             "  correction.py beside the base as your programs have it.",
         ]
+    molecules = study.config.model.has_molecules
+    within = ["  It acts on pairs within a molecule as special_bonds of the study says, by default not at all."]
     lines += [
         "With anything else",
         f"  Begin from {STRUCTURE}, under the base model of the study and on top of it the correction: A-B.csv has",
         "  r (Å), phi (eV) and dphi/dr (eV/Å) of each pair. The potential has to be the sum of both.",
+        *(within if molecules and study.config.correction.molecules != "all" else []),
+        *(["  Atoms keep their order: it tells who is bonded to whom."] if molecules else []),
         "",
         "What is to come back",
         "  Text: a LAMMPS dump with id, element or type (1, 2, ... in the order of the study: "
         f"{', '.join(study.species)})",
         "  and x y z, xu yu zu or xs ys zs; extended XYZ; XDATCAR, vasprun.xml, GROMACS gro, PDB or DL_POLY HISTORY.",
+        f"  Or DCD, of atoms in the order of {DATA}.",
         "  Every frame with its cell. Several files of a folder are one trajectory, in the order of their names.",
         "  Energies are wanted where a pressure or an energy is fitted, and for the pressure in the report: a log of",
         "  LAMMPS, what extended XYZ has, or a table with names: step, energy (eV), virial (eV) or pressure (GPa),",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +14,16 @@ from refine.errors import InputError
 from refine.progress import Progress
 from refine.sampling.averages import standard_error
 from refine.sampling.files.energies import read_energies
-from refine.sampling.files.reading import Trajectory, read_trajectory
-from refine.sampling.files.sampler import Returned
+from refine.sampling.files.reading import read_trajectory
+from refine.sampling.files.sampler import FilesField, Returned
+from refine.sampling.files.trajectory import Trajectory, digest_of
 from refine.sampling.frames import Frames
 from refine.study.choices.sampling import DRIFT, drift, unsettled
 from refine.tasks.pilot import series_of
 from refine.tasks.run.loop import STEPS
 from refine.tasks.sample import FEWEST_FRAMES, frames_per_replica
 from refine.tasks.step.orders import folder_of
+from refine.tasks.step.potential import check_potential
 
 if TYPE_CHECKING:
     from refine.study.study import Study
@@ -31,6 +33,9 @@ Array = NDArray[np.float64]
 
 HOT, SIGMA = 0.05, 5.0
 """Of the temperature of the state, and standard errors: farther off, frames are of another temperature."""
+
+ROOM = 2**29
+"""Bytes of the counts, and of kept positions, of a state; or of twice what is wanted, if that is more."""
 
 FILES = Mapping[str, Sequence[Sequence[Path]]]
 """By state, the files of each trajectory (`refine.tasks.step.given`)."""
@@ -73,6 +78,11 @@ def _state(
     study = run.study
     system, box, temperature = study.systems[s], study.boxes[s], study.problem.temperatures[s]
     keep = study.needs_positions or study.config.sampling.keep != "final"
+    wanted = frames_per_replica(study.settings.frames * run.record.frames_factor, study.settings.replicas)
+    bonded = cast("FilesField", run.engines.samplers[s][0]).bonded
+    held = 0 if bonded is None else bonded.topology.constraints
+    kinds = 1 if bonded is None else 2
+    size = 4 * kinds * len(study.pairs) * (len(box.edges) - 1) + (8 * 3 * system.n_atoms if keep else 0)
     read = []
     for k, paths in enumerate(files):
         one = read_trajectory(
@@ -82,14 +92,15 @@ def _state(
             r_max=box.r_max,
             precision=study.settings.precision,
             positions=keep,
+            most=max(2 * wanted, ROOM // (len(files) * size)),
+            bonded=bonded,
         )
         if tables:
-            one = one.with_energies(read_energies(tables[k], system, temperature))
+            one = one.with_energies(read_energies(tables[k], system, temperature, held))
         read.append(one)
     _new(run, s, read)
     _of_this_step(run, [path for paths in files for path in paths])
     last = np.stack([one.last for one in read])
-    wanted = frames_per_replica(study.settings.frames * run.record.frames_factor, study.settings.replicas)
     counted = [_counted(study, s, one, skip, wanted) for one in read]
     frames = _frames(study, s, counted)
     _check_energies(study, s, frames)
@@ -97,6 +108,7 @@ def _state(
     fair = [frames] if skip is not None else [frames, _frames(study, s, read)]
     _check_temperature(study, s, fair, counted[0].where[0])
     notes = [note for one in counted for note in one.notes]
+    notes += check_potential(run, s, counted)
     unknown = np.isfinite(frames.virial) & ~np.isfinite(frames.temperature)
     if unknown.any():
         notes.append("nobody says the kinetic temperature, and pressures have that of the state")
@@ -120,13 +132,13 @@ def _of_this_step(run: Run, paths: Sequence[Path]) -> None:
 def _new(run: Run, s: int, read: Sequence[Trajectory]) -> None:
     """InputError for frames that there are: pair counts of two frames of a box that moves are never the same."""
     seen = {
-        counts.tobytes(): f"frame {f + 1} of sample {k}:{k}"
+        digest_of(counts): f"frame {f + 1} of sample {k}:{k}"
         for k, sample in enumerate(run.samples)
         for f, counts in enumerate(sample.frames[s].counts)
     }
     for one in read:
         for counts, at in zip(one.counts, one.where, strict=True):
-            before = seen.get(counts.tobytes())
+            before = seen.get(digest_of(counts))
             if before is not None:
                 name, _, sample = before.rpartition(":")
                 if not sample:
@@ -137,47 +149,56 @@ def _new(run: Run, s: int, read: Sequence[Trajectory]) -> None:
                     where=at,
                     fix=f"give frames of the potential of {folder_of(run)}",
                 )
-        seen |= {counts.tobytes(): f"{at}:" for counts, at in zip(one.counts, one.where, strict=True)}
+        seen |= {digest_of(counts): f"{at}:" for counts, at in zip(one.counts, one.where, strict=True)}
 
 
 def _counted(study: Study, s: int, one: Trajectory, skip: int | None, wanted: int) -> Trajectory:
     """A trajectory without what does not count of it."""
-    many, notes = len(one), []
-    if skip is None and many > FEWEST_FRAMES:
+    many, notes = one.read, []
+    if skip is None and len(one) > FEWEST_FRAMES:
         series = series_of(study, s, _frames(study, s, [one]))
         series = series[:, np.isfinite(series).all(axis=0)]
-        skip = unsettled(series) if series.shape[1] else 0
+        unfit = unsettled(series) if series.shape[1] else 0
+        skip = int(one.numbers[unfit])
         if skip:
             notes.append(f"the first {skip} of {many} frames still drift, and do not count")
-        if series.shape[1] and (left := drift(series[skip:])) > DRIFT:
+        if series.shape[1] and (left := drift(series[unfit:])) > DRIFT:
             notes.append(f"the frames drift, by {left:.1f} standard errors: equilibrate longer")
     elif skip:
         notes.append(f"the first {skip} of {many} frames do not count, as asked")
     skip = skip or 0
-    if many - skip < FEWEST_FRAMES:
+    rest = one.after(skip, *notes)
+    if len(rest) < FEWEST_FRAMES:
         raise InputError(
             f"{max(0, many - skip)} frames that count",
             where=one.where[0],
             fix=f"give at least {FEWEST_FRAMES}; {wanted} are wanted",
         )
     if many - skip < wanted:
-        notes.append(f"{many - skip} frames came back, {wanted} were wanted")
-    return one.of(np.arange(skip, many), *notes)
+        rest = rest.after(skip, f"{many - skip} frames came back, {wanted} were wanted")
+    return rest
 
 
 def _frames(study: Study, s: int, read: Sequence[Trajectory]) -> Frames:
     system, box = study.systems[s], study.boxes[s]
-    arrays = {name: np.concatenate([getattr(one, name) for one in read]) for name in ("counts", "energy", "virial")}
+    names = ("counts", "energy", "virial", "temperature")
+    arrays = {name: _joined([getattr(one, name) for one in read]) for name in names}
     positions = [one.positions for one in read if one.positions is not None]
+    bonded = [one.bonded for one in read if one.bonded is not None]
     return Frames(
         **arrays,
-        temperature=np.concatenate([one.temperature for one in read]),
         replica=np.repeat(np.arange(len(read)), [len(one) for one in read]),
         r_max=box.r_max,
         n_per_species=system.n_per_species,
         volume=system.volume,
-        positions=np.concatenate(positions) if positions else None,
+        positions=_joined(positions) if positions else None,
+        bonded=_joined(bonded) if bonded else None,
     )
+
+
+def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """One behind the other; of one, itself, which may be large."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _check_energies(study: Study, s: int, frames: Frames) -> None:

@@ -1,5 +1,6 @@
 """What came back of a trajectory, in whatever form, against the frames that were written."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,63 @@ def test_a_job_that_went_on_from_an_earlier_step(images, tmp_path):
         read(tmp_path / "dump.1", tmp_path / "dump.2")
     again = trajectories.write_dump(tmp_path / "again", images[:4])
     assert "4 frames that were there before" in " ".join(read(tmp_path / "dump.1", again).notes)
+
+
+def many_frames(number):
+    """All different."""
+    small = trajectories.frames(1)[0]
+    found = []
+    for k in range(number):
+        one = small.copy()
+        one.positions += np.random.default_rng(k).uniform(-0.2, 0.2, one.positions.shape)
+        found.append(one)
+    return found
+
+
+@pytest.mark.parametrize(("frames", "most", "every"), [(64, 64, 1), (65, 64, 2), (200, 20, 16), (130, 2, 128)])
+def test_of_more_frames_than_there_is_room_for_every_so_many_th_is_kept(tmp_path, frames, most, every):
+    images = many_frames(frames)
+    system = SYSTEM
+    path = trajectories.write_dump(tmp_path / "dump", images)
+    whole = read_trajectory([path], system, n_bins=BINS, r_max=REACH, precision="float64", positions=True)
+    part = read_trajectory([path], system, n_bins=BINS, r_max=REACH, precision="float64", positions=True, most=most)
+    assert whole.numbers.tolist() == list(range(frames))
+    assert part.numbers.tolist() == list(range(0, frames, every))
+    assert part.read == frames
+    np.testing.assert_array_equal(part.counts, whole.counts[::every])
+    np.testing.assert_array_equal(part.positions, whole.positions[::every])
+    np.testing.assert_array_equal(part.last, whole.last)
+    assert (f"of {frames} frames one in {every} is taken: there is no room for all" in part.notes) == (every > 1)
+    assert 8 <= len(part.looked) <= 16
+    for number, positions in part.looked.items():
+        np.testing.assert_array_equal(positions, whole.positions[number])
+    # energies line by line are of all frames that came, and what is skipped is counted in these, too
+    (tmp_path / "energies").write_text("energy\n" + "".join(f"{k}\n" for k in range(frames)))
+    known = part.with_energies(read_energies([tmp_path / "energies"], system, 300.0))
+    np.testing.assert_array_equal(known.energy, part.numbers)
+    rest = known.after(33)
+    assert rest.numbers.tolist() == [k for k in range(0, frames, every) if k >= 33]
+    np.testing.assert_array_equal(rest.energy, rest.numbers)
+    assert min(rest.looked) >= 33
+
+
+def test_a_long_trajectory_takes_no_more_room_than_a_short_one(tmp_path):
+    """Counts of all of its frames would be 7 MB."""
+    images, keys = many_frames(100), {"n_bins": 300, "r_max": REACH, "precision": "float64", "positions": False}
+    paths = []
+    for k in range(10):
+        for j, one in enumerate(images):
+            one.positions[0] += 0.1 * np.random.default_rng([k, j]).normal(size=3)
+        paths.append(trajectories.write_dcd(tmp_path / f"a{k}.dcd", images))
+    peaks = []
+    for files in (paths[:2], paths):
+        tracemalloc.start()
+        found = read_trajectory(files, SYSTEM, **keys, most=100)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert found.read > 950
+    assert 50 <= len(found) <= 100
+    assert peaks[1] < peaks[0] + 5e5
 
 
 @pytest.mark.parametrize(
