@@ -141,6 +141,15 @@ class Site:
         self._kernel.cleanup()
 
 
+def executor_named(name: str, keys: Execution, out: Path) -> Executor:
+    """Who carries the tasks out that a campaign in `out` gives: this machine where it is "local", else a site file.
+
+    Raises:
+        InputError: the site file cannot be used, or not even one task has enough cores or memory.
+    """
+    return Local(keys) if name == LOCAL else Site(Path(name), out.resolve() / PARSL)
+
+
 def read_site(file: Path) -> Any:
     """The Config of a site file, which is run for it.
 

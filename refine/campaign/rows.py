@@ -76,7 +76,7 @@ def _row(point: PointStanding, standing: Standing, folder: Path) -> Row:
                 cells |= _of_tree(task, _tree(folder / OTHER_RESULTS[task]), standing.collect)
         return Row(point, cells, summary)
     except InputError as error:
-        return Row(point, cells, None, str(error))
+        return Row(point, cells | {"why": f"not in the table: {error}"}, None, str(error))
 
 
 def _cell(value: Any) -> str | float:

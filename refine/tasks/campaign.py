@@ -101,7 +101,6 @@ def campaign(
         plans, refused = plans_of(config, out, progress)
         standing = _begin(config, plans, refused, former, progress)
         standing.executor = executor
-        standing.write(out)
         Running(config, plans, standing, out, progress).finish(executor_of)
         _conclude(standing, out, progress)
     return standing
@@ -202,9 +201,11 @@ class Running:
         self.progress.stage("campaign", len(self.standing.points))
         self.progress.advance(len(self.standing.points) - len(waiting))
         if not waiting:
+            self.standing.write(self.out)
             return
-        self.executor = executor_of()
+        self.executor = executor_of()  # before anything is written: what it refuses leaves no campaign behind
         try:
+            self.standing.write(self.out)
             for k in waiting:
                 self._next(k)
             while self.given:
