@@ -19,7 +19,7 @@ config = Config(
             # /etc/hosts has 127.0.1.1 for it, as Debian's has, workers look at themselves: address_by_interface("ib0")
             address=address_by_hostname(),
             cores_per_worker=4,  # [run] cores of the campaign file should say the same
-            max_workers_per_node=16,  # cores of a node by those of a worker; else Parsl counts one, and asks for more jobs
+            max_workers_per_node=16,  # cores of a node by those of a worker; else Parsl counts one, and has more jobs
             cpu_affinity="block",  # cores of a worker lie side by side
             # seconds after which a node takes no more tasks: walltime below less [run] walltime, so that a task that is
             # begun can end at its own walltime, by its checkpoint. One that Slurm ends with the job is missed two

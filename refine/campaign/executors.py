@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from refine.campaign.jobs import Ended, Job, carry_out
 from refine.campaign.keys import Execution
+from refine.campaign.orphans import ending_with_this
 from refine.errors import InputError
 
 LOCAL = "local"
@@ -123,6 +124,8 @@ class Site:
         self.workers: int | None = None
         self._kernel = load(config)
         self._app: Callable[[Job], Future[Ended]] = app(carry_out, data_flow_kernel=self._kernel)
+        interchanges = [getattr(one, "interchange_proc", None) for one in self._kernel.executors.values()]
+        self._orphans = ending_with_this([process.pid for process in interchanges if process is not None])
 
     def submit(self, job: Job) -> Future[Ended]:
         """See `Executor`."""
@@ -139,6 +142,8 @@ class Site:
     def close(self) -> None:
         """See `Executor`: jobs of the scheduler are given back."""
         self._kernel.cleanup()
+        self._orphans.kill()
+        self._orphans.wait()
 
 
 def executor_named(name: str, keys: Execution, out: Path) -> Executor:

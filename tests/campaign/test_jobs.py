@@ -196,6 +196,45 @@ def test_site_files_that_are_none(tmp_path: Path) -> None:
         read_site(path)
 
 
+NOBODY = """
+from parsl.config import Config
+from parsl.executors import HighThroughputExecutor
+from parsl.providers import LocalProvider
+
+executor = HighThroughputExecutor(address="127.0.0.1", provider=LocalProvider(init_blocks=0, min_blocks=0))
+config = Config(executors=[executor], strategy="none")
+"""
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from refine.campaign.executors import Site
+site = Site(Path(sys.argv[1]), Path(sys.argv[2]))
+(executor,) = (one for one in site._kernel.executors.values() if hasattr(one, "interchange_proc"))
+print(executor.interchange_proc.pid, site._orphans.pid, flush=True)
+if sys.argv[3] == "close":
+    site.close()
+else:
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("how", ["kill", "close"])
+def test_nothing_of_parsl_outlives_a_campaign(how: str, tmp_path: Path) -> None:
+    """Its interchange, which would go on giving tasks away, nor what looks after that; also where it is killed."""
+    import psutil
+
+    (tmp_path / "site.py").write_text(NOBODY)
+    command = [sys.executable, "-c", HOLDS, str(tmp_path / "site.py"), str(tmp_path / "logs"), how]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert process.stdout is not None
+    others = [psutil.Process(int(pid)) for pid in process.stdout.readline().split()]
+    if how == "kill":
+        process.send_signal(signal.SIGKILL)
+    process.wait(60.0)
+    _until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in others))
+
+
 def test_without_parsl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "parsl", None)
     with pytest.raises(InputError, match=r"a site file needs Parsl, which is not installed; python -m pip install"):
