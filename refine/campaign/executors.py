@@ -116,13 +116,13 @@ class Site:
     """
 
     def __init__(self, file: Path, logs: Path) -> None:
-        load, app = _parsl()
+        kernel, app = _parsl()
         config = read_site(file)
         _find_programs()
         if config.run_dir == "runinfo":  # Parsl's default, in the folder that one happens to be in
             config.run_dir = str(logs)
         self.workers: int | None = None
-        self._kernel = load(config)
+        self._kernel = kernel(config)
         self._app: Callable[[Job], Future[Ended]] = app(carry_out, data_flow_kernel=self._kernel)
         interchanges = [getattr(one, "interchange_proc", None) for one in self._kernel.executors.values()]
         self._orphans = ending_with_this([process.pid for process in interchanges if process is not None])
@@ -184,7 +184,7 @@ def _parsl() -> tuple[Callable[..., Any], Callable[..., Any]]:
             where="--executor",
             fix='python -m pip install "refine-potentials[campaign]"',
         ) from None
-    return parsl.load, parsl.python_app
+    return parsl.DataFlowKernel, parsl.python_app  # parsl.load allows one in a process, and a notebook may want two
 
 
 def _find_programs() -> None:

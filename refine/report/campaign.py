@@ -93,7 +93,7 @@ def _maps(standing: Standing, rows: Sequence[Row]) -> Iterator[Figure]:
         for row in rows:
             place = (value_text(row.standing.values[one]), value_text(row.standing.values[two]))
             value = row.misfits[name].after[0] if name in row.misfits else None
-            if value is not None:
+            if value is not None and np.isfinite(value):
                 cells.setdefault(place, []).append(value)
         if not cells:
             continue
@@ -181,7 +181,7 @@ def _colour(share: float) -> str:
 def _trends(standing: Standing, rows: Sequence[Row]) -> Iterator[Figure]:
     """Misfits before and after, measured numbers and pressures over each axis of numbers, with standard errors."""
     for key in _axes(standing):
-        points = [row for row in rows if row.misfits and _is_number(row.standing.values.get(key))]
+        points = [row for row in rows if (row.summary or row.misfits) and _is_number(row.standing.values.get(key))]
         if len({row.standing.values[key] for row in points}) < 2:
             continue
         label = standing.labels[key]
