@@ -1,9 +1,9 @@
 """Refines interatomic potentials against measured x-ray and neutron total scattering.
 
-`Study` runs a study file, and `open` takes up a finished run; what both give is a `Result`. `compare` sets models side
-by side. `Curve`, `read_curve` and `convert` are for measured curves; `Calculator` is a base model for ASE,
-`read_calculator` the refined potential of a run, `awaited_calculator` that of a run that waits for frames of it. Each
-is loaded when it is first used, so that ``import refine`` costs nothing.
+`Study` runs a study file, and `open` takes up a finished run; what both give is a `Result`. `Campaign` is many runs
+from one study. `compare` sets models side by side. `Curve`, `read_curve` and `convert` are for measured curves;
+`Calculator` is a base model for ASE, `read_calculator` the refined potential of a run, `awaited_calculator` that of a
+run that waits for frames of it. Each is loaded when it is first used, so that ``import refine`` costs nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from refine.api.campaign import Campaign
     from refine.api.result import Result, open
     from refine.api.study import Study
     from refine.curves.convert import convert
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Calculator",
+    "Campaign",
     "Curve",
     "Result",
     "Study",
@@ -39,6 +41,7 @@ __all__ = [
 
 _HOMES = {
     "Calculator": "refine.potentials.calculator",
+    "Campaign": "refine.api.campaign",
     "Curve": "refine.curves.curve",
     "Result": "refine.api.result",
     "Study": "refine.api.study",

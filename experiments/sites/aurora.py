@@ -20,7 +20,9 @@ config = Config(
             label="aurora",
             available_accelerators=TILES,  # one worker for each, pinned by ZE_AFFINITY_MASK
             max_workers_per_node=len(TILES),
-            address=address_by_hostname(),  # of the login node, as compute nodes reach it
+            # of the login node, as compute nodes reach it: which one that is, is not known here, and this is what the
+            # name service says; else address_by_interface with the name of the network
+            address=address_by_hostname(),
             cpu_affinity=f"list:{CORES}",  # of each worker, on the socket that its GPU hangs at
             drain_period=2 * 3600,  # s: walltime below less [run] walltime of the campaign file
             prefetch_capacity=0,  # no task waits at a busy node while another one is idle

@@ -15,7 +15,8 @@ config = Config(
         HighThroughputExecutor(
             label="polaris",
             available_accelerators=4,  # one worker for each A100 of a node, pinned by CUDA_VISIBLE_DEVICES
-            # of the login node, as compute nodes reach it; Parsl's example has address_by_interface("bond0")
+            # of the login node, as compute nodes reach it: which one that is, is not known here, and this is what the
+            # name service says; Parsl's example has address_by_interface("bond0")
             address=address_by_hostname(),
             cpu_affinity="block-reverse",  # the GPU of the lowest number is nearest to the cores of the highest ones
             drain_period=2 * 3600,  # s: walltime below less [run] walltime of the campaign file

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from refine.campaign.jobs import Ended, Job, carry_out
 from refine.campaign.keys import Execution
+from refine.campaign.orphans import ending_with_this
 from refine.errors import InputError
 
 LOCAL = "local"
@@ -115,14 +116,16 @@ class Site:
     """
 
     def __init__(self, file: Path, logs: Path) -> None:
-        load, app = _parsl()
+        kernel, app = _parsl()
         config = read_site(file)
         _find_programs()
         if config.run_dir == "runinfo":  # Parsl's default, in the folder that one happens to be in
             config.run_dir = str(logs)
         self.workers: int | None = None
-        self._kernel = load(config)
+        self._kernel = kernel(config)
         self._app: Callable[[Job], Future[Ended]] = app(carry_out, data_flow_kernel=self._kernel)
+        interchanges = [getattr(one, "interchange_proc", None) for one in self._kernel.executors.values()]
+        self._orphans = ending_with_this([process.pid for process in interchanges if process is not None])
 
     def submit(self, job: Job) -> Future[Ended]:
         """See `Executor`."""
@@ -139,6 +142,17 @@ class Site:
     def close(self) -> None:
         """See `Executor`: jobs of the scheduler are given back."""
         self._kernel.cleanup()
+        self._orphans.kill()
+        self._orphans.wait()
+
+
+def executor_named(name: str, keys: Execution, out: Path) -> Executor:
+    """Who carries the tasks out that a campaign in `out` gives: this machine where it is "local", else a site file.
+
+    Raises:
+        InputError: the site file cannot be used, or not even one task has enough cores or memory.
+    """
+    return Local(keys) if name == LOCAL else Site(Path(name), out.resolve() / PARSL)
 
 
 def read_site(file: Path) -> Any:
@@ -170,7 +184,7 @@ def _parsl() -> tuple[Callable[..., Any], Callable[..., Any]]:
             where="--executor",
             fix='python -m pip install "refine-potentials[campaign]"',
         ) from None
-    return parsl.load, parsl.python_app
+    return parsl.DataFlowKernel, parsl.python_app  # parsl.load allows one in a process, and a notebook may want two
 
 
 def _find_programs() -> None:

@@ -33,8 +33,32 @@ OTHER_RESULTS = {"compare": "compare/compare.json", "forward": "forward/forward.
 MOST_BYTES = 2**26
 """Of a file of these."""
 
+LEARNT = {
+    "forces_meV_per_angstrom": ("forces", "error (meV/Å)"),
+    "energy_meV_per_atom": ("energy", "error (meV/atom)"),
+}
+"""Errors of a training that are drawn, by their names in its file: what they are called, and their unit."""
+
 PREPARED = ("number_density", "pressure_GPa", "pressure_stderr_GPa", "potential_energy_eV")
 """What the header of a prepared structure says."""
+
+
+Value = tuple[float | None, float | None]
+"""A number and its standard error; None: not known."""
+
+UNKNOWN: Value = (None, None)
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """How far a model is from what it is held against: small is good.
+
+    unit: of the values, and what they are.  before, after: the task.
+    """
+
+    unit: str
+    after: Value
+    before: Value = UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -42,12 +66,13 @@ class Row:
     """A point, and what came out.
 
     standing: its name, values and tasks.  cells: by the headers of their columns.  summary: of its run, where there is
-    one.  unread: why what it left could not be read; empty where it could.
+    one.  misfits: by their names.  unread: why what it left could not be read; empty where it could.
     """
 
     standing: PointStanding
     cells: Cells = field(default_factory=dict)
     summary: Summary | None = None
+    misfits: Mapping[str, Misfit] = field(default_factory=dict)
     unread: str = ""
 
 
@@ -64,19 +89,22 @@ def _row(point: PointStanding, standing: Standing, folder: Path) -> Row:
     if point.ending != "done":
         return Row(point, cells)
     try:
-        summary = None
+        summary, misfits = None, dict[str, Misfit]()
         for task in standing.tasks:
             if task == "run":
                 path = folder / "run"
                 summary = read_summary(path / RESULT)
                 cells |= _of_run(CollectedRun(path, summary), standing.collect)
+                misfits |= _misfits_of_run(summary)
             elif task == "prepare":
                 cells |= _of_structures(folder)
             else:
-                cells |= _of_tree(task, _tree(folder / OTHER_RESULTS[task]), standing.collect)
-        return Row(point, cells, summary)
+                found, drawn = _of_file(task, folder / OTHER_RESULTS[task], standing.collect)
+                cells |= found
+                misfits |= drawn
+        return Row(point, cells, summary, misfits)
     except InputError as error:
-        return Row(point, cells, None, str(error))
+        return Row(point, cells | {"why": f"not in the table: {error}"}, unread=str(error))
 
 
 def _cell(value: Any) -> str | float:
@@ -112,33 +140,62 @@ def _begins(key: str, names: Sequence[str], other: str) -> bool:
     return any(key.startswith(f"{name} ") and not key.startswith(f"{name}{other}") for name in names)
 
 
-def _of_tree(task: str, tree: Mapping[str, Any], groups: Sequence[str]) -> Cells:
-    """What a JSON file of another task says."""
-    found: Cells = {}
+def _of_file(task: str, path: Path, groups: Sequence[str]) -> tuple[Cells, dict[str, Misfit]]:
+    """What the JSON file of another task says."""
+    tree = _tree(path)
     try:
-        if task == "learn":
-            for part, errors in tree["errors"].items():
-                found |= {f"{part} {key} {when}": errors[when][key] for when in errors for key in errors[when]}
-        elif task == "compare":
-            for row in tree["models"]:
-                if "scores" in groups:
-                    for name, (value, error) in row["r_chi"].items():
-                        found |= {f"{row['label']}: {name} r_chi": value, f"{row['label']}: {name} r_chi_stderr": error}
-                if "numbers" in groups:
-                    for name, one in row["numbers"].items():
-                        found |= {f"{row['label']}: {name} {word}": one.get(word) for word in ("value", "stderr")}
-        else:
-            if "scores" in groups:
-                words = ("r_chi", "r_chi_stderr", "chi2", "points")
-                found |= {f"{one['name']} {word}": one[word] for one in tree["data"] for word in words}
-            if "numbers" in groups:
-                words = ("measured", "sigma", "value", "stderr")
-                found |= {
-                    f"{one['name']} {word} [{one['unit']}]": one[word] for one in tree["numbers"] for word in words
-                }
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return _of_tree(task, tree, groups), _misfits_of_tree(task, tree)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"is not what {task} leaves ({error!r:.80})", where=OTHER_RESULTS[task]) from None
+
+
+def _of_tree(task: str, tree: Mapping[str, Any], groups: Sequence[str]) -> Cells:
+    found: Cells = {}
+    if task == "learn":
+        for part, errors in tree["errors"].items():
+            found |= {f"{part} {key} {when}": errors[when][key] for when in errors for key in errors[when]}
+    elif task == "compare":
+        for row in tree["models"]:
+            if "scores" in groups:
+                for name, (value, error) in row["r_chi"].items():
+                    found |= {f"{row['label']}: {name} r_chi": value, f"{row['label']}: {name} r_chi_stderr": error}
+            if "numbers" in groups:
+                for name, one in row["numbers"].items():
+                    found |= {f"{row['label']}: {name} {word}": one.get(word) for word in ("value", "stderr")}
+    else:
+        if "scores" in groups:
+            words = ("r_chi", "r_chi_stderr", "chi2", "points")
+            found |= {f"{one['name']} {word}": one[word] for one in tree["data"] for word in words}
+        if "numbers" in groups:
+            words = ("measured", "sigma", "value", "stderr")
+            found |= {f"{one['name']} {word} [{one['unit']}]": one[word] for one in tree["numbers"] for word in words}
     return {key: _number(value) for key, value in found.items()}
+
+
+def _misfits_of_run(summary: Summary) -> dict[str, Misfit]:
+    """R_χ of each data set."""
+    scores = (summary.final, summary.initial)
+
+    def value(name: str) -> list[Value]:
+        return [(one.r_chi.get(name), one.r_chi_stderr.get(name)) for one in scores]
+
+    return {f"{name}: R_χ": Misfit("R_χ", *value(name)) for name in summary.final.r_chi}
+
+
+def _misfits_of_tree(task: str, tree: Mapping[str, Any]) -> dict[str, Misfit]:
+    """R_χ of each data set, and model where they are compared; errors of labelled frames."""
+    if task == "learn":
+        kept = {
+            (part, key): [(_number(errors[when].get(key)), None) for when in ("after", "before")]
+            for part, errors in tree["errors"].items()
+            for key in LEARNT
+        }
+        return {f"{part}: {LEARNT[key][0]}": Misfit(LEARNT[key][1], *both) for (part, key), both in kept.items()}
+    if task == "compare":
+        rows = {f"{row['label']}: {name}": pair for row in tree["models"] for name, pair in row["r_chi"].items()}
+    else:
+        rows = {one["name"]: (one["r_chi"], one["r_chi_stderr"]) for one in tree["data"]}
+    return {f"{name}: R_χ": Misfit("R_χ", (_number(pair[0]), _number(pair[1]))) for name, pair in rows.items()}
 
 
 def _number(value: Any) -> float | None:

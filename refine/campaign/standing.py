@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from refine.errors import InputError
-from refine.files import write_text
+from refine.files import is_held, write_text
 from refine.progress import duration
 from refine.results.schema import read_text
 
@@ -135,3 +135,14 @@ def read_standing(out: Path) -> Standing:
     except (ValueError, RecursionError, ValidationError) as error:
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"is damaged ({told})", where=str(path), fix="start the campaign in another folder") from None
+
+
+def standing_now(out: Path) -> tuple[Standing, bool]:
+    """Where the campaign in a folder stands, and whether anybody carries it out now; where nobody does, nothing runs.
+
+    Raises as `read_standing`.
+    """
+    standing, carried_out = read_standing(out), is_held(out)
+    if not carried_out:
+        standing.running = standing.left = None
+    return standing, carried_out

@@ -96,7 +96,7 @@ class Planner:
             first, _, rest = key.partition(".")
             if first == "forward" and rest in own:
                 own[rest] = value
-            elif key == "model" and isinstance(value, str):
+            elif key == "model" and isinstance(value, str) and not self.learns:
                 model = value
             else:
                 override(tree, f"{key}={toml_value(value)}")

@@ -1,4 +1,4 @@
-"""The page of a campaign: maps of R_χ over the grid, φ(r) over temperature, trends with errors, and what failed."""
+"""The page of a campaign: maps of misfits over the grid, φ(r) over temperature, trends with errors, and what failed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from refine.campaign.points import value_text
-from refine.campaign.rows import Row, table_of
+from refine.campaign.rows import UNKNOWN, Row, Value, table_of
 from refine.campaign.standing import Standing
 from refine.report import words
 from refine.report.document import document
@@ -76,27 +76,24 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _data(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(name for row in rows if row.summary for name in row.summary.final.r_chi))
-
-
-def _r_chi(row: Row, data: str) -> float:
-    value = row.summary.final.r_chi.get(data) if row.summary else None
-    return np.nan if value is None else value
+def _misfits(rows: Sequence[Row]) -> dict[str, str]:
+    """The unit of each misfit."""
+    return {name: one.unit for row in rows for name, one in row.misfits.items()}
 
 
 def _maps(standing: Standing, rows: Sequence[Row]) -> Iterator[Figure]:
-    """R_χ of each data set over the first two axes, as squares of a colour."""
+    """Each misfit over the first two axes, as squares of a colour."""
     axes = _axes(standing)
     if len(axes) < 2:
         return
     one, two, rest = axes[0], axes[1], [standing.labels[key] for key in axes[2:]]
     across, up = ([*dict.fromkeys(value_text(p.values[key]) for p in standing.points)] for key in (one, two))
-    for k, data in enumerate(_data(rows)):
+    for k, (name, unit) in enumerate(_misfits(rows).items()):
         cells: dict[tuple[str, str], list[float]] = {}
         for row in rows:
             place = (value_text(row.standing.values[one]), value_text(row.standing.values[two]))
-            if np.isfinite(value := _r_chi(row, data)):
+            value = row.misfits[name].after[0] if name in row.misfits else None
+            if value is not None and np.isfinite(value):
                 cells.setdefault(place, []).append(value)
         if not cells:
             continue
@@ -109,7 +106,7 @@ def _maps(standing: Standing, rows: Sequence[Row]) -> Iterator[Figure]:
             "y": [html.escape(place[1], quote=False) for place in cells],
             "text": [words.number(value, 2) for value in means],
             "textposition": "bottom center",
-            "marker": marker | {"showscale": True, "colorbar": {"title": {"text": "R<sub>χ</sub>"}}},
+            "marker": marker | {"showscale": True, "colorbar": {"title": {"text": _markup(unit)}}},
             "showlegend": False,
         }
         order = {"type": "category", "categoryorder": "array"}
@@ -119,11 +116,13 @@ def _maps(standing: Standing, rows: Sequence[Row]) -> Iterator[Figure]:
             yaxis=plot_axis(standing.labels[two], **order, categoryarray=escaped[1], range=[-0.8, len(up) - 0.4]),
             hovermode="closest",
         )
-        caption = "R_χ of the final sample; an empty place is a point that is not done."
+        caption = "At the end of the task; an empty place is a point that is not done."
         caption += f" Mean over {', '.join(rest)}." if rest else ""
-        yield Figure(
-            slug(f"map-{k}", data), f"{data}: R_χ", caption, 140 + 70 * min(len(up), 8), _spec([trace], layout)
-        )
+        yield Figure(slug(f"map-{k}", name), name, caption, 140 + 70 * min(len(up), 8), _spec([trace], layout))
+
+
+def _markup(unit: str) -> str:
+    return "R<sub>χ</sub>" if unit == "R_χ" else unit
 
 
 def _spec(traces: list[Spec], layout: Spec) -> Spec:
@@ -180,52 +179,53 @@ def _colour(share: float) -> str:
 
 
 def _trends(standing: Standing, rows: Sequence[Row]) -> Iterator[Figure]:
-    """R_χ before and after, measured numbers and pressures over each axis of numbers, with standard errors."""
+    """Misfits before and after, measured numbers and pressures over each axis of numbers, with standard errors."""
     for key in _axes(standing):
-        points = [row for row in rows if row.summary and _is_number(row.standing.values.get(key))]
+        points = [row for row in rows if (row.summary or row.misfits) and _is_number(row.standing.values.get(key))]
         if len({row.standing.values[key] for row in points}) < 2:
             continue
         label = standing.labels[key]
         for what, unit, before, after in _quantities(points):
-            traces = [
-                _points(points, key, before, "initial", INITIAL),
-                _points(points, key, after, "final", FINAL),
-            ]
+            kinds = ((before, "initial", INITIAL), (after, "final", FINAL))
+            traces = [_points(points, key, *kind) for kind in kinds if any(value is not None for value, _ in kind[0])]
             layout = plot_layout(xaxis=plot_axis(label), yaxis=plot_axis(unit), hovermode="closest")
             yield Figure(
                 slug("trend", label, what), f"{what} over {label}", "One standard error.", 300, _spec(traces, layout)
             )
 
 
-Values = list[tuple[float | None, float | None]]
+Values = list[Value]
 
 
 def _quantities(rows: Sequence[Row]) -> Iterator[tuple[str, str, Values, Values]]:
     """Name, unit, and value and error before and after, of each row."""
-    kept = [row.summary for row in rows if row.summary]
-    for name in _data(rows):
-        yield (
-            f"{name}: R_χ",
-            "R_χ",
-            [(one.initial.r_chi.get(name), one.initial.r_chi_stderr.get(name)) for one in kept],
-            [(one.final.r_chi.get(name), one.final.r_chi_stderr.get(name)) for one in kept],
-        )
-    for name in dict.fromkeys(number.name for one in kept for number in one.numbers):
-        listed = [next((number for number in one.numbers if number.name == name), None) for one in kept]
-        unit = next((number.unit for number in listed if number), "")
+    for name, unit in _misfits(rows).items():
+        found = [row.misfits.get(name) for row in rows]
         yield (
             name,
             unit,
-            [(number.initial, number.initial_stderr) if number else (None, None) for number in listed],
-            [(number.final, number.final_stderr) if number else (None, None) for number in listed],
+            [one.before if one else UNKNOWN for one in found],
+            [one.after if one else UNKNOWN for one in found],
         )
-    for name in dict.fromkeys(state.name for one in kept for state in one.states):
-        states = [next((state for state in one.states if state.name == name), None) for one in kept]
+    kept = [row.summary for row in rows]
+    numbers = {number.name: number.unit for one in kept if one for number in one.numbers}
+    for name, unit in numbers.items():
+        listed = [
+            next((number for number in one.numbers if number.name == name), None) if one else None for one in kept
+        ]
+        yield (
+            name,
+            unit,
+            [(number.initial, number.initial_stderr) if number else UNKNOWN for number in listed],
+            [(number.final, number.final_stderr) if number else UNKNOWN for number in listed],
+        )
+    for name in dict.fromkeys(state.name for one in kept if one for state in one.states):
+        states = [next((state for state in one.states if state.name == name), None) if one else None for one in kept]
         yield (
             f"{name}: pressure",
             "GPa",
-            [(s.pressure_initial_GPa, s.pressure_initial_GPa_stderr) if s else (None, None) for s in states],
-            [(s.pressure_GPa, s.pressure_GPa_stderr) if s else (None, None) for s in states],
+            [(s.pressure_initial_GPa, s.pressure_initial_GPa_stderr) if s else UNKNOWN for s in states],
+            [(s.pressure_GPa, s.pressure_GPa_stderr) if s else UNKNOWN for s in states],
         )
 
 

@@ -102,7 +102,6 @@ def campaign(
         plans, refused = plans_of(config, out, progress)
         standing = _begin(config, plans, refused, former, progress)
         standing.executor = executor
-        standing.write(out)
         Running(config, plans, standing, out, progress).finish(executor_of)
         _conclude(standing, out, progress)
     return standing
@@ -146,14 +145,14 @@ def _begin(
         old, steps = before.pop(name, None), [StepStanding(task=step.task) for step in plan.steps]
         if name in reasons:
             steps = [StepStanding(task=config.run.task[0], ending="input", line=reasons[name])]
-        if old is not None and any(step.ending == "done" for step in old.steps):
-            if old.digest != plan.digest:
-                raise CheckpointError(
-                    f"point {name} was made of another study, or with other options of its tasks",
-                    where=CAMPAIGN,
-                    fix="go on with the one that it was made of, or give another --out",
-                )
-            steps = [new if then.ending != "done" else then for new, then in zip(steps, old.steps, strict=True)]
+        if old is not None and old.digest == plan.digest and name not in reasons:
+            steps = [then if then.ending == "done" else _again(then) for then in old.steps]
+        elif old is not None and any(step.ending == "done" for step in old.steps):
+            raise CheckpointError(
+                f"point {name} was made of another study, or with other options of its tasks",
+                where=CAMPAIGN,
+                fix="go on with the one that it was made of, or give another --out",
+            )
         points.append(PointStanding(name=name, values=dict(plan.point.values), digest=plan.digest, steps=steps))
     if before:
         n = len(before)
@@ -166,6 +165,11 @@ def _begin(
         collect=list(config.table.collect),
         points=points,
     )
+
+
+def _again(step: StepStanding) -> StepStanding:
+    """A task that is tried again: what it took until now counts, what failed does not."""
+    return StepStanding(task=step.task, seconds=step.seconds, starts=step.starts, stops=step.stops)
 
 
 @dataclass(frozen=True)
@@ -203,9 +207,11 @@ class Running:
         self.progress.stage("campaign", len(self.standing.points))
         self.progress.advance(len(self.standing.points) - len(waiting))
         if not waiting:
+            self.standing.write(self.out)
             return
-        self.executor = executor_of()
+        self.executor = executor_of()  # before anything is written: what it refuses leaves no campaign behind
         try:
+            self.standing.write(self.out)
             for k in waiting:
                 self._next(k)
             while self.given:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,20 +15,6 @@ from refine.errors import CheckpointError, InputError
 from refine.results.schema import Status
 from refine.tasks.run import store
 from refine.tasks.run.record import Answer, Ending, Phase, Record, Statement
-
-DETERMINATION = {"parameters": 32, "pairs": [{"pair": ["Ar", "Ar"], "r": [3.0, 4.0, 5.0], "share": [0.1, 0.9, 0.3]}]}
-
-
-@pytest.fixture
-def folder(make_run: Callable[..., Path]) -> Path:
-    """A finished run as refine writes it: with the numbers that make a correction."""
-    out = make_run(determination=DETERMINATION)
-    content = json.loads((out / "result.json").read_text())
-    content["states"][0]["atoms"] = {"Ar": 500}
-    for row in content["correction"]:
-        row |= {"coefficients": [0.01] * 31, "wall": 2.5, "stiffness": 7.0}
-    (out / "result.json").write_text(json.dumps(content))
-    return out
 
 
 @pytest.fixture

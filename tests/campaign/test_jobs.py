@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -146,12 +148,32 @@ def test_last_lines(tmp_path: Path) -> None:
 SITES = sorted((ROOT / "experiments" / "sites").glob("*.py"))
 
 
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A machine without a scheduler, a network or a name service, but for its own address, which this is."""
+    address = "192.0.2.7"
+
+    def refused(*_: object) -> None:
+        raise AssertionError("a site file looks for another machine")
+
+    monkeypatch.setenv("PATH", str(tmp_path))  # no sbatch, no sacct, no qstat
+    monkeypatch.setattr(socket.socket, "connect", refused)
+    monkeypatch.setattr(socket, "getaddrinfo", refused)
+    monkeypatch.setattr(socket, "gethostbyname", {platform.node(): address}.__getitem__)
+    return address
+
+
 @pytest.mark.parametrize("file", SITES, ids=lambda path: path.stem)
-def test_the_site_files_that_ship(file: Path) -> None:
-    """Each builds its Config: one executor, no retries but refine's own, and a comment for what every line is for."""
+def test_the_site_files_that_ship(file: Path, alone: str) -> None:
+    """Each builds its Config and asks nobody: one executor that knows its workers, no retries but refine's own."""
     config = read_site(file)
     (executor,) = config.executors
     assert config.retries == 0
+    assert executor.provider.nodes_per_block >= 1
+    assert executor.workers_per_node > 1  # else Parsl takes a node for a worker when it asks for jobs
+    assert executor.all_addresses == {"127.0.0.1" if "local" in file.name else alone}
+    if "local" not in file.name:
+        assert "is not known here" in file.read_text(encoding="utf-8")
     if "polaris" in file.name:
         assert executor.workers_per_node == len(executor.available_accelerators) == 4
         assert executor.provider.select_options == "ngpus=4"
@@ -172,6 +194,47 @@ def test_site_files_that_are_none(tmp_path: Path) -> None:
     path.write_text("import nothing_like_that\n")
     with pytest.raises(InputError, match="ModuleNotFoundError"):
         read_site(path)
+
+
+NOBODY = """
+from parsl.config import Config
+from parsl.executors import HighThroughputExecutor
+from parsl.providers import LocalProvider
+
+executor = HighThroughputExecutor(address="127.0.0.1", provider=LocalProvider(init_blocks=0, min_blocks=0))
+config = Config(executors=[executor], strategy="none")
+"""
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from refine.campaign.executors import Site
+if sys.argv[3] == "close":  # one that was there before
+    Site(Path(sys.argv[1]), Path(sys.argv[2])).close()
+site = Site(Path(sys.argv[1]), Path(sys.argv[2]))
+(executor,) = (one for one in site._kernel.executors.values() if hasattr(one, "interchange_proc"))
+print(executor.interchange_proc.pid, site._orphans.pid, flush=True)
+if sys.argv[3] == "close":
+    site.close()
+else:
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("how", ["kill", pytest.param("close", marks=pytest.mark.slow)])
+def test_nothing_of_parsl_outlives_a_campaign(how: str, tmp_path: Path) -> None:
+    """Its interchange, which would go on giving tasks away, nor what looks after that; also where it is killed."""
+    import psutil
+
+    (tmp_path / "site.py").write_text(NOBODY)
+    command = [sys.executable, "-c", HOLDS, str(tmp_path / "site.py"), str(tmp_path / "logs"), how]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert process.stdout is not None
+    others = [psutil.Process(int(pid)) for pid in process.stdout.readline().split()]
+    if how == "kill":
+        process.send_signal(signal.SIGKILL)
+    process.wait(60.0)
+    _until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in others))
 
 
 def test_without_parsl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,6 +141,19 @@ def test_the_tasks_of_a_point_follow_one_another(tmp_path: Path) -> None:
     assert "species" not in plan.files["study.toml"]  # of the repeated cell, which the file has
 
 
+def test_a_training_starts_from_no_table_of_a_study(tmp_path: Path) -> None:
+    """Of a file of refine learn, keys of its tables are varied, and files are seen from it."""
+    (tmp_path / "learn.toml").write_text('[model]\npath = "a.model"\n[frames]\ntrain = ["a.extxyz"]\n')
+    tree = {"study": "learn.toml", "run": {"task": "learn"}, "grid": {"frames.train": [["b.extxyz"], ["c.extxyz"]]}}
+    config = CampaignConfig.parse(tree, tmp_path)
+    plan = Planner(config, tmp_path / "out").plan(points_of(config)[1])
+    assert [step.words for step in plan.steps] == [("learn", "learn.toml", "--out", "learn")]
+    assert 'train = ["../../../c.extxyz"]' in plan.files["learn.toml"]
+    config = CampaignConfig.parse(tree | {"grid": {"model": ["pedone.toml"]}}, tmp_path)
+    with pytest.raises(InputError, match="model"):
+        Planner(config, tmp_path / "out").plan(points_of(config)[0])
+
+
 def test_a_digest_is_of_settings_and_data(tmp_path: Path) -> None:
     small_box.write(tmp_path)
     config = CampaignConfig.parse({"study": "study.toml", "grid": {"sampling.seed": [1, 2]}}, tmp_path)

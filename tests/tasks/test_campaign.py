@@ -184,6 +184,16 @@ def test_a_task_that_comes_further_is_queued_as_often_as_it_takes(finished: Path
     assert set(seen) == {("run", "study.toml", "--out", "run", "--continue")}
 
 
+def test_what_a_point_took_is_counted_over_all_starts_of_the_campaign(finished: Path, tmp_path: Path) -> None:
+    """And faults are those of one start of it: what failed is tried as often again."""
+    config = config_of(tmp_path, grid={"states.85K.temperature": [85.0]}, run={"retries": 1})
+    carry_out(config, tmp_path / "out", lambda _: -9)
+    ended = [0, -9]
+    standing, _ = carry_out(config, tmp_path / "out", lambda job: ended.pop() or leaving(finished)(job), resume=True)
+    (step,) = standing.points[0].steps
+    assert (step.ending, step.starts, step.seconds, step.faults) == ("done", 4, 4.0, 1)
+
+
 @pytest.mark.parametrize(
     ("code", "moved", "keeps", "ending"),
     [

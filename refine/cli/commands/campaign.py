@@ -47,7 +47,7 @@ def campaign(
     """
     from rich.console import Console
 
-    from refine.campaign.executors import LOCAL, PARSL
+    from refine.campaign.executors import LOCAL, executor_named
     from refine.campaign.keys import CampaignConfig
     from refine.cli.terminal import terminal_progress
     from refine.compiled import quieten
@@ -63,9 +63,7 @@ def campaign(
             return
 
         def executor_of() -> Executor:
-            from refine.campaign.executors import Local, Site
-
-            return Local(config.run) if executor == LOCAL else Site(Path(executor), folder.resolve() / PARSL)
+            return executor_named(executor, config.run, folder)
 
         progress.message(f"{config.title}: results go to {folder}")
         try:

@@ -20,18 +20,14 @@ def campaign_status(
     """Say where a campaign stands: done, running, waiting, failed, time left."""
     import json
 
-    from refine.campaign.standing import read_standing
-    from refine.files import is_held
+    from refine.campaign.standing import standing_now
 
-    standing = read_standing(out)
     if table:
         from refine.tasks.campaign import PAGE, conclude
 
-        standing = conclude(out)
+        conclude(out)
         typer.echo(f"page: {out / PAGE}", err=as_json)
-    carried_out = is_held(out)
-    if not carried_out:
-        standing.running = standing.left = None
+    standing, carried_out = standing_now(out)
     if as_json:
         counts = standing.counts() | {"running": standing.running, "left": standing.left, "carried_out": carried_out}
         failures = [{"point": point.name, "task": task, "why": why} for point, task, why in standing.failures()]
