@@ -59,6 +59,7 @@ class DataSet:
 
     doubts: what looks odd in the curve for what it is declared to be, in words (`refine.curves.checks`).
     background: modes that a free background has; None of a curve in r.
+    whole: of a curve with a free background of which a part is fitted, all of it (`scored`).
     choices: what was decided where the entry says nothing (`refine.study.choices.measured`).
     """
 
@@ -70,6 +71,7 @@ class DataSet:
     doubts: tuple[str, ...] = ()
     choices: tuple[Choice, ...] = ()
     background: Background | None = None
+    whole: Fit | None = None
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,9 @@ def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
         fit = model.fit(data.fit_q, data.fit_r if begins is None else (begins[0], min(box.r_max, float(curve.x[-1]))))
         chosen = (sigma(curve, fit), None if begins is None else begins[1], *isotopes(curve, data.isotopes))
         choices = tuple(filter(None, chosen))
-        datasets.append(DataSet(data.name, state, data.role, measurement, fit, doubts, choices, background))
+        narrower = data.fit_q is not None or data.fit_r is not None
+        whole = model.fit(None, None) if narrower and data.free_background else None
+        datasets.append(DataSet(data.name, state, data.role, measurement, fit, doubts, choices, background, whole))
     return datasets
 
 
@@ -301,6 +305,26 @@ def target_of(config: StudyConfig, pairs: Sequence[tuple[str, str]], data: DataS
         entry.scale_prior,
         fit.background if entry.free_background else None,
         spread * data.background.spreads if entry.free_background and data.background else np.zeros(0),
+    )
+
+
+def scored(data: DataSet, target: Target) -> Target:
+    """What the scale and background that R_chi is taken at are the most probable for: the target, on all measured Q
+    where a background is free.
+
+    T(r) is a transform of all of them. A background that a narrower fit found grows like a polynomial beyond its range,
+    ends in a step at the last Q, and T(r) has the ripples of that step at all r.
+    """
+    if data.whole is None:
+        return target
+    return replace(
+        target,
+        quantity=data.measurement.curve.quantity,
+        y=data.whole.values,
+        covariance=data.whole.covariance,
+        sigma_known=data.whole.sigma_known,
+        observable=CurveObservable(data.whole.operator),
+        background=None if target.background is None else data.whole.background,
     )
 
 
