@@ -1,4 +1,4 @@
-"""R_chi where a scale and a background are free: at those of the whole measured curve, whatever part of it is fitted."""
+"""R_chi where scale and background are free: at those of the whole measured curve, whatever part of it is fitted."""
 
 from pathlib import Path
 
