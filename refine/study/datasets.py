@@ -59,7 +59,8 @@ class DataSet:
 
     doubts: what looks odd in the curve for what it is declared to be, in words (`refine.curves.checks`).
     background: modes that a free background has; None of a curve in r.
-    whole: of a curve with a free background of which a part is fitted, all of it (`scored`).
+    whole, spread: of a curve with a free background of which a part is fitted, all of it, and the prior standard
+        deviation of its background (`scored`).
     choices: what was decided where the entry says nothing (`refine.study.choices.measured`).
     """
 
@@ -72,6 +73,7 @@ class DataSet:
     choices: tuple[Choice, ...] = ()
     background: Background | None = None
     whole: Fit | None = None
+    spread: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,9 @@ def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
         choices = tuple(filter(None, chosen))
         narrower = data.fit_q is not None or data.fit_r is not None
         whole = model.fit(None, None) if narrower and data.free_background else None
-        datasets.append(DataSet(data.name, state, data.role, measurement, fit, doubts, choices, background, whole))
+        spread = 0.0 if whole is None else _spread(data, whole)
+        found = DataSet(data.name, state, data.role, measurement, fit, doubts, choices, background, whole, spread)
+        datasets.append(found)
     return datasets
 
 
@@ -290,7 +294,6 @@ def target_of(config: StudyConfig, pairs: Sequence[tuple[str, str]], data: DataS
     elif len(pairs) == 1:
         index = 0
     fit = data.fit
-    spread = entry.background_prior or (BACKGROUND_SHARE if entry.free_background is True else 1.0) * _rms(fit)
     return Target(
         data.name,
         data.state,
@@ -304,7 +307,7 @@ def target_of(config: StudyConfig, pairs: Sequence[tuple[str, str]], data: DataS
         entry.free_scale,
         entry.scale_prior,
         fit.background if entry.free_background else None,
-        spread * data.background.spreads if entry.free_background and data.background else np.zeros(0),
+        _spread(entry, fit) * data.background.spreads if entry.free_background and data.background else np.zeros(0),
     )
 
 
@@ -315,7 +318,7 @@ def scored(data: DataSet, target: Target) -> Target:
     T(r) is a transform of all of them. A background that a narrower fit found grows like a polynomial beyond its range,
     ends in a step at the last Q, and T(r) has the ripples of that step at all r.
     """
-    if data.whole is None:
+    if data.whole is None or data.background is None:
         return target
     return replace(
         target,
@@ -324,8 +327,14 @@ def scored(data: DataSet, target: Target) -> Target:
         covariance=data.whole.covariance,
         sigma_known=data.whole.sigma_known,
         observable=CurveObservable(data.whole.operator),
-        background=None if target.background is None else data.whole.background,
+        background=data.whole.background,
+        background_prior=data.spread * data.background.spreads,
     )
+
+
+def _spread(entry: Data, fit: Fit) -> float:
+    """Prior standard deviation of a background, in units of the curve."""
+    return entry.background_prior or (BACKGROUND_SHARE if entry.free_background is True else 1.0) * _rms(fit)
 
 
 def _rms(fit: Fit) -> float:
