@@ -316,20 +316,14 @@ def _isotopes(value: Any) -> int | dict[int, float]:
     return {int(number): float(share) for number, share in value.items()}
 
 
-MOST_CHARGE, MOST_WIDTH = 8, 20.0
-"""e and 1/Å."""
-
-
 def _charge(value: Any) -> int | tuple[float, float]:
-    """A whole number, or a charge and the width in Q of its cloud."""
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MOST_CHARGE:
+    """A whole number, or a charge in e and the width of its cloud in Q, 1/Å."""
+    if isinstance(value, int) and not isinstance(value, bool) and -8 <= value <= 8:
         return value
-    if not (isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_finite, value))):
+    two = isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_finite, value))
+    if not (two and -8 <= value[0] <= 8 and 0 < value[1] <= 20):
         raise refusal("should be the whole charge of an ion, from -8 to 8, or [charge, width], as in [-0.86, 2.01]")
-    charge, width = map(float, value)
-    if not (abs(charge) <= MOST_CHARGE and 0 < width <= MOST_WIDTH):
-        raise refusal("should be [charge, width] with a charge from -8 to 8 and a width in 1/Å above 0, at most 20")
-    return charge, width
+    return float(value[0]), float(value[1])
 
 
 def _smoothness(value: Any) -> Any:
