@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from refine.curves.forms import Form, form_of
 from refine.curves.quantities import NORMALISATIONS, RADIATIONS, WINDOWS, is_q_space, quantity_of, why_undefined
 from refine.curves.resolution import Resolution
-from refine.curves.weights import Isotopes, amplitudes, distinct_factor, self_intensity, self_scattering
+from refine.curves.weights import Charges, Isotopes, amplitudes, distinct_factor, self_intensity, self_scattering
 from refine.errors import ConversionError, InputError
 from refine.formula import element_of
 
@@ -47,7 +47,7 @@ class Curve:
         composition: atomic fractions by species (any positive amounts are accepted and scaled to sum one).
         isotopes: of species that are not natural: the mass number of a pure isotope, e.g. {"Ar": 36}, or shares by mass
             number, e.g. {"H": {1: 0.5, 2: 0.5}}.
-        charges: ionic charges for x-ray form factors, e.g. {"Fe": 2, "O": -2}.
+        charges: of ions and of modified x-ray form factors (`refine.curves.weights.form_factors`).
         pair: the two species of a partial, or None for a total.
         per: atoms of the unit that I(Q) is of, a molecule or formula unit; one: per atom.
         incoherent: whether I(Q) of neutrons has the incoherent scattering in it.
@@ -83,7 +83,7 @@ class Curve:
     number_density: float | None = None
     composition: Mapping[str, float] = field(default_factory=dict)
     isotopes: Isotopes = field(default_factory=dict)
-    charges: Mapping[str, int] = field(default_factory=dict)
+    charges: Charges = field(default_factory=dict)
     pair: tuple[str, str] | None = None
     per: float = 1.0
     incoherent: bool = False

@@ -32,6 +32,10 @@ Isotopes = Mapping[str, int | Mapping[int, float]]
 """By species, or by element for all its sites that are not there: the mass number of a pure isotope, or the share of
 each one of a mixture, {"H": {1: 0.5, 2: 0.5}}."""
 
+Charges = Mapping[str, int | tuple[float, float]]
+"""By species or element: a whole number, of an ion whose form factor is tabulated; or a charge q in e and a width δ in
+1/Å, of a neutral atom's that is modified at low Q."""
+
 _CANCELLED = 1e-12
 """Below this share of its terms the mean scattering length of a mixture is rounding: it is zero."""
 
@@ -42,19 +46,28 @@ _XRAYLIB_Z_MAX = 98
 """Californium, the last element of xraylib's form factor table."""
 
 
-def form_factors(species: Sequence[str], q: ArrayLike, charges: Mapping[str, int] | None = None) -> Array:
+def form_factors(species: Sequence[str], q: ArrayLike, charges: Charges | None = None) -> Array:
     """X-ray form factors f(Q), (S, nq) electrons; f(0) is the number of electrons.
+
+    In a molecule charge has moved from atom to atom in the outer shells alone, which scatter at low Q. The modified
+    form factor of an element with Z electrons in the neutral atom is (J. M. Sorenson, G. Hura, R. M. Glaeser and T.
+    Head-Gordon, J. Chem. Phys. 113, 9149 (2000), with α - 1 = -q/Z)
+
+        f'(Q) = f(Q) [1 - (q/Z) exp(-Q^2/2 δ^2)].
 
     Args:
         species: element symbols, or sites of elements, "H:methyl".
         q: (nq,) 1/Å, not negative.
-        charges: ionic charge of the species that are to be ions, e.g. {"Fe": 2, "O": -2}; others are neutral.
+        charges: of the species that are not neutral atoms: a whole number of an ion, e.g. {"Fe": 2, "O": -2}, or q and
+            δ, e.g. {"O": (-0.86, 2.01), "H": (0.43, 2.01)}.
 
     Raises:
         InputError: an unknown element, an ion that is not tabulated, or an ion beyond Q = 75 1/Å.
 
     >>> form_factors(["Fe", "O"], [0.0], charges={"O": -1}).round(1).tolist()
     [[26.0], [9.0]]
+    >>> form_factors(["O", "H"], [0.0, 20.0], charges={"O": (-0.86, 2.0), "H": (0.43, 2.0)}).round(2).tolist()
+    [[8.86, 0.93], [0.57, 0.0]]
     """
     grid = np.atleast_1d(np.asarray(q, dtype=np.float64))
     charges = charges or {}
@@ -71,8 +84,11 @@ def given_for(table: Mapping[str, T], species: str) -> T | None:
     return table.get(species, table.get(element_of(species)))
 
 
-def _form_factor(symbol: str, q: Array, charge: int) -> Array:
+def _form_factor(symbol: str, q: Array, charge: int | tuple[float, float]) -> Array:
     element = _element(symbol)
+    if not isinstance(charge, int):
+        moved, width = charge
+        return _form_factor(symbol, q, 0) * (1.0 - moved / element.number * np.exp(-0.5 * (q / width) ** 2))
     if charge == 0:
         if element.number > _XRAYLIB_Z_MAX:
             raise InputError(f"no form factor is tabulated for {symbol}", where="species")
@@ -163,7 +179,7 @@ def self_intensity(
     q: ArrayLike,
     *,
     isotopes: Isotopes | None = None,
-    charges: Mapping[str, int] | None = None,
+    charges: Charges | None = None,
     incoherent: bool = False,
 ) -> Array:
     """What the atoms scatter by themselves, on average of them, (nq,): <f^2> in electron units, <b^2> in barn/sr.
@@ -211,7 +227,7 @@ def amplitudes(
     q: ArrayLike,
     *,
     isotopes: Isotopes | None = None,
-    charges: Mapping[str, int] | None = None,
+    charges: Charges | None = None,
 ) -> Array:
     """Scattering amplitudes, (S, nq): f(Q) in electrons for "xray", b in fm (the same at every Q) for "neutron".
 

@@ -40,7 +40,7 @@ def curve_text(curve: Curve) -> str:
         "number_density": _number(curve.number_density),
         "composition": _named(curve.composition),
         "isotopes": " ".join(f"{element}={_isotopes(given)}" for element, given in curve.isotopes.items()) or None,
-        "charges": _named(curve.charges),
+        "charges": " ".join(f"{element}={_charge(given)}" for element, given in curve.charges.items()) or None,
         "source": curve.source or curve.name or None,
     }
     axis = "Q [1/Å]" if curve.in_q_space else "r [Å]"
@@ -64,6 +64,11 @@ def _number(value: float | None) -> str | None:
 
 def _named(values: Mapping[str, float]) -> str | None:
     return " ".join(f"{name}={value:.6g}" for name, value in values.items()) or None
+
+
+def _charge(given: int | tuple[float, float]) -> str:
+    """As `refine convert --charges` takes it: 2, or -0.86:2.01 with a width in Q."""
+    return str(given) if isinstance(given, int) else ":".join(f"{number:.6g}" for number in given)
 
 
 def _isotopes(given: int | Mapping[int, float]) -> str:

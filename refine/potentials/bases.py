@@ -28,7 +28,10 @@ FORMER: dict[str, Any] = {
 """Keys that [model] had with every base until each kind got its own table, see `refine.refinement.rules.FORMER`. It is
 closed: keys of new bases do not belong here."""
 
-LATER: dict[str, Any] = {"charge": 0, "spin": 1, "change": None, "topology": None, "rigid": "none", "shake": None}
+LATER: dict[str, Any] = {
+    **{"charge": 0, "spin": 1, "change": None},
+    **{"topology": None, "rigid": "none", "shake": None, "intramolecular": {}},
+}
 """Keys of bases that came after run folders were written, at what those were run with: at these values a key is left
 out of the digest of a study, so that such runs go on."""
 

@@ -20,7 +20,7 @@ from refine.potentials.protocols import Array, Base, BaseParameters, CorrectedFo
 from refine.potentials.topology import Shake, Topology
 from refine.potentials.topology_file import read_topology
 from refine.tables.table import Table
-from refine.tables.values import FileName, Integer, Kind, refusal
+from refine.tables.values import FileName, Integer, Intramolecular, Kind, refusal
 
 if TYPE_CHECKING:
     from refine.system import System
@@ -184,8 +184,18 @@ class LammpsModel(Model):
         None, description="Bonds and angles that are held at their equilibrium, as in `{ bonds = [1], angles = [1] }`."
     )
 
+    intramolecular: Intramolecular = Field(
+        default_factory=dict,
+        description="How scattering sees distances within molecules, in Å, by pair of species: `{ O-H = 0.07 }` widens "
+        "those of the model by a Gaussian of this standard deviation, `{ O-H = [0.98, 0.07] }` also puts their mean "
+        "there. For zero-point motion, which no classical model has, and for rigid shapes that are not the measured "
+        "ones. It acts on pair counts, and moves no atom.",
+    )
+
     @model_validator(mode="after")
     def _held_in_molecules(self) -> Self:
+        if self.topology is None and self.intramolecular:
+            raise refusal("has no 'topology' whose molecules 'intramolecular' could be of")
         if self.topology is None and (self.rigid != "none" or self.shake is not None):
             raise refusal("has no 'topology' whose molecules 'rigid' or 'shake' could hold")
         return self
@@ -206,7 +216,10 @@ class LammpsModel(Model):
         if path is None:
             return None
         shake = None if self.shake is None else Shake(self.shake.bonds, self.shake.angles)
-        topology = replace(read_topology(path), rigid=self.rigid == "molecules", shake=shake)
+        seen = {
+            name: given if isinstance(given, tuple) else (None, given) for name, given in self.intramolecular.items()
+        }
+        topology = replace(read_topology(path), rigid=self.rigid == "molecules", shake=shake, seen=seen)
         topology.check_held()
         return topology
 

@@ -7,8 +7,8 @@ belong to different molecules.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -32,7 +32,7 @@ APART = 0.5
 RIGID_APART = 0.01
 """The same of molecules that stay as they are: files have few digits."""
 
-WHERE = "[model] topology"
+WHERE, SEEN = "[model] topology", "[model] intramolecular"
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class Topology:
         bonds, angles, dihedrals, impropers: (n, 3), (n, 4), (n, 5), (n, 5): a type from 1 on, then atoms from 0 on.
         kinds: types of bonds, angles, dihedrals and impropers.
         rigid: whether every molecule moves as a rigid body.  shake: what is held in others; None: nothing.
+        seen: by pair of species, "O-H", the mean distance in Å (None: the model's) and the width in Å of the Gaussian
+            that scattering sees in place of each distance within molecules.
         name: of the file.
     """
 
@@ -69,6 +71,7 @@ class Topology:
     kinds: tuple[int, int, int, int]
     rigid: bool = False
     shake: Shake | None = None
+    seen: Mapping[str, tuple[float | None, float]] = field(default_factory=dict)
     name: str = ""
 
     @property
@@ -106,6 +109,36 @@ class Topology:
         pairs, number = self.special
         share = 1.0 - np.array(weights)[number - 1]
         return pairs[share != 0.0], share[share != 0.0]
+
+    def seen_distances(self, weights: Weights, species: Sequence[str]) -> tuple[Array, Array]:
+        """Mean distance (P,), NaN: the model's, and width (P,) Å, 0: none, of the pairs that are `left_out`.
+
+        species: of atom types 1, 2, ...
+        Raises InputError for a pair of species of which none is left out wholly, or a mean of several distances.
+        """
+        pairs, share = self.left_out(weights)
+        mean, width = np.full(len(pairs), np.nan), np.zeros(len(pairs))
+        number = self.types[pairs] - 1
+        apart = self.positions[pairs[:, 0]] - self.positions[pairs[:, 1]]
+        length = np.linalg.norm(_nearest(apart, self.cell), axis=1)
+        for name, (distance, sigma) in self.seen.items():
+            a, b = name.split("-")
+            if not {a, b} <= set(species):
+                raise InputError(f"there is no pair {name}", where=SEEN, fix=f"species are {', '.join(species)}")
+            wanted = np.sort([species.index(a), species.index(b)])
+            there = (np.sort(number, axis=1) == wanted).all(axis=1) & (share == 1.0)
+            if not there.any():
+                raise InputError(
+                    f"no pair {name} within molecules is left out of pair potential and correction", where=SEEN
+                )
+            if distance is not None and np.ptp(length[there]) > APART:
+                raise InputError(
+                    f"{name} are from {length[there].min():.2f} to {length[there].max():.2f} Å apart within molecules",
+                    where=SEEN,
+                    fix=f"give a width alone, {name} = {sigma:g}",
+                )
+            mean[there], width[there] = np.nan if distance is None else distance, sigma
+        return mean, width
 
     @cached_property
     def _tree(self) -> list[tuple[Integers, Integers]]:

@@ -13,7 +13,7 @@ from refine.refinement.problem import Target
 from refine.sampling.averages import error_of, standard_error
 from refine.sampling.frames import Frames
 from refine.scattering.instrument import added
-from refine.study.datasets import DataSet, NumberSet
+from refine.study.datasets import DataSet, NumberSet, scored
 
 Array = NDArray[np.float64]
 
@@ -34,7 +34,8 @@ class Score:
 
 
 def score(data: DataSet, target: Target, frames: Frames, *, errors: bool = True) -> Score:
-    """R_chi of the mean of some frames, at the most probable scale and background for this mean.
+    """R_chi of the mean of some frames, at the scale and background that are most probable for this mean on all
+    measured Q (`refine.study.datasets.scored`).
 
     These are not the ones that a rule fits together with the potential, which belong to curves that are shown: so that
     samples of any rule, and of none, are scored alike.
@@ -46,7 +47,8 @@ def score(data: DataSet, target: Target, frames: Frames, *, errors: bool = True)
         errors: whether the standard error is wanted, a jackknife over frames at fixed scale and background.
     """
     counts = frames.counts.mean(axis=0, dtype=np.float64)
-    free = best(target, target.predict(counts))
+    whole = scored(data, target)
+    free = best(whole, whole.predict(counts))
 
     def r_chi(of: Array) -> float:
         return data.measurement.r_chi(of, free.scale, free.background)

@@ -44,7 +44,7 @@ from refine.results.scores import background_rms, score
 from refine.results.tables import curve_table, g_table, plain, prediction_table
 from refine.sampling.averages import FRAMES_FOR_COVARIANCES, standard_error
 from refine.study.choices.choice import shown_value
-from refine.study.datasets import DataSet, Prediction
+from refine.study.datasets import DataSet, Prediction, scored
 
 if TYPE_CHECKING:
     from refine.learning.replay import Replay
@@ -219,10 +219,13 @@ def _scores(study: Study, sample: Sample) -> Scores:
 
 
 def _nuisance(outcome: Outcome, data: DataSet, fitted: dict[str, Nuisance]) -> Nuisance:
-    """Scale and background of a data set in the final state: as fitted with the potential, or the best ones."""
-    if data.name in fitted:
+    """Scale and background of a data set in the final state: as fitted with the potential, or the best ones.
+
+    A background that was fitted to a part of the curve is not known on the rest: those are the best ones of all of it.
+    """
+    if data.name in fitted and data.whole is None:
         return fitted[data.name]
-    target = outcome.study.targets[data.name]
+    target = scored(data, outcome.study.targets[data.name])
     frames = outcome.samples[outcome.final].frames[data.state]
     return best(target, target.predict(frames.counts.mean(axis=0, dtype=np.float64)))
 

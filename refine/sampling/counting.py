@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from kernels.cell import wrap
 from kernels.histogram import pair_histogram
-from kernels.species import number_of_pairs, pair_row
+from kernels.species import pair_row
 from refine.sampling.jax.device import precision
 from refine.system import System
 
@@ -51,15 +52,10 @@ def counts_of_pairs(
     digit: where `total` has fewer pairs in a bin than are counted into it, the rest belongs to the neighbour that has
     more.
     """
-    species, bins = len(system.species), total.shape[2]
-    kind = np.repeat(np.arange(species), system.n_per_species)
-    of_pairs = jnp.asarray(kind[pairs])
-    row = np.asarray(pair_row(of_pairs[:, 0], of_pairs[:, 1], species))
-    inverse = np.linalg.inv(system.cell)
-    found = np.zeros((len(positions), number_of_pairs(species) * bins), np.float32)
+    bins, row = total.shape[2], _rows(system, pairs)
+    found = np.zeros((len(positions), total[0].size), np.float32)
     for frame, there, counted in zip(found, positions, total.reshape(len(positions), -1), strict=True):
-        apart = there[pairs[:, 0]] - there[pairs[:, 1]]
-        r = np.linalg.norm(apart - np.round(apart @ inverse) @ system.cell, axis=1)
+        r = _distances(there, system, pairs)
         inside = r < r_max
         place = r[inside] * (bins / r_max)
         slot = row[inside] * bins + np.minimum(place.astype(int), bins - 1)
@@ -71,3 +67,71 @@ def counts_of_pairs(
             slot[fallen] += np.where(off[fallen] < 0.0, 1, -1)
         np.add.at(frame, slot, share[inside].astype(np.float32))
     return found.reshape(total.shape)
+
+
+WIDTHS, EXACT = 8.0, 22
+"""Standard deviations of a Gaussian beyond which nothing of it is counted; and bits of a count, of 24 of float32."""
+
+
+def counts_as_seen(
+    positions: NDArray[np.floating[Any]],
+    system: System,
+    pairs: NDArray[np.int64],
+    share: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    width: NDArray[np.float64],
+    between: NDArray[np.float32],
+    r_max: float,
+) -> NDArray[np.float32]:
+    """Counts (frames, pairs, bins) of pairs within molecules (P, 2), `share` (P,) of each, as scattering sees them.
+
+    A pair at d is no point but a peak of T(r), a Gaussian of `width` (P,) s about d, and its wave is
+
+        sin(Q d)/(Q d) exp(-s^2 Q^2/2).
+
+    T(r) is counts over r, so that it has in r to r + dr the count (r/d) N(r; d, s) dr, in all one. Width 0: it is a
+    point. mean: (P,) Å; the distances of a species pair are moved so that their mean in each frame is there; NaN: they
+    stay. This is the harmonic distribution of distances within molecules of EPSR (A. K. Soper, Phys. Rev. B 72, 104204
+    (2005)).
+
+    between: the counts of all other pairs. Counts are rounded to a multiple of a power of 2 so small that float32 holds
+    sums with these exactly: they can be taken off again.
+    """
+    shape, row = between.shape, _rows(system, pairs)
+    edges = np.linspace(0.0, r_max, shape[2] + 1)
+    found = np.zeros(shape)
+    moved, sharp = np.isfinite(mean), width == 0.0
+    for frame, there in zip(found, positions, strict=True):
+        r = _distances(there, system, pairs)
+        for one in np.unique(row):
+            of_row = row == one
+            if (of_row & moved).any():
+                r[of_row & moved] += (mean - r[of_row & moved].mean())[of_row & moved]
+            frame[one] += np.histogram(r[of_row & sharp], edges, weights=share[of_row & sharp])[0]
+            d, s, weight = (x[of_row & ~sharp] for x in (r, width, share))
+            if len(d):
+                first, last = np.searchsorted(edges, (np.min(d - WIDTHS * s), np.max(d + WIDTHS * s)))
+                window = slice(max(0, first - 1), last + 1)
+                frame[one, window.start : window.stop - 1] += weight @ np.diff(_below(edges[window], d, s), axis=1)
+    largest = float(np.max(between + found, where=found > 0.0, initial=1.0))
+    step = 2.0 ** (np.ceil(np.log2(largest)) - EXACT)
+    return np.asarray(np.round(found / step) * step, np.float32)
+
+
+def _below(r: NDArray[np.float64], d: NDArray[np.float64], s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(P, n) the count of a pair at d (P,) with width s (P,) below r (n,): the integral of (r/d) N(r; d, s)."""
+    z = (r - d[:, None]) / s[:, None]
+    return np.asarray(ndtr(z) - (s / d)[:, None] * np.exp(-0.5 * z**2) / np.sqrt(2.0 * np.pi))
+
+
+def _rows(system: System, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(P,) the species pair of each pair of atoms (P, 2)."""
+    kind = np.repeat(np.arange(len(system.species)), system.n_per_species)
+    of_pairs = jnp.asarray(kind[pairs])
+    return np.asarray(pair_row(of_pairs[:, 0], of_pairs[:, 1], len(system.species)))
+
+
+def _distances(there: NDArray[np.floating[Any]], system: System, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(P,) Å between nearest images of atoms at (N, 3)."""
+    apart = there[pairs[:, 0]] - there[pairs[:, 1]]
+    return np.asarray(np.linalg.norm(apart - np.round(apart @ np.linalg.inv(system.cell)) @ system.cell, axis=1))

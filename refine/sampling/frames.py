@@ -24,7 +24,7 @@ class Frames:
     """Frames of one state point, replica after replica, each replica in order of time.
 
     counts: (frames, pairs, bins) float32, unordered atom pairs (each once) whose distance lies in a bin; exact
-    integers.
+    integers, but within molecules that scattering sees otherwise (`refine.sampling.counting.counts_as_seen`).
         Bins are uniform from 0 to `r_max` (Å); pairs of species are the rows (0,0), (0,1), ..., (1,1), ...
     energy: (frames,) float64, potential energy of the box, eV.
     virial: (frames,) float64, W = sum_{i<j} r_ij . f_ij, eV.

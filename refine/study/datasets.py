@@ -59,6 +59,8 @@ class DataSet:
 
     doubts: what looks odd in the curve for what it is declared to be, in words (`refine.curves.checks`).
     background: modes that a free background has; None of a curve in r.
+    whole, spread: of a curve with a free background of which a part is fitted, all of it, and the prior standard
+        deviation of its background (`scored`).
     choices: what was decided where the entry says nothing (`refine.study.choices.measured`).
     """
 
@@ -70,6 +72,8 @@ class DataSet:
     doubts: tuple[str, ...] = ()
     choices: tuple[Choice, ...] = ()
     background: Background | None = None
+    whole: Fit | None = None
+    spread: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -168,7 +172,11 @@ def read_datasets(config: StudyConfig, boxes: Sequence[Box]) -> list[DataSet]:
         fit = model.fit(data.fit_q, data.fit_r if begins is None else (begins[0], min(box.r_max, float(curve.x[-1]))))
         chosen = (sigma(curve, fit), None if begins is None else begins[1], *isotopes(curve, data.isotopes))
         choices = tuple(filter(None, chosen))
-        datasets.append(DataSet(data.name, state, data.role, measurement, fit, doubts, choices, background))
+        narrower = data.fit_q is not None or data.fit_r is not None
+        whole = model.fit(None, None) if narrower and data.free_background else None
+        spread = 0.0 if whole is None else _spread(data, whole)
+        found = DataSet(data.name, state, data.role, measurement, fit, doubts, choices, background, whole, spread)
+        datasets.append(found)
     return datasets
 
 
@@ -286,7 +294,6 @@ def target_of(config: StudyConfig, pairs: Sequence[tuple[str, str]], data: DataS
     elif len(pairs) == 1:
         index = 0
     fit = data.fit
-    spread = entry.background_prior or (BACKGROUND_SHARE if entry.free_background is True else 1.0) * _rms(fit)
     return Target(
         data.name,
         data.state,
@@ -300,8 +307,34 @@ def target_of(config: StudyConfig, pairs: Sequence[tuple[str, str]], data: DataS
         entry.free_scale,
         entry.scale_prior,
         fit.background if entry.free_background else None,
-        spread * data.background.spreads if entry.free_background and data.background else np.zeros(0),
+        _spread(entry, fit) * data.background.spreads if entry.free_background and data.background else np.zeros(0),
     )
+
+
+def scored(data: DataSet, target: Target) -> Target:
+    """What the scale and background that R_chi is taken at are the most probable for: the target, on all measured Q
+    where a background is free.
+
+    T(r) is a transform of all of them. A background that a narrower fit found grows like a polynomial beyond its range,
+    ends in a step at the last Q, and T(r) has the ripples of that step at all r.
+    """
+    if data.whole is None or data.background is None:
+        return target
+    return replace(
+        target,
+        quantity=data.measurement.curve.quantity,
+        y=data.whole.values,
+        covariance=data.whole.covariance,
+        sigma_known=data.whole.sigma_known,
+        observable=CurveObservable(data.whole.operator),
+        background=data.whole.background,
+        background_prior=data.spread * data.background.spreads,
+    )
+
+
+def _spread(entry: Data, fit: Fit) -> float:
+    """Prior standard deviation of a background, in units of the curve."""
+    return entry.background_prior or (BACKGROUND_SHARE if entry.free_background is True else 1.0) * _rms(fit)
 
 
 def _rms(fit: Fit) -> float:

@@ -262,6 +262,28 @@ def _by_pair(value: Any) -> dict[str, float]:
     return {name: float(number) for name, number in value.items()}
 
 
+def _intramolecular(value: Any) -> dict[str, float | tuple[float, float]]:
+    """A table of widths, or of distances and widths, by pair."""
+    if not isinstance(value, Mapping):
+        raise refusal("should be a table by pair, as in { O-H = [0.98, 0.07] }")
+    found: dict[str, float | tuple[float, float]] = {}
+    for name, given in value.items():
+        if not _is_pair(name):
+            raise refusal(f"names {shown(name)}, which is no pair of elements; write O-H")
+        numbers = tuple(given) if isinstance(given, list | tuple) else (given,)
+        if not (len(numbers) in (1, 2) and all(_is_finite(number) and number > 0 for number in numbers)):
+            raise refusal(f"should have a width, or [distance, width], for {name}, positive numbers in Å")
+        if numbers[-1] > WIDEST or (len(numbers) == 2 and numbers[0] < SHARPEST * numbers[1]):
+            raise refusal(f"has a width of {name} above {WIDEST} Å, or above a {SHARPEST}th of its distance")
+        found[name] = float(numbers[0]) if len(numbers) == 1 else (float(numbers[0]), float(numbers[1]))
+    _refuse_twins(value)
+    return found
+
+
+WIDEST, SHARPEST = 0.5, 5
+"""Å, and in widths: no distance in a molecule is wider, and none reaches zero."""
+
+
 def _is_pair(name: str) -> bool:
     species = name.split("-")
     return len(species) == 2 and all(map(_is_species, species))
@@ -292,6 +314,16 @@ def _isotopes(value: Any) -> int | dict[int, float]:
     if not abs(sum(value.values()) - 1) <= SHARES_ADD_UP:
         raise refusal(f"should have shares that add up to 1; they add up to {sum(value.values()):g}")
     return {int(number): float(share) for number, share in value.items()}
+
+
+def _charge(value: Any) -> int | tuple[float, float]:
+    """A whole number, or a charge in e and the width of its cloud in Q, 1/Å."""
+    if isinstance(value, int) and not isinstance(value, bool) and -8 <= value <= 8:
+        return value
+    two = isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_finite, value))
+    if not (two and -8 <= value[0] <= 8 and 0 < value[1] <= 20):
+        raise refusal("should be the whole charge of an ion, from -8 to 8, or [charge, width], as in [-0.86, 2.01]")
+    return float(value[0]), float(value[1])
 
 
 def _smoothness(value: Any) -> Any:
@@ -381,7 +413,10 @@ Isotopes = Annotated[
     dict[Element, Annotated[int | dict[int, float], BeforeValidator(_isotopes)]],
     Kind("`{ element = mass number }` or `{ element = { mass number = share, ... } }`"),
 ]
-Charges = Annotated[dict[Element, Annotated[Integer, Field(ge=-8, le=8)]], Kind("`{ element = charge }`")]
+Charges = Annotated[
+    dict[Element, Annotated[int | tuple[float, float], BeforeValidator(_charge)]],
+    Kind("`{ element = charge }` or `{ element = [charge, width] }`"),
+]
 RealCharges = Annotated[dict[Element, Annotated[Number, Field(ge=-8, le=8)]], Kind("`{ element = charge }`")]
 Ions = Annotated[dict[Element, Line], Kind('`{ element = "ion" }`')]
 PairForms = Annotated[
@@ -406,5 +441,10 @@ SmoothnessByPair = Annotated[
     float | Literal["auto"] | dict[str, float],
     BeforeValidator(_smoothness),
     Kind('number, `"auto"` or `{ A-B = number, ... }`'),
+]
+Intramolecular = Annotated[
+    dict[str, float | tuple[float, float]],
+    BeforeValidator(_intramolecular),
+    Kind("`{ A-B = width, ... }` or `{ A-B = [distance, width], ... }`"),
 ]
 ByPair = Annotated[dict[str, float], BeforeValidator(_by_pair), Kind("`{ A-B = number, ... }`")]

@@ -13,6 +13,7 @@ from refine.curves.weights import (
     mean_square_amplitude,
     pair_weights,
     scattering_lengths,
+    self_intensity,
     self_scattering,
 )
 from refine.errors import InputError
@@ -129,6 +130,19 @@ def test_xray_weights_of_feo(charges: dict[str, int] | None, q: float, expected:
     """The numbers at 5 and 20 1/Å were made with Waasmaier-Kirfel form factors, hence the tolerance."""
     w = pair_weights([0.5, 0.5], form_factors(["Fe", "O"], [q], charges))
     np.testing.assert_allclose(w[:, 0], expected, atol=2e-3)
+
+
+def test_charge_that_has_moved_in_a_molecule() -> None:
+    """f'(0) = Z - q, the neutral atom's at high Q, and in between α = 1 - q/Z as Sorenson et al. write it."""
+    given = {"O": (-0.86, 2.01), "H": (0.43, 2.01)}
+    q = np.array([0.0, 2.01, 20.0])
+    free, moved = form_factors(["O", "H"], q), form_factors(["O", "H"], q, given)
+    np.testing.assert_allclose(moved[:, 0], [8.86, 0.57], rtol=1e-4)
+    np.testing.assert_allclose(moved[:, 2], free[:, 2], rtol=1e-12)
+    alpha = np.array([1.1075, 0.57])
+    np.testing.assert_allclose(moved[:, 1], free[:, 1] * (1.0 + (alpha - 1.0) * np.exp(-0.5)), rtol=1e-12)
+    intensity = self_intensity("xray", ["O", "H"], [1 / 3, 2 / 3], [0.0], charges=given)
+    assert intensity[0] == pytest.approx((8.86**2 + 2 * 0.57**2) / 3, rel=1e-4)
 
 
 def test_neutron_weights_of_feo() -> None:

@@ -8,6 +8,7 @@ import pytest
 from refine.curves.curve import Curve
 from refine.curves.readers import read_curve
 from refine.curves.writers import curve_text
+from refine.errors import InputError
 
 Q, R = np.arange(0.5, 20.0, 0.05), np.arange(0.02, 10.0, 0.02)
 CURVES = [
@@ -42,6 +43,17 @@ def test_read_back(curve: Curve, tmp_path: Path) -> None:
 def test_isotopes_are_written_as_convert_takes_them() -> None:
     curve = Curve(Q, Q, quantity="F(Q)", isotopes={"H": {1: 0.36, 2: 0.64}, "Cl": 37})
     assert "# isotopes = H=1:0.36+2:0.64 Cl=37\n" in curve_text(curve)
+
+
+def test_charges_are_written_as_convert_takes_them() -> None:
+    from refine.cli.commands.convert import _charges
+
+    curve = Curve(Q, Q, quantity="F(Q)", radiation="xray", charges={"O": (-0.86, 2.01), "Fe": 2})
+    assert "# charges = O=-0.86:2.01 Fe=2\n" in curve_text(curve)
+    assert _charges("--charges", "O=-0.86:2.01,Fe=2") == curve.charges
+    for wrong in ("O=-0.86", "O=1:0", "O=:2", "O=1:-2", "O=nan:2"):
+        with pytest.raises(InputError, match="is not of the form NAME=N or NAME=CHARGE:WIDTH"):
+            _charges("--charges", wrong)
 
 
 def test_a_hostile_name_stays_in_its_line() -> None:

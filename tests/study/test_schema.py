@@ -416,6 +416,12 @@ def test_override_refused(assignment: str, says: str) -> None:
         ("data.0.isotopes={ D = 2 }", "isotopes.D is hydrogen 2; write H with isotopes = { H = 2 } in [[data]]"),
         ("data.0.pair=['D', 'Ar']", "pair = ['D', 'Ar'] names 'D', which is hydrogen 2; write H"),
         ("data.0.charges={ Ar = 1 }", "charges do not change neutron scattering; remove 'charges'"),
+        ("data.0.charges={ Ar = 1.5 }", "charges.Ar = 1.5 should be the whole charge of an ion, from -8 to 8"),
+        ("data.0.charges={ Ar = 9 }", "should be the whole charge of an ion"),
+        ("data.0.charges={ Ar = true }", "should be the whole charge of an ion"),
+        ("data.0.charges={ Ar = [0.4, nan] }", "should be the whole charge of an ion"),
+        ("data.0.charges={ Ar = [0.4, 2, 2] }", "should be the whole charge of an ion"),
+        ("data.0.charges={ Ar = [0.4, 0] }", "should be the whole charge of an ion"),
         ("data.0.radiation='xray'", "isotopes do not change x-ray scattering"),
         ("data.0.sigma=0", 'sigma = 0 should be a positive number, "auto", "file", or points, as in [[1, 0.02], '),
         ("data.0.sigma='none'", "sigma = 'none' should be a positive number"),
@@ -696,6 +702,46 @@ def test_charge_and_spin_of_the_box() -> None:
     settings |= parse(MINIMAL, *molecules).model_dump(mode="json")["model"]
     assert {key: settings[key] for key in LATER} == LATER
     assert len({study.digest(data=False) for study in (plain, charged)}) == 2
+
+
+def test_distances_within_molecules(tmp_path: Path) -> None:
+    """They come back from the run's own study; a study without them has the digest that it had."""
+    lines = 'model={base="lammps", commands="pair_style zero 5.0", topology="box.data", intramolecular=%s}'
+    plain, none, study = (
+        parse(MINIMAL, line)
+        for line in (lines.replace(", intramolecular=%s", ""), lines % "{}", lines % "{ H-O=0.07 }")
+    )
+    given = parse(MINIMAL, lines % "{ O-H = [0.98, 0.07], H-H = 0.1 }")
+    assert given.model.intramolecular == {"O-H": (0.98, 0.07), "H-H": 0.1}
+    assert StudyConfig.parse(tomllib.loads(given.to_toml())).model.intramolecular == given.model.intramolecular
+    (tmp_path / "box.data").write_text("its bytes are in the digest, too")
+    for one in (plain, none, study, given):
+        one.put_into(tmp_path)
+    digests = [one.digest(data=False) for one in (plain, none, study, given)]
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3
+    for value, says in {
+        "0.07": "should be a table by pair, as in { O-H = [0.98, 0.07] }",
+        "{ O = 0.07 }": "names 'O', which is no pair of elements; write O-H",
+        "{ O-H = [1.0, 0.07, 1.0] }": "should have a width, or [distance, width], for O-H, positive numbers in Å",
+        "{ O-H = nan }": "should have a width, or [distance, width]",
+        "{ O-H = [0.98, 0.2] }": "has a width of O-H above 0.5 Å, or above a 5th of its distance",
+        "{ O-H = 0.6 }": "has a width of O-H above 0.5 Å",
+        "{ O-H = 0.07, H-O = 0.07 }": "names a pair twice",
+    }.items():
+        assert says in line_for(MINIMAL, lines % value)
+    assert "has no 'topology' whose molecules 'intramolecular' could be of" in line_for(
+        MINIMAL, (lines % "{ O-H = 0.07 }").replace(', topology="box.data"', "")
+    )
+
+
+def test_charges_that_moved() -> None:
+    """A pair of numbers comes back from the run's own study; whole ones change no digest."""
+    keys = ("data.0.isotopes={}", 'data.0.radiation="xray"')
+    study = parse(MINIMAL, *keys, "data.0.charges={ Fe = [0.5, 2] }")
+    again = StudyConfig.parse(tomllib.loads(study.to_toml()))
+    assert again.curves[0].charges == study.curves[0].charges == {"Fe": (0.5, 2.0)}
+    assert parse(MINIMAL, *keys, "data.0.charges={ Fe = 2 }").curves[0].charges == {"Fe": 2}
 
 
 PREDICTED = {"name": "ours", "role": "predict", "quantity": "S(Q)", "radiation": "neutron", "q_range": [0.5, 20.0]}

@@ -18,6 +18,7 @@ from refine.sampling.averages import error_of
 from refine.sampling.frames import Frames
 from refine.study.schema import StudyConfig
 from refine.tasks.forward import forward
+from refine.tasks.forward.tables import total_table
 from tests import small_box
 from tests.commands import call, columns, refused
 from tests.trajectories import write_dcd, write_dump, write_extxyz, write_xdatcar
@@ -125,6 +126,38 @@ def test_a_smooth_background_is_taken_off_by_forward(folder: Path, dump: Path, t
     off = found[1] - found[0] - np.interp(table["Q"], q, planted)
     assert np.sqrt(np.mean(off**2)) < 0.05 * np.sqrt(np.mean(planted**2))
     assert r_chi[1] == pytest.approx(r_chi[0], rel=0.02)
+
+
+def test_a_background_that_is_fitted_to_a_part_is_that_of_the_curve(folder: Path, dump: Path) -> None:
+    """R_chi, scale, background and t_r/ are the same whichever part is fitted, chi^2 is of the part; R_chi is what
+    follows from t_r/."""
+    free = small_box.STUDY.replace(
+        'quantity = "S(Q)"', 'quantity = "S(Q)"\nsigma = 0.02\nfree_background = "polynomial:3"', 1
+    )
+    (folder / "free.toml").write_text(free)
+    seen = []
+    for limits in ("[0.5, 11.5]", "[0.5, 5.0]"):
+        found = forward(StudyConfig.from_toml(folder / "free.toml", [f"data.sq.fit_q={limits}"]), dump, types=["Ar"])
+        seen.append((found.scores[0], total_table(found.seen.averages, found.scores[0], found.box)))
+    (whole, table), (part, of_part) = seen
+    assert of_part == table
+    assert (part.r_chi, part.free) == (whole.r_chi, whole.free)
+    assert part.chi2 != whole.chi2
+    r, _, _, measured, model, _ = np.loadtxt(table.splitlines(), delimiter=",", skiprows=1).T
+    scored = (r > 2.999) & (r < 7.001)
+    misfit = np.sum((measured - model)[scored] ** 2) / np.sum(measured[scored] ** 2)
+    assert np.sqrt(misfit) == pytest.approx(part.r_chi, rel=1e-6)
+
+
+def test_a_trajectory_does_not_tell_molecules_apart(folder: Path, dump: Path) -> None:
+    model = (
+        'model={base="lammps", commands="pair_style zero 6.0", topology="box.data", intramolecular={ Ar-Ar = 0.07 }}'
+    )
+    config = StudyConfig.from_toml(folder / "study.toml", [model])
+    with pytest.raises(InputError, match="intramolecular: a trajectory does not tell which atoms are one molecule"):
+        forward(config, dump, types=["Ar"])
+    config = StudyConfig.from_toml(folder / "study.toml", [model, "model.intramolecular={}"])
+    assert forward(config, dump, types=["Ar"]).scores
 
 
 def test_formats_score_alike(folder: Path, images: list[ase.Atoms], dump: Path, tmp_path: Path) -> None:

@@ -50,7 +50,10 @@ def convert(
             show_default=False,
         ),
     ] = None,
-    charges: Annotated[str | None, typer.Option(help="As in Fe=2,O=-2, x-rays.", show_default=False)] = None,
+    charges: Annotated[
+        str | None,
+        typer.Option(help="As in Fe=2,O=-2, or O=-0.86:2.01 with a width; x-rays.", show_default=False),
+    ] = None,
     q_range: Annotated[
         str | None,
         typer.Option(
@@ -121,7 +124,7 @@ def convert(
         number_density=number_density,
         composition=amounts,
         isotopes=mixtures,
-        charges=_integers("--charges", charges),
+        charges=_charges("--charges", charges),
         pair=_pair(pair),
         window=window,
         q_range=None if transform else limits,
@@ -175,13 +178,20 @@ def _pair(text: str | None) -> tuple[str, str] | None:
     return first, second
 
 
-def _integers(option: str, text: str | None) -> dict[str, int]:
-    found = {}
+def _charges(option: str, text: str | None) -> dict[str, int | tuple[float, float]]:
+    """Ions, Fe=2, and charges with a width in Q, O=-0.86:2.01 (`refine.curves.weights.Charges`)."""
+    found: dict[str, int | tuple[float, float]] = {}
+    number = r"(\d{1,3}(?:\.\d{1,9})?)"
     for entry in [] if text is None else text.split(","):
-        match = re.fullmatch(r"\s*([A-Z][a-z]?)\s*=\s*([+-]?\d{1,3})\s*", entry)
-        if match is None:
-            raise InputError(f"{entry!r} is not of the form NAME=N", where=option, fix="write it as Fe=2,O=-2")
-        found[match[1]] = int(match[2])
+        match = re.fullmatch(rf"\s*([A-Z][a-z]?)\s*=\s*([+-]?)(?:(\d{{1,3}})|{number}:{number})\s*", entry)
+        if match is None or (match[5] is not None and float(match[5]) == 0.0):
+            raise InputError(
+                f"{entry!r} is not of the form NAME=N or NAME=CHARGE:WIDTH",
+                where=option,
+                fix="write it as Fe=2,O=-2 or O=-0.86:2.01,H=0.43:2.01",
+            )
+        sign = -1 if match[2] == "-" else 1
+        found[match[1]] = sign * int(match[3]) if match[5] is None else (sign * float(match[4]), float(match[5]))
     return found
 
 

@@ -20,7 +20,7 @@ from refine.curves.readers.header import q_range_of, refuse_contradiction, refus
 from refine.curves.readers.mantid import MANTID
 from refine.curves.readers.table import Reader, Table, head_of
 from refine.curves.readers.text import TEXT
-from refine.curves.weights import Isotopes
+from refine.curves.weights import Charges, Isotopes
 
 __all__ = ["READERS", "CurveWarning", "read_curve", "read_table"]
 
@@ -52,7 +52,7 @@ def read_curve(
     number_density: float | None = None,
     composition: Mapping[str, float] | None = None,
     isotopes: Isotopes | None = None,
-    charges: Mapping[str, int] | None = None,
+    charges: Charges | None = None,
     pair: tuple[str, str] | None = None,
     window: str = "none",
     q_range: tuple[float, float] | None = None,

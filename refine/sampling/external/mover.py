@@ -124,11 +124,14 @@ class Molecules:
 
     pairs: (P, 2) atoms between which the correction does not, or not wholly, act.  share: (P,) of it that is missing.
     constraints: degrees of freedom that are held.
+    seen: mean distances (P,), NaN: those of the atoms, and widths (P,), Å, with which the pairs are counted
+        (`refine.sampling.counting.counts_as_seen`); None: as the atoms are.
     """
 
     pairs: NDArray[np.int64]
     share: Array
     constraints: int
+    seen: tuple[Array, Array] | None = None
 
 
 class MoverOf(Protocol):

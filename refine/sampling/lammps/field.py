@@ -34,8 +34,9 @@ class LammpsField:
         part = part_of(kind, model, base, Script("refine", system.species))
         self.molecules: Molecules | None = None
         if part.topology is not None:
-            weights = (1.0, 1.0, 1.0) if part.everywhere else part.weights
-            self.molecules = Molecules(*part.topology.left_out(weights), part.topology.constraints)
+            topology, weights = part.topology, (1.0, 1.0, 1.0) if part.everywhere else part.weights
+            seen = topology.seen_distances(weights, system.species) if topology.seen else None
+            self.molecules = Molecules(*topology.left_out(weights), topology.constraints, seen)
 
     @property
     def cutoff(self) -> float | None:

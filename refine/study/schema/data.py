@@ -84,7 +84,10 @@ class Data(Measured):
         "`H:methyl`. Default: natural abundance, and deuterium where the start structure says D.",
     )
     charges: Charges = Field(
-        default_factory=dict, description="Ions whose form factors are used, x-rays only. Default: neutral atoms."
+        default_factory=dict,
+        description="Form factors that are not those of neutral atoms, x-rays only. A whole number: that of the ion. "
+        "`[q, δ]`, in e and 1/Å: charge that has moved within a molecule, f(Q) [1 − (q/Z) exp(−Q²/2δ²)] with the f and "
+        "Z of the neutral atom, as `{ O = [-0.86, 2.01], H = [0.43, 2.01] }` for water.",
     )
     fit_q: Range | None = Field(None, description="Fitted range of Q in 1/Å. Default: all of the data.")
     fit_r: Range | None = Field(

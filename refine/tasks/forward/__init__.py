@@ -68,6 +68,12 @@ def forward(
         InputError: the trajectory cannot be read, is of another material or density, or the box is too small for what
             the study asks of it.
     """
+    if getattr(config.model, "intramolecular", None):
+        raise InputError(
+            "a trajectory does not tell which atoms are one molecule",
+            where="[model] intramolecular",
+            fix="--set model.intramolecular={} compares distances as they are in the trajectory",
+        )
     one = _of_state(config, state)
     declared = read_system(one, one.states[0])
     species, density = declared.species, declared.number_density

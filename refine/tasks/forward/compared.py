@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refine.refinement.inference.nuisance import Nuisance
+from refine.refinement.inference.nuisance import Nuisance, best
 from refine.refinement.observables.keys import MeasuredNumber
 from refine.refinement.problem import Target
 from refine.results.scores import NumberScore, score, score_number
@@ -25,8 +25,9 @@ class Compared:
 
     Attributes:
         r_chi, r_chi_stderr: of T(r); the error is None with too few frames.
-        chi2: of the points that a fit would take, `points` of them; None where the data state no errors.
-        free: scale and background, fitted where the study leaves them free.
+        chi2: of the points that a fit would take, `points` of them, at the scale and background that are best for
+            them; None where the data state no errors.
+        free: scale and background of R_chi, fitted where the study leaves them free.
     """
 
     data: DataSet
@@ -53,7 +54,7 @@ def compared(config: StudyConfig, data: DataSet, box: Box, frames: Frames) -> Co
     target = target_of(config, box.pairs, data)
     scores = score(data, target, frames, errors=len(frames) >= FRAMES_FOR_ERRORS)
     predicted = target.predict(frames.counts.mean(axis=0, dtype=np.float64))
-    misfit = target.y - scores.nuisance.apply(target, predicted)
+    misfit = target.y - best(target, predicted).apply(target, predicted)
     chi2 = chi_squared(misfit, target.covariance) if target.sigma_known else None
     return Compared(data, target, scores.r_chi, scores.r_chi_stderr, chi2, scores.nuisance)
 

@@ -10,7 +10,7 @@ from refine.refinement.inference.nuisance import best, best_derivative
 from refine.refinement.problem import Target
 from refine.scattering.metrics import r_chi_derivative
 from refine.scattering.peaks import peak
-from refine.study.datasets import DataSet
+from refine.study.datasets import DataSet, scored
 from refine.tasks.sensitivity.asked import Quantity
 
 Array = NDArray[np.float64]
@@ -21,7 +21,7 @@ class ScalarOfCurve:
 
     def __init__(self, of: Quantity, data: DataSet, target: Target) -> None:
         """data: that `of` names.  target: the same as a rule sees it."""
-        self.of, self.target = of, target
+        self.of, self.target = of, scored(data, target)
         self.measurement = measurement = data.measurement
         if of.kind == "R_chi":
             return
@@ -55,7 +55,7 @@ class ScalarOfCurve:
     def _r_chi(self, counts: Array) -> tuple[float, Array]:
         """As everywhere (`refine.results.scores`): at the most probable scale and background for these counts.
 
-        Those minimise chi^2 of the fitted points, and not R_chi: what they change with the counts belongs to the
+        Those minimise chi^2 in Q, and not R_chi: what they change with the counts belongs to the
         derivative.
         """
         m, target = self.measurement, self.target

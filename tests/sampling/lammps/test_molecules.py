@@ -12,7 +12,7 @@ import pytest
 from refine.errors import InputError
 from refine.potentials.lammps_base import LammpsBase, LammpsGiven, LammpsModel
 from refine.sampling.averages import standard_error
-from refine.sampling.counting import counts_of_pairs, pair_counts
+from refine.sampling.counting import counts_as_seen, counts_of_pairs, pair_counts
 from refine.sampling.engines import engine_kind
 from refine.sampling.external.mover import Motion
 from refine.sampling.external.sampler import ExternalSampler
@@ -92,6 +92,56 @@ def test_distances_on_an_edge_of_two_bins() -> None:
     assert bonded.sum() == 64
     assert ((total - bonded) >= 0).all()
     assert (total - bonded)[0, 1, 45:55].sum() == 0
+
+
+@pytest.mark.parametrize(("mean", "width"), [(np.nan, 0.07), (0.98, 0.07), (np.nan, 0.0), (1.57, 0.12), (1.0, 1e-3)])
+def test_a_distance_within_a_molecule_is_a_peak_of_t_of_r(mean: float, width: float) -> None:
+    """Debye's wave of each pair, sin(Qd)/(Qd) exp(-s^2 Q^2/2), with the mean distance where it is wanted.
+
+    Distances scatter by 0.05 Å. Bins of 0.005 Å take up to 4e-4 off a wave of 20 1/Å.
+    """
+    rng = np.random.default_rng(1)
+    first = np.stack(np.meshgrid(*[np.arange(4) * 4.0] * 3), axis=-1).reshape(-1, 3)
+    ways, d = rng.normal(size=first.shape), rng.uniform(0.9, 1.1, len(first))
+    second = first + d[:, None] * ways / np.linalg.norm(ways, axis=1)[:, None]
+    system = make_system({"H": 64, "O": 64}, 16.0 * np.eye(3), np.concatenate([first, second]))
+    pairs, share = np.stack([np.arange(64), np.arange(64) + 64], axis=1), np.full(64, 1.0)
+    between = np.zeros((1, 3, 1600), np.float32)
+    between[0, 1, 190] = 50.0
+    counts = counts_as_seen(
+        system.positions[None], system, pairs, share, np.full(64, mean), np.full(64, width), between, 8.0
+    )
+    assert counts[0, [0, 2]].sum() == 0
+    assert counts.sum() == pytest.approx(64.0, rel=1e-4)
+    np.testing.assert_array_equal((between + counts) - counts, between)
+    r, q = (np.arange(1600) + 0.5) * 0.005, np.linspace(0.5, 20.0, 40)
+    d = d if np.isnan(mean) else d + mean - d.mean()
+    expected = (np.sinc(np.outer(q, d) / np.pi) * np.exp(-0.5 * (q * width) ** 2)[:, None]).sum(axis=1)
+    np.testing.assert_allclose(np.sinc(np.outer(q, r) / np.pi) @ counts[0, 1], expected, atol=64 * 6e-4)
+
+
+def test_what_scattering_sees_of_molecules_is_nothing_to_the_correction(tmp_path: Path) -> None:
+    """Counts between molecules, energies and virials are those without the key, bit for bit."""
+    found, seen = [], {"O-H": (0.98, 0.07), "H-H": 0.1}
+    for keys in ({}, {"intramolecular": seen}):
+        system, base = box(tmp_path, water(), SPCE, units="real", rigid="molecules", **keys)
+        field = field_of(system, base)
+        sampler = sampler_of(system, field, "langevin", 1.0, precision="float32")
+        found.append(sampler.run(sampler.start(system.positions, 300.0, 1), field.params(None), 300.0, 4)[1])
+    plain, widened = found
+    np.testing.assert_array_equal(plain.felt.counts, widened.felt.counts)
+    for name in ("energy", "virial", "temperature"):
+        np.testing.assert_array_equal(getattr(plain, name), getattr(widened, name))
+    mean, spread = [], []
+    for frames in found:
+        of_pair = frames.bonded[0].astype(float)
+        number = of_pair.sum(axis=1)
+        np.testing.assert_allclose(number, [0, 128, 64], rtol=1e-4)
+        t = of_pair[1:] / frames.centres
+        mean.append(t @ frames.centres / t.sum(axis=1))
+        spread.append(np.sqrt((t * (frames.centres - mean[-1][:, None]) ** 2).sum(axis=1) / t.sum(axis=1)))
+    np.testing.assert_allclose(mean, [[1.0, 1.633], [0.98, 1.633]], atol=0.004)
+    np.testing.assert_allclose(spread[1], [0.07, 0.1], atol=0.002)
 
 
 @pytest.mark.parametrize(
@@ -176,6 +226,19 @@ def test_what_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             box(tmp_path, water(), f"{SPCE}{lines}")
         assert words in str(caught.value)
+    for seen, words in {
+        "O-N": "intramolecular: there is no pair O-N; species are O, H",
+        "O-O": "intramolecular: no pair O-O within molecules is left out of pair potential and correction",
+    }.items():
+        system, base = box(tmp_path, water(), SPCE, intramolecular={seen: 0.07})
+        with pytest.raises(InputError, match=words):
+            field_of(system, base)
+    system, base = box(tmp_path, water(), SPCE, intramolecular={"O-H": 0.07})
+    with pytest.raises(InputError, match="no pair O-H within molecules is left out of pair potential and correction"):
+        field_of(system, replace(base, everywhere=True))
+    system, base = box(tmp_path, chains(), CHAIN, ("C:a", "C:b"), intramolecular={"C:a-C:b": (1.5, 0.05)})
+    with pytest.raises(InputError, match="within molecules; give a width alone, C:a-C:b ="):
+        field_of(system, base)
     model = LammpsModel(base="lammps", commands=SPCE)
     with pytest.raises(InputError, match="bond_style without molecules"):
         LammpsBase().read(model, ("O", "H"), species_pairs(("O", "H")), 6.0)
