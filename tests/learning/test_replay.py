@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from refine.errors import InputError
+from refine.learning.boxes import ChargeAndSpin
 from refine.learning.frames import LabelledFrame
-from refine.learning.loss import ChargeAndSpin, Terms
+from refine.learning.loss import Terms
 from refine.learning.replay import LABELLED, SAMPLED, Replay, Settings, bare
 from refine.potentials.mace.architecture import BoxInput, Checkpoint
 from refine.potentials.mace.moved import moved

@@ -301,22 +301,44 @@ def test_a_refusal_leaves_the_training_that_was_to_be_replaced(folder: Path, tmp
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_charged_frames_of_a_model_that_takes_a_charge(folder: Path, tmp_path: Path) -> None:
-    """Other models pass it over, as the calculator does."""
-    from ase.io import write
-
-    frames = read(folder / "frames.extxyz", ":")
-    frames[3].info["charge"] = -1
-    write(tmp_path / "charged.extxyz", frames, format="extxyz")
+def test_charged_frames(folder: Path, tmp_path: Path) -> None:
+    """A model that takes a charge learns from each frame under its own; of another one a line says what it misses."""
     takes = (BoxInput("total_charge", 2), BoxInput("total_spin", 0))
-    write_neutral(random_checkpoint(3, channels=1, max_ell=1, inputs=takes), tmp_path / "takes.safetensors")
-    config = config_of(tmp_path, model={"path": "takes.safetensors"}, frames={"train": ["charged.extxyz"]})
-    with pytest.raises(InputError, match="frame 4: charge -1 and spin 1"):
-        learn(config, tmp_path / "out")
-    config = config_of(
-        tmp_path, model={"path": str(folder / "student.safetensors")}, frames={"train": ["charged.extxyz"]}, epochs=1
+    teacher = random_checkpoint(
+        3, species=("H", "O", "Fe"), channels=1, max_ell=1, l_hidden=0, layers=1, correlation=1, r_max=4.0, inputs=takes
     )
-    assert learn(config, tmp_path / "out").curve[-1].epoch == 1
+    write_neutral(perturbed(teacher), tmp_path / "student.safetensors")
+    atoms = [atoms_of("cubic", seed) for seed in range(9)]
+    for k, one in enumerate(atoms):
+        one.info |= {"charge": (0, -1, 2)[k % 3], "spin": (1, 2, 1)[k % 3]}
+    boxes = [one.info for one in atoms]
+    frames = [replace(frame, **box) for frame, box in zip(labelled_by(teacher, atoms), boxes, strict=True)]
+    write_labelled(tmp_path / "frames.extxyz", frames)
+    found = learn(config_of(tmp_path, epochs=25, precision="float64", batch=3), tmp_path / "out")
+    before, after = found.before["train"].forces, found.after["train"].forces
+    assert before is not None
+    assert after is not None
+    assert after < before / 2
+    assert found.warnings == ()
+    calculator = Calculator(tmp_path / "out" / "model.safetensors")
+    off = []
+    for frame, box in zip(frames, boxes, strict=True):
+        one = atoms[frames.index(frame)]
+        one.calc, one.info = calculator, dict(box)
+        off.append((one.get_forces() - frame.forces).ravel())
+    assert np.sqrt(np.mean(np.concatenate(off) ** 2)) < before / 2
+
+    plain = learn(config_of(folder, frames={"train": [str(tmp_path / "frames.extxyz")]}, epochs=1), tmp_path / "plain")
+    assert plain.warnings[0].startswith("6 of 9 frames have a charge (")
+    for box, says in (({"charge": 9}, "charge = 9 is not known"), ({"spin": 2}, None)):
+        config = config_of(tmp_path, model=box, epochs=1)
+        if says is None:
+            learn(config, tmp_path / "told")
+        else:
+            with pytest.raises(InputError, match=rf"\[model\]: {says}"):
+                learn(config, tmp_path / "told")
+    with pytest.raises(InputError, match=r"the model takes no charge, so charge = 1 has no effect"):
+        learn(config_of(folder, model={"charge": 1}), tmp_path / "told", overwrite=True)
 
 
 def test_folders_that_are_taken(folder: Path, tmp_path: Path) -> None:

@@ -86,11 +86,41 @@ def test_single_atoms_are_the_zero_of_energy_of_a_model_that_is_fitted(tmp_path:
     assert problem_of(config, lambda _: None).isolated == {}
 
 
+def test_a_charged_single_atom_is_no_zero_of_energy(tmp_path: Path) -> None:
+    ion = single("Fe", E0["Fe"] + 7.9)
+    ion.info["charge"] = 1
+    sets, _ = sets_of(config_of(tmp_path, {"train": [single("Fe"), ion, *BULK]}))
+    assert sets.isolated() == {"Fe": E0["Fe"]}
+    assert len(sets.alone) == 2
+
+
+def test_weights_of_files(tmp_path: Path) -> None:
+    """They multiply what the frames have; one for each file."""
+    half = [labelled("cubic", 9)]
+    half[0].info["config_weight"] = 0.5
+    parts = {"train": BULK, "valid": half, "test": [labelled("cubic", 8)]}
+    sets, _ = sets_of(config_of(tmp_path, parts, train_weights=[3.0], valid_weights=[4.0]))
+    found = {part: {frame.weight for frame in frames} for part, frames in sets.parts.items()}
+    assert found == {"train": {3.0}, "valid": {2.0}, "test": {1.0}}
+    with pytest.raises(InputError, match="no frame of train has a label for energy and a weight above 0"):
+        sets_of(config_of(tmp_path, parts, train_weights=[0.0]))
+    for keys, says in (
+        ({"train_weights": [1.0, 2.0]}, "has 2 'train_weights' for 1 files of 'train'"),
+        ({"valid_weights": [-1.0]}, "frames.valid_weights"),
+        ({"valid_weights": [float("nan")]}, "frames.valid_weights"),
+    ):
+        with pytest.raises(InputError, match=says):
+            config_of(tmp_path, parts, **keys)
+
+
 def test_frames_that_do_not_count_for_isolated_atoms() -> None:
     class Stand:
         def __init__(self, counts: list[int], weight: float) -> None:
             self.counts, self.frame = np.array(counts), self
             self.weight = weight
+
+        def weight_of(self, label: str) -> float:
+            return self.weight
 
     graphs: Any = [Stand([1, 1], 1.0), Stand([1, 2], 1.0), Stand([5, 1], 0.0)]
     nobody, energies = np.full(2, np.nan), np.array([3.0, 5.0, 1e6])
