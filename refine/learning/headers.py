@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from refine.errors import InputError
 
 LARGEST = 1e9
@@ -80,6 +82,7 @@ def _stated(info: Mapping[str, Any], names: Iterable[str], where: str) -> float 
 
 
 def _number(name: str, value: Any, where: str) -> float:
+    value = value.item() if isinstance(value, np.generic) else value
     try:
         if isinstance(value, bool):
             raise ValueError
