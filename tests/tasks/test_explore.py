@@ -192,15 +192,7 @@ def _with_model(folder: Path) -> Path:
 def test_boxes_with_a_charge(folder: Path, sampler: Sampler) -> None:
     """Sampled, labelled, learnt and judged with the charge and spin of [model]."""
     takes = (BoxInput("total_charge", 2), BoxInput("total_spin", 0))
-    sizes = {
-        "species": ("Ar",),
-        "channels": 1,
-        "max_ell": 1,
-        "l_hidden": 0,
-        "layers": 1,
-        "correlation": 1,
-        "r_max": 5.0,
-    }
+    sizes = {"species": ("Ar",), "channels": 1, "max_ell": 1, "l_hidden": 0, "layers": 1, "correlation": 1}
     for seed, name in enumerate(("start", "teacher")):
         write_neutral(random_checkpoint(seed, r_max=5.0, **sizes, inputs=takes), folder / f"{name}.safetensors")
     tables = {

@@ -322,9 +322,8 @@ def test_charged_frames(folder: Path, tmp_path: Path) -> None:
     assert found.warnings == ()
     calculator = Calculator(tmp_path / "out" / "model.safetensors")
     off = []
-    for frame, box in zip(frames, boxes, strict=True):
-        one = atoms[frames.index(frame)]
-        one.calc, one.info = calculator, dict(box)
+    for frame, one, box in zip(frames, atoms, boxes, strict=True):
+        one.calc, one.info = calculator, box
         off.append((one.get_forces() - frame.forces).ravel())
     assert np.sqrt(np.mean(np.concatenate(off) ** 2)) < before / 2
 
