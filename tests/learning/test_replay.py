@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from refine.errors import InputError
-from refine.learning.boxes import ChargeAndSpin
+from refine.learning.boxes import ChargeAndSpin, inputs_of
 from refine.learning.frames import LabelledFrame
 from refine.learning.loss import Terms
 from refine.learning.replay import LABELLED, SAMPLED, Replay, Settings, bare
@@ -167,7 +167,7 @@ def test_sampled_frames_have_the_charge_and_spin_of_the_study() -> None:
     replay = Replay(checkpoint, change, None, [], [], (system,), settings, ChargeAndSpin(-1, 2))
     taken = replay._taken((frames_of(system, 3),))
     assert {(frame.charge, frame.spin) for frame in taken} == {(-1, 2)}
-    assert {replay._inputs(frame) for frame in taken} == {(1, 2)}
+    assert {inputs_of(checkpoint, frame) for frame in taken} == {(1, 2)}
 
 
 def test_another_zero_is_refused(truth: list[LabelledFrame]) -> None:

@@ -104,10 +104,8 @@ class Mace:
         self.params = self.load({})
 
     def load(self, changed: Mapping[str, Any], inputs: tuple[int, ...] | None = None) -> Any:
-        """`params` with some arrays of `Checkpoint.weights` changed; a second call compiles nothing.
-
-        inputs: as of `prepare`.
-        """
+        """`params` with some arrays of `Checkpoint.weights` changed, and `inputs` of `prepare`; a second call compiles
+        nothing."""
         params = self.prepare({**self._weights, **changed}, inputs=inputs)
         if self.table:
             params = self._tabulated(params)
