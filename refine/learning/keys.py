@@ -134,7 +134,7 @@ class Labels(Table):
     train_weights: Weights = Field(
         (), description="Weights of the files of `train`, one for each, by which those of their frames are multiplied."
     )
-    valid_weights: Weights = Field((), description="The same of the files of `valid`.")
+    valid_weights: Weights = Field((), description="Weights of the files of `valid`, one for each.")
 
     @model_validator(mode="after")
     def _kinds(self) -> Self:

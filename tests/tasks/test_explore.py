@@ -189,6 +189,7 @@ def _with_model(folder: Path) -> Path:
     return folder / "out"
 
 
+@pytest.mark.slow
 def test_boxes_with_a_charge(folder: Path, sampler: Sampler) -> None:
     """Sampled, labelled, learnt and judged with the charge and spin of [model]."""
     takes = (BoxInput("total_charge", 2), BoxInput("total_spin", 0))
@@ -212,7 +213,7 @@ def test_boxes_with_a_charge(folder: Path, sampler: Sampler) -> None:
         assert frame.energy == pytest.approx(atoms.get_potential_energy(), abs=1e-9)
         atoms.info.clear()
         assert frame.energy != pytest.approx(atoms.get_potential_energy(), abs=1e-4)
-    said = json.loads((place / "learn" / "learn.json").read_text())["errors"]["after"]["test"]
+    said = json.loads((place / "learn" / "learn.json").read_text())["errors"]["test"]["after"]
     judged = found.generations[-1].forces_meV_per_angstrom
     assert judged is not None
     assert judged.value == pytest.approx(said["forces_meV_per_angstrom"], rel=1e-4)

@@ -106,8 +106,8 @@ def test_weights_of_files(tmp_path: Path) -> None:
         sets_of(config_of(tmp_path, parts, train_weights=[0.0]))
     for keys, says in (
         ({"train_weights": [1.0, 2.0]}, "has 2 'train_weights' for 1 files of 'train'"),
-        ({"valid_weights": [-1.0]}, "frames.valid_weights"),
-        ({"valid_weights": [float("nan")]}, "frames.valid_weights"),
+        ({"valid_weights": [-1.0]}, r"\[frames\] valid_weights\.0 = -1.0"),
+        ({"valid_weights": [float("nan")]}, r"\[frames\] valid_weights\.0 = nan"),
     ):
         with pytest.raises(InputError, match=says):
             config_of(tmp_path, parts, **keys)
