@@ -131,10 +131,11 @@ class Labels(Table):
         "a frame (`config_weight`) and of its labels (`config_energy_weight`, `config_forces_weight`, "
         "`config_stress_weight`).",
     )
-    train_weights: Weights = Field(
-        (), description="Weights of the files of `train`, one for each, by which those of their frames are multiplied."
+    train_weights: Weights | None = Field(
+        None,
+        description="Weights of the files of `train`, one for each, by which those of their frames are multiplied.",
     )
-    valid_weights: Weights = Field((), description="Weights of the files of `valid`, one for each.")
+    valid_weights: Weights | None = Field(None, description="Weights of the files of `valid`, one for each.")
 
     @model_validator(mode="after")
     def _kinds(self) -> Self:
@@ -146,7 +147,7 @@ class Labels(Table):
     def _one_for_each(self) -> Self:
         for part in ("train", "valid"):
             files, weights = getattr(self, part), getattr(self, f"{part}_weights")
-            if weights and len(weights) != len(files):
+            if weights is not None and len(weights) != len(files):
                 raise refusal(f"has {len(weights)} '{part}_weights' for {len(files)} files of '{part}'")
         return self
 
@@ -173,7 +174,7 @@ class Labels(Table):
     def weighed(self, part: str) -> tuple[tuple[Path, float], ...]:
         """The same files, each with its weight; those of "test" have 1."""
         paths = self.paths(part)
-        return tuple(zip(paths, getattr(self, f"{part}_weights", ()) or (1.0,) * len(paths), strict=True))
+        return tuple(zip(paths, getattr(self, f"{part}_weights", None) or (1.0,) * len(paths), strict=True))
 
 
 class Learning(Table):
