@@ -42,6 +42,7 @@ class Graph:
         receivers, senders: (E,) atoms of each edge, receivers in ascending order.
         slots: (E,) number of each edge among those of its receiver.
         vectors: (E, 3) Å, r_receiver - r_sender.
+        inputs: of its charge and spin, what the model takes (`refine.learning.boxes.inputs_of`).
     """
 
     frame: LabelledFrame
@@ -51,6 +52,7 @@ class Graph:
     senders: Integers
     slots: Integers
     vectors: NDArray[np.float32] | Array
+    inputs: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
@@ -102,10 +104,10 @@ class Batch(NamedTuple):
     n_atoms: Array
 
 
-def graph_of(frame: LabelledFrame, species: Sequence[str], cutoff: float) -> Graph:
+def graph_of(frame: LabelledFrame, species: Sequence[str], cutoff: float, inputs: tuple[int, ...] = ()) -> Graph:
     """A frame with its neighbours within the cutoff (Å).
 
-    species: all that any frame has, in the order of the model's.
+    species: all that any frame has, in the order of the model's. inputs: see `Graph`.
 
     Raises:
         InputError: as `refine.learning.frames.edges_of`.
@@ -119,7 +121,7 @@ def graph_of(frame: LabelledFrame, species: Sequence[str], cutoff: float) -> Gra
     receivers, senders, vectors = receivers[sorting], senders[sorting], vectors[sorting]
     first = np.searchsorted(receivers, np.arange(len(order)))
     slots = np.arange(len(receivers)) - first[receivers]
-    return Graph(frame, order, np.bincount(kinds, minlength=len(species)), receivers, senders, slots, vectors)
+    return Graph(frame, order, np.bincount(kinds, minlength=len(species)), receivers, senders, slots, vectors, inputs)
 
 
 @dataclass(frozen=True)
@@ -130,14 +132,13 @@ class Shapes:
 
     @classmethod
     def of(cls, training: Sequence[Graph], every: Sequence[Graph], frames: int) -> Self:
-        """Shapes for batches of so many frames, by what random ones of the training set need: one for the cheaper half
-        of them, one for those of up to twice the median cost, and so on, each with room for those below it; and one
-        in which any batch of any frames finds room, compiled where it is needed."""
+        """Shapes for batches of so many frames, by what the parts (`by_box`) of random ones of the training set need:
+        one for the cheaper half of them, one for those of up to twice the median cost, and so on, each with room for
+        those below it; and one in which any batch of any frames finds room, compiled where it is needed."""
         rng = np.random.default_rng(0)
         some = min(frames, len(training))
-        draws = np.array(
-            [_need([training[k] for k in rng.choice(len(training), some, replace=False)]) for _ in range(DRAWS)]
-        )
+        batches = ([training[k] for k in rng.choice(len(training), some, replace=False)] for _ in range(DRAWS))
+        draws = np.array([_need(part) for batch in batches for part in by_box(batch)])
         costs = np.array([_shape(need, frames).cost for need in draws])
         needs, bound = [], np.median(costs)
         while True:
@@ -167,6 +168,14 @@ class Shapes:
             if _holds(shape, need):
                 return shape
         raise ValueError(f"a batch of {need} is larger than any of {self.all}")
+
+
+def by_box(graphs: Sequence[Graph]) -> list[list[Graph]]:
+    """Frames in parts that have one charge and spin."""
+    parts: dict[tuple[int, ...], list[Graph]] = {}
+    for graph in graphs:
+        parts.setdefault(graph.inputs, []).append(graph)
+    return list(parts.values())
 
 
 def by_size(graphs: Sequence[Graph], atoms: int, frames: int) -> list[list[Graph]]:
@@ -219,13 +228,13 @@ def pack(graphs: Sequence[Graph], shape: Shape, isolated: Array, cutoff: float, 
         senders[rows[graph.receivers], graph.slots] = rows[graph.senders]
         frame[rows], atoms[b] = b, graph.size
         if labelled.energy is not None:
-            energy[b], energy_weight[b] = labelled.energy - graph.counts @ isolated, labelled.weight
+            energy[b], energy_weight[b] = labelled.energy - graph.counts @ isolated, labelled.weight_of("energy")
         if labelled.forces is not None:
-            forces[rows], forces_weight[rows] = labelled.forces[graph.order], labelled.weight
+            forces[rows], forces_weight[rows] = labelled.forces[graph.order], labelled.weight_of("forces")
         if labelled.volume is not None:
             volume[b] = labelled.volume
         if labelled.stress is not None:
-            stress[b], stress_weight[b] = labelled.stress, labelled.weight
+            stress[b], stress_weight[b] = labelled.stress, labelled.weight_of("stress")
     return Batch(
         vectors,
         senders,

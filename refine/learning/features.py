@@ -9,7 +9,8 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from refine.learning.batches import Shapes, by_size, graph_of, pack
+from refine.learning.batches import Shapes, by_box, by_size, graph_of, pack
+from refine.learning.boxes import inputs_of
 from refine.learning.frames import LabelledFrame, species_of
 from refine.potentials.mace.architecture import Checkpoint
 from refine.potentials.mace.model import Mace
@@ -44,25 +45,27 @@ def features_of(checkpoint: Checkpoint, frames: Sequence[LabelledFrame], head: s
     """Of all frames, whose labels do not matter.
 
     Raises:
-        InputError: a species that the model does not know, a cell that cannot be used, an unknown head.
+        InputError: a species, charge or spin that the model does not know, a cell that cannot be used, an unknown head.
     """
     species, cutoff = species_of(frames), checkpoint.architecture.r_max
-    graphs = [graph_of(frame, species, cutoff) for frame in frames]
+    graphs = [graph_of(frame, species, cutoff, inputs_of(checkpoint, frame)) for frame in frames]
     number = {id(graph): k for k, graph in enumerate(graphs)}
-    batches = by_size(graphs, MOST_ATOMS, MOST_FRAMES)
+    batches = [batch for part in by_box(graphs) for batch in by_size(part, MOST_ATOMS, MOST_FRAMES)]
     shapes = Shapes.sharing(batches, MOST_FRAMES)
     none = np.empty((0, 0))
     last, invariant = [none] * len(frames), [none] * len(frames)
-    programs = {}
+    programs, params = {}, {}
     for batch in batches:
-        shape = shapes.fitting(batch)
+        shape, inputs = shapes.fitting(batch), batch[0].inputs
         if shape not in programs:
             mace = Mace(checkpoint, species, shape.n_per_species, head=head, precision="float64", table=False)
-            programs[shape] = mace.params, jax.jit(mace.features)
-        params, program = programs[shape]
+            programs[shape] = mace, jax.jit(mace.features)
+        mace, program = programs[shape]
+        if inputs not in params:
+            params[inputs] = mace.load({}, inputs)
         packed = pack(batch, shape, np.zeros(len(species)), cutoff, "float64")
         with jax.enable_x64(True):
-            found = jax.device_get(program(params, packed.vectors, packed.senders))
+            found = jax.device_get(program(params[inputs], packed.vectors, packed.senders))
         for b, graph in enumerate(batch):
             rows = packed.frame == b
             k = number[id(graph)]

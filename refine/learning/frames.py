@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from kernels.cell import perpendicular_heights
 from kernels.neighbors import choose_images
 from refine.errors import InputError
+from refine.learning.headers import of_box, weights_in
 from refine.learning.keys import Labels
 from refine.learning.reading import atoms_in
 
@@ -48,7 +49,8 @@ class LabelledFrame:
         energy: eV, of all atoms.
         forces: (N, 3) eV/Å.
         stress: (3, 3) eV/Å^3, dE/dstrain over the volume, positive under tension, as ASE has it.
-        weight: in the loss. kind: what weights go by; None where none is asked for or said.
+        weight: in the loss; energy_weight, forces_weight, stress_weight: of its labels, times that.
+        kind: what weights go by; None where none is asked for or said.
         charge, spin: of the box, e and 2S + 1; None: the file says nothing.
         where: file and number, for messages.
     """
@@ -61,6 +63,9 @@ class LabelledFrame:
     forces: Array | None = None
     stress: Array | None = None
     weight: float = 1.0
+    energy_weight: float = 1.0
+    forces_weight: float = 1.0
+    stress_weight: float = 1.0
     kind: str | None = None
     charge: float | None = None
     spin: float | None = None
@@ -71,6 +76,10 @@ class LabelledFrame:
         """Å^3; None where the frame is not periodic along all vectors."""
         return abs(float(np.linalg.det(self.cell))) if self.periodic.all() else None
 
+    def weight_of(self, label: str) -> float:
+        """In the loss, of "energy", "forces" or "stress"; 0 where the frame does not have it."""
+        return 0.0 if getattr(self, label) is None else self.weight * float(getattr(self, f"{label}_weight"))
+
 
 def read_labelled(path: str | Path, labels: Labels) -> list[LabelledFrame]:
     """All frames of an extended XYZ file; numbers of atoms, cells and species may differ from one to the next.
@@ -79,7 +88,8 @@ def read_labelled(path: str | Path, labels: Labels) -> list[LabelledFrame]:
 
     Raises:
         InputError: no such file, not extended XYZ, no frames, a frame without any label, a label that is no number or
-            has another shape, a stress of a frame that is not periodic along all vectors.
+            has another shape, a stress of a frame that is not periodic along all vectors, a weight, charge or spin that
+            is none.
     """
     path = Path(path)
     frames = [_frame(atoms, labels, f"{path} frame {k}") for k, atoms in enumerate(atoms_in(path), start=1)]
@@ -119,19 +129,6 @@ def species_of(frames: Sequence[LabelledFrame]) -> tuple[str, ...]:
     return tuple(sorted({symbol for frame in frames for symbol in frame.symbols}))
 
 
-def refuse_charged(frames: Sequence[LabelledFrame]) -> None:
-    """InputError for a frame with a charge or unpaired spins: of models that take these they are not yet learnt."""
-    for frame in frames:
-        charge, spin = frame.charge or 0.0, 1.0 if frame.spin is None else frame.spin
-        if (charge, spin) != (0.0, 1.0):
-            raise InputError(
-                f"charge {charge:g} and spin {spin:g}: the model takes both, and is trained without charge "
-                "and with all spins paired",
-                where=frame.where,
-                fix="leave the frame out",
-            )
-
-
 def _frame(atoms: Atoms, labels: Labels, where: str) -> LabelledFrame:
     unknown = atoms.numbers[(atoms.numbers < 1) | (atoms.numbers > 118)]
     if len(unknown):
@@ -149,6 +146,7 @@ def _frame(atoms: Atoms, labels: Labels, where: str) -> LabelledFrame:
     if energy is None and forces is None and stress is None:
         names = ", ".join((*labels.energies, *labels.all_forces, *labels.stresses))
         raise InputError("the frame has no label", where=where, fix=f"of these it should have one: {names}")
+    weights = weights_in(atoms.info, where)
     return LabelledFrame(
         tuple(atoms.get_chemical_symbols()),
         positions,
@@ -157,11 +155,14 @@ def _frame(atoms: Atoms, labels: Labels, where: str) -> LabelledFrame:
         None if energy is None else float(energy),
         forces,
         stress,
-        1.0 if kind is None else labels.weights.get(kind, 1.0),
-        kind,
-        _of_box(atoms, "charge", where),
-        _of_box(atoms, "spin", where),
-        where,
+        weight=weights.weight * (1.0 if kind is None else labels.weights.get(kind, 1.0)),
+        energy_weight=weights.energy,
+        forces_weight=weights.forces,
+        stress_weight=weights.stress,
+        kind=kind,
+        charge=of_box(atoms.info, "charge", where),
+        spin=of_box(atoms.info, "spin", where),
+        where=where,
     )
 
 
@@ -224,17 +225,3 @@ def _stress(atoms: Atoms, labels: Labels, where: str) -> Array | None:
 
 def _kind(atoms: Atoms, labels: Labels) -> str | None:
     return str(atoms.info[labels.kind]) if labels.kind in atoms.info else None
-
-
-def _of_box(atoms: Atoms, name: str, where: str) -> float | None:
-    """A number of the header; "total_charge" and "total_spin", as mace-torch's training sets have them, do as well."""
-    given = {key: atoms.info[key] for key in (name, f"total_{name}") if key in atoms.info}
-    found = []
-    for key, value in given.items():
-        try:
-            found.append(float(value))
-        except (TypeError, ValueError):
-            raise InputError(f"{key} is {value!r:.40}, which is no number", where=where) from None
-    if len(set(found)) > 1:
-        raise InputError(f"{name} is {found[0]:g} and total_{name} {found[1]:g}", where=where, fix="give one of them")
-    return found[0] if found else None

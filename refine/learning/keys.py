@@ -16,6 +16,7 @@ from refine.tables.values import FileName, Integer, Kind, Line, Number, Switch, 
 Files = Annotated[tuple[FileName, ...], Kind("list of paths")]
 Share = Annotated[Number, Field(ge=0, lt=1)]
 Factor = Annotated[Number, Field(ge=0, le=1_000_000_000)]
+Weights = Annotated[tuple[Factor, ...], Kind("list of numbers")]
 
 
 class Start(Table):
@@ -38,6 +39,20 @@ class Start(Table):
         "theory or have another zero.",
     )
 
+    charge: Annotated[Integer, Field(ge=-1000, le=1000)] | None = Field(
+        None,
+        description="Total charge (e) of frames that state none, for a model that takes one, as MACE-OMOL-0 does. "
+        "Default: 0.",
+    )
+    spin: Annotated[Integer, Field(ge=1, le=1000)] | None = Field(
+        None, description="Spin multiplicity 2S + 1 of frames that state none, for a model that takes one. Default: 1."
+    )
+
+    @property
+    def box(self) -> dict[str, int]:
+        """Charge and spin, where they are given."""
+        return {name: value for name in ("charge", "spin") if (value := getattr(self, name)) is not None}
+
     @property
     def model_path(self) -> Path | None:
         """Where `path` is."""
@@ -49,6 +64,8 @@ class Start(Table):
             raise refusal("should have exactly one of 'path', 'name' and 'new = true'")
         if self.new and (self.head is not None or self.isolated != "keep"):
             raise refusal("has a 'head' or 'isolated', and a new model has one head, and its isolated atoms fitted")
+        if self.new and self.box:
+            raise refusal(f"has {' and '.join(map(repr, self.box))}, and a new model takes neither charge nor spin")
         return self
 
 
@@ -109,13 +126,29 @@ class Labels(Table):
         None, description="Name of a word in the header of a frame that says of what kind it is, as `config_type`."
     )
     weights: Annotated[dict[str, Factor], Kind("`{ kind = number }`")] = Field(
-        default_factory=dict, description="Weights of frames in the loss by kind. Others have 1."
+        default_factory=dict,
+        description="Weights of frames in the loss by kind. Others have 1. They multiply what the file itself says of "
+        "a frame (`config_weight`) and of its labels (`config_energy_weight`, `config_forces_weight`, "
+        "`config_stress_weight`).",
     )
+    train_weights: Weights | None = Field(
+        None,
+        description="Weights of the files of `train`, one for each, by which those of their frames are multiplied.",
+    )
+    valid_weights: Weights | None = Field(None, description="Weights of the files of `valid`, one for each.")
 
     @model_validator(mode="after")
     def _kinds(self) -> Self:
         if self.weights and self.kind is None:
             raise refusal("has 'weights' and no 'kind', the name of what they go by")
+        return self
+
+    @model_validator(mode="after")
+    def _one_for_each(self) -> Self:
+        for part in ("train", "valid"):
+            files, weights = getattr(self, part), getattr(self, f"{part}_weights")
+            if weights is not None and len(weights) != len(files):
+                raise refusal(f"has {len(weights)} '{part}_weights' for {len(files)} files of '{part}'")
         return self
 
     @property
@@ -137,6 +170,11 @@ class Labels(Table):
     def paths(self, part: str) -> tuple[Path, ...]:
         """Where the files of "train", "valid" or "test" are."""
         return tuple(self._folder / file for file in getattr(self, part))
+
+    def weighed(self, part: str) -> tuple[tuple[Path, float], ...]:
+        """The same files, each with its weight; those of "test" have 1."""
+        paths = self.paths(part)
+        return tuple(zip(paths, getattr(self, f"{part}_weights", None) or (1.0,) * len(paths), strict=True))
 
 
 class Learning(Table):

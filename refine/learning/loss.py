@@ -34,22 +34,11 @@ from refine.compiled import announce
 from refine.learning.batches import Batch, Shape
 from refine.potentials.mace.architecture import Checkpoint
 from refine.potentials.mace.model import Mace
-from refine.potentials.mace.preparation import input_rows
 from refine.potentials.sites import forces_of
 
 Array = NDArray[np.float64]
 Weights = Mapping[str, Any]
 """Arrays as in a model's file (`Checkpoint.arrays`), float64, by name: those that change."""
-
-
-class ChargeAndSpin(NamedTuple):
-    """Of a frame: total charge, e, and spin multiplicity, for models that take them."""
-
-    charge: int = 0
-    spin: int = 1
-
-
-NEUTRAL = ChargeAndSpin()
 
 
 class Terms(NamedTuple):
@@ -134,21 +123,11 @@ class FrameLoss:
         with jax.enable_x64(True):
             self._arrays = {name: jnp.asarray(a, jnp.float64) for name, a in checkpoint.weights.items()}
 
-    def inputs(self, box: ChargeAndSpin, where: str) -> tuple[int, ...]:
-        """What the model takes of a frame beside its atoms, as its tables have it; empty for most models.
-
-        Raises:
-            InputError: the model does not know this charge or spin.
-        """
-        taken = {entry.name for entry in self.checkpoint.architecture.inputs}
-        charge = box.charge if "total_charge" in taken else NEUTRAL.charge
-        spin = box.spin if "total_spin" in taken else NEUTRAL.spin
-        return input_rows(self.checkpoint, charge, spin, where)
-
     def prepare(self, weights: Weights, inputs: tuple[int, ...] | None = None) -> Any:
         """What `predict` and `score` take: the parameters of the species at hand, of the precision.
 
-        inputs: of the frames, all of one charge and spin; None: uncharged, with all spins paired.
+        inputs: of the frames, all of one charge and spin (`refine.learning.boxes.inputs_of`); None: uncharged, with all
+            spins paired.
         """
         with jax.enable_x64(True):
             return self._prepare(dict(weights), self._fixed(weights), inputs)

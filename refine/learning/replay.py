@@ -28,10 +28,11 @@ from numpy.typing import NDArray
 
 from refine.errors import InputError
 from refine.formula import element_of
-from refine.learning.batches import Batch, Graph, Shape, Shapes, by_size, graph_of, pack
+from refine.learning.batches import Batch, Graph, Shape, Shapes, by_box, by_size, graph_of, pack
+from refine.learning.boxes import NEUTRAL, ChargeAndSpin, inputs_of
 from refine.learning.errors import Errors
 from refine.learning.frames import LabelledFrame, species_of
-from refine.learning.loss import NEUTRAL, ChargeAndSpin, FrameLoss, Sums, Terms, Weights, sums_of
+from refine.learning.loss import FrameLoss, Sums, Terms, Weights, sums_of
 from refine.potentials.mace.architecture import Checkpoint
 from refine.potentials.mace.moved import Moved
 from refine.sampling.frames import Frames
@@ -106,7 +107,7 @@ class _Group:
 
 
 class _Packed(NamedTuple):
-    """Frames of one charge and spin in the arrays of a shape; inputs: of `FrameLoss.inputs`."""
+    """Frames of one charge and spin in the arrays of a shape; inputs: of `inputs_of`."""
 
     batch: Batch
     shape: Shape
@@ -198,7 +199,12 @@ class Replay:
         found = []
         for kind in dict.fromkeys(map(_kind_of, frames)):
             graphs = [
-                graph_of(bare(frame) if own else frame, self.loss.species, self.loss.cutoff)
+                graph_of(
+                    bare(frame) if own else frame,
+                    self.loss.species,
+                    self.loss.cutoff,
+                    inputs_of(self.checkpoint, frame),
+                )
                 for frame in frames
                 if _kind_of(frame) == kind
             ]
@@ -215,7 +221,7 @@ class Replay:
             return
         groups = [*self._fixed, *self._groups(self._taken(sampled), own=True)]
         lists = [graphs for group in groups for graphs in (group.learnt, group.kept)]
-        shapes = Shapes.sharing([some for graphs in lists for _, some in self._parts(graphs)], FRAMES)
+        shapes = Shapes.sharing([some for graphs in lists for some in _parts(graphs)], FRAMES)
         learnt = [one for group in groups for one in self._packed(group.learnt, own=group.own, shapes=shapes)]
         self._learnt = _averaged(learnt)
         self._kept = [(group, self._packed(group.kept, own=group.own, shapes=shapes)) for group in groups if group.kept]
@@ -232,31 +238,13 @@ class Replay:
                 found.append(replace(frame, charge=self.box.charge, spin=self.box.spin))
         return found
 
-    def _parts(self, graphs: Sequence[Graph]) -> list[tuple[tuple[int, ...], list[Graph]]]:
-        """Frames in batches of one charge and spin."""
-        of_box: dict[tuple[int, ...], list[Graph]] = {}
-        for graph in graphs:
-            of_box.setdefault(self._inputs(graph.frame), []).append(graph)
-        return [(inputs, part) for inputs, some in of_box.items() for part in by_size(some, ATOMS, FRAMES)]
-
-    def _inputs(self, frame: LabelledFrame) -> tuple[int, ...]:
-        if not self.checkpoint.architecture.inputs:
-            return ()
-        found = []
-        for given, (name, default) in zip((frame.charge, frame.spin), NEUTRAL._asdict().items(), strict=True):
-            value = float(default if given is None else given)
-            if not value.is_integer():
-                raise InputError(f"{name} is {value:g}, which is no whole number", where=frame.where)
-            found.append(int(value))
-        return self.loss.inputs(ChargeAndSpin(*found), frame.where)
-
     def _packed(self, graphs: Sequence[Graph], *, own: bool, shapes: Shapes | None = None) -> list[_Packed]:
         """Frames in batches; own ones with the labels of the unchanged model."""
-        parts = self._parts(graphs)
-        shapes = Shapes.sharing([some for _, some in parts], FRAMES) if shapes is None else shapes
+        parts = _parts(graphs)
+        shapes = Shapes.sharing(parts, FRAMES) if shapes is None else shapes
         weights, found = self._weights(self.moved.start), []
-        for inputs, some in parts:
-            shape = shapes.fitting(some)
+        for some in parts:
+            shape, inputs = shapes.fitting(some), some[0].inputs
             batch = pack(some, shape, self.loss.isolated, self.loss.cutoff, self.loss.precision)
             if own:
                 labels = self.loss.predict(self.loss.prepare(weights, inputs), batch, shape)
@@ -304,7 +292,14 @@ def bare(frame: LabelledFrame) -> LabelledFrame:
     """A frame with zeros where the model has something to say."""
     zeros = np.zeros((len(frame.symbols), 3))
     return replace(
-        frame, energy=0.0, forces=zeros, stress=None if frame.volume is None else np.zeros((3, 3)), weight=1.0
+        frame,
+        energy=0.0,
+        forces=zeros,
+        stress=None if frame.volume is None else np.zeros((3, 3)),
+        weight=1.0,
+        energy_weight=1.0,
+        forces_weight=1.0,
+        stress_weight=1.0,
     )
 
 
@@ -315,6 +310,11 @@ def _refuse_unknown(frame: LabelledFrame, checkpoint: Checkpoint) -> None:
         raise InputError(
             f"the model does not know {', '.join(unknown)}", where=frame.where, fix=f"give frames of {', '.join(known)}"
         )
+
+
+def _parts(graphs: Sequence[Graph]) -> list[list[Graph]]:
+    """Frames in batches of one charge and spin."""
+    return [part for some in by_box(graphs) for part in by_size(some, ATOMS, FRAMES)]
 
 
 def _kind_of(frame: LabelledFrame) -> str:

@@ -9,10 +9,12 @@ kept.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,13 +22,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import SimulationError
-from refine.learning.batches import Graph, Shapes, pack
+from refine.learning.batches import Batch, Graph, Shape, Shapes, by_box, pack
 from refine.learning.errors import Errors, Row
 from refine.learning.keys import Learning
 from refine.learning.loss import FrameLoss, Sums, Weights
 from refine.learning.optimisers import OPTIMISERS
 
 Array = NDArray[np.float64]
+
+
+class _Part(NamedTuple):
+    """The frames of a batch that have one charge and spin, in the arrays of a shape, with how many frames and atoms the
+    whole batch has: losses of parts add up to that of the batch."""
+
+    graphs: Sequence[Graph]
+    batch: Batch
+    shape: Shape
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """What the model takes of them."""
+        return self.graphs[0].inputs
 
 
 @dataclass(frozen=True)
@@ -127,10 +143,8 @@ class Trainer:
         order = np.random.default_rng((self.settings.seed, state.epoch)).permutation(len(self.training))
         size = self.settings.batch
         graphs = [self.training[k] for k in order[state.batch * size : (state.batch + 1) * size]]
-        loss, gradient = self.loss.loss_and_gradient(self.weights(state.weights), *self._packed(graphs))
+        loss, gradient = self.loss_and_gradient(state.weights, graphs)
         with jax.enable_x64(True):
-            if self._pull is not None:
-                gradient = self._pull(state.weights, gradient)
             weights, average, memory, norm = self._apply(
                 state.weights, state.average, state.memory, gradient, self.rate(state.epoch), float(state.steps)
             )
@@ -151,6 +165,19 @@ class Trainer:
         )
         return self._validated(state) if state.batch == self.batches else state
 
+    def loss_and_gradient(self, moved: Weights, graphs: Sequence[Graph]) -> tuple[float, Weights]:
+        """The loss of a batch of frames, and its derivative by what is moved."""
+        weights, loss, gradient = self.weights(moved), 0.0, dict[str, Any]()
+        for part in self._parts(graphs):
+            value, slopes = self.loss.loss_and_gradient(weights, part.batch, part.shape, part.inputs)
+            loss += float(value)
+            with jax.enable_x64(True):
+                gradient = {name: gradient[name] + a if gradient else a for name, a in slopes.items()}
+        if self._pull is None:
+            return loss, gradient
+        with jax.enable_x64(True):
+            return loss, self._pull(moved, gradient)
+
     def weights(self, moved: Weights) -> Weights:
         """As in the model's file, of what is moved."""
         if self._weights is None:
@@ -161,12 +188,13 @@ class Trainer:
 
     def errors(self, weights: Weights, graphs: Sequence[Graph]) -> Errors:
         """Of weights on frames."""
-        params = self.loss.prepare(weights)
+        params = self._prepared(weights)
         total, sums = 0.0, Sums(*[0.0] * len(Sums._fields))
         for some in self._by_size(graphs):
-            found = self.loss.score(params, *self._packed(some))
-            total += float(found.loss) * len(some)
-            sums = Sums(*(a + float(b) for a, b in zip(sums, found.sums, strict=True)))
+            for part in self._parts(some):
+                found = self.loss.score(params(part.inputs), part.batch, part.shape)
+                total += float(found.loss) * len(some)
+                sums = Sums(*(a + float(b) for a, b in zip(sums, found.sums, strict=True)))
 
         if not math.isfinite(total):
             raise SimulationError("the loss of the model is not a number", where=graphs[0].frame.where)
@@ -183,11 +211,11 @@ class Trainer:
 
     def energies_off(self, weights: Weights, graphs: Sequence[Graph]) -> Array:
         """Label less model's energy of frames, (n,) eV; NaN where there is no label."""
-        params, off = self.loss.prepare(weights), {}
-        for some in self._by_size(graphs):
-            batch, shape = self._packed(some)
-            apart = batch.energy - np.asarray(self.loss.score(params, batch, shape).energy)
-            for graph, value in zip(some, apart, strict=False):
+        params, off = self._prepared(weights), {}
+        for part in itertools.chain.from_iterable(map(self._parts, self._by_size(graphs))):
+            score = self.loss.score(params(part.inputs), part.batch, part.shape)
+            apart = part.batch.energy - np.asarray(score.energy)
+            for graph, value in zip(part.graphs, apart, strict=False):
                 off[id(graph)] = float(value) if graph.frame.energy is not None else math.nan
         return np.array([off[id(graph)] for graph in graphs])
 
@@ -197,9 +225,20 @@ class Trainer:
         for first in range(0, len(ordered), self.settings.batch):
             yield ordered[first : first + self.settings.batch]
 
-    def _packed(self, graphs: Sequence[Graph]) -> tuple[Any, Any]:
-        shape = self.shapes.fitting(graphs)
-        return pack(graphs, shape, self.loss.isolated, self.loss.cutoff, self.loss.precision), shape
+    def _prepared(self, weights: Weights) -> Callable[[tuple[int, ...]], Any]:
+        """Parameters of weights by what the model takes of frames, each made once."""
+        return functools.cache(lambda inputs: self.loss.prepare(weights, inputs))
+
+    def _parts(self, graphs: Sequence[Graph]) -> list[_Part]:
+        """A batch, by charge and spin."""
+        found, loss = [], self.loss
+        whole = {"n_frames": np.asarray(len(graphs), np.float64)}
+        whole["n_atoms"] = np.asarray(sum(graph.size for graph in graphs), np.float64)
+        for part in by_box(graphs):
+            shape = self.shapes.fitting(part)
+            batch = pack(part, shape, loss.isolated, loss.cutoff, loss.precision)
+            found.append(_Part(part, batch._replace(**whole), shape))
+        return found
 
     def _validated(self, state: State) -> State:
         found = self.errors(self.weights(state.average), self.validation)

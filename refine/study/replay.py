@@ -18,8 +18,8 @@ from refine.study.schema import StudyConfig
 from refine.system import System
 
 if TYPE_CHECKING:  # with jax, which a study without weights does without
+    from refine.learning.boxes import ChargeAndSpin
     from refine.learning.frames import LabelledFrame
-    from refine.learning.loss import ChargeAndSpin
     from refine.learning.replay import Replay
     from refine.potentials.protocols import BaseParameters
 
@@ -52,15 +52,16 @@ def replay_of(
             where="[replay]",
             fix='name weights in [refinement] parameters, such as "layers.1.readout" or "lora:8"',
         )
+    from refine.learning.boxes import ChargeAndSpin
     from refine.learning.frames import read_labelled
-    from refine.learning.loss import ChargeAndSpin, Terms
+    from refine.learning.loss import Terms
     from refine.learning.replay import Replay, Settings
 
     labelled = [frame for path in keys.paths for frame in read_labelled(path, keys.labels)]
     box = ChargeAndSpin(base.charge, base.spin)
     _check_said(labelled, base, box)
     wanted = [name for name in ("energy", "forces", "stress") if getattr(keys, name)]
-    if labelled and all(getattr(frame, name) is None for frame in labelled for name in wanted):
+    if labelled and not any(frame.weight_of(name) for frame in labelled for name in wanted):
         raise InputError(
             f"no frame has labels of what is replayed: {', '.join(wanted)}",
             where="[replay] frames",

@@ -82,6 +82,7 @@ def write_labelled(path: Path, frames: list[LabelledFrame]) -> Path:
     every = []
     for frame in frames:
         atoms = Atoms(frame.symbols, frame.positions, cell=frame.cell, pbc=frame.periodic)
+        atoms.info |= {name: value for name in ("charge", "spin") if (value := getattr(frame, name)) is not None}
         atoms.info["REF_energy"] = frame.energy
         if frame.forces is not None:
             atoms.arrays["REF_forces"] = frame.forces

@@ -65,9 +65,37 @@ def test_frames_of_many_kinds_and_their_weights(tmp_path: Path) -> None:
     assert frames[1].where == f"{file} frame 2"
 
 
+def test_weights_of_a_frame_and_of_its_labels(tmp_path: Path) -> None:
+    """By the names of mace-torch, or without "config_"; that of the frame's kind multiplies the frame's."""
+    rest = "REF_energy=1 config_weight=0.5 config_energy_weight=2 forces_weight=0 config_virials_weight=0.25 of=melt"
+    (frame,) = read_labelled(
+        written(tmp_path, f"{rest} config_dipole_weight=7"), labels(kind="of", weights={"melt": 4})
+    )
+    assert (frame.weight, frame.energy_weight, frame.forces_weight, frame.stress_weight) == (2.0, 2.0, 0.0, 0.25)
+    assert [frame.weight_of(label) for label in ("energy", "forces", "stress")] == [4.0, 0.0, 0.0]  # no stress
+    (frame,) = read_labelled(written(tmp_path), labels())
+    assert [frame.weight_of(label) for label in ("energy", "forces", "stress")] == [1.0, 1.0, 0.0]
+
+
+def test_charge_and_spin_of_a_frame(tmp_path: Path) -> None:
+    for rest, box in (("charge=-1 spin=2", (-1, 2)), ("total_charge=1.0", (1, None)), ("", (None, None))):
+        (frame,) = read_labelled(written(tmp_path, f"REF_energy=1 {rest}"), labels())
+        assert (frame.charge, frame.spin) == box
+
+
 @pytest.mark.parametrize(
     ("rest", "rows", "says"),
     [
+        ("REF_energy=1 config_weight=-1", ROWS, "config_weight is -1"),
+        ("REF_energy=1 config_weight=nan", ROWS, "config_weight is nan, which is no finite number"),
+        ("REF_energy=1 config_stress_weight=often", ROWS, "config_stress_weight is 'often', which is no finite number"),
+        ('REF_energy=1 energy_weight="1 2"', ROWS, "energy_weight is array([1, 2]), which is no finite number"),
+        ("REF_energy=1 forces_weight=T", ROWS, "forces_weight is True, which is no finite number"),
+        ("REF_energy=1 forces_weight=2e9", ROWS, "forces_weight is 2e+09"),
+        ("REF_energy=1 config_force_weight=1", ROWS, "config_force_weight is no weight that is known"),
+        ("REF_energy=1 config_energy_weight=1 energy_weight=2", ROWS, "is 1 and energy_weight is 2"),
+        ("REF_energy=1 charge=inf", ROWS, "charge is inf, which is no finite number"),
+        ("REF_energy=1 charge=1 total_charge=2", ROWS, "charge is 1 and total_charge is 2"),
         ("REF_energy=nan", ROWS, "REF_energy has a number that is not finite"),
         ("REF_energy=often", ROWS, "REF_energy is 'often', which is no number"),
         ('REF_energy="1 2"', ROWS, "REF_energy has the shape"),

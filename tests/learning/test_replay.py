@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from refine.errors import InputError
+from refine.learning.boxes import ChargeAndSpin, inputs_of
 from refine.learning.frames import LabelledFrame
-from refine.learning.loss import ChargeAndSpin, Terms
+from refine.learning.loss import Terms
 from refine.learning.replay import LABELLED, SAMPLED, Replay, Settings, bare
 from refine.potentials.mace.architecture import BoxInput, Checkpoint
 from refine.potentials.mace.moved import moved
@@ -44,18 +46,27 @@ def replay_of(
 
 
 def test_the_term_is_the_sum_written_out(truth: list[LabelledFrame]) -> None:
-    """Means over the labels that there are, in units of sigma, whatever the batches are."""
-    changes: list[dict[str, None]] = [{"energy": None}, {"forces": None}]
-    labels = [replace(frame, **change) for frame, change in zip(noisy(truth), changes, strict=True)]
-    e, f, s = [], [], []
-    for label, true in zip(labels, truth, strict=True):
-        if label.energy is not None and true.energy is not None:
-            e.append((label.energy - true.energy) / len(label.symbols) / 0.01)
-        if label.forces is not None and true.forces is not None:
-            f += ((label.forces - true.forces) / 0.2).ravel().tolist()
-        if label.stress is not None and true.stress is not None:
-            s += ((label.stress - true.stress) / 0.003).ravel().tolist()
-    expected = 0.5 * (1.0 * np.mean(np.square(e)) + 0.5 * np.mean(np.square(f)) + 2.0 * np.mean(np.square(s)))
+    """Means over the labels that there are by their weights, in units of sigma, whatever the batches are."""
+    changes: list[dict[str, Any]] = [
+        {"energy": None},
+        {"forces": None, "energy_weight": 0.25},
+        {"weight": 0.5, "forces_weight": 3.0},
+        {"stress_weight": 0.1},
+    ]
+    twice = [*truth, *truth]
+    labels = [replace(frame, **change) for frame, change in zip(noisy(twice), changes, strict=True)]
+    sigmas = {"energy": 0.01, "forces": 0.2, "stress": 0.003}
+    squares: dict[str, list[float]] = {name: [] for name in sigmas}
+    weights: dict[str, list[float]] = {name: [] for name in sigmas}
+    for label, true in zip(labels, twice, strict=True):
+        for name, sigma in sigmas.items():
+            if getattr(label, name) is None or getattr(true, name) is None:
+                continue
+            off = np.ravel(getattr(label, name) - getattr(true, name)) / sigma
+            squares[name] += (off / (len(label.symbols) if name == "energy" else 1)).tolist()
+            weights[name] += [label.weight * getattr(label, f"{name}_weight")] * len(off)
+    e, f, s = (np.average(np.square(squares[name]), weights=weights[name]) for name in squares)
+    expected = 0.5 * (1.0 * e + 0.5 * f + 2.0 * s)
     replay = replay_of(labels)
     value, gradient = replay.gradient(replay.moved.start, ())
     assert value == pytest.approx(expected, rel=1e-7)
@@ -166,7 +177,7 @@ def test_sampled_frames_have_the_charge_and_spin_of_the_study() -> None:
     replay = Replay(checkpoint, change, None, [], [], (system,), settings, ChargeAndSpin(-1, 2))
     taken = replay._taken((frames_of(system, 3),))
     assert {(frame.charge, frame.spin) for frame in taken} == {(-1, 2)}
-    assert {replay._inputs(frame) for frame in taken} == {(1, 2)}
+    assert {inputs_of(checkpoint, frame) for frame in taken} == {(1, 2)}
 
 
 def test_another_zero_is_refused(truth: list[LabelledFrame]) -> None:

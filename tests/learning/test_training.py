@@ -53,7 +53,7 @@ def test_a_step_of_adam_and_the_moving_average(loss: FrameLoss) -> None:
     for n in range(4):
         order = np.random.default_rng((0, state.epoch)).permutation(5)
         graphs = [training.training[k] for k in order[2 * state.batch : 2 * state.batch + 2]]
-        _, gradient = loss.loss_and_gradient(weights, *training._packed(graphs))
+        _, gradient = training.loss_and_gradient(weights, graphs)
         whole = np.concatenate([np.asarray(gradient[name]).ravel() for name in MOVED])
         whole = whole * min(1.0, 0.5 / np.linalg.norm(whole))
         m, v = 0.9 * m + 0.1 * whole, 0.999 * v + 0.001 * whole**2
@@ -92,7 +92,7 @@ def test_the_learning_curve(loss: FrameLoss) -> None:
     for _ in range(3):
         order = np.random.default_rng((0, 0)).permutation(5)
         graphs = [training.training[k] for k in order[2 * first.batch : 2 * first.batch + 2]]
-        value, _ = loss.loss_and_gradient(first.weights, *training._packed(graphs))
+        value, _ = training.loss_and_gradient(first.weights, graphs)
         total += float(value) * len(graphs)
         first = training.step(first)
     assert state.curve[1].training == pytest.approx(total / 5, rel=1e-12)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from refine.errors import CheckpointError, InputError, SimulationError
 from refine.learning.explore_keys import ExploreConfig, Sampling, Selection, Stop
 from refine.learning.frames import read_labelled
 from refine.potentials.calculator import Calculator
+from refine.potentials.mace.architecture import BoxInput
 from refine.potentials.mace.reader.neutral import write_neutral
 from refine.progress import NullProgress
 from refine.results.explored import CurveScore, Estimate, Generation, why_enough
@@ -32,7 +33,7 @@ from refine.study.schema import StudyConfig
 from refine.tasks.explore import explore, sampled
 from refine.tasks.explore.chosen import Learnt, choose
 from refine.tasks.explore.generation import LABELS
-from refine.tasks.explore.labels import Labeller, as_frame, key_of, label_frames, text_of
+from refine.tasks.explore.labels import Labeller, as_atoms, as_frame, key_of, label_frames, text_of
 from tests import small_box
 from tests.potentials.mace.models import random_checkpoint
 
@@ -79,12 +80,17 @@ class Sampler:
     def __init__(self, fails: Sequence[str] = ()) -> None:
         self.fails, self.asked = fails, list[str]()
 
-    def __call__(self, config: StudyConfig, number: int, own: int, progress: Any) -> tuple[tuple[CurveScore, ...], str]:
+    def __call__(
+        self, config: StudyConfig, number: int, own: int, progress: Any, box: Mapping[str, int]
+    ) -> tuple[tuple[CurveScore, ...], str]:
         path = str(getattr(config.model, "path", ""))
         self.asked.append(path)
         if any(word in path for word in self.fails):
             raise SimulationError("the temperature ran away")
+        assert {name: getattr(config.model, name) for name in box} == box
         frames = [liquid(100 * config.sampling.seed + k) for k in range(number)]  # type: ignore[operator]
+        for frame in frames:
+            frame.info |= box
         return (CurveScore("sq", "fit", 0.1, 0.01),), text_of(frames)
 
 
@@ -181,6 +187,38 @@ def _with_model(folder: Path) -> Path:
     (folder / "out/generations").mkdir(parents=True)
     write_neutral(MODEL, folder / "out/generations/start.safetensors")
     return folder / "out"
+
+
+@pytest.mark.slow
+def test_boxes_with_a_charge(folder: Path, sampler: Sampler) -> None:
+    """Sampled, labelled, learnt and judged with the charge and spin of [model]."""
+    takes = (BoxInput("total_charge", 2), BoxInput("total_spin", 0))
+    sizes = {"species": ("Ar",), "channels": 1, "max_ell": 1, "l_hidden": 0, "layers": 1, "correlation": 1}
+    for seed, name in enumerate(("start", "teacher")):
+        write_neutral(random_checkpoint(seed, r_max=5.0, **sizes, inputs=takes), folder / f"{name}.safetensors")
+    tables = {
+        "model": {"path": "start.safetensors", "isolated": "fit", "charge": -1, "spin": 2},
+        "label": {"base": "mace", "path": str(folder / "teacher.safetensors")},
+        "learn": {"epochs": 1, "batch": 3},
+        "stop": {"generations": 1},
+    }
+    found = explore(config_of(folder, **tables), folder / "out")
+    place = folder / "out" / "generations" / "001"
+    frames = read_labelled(place / "train.extxyz", LABELS)
+    assert {(frame.charge, frame.spin) for frame in frames} == {(-1, 2)}
+    calculator = Calculator(folder / "teacher.safetensors")
+    for frame in frames:
+        atoms = as_atoms(frame)
+        atoms.calc = calculator
+        assert frame.energy == pytest.approx(atoms.get_potential_energy(), abs=1e-9)
+        atoms.info.clear()
+        assert frame.energy != pytest.approx(atoms.get_potential_energy(), abs=1e-4)
+    said = json.loads((place / "learn" / "learn.json").read_text())["errors"]["test"]["after"]
+    judged = found.generations[-1].forces_meV_per_angstrom
+    assert judged is not None
+    assert judged.value == pytest.approx(said["forces_meV_per_angstrom"], rel=1e-4)
+    with pytest.raises(InputError, match="a new model takes neither charge nor spin"):
+        config_of(folder, model={"new": True, "charge": 1})
 
 
 @pytest.mark.slow

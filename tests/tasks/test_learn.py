@@ -301,22 +301,32 @@ def test_a_refusal_leaves_the_training_that_was_to_be_replaced(folder: Path, tmp
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_charged_frames_of_a_model_that_takes_a_charge(folder: Path, tmp_path: Path) -> None:
-    """Other models pass it over, as the calculator does."""
-    from ase.io import write
-
-    frames = read(folder / "frames.extxyz", ":")
-    frames[3].info["charge"] = -1
-    write(tmp_path / "charged.extxyz", frames, format="extxyz")
+@pytest.mark.slow
+def test_charged_frames_are_learnt_from(tmp_path: Path) -> None:
+    """A model that takes a charge learns from each frame under its own."""
     takes = (BoxInput("total_charge", 2), BoxInput("total_spin", 0))
-    write_neutral(random_checkpoint(3, channels=1, max_ell=1, inputs=takes), tmp_path / "takes.safetensors")
-    config = config_of(tmp_path, model={"path": "takes.safetensors"}, frames={"train": ["charged.extxyz"]})
-    with pytest.raises(InputError, match="frame 4: charge -1 and spin 1"):
-        learn(config, tmp_path / "out")
-    config = config_of(
-        tmp_path, model={"path": str(folder / "student.safetensors")}, frames={"train": ["charged.extxyz"]}, epochs=1
+    teacher = random_checkpoint(
+        3, species=("H", "O", "Fe"), channels=1, max_ell=1, l_hidden=0, layers=1, correlation=1, r_max=4.0, inputs=takes
     )
-    assert learn(config, tmp_path / "out").curve[-1].epoch == 1
+    write_neutral(perturbed(teacher), tmp_path / "student.safetensors")
+    atoms = [atoms_of("cubic", seed) for seed in range(9)]
+    for k, one in enumerate(atoms):
+        one.info |= {"charge": (0, -1, 2)[k % 3], "spin": (1, 2, 1)[k % 3]}
+    boxes = [one.info for one in atoms]
+    frames = [replace(frame, **box) for frame, box in zip(labelled_by(teacher, atoms), boxes, strict=True)]
+    write_labelled(tmp_path / "frames.extxyz", frames)
+    found = learn(config_of(tmp_path, epochs=25, precision="float64", batch=3), tmp_path / "out")
+    before, after = found.before["train"].forces, found.after["train"].forces
+    assert before is not None
+    assert after is not None
+    assert after < before / 2
+    assert found.warnings == ()
+    calculator = Calculator(tmp_path / "out" / "model.safetensors")
+    off = []
+    for frame, one, box in zip(frames, atoms, boxes, strict=True):
+        one.calc, one.info = calculator, box
+        off.append((one.get_forces() - frame.forces).ravel())
+    assert np.sqrt(np.mean(np.concatenate(off) ** 2)) < before / 2
 
 
 def test_folders_that_are_taken(folder: Path, tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from ase.io import write
 
 from refine.errors import InputError
 from refine.learning.keys import LearnConfig
+from refine.potentials.mace.architecture import BoxInput
 from refine.potentials.mace.reader.neutral import write_neutral
+from refine.tasks.learn.began import began_of, refuse_changes
 from refine.tasks.learn.new import by_composition
 from refine.tasks.learn.problem import problem_of
 from refine.tasks.learn.sets import Sets, read_sets
@@ -86,11 +88,67 @@ def test_single_atoms_are_the_zero_of_energy_of_a_model_that_is_fitted(tmp_path:
     assert problem_of(config, lambda _: None).isolated == {}
 
 
+def test_a_charged_single_atom_is_no_zero_of_energy(tmp_path: Path) -> None:
+    ion = single("Fe", E0["Fe"] + 7.9)
+    ion.info["charge"] = 1
+    sets, _ = sets_of(config_of(tmp_path, {"train": [single("Fe"), ion, *BULK]}))
+    assert sets.isolated() == {"Fe": E0["Fe"]}
+    assert len(sets.alone) == 2
+
+
+def test_charges_that_the_model_takes_or_not(tmp_path: Path) -> None:
+    """Frames that say nothing have those of [model]; a model without an embedding of charges is warned of."""
+    frames = [labelled("cubic", seed) for seed in range(4)]
+    frames[1].info |= {"total_charge": 1, "spin": 2}
+    sizes = {"species": ("H", "O", "Fe"), "channels": 1, "max_ell": 1, "l_hidden": 0, "layers": 1, "correlation": 1}
+    takes = (BoxInput("total_charge", 2), BoxInput("total_spin", 0))
+    write_neutral(random_checkpoint(3, **sizes, inputs=takes), tmp_path / "takes.safetensors")  # type: ignore[arg-type]
+    write_neutral(random_checkpoint(3, **sizes), tmp_path / "plain.safetensors")  # type: ignore[arg-type]
+    parts = {"train": frames, "valid": frames[:1]}
+    said: list[str] = []
+    model = {"path": "takes.safetensors", "charge": -1}
+    problem = problem_of(config_of(tmp_path, parts, model=model), said.append)
+    assert [graph.inputs for graph in problem.graphs["train"]] == [(1, 1), (3, 2), (1, 1), (1, 1)]
+    assert problem.doubts == ()
+    problem = problem_of(config_of(tmp_path, parts, model={"path": "plain.safetensors"}), said.append)
+    assert [graph.inputs for graph in problem.graphs["train"]] == [()] * 4
+    assert said[-3].startswith("warning: 1 of 5 frames have a charge (")
+    assert said[-2].startswith("warning: 1 of 5 frames have unpaired spins (")
+    for name, box, says in (
+        ("takes", {"charge": 9}, r"\[model\]: charge = 9 is not known to the model"),
+        ("plain", {"charge": 1}, r"\[model\]: the model takes no charge, so charge = 1 has no effect"),
+    ):
+        with pytest.raises(InputError, match=says):
+            problem_of(config_of(tmp_path, parts, model={"path": f"{name}.safetensors", **box}), said.append)
+
+
+def test_weights_of_files(tmp_path: Path) -> None:
+    """They multiply what the frames have; one for each file."""
+    half = [labelled("cubic", 9)]
+    half[0].info["config_weight"] = 0.5
+    parts = {"train": BULK, "valid": half, "test": [labelled("cubic", 8)]}
+    sets, _ = sets_of(config_of(tmp_path, parts, train_weights=[3.0], valid_weights=[4.0]))
+    found = {part: {frame.weight for frame in frames} for part, frames in sets.parts.items()}
+    assert found == {"train": {3.0}, "valid": {2.0}, "test": {1.0}}
+    with pytest.raises(InputError, match="no frame of train has a label for energy and a weight above 0"):
+        sets_of(config_of(tmp_path, parts, train_weights=[0.0]))
+    for keys, says in (
+        ({"train_weights": [1.0, 2.0]}, "has 2 'train_weights' for 1 files of 'train'"),
+        ({"valid_weights": [-1.0]}, r"\[frames\] valid_weights\.0 = -1.0"),
+        ({"valid_weights": [float("nan")]}, r"\[frames\] valid_weights\.0 = nan"),
+    ):
+        with pytest.raises(InputError, match=says):
+            config_of(tmp_path, parts, **keys)
+
+
 def test_frames_that_do_not_count_for_isolated_atoms() -> None:
     class Stand:
         def __init__(self, counts: list[int], weight: float) -> None:
             self.counts, self.frame = np.array(counts), self
             self.weight = weight
+
+        def weight_of(self, label: str) -> float:
+            return self.weight
 
     graphs: Any = [Stand([1, 1], 1.0), Stand([1, 2], 1.0), Stand([5, 1], 0.0)]
     nobody, energies = np.full(2, np.nan), np.array([3.0, 5.0, 1e6])
@@ -144,3 +202,13 @@ def test_elements_that_only_other_parts_have(tmp_path: Path) -> None:
     said: list[str] = []
     problem_of(config_of(tmp_path, parts, model={"path": "start.safetensors", "isolated": "fit"}), said.append)
     assert "H is in valid or test, and not in train: its isolated atom stays where it is" in said
+
+
+def test_a_training_of_before_the_younger_keys_goes_on(tmp_path: Path) -> None:
+    """A key that learn.h5 does not know is the same as one that nobody gave."""
+    config = config_of(tmp_path, {"train": BULK, "valid": BULK[:1]})
+    now = began_of(config, "")
+    young = ("model.charge", "model.spin", "frames.train_weights", "frames.valid_weights")
+    before = {**now, "settings": {key: value for key, value in now["settings"].items() if key not in young}}
+    assert len(now["settings"]) == len(before["settings"]) + len(young)
+    refuse_changes(before, now, "here")

@@ -103,9 +103,10 @@ class Mace:
         self._weights = checkpoint.weights
         self.params = self.load({})
 
-    def load(self, changed: Mapping[str, Any]) -> Any:
-        """`params` with some arrays of `Checkpoint.weights` changed; a second call compiles nothing."""
-        params = self.prepare({**self._weights, **changed})
+    def load(self, changed: Mapping[str, Any], inputs: tuple[int, ...] | None = None) -> Any:
+        """`params` with some arrays of `Checkpoint.weights` changed, and `inputs` of `prepare`; a second call compiles
+        nothing."""
+        params = self.prepare({**self._weights, **changed}, inputs=inputs)
         if self.table:
             params = self._tabulated(params)
         with jax.enable_x64(self.precision == "float64"):

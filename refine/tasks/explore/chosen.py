@@ -18,6 +18,7 @@ from refine.learning.rigidity import Rigidity, calibration, committee
 from refine.potentials.calculator import Calculator
 from refine.potentials.mace.reader import load
 from refine.results.explored import Estimate, Trust
+from refine.tasks.explore.labels import as_atoms
 
 Array = NDArray[np.float64]
 
@@ -117,7 +118,9 @@ def _disagreement(candidates: Sequence[LabelledFrame], learnt: Learnt) -> Array:
 
 
 def _atoms(frame: LabelledFrame, calculator: Calculator) -> Atoms:
-    return Atoms(list(frame.symbols), frame.positions, cell=frame.cell, pbc=frame.periodic, calculator=calculator)
+    atoms = as_atoms(frame)
+    atoms.calc = calculator
+    return atoms
 
 
 def _rms(squares: Array) -> Estimate:

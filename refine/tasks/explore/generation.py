@@ -62,7 +62,13 @@ class Loop:
         if keys.new:
             return "the study's model", None
         source = {"path": str(keys.model_path.resolve())} if keys.model_path else {"name": keys.name}
-        return "the start model", {"base": "mace", **source, **({} if keys.head is None else {"head": keys.head})}
+        return "the start model", {"base": "mace", **source, **self.chosen}
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """Of [model], what holds for the models of all generations: head, charge and spin."""
+        keys = self.config.model
+        return ({} if keys.head is None else {"head": keys.head}) | keys.box
 
     def learnt(self, number: int) -> Learnt | None:
         """The models before a generation's labels are chosen; of the first one the start, None where there is none."""
@@ -88,7 +94,7 @@ def first_generation(loop: Loop) -> Generation:
     """Number 0: nothing is learnt, the start is sampled."""
     config = loop.config
     loop.progress.message(f"the start: sampling under {loop.start()[0]}")
-    found = sample(loop.study, config.sample, [loop.start()], 0, loop.place(0), loop.progress)
+    found = sample(loop.study, config.sample, [loop.start()], 0, loop.place(0), loop.progress, config.model.box)
     return _record(loop, 0, Generation(0, found.by, "", 0, 0, 0, None, None, None, found.curves, None, None))
 
 
@@ -199,7 +205,7 @@ def _train(loop: Loop, number: int, member: int) -> None:
     }
     if number > 1 and not config.restart:
         before = loop.models(number - 1)[member]
-        tree["model"] = {"path": str(before), **({} if config.model.head is None else {"head": config.model.head})}
+        tree["model"] = {"path": str(before), **loop.chosen}
     else:
         tree["model"] = config.model.seen_from(Path.cwd()).model_dump(mode="json", exclude_none=True)
     if tree["model"].get("new"):
@@ -211,11 +217,10 @@ def _train(loop: Loop, number: int, member: int) -> None:
 
 def _checked(loop: Loop, number: int) -> Sampled:
     """The study sampled under the model of the generation."""
-    keys = loop.config.model
-    head = {} if keys.head is None else {"head": keys.head}
-    model = {"base": "mace", "path": str(loop.models(number)[0].resolve()), **head}
+    model = {"base": "mace", "path": str(loop.models(number)[0].resolve()), **loop.chosen}
     models = [(f"the model of generation {number}", model), loop.start()]
-    return sample(loop.study, loop.config.sample, models, number, loop.place(number), loop.progress)
+    box = loop.config.model.box
+    return sample(loop.study, loop.config.sample, models, number, loop.place(number), loop.progress, box)
 
 
 def _record(loop: Loop, number: int, one: Generation) -> Generation:

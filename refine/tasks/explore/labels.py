@@ -32,6 +32,8 @@ from refine.system import species_pairs
 
 WHERE = "[label]"
 COMMAND = "explore-label"
+BOX = ("charge", "spin")
+"""What a frame's header states of the box, where [model] does."""
 
 
 class Labeller:
@@ -64,7 +66,8 @@ class Labeller:
         """energy (eV), forces (eV/Å) and, where the calculator has it, stress (eV/Å^3, 3 x 3), as JSON values."""
         if self._calculator is None:
             self._calculator = _calculator(self._potential, self._model)
-        atoms = Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, calculator=self._calculator)
+        atoms = bare(atoms)
+        atoms.calc = self._calculator
         try:
             found: dict[str, Any] = {"energy": float(atoms.get_potential_energy())}
             found["forces"] = atoms.get_forces().tolist()
@@ -91,8 +94,9 @@ def _calculator(potential: Any, model: Model) -> BaseCalculator:
 
 
 def key_of(atoms: Atoms, identity: str) -> str:
-    """SHA-256 (hex) of a frame and of who labels it."""
-    total = hashlib.sha256(identity.encode())
+    """SHA-256 (hex) of a frame, its charge and spin where it has any, and of who labels it."""
+    box = json.dumps(box_of(atoms)) if box_of(atoms) else ""
+    total = hashlib.sha256(identity.encode() + box.encode())
     for array in (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc):
         total.update(np.ascontiguousarray(array).tobytes())
     return total.hexdigest()
@@ -156,11 +160,29 @@ def _read(path: Path, atoms: Atoms) -> LabelledFrame:
     return as_frame(atoms, energy, forces, stress)
 
 
+def box_of(atoms: Atoms) -> dict[str, int]:
+    """Charge and spin that a frame of the loop states."""
+    return {name: int(atoms.info[name]) for name in BOX if name in atoms.info}
+
+
+def bare(atoms: Atoms) -> Atoms:
+    """A frame with its charge and spin, and nothing else of what is known of it."""
+    return Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, info=box_of(atoms))
+
+
 def as_frame(atoms: Atoms, energy: float | None = None, forces: Any = None, stress: Any = None) -> LabelledFrame:
     """A frame of ASE's as a labelled one."""
     symbols = tuple(atoms.get_chemical_symbols())
     cell, periodic = np.array(atoms.cell.array, np.float64), np.array(atoms.pbc, bool)
-    return LabelledFrame(symbols, np.array(atoms.positions, np.float64), cell, periodic, energy, forces, stress)
+    positions, box = np.array(atoms.positions, np.float64), box_of(atoms)
+    charge, spin = box.get("charge"), box.get("spin")
+    return LabelledFrame(symbols, positions, cell, periodic, energy, forces, stress, charge=charge, spin=spin)
+
+
+def as_atoms(frame: LabelledFrame) -> Atoms:
+    """A labelled frame as one of ASE's, without its labels."""
+    box = {name: value for name in BOX if (value := getattr(frame, name)) is not None}
+    return Atoms(list(frame.symbols), frame.positions, cell=frame.cell, pbc=frame.periodic, info=box)
 
 
 def text_of(frames: Sequence[Atoms | LabelledFrame]) -> str:
@@ -168,9 +190,9 @@ def text_of(frames: Sequence[Atoms | LabelledFrame]) -> str:
     every = []
     for frame in frames:
         if isinstance(frame, Atoms):
-            every.append(Atoms(frame.symbols, frame.positions, cell=frame.cell, pbc=frame.pbc))
+            every.append(bare(frame))
             continue
-        atoms = Atoms(list(frame.symbols), frame.positions, cell=frame.cell, pbc=frame.periodic)
+        atoms = as_atoms(frame)
         atoms.info["REF_energy"] = frame.energy
         if frame.forces is not None:
             atoms.arrays["REF_forces"] = frame.forces

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from refine.errors import CheckpointError, InputError, SimulationError
@@ -82,11 +83,13 @@ def sample(
     turn: int,
     folder: Path,
     progress: Progress,
+    box: Mapping[str, int] = MappingProxyType({}),
 ) -> Sampled:
     """What is in `folder`, or is made and written to it: frames.
 
     models: in words, and as [model]: the one that is judged; another one whose frames are taken where the dynamics of
         the first fail.
+    box: charge and spin, which the frames state.
 
     Raises:
         InputError: what study and model say against each other.
@@ -99,7 +102,7 @@ def sample(
     for k, (by, model) in enumerate(models):
         study = study_of(config, sampling, model, turn)
         try:
-            curves, text = _frames(study, sampling.frames, len(config.states), progress)
+            curves, text = _frames(study, sampling.frames, len(config.states), progress, box)
         except SimulationError as error:
             if k == len(models) - 1:
                 raise
@@ -114,7 +117,9 @@ def sample(
     raise AssertionError("no model to sample with")
 
 
-def _frames(config: StudyConfig, number: int, own: int, progress: Progress) -> tuple[tuple[CurveScore, ...], str]:
+def _frames(
+    config: StudyConfig, number: int, own: int, progress: Progress, box: Mapping[str, int]
+) -> tuple[tuple[CurveScore, ...], str]:
     """R_chi of the curves, and the frames of all states, of which the first `own` are the study's."""
     study = Study(config, corrected=False)
     begun = pilot(study, progress)
@@ -127,7 +132,7 @@ def _frames(config: StudyConfig, number: int, own: int, progress: Progress) -> t
     texts = []
     for state, system, frames in zip(config.states, study.systems, sampled, strict=True):
         assert frames.positions is not None
-        texts += [frame_text(system, positions, {"state": state.name}) for positions in frames.positions]
+        texts += [frame_text(system, positions, {"state": state.name, **box}) for positions in frames.positions]
     return tuple(curves), "".join(texts)
 
 

@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 
 def by_composition(graphs: Sequence[Graph], energies: Array, known: Array) -> Array:
     """Energies of each species, (S,) eV, whose sums over the atoms are nearest to those of frames, (n,) eV. Of all that
-    are as near, the smallest. Frames of weight 0 do not count.
+    are as near, the smallest. Energies of weight 0 do not count.
 
     energies: NaN: not labelled. known: (S,) eV, of species that are not fitted; else NaN.
 
@@ -28,7 +28,7 @@ def by_composition(graphs: Sequence[Graph], energies: Array, known: Array) -> Ar
     free, found = np.isnan(known), known.copy()
     if not free.any():
         return found
-    used = np.isfinite(energies) & np.array([graph.frame.weight > 0 for graph in graphs])
+    used = np.isfinite(energies) & np.array([graph.frame.weight_of("energy") > 0 for graph in graphs])
     if not used.any():
         raise InputError("no frame of train has an energy", where="[model]", fix="isolated atoms cannot be fitted")
     counts = np.array([graph.counts for graph in graphs], np.float64)[used]

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from refine.errors import InputError
 from refine.learning.batches import Graph, Shapes, graph_of
+from refine.learning.boxes import ChargeAndSpin, in_box, inputs_of, not_taken
 from refine.learning.coordinates import Coordinates, Values
 from refine.learning.errors import Errors, Moved
-from refine.learning.frames import refuse_charged, species_of
+from refine.learning.frames import LabelledFrame, species_of
 from refine.learning.keys import LearnConfig, Start
 from refine.learning.loss import FrameLoss, Terms, Weights
 from refine.learning.training import Trainer
@@ -25,6 +26,7 @@ from refine.potentials.mace.chosen import changed, moved_heads
 from refine.potentials.mace.lora import LORA
 from refine.potentials.mace.lora_file import write_lora
 from refine.potentials.mace.moved import moved, rms
+from refine.potentials.mace.preparation import input_rows
 from refine.potentials.mace.reader import load
 from refine.tasks.learn.began import began_of
 from refine.tasks.learn.new import by_composition, new_model
@@ -58,8 +60,10 @@ class Problem:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """Of other heads that change, too."""
-        return moved_heads(self.checkpoint, self.coordinates.moved.names, self.trainer.loss.head)
+        """Of other heads that change, too, and of charges and spins that the model does not take."""
+        heads = moved_heads(self.checkpoint, self.coordinates.moved.names, self.trainer.loss.head)
+        frames = [graph.frame for graphs in self.graphs.values() for graph in graphs]
+        return (*heads, *not_taken(self.checkpoint, frames))
 
     def errors(self, weights: Weights) -> dict[str, Errors]:
         """Of weights, by part."""
@@ -123,8 +127,9 @@ def problem_of(config: LearnConfig, tell: Tell) -> Problem:
     """
     settings, wanted = config.learn, config.model
     checkpoint = None if wanted.new else load(wanted.model_path or find(wanted.name or ""))
-    where = "[learn] parameters"
+    where, box = "[learn] parameters", ChargeAndSpin(**wanted.box)
     if checkpoint is not None:  # refused before frames are read
+        input_rows(checkpoint, box.charge, box.spin, "[model]")
         known = [chemical_symbols[number] for number in checkpoint.architecture.species]
         moved(checkpoint, settings.parameters, known, where=where)
     elif any(name.partition(":")[0] == LORA for name in settings.parameters):
@@ -135,13 +140,15 @@ def problem_of(config: LearnConfig, tell: Tell) -> Problem:
         )
     cutoff = config.new.r_max if checkpoint is None else checkpoint.architecture.r_max
     sets = read_sets(config.frames, settings, cutoff, tell)
-    every_frame = [frame for frames in sets.parts.values() for frame in frames]
-    if checkpoint is not None and checkpoint.architecture.inputs:
-        refuse_charged(every_frame)
     isolated = sets.isolated() if wanted.new or wanted.isolated == "fit" else {}
     _check_elements(sets, wanted, isolated, tell)
-    species = species_of(every_frame)
-    graphs = {part: [graph_of(frame, species, cutoff) for frame in frames] for part, frames in sets.parts.items()}
+    species = species_of([frame for frames in sets.parts.values() for frame in frames])
+
+    def graph(frame: LabelledFrame) -> Graph:
+        inputs = () if checkpoint is None else inputs_of(checkpoint, in_box(frame, box))
+        return graph_of(frame, species, cutoff, inputs)
+
+    graphs = {part: [graph(frame) for frame in frames] for part, frames in sets.parts.items()}
     checkpoint = checkpoint or new_model(config.new, species, graphs["train"], isolated)
     coordinates = Coordinates(moved(checkpoint, settings.parameters, species, where=where))
     terms = Terms(settings.energy_weight, settings.forces_weight, settings.stress_weight)

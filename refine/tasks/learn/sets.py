@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,14 +45,14 @@ class Sets:
         return sorted(set().union(*self.elements.values()) - self.elements["train"])
 
     def isolated(self) -> dict[str, float]:
-        """Energies of the single atoms of train by element, eV, of elements that the parts have.
+        """Energies of the uncharged single atoms of train by element, eV, of elements that the parts have.
 
         Raises:
             InputError: an element has several that differ.
         """
         present, energies = set().union(*self.elements.values()), dict[str, list[float]]()
         for frame in self.alone_in_train:
-            if frame.energy is not None and frame.symbols[0] in present:
+            if frame.energy is not None and not frame.charge and frame.symbols[0] in present:
                 energies.setdefault(frame.symbols[0], []).append(frame.energy)
         for symbol, values in energies.items():
             if max(values) - min(values) > SAME:
@@ -73,7 +73,14 @@ def read_sets(labels: Labels, settings: Learning, cutoff: float, tell: Tell) -> 
         InputError: as `read_labelled`; too few frames to keep some apart; no label of a kind that the loss weighs; a
             weight of frames that there are not.
     """
-    found = {part: [f for path in labels.paths(part) for f in read_labelled(path, labels)] for part in PARTS}
+    found = {
+        part: [
+            replace(frame, weight=weight * frame.weight)
+            for path, weight in labels.weighed(part)
+            for frame in read_labelled(path, labels)
+        ]
+        for part in PARTS
+    }
     _check_kinds(labels, [frame for frames in found.values() for frame in frames])
     alone = {part: [frame for frame in frames if _alone(frame, cutoff)] for part, frames in found.items()}
     for part, frames in alone.items():
@@ -123,7 +130,7 @@ def _check_kinds(labels: Labels, frames: Sequence[LabelledFrame]) -> None:
 
 def _has(frame: LabelledFrame, name: str) -> bool:
     """Whether the frame has a label that counts."""
-    return getattr(frame, name) is not None and frame.weight > 0
+    return frame.weight_of(name) > 0
 
 
 def _weightless(frames: Sequence[LabelledFrame]) -> str:

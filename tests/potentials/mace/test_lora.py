@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from ase import Atoms
 from safetensors.numpy import load_file, save_file
 
 from refine.errors import InputError
+from refine.potentials.calculator import Calculator
 from refine.potentials.mace.architecture import Checkpoint
 from refine.potentials.mace.lora import LARGEST_RANK, LowRank, stack_of
 from refine.potentials.mace.lora_file import LORA_FILE, apply_lora
 from refine.potentials.mace.moved import Both, moved
 from refine.potentials.mace.reader import load
-from refine.potentials.mace.reader.neutral import MODEL_FILE, digest_of
+from refine.potentials.mace.reader.neutral import MODEL_FILE, digest_of, write_neutral
 from refine.potentials.mace.weights import MaceWeights
 from tests.potentials.mace.models import random_checkpoint
 from tests.potentials.mace.test_weights import CELLS, frames_of, system_of
@@ -192,6 +195,52 @@ def test_the_file_makes_the_merged_model_again(written: Path) -> None:
     with pytest.raises(InputError, match=r"it changes a model .* give the model that the run began with"):
         apply_lora(random_checkpoint(8, channels=3, max_ell=1, r_max=4.0), written / LORA_FILE)
     assert (written / LORA_FILE).stat().st_size < (written / MODEL_FILE).stat().st_size
+
+
+def raw(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Arrays and metadata of a safetensors file by its layout alone: 8 bytes that say how long a JSON header is, the
+    header, and numbers at the places that it names."""
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    table, numbers = json.loads(content[8 : 8 + size]), content[8 + size :]
+    kinds = {"F64": "<f8", "F32": "<f4", "I64": "<i8", "I32": "<i4"}
+    metadata = table.pop("__metadata__")
+    arrays = {
+        name: np.frombuffer(numbers[slice(*entry["data_offsets"])], kinds[entry["dtype"]]).reshape(entry["shape"])
+        for name, entry in table.items()
+    }
+    return arrays, metadata
+
+
+def test_a_second_reader_merges_the_same_model(written: Path, tmp_path: Path) -> None:
+    """W f + U V' over f for every matrix, from the bytes of both files and the words of docs/reference/formats.md: an
+    energy and forces of the merged model are those of the model that the run wrote, and not those of the unchanged."""
+    write_neutral(CHECKPOINT, tmp_path / "base.safetensors")
+    arrays, metadata = raw(tmp_path / "base.safetensors")
+    factors, numbers = (json.loads(metadata["refine.mace"])[key] for key in ("factors", "architecture"))
+    change, about = raw(written / LORA_FILE)
+    said = json.loads(about["refine.lora"])
+    merged = dict(arrays)
+    for name in said["rank"]:
+        u, v, f, whole = change[f"{name}.u"], change[f"{name}.v"], factors.get(name, 1.0), arrays[name].astype(float)
+        if ".skip." in name and whole.ndim == 3:  # a matrix for each species
+            for k, number in enumerate(said["species"]):
+                whole[numbers["species"].index(number)] += u[k] @ v[k].T / f
+        else:
+            whole += (u[0] @ v[0].T / f).reshape(whole.shape)
+        merged[name] = whole.astype(arrays[name].dtype)
+
+    atoms = Atoms("O4Fe2", np.random.default_rng(0).uniform(0, 6, (6, 3)), cell=6 * np.eye(3), pbc=True)
+    found = []
+    for model in (replace(CHECKPOINT, arrays=merged), load(written / MODEL_FILE), CHECKPOINT):
+        atoms.calc = Calculator(model)
+        found.append((atoms.get_potential_energy(), atoms.get_forces()))
+    (energy, forces), (of_run, forces_of_run), (unchanged, forces_before) = found
+    assert abs(of_run - unchanged) > 1e-3
+    assert energy - unchanged == pytest.approx(of_run - unchanged, rel=1e-4)  # the file's arrays are float32
+    largest = np.abs(forces_of_run - forces_before).max()
+    assert largest > 1e-3
+    np.testing.assert_allclose(forces, forces_of_run, atol=1e-4 * largest)
 
 
 def header(path: Path) -> dict[str, Any]:
