@@ -12,8 +12,8 @@ import numpy as np
 
 from refine.errors import InputError
 from refine.formula import element_of
-from refine.sampling.crystals import read_crystal, refuse_disorder
 from refine.sampling.formats import FORMATS, Naming, kind_by_content
+from refine.sampling.formats.pdb import refuse_disorder
 from refine.sampling.periodic import close_pairs
 from refine.sites import deuterium_in, set_species, species_of_atoms
 from refine.system import System, make_system, number_density_from_mass
@@ -142,8 +142,6 @@ def _read_atoms(path: Path, types: tuple[str, ...] | None, naming: Naming) -> At
             if kind == "proteindatabank":
                 refuse_disorder(path)
             atoms = FORMATS[kind].atoms(_last_frame(path, kind), naming, where)
-        elif kind == "cif":
-            atoms = renamed(read_crystal(path), naming, where, kind)
         else:
             # types in the place of atomic numbers: where atoms have labels, ASE keeps no types
             options: dict[str, Any] = {"Z_of_type": {number: number for number in by_type}} if by_type else {}

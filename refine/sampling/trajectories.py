@@ -25,9 +25,9 @@ from kernels.histogram import pair_histogram
 from refine.errors import InputError
 from refine.formula import element_of
 from refine.progress import NullProgress, Progress
-from refine.sampling.crystals import read_crystal, refuse_disorder
 from refine.sampling.formats import FORMATS, Naming
 from refine.sampling.formats.lammps import label_column
+from refine.sampling.formats.pdb import refuse_disorder
 from refine.sampling.frames import Frames
 from refine.sampling.structure_files import OVERLAP, STRUCTURE_FORMATS, UNREADABLE, kind_of, reason_of, renamed
 from refine.sites import deuterium_in, set_species, species_of_atoms
@@ -328,10 +328,7 @@ def atoms_of(
 def _by_ase(path: Path, kind: str) -> Iterator[Atoms]:
     import ase.io
 
-    if kind == "cif":
-        yield read_crystal(path)
-    else:
-        yield from ase.io.iread(path, slice(None), format=kind, do_not_split_by_at_sign=True)
+    yield from ase.io.iread(path, slice(None), format=kind, do_not_split_by_at_sign=True)
 
 
 def _head(path: Path) -> bytes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from refine.sampling.elements import Naming
+from refine.sampling.formats.cif import cif_atoms
 from refine.sampling.formats.dl_poly import config_atoms, history_atoms, is_config, is_history, split_history
 from refine.sampling.formats.epsr import ato_atoms
 from refine.sampling.formats.gromacs import gro_atoms, split_gro
@@ -45,6 +46,7 @@ FORMATS = {
     "dlp4": Format(config_atoms),
     "rmc6f": Format(rmc6f_atoms),
     "ato": Format(ato_atoms),
+    "cif": Format(cif_atoms),
 }
 """By the names that ASE has for them; EPSR's it does not know."""
 
