@@ -40,7 +40,7 @@ SAME_SHIFT = 2e-3
 SAME_METRIC = 0.01
 """Relative: by so much an operation may change a length of the cell, which a file gives rounded."""
 
-_CENTRINGS = {
+_CENTRINGS: dict[str, list[tuple[float, float, float]]] = {
     "P": [(0, 0, 0)],
     "A": [(0, 0, 0), (0, 0.5, 0.5)],
     "B": [(0, 0, 0), (0.5, 0, 0.5)],
@@ -222,7 +222,8 @@ def _check_group(listed: Operations, name: str | None, group: Spacegroup | None,
 
 def _pure(listed: Operations) -> Array:
     """Shifts of the operations that do not rotate."""
-    return listed.shifts[(listed.rotations == np.eye(3)).all(axis=(1, 2))]
+    shifts: Array = listed.shifts[(listed.rotations == np.eye(3)).all(axis=(1, 2))]
+    return shifts
 
 
 def _among(shift: Array, shifts: Array) -> bool:

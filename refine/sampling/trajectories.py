@@ -291,7 +291,7 @@ def atoms_of(
     # of what is split here these are the file's faults, and others are ours
     broken = (ValueError, EOFError) if split is not None else (ParseError, EOFError, *UNREADABLE)
     number = 0
-    with path.open("rb") as raw, io.TextIOWrapper(raw, encoding="utf-8", errors="replace") as stream:
+    with path.open("rb") as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace") as stream:
         frames: Iterator[str] | Iterator[Atoms]  # text of a frame, or what ASE has made of it
         frames = (
             _by_ase(path, kind) if kind not in FORMATS else iter([stream.read()]) if split is None else split(stream)

@@ -14,7 +14,8 @@ from refine.sampling.formats.gromacs import gro_atoms, split_gro
 from refine.sampling.formats.lammps import dump_atoms, split_dump
 from refine.sampling.formats.pdb import pdb_atoms, split_pdb
 from refine.sampling.formats.rmcprofile import is_rmc6f, rmc6f_atoms
-from refine.sampling.formats.vasp import split_xdatcar, xdatcar_atoms
+from refine.sampling.formats.shelx import res_atoms
+from refine.sampling.formats.vasp import poscar_atoms, split_xdatcar, xdatcar_atoms
 from refine.sampling.formats.xyz import split_xyz, xyz_atoms
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ FORMATS = {
     "rmc6f": Format(rmc6f_atoms),
     "ato": Format(ato_atoms),
     "cif": Format(cif_atoms),
+    "vasp": Format(poscar_atoms),
+    "res": Format(res_atoms),
 }
 """By the names that ASE has for them; EPSR's it does not know."""
 
