@@ -265,6 +265,10 @@ def test_q_range_cuts_a_q_curve(write: Write) -> None:
         ("# Q [nm^-1]  S(Q)\n" + ROWS, "header says that Q is in 1/nm .*divide the first column by 10"),
         ("Q(1/nm) S\n" + ROWS, "header says that Q is in 1/nm"),
         ("# Q ($nm^{-1}$)\n" + ROWS, "header says that Q is in 1/nm"),
+        ("# Q [1/pm]\n" + ROWS, "header says that Q is in 1/pm .*multiply the first column by 100"),
+        ("# q / bohr^-1\n" + ROWS, "header says that Q is in 1/bohr .*multiply the first column by 1.8897"),
+        ("title\n2-Theta Angle (Degrees)\nIntensity\n   5\n" + ROWS, "'2-Theta Angle .* an angle and not Q"),
+        ("7\nargon\n" + ROWS, "says that it has 7 points, and 5 follow: it seems to be cut short"),
         ("# quantity: g(r)\n" + ROWS, r'the header says g\(r\) and S\(Q\) is declared; declare quantity = "g\(r\)"'),
         ("# radiation: x-ray\n" + ROWS, "the header says xray"),
         (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "not a text file .it holds null bytes"),
@@ -280,8 +284,15 @@ def test_bad_files_are_one_line_with_the_place(write: Write, content: str | byte
 
 
 def test_nanometres_of_r(write: Write) -> None:
-    with pytest.raises(InputError, match=r"header says that r is in nm .*multiply the first column by 10"):
-        read(write("# r [nm] g(r)\n" + ROWS), quantity="g(r)")
+    for unit, fix in (("nm", "multiply .* by 10"), ("pm", "divide .* by 100"), ("bohr", r"multiply .* by 0\.52918")):
+        with pytest.raises(InputError, match=rf"header says that r is in {unit} .*{fix} and mend the header"):
+            read(write(f"# r [{unit}] g(r)\n" + ROWS), quantity="g(r)")
+
+
+@pytest.mark.parametrize("first", ["5", "4", "18502", " 300"])
+def test_a_whole_number_above_the_rows(write: Write, first: str) -> None:
+    """How many follow, or the number of a run, or a temperature."""
+    assert len(read(write(f"{first}\nargon\n" + ROWS)).x) == 5
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,36 @@ from refine.errors import InputError
 LEAST_Q_MAX = 2.0
 """1/Å."""
 
-_INVERSE_NANOMETRE = re.compile(
-    r"(?<![a-z])nm[\s$^{(]*[-−–]\s*1|\b1\s*/\s*nm\b|\b(?:per|inverse|reciprocal) (?:nm|nanomet)|nm⁻¹", re.IGNORECASE
-)
+_POWER = r"[\s$^{(]*[-−–]\s*1"
+_INVERSE_UNITS = {
+    "1/nm": (
+        rf"(?<![a-z])nm{_POWER}|\b1\s*/\s*nm\b|\b(?:per|inverse|reciprocal) (?:nm|nanomet)|nm⁻¹",
+        "divide the first column by 10",
+    ),
+    "1/pm": (
+        rf"(?<![a-z])pm{_POWER}|\b1\s*/\s*pm\b|\b(?:per|inverse) (?:pm|picomet)|pm⁻¹",
+        "multiply the first column by 100",
+    ),
+    "1/bohr": (
+        rf"\bbohr{_POWER}|\b1\s*/\s*bohr\b|\b(?:per|inverse) bohr|bohr⁻¹|\ba_?0{_POWER}",
+        "multiply the first column by 1.8897",
+    ),
+}
+_UNITS_OF_R = {
+    "nm": (r"\br\s*[\[(/]\s*nm\b", "multiply the first column by 10"),
+    "pm": (r"\br\s*[\[(/]\s*pm\b", "divide the first column by 100"),
+    "bohr": (r"\br\s*[\[(/]\s*(?:bohr|a_?0)\b", "multiply the first column by 0.52918"),
+}
+_OTHER_UNITS = {
+    "Q": {unit: (re.compile(pattern, re.IGNORECASE), fix) for unit, (pattern, fix) in _INVERSE_UNITS.items()},
+    "r": {unit: (re.compile(pattern, re.IGNORECASE), fix) for unit, (pattern, fix) in _UNITS_OF_R.items()},
+}
+"""Of x, by what a header says: how it is written, and what makes Å of it."""
 _ANGLE = re.compile(r"(?<![a-z0-9])(?:2[\s_*-]*th(?:eta)?|two[\s_-]*theta|tth)(?![a-z])|2\s*[θΘ]", re.IGNORECASE)
 _INVERSE_ANGSTROM = re.compile(r"(?:Å|angstrom|AA|\bA)[\s$^{(]*[-−–]\s*1|1\s*/\s*(?:Å|A\b)|Å⁻¹", re.IGNORECASE)
 _ELSEWHERE = re.compile(r"[\w ]*(?:file|path|wavelength)", re.IGNORECASE)
-_NANOMETRE = re.compile(r"\br\s*[\[(/]\s*nm\b", re.IGNORECASE)
+_ANGLE_ALONE = re.compile(r"(?:2[\s_*-]*theta|two[\s_-]*theta)\b[^=:]{0,30}\b(?:deg|rad)\w*\W*", re.IGNORECASE)
+"""A line that is the title of an axis, as in files of Fit2D."""
 _CALLED_R = re.compile(r"r(?:\s*[\[(].*)?")
 _CALLED_Q = re.compile(r"[Qq](?:\s*[\[(].*)?")
 _FLOAT = r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?)"
@@ -31,29 +54,31 @@ _BOTH_LIMITS = re.compile(
 
 
 def refuse_other_units(table: Table, x_label: str, in_q: bool, where: str) -> None:
-    """InputError where the file says that x, called so, is in 1/nm, in nm, an angle, or r for Q and Q for r."""
-    pattern = _INVERSE_NANOMETRE if in_q else _NANOMETRE
-    if in_q and _ANGLE.search(x_label):
+    """InputError where the file says that x, called so, is in other units than Å, an angle, or r for Q and Q for r."""
+    axis = "Q" if in_q else "r"
+    angle = x_label if _ANGLE.search(x_label) else next(filter(_ANGLE_ALONE.fullmatch, table.comments), None)
+    if in_q and angle is not None:
         raise InputError(
-            f"the x column is called {x_label[:30]!r}, an angle and not Q",
+            f"the x column is called {angle[:30]!r}, an angle and not Q",
             where=where,
             fix="give Q = 4π sin(θ)/λ in 1/Å",
         )
     if (_CALLED_R if in_q else _CALLED_Q).fullmatch(x_label):
         raise InputError(
-            f"the x column is called {x_label[:30]!r} and a quantity in {'Q' if in_q else 'r'} is declared",
+            f"the x column is called {x_label[:30]!r} and a quantity in {axis} is declared",
             where=where,
             fix="declare what the file holds, or choose other columns",
         )
     for comment in table.comments:
         if _ELSEWHERE.match(comment) or (in_q and _INVERSE_ANGSTROM.search(comment)):
             continue
-        if pattern.search(comment):
-            raise InputError(
-                f"the header says that {'Q is in 1/nm' if in_q else 'r is in nm'} ({comment[:60]!r})",
-                where=where,
-                fix=f"{'divide' if in_q else 'multiply'} the first column by 10 and mend the header",
-            )
+        for unit, (pattern, fix) in _OTHER_UNITS[axis].items():
+            if pattern.search(comment):
+                raise InputError(
+                    f"the header says that {axis} is in {unit} ({comment[:60]!r})",
+                    where=where,
+                    fix=f"{fix} and mend the header",
+                )
 
 
 def refuse_contradiction(table: Table, y_label: str, quantity: str, radiation: str | None, where: str) -> None:
