@@ -181,6 +181,16 @@ def determined(results: Results) -> list[str]:
     return sentences
 
 
+def undetermined(results: Results) -> str:
+    """Why there is nothing that `determined` could say."""
+    if results.summary.confirmed:
+        return "This method does not say what the data determine."
+    return (
+        "Left out: it rests on a linear response that the final sample did not confirm. A run that goes on, with "
+        "--resume and more iterations or frames, may be confirmed."
+    )
+
+
 def _proportion(combination: Combination, pairs: Sequence[DeterminedPair]) -> str:
     """Ca–Ca : Cl–Cl = 1 : -0.2, without the pairs that hardly take part."""
     parts = [
