@@ -455,3 +455,46 @@ def test_a_renamed_file_of_gudrun_asks_what_q_is(write: Write) -> None:
     with pytest.raises(InputError, match=r"names 'NIMROD00001122.mint01'.*abscissa = \"left-edges\", or \"points\""):
         read(path)
     assert read(path, abscissa="left-edges").x[0] > read(path, abscissa="points").x[0]
+
+
+OWN = (
+    "# quantity = S(Q)\n# normalisation = faber-ziman\n# radiation = neutron\n# composition = Si=0.333333 O=0.666667\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("header", "declared", "message"),
+    [
+        (OWN, {"composition": {"Si": 1, "O": 2}}, ""),
+        (OWN, {"composition": {"Si": 24, "O": 50}}, ""),
+        (OWN, {}, ""),
+        (OWN, {"quantity": "F(Q)", "normalisation": "keen"}, "the header says S"),
+        (OWN.replace("S(Q)", "F(Q)"), {"quantity": "F(Q)", "normalisation": "keen"}, "normalisation = faber-ziman and"),
+        (OWN, {"composition": {"Ge": 1, "O": 2}}, "composition = Si=0.333333 O=0.666667 and .* Ge 0.333 O 0.667"),
+        (OWN, {"composition": {"Si": 1, "O": 1}}, "declare the composition of the measured sample"),
+        (OWN, {"composition": {"Si": 1, "O": 2}, "isotopes": {"Si": 29}}, "Si is natural, and 29 is declared"),
+        (OWN + "# isotopes = Si=29\n", {"composition": {"Si": 1, "O": 2}}, "Si is 29, and natural is declared"),
+        (OWN + "# isotopes = Si=29\n", {"composition": {"Si": 1, "O": 2}, "isotopes": {"Si": 29}}, ""),
+        ("# composition = SiO2\n", {"composition": {"Si": 1, "O": 2}}, ""),
+        ("# composition = Na Cl\n", {"composition": {"Si": 1, "O": 2}}, "composition = Na Cl and"),
+        ("# composition = D2O\n", {"composition": {"H": 2, "O": 1}, "isotopes": {"H": 2}}, ""),
+        ("# composition = see logbook\n# normalisation = 0.98\n", {"composition": {"Si": 1, "O": 2}}, ""),
+        ("# pair = O-Si\n", {"pair": ("Si", "O")}, ""),
+        ("# pair = O-O\n", {"pair": ("Si", "O")}, "pair = O-O and Si-O is declared"),
+    ],
+)
+def test_what_a_header_says_of_the_sample(write: Write, header: str, declared: dict[str, Any], message: str) -> None:
+    """As refine and PDFgetX3 write it; what other programs call so is left alone."""
+    path = write(header + ROWS)
+    if not message:
+        assert len(read(path, **declared).x) == 5
+        return
+    with pytest.raises(InputError, match=message):
+        read(path, **declared)
+
+
+def test_the_window_that_a_header_says(write: Write) -> None:
+    path = write("# quantity = D(r)\n# window = lorch\n# qmin = 0.5\n# qmax = 20\n" + ROWS)
+    assert read(path, quantity="D(r)", window="lorch").window == "lorch"
+    with pytest.raises(InputError, match='window = lorch and none is declared; declare window = "lorch"'):
+        read(path, quantity="D(r)")

@@ -299,6 +299,12 @@ def test_what_was_not_confirmed_is_left_out_and_why(make_iron: Any) -> None:
     assert "This method does not say" not in said
 
 
+def test_of_the_base_model_nothing_is_determined(make_iron: Any) -> None:
+    said = _page(make_iron(determination=None, status="not-improved")).said
+    assert "The answer is the base model itself, without a correction" in said
+    assert "This method does not say" not in said
+
+
 def test_a_method_that_does_not_know_says_so(make_iron: Any) -> None:
     out = make_iron(determination=None, coordination=[])
     said = _page(out).said

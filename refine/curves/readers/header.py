@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
-from refine.curves.quantities import QUANTITIES, same_quantity
+from refine.curves.quantities import NORMALISATIONS, QUANTITIES, WINDOWS, same_quantity
 from refine.curves.readers.table import Table
+from refine.curves.weights import Isotopes
+from refine.curves.writers import isotopes_text
 from refine.errors import InputError
+from refine.formula import amounts_of, element_of, with_hydrogen
 
 LEAST_Q_MAX = 2.0
 """1/Å."""
+
+SAME_FRACTION = 0.02
+"""Atomic fractions that differ by less are one: dopants and rounded amounts."""
+
+_OWN_COMPOSITION = re.compile(r"[A-Z][a-z]?(?::\w+)?=[\d.eE+-]+(?: [A-Z][a-z]?(?::\w+)?=[\d.eE+-]+){0,50}", re.ASCII)
+"""As `refine.curves.writers` writes it."""
 
 _POWER = r"[\s$^{(]*[-−–]\s*1"
 _INVERSE_UNITS = {
@@ -104,6 +114,90 @@ def refuse_contradiction(table: Table, y_label: str, quantity: str, radiation: s
             where=where,
             fix=f'declare radiation = "{stated}"',
         )
+
+
+def refuse_other_window(table: Table, window: str, where: str) -> None:
+    """InputError where the file of a curve in r says another window of its transform, in refine's own words."""
+    stated = table.header.get("window", "")
+    if stated in WINDOWS and stated != window:
+        raise InputError(
+            f"the header says window = {stated} and {window} is declared",
+            where=where,
+            fix=f'declare window = "{stated}"',
+        )
+
+
+def refuse_other_sample(
+    table: Table,
+    normalisation: str,
+    composition: Mapping[str, float],
+    isotopes: Isotopes,
+    pair: tuple[str, str] | None,
+    where: str,
+) -> None:
+    """InputError where the file says another normalisation, pair or sample, in refine's or PDFgetX3's own words."""
+    header = table.header
+    stated = header.get("normalisation", header.get("normalization", ""))
+    if stated in NORMALISATIONS and stated != normalisation:
+        raise InputError(
+            f"the header says normalisation = {stated} and {normalisation} is declared",
+            where=where,
+            fix=f'declare normalisation = "{stated}"',
+        )
+    atoms = header.get("pair", "").split("-")
+    if pair is not None:
+        if len(atoms) == 2 and sorted(atoms) != sorted(pair):
+            what = f"the header says pair = {'-'.join(atoms)[:30]} and {'-'.join(pair)} is declared"
+            raise InputError(what, where=where, fix="declare the pair of the file")
+        return
+    stated = header.get("composition", "")
+    said, here = _fractions(stated), _by_element(composition)
+    if not said or not here:
+        return
+    if max(abs(said.get(element, 0.0) - here.get(element, 0.0)) for element in {*said, *here}) > SAME_FRACTION:
+        amounts = " ".join(f"{element} {fraction:.3g}" for element, fraction in here.items())
+        raise InputError(
+            f"the header says composition = {stated[:40]} and the sample is declared as {amounts} (atomic fractions)",
+            where=where,
+            fix="declare the composition of the measured sample, or mend the header",
+        )
+    if header.get("radiation") == "neutron" and _OWN_COMPOSITION.fullmatch(stated):
+        _refuse_other_isotopes(header.get("isotopes", ""), composition, isotopes, where)
+
+
+def _refuse_other_isotopes(stated: str, composition: Mapping[str, float], isotopes: Isotopes, where: str) -> None:
+    """Of a file that refine wrote: what it does not name is natural."""
+    said = {element_of(name): given for name, _, given in (word.partition("=") for word in stated.split())}
+    for species in composition if not any(":" in name for name in composition) else ():  # sites have their own
+        declared = isotopes.get(species)
+        here = "natural" if declared is None else isotopes_text(declared)
+        if said.get(species, "natural") != here:
+            raise InputError(
+                f"the header says that {species} is {said.get(species, 'natural')[:40]}, and {here} is declared",
+                where=where,
+                fix="declare the isotopes of the measured sample, or mend the header",
+            )
+
+
+def _by_element(composition: Mapping[str, float]) -> dict[str, float]:
+    """Atomic fractions, sites of an element together."""
+    total = sum(composition.values())
+    fractions: dict[str, float] = {}
+    for species, amount in composition.items():
+        fractions[element_of(species)] = fractions.get(element_of(species), 0.0) + amount / total
+    return fractions
+
+
+def _fractions(text: str) -> dict[str, float]:
+    """Of 'NaCl', as PDFgetX3 writes it, or 'Na=0.5 Cl=0.5', as refine does; empty where it is neither."""
+    try:
+        if _OWN_COMPOSITION.fullmatch(text):
+            amounts = {name: float(amount) for name, _, amount in (word.partition("=") for word in text.split())}
+        else:
+            amounts = with_hydrogen(amounts_of("".join(text.split())))[0]
+    except ValueError:
+        return {}
+    return _by_element(amounts) if sum(amounts.values()) > 0.0 else {}
 
 
 def q_range_of(table: Table, where: str) -> tuple[float | None, float | None]:
