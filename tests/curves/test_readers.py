@@ -287,6 +287,8 @@ def test_nanometres_of_r(write: Write) -> None:
     for unit, fix in (("nm", "multiply .* by 10"), ("pm", "divide .* by 100"), ("bohr", r"multiply .* by 0\.52918")):
         with pytest.raises(InputError, match=rf"header says that r is in {unit} .*{fix} and mend the header"):
             read(write(f"# r [{unit}] g(r)\n" + ROWS), quantity="g(r)")
+        with pytest.raises(InputError, match=rf"header says that r is in {unit} "):
+            read(write(f"r\tg(r)\n{unit}\t\n" + ROWS), quantity="g(r)")
 
 
 @pytest.mark.parametrize("first", ["5", "4", "18502", " 300"])

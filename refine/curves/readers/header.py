@@ -36,10 +36,12 @@ _INVERSE_UNITS = {
         "multiply the first column by 1.8897",
     ),
 }
+_ROW_OF_UNITS = r"^[\[(]?{}[\])]?(?=[\s,;|]|$)(?:[\s,;|]+\S*){{0,2}}$"
+"""A line of units below that of names, as Origin writes it."""
 _UNITS_OF_R = {
-    "nm": (r"\br\s*[\[(/]\s*nm\b", "multiply the first column by 10"),
-    "pm": (r"\br\s*[\[(/]\s*pm\b", "divide the first column by 100"),
-    "bohr": (r"\br\s*[\[(/]\s*(?:bohr|a_?0)\b", "multiply the first column by 0.52918"),
+    "nm": (r"\br\s*[\[(/]\s*nm\b|" + _ROW_OF_UNITS.format("nm"), "multiply the first column by 10"),
+    "pm": (r"\br\s*[\[(/]\s*pm\b|" + _ROW_OF_UNITS.format("pm"), "divide the first column by 100"),
+    "bohr": (r"\br\s*[\[(/]\s*(?:bohr|a_?0)\b|" + _ROW_OF_UNITS.format("bohr"), "multiply the first column by 0.52918"),
 }
 _OTHER_UNITS = {
     "Q": {unit: (re.compile(pattern, re.IGNORECASE), fix) for unit, (pattern, fix) in _INVERSE_UNITS.items()},
