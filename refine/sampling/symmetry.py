@@ -64,8 +64,11 @@ class Operations(NamedTuple):
     shifts: Array
 
 
-def operations_of(block: Any, cell: Array, where: str) -> Operations:
-    """All operations of a CIF's space group.
+def operations_of(block: Any, cell: Array, where: str) -> tuple[Operations, list[Operations]]:
+    """All operations of a CIF's space group; and those of the group that it names, where the file lists fewer.
+
+    The second are of each setting that may be meant. Some files list what their sites need and no more: they are right
+    if all operations make the same atoms.
 
     block: tags and their values, in lower case.  cell: (3, 3) Å, its rows are the lattice vectors.
 
@@ -73,32 +76,44 @@ def operations_of(block: Any, cell: Array, where: str) -> Operations:
         InputError: the file does not say which group it is or in which setting, or contradicts itself.
     """
     name = _first(block, NAMES)
-    group, options = _named(name, _first(block, NUMBERS), block.get(SETTING), cell)
+    settings = _named(name, _first(block, NUMBERS), block.get(SETTING), cell)
+    shown = name or (settings[0].symbol if settings else "given")
     texts = next((found for tag in OPERATIONS if (found := block.get(tag)) is not None), None)
+    named = [_all_of(group) for group in settings]
     if texts is not None:
         texts = [texts] if isinstance(texts, str) else list(map(str, texts))
         if len(texts) > MOST_OPERATIONS:
             raise InputError(
-                f"{len(texts)} symmetry operations", where=where, fix=f"no group has over {MOST_OPERATIONS}"
+                f"{len(texts)} symmetry operations", where=where, fix=f"groups have up to {MOST_OPERATIONS}"
             )
         found = [operation(text, where) for text in texts]
         listed = Operations(np.array([rotation for rotation, _ in found]), np.array([shift for _, shift in found]))
         listed = _with_centrings(_without_twins(listed), name)
-        _check_group(listed, name, group, where)
-    elif group is None:
+        _check_group(listed, name, where)
+        more = [group for group in named if len(_rotations(group)) != len(_rotations(listed))]
+    elif not named:
         _refuse_unknown(name, _first(block, HALL), where)
+    elif len(named) > 1:
+        raise InputError(
+            f"the space group {shown[:30]!r} has two origins, and the CIF does not say which it has, nor lists "
+            "symmetry operations",
+            where=where,
+            fix=f"list the operations, or write the name as '{settings[0].symbol} :1' or '{settings[0].symbol} :2'",
+        )
     else:
-        if options:
-            raise InputError(
-                f"the space group {str(name or group.no)[:30]!r} has two origins, and the CIF does not say which it "
-                "has, nor lists symmetry operations",
-                where=where,
-                fix=f"list the operations, or write the name as {options[0]!r} or {options[1]!r}",
-            )
-        rotations, shifts = zip(*group.get_symop(), strict=True)
-        listed = Operations(np.array(rotations, np.float64), np.array(shifts, np.float64))
-    _check_metric(listed, cell, str(name or (group.symbol if group is not None else "given")), where)
-    return listed
+        listed, more = named[0], []
+    _check_metric(listed, cell, shown, where)
+    return listed, more
+
+
+def _all_of(group: Spacegroup) -> Operations:
+    rotations, shifts = zip(*group.get_symop(), strict=True)
+    return Operations(np.array(rotations, np.float64), np.array(shifts, np.float64))
+
+
+def _rotations(operations: Operations) -> Array:
+    """Each once."""
+    return np.unique(operations.rotations, axis=0)
 
 
 def _first(block: Any, tags: tuple[str, ...]) -> str | None:
@@ -107,15 +122,14 @@ def _first(block: Any, tags: tuple[str, ...]) -> str | None:
     return next((text for text in said if text not in ("", "?", ".")), None)
 
 
-def _named(
-    name: str | None, number: str | None, setting: object, cell: Array
-) -> tuple[Spacegroup | None, tuple[str, str] | None]:
-    """The group of ASE's table by its name, else number; and, where it has two origins and none is said, both names."""
+def _named(name: str | None, number: str | None, setting: object, cell: Array) -> list[Spacegroup]:
+    """The group of ASE's table by its name, else number: in one setting, in both where it has two origins and none is
+    said, or none."""
     from ase.spacegroup import Spacegroup
     from ase.spacegroup.spacegroup import SpacegroupError
 
     said = {"1": 1, "2": 2}.get(str(setting).strip())
-    symbol = None if name is None else name
+    symbol = name
     if symbol is not None:
         choice = re.fullmatch(r"(.*?)(?:\s*:\s*([12HRSZhrsz])|\s+([HRSZ]))", symbol)
         if choice is not None:
@@ -123,23 +137,21 @@ def _named(
             said = 1 if letter in "1HS" else 2
         symbol = _modern(symbol)
     if symbol is None and (number is None or not number.isdecimal() or not 1 <= int(number) <= 230):
-        return None, None
+        return []
     try:
         first = Spacegroup(symbol if symbol is not None else int(str(number)), 1)
     except SpacegroupError:
-        return None, None
+        return []
     if first.no in _TWO_CELLS:
         hexagonal = said == 1 if said is not None else not _rhombohedral(cell)
-        return (first if hexagonal else Spacegroup(first.no, 2)), None
+        return [first if hexagonal else Spacegroup(first.no, 2)]
     try:
         second = Spacegroup(first.no, 2) if first.no >= _FIRST_WITH_TWO_ORIGINS else None
     except SpacegroupError:
         second = None
     if second is None or said == 1:
-        return first, None
-    if said == 2:
-        return second, None
-    return first, (f"{first.symbol} :1", f"{first.symbol} :2")
+        return [first]
+    return [second] if said == 2 else [first, second]
 
 
 def _modern(symbol: str) -> str:
@@ -202,15 +214,11 @@ def _with_centrings(listed: Operations, name: str | None) -> Operations:
     return _without_twins(Operations(np.tile(listed.rotations, (len(centrings), 1, 1)), shifts))
 
 
-def _check_group(listed: Operations, name: str | None, group: Spacegroup | None, where: str) -> None:
-    """InputError where operations are missing, or are not those of the named group."""
+def _check_group(listed: Operations, name: str | None, where: str) -> None:
+    """InputError where operations are missing, or have other centrings than the named group."""
     fix = "list all operations of the group, or leave them out and give its name"
-    rotations = np.unique(listed.rotations, axis=0)
     if not _is_group(listed):
         what = f"the {len(listed.shifts)} symmetry operations are not a group: the product of two of them is missing"
-        raise InputError(what, where=where, fix=fix)
-    if group is not None and len(rotations) != (wanted := len(np.unique([r for r, _ in group.get_symop()], axis=0))):
-        what = f"the operations have {len(rotations)} rotations, and the space group {name or group.no} has {wanted}"
         raise InputError(what, where=where, fix=fix)
     expected = _CENTRINGS.get("" if name is None else name[:1].upper())
     pure = _pure(listed)

@@ -14,6 +14,9 @@ from refine.errors import InputError
 
 Array = NDArray[np.float64]
 
+FEWEST_TO_VARY = 20
+"""Points of a curve that says how much it varies; an excerpt may be flat."""
+
 USUAL_Q_MAX = 20.0
 """1/Å, of a transform whose range is not known, to say what that means."""
 
@@ -88,7 +91,7 @@ def doubtful_sigma(curve: Curve) -> list[str]:
         return []
     typical, spread = float(np.median(curve.sigma)), float(curve.y.std())
     doubts = []
-    if typical > spread:
+    if typical > spread and len(curve.x) >= FEWEST_TO_VARY:
         doubts.append(
             f"{curve.label}: sigma is {typical:.3g} (median), more than the curve itself varies, {spread:.3g} (rms): "
             "any model agrees with it; if these are weights or widths of bins, choose columns = [x, y]"

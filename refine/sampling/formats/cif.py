@@ -60,13 +60,12 @@ def cif_atoms(text: str, naming: Naming, where: str) -> Atoms:
     fractional = _coordinates(block, cell, where)
     _refuse_parts(block, len(fractional), where)
     species = _species(block, naming, len(fractional), where)
-    operations = operations_of(block, cell, where)
+    operations, more = operations_of(block, cell, where)
     if len(fractional) * len(operations.shifts) > MOST_ATOMS:
         raise InputError(f"{len(operations.shifts)} symmetry operations of {len(fractional)} sites", where=where)
-    images = [
-        _images(site, operations, cell, name, where)
-        for name, site in zip(_names(block, len(fractional)), fractional, strict=True)
-    ]
+    names = _names(block, len(fractional))
+    images = [_images(site, operations, cell, name, where) for name, site in zip(names, fractional, strict=True)]
+    _check_named(fractional, images, more, cell, names, where)
     everyone = [name for name, found in zip(species, images, strict=True) for _ in found]
     _check_formula(block, elements_of_species(everyone), where)
     atoms = Atoms(elements_of_species(everyone), scaled_positions=np.concatenate(images), cell=cell, pbc=True)
@@ -226,6 +225,23 @@ def _images(site: Array, operations: Operations, cell: Array, name: str, where: 
             )
         kept.append(image)
     return np.array(kept)
+
+
+def _check_named(
+    sites: Array, images: list[Array], more: list[Operations], cell: Array, names: list[str], where: str
+) -> None:
+    """InputError where the file lists fewer operations than the group that it names has, and these make other atoms."""
+    counts = [len(found) for found in images]
+    for operations in more:
+        whole = [_images(site, operations, cell, name, where) for name, site in zip(names, sites, strict=True)]
+        if [len(found) for found in whole] == counts:
+            return
+    if more:
+        raise InputError(
+            f"the operations that the CIF lists make {sum(counts)} atoms, and those of its space group others",
+            where=where,
+            fix="list all operations of the group, or leave them out and give its name",
+        )
 
 
 def _check_formula(block: Any, elements: list[str], where: str) -> None:
