@@ -233,6 +233,8 @@ def _check_named(
     """InputError where the file lists fewer operations than the group that it names has, and these make other atoms."""
     counts = [len(found) for found in images]
     for operations in more:
+        if len(sites) * len(operations.shifts) > MOST_ATOMS:
+            continue
         whole = [_images(site, operations, cell, name, where) for name, site in zip(names, sites, strict=True)]
         if [len(found) for found in whole] == counts:
             return
