@@ -39,7 +39,7 @@ def curve_text(curve: Curve) -> str:
         "qmax": _number(curve.q_max),
         "number_density": _number(curve.number_density),
         "composition": _named(curve.composition),
-        "isotopes": " ".join(f"{element}={_isotopes(given)}" for element, given in curve.isotopes.items()) or None,
+        "isotopes": " ".join(f"{element}={isotopes_text(given)}" for element, given in curve.isotopes.items()) or None,
         "charges": " ".join(f"{element}={_charge(given)}" for element, given in curve.charges.items()) or None,
         "source": curve.source or curve.name or None,
     }
@@ -71,7 +71,7 @@ def _charge(given: int | tuple[float, float]) -> str:
     return str(given) if isinstance(given, int) else ":".join(f"{number:.6g}" for number in given)
 
 
-def _isotopes(given: int | Mapping[int, float]) -> str:
+def isotopes_text(given: int | Mapping[int, float]) -> str:
     """As `refine convert --isotopes` takes it: 36, or 1:0.5+2:0.5 of a mixture."""
     if not isinstance(given, Mapping):
         return str(given)

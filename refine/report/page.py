@@ -59,6 +59,7 @@ def render(results: Results) -> str:
         corrections=corrections,
         potentials=potentials,
         determined=words.determined(results),
+        undetermined=words.undetermined(results),
         shares=shares,
         tension=sections.tension(results),
         progress=progress,

@@ -181,6 +181,18 @@ def determined(results: Results) -> list[str]:
     return sentences
 
 
+def undetermined(results: Results) -> str:
+    """Why there is nothing that `determined` could say."""
+    if results.summary.status is Status.NOT_IMPROVED:
+        return "The answer is the base model itself, without a correction that data could determine."
+    if results.summary.confirmed:
+        return "This method does not say what the data determine."
+    return (
+        "Left out: it rests on a linear response that the final sample did not confirm. A run that goes on, with "
+        "--resume and more iterations or frames, may be confirmed."
+    )
+
+
 def _proportion(combination: Combination, pairs: Sequence[DeterminedPair]) -> str:
     """Ca–Ca : Cl–Cl = 1 : -0.2, without the pairs that hardly take part."""
     parts = [
@@ -293,10 +305,18 @@ def _fall(fitted: list[DataSet], summary: Summary) -> str:
     better = sum(after < before for _, (before, after) in known)
     means = [sum(both[k] for _, both in known) / len(known) for k in (0, 1)]
     which = f"in all {len(known)}" if better == len(known) else f"in {better} of the {len(known)}"
+    hardly = [data.name for data, (before, after) in known if 0.0 < before - after < _noise(data, summary)]
+    within = f", in {' and '.join(hardly)} by less than two standard errors" if hardly else ""
     return (
-        f"R_χ of T(r) fell {which} fitted curves; "
+        f"R_χ of T(r) fell {which} fitted curves{within}; "
         f"their mean {_verb(means[0], means[1])} from {misfit(means[0])} to {misfit(means[1])}."
     )
+
+
+def _noise(data: DataSet, summary: Summary) -> float:
+    """Two standard errors of the difference of both R_χ; zero where they are not known."""
+    errors = [scores.r_chi_stderr.get(data.name) for scores in _scores(summary)]
+    return 2.0 * math.hypot(*(error or 0.0 for error in errors))
 
 
 def _scored(scored: list[DataSet], summary: Summary) -> str:

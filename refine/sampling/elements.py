@@ -117,11 +117,11 @@ class Naming:
             return (among or readings)[0]
         said = f"may be {' or '.join(readings)}" if len(readings) > 1 else "does not say which element it is"
         raise InputError(
-            f"not readable as {kind}: the label {label[:40]!r} {said}", where=where, fix=_say(label, readings or ["O"])
+            f"not readable as {kind}: the label {label[:40]!r} {said}", where=where, fix=say(label, readings or ["O"])
         )
 
 
-def _say(label: str, readings: Sequence[str]) -> str:
+def say(label: str, readings: Sequence[str]) -> str:
     """How a user says the element of a label."""
     name, element = label[:40], readings[-1]
     return f'say it: --elements {name}={element}, or in a study structure_elements = {{ {name} = "{element}" }}'
@@ -210,7 +210,7 @@ def _element(
         raise InputError(
             f"atom {name!r} of residue {residue!r} is called like no element",
             where=where,
-            fix=f"{_say(name, ['O'])}; leave out sites that are no atoms",
+            fix=f"{say(name, ['O'])}; leave out sites that are no atoms",
         )
     among = [symbol for symbol in readings if element_of(symbol) in stated]
     if len(among) == 1:
@@ -231,5 +231,5 @@ def _element(
     raise InputError(
         f"atom {name!r} of residue {residue!r} may be {' or '.join(readings)}",
         where=where,
-        fix=f"{_say(name, readings)}, or give the structure as extended XYZ",
+        fix=f"{say(name, readings)}, or give the structure as extended XYZ",
     )

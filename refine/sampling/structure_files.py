@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,8 +13,8 @@ import numpy as np
 
 from refine.errors import InputError
 from refine.formula import element_of
-from refine.sampling.crystals import read_crystal, refuse_disorder
 from refine.sampling.formats import FORMATS, Naming, kind_by_content
+from refine.sampling.formats.pdb import refuse_disorder
 from refine.sampling.periodic import close_pairs
 from refine.sites import deuterium_in, set_species, species_of_atoms
 from refine.system import System, make_system, number_density_from_mass
@@ -46,6 +47,8 @@ STRUCTURE_FORMATS = (
 _MAX_FILE = 200_000_000
 
 _MASS_TOLERANCE = 0.05  # amu; 40.0 could be argon or calcium
+
+_CLEAR_COLUMNS = (5, 7, 8, 10)  # of LAMMPS's atoms: style atomic or full, with or without the numbers of images
 
 OVERLAP = 0.5  # Å; no two atoms of any real structure come this close
 
@@ -153,8 +156,6 @@ def _read_atoms(path: Path, types: tuple[str, ...] | None, naming: Naming) -> At
             if kind == "proteindatabank":
                 refuse_disorder(path)
             atoms = FORMATS[kind].atoms(_last_frame(path, kind), naming, where)
-        elif kind == "cif":
-            atoms = renamed(read_crystal(path), naming, where, kind)
         else:
             # types in the place of atomic numbers: where atoms have labels, ASE keeps no types
             options: dict[str, Any] = {"Z_of_type": {number: number for number in by_type}} if by_type else {}
@@ -166,7 +167,7 @@ def _read_atoms(path: Path, types: tuple[str, ...] | None, naming: Naming) -> At
     except InputError:
         raise
     except (ParseError, EOFError, *UNREADABLE) as error:
-        raise InputError(f"not readable as {kind}: {reason_of(error)}", where=where, fix=fix) from None
+        raise InputError(f"not readable as {kind}: {reason_of(error)}", where=where, fix="mend the file") from None
     if len(atoms) == 0:
         raise InputError("the structure has no atoms", where=where)
     if kind == "lammps-data":
@@ -204,7 +205,7 @@ def kind_of(path: Path, head: bytes) -> str:
 
 def _last_frame(path: Path, kind: str) -> str:
     split = FORMATS[kind].split
-    with path.open(encoding="utf-8", errors="replace") as stream:
+    with path.open(encoding="utf-8-sig", errors="replace") as stream:
         if split is None:
             return stream.read()
         text = ""
@@ -220,10 +221,11 @@ def _types(path: Path, types: tuple[str, ...] | None, naming: Naming) -> dict[in
     hydrogen, 2 for helium, and so on, and makes arrays of any size that the header names."""
     from ase.data import atomic_numbers
 
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
     header = re.search(r"^[ \t]*([0-9]+)[ \t]+atoms\b", text, re.MULTILINE)
     if header is not None and (len(header[1]) > 9 or int(header[1]) > len(text) // 8):
         raise InputError(f"the header speaks of {header[1][:20]} atoms, and the file is shorter", where=str(path))
+    _refuse_lammps_data(text, int(header[1]) if header is not None else None, str(path))
     if types is not None:
         unknown = [name for name in types if atomic_numbers.get(element_of(name), 0) == 0]
         if unknown:
@@ -244,6 +246,28 @@ def _types(path: Path, types: tuple[str, ...] | None, naming: Naming) -> dict[in
     return {}
 
 
+def _refuse_lammps_data(text: str, atoms: int | None, where: str) -> None:
+    """InputError for lengths that are not in Å, rows of atoms that are not as many as the header says, and atoms whose
+    columns may mean two things."""
+    units = re.search(r"\bunits\s*=\s*(\w+)", text.partition("\n")[0])
+    if units is not None and units[1] not in ("metal", "real"):
+        what = f"lengths in {units[1]!r} units; those of metal and real are Å"
+        raise InputError(what, where=where, fix="convert them")
+    heading = re.search(r"^[ \t]*Atoms\b[ \t]*(#[ \t]*\w+)?.*$", text, re.MULTILINE)
+    if heading is None:
+        return
+    body = (row.partition("#")[0].split() for row in text[heading.end() :].splitlines())
+    rows = list(takewhile(lambda row: row[0].isdecimal(), filter(None, body)))
+    if atoms is not None and len(rows) != atoms:
+        raise InputError(f"{len(rows)} rows of atoms, and the header says {atoms}", where=where, fix="mend the file")
+    if heading[1] is None and rows and len(rows[0]) not in _CLEAR_COLUMNS:
+        raise InputError(
+            f"atoms of {len(rows[0])} columns, and the file does not say what they are",
+            where=where,
+            fix="write the atom style behind the heading, as in 'Atoms # charge'",
+        )
+
+
 def _check_types(atoms: Atoms, types: tuple[str, ...] | None, where: str) -> None:
     """The elements that ASE took must be those that were named, or have the masses of the file."""
     from ase.data import atomic_masses
@@ -254,6 +278,7 @@ def _check_types(atoms: Atoms, types: tuple[str, ...] | None, where: str) -> Non
             raise InputError(f"the file has atom types to {present}, {len(types)} species are given", where=where)
         return
     off = np.abs(atoms.get_masses() - atomic_masses[atoms.numbers])
+    off[atoms.numbers == 0] = np.inf  # what ASE finds no element for
     if atoms.has("masses") and off.max() > _MASS_TOLERANCE:
         raise InputError(
             f"a mass of {atoms.get_masses()[off.argmax()]:g} is that of no element",

@@ -11,11 +11,11 @@ import numpy as np
 
 from refine.errors import InputError
 from refine.formula import element_of
-from refine.sampling.crystals import read_crystal, refuse_disorder
 from refine.sampling.formats import FORMATS, Naming
 from refine.sampling.formats.binary import refuse_binary
 from refine.sampling.formats.dcd import frames_in, is_dcd
 from refine.sampling.formats.lammps import STEP, label_column
+from refine.sampling.formats.pdb import refuse_disorder
 from refine.sampling.structure_files import STRUCTURE_FORMATS, UNREADABLE, kind_of, reason_of, renamed
 from refine.sites import set_species
 
@@ -89,7 +89,7 @@ def atoms_of(
     # of what is split here these are the file's faults, and others are ours
     broken = (ValueError, EOFError) if split is not None else (ParseError, EOFError, *UNREADABLE)
     number = 0
-    with path.open("rb") as raw, io.TextIOWrapper(raw, encoding="utf-8", errors="replace") as stream:
+    with path.open("rb") as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace") as stream:
         frames: Iterator[str] | Iterator[Atoms]  # text of a frame, or what ASE has made of it
         frames = (
             _by_ase(path, kind) if kind not in FORMATS else iter([stream.read()]) if split is None else split(stream)
@@ -167,10 +167,7 @@ def _of_dcd(
 def _by_ase(path: Path, kind: str) -> Iterator[Atoms]:
     import ase.io
 
-    if kind == "cif":
-        yield read_crystal(path)
-    else:
-        yield from ase.io.iread(path, slice(None), format=kind, do_not_split_by_at_sign=True)
+    yield from ase.io.iread(path, slice(None), format=kind, do_not_split_by_at_sign=True)
 
 
 def _head(path: Path) -> bytes:

@@ -29,6 +29,9 @@ FROZEN_AFTER_PS, FROZEN_BELOW = 10.0, 0.2
 """A liquid whose rms displacement after so many ps is below this many number_density^(-1/3) does not flow: that is a
 Lindemann amplitude, which a crystal or glass stays below and a liquid leaves behind within a picosecond or two."""
 
+DOUBTED_AFTER_PS = 2.0
+"""From here on a liquid that does not flow is noted, for the report of a sample that ends before `FROZEN_AFTER_PS`."""
+
 LOOKS, HOLLOW, FEWEST_WAVES = 3, 0.08, 12.0
 """A liquid has a hole when T, averaged over so many looks, is above this share of N (a quarter of the box is empty) and
 above this number: an ideal gas, whose T is gamma distributed, has such a mean once in 5e7, and Lennard-Jones argon next
@@ -106,7 +109,7 @@ class Watch:
 
     def _flowing(self, state: Moving) -> None:
         picoseconds = state.sampled_steps * self.timestep / 1000
-        if picoseconds < FROZEN_AFTER_PS:
+        if picoseconds < DOUBTED_AFTER_PS:
             return
         drift = np.average(state.displacement, axis=1, weights=self.system.masses)
         relative = state.displacement - drift[:, None]
@@ -117,8 +120,15 @@ class Watch:
                 f"the system is frozen: its atoms have moved {rms.min():.3f} Å (rms) in {picoseconds:.1f} ps, "
                 f"those of a liquid more than {limit:.3f} Å"
             )
-            if self.lenient:
+            if self.lenient and picoseconds >= FROZEN_AFTER_PS:
                 self.notes[:] = [seen]
+                return
+            if picoseconds < FROZEN_AFTER_PS:
+                self.notes[:] = [
+                    f"the sample does not show that this is a liquid: its atoms have moved {rms.min():.3f} Å (rms) in "
+                    f"{picoseconds:.1f} ps, "
+                    f'those of a liquid more than {limit:.3f} Å; sample longer, or declare phase = "solid"'
+                ]
                 return
             raise SimulationError(
                 seen,

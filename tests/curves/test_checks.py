@@ -219,6 +219,42 @@ def test_square_femtometres_for_barn(liquid: MakeCurve, density: float | None) -
         check_curve(replace(curve, y=100 * curve.y))
 
 
+@pytest.mark.parametrize("density", [0.0204, None])
+def test_millibarn_for_barn(liquid: MakeCurve, density: float | None) -> None:
+    curve = replace(liquid("F(Q)", "keen"), number_density=density)
+    with pytest.raises(InputError, match=r"the curve is in mb.*divide the y column .* by 1000"):
+        check_curve(replace(curve, y=1000 * curve.y))
+
+
+def test_a_normalised_curve_is_not_called_one_in_other_units(liquid: MakeCurve) -> None:
+    """S(Q) - 1 of argon is 27 times its cross section in barn, and a third of it in fm^2: the density tells."""
+    curve = replace(liquid("F(Q)", "faber-ziman"), normalisation="keen")
+    with pytest.raises(InputError, match=r'declare quantity = "F\(Q\)" and normalisation = "faber-ziman"$'):
+        check_curve(curve)
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(100, r"fm\^2"), (1000, "mb")])
+def test_other_units_of_curves_in_r(liquid: MakeCurve, factor: float, unit: str) -> None:
+    curve = liquid("G(r)", "keen")
+    assert check_curve(curve) == []
+    with pytest.raises(InputError, match=f"divide the y column by {factor} if it is in {unit}"):
+        check_curve(replace(curve, y=factor * curve.y))
+
+
+def test_distances_in_picometres(liquid: MakeCurve) -> None:
+    """g(r) is zero at small r and one at large r all the same."""
+    curve = liquid("g(r)", "faber-ziman")
+    with pytest.raises(InputError, match="r seems to be in pm"):
+        check_curve(replace(curve, x=100.0 * curve.x))
+
+
+def test_weights_in_the_place_of_errors(liquid: MakeCurve) -> None:
+    curve = liquid("S(Q)", "faber-ziman")
+    assert check_curve(replace(curve, sigma=np.full_like(curve.x, 0.02))) == []
+    (doubt,) = check_curve(replace(curve, sigma=np.ones_like(curve.x)))
+    assert "sigma is 1 (median), more than the curve itself varies" in doubt
+
+
 def networks() -> dict[str, tuple[np.ndarray, np.ndarray, float]]:
     """(r, g, density) of a liquid, a network with sharp bonds, and a cold solid, of one element."""
     r = 0.005 * np.arange(1, 6001)

@@ -71,9 +71,11 @@ def test_the_model_has_the_same_self_part() -> None:
 
 def test_a_wrong_unit_is_named() -> None:
     curve = Curve(Q, molecule(), radiation="xray", name="water", **WATER)
-    with pytest.raises(InputError, match=r"is per unit of 3 atoms, such as a molecule; mend per"):
+    with pytest.raises(InputError, match=r"is per unit of 3 atoms, such as a molecule, or of another scale; mend per"):
         check_curve(curve)
-    with pytest.raises(InputError, match=r"is per atom; mend per"):
+    with pytest.raises(
+        InputError, match=r"is per atom, or of another scale; mend per, or divide the y column by 0\.33"
+    ):
         check_curve(replace(curve, y=molecule() / 3.0, per=3.0))
     with pytest.raises(InputError, match=r"it is the distinct part alone; declare quantity = \"F\(Q\)\""):
         check_curve(replace(curve, y=(molecule() - 2 * F[0] ** 2 - F[1] ** 2) / 3.0))

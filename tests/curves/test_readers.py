@@ -265,6 +265,10 @@ def test_q_range_cuts_a_q_curve(write: Write) -> None:
         ("# Q [nm^-1]  S(Q)\n" + ROWS, "header says that Q is in 1/nm .*divide the first column by 10"),
         ("Q(1/nm) S\n" + ROWS, "header says that Q is in 1/nm"),
         ("# Q ($nm^{-1}$)\n" + ROWS, "header says that Q is in 1/nm"),
+        ("# Q [1/pm]\n" + ROWS, "header says that Q is in 1/pm .*multiply the first column by 100"),
+        ("# q / bohr^-1\n" + ROWS, "header says that Q is in 1/bohr .*multiply the first column by 1.8897"),
+        ("title\n2-Theta Angle (Degrees)\nIntensity\n   5\n" + ROWS, "'2-Theta Angle .* an angle and not Q"),
+        ("7\nargon\n" + ROWS, "says that it has 7 points, and 5 follow: it seems to be cut short"),
         ("# quantity: g(r)\n" + ROWS, r'the header says g\(r\) and S\(Q\) is declared; declare quantity = "g\(r\)"'),
         ("# radiation: x-ray\n" + ROWS, "the header says xray"),
         (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "not a text file .it holds null bytes"),
@@ -280,8 +284,17 @@ def test_bad_files_are_one_line_with_the_place(write: Write, content: str | byte
 
 
 def test_nanometres_of_r(write: Write) -> None:
-    with pytest.raises(InputError, match=r"header says that r is in nm .*multiply the first column by 10"):
-        read(write("# r [nm] g(r)\n" + ROWS), quantity="g(r)")
+    for unit, fix in (("nm", "multiply .* by 10"), ("pm", "divide .* by 100"), ("bohr", r"multiply .* by 0\.52918")):
+        with pytest.raises(InputError, match=rf"header says that r is in {unit} .*{fix} and mend the header"):
+            read(write(f"# r [{unit}] g(r)\n" + ROWS), quantity="g(r)")
+        with pytest.raises(InputError, match=rf"header says that r is in {unit} "):
+            read(write(f"r\tg(r)\n{unit}\t\n" + ROWS), quantity="g(r)")
+
+
+@pytest.mark.parametrize("first", ["5", "4", "18502", " 300"])
+def test_a_whole_number_above_the_rows(write: Write, first: str) -> None:
+    """How many follow, or the number of a run, or a temperature."""
+    assert len(read(write(f"{first}\nargon\n" + ROWS)).x) == 5
 
 
 @pytest.mark.parametrize(
@@ -444,3 +457,46 @@ def test_a_renamed_file_of_gudrun_asks_what_q_is(write: Write) -> None:
     with pytest.raises(InputError, match=r"names 'NIMROD00001122.mint01'.*abscissa = \"left-edges\", or \"points\""):
         read(path)
     assert read(path, abscissa="left-edges").x[0] > read(path, abscissa="points").x[0]
+
+
+OWN = (
+    "# quantity = S(Q)\n# normalisation = faber-ziman\n# radiation = neutron\n# composition = Si=0.333333 O=0.666667\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("header", "declared", "message"),
+    [
+        (OWN, {"composition": {"Si": 1, "O": 2}}, ""),
+        (OWN, {"composition": {"Si": 24, "O": 50}}, ""),
+        (OWN, {}, ""),
+        (OWN, {"quantity": "F(Q)", "normalisation": "keen"}, "the header says S"),
+        (OWN.replace("S(Q)", "F(Q)"), {"quantity": "F(Q)", "normalisation": "keen"}, "normalisation = faber-ziman and"),
+        (OWN, {"composition": {"Ge": 1, "O": 2}}, "composition = Si=0.333333 O=0.666667 and .* Ge 0.333 O 0.667"),
+        (OWN, {"composition": {"Si": 1, "O": 1}}, "declare the composition of the measured sample"),
+        (OWN, {"composition": {"Si": 1, "O": 2}, "isotopes": {"Si": 29}}, "Si is natural, and 29 is declared"),
+        (OWN + "# isotopes = Si=29\n", {"composition": {"Si": 1, "O": 2}}, "Si is 29, and natural is declared"),
+        (OWN + "# isotopes = Si=29\n", {"composition": {"Si": 1, "O": 2}, "isotopes": {"Si": 29}}, ""),
+        ("# composition = SiO2\n", {"composition": {"Si": 1, "O": 2}}, ""),
+        ("# composition = Na Cl\n", {"composition": {"Si": 1, "O": 2}}, "composition = Na Cl and"),
+        ("# composition = D2O\n", {"composition": {"H": 2, "O": 1}, "isotopes": {"H": 2}}, ""),
+        ("# composition = see logbook\n# normalisation = 0.98\n", {"composition": {"Si": 1, "O": 2}}, ""),
+        ("# pair = O-Si\n", {"pair": ("Si", "O")}, ""),
+        ("# pair = O-O\n", {"pair": ("Si", "O")}, "pair = O-O and Si-O is declared"),
+    ],
+)
+def test_what_a_header_says_of_the_sample(write: Write, header: str, declared: dict[str, Any], message: str) -> None:
+    """As refine and PDFgetX3 write it; what other programs call so is left alone."""
+    path = write(header + ROWS)
+    if not message:
+        assert len(read(path, **declared).x) == 5
+        return
+    with pytest.raises(InputError, match=message):
+        read(path, **declared)
+
+
+def test_the_window_that_a_header_says(write: Write) -> None:
+    path = write("# quantity = D(r)\n# window = lorch\n# qmin = 0.5\n# qmax = 20\n" + ROWS)
+    assert read(path, quantity="D(r)", window="lorch").window == "lorch"
+    with pytest.raises(InputError, match='window = lorch and none is declared; declare window = "lorch"'):
+        read(path, quantity="D(r)")

@@ -292,6 +292,19 @@ def test_notes_of_the_run_are_warnings(make_iron: Any) -> None:
     assert "the box is small for " + HOSTILE in "".join(_page(out).parts)
 
 
+def test_what_was_not_confirmed_is_left_out_and_why(make_iron: Any) -> None:
+    """It is no fault of the method."""
+    said = _page(make_iron(determination=None, confirmed=False)).said
+    assert "it rests on a linear response that the final sample did not confirm" in said
+    assert "This method does not say" not in said
+
+
+def test_of_the_base_model_nothing_is_determined(make_iron: Any) -> None:
+    said = _page(make_iron(determination=None, status="not-improved")).said
+    assert "The answer is the base model itself, without a correction" in said
+    assert "This method does not say" not in said
+
+
 def test_a_method_that_does_not_know_says_so(make_iron: Any) -> None:
     out = make_iron(determination=None, coordination=[])
     said = _page(out).said

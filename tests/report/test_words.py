@@ -103,3 +103,13 @@ def test_headline_without_any_misfit(make_run: Any) -> None:
     result["final"]["r_chi"] = {}
     (out / "result.json").write_text(json.dumps(result))
     assert words.headline(read_results(out)).result == "No fitted curve has an R_χ of T(r); see χ² in the table."
+
+
+def test_headline_of_a_fall_within_the_errors(crowded_run: Path) -> None:
+    """0.2140 ± 0.03 to 0.2000 ± 0.02 is no fall that anybody has seen."""
+    result = json.loads((crowded_run / "result.json").read_text())
+    result["initial"]["r_chi_stderr"], result["final"]["r_chi_stderr"] = {"jr": 0.03}, {"jr": 0.02}
+    result["final"]["r_chi"]["jr"] = 0.2
+    (crowded_run / "result.json").write_text(json.dumps(result))
+    said = words.headline(read_results(crowded_run)).result
+    assert "fell in all 4 fitted curves, in jr by less than two standard errors; their mean fell" in said

@@ -265,7 +265,20 @@ def test_cells_of_the_command_line(text: str, cell: np.ndarray) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a", "1,2", "0", "-12", "nan", "inf,1,1", "10,10,10,30,30,120", "1,0,0,1,0,0,0,0,1", "5," * 12, "9,9,-9"],
+    [
+        "",
+        "a",
+        "1,2",
+        "0",
+        "-12",
+        "nan",
+        "inf,1,1",
+        "10,10,10,30,30,120",
+        "10,10,10,90,90,200",
+        "1,0,0,1,0,0,0,0,1",
+        "5," * 12,
+        "9,9,-9",
+    ],
 )
 def test_what_is_no_cell(text: str) -> None:
     with pytest.raises(InputError, match="--cell: "):

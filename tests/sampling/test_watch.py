@@ -205,3 +205,17 @@ def test_a_lenient_watch_notes_what_is_frozen_and_goes_on() -> None:
     assert "0.100 Å (rms) in 12.0 ps" in watch.notes[0]
     watch.look(state(rms=5.0, sampled_ps=14.0), CALM, 90.0, sampling=True)
     assert watch.notes == []
+
+
+def test_a_sample_too_short_to_be_called_frozen_is_noted() -> None:
+    """Replicas that share 12 ps: none of them is long enough to end the run."""
+    for watch in (replace(WATCH), replace(WATCH, lenient=True)):
+        watch.look(state(rms=0.1, sampled_ps=1.5), CALM, 90.0, sampling=True)
+        assert watch.notes == []
+        watch.look(state(rms=0.1, sampled_ps=3.0), CALM, 90.0, sampling=True)
+        assert "does not show that this is a liquid: its atoms have moved 0.100 Å (rms) in 3.0 ps" in watch.notes[0]
+        watch.look(state(rms=5.0, sampled_ps=4.0), CALM, 90.0, sampling=True)
+        assert watch.notes == []
+    solid = replace(WATCH, phase="solid")
+    solid.look(state(rms=0.1, sampled_ps=3.0), CALM, 90.0, sampling=True)
+    assert solid.notes == []

@@ -347,3 +347,17 @@ def test_a_run_that_ended_at_its_limit_is_reopened_before_its_last_verdict():
     old = {**last.to_json(), "phase": "done", "final": 0, "iterations": ended.to_json()["iterations"]}
     assert Record.from_json(old).reopened().stated is None
     assert Record.from_json(old | {"final": 1}).reopened().stated == statement
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (sample(1, 92.0, error=40.0), "is the answer (chi^2 rose by 2.0 ± 40.3, which may be sampling: more frames"),
+        (sample(1, 900.0, error=5.0), "which is the answer; stopped"),
+    ],
+)
+def test_a_run_that_improved_nothing_says_whether_it_could_have_seen_it(last: JudgedSample, said: str) -> None:
+    update = Update(None, {}, True, 1, False, "", None)
+    answer = answer_of([sample(0, 90.0), last], update, Ending(Status.EXHAUSTED, "stopped"))
+    assert (answer.final, answer.ending.status) == (0, Status.NOT_IMPROVED)
+    assert said in answer.ending.message

@@ -24,10 +24,11 @@ from refine.curves.checks.limits import check_high_q_limit, check_high_r_limit, 
 from refine.curves.checks.scale import check_scale
 from refine.curves.checks.units import (
     check_unit_of_intensity,
+    refuse_far_distances,
     refuse_missing_deuterium,
     refuse_other_abscissa,
+    refuse_other_cross_sections,
     refuse_self_scattering,
-    refuse_square_femtometres,
 )
 from refine.curves.curve import Curve
 
@@ -46,11 +47,12 @@ def check_curve(curve: Curve) -> list[str]:
     if curve.in_q_space:
         refuse_other_abscissa(curve)
         refuse_self_scattering(curve)
-        refuse_square_femtometres(curve)
+        refuse_other_cross_sections(curve)
         refuse_missing_deuterium(curve)
         warnings = check_high_q_limit(curve) + check_unit_of_intensity(curve)
         if curve.quantity != "I(Q)":
             warnings += check_factor_of_q(curve)
     else:
+        refuse_far_distances(curve)
         warnings = check_high_r_limit(curve) + unknown_q_range(curve)
     return doubtful_sigma(curve) + warnings + check_scale(curve)

@@ -14,6 +14,9 @@ from refine.errors import InputError
 
 Array = NDArray[np.float64]
 
+FEWEST_TO_VARY = 20
+"""Points of a curve that says how much it varies; an excerpt may be flat."""
+
 USUAL_Q_MAX = 20.0
 """1/Å, of a transform whose range is not known, to say what that means."""
 
@@ -83,13 +86,20 @@ def unknown_q_range(curve: Curve) -> list[str]:
 
 
 def doubtful_sigma(curve: Curve) -> list[str]:
-    """Says where standard errors are zero."""
+    """Says where standard errors are zero, and that they are larger than all that the curve does."""
     if curve.sigma is None:
         return []
+    typical, spread = float(np.median(curve.sigma)), float(curve.y.std())
+    doubts = []
+    if typical > spread and len(curve.x) >= FEWEST_TO_VARY:
+        doubts.append(
+            f"{curve.label}: sigma is {typical:.3g} (median), more than the curve itself varies, {spread:.3g} (rms): "
+            "any model agrees with it; if these are weights or widths of bins, choose columns = [x, y]"
+        )
     zeros = np.flatnonzero((curve.sigma == 0) & (curve.x > 0))
-    if len(zeros) == 0:
-        return []
-    return [
-        f"{curve.label}: sigma is 0 at {len(zeros)} of {len(curve.x)} points, first at x = {curve.x[zeros[0]]:g}; such "
-        "points were usually not measured: leave them out of the fitted range"
-    ]
+    if len(zeros):
+        doubts.append(
+            f"{curve.label}: sigma is 0 at {len(zeros)} of {len(curve.x)} points, first at x = {curve.x[zeros[0]]:g}; "
+            "such points were usually not measured: leave them out of the fitted range"
+        )
+    return doubts

@@ -29,6 +29,10 @@ _NULL_SCATTERING = 0.05
 """Below this <b>^2/<b^2> the absolute scale is a small difference of large numbers (light water) and is not judged."""
 
 
+IN_A_BARN = {"fm^2": 100, "mb": 1000}
+"""Units of cross sections that curves are also written in."""
+
+
 def check_scale(curve: Curve) -> list[str]:
     """The near, far and floor values: doubts, or a refusal where another declaration fits."""
     if curve.number_density is None or scale_is_unknowable(curve):
@@ -100,8 +104,8 @@ def _mistaken_for(curve: Curve) -> Iterator[tuple[str, Curve]]:
 
 
 def _other_units(curve: Curve) -> Iterator[tuple[str, Curve]]:
-    """Cross sections per formula unit and of the whole sphere, for those per atom and steradian."""
-    if curve.normalisation != "keen" or not curve.in_q_space:
+    """Cross sections per formula unit, of the whole sphere and in other units, for barn per atom and steradian."""
+    if curve.normalisation != "keen":
         return
     units = (
         n
@@ -112,6 +116,8 @@ def _other_units(curve: Curve) -> Iterator[tuple[str, Curve]]:
     if atoms > 1:
         yield f"divide the y column by {atoms} if it is per formula unit", replace(curve, y=curve.y / atoms)
     yield "divide the y column by 4π if it is of the whole sphere", replace(curve, y=curve.y / (4.0 * math.pi))
+    for unit, factor in IN_A_BARN.items() if curve.radiation == "neutron" else ():
+        yield f"divide the y column by {factor} if it is in {unit}", replace(curve, y=curve.y / factor)
 
 
 def scale_values(curve: Curve) -> dict[str, float]:

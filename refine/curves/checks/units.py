@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from refine.curves.checks.common import FITTING, IMPOSSIBLE, MOST_ATOMS, canonical, settled, tail_of, within
-from refine.curves.checks.scale import floor_of_q_curve, in_words, scale_values
+from refine.curves.checks.scale import IN_A_BARN, floor_of_q_curve, in_words, scale_is_unknowable, scale_values
 from refine.curves.curve import Curve
 from refine.curves.weights import mean_square_amplitude
 from refine.errors import InputError
@@ -35,6 +35,9 @@ _HIGHEST_FIRST_PEAK = 12.0
 _FARTHEST_Q = 120.0
 """1/Å; total scattering ends at 50, in rare cases at 100."""
 
+_FARTHEST_R = 400.0
+"""Å; the resolution of any instrument ends a curve before."""
+
 
 def refuse_other_abscissa(curve: Curve) -> None:
     """Q in 1/nm, or an angle in place of Q: no structure of atoms has its strongest peak there."""
@@ -55,6 +58,16 @@ def refuse_other_abscissa(curve: Curve) -> None:
             f"{seen}: Q seems to be in 1/nm, or to be the angle 2θ in degrees",
             where=curve.label,
             fix="divide the Q column by 10 if it is in 1/nm; of an angle give Q = 4π sin(θ)/λ",
+        )
+
+
+def refuse_far_distances(curve: Curve) -> None:
+    """r in pm, which nothing else shows: g(r) is zero below 100, too."""
+    if curve.x[-1] > _FARTHEST_R:
+        raise InputError(
+            f"r runs to {curve.x[-1]:.4g}, which in Å no instrument resolves: r seems to be in pm",
+            where=curve.label,
+            fix="divide the r column by 100 if it is in pm, and D(r) and T(r) by what their unit demands",
         )
 
 
@@ -137,25 +150,47 @@ def check_unit_of_intensity(curve: Curve) -> list[str]:
     nearest = max(1, round(atoms))
     if abs(atoms / nearest - 1.0) < SELF_SCATTER and scatter < SELF_SCATTER * atoms and nearest <= MOST_ATOMS:
         per = "atom" if nearest == 1 else f"unit of {nearest} atoms, such as a molecule"
-        raise InputError(f"{seen}: it is per {per}", where=curve.label, fix="mend per")
+        raise InputError(
+            f"{seen}: it is per {per}, or of another scale",
+            where=curve.label,
+            fix=f"mend per, or divide the y column by {atoms / curve.per:.4g}",
+        )
     return [f"{curve.label}: {seen}; check what is subtracted, the scale, and what it is per"]
 
 
-def refuse_square_femtometres(curve: Curve) -> None:
-    """i(Q) in fm^2 where barn is declared: 100 times the number, and below the least that is possible, -<b^2>."""
+def refuse_other_cross_sections(curve: Curve) -> None:
+    """i(Q) in fm^2 or millibarn where barn is declared: 100 or 1000 times the number, and below the least possible,
+    -<b^2>. S(Q) - 1 may be as large: where the density tells, a unit is named only if it gives the right scale."""
     if curve.normalisation != "keen" or curve.radiation != "neutron" or curve.quantity == "I(Q)":
         return
     floor = floor_of_q_curve(curve)
     if floor is None or floor < IMPOSSIBLE[1]:
         return
-    least = floor / 100.0
-    if not LEAST_FLOOR <= least <= FITTING[1]:
+    near = None
+    if curve.number_density is not None and not scale_is_unknowable(curve):
+        near = scale_values(curve).get("near")
+    fitting = [
+        (unit, factor)
+        for unit, factor in IN_A_BARN.items()
+        if LEAST_FLOOR <= floor / factor <= FITTING[1] and (near is None or within(FITTING, {"near": near / factor}))
+    ]
+    if not fitting:
         return
+    what = " or ".join(
+        f"{floor / factor:.2f} times that in {unit} (1 barn = {factor} {unit})" for unit, factor in fitting
+    )
+    fix = " or ".join(
+        f"divide the y column (and its errors) by {factor} if it is in {unit}" for unit, factor in fitting
+    )
+    seems = ": the curve is in " + " or ".join(unit for unit, _ in fitting)
+    normalised = floor_of_q_curve(replace(curve, normalisation="faber-ziman")) if near is None else None
+    if normalised is not None and normalised <= FITTING[1]:
+        seems = f"{seems}, or is S(Q) - 1"
+        fix = f'{fix}, or declare normalisation = "faber-ziman"'
     raise InputError(
-        f"{curve.quantity} falls to {floor:.0f} times the lowest value possible in barn, and {least:.2f} times that "
-        "in fm^2 (1 barn = 100 fm^2): the curve is in fm^2",
+        f"{curve.quantity} falls to {floor:.0f} times the lowest value possible in barn, and {what}{seems}",
         where=curve.label,
-        fix="divide the y column (and its errors) by 100",
+        fix=fix,
     )
 
 

@@ -16,7 +16,13 @@ from refine.curves.curve import Curve
 from refine.curves.quantities import is_q_space
 from refine.curves.readers.columns import columns_of
 from refine.curves.readers.gudrun import GUDRUN, at_points
-from refine.curves.readers.header import q_range_of, refuse_contradiction, refuse_other_units
+from refine.curves.readers.header import (
+    q_range_of,
+    refuse_contradiction,
+    refuse_other_sample,
+    refuse_other_units,
+    refuse_other_window,
+)
 from refine.curves.readers.mantid import MANTID
 from refine.curves.readers.table import Reader, Table, head_of
 from refine.curves.readers.text import TEXT
@@ -97,6 +103,9 @@ def read_curve(
     table = read_table(file)
     chosen = columns_of(table, columns, block, file)
     refuse_contradiction(table, chosen.y_label, quantity, radiation if pair is None else None, str(file))
+    refuse_other_sample(table, normalisation, composition or {}, isotopes or {}, pair, str(file))
+    if not in_q:
+        refuse_other_window(table, window, str(file))
     refuse_other_units(table, chosen.x_label, in_q, str(file))
     x = at_points(chosen.x, abscissa, table, file)
     limits = (None, None) if in_q else (q_range or q_range_of(table, str(file)))

@@ -25,6 +25,8 @@ MAX_BYTES = 8 * 2**20
 MAX_HEADER_LINES = 1000
 """Header beyond is passed over, and of each line no more than `MAX_HEADER_WIDTH` characters are looked at."""
 MAX_HEADER_WIDTH = 400
+MOST_MISSING = 2
+"""A number above the rows that is larger by more is no count of them."""
 _QUOTES = ('"', "'")
 _COMMENT = ("#", "!", ";", "%", "@", "//", *_QUOTES)
 _ONE_POINT_A_LINE = "give columns x, y[, sigma], one point a line"
@@ -96,6 +98,9 @@ class _Rows:
         """The line of a whole number below rows; what follows is another curve."""
         self._step: tuple[int, list[str]] | None = None
         """A line of two whole numbers that is LAMMPS's, or a row: the next one tells."""
+        self._stated: int | None = None
+        """The first line, where it is a whole number above rows: their count, as RMCProfile and others write it."""
+        self._first = True
         self._near: tuple[int, list[str]] | None = None
         """The first line that is nearly a row."""
 
@@ -122,6 +127,9 @@ class _Rows:
         if len(found) == 2 and all(map(fields.is_whole, found)) and width != 2:
             self._step = number, found
             return True
+        if self._first and len(found) == 1 and fields.is_whole(found[0]) and len(found[0]) < 9:
+            self._stated = int(found[0])
+        self._first = False
         between = not self._rows or self._alone is not None
         if self._rows and len(found) == 1 and fields.is_whole(found[0]):
             self._alone = number, found
@@ -178,6 +186,13 @@ class _Rows:
             self._append(*self._alone)
         if not self._rows:
             self._refuse_for_no_rows()
+        rows = len(self._rows)
+        if self._stated is not None and not self._breaks and rows < self._stated <= MOST_MISSING * rows:
+            raise InputError(
+                f"the file says that it has {self._stated} points, and {rows} follow: it seems to be cut short",
+                where=self._where,
+                fix="give the whole file, or mend the number in its first line",
+            )
         width = min(map(len, self._rows))
         both = np.array([row[:width] for row in self._rows], dtype=np.float64)
         values, errors = both[..., 0], both[..., 1]

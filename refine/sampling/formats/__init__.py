@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from refine.sampling.elements import Naming
+from refine.sampling.formats.cif import cif_atoms
 from refine.sampling.formats.dl_poly import config_atoms, history_atoms, is_config, is_history, split_history
 from refine.sampling.formats.epsr import ato_atoms
 from refine.sampling.formats.gromacs import gro_atoms, split_gro
 from refine.sampling.formats.lammps import dump_atoms, split_dump
 from refine.sampling.formats.pdb import pdb_atoms, split_pdb
 from refine.sampling.formats.rmcprofile import is_rmc6f, rmc6f_atoms
-from refine.sampling.formats.vasp import split_xdatcar, xdatcar_atoms
+from refine.sampling.formats.shelx import res_atoms
+from refine.sampling.formats.vasp import poscar_atoms, split_xdatcar, xdatcar_atoms
 from refine.sampling.formats.xyz import split_xyz, xyz_atoms
 
 if TYPE_CHECKING:
@@ -45,6 +47,9 @@ FORMATS = {
     "dlp4": Format(config_atoms),
     "rmc6f": Format(rmc6f_atoms),
     "ato": Format(ato_atoms),
+    "cif": Format(cif_atoms),
+    "vasp": Format(poscar_atoms),
+    "res": Format(res_atoms),
 }
 """By the names that ASE has for them; EPSR's it does not know."""
 

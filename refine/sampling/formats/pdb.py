@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
+from refine.errors import InputError
 from refine.sampling.elements import Naming, elements_of
 from refine.sites import elements_of_species, set_species
 
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 _ATOM, _OF_ALL = ("ATOM", "HETATM"), ("CRYST1", "ORIGX1", "ORIGX2", "ORIGX3")
+
+
+FULL = 1e-3
+"""An occupancy that differs from one by less is one."""
 
 
 def split_pdb(stream: TextIO) -> Iterator[str]:
@@ -57,3 +63,40 @@ def pdb_atoms(text: str, naming: Naming, where: str) -> Atoms:
     header = [line for line in lines if line.startswith(_OF_ALL)]
     text = "\n".join([*header, *marked, "END"]) + "\n"
     return set_species(cast("Atoms", ase.io.read(io.StringIO(text), 0, "proteindatabank")), elements)
+
+
+def refuse_disorder(path: Path) -> None:
+    """InputError for a PDB file whose first model is not all atoms of its cell, each in one place.
+
+    An occupancy of zero is what many programs write where they know of none.
+    """
+    where = str(path)
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        for number, line in enumerate(stream, 1):
+            if line.startswith(("ENDMDL", "END ")) or line.rstrip() == "END":
+                return
+            if line.startswith("CRYST1") and "".join(line[55:66].split()).upper() not in ("", "P1"):
+                raise InputError(
+                    f"the space group is {line[55:66].strip()!r}: the file may hold one of the cell's asymmetric units",
+                    where=where,
+                    fix="write all atoms of the cell, and the space group P 1",
+                )
+            if not line.startswith(("ATOM", "HETATM")):
+                continue
+            if line[16:17].strip():
+                raise InputError(
+                    f"line {number}: atom {line[12:16].strip()!r} has alternate locations ({line[16]})",
+                    where=where,
+                    fix="keep one of them",
+                )
+            try:
+                occupancy = float(line[54:60].strip() or 1.0)
+            except ValueError:
+                continue
+            if abs(occupancy) > FULL and not abs(occupancy - 1.0) <= FULL:
+                raise InputError(
+                    f"line {number}: atom {line[12:16].strip()!r} has an occupancy of {occupancy:g}: which of "
+                    "such sites have an atom, the file does not say",
+                    where=where,
+                    fix="make a supercell with whole atoms, for instance with a program for disordered crystals",
+                )

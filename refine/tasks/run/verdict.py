@@ -57,7 +57,11 @@ def answer_of(
     worse = iterations[0].accepted and misfits[last].chi2 > misfits[0].chi2
     final = lowest if rose or worse else last
     if final == 0:
-        message = f"no correction describes the data better than the base model, which is the answer; {ending.message}"
+        change = misfits[last].since(misfits[0].stored)
+        message = "no correction describes the data better than the base model, which is the answer"
+        if iterations[last].accepted and not change.rose:
+            message += f" ({change}, which may be sampling: more frames would tell)"
+        message = f"{message}; {ending.message}"
         return Answer(0, Ending(Status.NOT_IMPROVED, message), None)
     if final != last:
         message = f"{ending.message}; the last sample is worse than iteration {final}, which is the answer"
