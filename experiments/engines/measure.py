@@ -53,7 +53,7 @@ class Hidden:
 HIDDEN = {
     "argon": Hidden(
         species={"Ar": 256},
-        number_density=0.02125,
+        number_density=0.0175,
         bumps={"Ar-Ar": (0.5, 4.6, 0.5)},
         size=4,
         frames=600,
@@ -65,9 +65,9 @@ HIDDEN = {
         species={"Si": 64, "O": 128},
         number_density=0.0662,
         bumps={"Si-Si": (0.6, 3.3, 0.4), "Si-O": (0.4, 1.9, 0.3), "O-O": (-0.5, 2.8, 0.4)},
-        size=3,
+        size=2,
         frames=500,
-        stride=40,
+        stride=30,
         x=np.arange(0.6, 18.0, 0.05),
         noise=0.01,
     ),

@@ -19,12 +19,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2, norm
 
 from refine import Study
 from refine.potentials.lammps_base import potentials_of_lammps
 from refine.progress import NullProgress
-from refine.sampling.averages import standard_error
 from refine.sampling.diffusion import WINDOW
 from refine.sampling.lammps import library
 from refine.study.schema import StudyConfig
@@ -33,7 +31,7 @@ from refine.tasks.sample import sample_states
 from refine.tasks.transport import SI
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # experiments/ is no package
-from engines.agreement import SEEN, independent
+from engines import agreement
 
 Array = NDArray[np.float64]
 
@@ -202,16 +200,13 @@ def _slopes(lammps: Any, kinds: int, plan: Plan) -> Iterator[float]:
 
 def compared(one: Seen, other: Seen) -> tuple[float, float, dict[str, float]]:
     """Mean square difference of g(r) in standard errors with its σ, as in `agreement`; differences of D in errors."""
-    seen = other.g.mean(axis=0) > SEEN
-    a, b = one.g[:, seen], other.g[:, seen]
-    errors = np.hypot(standard_error(a), standard_error(b))
-    square = float(np.mean(((a.mean(axis=0) - b.mean(axis=0)) / errors) ** 2))
-    nu = independent(np.corrcoef(b, rowvar=False))
+    seen = other.g.mean(axis=0) > agreement.SEEN
+    square, sigma = agreement.means(one.g[:, seen], [other.g[:, seen]])
     d = {
         element: (value - other.diffusion[element][0]) / float(np.hypot(error, other.diffusion[element][1]))
         for element, (value, error) in one.diffusion.items()
     }
-    return square, float(norm.isf(chi2.sf(nu * square, nu))), d
+    return square, sigma, d
 
 
 def main() -> None:

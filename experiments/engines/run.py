@@ -1,6 +1,6 @@
 """One argon and one silica study under every engine, side by side: do g(r), energy, pressure and φ agree?
 
-    python experiments/engines/run.py [--only argon] [--engines lammps ase] [--seeds 3] [--out FOLDER] [--budget small]
+    python experiments/engines/run.py [--only argon] [--engines lammps ase] [--seeds 4] [--out FOLDER] [--budget small]
 
 The data of both studies were made under a hidden correction (`measure.py`). Every run is a command as a user gives it,
 `refine run STUDY --set sampling.engine=...`; under `files` it is `refine step`, with a LAMMPS between two steps that
@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -83,7 +84,7 @@ class Ran:
     """A finished run.
 
     name: of its row.  folder: of the run.  result: what it found.  base: its frames under the base model.
-    seconds: of all of its commands.
+    seconds, processors: of all of its commands, on the clock and of all processors together.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Ran:
     result: Result
     base: Frames
     seconds: float
+    processors: float
 
 
 @dataclass(frozen=True)
@@ -125,16 +127,23 @@ def ran(name: str, study: Path, folder: Path, changes: Sequence[str], *, by_file
     """A run, from before where it is done."""
     clock = folder.with_name(f"{folder.name}-{CLOCK}")
     if not clock.is_file():
-        begin = time.perf_counter()
+        begin = time.perf_counter(), spent()
         settings = [word for change in changes for word in ("--set", change)]
         if by_files:
             stepped(study, folder, settings)
         else:
             refined("run", str(study), "--out", str(folder), "--overwrite", *settings)
-        write_text(clock, json.dumps(time.perf_counter() - begin))
+        write_text(clock, json.dumps([time.perf_counter() - begin[0], spent() - begin[1]]))
     frames = store.load(folder / store.CHECKPOINT).samples[0]["frames"]["0000"]
-    seconds = json.loads(clock.read_text(encoding="utf-8"))
-    return Ran(name, folder, refine.open(folder), Frames.from_arrays(frames), seconds)
+    return Ran(
+        name, folder, refine.open(folder), Frames.from_arrays(frames), *json.loads(clock.read_text(encoding="utf-8"))
+    )
+
+
+def spent() -> float:
+    """Seconds of processors that all commands so far have taken."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def stepped(study: Path, folder: Path, settings: Sequence[str]) -> None:
@@ -155,8 +164,9 @@ def runs_of(
     jax = ["sampling.engine=jax", *changes]
     plan = [(f"jax, seed {k}", f"jax-{k}", [*jax, f"sampling.seed={k}"]) for k in range(1, seeds + 1)]
     plan += [
-        (name, re.sub(r"\W+", "-", name), [*ENGINES[name], *changes, f"sampling.seed={seeds + 1 + k}"])
-        for k, name in enumerate(engines)
+        (name, re.sub(r"\W+", "-", name), [*ENGINES[name], *changes, f"sampling.seed={seeds + k}"])
+        for k, name in enumerate(ENGINES, start=1)
+        if name in engines
     ]
     plan += [(WARMER, "warmer", [*jax, f"states.0.temperature={BY * temperature}", "sampling.seed=100"])]
     found = []
@@ -198,20 +208,15 @@ def rows_of(name: str, seeds: Sequence[Ran], others: Sequence[Ran]) -> list[Row]
     rows = []
     for one in (*seeds, *others):
         beside = [other for other in seeds if other is not one]
-        reference = agreement.pooled([other.base for other in beside])
-        energy, pressure = (
-            agreement.scalar(mine, one.base.replica, theirs, reference.replica)
-            for mine, theirs in (
-                (one.base.energy, reference.energy),
-                (one.base.pressure(), reference.pressure()),
-            )
-        )
+        bases = [other.base for other in beside]
+        energy = agreement.scalar(one.base.energy, [base.energy for base in bases])
+        pressure = agreement.scalar(one.base.pressure(), [base.pressure() for base in bases])
         apart = None
-        if known and len(beside) > 1:
+        if known:
             apart = agreement.correction(
                 phi[one.name], np.array([phi[other.name] for other in beside]), np.mean(known, axis=0)
             )
-        rows.append(Row(one, agreement.g_of_r(one.base, reference), energy, pressure, apart))
+        rows.append(Row(one, agreement.g_of_r(one.base, bases), energy, pressure, apart))
     return rows
 
 
@@ -224,7 +229,7 @@ def table(name: str, rows: Sequence[Row]) -> str:
     size = float(np.sqrt(np.mean(truth**2)))
     head = [
         "engine", "g(r): χ²/n", "σ", "energy, σ", "pressure, GPa", "σ", "φ: rms in σ of the posterior", "σ",
-        "φ - hidden", "R_χ", "pressure after, GPa", "samples", "frames", "s",
+        "φ - hidden", "R_χ", "pressure after, GPa", "samples", "frames", "s", "CPU s",
     ]  # fmt: skip
     lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
     for row in rows:
@@ -244,6 +249,7 @@ def table(name: str, rows: Sequence[Row]) -> str:
             f"{len(result.iterations)}",
             f"{sum(one.frames or 0 for one in result.iterations)}",
             f"{row.ran.seconds:.0f}",
+            f"{row.ran.processors:.0f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     kt = size / laboratory(name).kt
@@ -255,10 +261,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", default=list(STUDIES), choices=STUDIES)
     parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=list(ENGINES))
-    parser.add_argument("--seeds", type=int, default=3, help="runs of jax, at least 2; errors of φ need 3")
+    parser.add_argument("--seeds", type=int, default=4, help="runs of jax, 3 at least")
     parser.add_argument("--out", type=Path, default=Path("runs/engines"))
     parser.add_argument("--budget", choices=["full", "small"], default="full")
     options = parser.parse_args(arguments)
+    if options.seeds < 3:
+        parser.error("--seeds: two other runs of jax are compared with each, so at least 3 are needed")
     changes = [f"{key}={value}" for key, value in SMALL.items()] if options.budget == "small" else []
     failed = False
     for name in options.only:
