@@ -37,7 +37,7 @@ class Hidden:
         bumps: of the hidden correction by pair, (height in kT, centre in Å, width in Å), a Gaussian each.
         size: how many times as many atoms the laboratory has.
         frames, stride: of its sample, and steps between them.
-        x: points of its curves, 1/Å.  noise: their standard deviation.
+        x: points of its curves, 1/Å or Å.  noise: their standard deviation.
     """
 
     species: dict[str, int]
@@ -66,10 +66,10 @@ HIDDEN = {
         number_density=0.0662,
         bumps={"Si-Si": (0.6, 3.3, 0.4), "Si-O": (0.4, 1.9, 0.3), "O-O": (-0.5, 2.8, 0.4)},
         size=2,
-        frames=500,
-        stride=30,
-        x=np.arange(0.6, 18.0, 0.05),
-        noise=0.01,
+        frames=400,
+        stride=40,
+        x=np.arange(1.2, 7.0, 0.05),
+        noise=0.02,
     ),
 }
 

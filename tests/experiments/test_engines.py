@@ -108,6 +108,7 @@ def test_a_study_leaves_nothing_open_and_is_what_was_measured(name):
         np.testing.assert_allclose(data.measurement.curve.sigma, hidden.noise)
         np.testing.assert_allclose(data.measurement.curve.x, hidden.x, atol=1e-6)
     lab = measure.laboratory(name)
+    assert study.pairs == lab.pairs
     r = np.linspace(tree["correction"]["r_min"], tree["correction"]["r_cut"] - 1.0, 200)
     for row, pair in zip(lab.hidden.energy(r), lab.pairs, strict=True):
         height, centre, width = hidden.bumps["-".join(pair)]
