@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +90,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Seen:
-    """g (frames, pairs, bins): g(r) of frames.  diffusion: by element, D and its standard error, 1e-9 m²/s."""
+    """g (frames, pairs, bins): g(r) of frames.  diffusion: by element, D and its standard error, 1e-9 m²/s.
+
+    length: ps, of a trajectory at constant energy: refine makes them longer until mean square displacements are linear,
+    and over shorter lags their slope is another.
+    """
 
     g: Array
     diffusion: dict[str, tuple[float, float]]
+    length: float
 
 
 def by_refine(metal: Metal, atoms: int, plan: Plan) -> Seen:
@@ -122,7 +127,8 @@ def by_refine(metal: Metal, atoms: int, plan: Plan) -> Seen:
     found = {one["species"]: (one["uncorrected"], one["uncorrected_stderr"]) for one in row.diffusion["liquid"]}
     (frames,) = sample_states(Study(config), plan.frames, NullProgress())
     wide = frames.merged(round(BIN / (frames.r_max / frames.counts.shape[2]))).within(R_MAX)
-    return Seen(wide.counts / wide.ideal_counts(), found)
+    length = row.diffusion["liquid"][0]["lags_ps"][-1] / WINDOW[-1]
+    return Seen(wide.counts / wide.ideal_counts(), found, length)
 
 
 def by_lammps(metal: Metal, atoms: int, plan: Plan, seed: int = 11) -> Seen:
@@ -168,7 +174,7 @@ def by_lammps(metal: Metal, atoms: int, plan: Plan, seed: int = 11) -> Seen:
     values = SI * np.array(slopes)  # (segments, elements)
     errors = values.std(axis=0, ddof=1) / np.sqrt(SEGMENTS)
     found = {e: (float(v), float(s)) for e, v, s in zip(counts, values.mean(axis=0), errors, strict=True)}
-    return Seen(np.array(g), found)
+    return Seen(np.array(g), found, plan.length)
 
 
 def _slopes(lammps: Any, kinds: int, plan: Plan) -> Iterator[float]:
@@ -198,6 +204,12 @@ def _slopes(lammps: Any, kinds: int, plan: Plan) -> Iterator[float]:
         yield float(np.polyfit(lags * each * plan.timestep / 1000, row[lags], 1)[0] / 6)
 
 
+def both(metal: Metal, atoms: int, plan: Plan) -> tuple[Seen, Seen]:
+    """refine's side, and LAMMPS' over the same lags."""
+    ours = by_refine(metal, atoms, plan)
+    return ours, by_lammps(metal, atoms, replace(plan, length=ours.length))
+
+
 def compared(one: Seen, other: Seen) -> tuple[float, float, dict[str, float]]:
     """Mean square difference of g(r) in standard errors with its σ, as in `agreement`; differences of D in errors."""
     seen = other.g.mean(axis=0) > agreement.SEEN
@@ -218,7 +230,7 @@ def main() -> None:
     print("| | g(r): χ²/n | σ | | D by refine, 1e-9 m²/s | D by LAMMPS | σ |\n|" + " --- |" * 7)
     for name in options.only:
         plan = Plan().scaled(options.share)
-        ours, theirs = (of(METALS[name], options.atoms, plan) for of in (by_refine, by_lammps))
+        ours, theirs = both(METALS[name], options.atoms, plan)
         square, sigma, apart = compared(ours, theirs)
         for element, z in apart.items():
             (a, da), (b, db) = ours.diffusion[element], theirs.diffusion[element]

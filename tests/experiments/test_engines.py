@@ -141,7 +141,7 @@ def test_all_engines_run(tmp_path, capsys):
 def test_a_liquid_metal_is_that_of_a_plain_lammps(name):
     """g(r), and D of `refine compare` beside LAMMPS' own mean square displacement, within 4 sigma; D to a fifth."""
     plan = metals.Plan().scaled(0.3)
-    ours, theirs = (of(metals.METALS[name], 108, plan) for of in (metals.by_refine, metals.by_lammps))
+    ours, theirs = metals.both(metals.METALS[name], 108, plan)
     _, sigma, apart = metals.compared(ours, theirs)
     assert abs(sigma) < 4
     assert list(apart) == list(metals.METALS[name].shares)
