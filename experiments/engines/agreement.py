@@ -81,6 +81,17 @@ def g_of_r(one: Frames, others: Sequence[Frames]) -> tuple[float, float]:
     return means(*(one.counts[:, seen].astype(float), [other.counts[:, seen].astype(float) for other in wide]))
 
 
+def birge(runs: Sequence[Array]) -> float:
+    """Factor on stated errors of means, from how means of runs (frames,) of one potential scatter: Birge's ratio, or 1.
+
+    Errors of a series that is only some of its slowest times long are too small. Source: R. T. Birge, Phys. Rev. 40,
+    207 (1932).
+    """
+    means, errors = np.array([[run.mean(), standard_error(run)] for run in runs]).T
+    weighted = np.average(means, weights=errors**-2)
+    return max(1.0, float(np.sqrt(np.sum(((means - weighted) / errors) ** 2) / (len(runs) - 1))))
+
+
 def scalar(one: Array, others: Sequence[Array]) -> float:
     """Difference of the mean of a run (frames,) from that of others, in standard errors."""
     replica = np.repeat(np.arange(len(others)), [len(other) for other in others])

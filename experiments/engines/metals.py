@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm, t
 
 from refine import Study
 from refine.potentials.lammps_base import potentials_of_lammps
@@ -38,7 +39,7 @@ Array = NDArray[np.float64]
 R_MAX, BIN = 5.5, 0.1
 """Of g(r), Å."""
 
-SEGMENTS = 8
+SEGMENTS = 16
 """Trajectories at constant energy on either side."""
 
 POINTS = 100
@@ -84,8 +85,8 @@ class Plan:
     timestep: float = 2.0
 
     def scaled(self, share: float) -> Plan:
-        """With so much of its frames and lengths."""
-        return Plan(share * self.equilibration, round(share * self.frames), self.stride, share * self.length)
+        """With so much of its frames and lengths; equilibration takes what it takes."""
+        return replace(self, frames=round(share * self.frames), length=share * self.length)
 
 
 @dataclass(frozen=True)
@@ -211,13 +212,13 @@ def both(metal: Metal, atoms: int, plan: Plan) -> tuple[Seen, Seen]:
 
 
 def compared(one: Seen, other: Seen) -> tuple[float, float, dict[str, float]]:
-    """Mean square difference of g(r) in standard errors with its σ, as in `agreement`; differences of D in errors."""
+    """Mean square difference of g(r) in standard errors with its σ, as in `agreement`; σ of D, by Student's t."""
     seen = other.g.mean(axis=0) > agreement.SEEN
     square, sigma = agreement.means(one.g[:, seen], [other.g[:, seen]])
-    d = {
-        element: (value - other.diffusion[element][0]) / float(np.hypot(error, other.diffusion[element][1]))
-        for element, (value, error) in one.diffusion.items()
-    }
+    d = {}
+    for element, (value, error) in one.diffusion.items():
+        apart = (value - other.diffusion[element][0]) / float(np.hypot(error, other.diffusion[element][1]))
+        d[element] = float(np.sign(apart) * norm.isf(t.sf(abs(apart), 2 * (SEGMENTS - 1))))
     return square, sigma, d
 
 

@@ -23,7 +23,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,12 +55,6 @@ ENGINES: Mapping[str, Sequence[str]] = {
     "files": ["sampling.engine=files"],
 }
 """What is set in the study. jax is what all are compared with."""
-
-SHORTER: Mapping[tuple[str, str], Sequence[str]] = {
-    ("silica", "lammps, mpirun -n 2"): ["sampling.frames=60"],
-    ("silica", "ase"): ["sampling.frames=60"],
-}
-"""By study and engine, what is set besides, so that no run takes all of the time; its row says so."""
 
 WARMER, BY = "jax, 5 % warmer", 1.05
 
@@ -169,11 +163,11 @@ def runs_of(
     temperature = tomllib.loads(study.read_text(encoding="utf-8"))["states"][0]["temperature"]
     jax = ["sampling.engine=jax", *changes]
     plan = [(f"jax, seed {k}", f"jax-{k}", [*jax, f"sampling.seed={k}"]) for k in range(1, seeds + 1)]
-    for k, name in enumerate(ENGINES, start=1):
-        shorter = SHORTER.get((study.stem, name), ())
-        keys = [*ENGINES[name], *shorter, *changes, f"sampling.seed={seeds + k}"]
-        if name in engines:
-            plan.append((", ".join([name, *shorter]), re.sub(r"\W+", "-", name), keys))
+    plan += [
+        (name, re.sub(r"\W+", "-", name), [*ENGINES[name], *changes, f"sampling.seed={seeds + k}"])
+        for k, name in enumerate(ENGINES, start=1)
+        if name in engines
+    ]
     plan += [(WARMER, "warmer", [*jax, f"states.0.temperature={BY * temperature}", "sampling.seed=100"])]
     found = []
     for name, short, keys in plan:
@@ -211,12 +205,15 @@ def rows_of(name: str, seeds: Sequence[Ran], others: Sequence[Ran]) -> list[Row]
     r, seen = points(name, agreement.pooled([one.base for one in seeds]))
     phi = {one.name: phi_of(one.result, r, seen) for one in (*seeds, *others)}
     known = [c for c in (covariance_of(one.result, r, seen) for one in seeds) if c is not None]
+    scalars: list[Callable[[Frames], Array]] = [lambda frames: frames.energy, lambda frames: frames.pressure()]
+    factors = {of: agreement.birge([of(one.base) for one in seeds]) for of in scalars}
     rows = []
     for one in (*seeds, *others):
         beside = [other for other in seeds if other is not one]
         bases = [other.base for other in beside]
-        energy = agreement.scalar(one.base.energy, [base.energy for base in bases])
-        pressure = agreement.scalar(one.base.pressure(), [base.pressure() for base in bases])
+        energy, pressure = (
+            agreement.scalar(of(one.base), [of(base) for base in bases]) / factor for of, factor in factors.items()
+        )
         apart = None
         if known:
             apart = agreement.correction(
@@ -245,7 +242,9 @@ def table(name: str, rows: Sequence[Row]) -> str:
     lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
     for row in rows:
         result, state = row.ran.result, row.ran.result.summary.states[0]
-        off = float(np.sqrt(np.mean((phi_of(result, r, seen) - truth) ** 2))) / size
+        off = phi_of(result, r, seen) - truth
+        covariance = covariance_of(result, r, seen)
+        widths = "–" if covariance is None else f"{np.sqrt(np.mean(off**2 / np.diag(covariance))):.1f}"
         cells = [
             row.ran.name,
             f"{row.g[0]:.2f}",
@@ -254,7 +253,7 @@ def table(name: str, rows: Sequence[Row]) -> str:
             f"{state.pressure_initial_GPa:.4f} ± {state.pressure_initial_GPa_stderr:.4f}",
             f"{row.pressure:+.1f}",
             *(["–", "–"] if row.phi is None else [f"{row.phi[0]:.2f}; {row.phi[1]:.2f}", f"{row.phi[2]:+.1f}"]),
-            f"{100 * off:.0f} %",
+            f"{100 * np.sqrt(np.mean(off**2)) / size:.0f} %; {widths}",
             f"{rms(result.initial.r_chi):.4f} → {rms(result.final.r_chi):.4f}",
             f"{state.pressure_GPa:.4f} ± {state.pressure_GPa_stderr:.4f}",
             f"{len(result.iterations)}",

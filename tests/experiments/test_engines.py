@@ -92,6 +92,14 @@ def test_two_means_are_compared_in_the_errors_of_both():
     assert agreement.scalar(one, [other[:200], other[200:]]) == pytest.approx(expected, rel=0.1, abs=0.3)
 
 
+def test_errors_grow_with_the_scatter_of_runs():
+    rng = np.random.default_rng(5)
+    runs = [rng.normal(0.0, 2.0, 400) for _ in range(30)]
+    assert 1.0 <= agreement.birge(runs) < 1.3
+    apart = [run + 0.3 * rng.normal() for run in runs]  # their errors are 0.1
+    assert agreement.birge(apart) == pytest.approx(np.sqrt(10.0), rel=0.35)
+
+
 # -- the studies -------------------------------------------------------------------------------------------------------
 
 
