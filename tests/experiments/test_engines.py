@@ -145,7 +145,7 @@ def test_all_engines_run(tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["Al", "CuZr"])
+@pytest.mark.parametrize("name", ["Al"])
 def test_a_liquid_metal_is_that_of_a_plain_lammps(name):
     """g(r), and D of `refine compare` beside LAMMPS' own mean square displacement, within 4 sigma; D to a fifth."""
     plan = metals.Plan().scaled(0.3)
