@@ -53,6 +53,7 @@ class Settings:
     precision: str = "float32"
     processes: int = 0
     threads: int = 1
+    devices: int = 0
 
 
 def liquids() -> list[Liquid]:

@@ -98,6 +98,19 @@ class SplineBasis:
         slope = np.where(x < 1.0, -2.0 * x + 1.5 * x**2, np.where(x < 2.0, -((2.0 - x) ** 2) / 2.0, 0.0))
         return np.sign(u) * slope / self.spacing
 
+    def sums(self, coefficients: Array, r: Array) -> tuple[Array, Array]:
+        """Σ_k c_k B_k(r) and its derivative by r, (n,) each, for coefficients (size,) and distances r (n,) in Å.
+
+        Of the four splines alone that are not zero at a distance: the time does not grow with `size`.
+        """
+        x = (r - self.r_min) / self.spacing
+        cell = np.clip(np.floor(x), -4, self.size).astype(np.int64)  # beyond, all four are zero
+        t = x - cell
+        first, second, third, fourth = np.pad(coefficients, 4)[cell + np.arange(4, 8)[:, None]]
+        b, c, d = (third - first) / 2, (first + third) / 2 - second, (fourth - first) / 6 + (second - third) / 2
+        value = (first + 4.0 * second + third) / 6 + t * (b + t * (c + t * d))
+        return value, (b + t * (2.0 * c + 3.0 * t * d)) / self.spacing
+
 
 @dataclass(frozen=True)
 class PairCorrection:
@@ -239,8 +252,15 @@ class PairCorrection:
         return splines + self.repulsion(r)[1]
 
     def continued(self, r: ArrayLike) -> tuple[Array, Array]:
-        """`energy` and `derivative`: phi is finite everywhere."""
-        return self.energy(r), self.derivative(r)
+        """`energy` and `derivative`, to rounding, many times faster: phi is finite everywhere."""
+        r = np.asarray(r, float)
+        energy, derivative = self.repulsion(r)
+        for p, core in enumerate(self.core):
+            inside = np.maximum(r, core)
+            value, slope = self.basis.sums(self.coefficients[p], inside)
+            energy[p] += value + (r - inside) * slope
+            derivative[p] += slope
+        return energy, derivative
 
     def repulsion(self, r: ArrayLike) -> tuple[Array, Array]:
         """Energy of the wall and its derivative by r, (pairs, n) eV and eV/Å; zero for pairs that are not active."""

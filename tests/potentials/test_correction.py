@@ -23,6 +23,20 @@ def test_derivative_is_the_slope_of_the_energy_everywhere():
     np.testing.assert_allclose(correction.derivative(r), slope, atol=2e-6 * KT / step)
 
 
+def test_both_at_once_are_what_they_are_one_by_one():
+    """Within the splines, at knots, below the core and its wall, at r_min and beyond the cutoff, pair by pair."""
+    pairs = (("A", "A"), ("A", "B"), ("B", "B"))
+    correction = make(pairs=pairs).with_core([2.8, 3.2, 3.5], [0.0, 3.0, 3.5])
+    r = np.sort(np.concatenate([np.linspace(0.0, 10.0, 701), correction.basis.knots, [2.8, 3.2, 8.5]]))
+    energy, derivative = correction.continued(r)
+    np.testing.assert_allclose(energy, correction.energy(r), rtol=1e-12, atol=1e-14 * KT)
+    np.testing.assert_allclose(derivative, correction.derivative(r), rtol=1e-12, atol=1e-13 * KT)
+    rng = np.random.default_rng(1)
+    basis, theta, far = correction.basis, rng.normal(size=32), np.linspace(-5.0, 20.0, 999)
+    np.testing.assert_allclose(basis.sums(theta, far)[0], basis.values(far) @ theta, atol=1e-13)
+    np.testing.assert_allclose(basis.sums(theta, far)[1], basis.derivatives(far) @ theta, atol=1e-12)
+
+
 def test_zero_with_zero_slope_and_curvature_at_the_cutoff():
     correction = make()
     r = np.array([8.5 - 1e-3, 8.5, 9.0])
