@@ -181,7 +181,8 @@ def frames_in(stream: BinaryIO) -> Iterator[DcdFrame]:
             parts.append(content[begin : begin + length])
             at = begin + length + layout.marker
         cell = cell_of(struct.unpack(f"{layout.order}6d", parts.pop(0))) if layout.cell else None
-        positions = np.stack([np.frombuffer(part, number) for part in parts[:3]], axis=1).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # what is no number is refused where positions are
+            positions = np.stack([np.frombuffer(part, number) for part in parts[:3]], axis=1).astype(np.float64)
         yield DcdFrame(positions, cell, layout.first + k * layout.every if layout.every else -1)
     if stream.read(1) or os.fstat(stream.fileno()).st_size != layout.begin + whole * layout.size:
         raise EOFError("the file ends in the middle of a frame")
