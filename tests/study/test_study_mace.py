@@ -391,7 +391,7 @@ def test_frames_that_are_replayed_say_their_charge_where_the_study_has_one(folde
         assert found["labelled"] == [expected]
         assert set(found["dimers"]) == {(0, 1)}
     (folder / "charged.extxyz").write_text(f"2\n{comment} charge=1 total_charge=2 spin=1\nAr 0 0 0\nAr 3.7 0 0\n")
-    with pytest.raises(InputError, match="charge is 1 and total_charge 2"):
+    with pytest.raises(InputError, match="charge is 1 and total_charge is 2"):
         Study.from_toml(folder / "study.toml", replayed)
 
 
