@@ -67,6 +67,11 @@ class Model(Table):
         return False
 
     @property
+    def widens_molecules(self) -> bool:
+        """Whether pairs within molecules are counted otherwise than they lie."""
+        return False
+
+    @property
     def holds_lengths(self) -> bool:
         """Whether some lengths in molecules stay what they are."""
         return False

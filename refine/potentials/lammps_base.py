@@ -206,6 +206,11 @@ class LammpsModel(Model):
         return self.topology is not None
 
     @property
+    def widens_molecules(self) -> bool:
+        """Those that `intramolecular` names."""
+        return bool(self.intramolecular)
+
+    @property
     def holds_lengths(self) -> bool:
         """Those of rigid molecules, or of `shake`."""
         return self.rigid != "none" or self.shake is not None

@@ -60,6 +60,10 @@ iterations = 3
 
 KINDS = {
     "rigid": {"held": 'rigid = "molecules"', "thermostat": "langevin"},
+    "widened": {
+        "held": 'rigid = "molecules"\nintramolecular = { O-H = [0.98, 0.07], H-H = 0.1 }',
+        "thermostat": "langevin",
+    },
     "shake": {"held": "shake = { bonds = [1], angles = [1] }", "thermostat": "nose-hoover"},
     "free": {"held": "", "thermostat": "langevin"},
     "chains": {"held": "", "thermostat": "langevin"},
@@ -120,10 +124,18 @@ def test_the_input_runs_as_it_stands_and_is_the_potential_of_the_engine(tmp_path
     before = store.sample_of(run.samples[0], inside.initial_correction())[0].frames[0]
     positions = dumped(first.step / "l" / "dump.lammpstrj")[-len(before) :]
     counts = pair_counts(positions, system, before.counts.shape[2], before.r_max, inside.settings.precision)
-    np.testing.assert_array_equal(before.counts, counts)
     within = counts_of_pairs(positions, system, bonded.pairs, bonded.share, counts, before.r_max)
-    np.testing.assert_array_equal(before.bonded, within)
+    np.testing.assert_array_equal(before.felt.counts, counts - within)
     assert before.bonded.sum() > 0
+    if kind != "widened":
+        np.testing.assert_array_equal(before.counts, counts)
+        np.testing.assert_array_equal(before.bonded, within)
+        return
+    np.testing.assert_allclose(before.bonded.sum(axis=2), within.sum(axis=2), rtol=1e-4)
+    t = before.bonded[0, 1, 1:] / before.centres[1:]  # a Gaussian in T(r), where the rigid shape has a point at 1.00
+    mean = np.average(before.centres[1:], weights=t)
+    spread = np.sqrt(np.average((before.centres[1:] - mean) ** 2, weights=t))
+    np.testing.assert_allclose((mean, spread), (0.98, 0.07), atol=0.003)
 
 
 @pytest.mark.parametrize("kind", ["rigid", "shake"])

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from refine.sampling.molecules import Molecules
 from refine.sampling.volumes import Volumes
 from refine.system import System
 
@@ -116,22 +117,6 @@ class Mover(Protocol):
         self, start: Start, motion: Motion, moves: int, pressure: float, width: float, *, where: tuple[int, int]
     ) -> Squeezed:
         """Moves of the volume, as `refine.sampling.jax.barostat` makes them. pressure: GPa.  width: in ln V."""
-
-
-@dataclass(frozen=True, eq=False)
-class Molecules:
-    """What a sampler has to know of the molecules of its box.
-
-    pairs: (P, 2) atoms between which the correction does not, or not wholly, act.  share: (P,) of it that is missing.
-    constraints: degrees of freedom that are held.
-    seen: mean distances (P,), NaN: those of the atoms, and widths (P,), Å, with which the pairs are counted
-        (`refine.sampling.counting.counts_as_seen`); None: as the atoms are.
-    """
-
-    pairs: NDArray[np.int64]
-    share: Array
-    constraints: int
-    seen: tuple[Array, Array] | None = None
 
 
 class MoverOf(Protocol):

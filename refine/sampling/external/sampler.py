@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from kernels.cell import wrap
 from kernels.species import number_of_pairs
 from refine.errors import InputError
-from refine.sampling.counting import counts_as_seen, counts_of_pairs, pair_counts
+from refine.sampling.counting import pair_counts
 from refine.sampling.external.barostat import ExternalBarostat
 from refine.sampling.external.mover import NOTHING, Motion, Mover, MoverOf, Start, Walk, stacked, unstacked
 from refine.sampling.frames import Frames
@@ -277,13 +277,7 @@ class ExternalSampler:
         temperature = self.kinetic_temperature(walk.kinetic)
         counts = pair_counts(walk.positions, self.system, self.n_bins, self.r_max, self.precision)
         if (molecules := self.field.molecules) is not None:
-            pairs, share = molecules.pairs, molecules.share
-            bonded = counts_of_pairs(walk.positions, self.system, pairs, share, counts, self.r_max)
-            if molecules.seen is not None:
-                between = counts - bonded
-                bonded = counts_as_seen(walk.positions, self.system, pairs, share, *molecules.seen, between, self.r_max)
-                counts = between + bonded
-            arrays["bonded"] = bonded
+            counts, arrays["bonded"] = molecules.counts(walk.positions, self.system, counts, self.r_max)
         # a length that is held has no kinetic energy; p V = N k T + W/3 counts all atoms as free, which is right with
         # the virial of a stiff spring in its place, -kT for each
         held = self.constraints * BOLTZMANN * temperature

@@ -58,8 +58,8 @@ class Files(EngineKind):
         from refine.sampling.files.sampler import FilesSampler
         from refine.sampling.lammps.script import fixes_of
 
-        if field.bonded is not None:  # refused now, and not when the orders are written
-            fixes_of(settings.thermostat, field.bonded.topology)
+        if field.molecules is not None:  # refused now, and not when the orders are written
+            fixes_of(settings.thermostat, field.molecules.topology)
         return FilesSampler(system, settings, n_bins=n_bins, r_max=r_max, replicas=replicas, positions=positions)
 
     def constant_energy(

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError
-from refine.sampling.counting import counts_of_pairs, pair_counts
+from refine.sampling.counting import pair_counts
 from refine.sampling.files.frames import Frame, frames_of
-from refine.sampling.files.sampler import Bonded
 from refine.sampling.files.trajectory import Trajectory, digest_of
+from refine.sampling.molecules import Molecules
 from refine.sampling.structure_files import OVERLAP
 from refine.system import System
 
@@ -55,7 +55,7 @@ def read_trajectory(
     precision: str,
     positions: bool,
     most: int | None = None,
-    bonded: Bonded | None = None,
+    molecules: Molecules | None = None,
 ) -> Trajectory:
     """The frames of files that one trajectory was written to, one after the other.
 
@@ -70,15 +70,15 @@ def read_trajectory(
         positions: whether they are kept.
         most: frames that there is room for, at least two: of more, so many at most and half as many at least are kept.
             None: of all.
-        bonded: molecules, whose bonds tell whether the atoms come in the order of the study.
+        molecules: of the box; their bonds tell whether the atoms come in the order of the study.
 
     Raises:
         InputError: no frame, other atoms, another box, atoms on one spot, or files of several trajectories.
     """
     notes: list[str] = []
-    found = _Counted(system, n_bins, r_max, precision, positions=positions, most=most, bonded=bonded)
+    found = _Counted(system, n_bins, r_max, precision, positions=positions, most=most, molecules=molecules)
     for path in paths:
-        for one in frames_of(path, system, notes, 0 if bonded is None else bonded.topology.constraints):
+        for one in frames_of(path, system, notes, 0 if molecules is None else molecules.constraints):
             found.add(one)
     if found.last is None:
         raise InputError("there is no frame", where=str(paths[0]))
@@ -109,10 +109,10 @@ class _Counted:
         *,
         positions: bool,
         most: int | None,
-        bonded: Bonded | None,
+        molecules: Molecules | None,
     ) -> None:
         self.system, self.bins, self.r_max, self.precision = system, n_bins, r_max, precision
-        self.positions, self.most, self.every, self.bonded = positions, most, 1, bonded
+        self.positions, self.most, self.every, self.molecules = positions, most, 1, molecules
         self.waiting: list[Frame] = []
         self.last: Frame | None = None
         self.numbers = {name: array("d") for name in ("energy", "virial", "temperature")}
@@ -173,7 +173,10 @@ class _Counted:
                 where=self.waiting[worst].where,
                 fix="if the potential does that, say so with --failed",
             )
-        within = self._within(there, counts)
+        within = None
+        if self.molecules is not None:
+            self._check_bonds(self.molecules)
+            counts, within = self.molecules.counts(there, self.system, counts, self.r_max)
         for k, (frame, of_frame) in enumerate(zip(self.waiting, counts, strict=True)):
             digest = digest_of(of_frame)
             if digest in self.seen:  # a job that goes on may write the frame that it begins from again
@@ -184,14 +187,11 @@ class _Counted:
             self._keep(frame, of_frame, None if within is None else within[k])
         self.waiting = []
 
-    def _within(self, positions: Array, counts: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        """Counts of the pairs of molecules that the correction leaves out. InputError where bonds are none: then atoms
-        of a species come in another order, and nobody knows who is whose."""
-        if self.bonded is None:
-            return None
-        one, cell = self.bonded, self.system.cell
+    def _check_bonds(self, molecules: Molecules) -> None:
+        """InputError where bonds are none: then atoms of a species come in another order, and nobody knows who is
+        whose."""
         for frame in self.waiting:
-            wrong = one.topology.misfit(frame.positions, cell)
+            wrong = molecules.topology.misfit(frame.positions, self.system.cell)
             if wrong is not None:
                 raise InputError(
                     f"{wrong[0]} bonds of the study have other lengths, the first {wrong[1]:.2f} Å instead of "
@@ -199,7 +199,6 @@ class _Counted:
                     where=frame.where,
                     fix="keep the atoms of each species in the order of structure.data",
                 )
-        return counts_of_pairs(positions, self.system, one.pairs, one.share, counts, self.r_max)
 
     def _go_back(self, frame: Frame) -> None:
         """Let go what a job had written behind the step that the next one went on from. InputError where that is the

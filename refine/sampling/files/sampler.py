@@ -17,10 +17,10 @@ from refine.errors import InputError, SimulationError
 from refine.potentials.correction import PairCorrection
 from refine.potentials.lammps import Script
 from refine.potentials.protocols import Finished
-from refine.potentials.topology import Topology
 from refine.sampling.engine import Dynamics
 from refine.sampling.frames import Frames
 from refine.sampling.given import per_replica
+from refine.sampling.molecules import Molecules
 from refine.sampling.state import ExternalState, State
 from refine.system import System, species_pairs
 
@@ -56,18 +56,6 @@ class FilesPotential:
     correction: PairCorrection | None
 
 
-@dataclass(frozen=True, eq=False)
-class Bonded:
-    """The molecules of a box.
-
-    pairs: (P, 2) atoms between which the correction does not, or not wholly, act.  share: (P,) of it that is missing.
-    """
-
-    topology: Topology
-    pairs: NDArray[np.int64]
-    share: Array
-
-
 @dataclass(frozen=True)
 class FilesField:
     """A base for the atoms of one box; see `refine.sampling.engine.EngineField`. reach: Å, largest r_cut."""
@@ -82,17 +70,13 @@ class FilesField:
         self.kind.check_box(self.base, self.reach, self.system)
 
     @cached_property
-    def bonded(self) -> Bonded | None:
+    def molecules(self) -> Molecules | None:
         """Its molecules; None: the atoms are alone."""
         if not self.model.has_molecules:
             return None
         species = self.system.species
         run = Finished(species, species_pairs(species), self.reach, None, Path(), potential=self.base)
-        part = self.kind.lammps(self.model, run, Script("refine", species))
-        if part.topology is None:
-            return None
-        pairs, share = part.topology.left_out((1.0, 1.0, 1.0) if part.everywhere else part.weights)
-        return Bonded(part.topology, pairs, share)
+        return Molecules.of(self.kind.lammps(self.model, run, Script("refine", species)), species)
 
     def params(self, correction: PairCorrection | None, base: Any = None) -> FilesPotential:
         """The two as they are: who moves the atoms is told in words that he knows."""

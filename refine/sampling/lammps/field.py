@@ -13,10 +13,11 @@ from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.potentials.lammps import Part, Script, commands_of, correction_part, correction_style
 from refine.potentials.protocols import Base, Finished
-from refine.sampling.external.mover import Molecules, Mover
+from refine.sampling.external.mover import Mover
 from refine.sampling.lammps.in_process import InProcess
 from refine.sampling.lammps.potential import LammpsPotential
 from refine.sampling.lammps.program import Program
+from refine.sampling.molecules import Molecules
 from refine.system import System, species_pairs
 
 
@@ -32,11 +33,7 @@ class LammpsField:
         self.kind, self.model, self.base, self.system = kind, model, base, system
         self._processes, self._threads = 0, 1
         part = part_of(kind, model, base, Script("refine", system.species))
-        self.molecules: Molecules | None = None
-        if part.topology is not None:
-            topology, weights = part.topology, (1.0, 1.0, 1.0) if part.everywhere else part.weights
-            seen = topology.seen_distances(weights, system.species) if topology.seen else None
-            self.molecules = Molecules(*topology.left_out(weights), topology.constraints, seen)
+        self.molecules = Molecules.of(part, system.species)
 
     @property
     def cutoff(self) -> float | None:

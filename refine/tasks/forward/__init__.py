@@ -68,7 +68,7 @@ def forward(
         InputError: the trajectory cannot be read, is of another material or density, or the box is too small for what
             the study asks of it.
     """
-    if getattr(config.model, "intramolecular", None):
+    if config.model.widens_molecules:
         raise InputError(
             "a trajectory does not tell which atoms are one molecule",
             where="[model] intramolecular",

@@ -214,6 +214,9 @@ def _read(group: h5py.Group) -> dict[str, Any]:
 
 
 def _compact(counts: NDArray[Any]) -> NDArray[Any]:
+    """The same numbers in fewer bytes: counts are whole, but within molecules that scattering sees otherwise."""
+    if (counts != np.floor(counts)).any():
+        return counts
     largest = counts.max(initial=0.0)
     return counts.astype(np.uint8 if largest < 2**8 else np.uint16 if largest < 2**16 else np.uint32)
 

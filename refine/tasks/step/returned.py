@@ -79,9 +79,9 @@ def _state(
     system, box, temperature = study.systems[s], study.boxes[s], study.problem.temperatures[s]
     keep = study.needs_positions or study.config.sampling.keep != "final"
     wanted = frames_per_replica(study.settings.frames * run.record.frames_factor, study.settings.replicas)
-    bonded = cast("FilesField", run.engines.samplers[s][0]).bonded
-    held = 0 if bonded is None else bonded.topology.constraints
-    kinds = 1 if bonded is None else 2
+    molecules = cast("FilesField", run.engines.samplers[s][0]).molecules
+    held = 0 if molecules is None else molecules.constraints
+    kinds = 1 if molecules is None else 2
     size = 4 * kinds * len(study.pairs) * (len(box.edges) - 1) + (8 * 3 * system.n_atoms if keep else 0)
     read = []
     for k, paths in enumerate(files):
@@ -93,7 +93,7 @@ def _state(
             precision=study.settings.precision,
             positions=keep,
             most=max(2 * wanted, ROOM // (len(files) * size)),
-            bonded=bonded,
+            molecules=molecules,
         )
         if tables:
             one = one.with_energies(read_energies(tables[k], system, temperature, held))
