@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from refine.refinement.convergence import Change, misfit
@@ -79,10 +79,21 @@ def judge(memory: Mapping[str, Any], problem: Problem, samples: Sequence[Sample]
     assert change.error is not None
     predicted, actual, size = float(previous["decrease"]), change.decrease, float(previous["size"])
     gain = actual / predicted if predicted > 0.0 else math.copysign(float(actual != 0.0), actual)
+    verdict = None
     if change.rose or change.failed(predicted):
-        return _taken_back(memory, previous, change, predicted, gain)
-    if best is not None and now.since(best["misfit"]).rose_above(len(samples) - 1):  # bit by bit, each within its error
-        return _taken_back({**memory, "taken_back": None}, best, now.since(best["misfit"]), predicted, gain)
+        verdict = _taken_back(memory, previous, change, predicted, gain)
+        if verdict.lucky is None or best is None or best["sample"] == verdict.lucky:
+            return verdict
+    # bit by bit, each within its error, or from a lucky sample that was not the best one
+    if best is not None and now.since(best["misfit"]).rose_above(len(samples) - 1):
+        # as far as it went from there, however short the steps have become elsewhere
+        there = {**memory, "taken_back": None, "trust_radius": best["size"]}
+        to_best = _taken_back(there, best, now.since(best["misfit"]), predicted, gain)
+        if verdict is None:
+            return to_best
+        return replace(to_best, lucky=verdict.lucky, words=f"{verdict.words}; {to_best.words}")
+    if verdict is not None:
+        return verdict
     # the radius of a response that reaches far is wide, and its steps seldom end there: it is what they went
     taken = min(radius, size) if reaches_far else radius
     quiet = abs(actual) <= change.error
@@ -129,18 +140,18 @@ def _more_than_the_length_explains(before: Mapping[str, float], rise: float, err
     return rise - share * before["rise"] > math.hypot(error, share * before["error"])
 
 
-def best_of(best: dict[str, Any] | None, newest: dict[str, Any], *, lucky: bool = False) -> dict[str, Any]:
+def best_of(best: dict[str, Any] | None, newest: dict[str, Any], *, lucky: int | None = None) -> dict[str, Any]:
     """What is remembered of the best sample so far.
 
     Args:
         best: of before; None: there was none.
         newest: of the sample that the next step begins from.
-        lucky: whether a sample before it was found to be no yardstick.
+        lucky: a sample that was found to be no yardstick.
 
     >>> first, second = ({"sample": k, "misfit": {"chi2": chi2}} for k, chi2 in enumerate([40.0, 50.0]))
-    >>> best_of(first, second)["sample"], best_of(first, second, lucky=True)["sample"]
+    >>> best_of(first, second)["sample"], best_of(first, second, lucky=0)["sample"]
     (0, 1)
     """
-    if best is None or lucky or newest["sample"] == best["sample"]:
+    if best is None or best["sample"] == lucky or newest["sample"] == best["sample"]:
         return newest
     return newest if newest["misfit"]["chi2"] < best["misfit"]["chi2"] else best

@@ -100,6 +100,22 @@ def test_a_liquid_that_comes_apart_is_refused() -> None:
         soft_mixture().solve(8.0 * ATTRACTION)
 
 
+def test_long_waves_of_a_sample_are_not_known_and_not_forgotten() -> None:
+    """A dense liquid, and a shallow attraction of long range: by the exact equations, whose S follows at all k, it
+    boils between 0.3 and 0.4 kT. Of a sample S is not known at small k, and the equations have a solution at any depth:
+    four times that depth is refused, and half of it is not."""
+    repulsion = np.minimum((3.0 / R) ** 12, 60.0)[None]
+    well = -np.exp(-((R - 5.5) ** 2) / 2.0)[None]
+    g = OrnsteinZernike(np.ones((1, BINS)), WIDTH, [0.025]).solve(repulsion).g
+    exact, sampled = (OrnsteinZernike(g, WIDTH, [0.025], counts) for counts in (None, np.full((1, BINS), 1e7)))
+    exact.solve(0.3 * well)
+    with pytest.raises(Demixing, match="apart"):
+        exact.solve(0.4 * well)
+    sampled.solve(0.2 * well)
+    with pytest.raises(Demixing, match="apart"):
+        sampled.solve(1.4 * well)
+
+
 def test_noise_of_a_sample_far_out() -> None:
     """Noise of g as pairs have it, 0.06 at 4 Å and 0.02 at 12 Å, swamps S at the smallest k. Over 8 seeds, what is
     predicted to change is off by 8 to 16 % of itself, rms; with S as it is transformed, the first pair by 32 %."""

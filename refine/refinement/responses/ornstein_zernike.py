@@ -136,6 +136,10 @@ class OrnsteinZernike:
         self.dilute = bool(values[: self.low].min(initial=1.0) > DILUTE)
         reaches = LOW[1] * np.pi / (self.bins * width) < LONG
         self.soft = reaches and bool(values[: self.low].max(initial=0.0) > SOFT)
+        # as of a salt, whose long waves have no charge: the structure factor of all atoms at fixed composition
+        self.composition = np.sqrt(rho / rho.sum())
+        first = int(np.searchsorted(self.k, np.pi / (self.bins * width))) if reaches else self.low
+        self.long = slice(min(first, self.low), self.low)
         self.s0 = np.einsum("kia,ka,kja->kij", vectors, values, vectors)
         self.inverse0 = np.einsum("kia,ka,kja->kij", vectors, 1.0 / values, vectors)
 
@@ -187,6 +191,14 @@ class OrnsteinZernike:
         """Raises Demixing where an S^-1 (..., species, species) is none of a liquid."""
         if np.linalg.eigvalsh(inverse)[:, 0].min(initial=1.0) < STABLE:
             raise Demixing("the liquid comes apart", where="the step", fix="shorten it")
+
+    def _check_long(self, change: Array) -> None:
+        """The same where S does not move, of w Δĉ in the longest waves that the box has: a liquid comes apart in them
+        first, into two of other compositions, or into liquid and gas."""
+        v, s0 = self.composition, self.s0[self.long]
+        self._check((DOUBT / np.einsum("i,kij,j->k", v, s0, v) - np.einsum("i,kij,j->k", v, change, v))[:, None, None])
+        if self.soft:
+            self._check(DOUBT * self.inverse0[self.long] - change)
 
     def _residual(self, bphi: Array, gamma: Array) -> tuple[Array, Array, Array]:
         """What is not yet solved, (pairs, n), g and S."""
@@ -263,10 +275,7 @@ class OrnsteinZernike:
                 # one step more, for derivatives by differences; no test of it, as rounding may be all that is left
                 gamma = gamma + lu_solve(factors, residual.ravel(), check_finite=False).reshape(gamma.shape)
                 _, g, s = self._residual(bphi, gamma)
-                if self.soft:  # where S does not move, too: a mixture comes apart in the longest waves that the box has
-                    had = int(np.searchsorted(self.k, np.pi / (self.bins * self.width)))
-                    change = self._matrices(self.transform(g - self.g0 - gamma))[had : self.low]
-                    self._check(DOUBT * self.inverse0[had : self.low] - change)
+                self._check_long(self._matrices(self.transform(g - self.g0 - gamma))[self.long])
                 return Solution(self, bphi, g, gamma, s)
             if size > 0.3 * before:
                 if fresh == STEPS or size > 10.0 * before:

@@ -202,7 +202,7 @@ class GaussNewton:
                 "size": step.size,
             },
         }
-        memory["best"] = best_of(memory.get("best"), memory["previous"], lucky=verdict.lucky is not None)
+        memory["best"] = best_of(memory.get("best"), memory["previous"], lucky=verdict.lucky)
         told, cause = ("",) if settled else (heard, believed), ""
         if settled:
             cause = (

@@ -10,6 +10,7 @@ from refine.refinement.inference.posterior import band
 from refine.refinement.observables.curve import CurveObservable
 from refine.refinement.problem import Target
 from refine.refinement.rules.gauss_newton import GaussNewtonKeys
+from refine.refinement.trust import best_of, judge
 from tests.refinement.conftest import PoissonLiquid, problem_of, rule_of
 
 
@@ -114,6 +115,25 @@ def test_a_step_that_failed_its_promise_is_taken_back(liquid: PoissonLiquid, pro
     previous = first.state["previous"] | {"misfit": lower, "decrease": promised * newest.error * 2**0.5}
     update = rule.update(first.state | {"previous": previous}, problem, samples)
     assert update.accepted == accepted
+
+
+def test_from_a_lucky_sample_back_to_the_best_one(liquid: PoissonLiquid):
+    """Two steps from iteration 1 raised chi^2, the second one too much for its length: iteration 1 was a lucky sample.
+    The one that was better still, iteration 0, was not, and the newest is far above it."""
+    target = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid)), 0.01)
+    good, bad = liquid.sample(liquid.basis(), 200, 0, bump(liquid)), liquid.sample(liquid.basis(), 200, 1)
+    there = {"misfit": misfit(good, [target]).stored, "decrease": 10.0, "size": 0.04}
+    memory = {
+        "trust_radius": 0.3,
+        "previous": there | {"sample": 1},
+        "taken_back": {"rise": 10.0, "error": 5.0, "size": 0.1, "radius": 0.3},
+        "noise_factors": None,
+    }
+    for best, expected in ((0, (False, 0)), (1, (True, None))):
+        now = memory | {"best": there | {"sample": best}}
+        verdict = judge(now, problem_of(target), [good, good, bad], reaches_far=False)
+        assert (verdict.accepted, verdict.back, verdict.lucky) == (*expected, 1)
+        assert best_of(now["best"], there | {"sample": 2}, lucky=1)["sample"] == (2 if best == 1 else 0)
 
 
 @pytest.mark.parametrize("response", ["auto", "fluctuation"])
