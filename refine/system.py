@@ -53,6 +53,7 @@ class System:
     cell: (3, 3) Å, rows are lattice vectors.
     masses: (N,) amu.  positions: (N, 3) Å, or None where a packing is still to be made.
     isotopes: of species of which a structure or formula says D. Neutrons know of them, the dynamics do not.
+    notes: what was done to what a file says, for messages.
 
     >>> box = make_system({"Ar": 108}, 17.0 * np.eye(3))
     >>> box.r_box, round(box.number_density, 4)
@@ -65,6 +66,7 @@ class System:
     masses: Array
     positions: Array | None = None
     isotopes: SaidIsotopes = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.species) != len(self.n_per_species) or len(set(self.species)) != len(self.species):
@@ -202,6 +204,7 @@ def replicate(system: System, repeats: tuple[int, int, int]) -> System:
         np.concatenate([np.tile(system.masses[a:b], copies) for a, b in itertools.pairwise(first)]),
         np.concatenate([block.reshape(-1, 3) for block in blocks]),
         system.isotopes,
+        system.notes,
     )
 
 

@@ -24,6 +24,7 @@ from kernels.cell import wrap
 from kernels.histogram import pair_histogram
 from refine.errors import InputError
 from refine.progress import NullProgress, Progress
+from refine.sampling.cells import in_words, taken, upright_vectors
 from refine.sampling.formats import Naming
 from refine.sampling.frames import Frames
 from refine.sampling.structure_files import OVERLAP
@@ -103,6 +104,7 @@ def count_trajectory(
     where, progress = str(path), progress or NullProgress()
     progress.stage(f"counting pairs in {path.name}, per cent", 100)
     blocks: _Blocks | None = None
+    upright: np.ndarray | None = None  # the same in all frames, so that their cells have a mean
     done = 0
     naming = Naming.of(elements, species or ())
     named = species if named is None and species is not None and len(species) == 1 else named
@@ -110,6 +112,12 @@ def count_trajectory(
         at = f"{where}, frame {number}"
         vectors, positions, present = checked(atoms, cell, at)
         present, _ = deuterium_in(present, species)  # a study says which isotope of hydrogen it is
+        if blocks is None:
+            upright = upright_vectors(vectors)
+            if upright is not None:
+                progress.message(f"{at}: {in_words(vectors, taken(upright, vectors))}")
+        if upright is not None:
+            vectors = taken(upright, vectors)
         if blocks is None:
             order = tuple(species) if species is not None else tuple(dict.fromkeys(present))
             blocks = _Blocks(_system(present, order, vectors, at), bin_width, at)

@@ -31,7 +31,7 @@ from refine.study.datasets import read_datasets, read_numbers, read_predictions,
 from refine.study.replay import replay_of
 from refine.study.samplers import read_base, sampler_of
 from refine.study.schema import StudyConfig
-from refine.study.systems import check_radii, read_systems, stages_of
+from refine.study.systems import check_radii, notes_of, read_systems, stages_of
 from refine.system import Box, System
 from refine.units import BOLTZMANN
 
@@ -340,8 +340,8 @@ class Study:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """What a user is warned of in the base's own parameters."""
-        return self.parameters[0].doubts if self.parameters else ()
+        """What a user is warned of in structure files, and in the base's own parameters."""
+        return (*notes_of(self.systems), *(self.parameters[0].doubts if self.parameters else ()))
 
     @property
     def needs_positions(self) -> bool:

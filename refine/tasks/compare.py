@@ -34,6 +34,7 @@ from refine.study.choices.engine import check_pressure, refuse_elsewhere
 from refine.study.datasets import DataSet, Prediction, tell_doubts
 from refine.study.schema import StudyConfig
 from refine.study.study import Study
+from refine.study.systems import notes_of
 from refine.tasks.contenders import Contender, of_file, of_run, of_study, paired, twin_label, with_and_without
 from refine.tasks.density import density_at_pressure
 from refine.tasks.outputs import refuse_foreign, refuse_inputs
@@ -153,7 +154,7 @@ def _row(contender: Contender, config: StudyConfig, frames: int | None, progress
         if run[0].parameters is not None:
             study.base = run[0].base()
     if tell:
-        tell_doubts(study.datasets, progress)
+        tell_doubts(study.datasets, progress, notes_of(study.systems))
     acting = corrections if run else None
     begun = pilot(study, progress, acting)
     study, wanted = begun.study, begun.study.settings.frames if frames is None else frames

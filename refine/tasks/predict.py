@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from refine.errors import InputError
-from refine.files import exclusive
+from refine.files import exclusive, make_folder
 from refine.progress import NullProgress, Progress
 from refine.results.derived import coordination_numbers, shells_of
 from refine.results.provenance import provenance
@@ -26,6 +26,7 @@ from refine.study.choices.engine import refuse_elsewhere
 from refine.study.datasets import tell_doubts
 from refine.study.schema import StudyConfig
 from refine.study.study import Study
+from refine.study.systems import notes_of
 from refine.system import System
 from refine.tasks.forward.compared import ComparedNumber, compared
 from refine.tasks.forward.seen import FOLDERS, Seen, number_of_frames, with_error
@@ -114,12 +115,15 @@ class Predicted:
         return "\n\n".join(parts)
 
 
-def predict(config: StudyConfig, *, frames: int | None = None, progress: Progress | None = None) -> Predicted:
+def predict(
+    config: StudyConfig, *, out: Path | None = None, frames: int | None = None, progress: Progress | None = None
+) -> Predicted:
     """Sample the base model of a study, and see what its data sets would.
 
     Args:
         config: the study; its [correction] and [refinement] play no part, but that a classical base without a cutoff
             of its own ends at `r_cut`.
+        out: the folder that will be written to, made before the dynamics or refused; nothing is written there yet.
         frames: of each state, all replicas together; None: the study's `sampling.frames`.
         progress: told what happens.
 
@@ -132,7 +136,9 @@ def predict(config: StudyConfig, *, frames: int | None = None, progress: Progres
     progress = progress or NullProgress()
     study = Study(config, corrected=False)
     study.stages_at_volume()
-    tell_doubts(study.datasets, progress)
+    tell_doubts(study.datasets, progress, notes_of(study.systems))
+    if out is not None:
+        make_folder(out)  # or refused now, and not after the dynamics
     begun = pilot(study, progress)
     study = begun.study
     sampled = sample_states(study, study.settings.frames if frames is None else frames, progress, starts=begun.starts)

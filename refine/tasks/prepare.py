@@ -130,6 +130,8 @@ def prepare(
     stages, digest = stages_of(config), config.digest(data=False)
     ask_of_cold_packings(config)
     system = read_system(config, chosen)
+    for note in system.notes:
+        progress.message(f"note: {note}")
     whole = system.positions is not None and not stages and math.prod(repeats) > 1
     if whole:  # nothing happens to the small cell that it would need to be small for
         system = replicate(system, repeats)
