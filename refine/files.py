@@ -133,7 +133,7 @@ def exclusive(folder: Path) -> Iterator[None]:
     """
     import fcntl
 
-    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    made = [one for one in (folder, *folder.parents) if not os.path.exists(one)]  # False also where it cannot be seen
     make_folder(folder)
     path = folder / ".lock"
     try:
@@ -194,15 +194,29 @@ def is_held(folder: Path) -> bool:
     return False
 
 
+def of_system(error: OSError) -> CheckpointError | None:
+    """What the operating system says of a path that a user named, such as a name too long; None: it may be a defect."""
+    if error.filename is None or error.errno not in _FIXES:
+        return None
+    return CheckpointError(error.strerror or str(error), where=os.fsdecode(error.filename), fix=_FIXES[error.errno])
+
+
+_FIXES = {
+    errno.ENOSPC: "free some space and try again; a run goes on with --resume",
+    errno.EDQUOT: "free some of your quota and try again; a run goes on with --resume",
+    errno.EACCES: "choose a path that you may read or write to",
+    errno.EPERM: "choose a path that you may read or write to",
+    errno.EROFS: "choose a folder that you may write to",
+    errno.ENOTDIR: "a file stands where the folder should be; choose another folder",
+    errno.EEXIST: "a file stands where the folder should be; choose another folder",
+    errno.EISDIR: "a folder stands where the file should be; choose another name",
+    errno.ENAMETOOLONG: "choose a shorter one",
+    errno.ELOOP: "its links lead back to themselves; mend them",
+}
+"""What a user can do, by what the operating system says."""
+
+
 def _explained(error: OSError, path: Path) -> CheckpointError:
-    fixes = {
-        errno.ENOSPC: "free some space and try again; a run goes on with --resume",
-        errno.EDQUOT: "free some of your quota and try again; a run goes on with --resume",
-        errno.EACCES: "choose a folder that you may write to",
-        errno.EPERM: "choose a folder that you may write to",
-        errno.EROFS: "choose a folder that you may write to",
-        errno.ENOTDIR: "a file stands where the folder should be; choose another folder",
-        errno.EEXIST: "a file stands where the folder should be; choose another folder",
-    }
     what = f"cannot write: {error.strerror or error}; the last good state is intact"
-    return CheckpointError(what, where=str(path), fix=fixes.get(error.errno or 0))
+    fix = "make its folder first" if error.errno == errno.ENOENT else _FIXES.get(error.errno or 0)
+    return CheckpointError(what, where=str(path), fix=fix)

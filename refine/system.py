@@ -26,6 +26,10 @@ DEUTERIUM_MASS = 2.014102
 TAPER = 3.0
 """Å over which g - 1 is brought to zero before r_max of a box."""
 
+MOST_BINS = 50_000
+"""Of a histogram of pair distances: to 1000 Å in bins of 0.02 Å. Its matrices have as many columns, and rows as curves
+have points."""
+
 
 def taper_width(r_max: float) -> float:
     """`TAPER`, or a quarter of r_max (Å) where that is less.
@@ -149,6 +153,24 @@ def make_system(
     return System(
         tuple(species_counts), tuple(species_counts.values()), np.asarray(cell, np.float64), masses, positions
     )
+
+
+def bins_within(reach: float, width: float, where: str | None = None) -> int:
+    """How many whole bins of a width lie within a reach, both in Å.
+
+    Raises:
+        InputError: more than `MOST_BINS`; where: for its message.
+
+    >>> bins_within(8.5, 0.02)
+    425
+    """
+    if not reach / width <= MOST_BINS:
+        raise InputError(
+            f"half of the box is {reach:.4g} Å: {reach / width:.3g} bins of {width:g} Å, and {MOST_BINS} are the most",
+            where=where,
+            fix="check the density or the cell, or raise [sampling] bin_width",
+        )
+    return int(reach / width)
 
 
 def is_cubic(cell: Array) -> bool:

@@ -51,6 +51,8 @@ _MASS_TOLERANCE = 0.05  # amu; 40.0 could be argon or calcium
 
 _CLEAR_COLUMNS = (5, 7, 8, 10)  # of LAMMPS's atoms: style atomic or full, with or without the numbers of images
 
+FARTHEST = 1e8  # Å; unwrapped coordinates go far, and of larger ones too few digits are left
+
 OVERLAP = 0.5  # Å; no two atoms of any real structure come this close
 
 
@@ -80,6 +82,7 @@ def read_structure(
     path = Path(path)
     atoms = _read_atoms(path, types, Naming.of(elements, species or stated))
     where = str(path)
+    refuse_unbounded(atoms.positions, atoms.cell.array, where)
     if abs(np.linalg.det(atoms.cell.array)) < 1e-6:
         raise InputError("the structure has no cell", where=where, fix='give all three vectors (extxyz: Lattice="...")')
     if not atoms.pbc.all():
@@ -97,8 +100,6 @@ def read_structure(
     counts = {symbol: symbols.count(symbol) for symbol in order}
     positions = atoms.positions[np.argsort(rank, kind="stable")]
     given = cell = atoms.cell.array
-    if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
-        raise InputError("a coordinate or lattice vector is not a finite number", where=where)
     notes: tuple[str, ...] = ()
     upright = upright_vectors(given)
     if upright is not None:
@@ -122,6 +123,15 @@ def read_structure(
             f"{overlapping} pairs of atoms are closer than {OVERLAP} Å", where=where, fix="remove duplicates"
         )
     return system
+
+
+def refuse_unbounded(positions: np.ndarray, cell: np.ndarray, where: str) -> None:
+    """InputError for coordinates (N, 3) or lattice vectors (3, 3) that are no numbers, or beyond `FARTHEST`."""
+    if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
+        raise InputError("a coordinate or lattice vector is not a finite number", where=where)
+    largest = max(float(np.abs(positions).max(initial=0.0)), float(np.abs(cell).max()))
+    if largest > FARTHEST:
+        raise InputError(f"a coordinate or lattice vector of {largest:.3g} Å", where=where, fix="give lengths in Å")
 
 
 def species_in(

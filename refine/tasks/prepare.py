@@ -29,7 +29,7 @@ from refine.study.choices.phase import ask_of_cold_packings
 from refine.study.samplers import read_base, sampler_of
 from refine.study.schema import NO_CORRECTION, State, StudyConfig
 from refine.study.systems import read_system, stages_of
-from refine.system import System, replicate, species_pairs
+from refine.system import System, bins_within, replicate, species_pairs
 from refine.tasks.outputs import refuse_inputs
 from refine.units import MASS_DENSITY_UNIT
 
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from refine.potentials.protocols import Base
 
 SUFFIXES = (".extxyz", ".xyz")
+
+MOST_ATOMS = 1_000_000
+"""As of a species in [system]."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,12 @@ def prepare(
     system = read_system(config, chosen)
     for note in system.notes:
         progress.message(f"note: {note}")
+    if system.n_atoms * math.prod(repeats) > MOST_ATOMS:
+        raise InputError(
+            f"{system.n_atoms} atoms {math.prod(repeats)} times are more than {MOST_ATOMS}",
+            where="--replicate",
+            fix="repeat the cell less often",
+        )
     whole = system.positions is not None and not stages and math.prod(repeats) > 1
     if whole:  # nothing happens to the small cell that it would need to be small for
         system = replicate(system, repeats)
@@ -222,7 +231,7 @@ def base_sampler(kind: Base, model: Any, base: Any, settings: Settings, system: 
         system,
         settings,
         cutoff=NO_CORRECTION,
-        n_bins=max(1, int(r_max / settings.bin_width)),
+        n_bins=max(1, bins_within(r_max, settings.bin_width)),
         r_max=r_max,
         phase="solid",
     )

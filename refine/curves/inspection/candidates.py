@@ -226,7 +226,7 @@ def inspect(
         abscissa = "left-edges"
         notes.append(f"{error.what}; taken for left edges, of bins as in the file that it names")
         x = at_points(chosen.x, abscissa, table, file)
-    if number_density is not None and not number_density > 0.0:
+    if number_density is not None and not 0.0 < number_density <= 1.0:  # as of a study
         raise InputError(f"{number_density:g} atoms/Å^3 is no density", where="--number-density")
     if known not in (None, *RADIATIONS):
         raise InputError(f"unknown radiation {known!r}", where="--radiation", fix=f"one of {', '.join(RADIATIONS)}")
