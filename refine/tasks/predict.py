@@ -21,6 +21,7 @@ from refine.results.scores import score_number
 from refine.results.tables import plain
 from refine.sampling.averages import FRAMES_FOR_ERRORS, standard_error
 from refine.sampling.frames import Frames
+from refine.sampling.stationary import doubts_of
 from refine.study.choices.choice import Choice
 from refine.study.choices.engine import refuse_elsewhere
 from refine.study.datasets import tell_doubts
@@ -111,7 +112,8 @@ class Predicted:
                 f"{name} {with_error(*_mean(values, one.frames), decimals)} {unit}"
                 for name, values, unit, decimals in _properties(one.frames)
             ]
-            parts.append("\n".join([head, *means, "", *one.lines()]))
+            doubts = [f"warning: {doubt}" for doubt in doubts_of(one.frames, one.state.name)]
+            parts.append("\n".join([head, *means, *doubts, "", *one.lines()]))
         return "\n\n".join(parts)
 
 
@@ -179,6 +181,7 @@ def _state(system: System, one: Seen) -> dict[str, Any]:
         "cell": system.cell,
         "r_box": one.box.r_max,
         **means,
+        "warnings": list(doubts_of(one.frames, one.state.name)),
         **one.to_json(),
     }
 

@@ -22,6 +22,7 @@ from refine.sampling.engine import Engine, frames_in, increments
 from refine.sampling.extended_xyz import frame_text
 from refine.sampling.schedule import Stage, follow
 from refine.sampling.starts import begin, equilibrate, steps_to_equilibrate, wait
+from refine.sampling.stationary import doubts_of
 from refine.study.choices.choice import Settings
 from refine.study.choices.engine import check_engine, chosen_engine, refuse_elsewhere
 from refine.study.choices.first import SEEN, first_choices
@@ -48,7 +49,7 @@ class Prepared:
 
     system: with positions.  pressure, energy: mean and standard error at the end, GPa, and eV of the whole box.
     densities: of the stages at constant temperature and pressure, mean and standard error in atoms/Å^3; None for
-    others.
+    others.  doubts: of the frames at the end (`refine.sampling.stationary`).
     """
 
     system: System
@@ -60,6 +61,7 @@ class Prepared:
     energy: tuple[float, float]
     seed: int
     digest: str
+    doubts: tuple[str, ...] = ()
 
     def words(self) -> list[str]:
         """What a user is told, line by line."""
@@ -71,6 +73,7 @@ class Prepared:
             f"density: {self.system.number_density:.6g} atoms/Å^3, {grams:.5g} g/cm^3",
             f"pressure: {self.pressure[0]:.4f} ± {self.pressure[1]:.4f} GPa",
             f"potential energy: {self.energy[0] / n:.6f} ± {self.energy[1] / n:.6f} eV/atom",
+            *(f"warning: {doubt}" for doubt in self.doubts),
         ]
 
     def _history(self) -> list[str]:
@@ -186,6 +189,7 @@ def prepare(
         energy=(float(frames.energy.mean()), float(standard_error(frames.energy, frames.replica))),
         seed=seed,
         digest=digest,
+        doubts=doubts_of(frames, chosen.name),
     )
 
 
