@@ -43,7 +43,7 @@ _WAASMAIER_KIRFEL_Q_MAX = 24.0 * math.pi
 """1/Å; the fit of Waasmaier and Kirfel ends at sin(theta)/lambda = 6 1/Å."""
 
 _UNREAD = {
-    "K1+": cromermann.CromerMannFormula(
+    "K1+": cromermann.CromerMannFormula(  # type: ignore[no-untyped-call]
         "K1+",
         a=[-17.609339, 1.494873, 7.150305, 10.899569, 15.808228],
         b=[18.840979, 0.053453, 0.812940, 22.264105, 14.351593],

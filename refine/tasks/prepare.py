@@ -217,7 +217,7 @@ def check_target(config: StudyConfig, path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise InputError("the file exists", where=str(path), fix="use --overwrite or another --out")
     if not path.parent.is_dir():
-        raise InputError("no such folder", where=str(path.parent))
+        raise InputError("no such folder", where=str(path.parent), fix="make it, or give another --out")
     refuse_inputs(config, [path])
 
 

@@ -41,6 +41,13 @@ def test_numbers_out_of_reason(study: Path, change: str, says: str) -> None:
         assert result.exit_code == 0, result.output
 
 
+def test_types_are_those_of_the_file(tmp_path: Path, study: Path) -> None:
+    (tmp_path / "learn.toml").write_text('[model]\npath = "a.model"\n[frames]\ntrain = "a.xyz"\n')
+    assert 'train = \'a.xyz\' should be a list, as in ["a", "b"]' in refused("learn", tmp_path / "learn.toml")
+    study.write_text(study.read_text().replace("{ Ar = 108 }", "{ }"))
+    assert "species = {} has too few entries" in refused("check", study)
+
+
 @pytest.mark.parametrize("command", ["run", "predict", "compare", "enrich"])
 def test_a_name_that_is_too_long_is_one_line(study: Path, command: str) -> None:
     before = set(study.parent.iterdir())
