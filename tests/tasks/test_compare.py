@@ -81,7 +81,8 @@ def test_with_nothing_measured_all_is_prediction(tmp_path):
     head, _, tail = study.read_text().partition("[[data]]")
     study.write_text(head + PREDICTED + tail[tail.index("[model]") :])
     found = compare(StudyConfig.from_toml(study), [], out=tmp_path / "out", frames=16)
-    assert found.table() == "lennard-jones: predicted, nothing to compare with"
+    # below, notes that so short a sample is
+    assert found.table().splitlines()[0] == "lennard-jones: predicted, nothing to compare with"
     assert "no measured curve" in (tmp_path / "out" / "compare.html").read_text()
     with pytest.raises(InputError, match="nothing to fit"):
         Study.from_toml(study).run(tmp_path / "run")
