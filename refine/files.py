@@ -10,8 +10,8 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from refine.errors import CheckpointError, InputError
@@ -125,11 +125,15 @@ def remove(path: Path) -> None:
 def exclusive(folder: Path) -> Iterator[None]:
     """Hold an output folder; the operating system lets go of it when the process ends, however it ends.
 
+    A folder that was not there before is removed again where the block ends with an error and has written nothing: what
+    is refused leaves no folder behind.
+
     Raises:
         CheckpointError: another process holds it, or it cannot be held.
     """
     import fcntl
 
+    made = [one for one in (folder, *folder.parents) if not os.path.exists(one)]  # False also where it cannot be seen
     make_folder(folder)
     path = folder / ".lock"
     try:
@@ -139,6 +143,8 @@ def exclusive(folder: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not (path.exists() and os.path.samestat(os.fstat(handle), path.stat())):
+                raise BlockingIOError(errno.EWOULDBLOCK, "removed by the process that made it")
         except BlockingIOError as error:
             raise CheckpointError(
                 "another process is writing to this folder",
@@ -151,9 +157,22 @@ def exclusive(folder: Path) -> Iterator[None]:
                 where=str(folder),
                 fix="choose a folder on a file system that has locks",
             ) from error
-        yield
+        try:
+            yield
+        except BaseException:
+            _remove_unused(made, path)
+            raise
     finally:
         os.close(handle)
+
+
+def _remove_unused(made: Sequence[Path], lock: Path) -> None:
+    """A folder that was made, if it holds its lock alone, and then the parents that were made and are empty."""
+    with suppress(OSError):
+        if made and list(lock.parent.iterdir()) == [lock]:
+            lock.unlink()
+            for one in made:
+                one.rmdir()
 
 
 def is_held(folder: Path) -> bool:
@@ -175,15 +194,29 @@ def is_held(folder: Path) -> bool:
     return False
 
 
+def of_system(error: OSError) -> CheckpointError | None:
+    """What the operating system says of a path that a user named, such as a name too long; None: it may be a defect."""
+    if error.filename is None or error.errno not in _FIXES:
+        return None
+    return CheckpointError(error.strerror or str(error), where=os.fsdecode(error.filename), fix=_FIXES[error.errno])
+
+
+_FIXES = {
+    errno.ENOSPC: "free some space and try again; a run goes on with --resume",
+    errno.EDQUOT: "free some of your quota and try again; a run goes on with --resume",
+    errno.EACCES: "choose a path that you may read or write to",
+    errno.EPERM: "choose a path that you may read or write to",
+    errno.EROFS: "choose a folder that you may write to",
+    errno.ENOTDIR: "a file stands where the folder should be; choose another folder",
+    errno.EEXIST: "a file stands where the folder should be; choose another folder",
+    errno.EISDIR: "a folder stands where the file should be; choose another name",
+    errno.ENAMETOOLONG: "choose a shorter one",
+    errno.ELOOP: "its links lead back to themselves; mend them",
+}
+"""What a user can do, by what the operating system says."""
+
+
 def _explained(error: OSError, path: Path) -> CheckpointError:
-    fixes = {
-        errno.ENOSPC: "free some space and try again; a run goes on with --resume",
-        errno.EDQUOT: "free some of your quota and try again; a run goes on with --resume",
-        errno.EACCES: "choose a folder that you may write to",
-        errno.EPERM: "choose a folder that you may write to",
-        errno.EROFS: "choose a folder that you may write to",
-        errno.ENOTDIR: "a file stands where the folder should be; choose another folder",
-        errno.EEXIST: "a file stands where the folder should be; choose another folder",
-    }
     what = f"cannot write: {error.strerror or error}; the last good state is intact"
-    return CheckpointError(what, where=str(path), fix=fixes.get(error.errno or 0))
+    fix = "make its folder first" if error.errno == errno.ENOENT else _FIXES.get(error.errno or 0)
+    return CheckpointError(what, where=str(path), fix=fix)

@@ -26,6 +26,10 @@ DEUTERIUM_MASS = 2.014102
 TAPER = 3.0
 """Å over which g - 1 is brought to zero before r_max of a box."""
 
+MOST_BINS = 50_000
+"""Of a histogram of pair distances: to 1000 Å in bins of 0.02 Å. Its matrices have as many columns, and rows as curves
+have points."""
+
 
 def taper_width(r_max: float) -> float:
     """`TAPER`, or a quarter of r_max (Å) where that is less.
@@ -53,6 +57,7 @@ class System:
     cell: (3, 3) Å, rows are lattice vectors.
     masses: (N,) amu.  positions: (N, 3) Å, or None where a packing is still to be made.
     isotopes: of species of which a structure or formula says D. Neutrons know of them, the dynamics do not.
+    notes: what was done to what a file says, for messages.
 
     >>> box = make_system({"Ar": 108}, 17.0 * np.eye(3))
     >>> box.r_box, round(box.number_density, 4)
@@ -65,6 +70,7 @@ class System:
     masses: Array
     positions: Array | None = None
     isotopes: SaidIsotopes = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.species) != len(self.n_per_species) or len(set(self.species)) != len(self.species):
@@ -149,6 +155,24 @@ def make_system(
     )
 
 
+def bins_within(reach: float, width: float, where: str | None = None) -> int:
+    """How many whole bins of a width lie within a reach, both in Å.
+
+    Raises:
+        InputError: more than `MOST_BINS`; where: for its message.
+
+    >>> bins_within(8.5, 0.02)
+    425
+    """
+    if not reach / width <= MOST_BINS:
+        raise InputError(
+            f"half of the box is {reach:.4g} Å: {reach / width:.3g} bins of {width:g} Å, and {MOST_BINS} are the most",
+            where=where,
+            fix="check the density or the cell, or raise [sampling] bin_width",
+        )
+    return int(reach / width)
+
+
 def is_cubic(cell: Array) -> bool:
     """Whether a cell (3, 3) is a cube along the axes."""
     edge = float(cell[0, 0])
@@ -202,6 +226,7 @@ def replicate(system: System, repeats: tuple[int, int, int]) -> System:
         np.concatenate([np.tile(system.masses[a:b], copies) for a, b in itertools.pairwise(first)]),
         np.concatenate([block.reshape(-1, 3) for block in blocks]),
         system.isotopes,
+        system.notes,
     )
 
 

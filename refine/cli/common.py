@@ -23,12 +23,18 @@ of its iterations; Ctrl-C."""
 LARGEST_SEED = 2**31 - 1
 """As of [sampling] seed."""
 
+MOST_FRAMES = 1_000_000
+"""As of [sampling] frames."""
+
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="The study file (TOML).")]
 Out = Annotated[
     Path | None,
     typer.Option(help="Folder for the results.  [default: runs/<name of the study's folder>]", show_default=False),
 ]
-Frames = Annotated[int | None, typer.Option(help="Frames of each state.  [default: the study's]", show_default=False)]
+Frames = Annotated[
+    int | None,
+    typer.Option(max=MOST_FRAMES, help="Frames of each state.  [default: the study's]", show_default=False),
+]
 Changes = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As in refine run.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results in OUT.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")]

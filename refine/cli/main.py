@@ -14,6 +14,7 @@ import refine
 from refine.cli.commands.models import models
 from refine.cli.common import INPUT_ERROR
 from refine.errors import RefineError
+from refine.files import of_system
 
 COMMANDS = (
     "inspect",
@@ -51,6 +52,12 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
         except RefineError as error:
             typer.echo(f"refine: {error}", err=True)
+            raise typer.Exit(INPUT_ERROR) from None
+        except OSError as error:
+            told = of_system(error)
+            if told is None:
+                raise
+            typer.echo(f"refine: {told}", err=True)
             raise typer.Exit(INPUT_ERROR) from None
 
 

@@ -43,6 +43,7 @@ from refine.results.schema import (
 from refine.results.scores import background_rms, score
 from refine.results.tables import curve_table, g_table, plain, prediction_table
 from refine.sampling.averages import FRAMES_FOR_COVARIANCES, standard_error
+from refine.sampling.stationary import doubts_of
 from refine.study.choices.choice import shown_value
 from refine.study.datasets import DataSet, Prediction, scored
 
@@ -136,6 +137,9 @@ def _notes(outcome: Outcome, factors: dict[str, float]) -> list[str]:
     """What a reader must know before trusting the result, beyond what the other tables say."""
     last, found = outcome.iterations[-1].fitted, [*outcome.warnings, *moved_pressures(outcome)]
     found += outcome.study.doubts
+    sample = outcome.samples[outcome.final]
+    for state, frames in zip(outcome.study.config.states, sample.frames, strict=True):
+        found += doubts_of(frames, state.name)
     found += [
         f"{choice.key} = {shown_value(choice.value, choice.unit)}: {choice.reason}."
         for choice in outcome.study.choices

@@ -13,6 +13,7 @@ import numpy as np
 
 from refine.errors import InputError
 from refine.formula import element_of
+from refine.sampling.cells import in_words, taken, upright_vectors
 from refine.sampling.formats import FORMATS, Naming, kind_by_content
 from refine.sampling.formats.pdb import refuse_disorder
 from refine.sampling.periodic import close_pairs
@@ -50,6 +51,8 @@ _MASS_TOLERANCE = 0.05  # amu; 40.0 could be argon or calcium
 
 _CLEAR_COLUMNS = (5, 7, 8, 10)  # of LAMMPS's atoms: style atomic or full, with or without the numbers of images
 
+FARTHEST = 1e8  # Å; unwrapped coordinates go far, and of larger ones too few digits are left
+
 OVERLAP = 0.5  # Å; no two atoms of any real structure come this close
 
 
@@ -70,6 +73,8 @@ def read_structure(
     elements: of a file that has labels, the element of a label, before all rules (`elements`).
     species: the order of the elements; None: the order in which they first appear.
     stated: elements that the study names, for files that name atoms and not elements (`elements`).
+    A cell that is a needle or strongly skewed without need is replaced by another one of the same lattice
+    (`refine.sampling.cells`), of which `System.notes` tells.
     Raises InputError for a file that is missing, empty, too large, not one of `STRUCTURE_FORMATS` or not readable,
     for one without a cell or not periodic in all three directions, for coinciding atoms, and for types, a density or
     species that disagree.
@@ -77,6 +82,7 @@ def read_structure(
     path = Path(path)
     atoms = _read_atoms(path, types, Naming.of(elements, species or stated))
     where = str(path)
+    refuse_unbounded(atoms.positions, atoms.cell.array, where)
     if abs(np.linalg.det(atoms.cell.array)) < 1e-6:
         raise InputError("the structure has no cell", where=where, fix='give all three vectors (extxyz: Lattice="...")')
     if not atoms.pbc.all():
@@ -93,10 +99,16 @@ def read_structure(
     rank = np.array([order.index(symbol) for symbol in symbols])
     counts = {symbol: symbols.count(symbol) for symbol in order}
     positions = atoms.positions[np.argsort(rank, kind="stable")]
-    cell = atoms.cell.array
-    if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
-        raise InputError("a coordinate or lattice vector is not a finite number", where=where)
-    system = replace(make_system(counts, cell, positions, where=where), isotopes=isotopes)
+    given = cell = atoms.cell.array
+    notes: tuple[str, ...] = ()
+    upright = upright_vectors(given)
+    if upright is not None:
+        cell = taken(upright, given)
+        notes = (f"{where}: {in_words(given, cell)}",)
+    shortest = float(np.linalg.norm(cell, axis=1).min())
+    if shortest < OVERLAP:
+        raise InputError(f"atoms are {shortest:.2g} Å from their own images", where=where, fix="mend the cell")
+    system = replace(make_system(counts, cell, positions, where=where), isotopes=isotopes, notes=notes)
     if mass_density is not None:
         number_density = number_density_from_mass(counts, mass_density, isotopes)
     if number_density is not None and abs(system.number_density / number_density - 1) > DENSITY_TOLERANCE:
@@ -111,6 +123,15 @@ def read_structure(
             f"{overlapping} pairs of atoms are closer than {OVERLAP} Å", where=where, fix="remove duplicates"
         )
     return system
+
+
+def refuse_unbounded(positions: np.ndarray, cell: np.ndarray, where: str) -> None:
+    """InputError for coordinates (N, 3) or lattice vectors (3, 3) that are no numbers, or beyond `FARTHEST`."""
+    if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
+        raise InputError("a coordinate or lattice vector is not a finite number", where=where)
+    largest = max(float(np.abs(positions).max(initial=0.0)), float(np.abs(cell).max()))
+    if largest > FARTHEST:
+        raise InputError(f"a coordinate or lattice vector of {largest:.3g} Å", where=where, fix="give lengths in Å")
 
 
 def species_in(

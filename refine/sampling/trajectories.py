@@ -24,12 +24,13 @@ from kernels.cell import wrap
 from kernels.histogram import pair_histogram
 from refine.errors import InputError
 from refine.progress import NullProgress, Progress
+from refine.sampling.cells import in_words, taken, upright_vectors
 from refine.sampling.formats import Naming
 from refine.sampling.frames import Frames
-from refine.sampling.structure_files import OVERLAP
+from refine.sampling.structure_files import OVERLAP, refuse_unbounded
 from refine.sampling.trajectory_files import atoms_of
 from refine.sites import deuterium_in, species_of_atoms
-from refine.system import System, make_system
+from refine.system import System, bins_within, make_system
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -103,6 +104,7 @@ def count_trajectory(
     where, progress = str(path), progress or NullProgress()
     progress.stage(f"counting pairs in {path.name}, per cent", 100)
     blocks: _Blocks | None = None
+    upright: np.ndarray | None = None  # the same in all frames, so that their cells have a mean
     done = 0
     naming = Naming.of(elements, species or ())
     named = species if named is None and species is not None and len(species) == 1 else named
@@ -110,6 +112,12 @@ def count_trajectory(
         at = f"{where}, frame {number}"
         vectors, positions, present = checked(atoms, cell, at)
         present, _ = deuterium_in(present, species)  # a study says which isotope of hydrogen it is
+        if blocks is None:
+            upright = upright_vectors(vectors)
+            if upright is not None:
+                progress.message(f"{at}: {in_words(vectors, taken(upright, vectors))}")
+        if upright is not None:
+            vectors = taken(upright, vectors)
         if blocks is None:
             order = tuple(species) if species is not None else tuple(dict.fromkeys(present))
             blocks = _Blocks(_system(present, order, vectors, at), bin_width, at)
@@ -130,7 +138,7 @@ class _Blocks:
 
     def __init__(self, system: System, bin_width: float, at: str) -> None:
         self.system, self.width = system, bin_width
-        self.bins = int(system.r_box / bin_width)
+        self.bins = bins_within(system.r_box, bin_width, at)
         if self.bins < 2:
             raise InputError(f"half of the cell, {system.r_box:.3g} Å, holds no bins of {bin_width} Å", where=at)
         self.sums: list[np.ndarray] = []
@@ -222,8 +230,7 @@ def checked(atoms: Atoms, given: np.ndarray | None, at: str) -> tuple[np.ndarray
     cell, positions = atoms.cell.array, atoms.positions
     if len(atoms) == 0:
         raise InputError("the frame has no atoms", where=at)
-    if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
-        raise InputError("a coordinate or lattice vector is not a finite number", where=at)
+    refuse_unbounded(positions, cell, at)
     if abs(np.linalg.det(cell)) < 1e-6:
         raise InputError(
             "the frame has no cell", where=at, fix='give it: --cell A,B,C or all three vectors (extxyz: Lattice="...")'

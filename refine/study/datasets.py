@@ -93,8 +93,13 @@ class NumberSet:
     target: Target
 
 
-def tell_doubts(datasets: Sequence[DataSet], progress: Progress) -> None:
-    """Say what looks odd in measured curves before anything is sampled."""
+def tell_doubts(datasets: Sequence[DataSet], progress: Progress, notes: Sequence[str] = ()) -> None:
+    """Say what looks odd in measured curves before anything is sampled.
+
+    notes: of the systems (`refine.study.systems.notes_of`).
+    """
+    for note in notes:
+        progress.message(f"note: {note}")
     for data in datasets:
         for doubt in data.doubts:
             progress.message(f"warning: {data.name}: {doubt}")

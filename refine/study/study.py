@@ -31,8 +31,8 @@ from refine.study.datasets import read_datasets, read_numbers, read_predictions,
 from refine.study.replay import replay_of
 from refine.study.samplers import read_base, sampler_of
 from refine.study.schema import StudyConfig
-from refine.study.systems import check_radii, read_systems, stages_of
-from refine.system import Box, System
+from refine.study.systems import check_radii, notes_of, read_systems, stages_of
+from refine.system import Box, System, bins_within
 from refine.units import BOLTZMANN
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class Study:
 
     def _box(self, system: System) -> Box:
         width = self.config.sampling.bin_width
-        bins = int(system.r_box / width)
+        bins = bins_within(system.r_box, width)
         correction = self.config.correction
         if correction.r_cut > system.r_box:
             needed = int(np.ceil(system.n_atoms * (correction.r_cut / system.r_box) ** 3))
@@ -340,8 +340,8 @@ class Study:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """What a user is warned of in the base's own parameters."""
-        return self.parameters[0].doubts if self.parameters else ()
+        """What a user is warned of in structure files, and in the base's own parameters."""
+        return (*notes_of(self.systems), *(self.parameters[0].doubts if self.parameters else ()))
 
     @property
     def needs_positions(self) -> bool:

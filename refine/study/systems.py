@@ -67,6 +67,11 @@ def stated_elements(config: StudyConfig) -> set[str]:
     return {element for element in map(element_of, names) if element in atomic_numbers and element != "X"}
 
 
+def notes_of(systems: Sequence[System]) -> tuple[str, ...]:
+    """What was done to what structure files say, each once."""
+    return tuple(dict.fromkeys(note for system in systems for note in system.notes))
+
+
 def check_radii(config: StudyConfig, pairs: Sequence[tuple[str, str]], r_max: float | None = None) -> None:
     """InputError for a radius of [coordination] of a pair that the system has not, or beyond g(r), which ends at r_max
     (Å); None: where it ends is not known yet."""

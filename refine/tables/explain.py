@@ -111,7 +111,7 @@ def _explain(problem: ErrorDetails, tree: Mapping[str, Any], root: type[BaseMode
         return f"{prefix}unknown key {shown(keys[-1])}", _nearest_key(str(keys[-1]), model)
     if problem["type"] == "missing":
         return f"{prefix}missing key {keys[-1]!r}" if keys else f"missing table {table}", _meaning(keys, model)
-    message = "should be a table" if problem["type"] in _NO_TABLE else problem["msg"].removeprefix("Input ")
+    message = _AS_IN_TOML.get(problem["type"], problem["msg"].removeprefix("Input "))
     if not keys:  # a check of the whole table, which says everything itself
         return f"{prefix}{message}", None
     path = ".".join(_bare(str(key)) for key in keys)
@@ -124,7 +124,14 @@ def _bare(key: str) -> str:
     return key if re.fullmatch(r"[A-Za-z0-9_-]{1,60}", key) else shown(key)
 
 
-_NO_TABLE = ("model_type", "dict_type")
+_AS_IN_TOML = {
+    "model_type": "should be a table",
+    "dict_type": "should be a table",
+    "tuple_type": 'should be a list, as in ["a", "b"] or [1, 2]',
+    "list_type": 'should be a list, as in ["a", "b"] or [1, 2]',
+    "too_short": "has too few entries",
+}
+"""What pydantic says in Python's words."""
 
 
 def _split(location: Location, tree: Mapping[str, Any], root: type[BaseModel]) -> tuple[str, Location]:

@@ -79,7 +79,7 @@ def check_file(out: Path, *, overwrite: bool) -> None:
     if out.exists() and not overwrite:
         raise InputError("the file exists", where=str(out), fix="use --overwrite or another --out")
     if not out.parent.is_dir():
-        raise InputError("no such folder", where=str(out.parent))
+        raise InputError("no such folder", where=str(out.parent), fix="make it, or give another --out")
 
 
 def write_table(runs: Sequence[CollectedRun], to: str, out: Path) -> None:

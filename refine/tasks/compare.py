@@ -28,12 +28,14 @@ from refine.results.scores import score, score_number
 from refine.results.tables import R, csv_text
 from refine.sampling.averages import FRAMES_FOR_ERRORS, standard_error
 from refine.sampling.frames import Frames
+from refine.sampling.stationary import doubts_of
 from refine.scattering.instrument import added, seen
 from refine.scattering.peaks import Peak, first_peak_range, peak
 from refine.study.choices.engine import check_pressure, refuse_elsewhere
 from refine.study.datasets import DataSet, Prediction, tell_doubts
 from refine.study.schema import StudyConfig
 from refine.study.study import Study
+from refine.study.systems import notes_of
 from refine.tasks.contenders import Contender, of_file, of_run, of_study, paired, twin_label, with_and_without
 from refine.tasks.density import density_at_pressure
 from refine.tasks.outputs import refuse_foreign, refuse_inputs
@@ -153,7 +155,7 @@ def _row(contender: Contender, config: StudyConfig, frames: int | None, progress
         if run[0].parameters is not None:
             study.base = run[0].base()
     if tell:
-        tell_doubts(study.datasets, progress)
+        tell_doubts(study.datasets, progress, notes_of(study.systems))
     acting = corrections if run else None
     begun = pilot(study, progress, acting)
     study, wanted = begun.study, begun.study.settings.frames if frames is None else frames
@@ -161,7 +163,8 @@ def _row(contender: Contender, config: StudyConfig, frames: int | None, progress
     progress.doing("comparing with the data")
     # what a run fitted to a measurement is of no theory any more
     theory = None if run else study.base_kind.theory(study.config.model, study.base)
-    row = Row(contender.label, theory=theory or None, notes=list(contender.notes))
+    doubts = [text for state, one in zip(config.states, sampled, strict=True) for text in doubts_of(one, state.name)]
+    row = Row(contender.label, theory=theory or None, notes=[*contender.notes, *doubts])
     for data in study.datasets:
         sample, density = sampled[data.state], study.boxes[data.state].number_density
         target = study.targets[data.name]

@@ -26,7 +26,7 @@ from refine.sampling.volumes import Volumes, joined
 from refine.study.choices.sampling import DRIFT, INDEPENDENT, drift
 from refine.study.samplers import sampler_of
 from refine.study.schema import NO_CORRECTION
-from refine.system import is_cubic, number_density_from_mass
+from refine.system import bins_within, is_cubic, number_density_from_mass
 
 if TYPE_CHECKING:
     from refine.study.schema import State
@@ -86,7 +86,7 @@ def density_at_pressure(
         system,
         settings,
         cutoff=NO_CORRECTION if correction is None else study.config.correction.r_cut,
-        n_bins=max(1, int(r_max / settings.bin_width)),  # nobody looks at them
+        n_bins=max(1, bins_within(r_max, settings.bin_width)),  # nobody looks at them
         r_max=r_max,
         phase=state.phase,
     )

@@ -71,7 +71,7 @@ def write_frames(
     if path.resolve().parent == source.resolve().parent:
         raise InputError("this is where the run keeps its frames", where=str(path), fix="give another --to")
     if not path.parent.is_dir():
-        raise InputError("no such folder", where=str(path.parent))
+        raise InputError("no such folder", where=str(path.parent), fix="make it, or give another --to")
     if path.exists() and not overwrite:
         raise InputError("the file exists", where=str(path), fix="use --overwrite or another --to")
     if source.is_file() and source.stat().st_size:

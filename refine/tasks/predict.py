@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from refine.errors import InputError
-from refine.files import exclusive
+from refine.files import exclusive, make_folder
 from refine.progress import NullProgress, Progress
 from refine.results.derived import coordination_numbers, shells_of
 from refine.results.provenance import provenance
@@ -21,11 +21,13 @@ from refine.results.scores import score_number
 from refine.results.tables import plain
 from refine.sampling.averages import FRAMES_FOR_ERRORS, standard_error
 from refine.sampling.frames import Frames
+from refine.sampling.stationary import doubts_of
 from refine.study.choices.choice import Choice
 from refine.study.choices.engine import refuse_elsewhere
 from refine.study.datasets import tell_doubts
 from refine.study.schema import StudyConfig
 from refine.study.study import Study
+from refine.study.systems import notes_of
 from refine.system import System
 from refine.tasks.forward.compared import ComparedNumber, compared
 from refine.tasks.forward.seen import FOLDERS, Seen, number_of_frames, with_error
@@ -110,16 +112,20 @@ class Predicted:
                 f"{name} {with_error(*_mean(values, one.frames), decimals)} {unit}"
                 for name, values, unit, decimals in _properties(one.frames)
             ]
-            parts.append("\n".join([head, *means, "", *one.lines()]))
+            doubts = [f"warning: {doubt}" for doubt in doubts_of(one.frames, one.state.name)]
+            parts.append("\n".join([head, *means, *doubts, "", *one.lines()]))
         return "\n\n".join(parts)
 
 
-def predict(config: StudyConfig, *, frames: int | None = None, progress: Progress | None = None) -> Predicted:
+def predict(
+    config: StudyConfig, *, out: Path | None = None, frames: int | None = None, progress: Progress | None = None
+) -> Predicted:
     """Sample the base model of a study, and see what its data sets would.
 
     Args:
         config: the study; its [correction] and [refinement] play no part, but that a classical base without a cutoff
             of its own ends at `r_cut`.
+        out: the folder that will be written to, made before the dynamics or refused; nothing is written there yet.
         frames: of each state, all replicas together; None: the study's `sampling.frames`.
         progress: told what happens.
 
@@ -132,7 +138,9 @@ def predict(config: StudyConfig, *, frames: int | None = None, progress: Progres
     progress = progress or NullProgress()
     study = Study(config, corrected=False)
     study.stages_at_volume()
-    tell_doubts(study.datasets, progress)
+    tell_doubts(study.datasets, progress, notes_of(study.systems))
+    if out is not None:
+        make_folder(out)  # or refused now, and not after the dynamics
     begun = pilot(study, progress)
     study = begun.study
     sampled = sample_states(study, study.settings.frames if frames is None else frames, progress, starts=begun.starts)
@@ -173,6 +181,7 @@ def _state(system: System, one: Seen) -> dict[str, Any]:
         "cell": system.cell,
         "r_box": one.box.r_max,
         **means,
+        "warnings": list(doubts_of(one.frames, one.state.name)),
         **one.to_json(),
     }
 

@@ -22,6 +22,7 @@ from refine.sampling.engine import Engine, frames_in, increments
 from refine.sampling.extended_xyz import frame_text
 from refine.sampling.schedule import Stage, follow
 from refine.sampling.starts import begin, equilibrate, steps_to_equilibrate, wait
+from refine.sampling.stationary import doubts_of
 from refine.study.choices.choice import Settings
 from refine.study.choices.engine import check_engine, chosen_engine, refuse_elsewhere
 from refine.study.choices.first import SEEN, first_choices
@@ -29,7 +30,7 @@ from refine.study.choices.phase import ask_of_cold_packings
 from refine.study.samplers import read_base, sampler_of
 from refine.study.schema import NO_CORRECTION, State, StudyConfig
 from refine.study.systems import read_system, stages_of
-from refine.system import System, replicate, species_pairs
+from refine.system import System, bins_within, replicate, species_pairs
 from refine.tasks.outputs import refuse_inputs
 from refine.units import MASS_DENSITY_UNIT
 
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".extxyz", ".xyz")
 
+MOST_ATOMS = 1_000_000
+"""As of a species in [system]."""
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -45,7 +49,7 @@ class Prepared:
 
     system: with positions.  pressure, energy: mean and standard error at the end, GPa, and eV of the whole box.
     densities: of the stages at constant temperature and pressure, mean and standard error in atoms/Å^3; None for
-    others.
+    others.  doubts: of the frames at the end (`refine.sampling.stationary`).
     """
 
     system: System
@@ -57,6 +61,7 @@ class Prepared:
     energy: tuple[float, float]
     seed: int
     digest: str
+    doubts: tuple[str, ...] = ()
 
     def words(self) -> list[str]:
         """What a user is told, line by line."""
@@ -68,6 +73,7 @@ class Prepared:
             f"density: {self.system.number_density:.6g} atoms/Å^3, {grams:.5g} g/cm^3",
             f"pressure: {self.pressure[0]:.4f} ± {self.pressure[1]:.4f} GPa",
             f"potential energy: {self.energy[0] / n:.6f} ± {self.energy[1] / n:.6f} eV/atom",
+            *(f"warning: {doubt}" for doubt in self.doubts),
         ]
 
     def _history(self) -> list[str]:
@@ -130,6 +136,14 @@ def prepare(
     stages, digest = stages_of(config), config.digest(data=False)
     ask_of_cold_packings(config)
     system = read_system(config, chosen)
+    for note in system.notes:
+        progress.message(f"note: {note}")
+    if system.n_atoms * math.prod(repeats) > MOST_ATOMS:
+        raise InputError(
+            f"{system.n_atoms} atoms {math.prod(repeats)} times are more than {MOST_ATOMS}",
+            where="--replicate",
+            fix="repeat the cell less often",
+        )
     whole = system.positions is not None and not stages and math.prod(repeats) > 1
     if whole:  # nothing happens to the small cell that it would need to be small for
         system = replicate(system, repeats)
@@ -175,6 +189,7 @@ def prepare(
         energy=(float(frames.energy.mean()), float(standard_error(frames.energy, frames.replica))),
         seed=seed,
         digest=digest,
+        doubts=doubts_of(frames, chosen.name),
     )
 
 
@@ -202,7 +217,7 @@ def check_target(config: StudyConfig, path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise InputError("the file exists", where=str(path), fix="use --overwrite or another --out")
     if not path.parent.is_dir():
-        raise InputError("no such folder", where=str(path.parent))
+        raise InputError("no such folder", where=str(path.parent), fix="make it, or give another --out")
     refuse_inputs(config, [path])
 
 
@@ -220,7 +235,7 @@ def base_sampler(kind: Base, model: Any, base: Any, settings: Settings, system: 
         system,
         settings,
         cutoff=NO_CORRECTION,
-        n_bins=max(1, int(r_max / settings.bin_width)),
+        n_bins=max(1, bins_within(r_max, settings.bin_width)),
         r_max=r_max,
         phase="solid",
     )

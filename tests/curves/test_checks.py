@@ -12,7 +12,7 @@ import pytest
 
 from refine.curves.checks import check_curve
 from refine.curves.curve import Curve
-from refine.curves.weights import amplitudes, mean_square_amplitude
+from refine.curves.weights import amplitudes, mean_amplitude, mean_square_amplitude
 from refine.errors import InputError
 
 MakeCurve = Callable[..., Curve]
@@ -412,3 +412,65 @@ def test_ripple_at_low_r_does_not_make_another_quantity_of_a_curve() -> None:
     doubts = check_curve(curve)
     assert len(doubts) == 1
     assert "check normalisation, number density" in doubts[0]
+
+
+def xray_of(structure: Any, by: Callable[[np.ndarray, np.ndarray, float], np.ndarray], declared: str) -> Curve:
+    """A liquid of GeO2's composition whose S(Q) - 1 is multiplied by a function of <f>, <f^2> and <Z>."""
+    q = np.arange(0.3, 22.0, 0.05)
+    species, fractions = ["Ge", "O"], np.array([1.0, 2.0]) / 3.0
+    f = amplitudes("xray", species, q)
+    y = (structure.structure_factor(q) - 1.0) * by(
+        mean_amplitude(fractions, f), mean_square_amplitude(fractions, f), 16
+    )
+    return Curve(
+        q,
+        y,
+        quantity="F(Q)",
+        normalisation=declared,
+        radiation="xray",
+        composition={"Ge": 1.0, "O": 2.0},
+        number_density=structure.number_density,
+        source="x.csv",
+    )
+
+
+@pytest.mark.parametrize(
+    ("by", "declared", "remedy", "never"),
+    [
+        (
+            lambda f, ff, z: z**2 + 0.0 * f,
+            "faber-ziman",
+            "divide the y column by 256 and declare normalisation",
+            "keen",
+        ),
+        (lambda f, ff, z: z**2 + 0.0 * f, "<f^2>", "divide the y column by 256 and declare normalisation", "keen"),
+        (lambda f, ff, z: f**2 / z**2, "keen", "multiply the y column by 256 and declare normalisation", "Q[S(Q)-1]"),
+        (lambda f, ff, z: f**2 / ff, "keen", 'declare quantity = "F(Q)" and normalisation = "<f^2>"', "Q[S(Q)-1]"),
+        (lambda f, ff, z: f**2, "<f^2>", 'declare quantity = "F(Q)" and normalisation = "keen"', "faber-ziman"),
+    ],
+)
+def test_scales_of_electrons_are_named(hard_spheres: Any, by: Any, declared: str, remedy: str, never: str) -> None:
+    """S(Q) - 1 times Z^2, electron units over Z^2, and over <f^2>: none of them is called what it is not."""
+    with pytest.raises(InputError) as refusal:
+        check_curve(xray_of(hard_spheres, by, declared))
+    told = str(refusal.value).rsplit("; ", 1)[1]
+    assert remedy in told
+    assert never not in told
+
+
+@pytest.mark.parametrize("declared", ["faber-ziman", "keen", "<f^2>"])
+def test_right_scales_of_xrays_are_silent(hard_spheres: Any, declared: str) -> None:
+    right = {
+        "faber-ziman": lambda f, ff, z: 1.0 + 0.0 * f,
+        "keen": lambda f, ff, z: f**2,
+        "<f^2>": lambda f, ff, z: f**2 / ff,
+    }
+    assert check_curve(xray_of(hard_spheres, right[declared], declared)) == []
+
+
+def test_a_bound_alone_names_no_other_quantity(liquid: MakeCurve) -> None:
+    """A curve too short for its low-r slope that falls below what is possible: any smaller number would do."""
+    curve = liquid("F(Q)", "faber-ziman")
+    short = replace(curve, y=10.0 * curve.y).cropped(0.0, 5.5)
+    (warning,) = check_curve(short)
+    assert "times the lowest value possible; check normalisation" in warning

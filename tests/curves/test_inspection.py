@@ -214,3 +214,16 @@ def test_a_curve_that_does_not_grow_is_no_total(tmp_path: Path) -> None:
     found = inspect(tmp_path / "a.dat", composition={"Gd": 2.0, "O": 3.0})
     assert not any(one.curve.quantity == "T(r)" and one.fit > 0.05 for one in found.candidates)
     assert not any(one.unit for one in found.candidates)
+
+
+def test_square_femtometres_are_named(tmp_path: Path, hard_spheres: Any) -> None:
+    """F(Q) of natural argon, b = 1.909 fm."""
+    q = np.arange(0.1, 15.0, 0.05)
+    y = 1.909**2 * (hard_spheres.structure_factor(q) - 1.0)
+    np.savetxt(tmp_path / "argon.dat", np.column_stack([q, y]))
+    known = {"composition": {"Ar": 1.0}, "radiation": "neutron"}
+    for density in (None, hard_spheres.number_density):
+        found = inspect(tmp_path / "argon.dat", number_density=density, **known)
+        assert any("the curve is in fm^2" in note and "if it is F(Q), keen" in note for note in found.notes)
+    np.savetxt(tmp_path / "argon.dat", np.column_stack([q, 0.01 * y]))
+    assert not any("fm^2" in note for note in inspect(tmp_path / "argon.dat", **known).notes)

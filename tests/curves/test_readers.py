@@ -305,7 +305,7 @@ def test_nanometres_elsewhere_in_the_header_do_no_harm(write: Write, remark: str
 
 
 def test_files_that_are_not_there_or_no_files(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such file; paths in a study are relative to the study file"):
+    with pytest.raises(InputError, match="no such file; check the path; in a study it is relative to the study file"):
         read(tmp_path / "missing.dat")
     with pytest.raises(InputError, match="not a regular file"):
         read(tmp_path)

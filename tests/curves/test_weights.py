@@ -38,6 +38,29 @@ def test_form_factors_match_the_tables(symbol: str, charge: int) -> None:
     np.testing.assert_allclose(f[0], FORM_FACTORS[symbol, charge], atol=5.1e-5)
 
 
+OF_MELTS = "Li1 Na1 K1 Rb1 Cs1 Be2 Mg2 Ca2 Sr2 Ba2 Zn2 Ni2 Cd2 Al3 La3 Zr4 Si4 Ge4 Ag1 Pb2 F-1 Cl-1 Br-1 I-1 O-2"
+
+
+@pytest.mark.parametrize("ion", OF_MELTS.split())
+def test_ions_of_common_melts_are_served(ion: str) -> None:
+    """f(0) is the number of electrons, and at high Q the core of the neutral atom (xraylib's table) scatters alone."""
+    symbol = ion.rstrip("-0123456789")
+    charge = int(ion.removeprefix(symbol))
+    f = form_factors([symbol], [0.0, 12.0, 20.0], {symbol: charge})[0]
+    neutral = form_factors([symbol], [0.0, 12.0, 20.0])[0]
+    assert f[0] == pytest.approx(neutral[0] - charge, abs=0.02)
+    np.testing.assert_allclose(f[1:], neutral[1:], rtol=0.05)
+
+
+def test_potassium_lies_between_the_ions_of_as_many_electrons() -> None:
+    """Cl-, Ar, K+ and Ca2+ have 18 electrons, the more compact the larger the nucleus."""
+    q = np.linspace(0.5, 5.0, 10)
+    f = form_factors(["Cl", "Ar", "K", "Ca"], q, {"Cl": -1, "K": 1, "Ca": 2})
+    assert np.all(np.diff(f, axis=0) > 0)
+    with pytest.raises(InputError, match=r"for K with charge \+2; use one of the charges \[1\]"):
+        form_factors(["K"], q, {"K": 2})
+
+
 @pytest.mark.parametrize(
     ("symbol", "charge", "electrons"), [("Na", 1, 10), ("Cl", -1, 18), ("Ca", 2, 18), ("Si", 0, 14)]
 )

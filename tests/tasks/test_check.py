@@ -250,6 +250,15 @@ def test_times_add_up(tmp_path: Path) -> None:
     assert costs.seconds(both)["frames"] == pytest.approx(0.1 * 72)
 
 
+def test_what_is_too_short_to_be_timed_is_not_called_zero(tmp_path: Path) -> None:
+    found = check(StudyConfig.from_toml(written(tmp_path)), timing=False)
+    state = StateTiming("85K", steps=10, start=1.0, compiling=2.0, step=0.01, frame=0.0, move_frame=None)
+    costs = Timing("cpu", (state,), curves=0.5, update=3.0, resident=10**8, notes=())
+    told = replace(found, timing=costs).table()
+    assert "10 ms a step (10 steps), a frame in less than can be timed, start structure 1 s" in told
+    assert "0 µs" not in told
+
+
 def test_made_up_frames_have_the_number_and_the_scatter_of_a_sample(tmp_path: Path) -> None:
     study = Study.from_toml(written(tmp_path, ("frames = 48", "frames = 4000")))
     ((field, sampler),) = study.samplers()

@@ -20,6 +20,11 @@ from tests import small_box
 LJ = '[model]\nbase = "lennard-jones"\n[model.parameters]\nepsilon = {}\nsigma = {}\n'
 
 
+def diffusive(notes):
+    """Without those on samples that are as short as tests have them."""
+    return [note for note in notes if "correlation times long" not in note and " drifts: " not in note]
+
+
 def model(folder, name, text):
     path = folder / f"{name}.toml"
     path.write_text(text)
@@ -81,7 +86,8 @@ def test_with_nothing_measured_all_is_prediction(tmp_path):
     head, _, tail = study.read_text().partition("[[data]]")
     study.write_text(head + PREDICTED + tail[tail.index("[model]") :])
     found = compare(StudyConfig.from_toml(study), [], out=tmp_path / "out", frames=16)
-    assert found.table() == "lennard-jones: predicted, nothing to compare with"
+    # below, notes that so short a sample is
+    assert found.table().splitlines()[0] == "lennard-jones: predicted, nothing to compare with"
     assert "no measured curve" in (tmp_path / "out" / "compare.html").read_text()
     with pytest.raises(InputError, match="nothing to fit"):
         Study.from_toml(study).run(tmp_path / "run")
@@ -192,8 +198,8 @@ def test_without_a_linear_displacement_no_diffusion_coefficient_is_printed(tmp_p
     study = small_box.write(tmp_path)
     row = one(study, "compare.segment_length=0.4")
     assert row.diffusion["85K"] == []
-    (note,) = row.notes
-    (short,) = one(study, "compare.segment_length=0.1").notes
+    (note,) = diffusive(row.notes)
+    (short,) = diffusive(one(study, "compare.segment_length=0.1").notes)
     assert "segment_length: segments of 0.1 ps are too short" in short
     assert note.startswith("No diffusion coefficient of Ar in state 85K: its mean square displacement is not linear")
 
@@ -225,7 +231,7 @@ def test_segments_are_together_twice_as_long_as_what_is_sampled(tmp_path):
 
 def test_no_segments_no_dynamics(tmp_path):
     row = one(small_box.write(tmp_path), "compare.segments=0")
-    assert (row.diffusion, row.viscosity, row.notes) == ({}, {}, [])
+    assert (row.diffusion, row.viscosity, diffusive(row.notes)) == ({}, {}, [])
     with pytest.raises(InputError, match="two 'segments' or more"):
         StudyConfig.from_toml(tmp_path / "study.toml", ["compare.segments=1"])
 

@@ -105,3 +105,4 @@ def test_what_is_not_there_is_one_line(path: Path, tmp_path: Path) -> None:
     )
     assert "the study has no state 'x'; give one of 85K" in refused("enrich", path, "--out", out, "--state", "x")
     assert "there is no sample to resume" in refused("enrich", path, "--out", out, "--resume")
+    assert not out.exists()

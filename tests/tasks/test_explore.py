@@ -177,10 +177,24 @@ def _check_refusals(folder: Path, out: Path) -> None:
         options = {key: keys.pop(key) for key in ("resume", "overwrite") if key in keys}
         with pytest.raises((CheckpointError, InputError), match=says):
             explore(config_of(folder, **keys), out, **options)
+        assert (out / "explore.json").is_file()
     with pytest.raises(CheckpointError, match="there is no loop to go on with"):
         explore(config_of(folder), folder / "none", resume=True)
     with pytest.raises(InputError, match=r"this is a file that is read|which is read, lies in it"):
         explore(config_of(folder, model={"path": "out/generations/start.safetensors"}), _with_model(folder))
+
+
+def test_too_few_frames_are_refused_before_anything_is_sampled(folder: Path, sampler: Sampler) -> None:
+    """Of all states together, hotter and denser ones with them."""
+    keys: dict[str, Any] = {"sample": {"frames": 10}, "select": {"frames": 20, "apart": 1}}
+    with pytest.raises(InputError, match="10 frames are sampled in a generation, and 20 are to be chosen and 1 kept"):
+        explore(config_of(folder, **keys), folder / "out")
+    assert sampler.asked == []
+    assert not (folder / "out").exists()
+    keys["sample"] |= {"temperatures": [1.0, 1.2, 1.4]}
+    with pytest.raises(InputError, match="10 frames are sampled, and"):  # the stand-in samples one state of the three
+        explore(config_of(folder, **keys), folder / "out")
+    assert len(sampler.asked) == 1
 
 
 def _with_model(folder: Path) -> Path:

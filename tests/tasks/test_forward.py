@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import ase
 import ase.io
@@ -17,7 +19,9 @@ from refine.results.derived import Propagation
 from refine.sampling.averages import error_of
 from refine.sampling.frames import Frames
 from refine.study.schema import StudyConfig
+from refine.system import make_system
 from refine.tasks.forward import forward
+from refine.tasks.forward.checks import refuse_vacuum
 from refine.tasks.forward.tables import total_table
 from tests import small_box
 from tests.commands import call, columns, refused
@@ -271,6 +275,24 @@ def test_what_rescaling_is_for(folder: Path, images: list[ase.Atoms], tmp_path: 
         assert "a particle or a slab in vacuum" in refused("forward", path, study, *options, "--out", tmp_path / "slab")
     own = f"system.number_density={len(slab) / slab.get_volume():.6f}"  # a study of the slab's own density
     assert "in vacuum" in refused("forward", path, study, "--set", own, "--out", tmp_path / "slab")
+
+
+def test_a_hollow_box_is_told_by_what_it_was_found_by() -> None:
+    """Atoms on three lines, whose box is so thin that few places are far from them by its own density."""
+    edge, along = 20.0, np.arange(0.0, 20.0, 4.0)
+    positions = np.concatenate([np.outer(along, axis) for axis in np.eye(3)])[
+        [*range(5), *range(6, 10), *range(11, 15)]
+    ]
+    system = make_system({"Ar": len(positions)}, edge * np.eye(3))
+    counted: Any = SimpleNamespace(system=system, first=(positions, system.cell))
+    with pytest.raises(InputError, match=r"(\d+) % of the box is farther than 5\.8 Å from every atom") as refusal:
+        refuse_vacuum(counted, 0.02125, "a.xyz")
+    points = (np.indices((24,) * 3).reshape(3, -1).T + 0.5) / 24 * edge
+    apart = points[:, None] - positions
+    apart -= edge * np.round(apart / edge)
+    share = np.mean(np.linalg.norm(apart, axis=2).min(axis=1) > 1.6 * 0.02125 ** (-1 / 3))
+    assert f"{100 * share:.0f} % of the box" in str(refusal.value)
+    assert share > 0.05
 
 
 def test_what_does_not_belong_together(folder: Path, images: list[ase.Atoms], dump: Path, tmp_path: Path) -> None:

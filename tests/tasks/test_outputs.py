@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from refine import Study
 from refine.cli.main import app
 from refine.errors import CheckpointError, InputError
+from refine.files import exclusive
 from refine.progress import NullProgress
 from refine.study.schema import StudyConfig
 from refine.tasks.compare import compare
@@ -18,6 +19,7 @@ from refine.tasks.forward import check_out
 from refine.tasks.prepare import check_target
 from refine.tasks.run.loop import Run
 from tests import small_box
+from tests.commands import refused
 from tests.report.conftest import make_run
 
 __all__ = ["make_run"]
@@ -164,3 +166,45 @@ def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_sampled(stud
     assert result.exit_code == 2, result.output
     assert "choose another folder" in result.stderr.splitlines()[-1]
     assert "sampling" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("enrich", "--set", "sampling.engine='lammps'"), "has no bias"),
+        (("enrich", "--set", "sampling.engine='ase'"), ""),
+        (("enrich", "--set", "sampling.engine='files'"), "samples nothing"),
+        (("enrich", "--resume"), ""),
+        (("run", "--resume"), "there is no run to resume"),
+        (("predict", "--frames", "2"), "2 frames are too few"),
+        (("predict", "--set", "system.number_density=0.02", "--set", "model.base='mace'"), ""),
+        (("diagnose", "--frames", "2"), "2 frames are too few"),
+        (("sensitivity", "--of", "sq:S(Q)@2.0", "--parameter", "Ar-Ar@4.0", "--frames", "2"), "2 frames are too few"),
+        (
+            ("sensitivity", "--of", "sq:S(Q)@2.0", "--parameter", "Ar-Ar@4.0", "--set", "sampling.engine='lammps'"),
+            "has no gradients through trajectories",
+        ),
+        (("compare", "--frames", "2"), "2 frames are too few"),
+    ],
+)
+def test_what_is_refused_leaves_no_folder_behind(study: Path, words: tuple[str, ...], says: str) -> None:
+    """The folder, its parents and its lock."""
+    before = set(study.parent.rglob("*"))
+    command, *options = words
+    out = study.parent / "runs" / "out"
+    assert says in refused(command, study, "--out", out, *options)
+    assert set(study.parent.rglob("*")) == before
+
+
+def test_a_refused_block_keeps_what_it_wrote_and_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for name, wrote in (("empty", False), ("new", True), ("runs/other", False)):
+        with pytest.raises(ValueError, match="refused"), exclusive(tmp_path / name):  # noqa: PT012
+            if wrote:
+                (tmp_path / name / "step.csv").touch()
+            raise ValueError("refused")
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.name != ".lock"} == {
+        "empty",
+        "new",
+        "new/step.csv",
+    }

@@ -25,12 +25,10 @@ def enrich(
 ) -> None:
     """Sample configurations far apart, by metadynamics on pair counts, to be labelled; with weights that undo it."""
     with study_of(study, changes) as (config, progress):
-        from refine.files import make_folder
         from refine.tasks import enrich as task
 
         folder = task.default_out(config) if out is None else out
         task.check_out(config, folder, overwrite=overwrite, resume=resume)
-        make_folder(folder)  # or refused now, and not after the dynamics
         found = task.enrich(config, folder, state=state, resume=resume, overwrite=overwrite, progress=progress)
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=1))

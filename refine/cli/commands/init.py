@@ -72,7 +72,7 @@ def init(
     if out.exists() and not overwrite:
         raise InputError("the file exists", where=str(out), fix="use --overwrite or another --out")
     if not out.parent.is_dir():
-        raise InputError("no such folder", where=str(out.parent))
+        raise InputError("no such folder", where=str(out.parent), fix="make it, or give another --out")
     amounts, of_elements = sample_of(composition, isotopes)
     asked = Asked(
         formula=composition,

@@ -26,13 +26,11 @@ def predict(
 ) -> None:
     """Sample the base model and write what it predicts: S(Q), D(r), T(r), g(r), numbers, with errors; no fit."""
     with study_of(study, changes) as (config, progress):
-        from refine.files import make_folder
         from refine.tasks import predict as prediction
 
         folder = prediction.default_out(config) if out is None else out
         prediction.check_out(config, folder, overwrite=overwrite)
-        make_folder(folder)  # or refused now, and not after the dynamics
-        found = prediction.predict(config, frames=frames, progress=progress)
+        found = prediction.predict(config, out=folder, frames=frames, progress=progress)
         found.write(folder, overwrite=overwrite)
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=1))

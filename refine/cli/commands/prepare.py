@@ -23,6 +23,7 @@ def prepare(
         float | None,
         typer.Option(
             min=0,
+            max=1_000_000,
             callback=finite,
             help="Time in ps after replication.  [default: the equilibration]",
             show_default=False,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from refine.cli.common import AsJson, Changes, StudyFile, finite, study_of
+from refine.cli.common import MOST_FRAMES, AsJson, Changes, StudyFile, finite, study_of
 
 
 def sensitivity(
@@ -22,9 +22,11 @@ def sensitivity(
     parameter: Annotated[
         str, typer.Option(help="A coefficient of the correction, 'Fe-O@2.1', or of a classical base, 'sigma:Ar'.")
     ],
-    frames: Annotated[int, typer.Option(help="Frames for averages; finite differences take as many twice.")] = 1000,
-    windows: Annotated[int, typer.Option(help="Windows that are differentiated.")] = 64,
-    steps: Annotated[int, typer.Option(help="Steps of a window.")] = 200,
+    frames: Annotated[
+        int, typer.Option(max=MOST_FRAMES, help="Frames for averages; finite differences take as many twice.")
+    ] = 1000,
+    windows: Annotated[int, typer.Option(max=MOST_FRAMES, help="Windows that are differentiated.")] = 64,
+    steps: Annotated[int, typer.Option(max=MOST_FRAMES, help="Steps of a window.")] = 200,
     delta: Annotated[
         float | None,
         typer.Option(callback=finite, help="Displacement of the parameter, eV or its own unit.", show_default=False),

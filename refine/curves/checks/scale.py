@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from refine.curves.checks.common import FITTING, IMPOSSIBLE, MOST_ATOMS, canonical, forbidden_below, tail_of, within
+from refine.curves.checks.troughs import troubled
 from refine.curves.curve import Curve
 from refine.curves.quantities import Q_QUANTITIES, QUANTITIES, R_QUANTITIES, quantity_of, why_undefined
 from refine.curves.weights import mean_amplitude, mean_square_amplitude, scatters_null, square_unit
@@ -28,6 +29,8 @@ of which counts as independent. Two of it are what tells half of the scale from 
 _NULL_SCATTERING = 0.05
 """Below this <b>^2/<b^2> the absolute scale is a small difference of large numbers (light water) and is not judged."""
 
+ALIKE = 1.1
+"""<Z^2>/<Z>^2 below which a scale does not tell one from the other."""
 
 IN_A_BARN = {"fm^2": 100, "mb": 1000}
 """Units of cross sections that curves are also written in."""
@@ -46,7 +49,7 @@ def check_scale(curve: Curve) -> list[str]:
         fitting = []
         for fix, other in _mistaken_for(curve):
             values = scale_values(other)
-            told = other.in_q_space or smooth_near(other)
+            told = values.keys() - {"floor"} and (not troubled(other) if other.in_q_space else smooth_near(other))
             if told and declared.keys() <= values.keys() and within(FITTING, values):
                 fitting.append((fix, in_words(other, values)))
         if fitting:
@@ -90,7 +93,8 @@ def _mistaken_for(curve: Curve) -> Iterator[tuple[str, Curve]]:
         factor = 0.1 ** -quantity_of(curve.quantity, curve.normalisation).power_of_length
         yield "multiply the r column by 10", replace(curve, x=curve.x * 10.0, y=curve.y * factor)
     yield from _other_units(curve)
-    for normalisation in ("faber-ziman", "keen"):
+    over_square = curve.radiation == "xray" and curve.pair is None and len(curve.composition) > 1
+    for normalisation in ("faber-ziman", "keen", *(["<f^2>"] if over_square else [])):
         if normalisation == "keen" and not curve.composition:
             continue
         for quantity in sorted(Q_QUANTITIES if curve.in_q_space else R_QUANTITIES, key=_rarity):
@@ -101,6 +105,33 @@ def _mistaken_for(curve: Curve) -> Iterator[tuple[str, Curve]]:
             if why_undefined(quantity, normalisation, curve.radiation, curve.pair) is None:
                 fix = f'declare quantity = "{quantity}" and normalisation = "{normalisation}"'
                 yield fix, replace(curve, quantity=quantity, normalisation=normalisation)
+    yield from _by_electrons(curve)
+
+
+def _by_electrons(curve: Curve) -> Iterator[tuple[str, Curve]]:
+    """i(Q) of x-rays in electron units over the square of the electrons, which are f(0), or S(Q) - 1 times that."""
+    quantity = QUANTITIES[curve.quantity]
+    if curve.radiation != "xray" or not curve.composition or not curve.in_q_space or quantity.offset != "zero":
+        return
+    f = curve.amplitudes(np.zeros(1))
+    square = float(mean_amplitude(curve.fractions, f)[0]) ** 2
+    electrons = replace(curve, normalisation="keen")
+    plain = within(FITTING, scale_values(electrons)) and not troubled(electrons)  # no factor is needed
+    for name, value in (("<Z>^2", square), ("<Z^2>", float(mean_square_amplitude(curve.fractions, f)[0]))):
+        if name == "<Z^2>" and value < ALIKE * square:
+            continue  # of one element they are the same
+        yield (
+            f'multiply the y column by {value:.4g} and declare normalisation = "keen" if it is in electron units over '
+            f"{name}",
+            replace(curve, y=curve.y * value, normalisation="keen"),
+        )
+        if plain:
+            continue
+        yield (
+            f'divide the y column by {value:.4g} and declare normalisation = "faber-ziman" if it is S(Q) - 1 times '
+            f"{name}",
+            replace(curve, y=curve.y / value, normalisation="faber-ziman"),
+        )
 
 
 def _other_units(curve: Curve) -> Iterator[tuple[str, Curve]]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from refine.curves.checks.units import refuse_other_abscissa, refuse_self_scattering
+from refine.curves.checks.units import (
+    refuse_other_abscissa,
+    refuse_other_cross_sections,
+    refuse_self_scattering,
+)
 from refine.curves.curve import Curve
 from refine.curves.inspection.evidence import Evidence, evidence_of
 from refine.curves.quantities import NORMALISATIONS, QUANTITIES, RADIATIONS, quantity_of, why_undefined
@@ -222,7 +226,7 @@ def inspect(
         abscissa = "left-edges"
         notes.append(f"{error.what}; taken for left edges, of bins as in the file that it names")
         x = at_points(chosen.x, abscissa, table, file)
-    if number_density is not None and not number_density > 0.0:
+    if number_density is not None and not 0.0 < number_density <= 1.0:  # as of a study
         raise InputError(f"{number_density:g} atoms/Å^3 is no density", where="--number-density")
     if known not in (None, *RADIATIONS):
         raise InputError(f"unknown radiation {known!r}", where="--radiation", fix=f"one of {', '.join(RADIATIONS)}")
@@ -269,7 +273,9 @@ def inspect(
         one = Candidate(curve, unit, (*words, *numbers), fit, fit * factor, 0.0)
         weighed.append((one, fit * factor * common))
         if (quantity, normalisation, other) == ("F(Q)", "faber-ziman", False):
-            notes += _other_than_a_curve(curve)
+            notes += _doubts(curve, "a function of Q", refuse_other_abscissa, refuse_self_scattering)
+        if (quantity, normalisation, other) == ("F(Q)", "keen", False):
+            notes += _doubts(curve, f"{quantity}, {normalisation}", refuse_other_cross_sections)
     total = sum(weight for _, weight in weighed)
     if not weighed or not total > 0.0:
         raise refused[0] if refused else InputError("no reading of its numbers is possible", where=str(file))
@@ -349,14 +355,15 @@ def _words(quantity: str, normalisation: str, chosen: Chosen, table: Table, file
     return found, factor
 
 
-def _other_than_a_curve(curve: Curve) -> list[str]:
-    """An intensity with the scattering of single atoms in it, Q in 1/nm, an angle."""
+def _doubts(curve: Curve, as_what: str, *checks: Callable[[Curve], None]) -> list[str]:
+    """What a study would refuse a reading for that is not refused by all: self scattering left in, Q in 1/nm, an angle,
+    fm^2 in place of barn."""
     found = []
-    for check in (refuse_other_abscissa, refuse_self_scattering):
+    for check in checks:
         try:
             check(curve)
         except InputError as error:
-            found.append(f"if it is a function of Q: {error.what}; {error.fix}")
+            found.append(f"if it is {as_what}: {error.what}; {error.fix}")
     return found
 
 

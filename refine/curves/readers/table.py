@@ -114,7 +114,9 @@ def head_of(file: Path) -> bytes:
     where = str(file)
     try:
         if not file.exists():
-            raise InputError("no such file", where=where, fix="paths in a study are relative to the study file")
+            raise InputError(
+                "no such file", where=where, fix="check the path; in a study it is relative to the study file"
+            )
         if not file.is_file():
             raise InputError("not a regular file", where=where, fix="give the path of a text file")
         with file.open("rb") as stream:

@@ -79,7 +79,15 @@ class ClassicalBase:
         return ""
 
     def check_box(self, potential: PairForm, correction_cutoff: float, system: System) -> None:
-        """InputError for charges that do not add up, and a step inside of the correction."""
+        """InputError for charges that do not add up, lengths that are none of atoms, and a step inside of the
+        correction."""
+        cutoff = max(potential.cutoff, correction_cutoff)
+        if not 0.0 < potential.inner < cutoff:
+            raise InputError(
+                f"the pair functions begin at {potential.inner:.4g} Å, and end at {cutoff:g} Å",
+                where="[model.parameters]",
+                fix="check their lengths, which are in Å, or raise [model] r_cut",
+            )
         if potential.coulomb is not None:
             potential.coulomb.check_neutral(system.n_per_species)
         if potential.truncation == "none" and correction_cutoff > potential.cutoff:

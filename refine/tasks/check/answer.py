@@ -191,8 +191,9 @@ class Check:
             return []
         lines = [f"timed on this machine ({self.timing.device}):"]
         for one in self.timing.states:
+            frame = f"{duration(one.frame)} a frame" if one.frame > 0.0 else "a frame in less than can be timed"
             line = (
-                f"  {one.name}: {duration(one.step)} a step ({one.steps} steps), {duration(one.frame)} a frame, "
+                f"  {one.name}: {duration(one.step)} a step ({one.steps} steps), {frame}, "
                 f"start structure {duration(one.start)}, compiling {duration(one.compiling)}"
             )
             for seconds, what in ((one.move_frame, "a frame of moved atoms"), (one.window, "a differentiated window")):

@@ -17,6 +17,7 @@ from refine.progress import NullProgress, Progress
 from refine.sampling.averages import FRAMES_FOR_COVARIANCES
 from refine.study.choices.engine import refuse_elsewhere
 from refine.study.datasets import tell_doubts
+from refine.study.systems import notes_of
 from refine.tasks.diagnose.analysis import examine
 from refine.tasks.diagnose.diagnosis import Diagnosis
 from refine.tasks.outputs import refuse_foreign, refuse_inputs, write_files
@@ -67,7 +68,7 @@ def diagnose(
         refuse_foreign(out, ("diagnosis",), "diagnosis.json")
         make_folder(out / "diagnosis")  # or refused now, and not after the dynamics
     progress = progress or NullProgress()
-    tell_doubts(study.datasets, progress)
+    tell_doubts(study.datasets, progress, notes_of(study.systems))
     begun = pilot(study, progress)
     wanted = frames if frames is not None else begun.study.settings.frames
     sampled = sample_states(begun.study, wanted, progress, starts=begun.starts)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from refine.campaign.executors import Executor
-from refine.errors import CheckpointError
+from refine.errors import CheckpointError, InputError
 from refine.files import exclusive, write_text
 from refine.formula import element_of
 from refine.learning.explore_keys import ExploreConfig
@@ -75,10 +75,9 @@ def explore(
     refuse_elsewhere(study.sampling.engine)
     began = _began(config, study)
     _check_out(config, study, out, resume=resume, overwrite=overwrite)
-    if not resume:  # before anything is replaced
-        study_of(study, config.sample, None, 0)
-        if study.system.species:  # else only the structure file knows them
-            Labeller(config.label, sorted(set(map(element_of, study.system.species))), study.correction.r_cut)
+    _refuse_few(config, study_of(study, config.sample, None, 0))
+    if not resume and study.system.species:  # before anything is replaced; else only the structure file knows them
+        Labeller(config.label, sorted(set(map(element_of, study.system.species))), study.correction.r_cut)
     with exclusive(out):
         if resume:
             _refuse_changes(json.loads((out / BEGAN).read_text(encoding="utf-8")), began, out)
@@ -128,6 +127,18 @@ def _refuse_changes(before: dict[str, Any], now: dict[str, Any], out: Path) -> N
             f"the loop in this folder began otherwise: {in_words(said)}",
             where=str(out),
             fix="go on with the same, or use --overwrite or another --out",
+        )
+
+
+def _refuse_few(config: ExploreConfig, sampled: StudyConfig) -> None:
+    """InputError where a generation is to choose from fewer frames than it is to choose; sampled: with all states."""
+    frames, keys = config.sample.frames * len(sampled.states), config.select
+    if frames < keys.frames + keys.apart:
+        raise InputError(
+            f"{frames} frames are sampled in a generation, and {keys.frames} are to be chosen and {keys.apart} kept "
+            "apart",
+            where="[sample] frames",
+            fix="sample more, or lower [select] frames or apart",
         )
 
 

@@ -70,8 +70,9 @@ def refuse_vacuum(counted: CountedTrajectory, density: float, where: str) -> Non
     gap = any(np.any(beyond.all(axis=plane)) for plane in ((0, 1), (0, 2), (1, 2)))
     dense = abs(counted.system.number_density / density - 1) <= DENSITY_TOLERANCE
     if gap or (share > HOLLOW_SHARE and not dense):
+        empty, far = (float(np.mean(beyond)), reach) if gap else (share, wide)
         raise InputError(
-            f"{100 * np.mean(beyond):.0f} % of the box is farther than {reach:.1f} Å from every atom: a "
+            f"{100 * empty:.0f} % of the box is farther than {far:.1f} Å from every atom: a "
             "particle or a slab in vacuum, of which there is no g(r) of the bulk",
             where=where,
             fix="give a periodic sample of the material",

@@ -30,6 +30,7 @@ from refine.sampling.averages import FRAMES_FOR_COVARIANCES, standard_error
 from refine.sampling.jax.random_numbers import seed_of_state
 from refine.study.choices.engine import refuse_elsewhere
 from refine.study.datasets import tell_doubts
+from refine.study.systems import notes_of
 from refine.tasks.outputs import refuse_foreign, refuse_inputs, write_files
 from refine.tasks.pilot import pilot
 from refine.tasks.sensitivity.answer import Estimate, Sensitivity
@@ -82,6 +83,12 @@ def sensitivity(
         SimulationError: dynamics failed.
     """
     refuse_elsewhere(study.config.sampling.engine)
+    if not study.engine.differentiates:
+        raise InputError(
+            f"engine {study.settings.engine!r} has no gradients through trajectories",
+            where="[sampling] engine",
+            fix='set engine = "jax"',
+        )
     progress = progress or NullProgress()
     data = _find(study, of.data)
     scalar, state = ScalarOfCurve(of, data, study.targets[data.name]), data.state
@@ -102,7 +109,7 @@ def sensitivity(
 
     from refine.sampling.jax.windows import LinearParams  # the dynamics are slow to import
 
-    tell_doubts([data], progress)
+    tell_doubts([data], progress, notes_of(study.systems))
     study = pilot(study, progress).study
     field, sampler = study.samplers()[state]
     adjoint = study.adjoints(steps, clip=None)[state]

@@ -22,6 +22,7 @@ from refine.results.result import Result
 from refine.results.schema import RESULT
 from refine.sampling.files.sampler import Returned
 from refine.study.datasets import tell_doubts
+from refine.study.systems import notes_of
 from refine.tasks.run import store
 from refine.tasks.run.loop import Run
 from refine.tasks.run.record import Phase
@@ -105,7 +106,7 @@ def step(
     with exclusive(folder):
         there = (folder / store.CHECKPOINT).exists() and not overwrite
         if not there:
-            tell_doubts(study.datasets, progress)
+            tell_doubts(study.datasets, progress, notes_of(study.systems))
         run = Run(study, folder, resume=there, overwrite=overwrite, progress=progress)
         # what a killed command left undone comes first
         told = not (run.waiting and folder_of(run).is_dir()) and not (
