@@ -202,6 +202,11 @@ class Check:
         lines.append(f"  curves of a sample {duration(self.timing.curves)}{update}")
         parts = [f"{name} {duration(value)}" for name, value in self.timing.seconds(self.plan).items() if value]
         lines.append(f"time: about {duration(self.seconds)} at most: {', '.join(parts)}")
+        if (share := self.timing.busy) is not None:
+            lines.append(
+                f"  the machine is busy: the steps had {100 * share:.0f} % of a core; with all of it, about "
+                f"{duration(share * self.seconds)}"
+            )
         return lines + [f"  {note}" for note in self.timing.notes]
 
 
