@@ -58,12 +58,12 @@ COARSEST = 0.05
 
 
 class Scale(NamedTuple):
-    """Of a compressed frame: 1/nm, the lowest integers and their ranges, the index of small ones, bytes of its bits."""
+    """Of a compressed frame: 1/nm, lowest integers and their ranges, index of the range of small ones, bytes of bits."""
 
     precision: float
     low: tuple[int, ...]
     ranges: tuple[int, ...]
-    index: int
+    small: int
     size: int
 
 
@@ -137,7 +137,7 @@ def decoded(bits: bytes, atoms: int, scale: Scale) -> Array:
     widths = (
         [n.bit_length() for n in scale.ranges] if apart else [int(np.prod(scale.ranges, dtype=object)).bit_length()]
     )
-    begin, following, index = _groups(bits, atoms, sum(widths), scale.index)
+    begin, following, index = _groups(bits, atoms, sum(widths), scale.small)
     padded = np.frombuffer(bits + bytes(2), np.uint8)
     first = np.concatenate([[0], np.cumsum(1 + following)[:-1]])  # atom with which a group begins
     out = np.empty((atoms, 3), np.int64)
@@ -162,7 +162,7 @@ def decoded(bits: bytes, atoms: int, scale: Scale) -> Array:
     out = total - np.repeat(total[first] - out[first], 1 + following, axis=0)
     pairs = first[following > 0]
     out[pairs], out[pairs + 1] = out[pairs + 1], out[pairs]
-    return out.astype(np.float64)
+    return np.asarray(out, np.float64)
 
 
 def _groups(bits: bytes, atoms: int, width: int, index: int) -> tuple[Integers, Integers, Integers]:
@@ -198,13 +198,13 @@ def _groups(bits: bytes, atoms: int, width: int, index: int) -> tuple[Integers, 
 
 
 def _flag(padded: NDArray[np.uint8], at: Integers) -> NDArray[np.bool_]:
-    return (padded[at >> 3] >> (7 - (at & 7))) & 1 > 0
+    return np.asarray((padded[at >> 3] >> (7 - (at & 7))) & 1 > 0)
 
 
 def _byte(padded: NDArray[np.uint8], at: Integers, width: int) -> Integers:
     """The numbers of up to eight bits from each bit `at` on."""
     word = padded[at >> 3].astype(np.int64) << 8 | padded[(at >> 3) + 1]
-    return (word >> (16 - width - (at & 7))) & ((1 << width) - 1)
+    return np.asarray((word >> (16 - width - (at & 7))) & ((1 << width) - 1))
 
 
 def _plain(padded: NDArray[np.uint8], at: Integers, width: int) -> Integers:

@@ -96,7 +96,8 @@ def _state(
             molecules=molecules,
         )
         if tables:
-            one = one.with_energies(read_energies(tables[k], system, temperature, held))
+            energies = read_energies(tables[k], system, temperature, held, steps=one.steps, most=one.read)
+            one = one.with_energies(energies)
         read.append(one)
     _new(run, s, read)
     _of_this_step(run, [path for paths in files for path in paths])
