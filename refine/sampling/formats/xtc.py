@@ -58,7 +58,7 @@ COARSEST = 0.05
 
 
 class Scale(NamedTuple):
-    """Of a compressed frame: 1/nm, lowest integers and their ranges, index of the range of small ones, bytes of bits."""
+    """Of a compressed frame: 1/nm, lowest integers and their ranges, index of that of small ones, bytes of bits."""
 
     precision: float
     low: tuple[int, ...]
