@@ -147,11 +147,13 @@ def test_all_engines_run(tmp_path, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["Al"])
 def test_a_liquid_metal_is_that_of_a_plain_lammps(name):
-    """g(r), and D of `refine compare` beside LAMMPS' own mean square displacement, within 4 sigma; D to a fifth."""
+    """g(r), pressure, and D of `refine compare` beside LAMMPS' own mean square displacement, within 4 sigma; D to a
+    fifth."""
     plan = metals.Plan().scaled(0.3)
     ours, theirs = metals.both(metals.METALS[name], 108, plan)
-    _, sigma, apart = metals.compared(ours, theirs)
+    _, sigma, pressure, apart = metals.compared(ours, theirs)
     assert abs(sigma) < 4
+    assert abs(pressure) < 4
     assert list(apart) == list(metals.METALS[name].shares)
     for element, z in apart.items():
         assert abs(z) < 4
