@@ -224,10 +224,10 @@ def both(metal: Metal, atoms: int, plan: Plan) -> tuple[Seen, Seen]:
 
 
 def compared(one: Seen, other: Seen) -> tuple[float, float, float, dict[str, float]]:
-    """Mean square difference of g(r) in standard errors with its σ, as in `agreement`; σ of the pressure; and of D, by
-    Student's t."""
+    """Mean square difference of g(r) in standard errors with its σ, as in `agreement`: frames of a single trajectory on
+    one side are closer than those of many on the other; σ of the pressure; and of D, by Student's t."""
     seen = other.g.mean(axis=0) > agreement.SEEN
-    square, sigma = agreement.means(one.g[:, seen], [other.g[:, seen]])
+    square, sigma = agreement.between(one.g[:, seen], other.g[:, seen])
     d = {}
     for element, (value, error) in one.diffusion.items():
         apart = (value - other.diffusion[element][0]) / float(np.hypot(error, other.diffusion[element][1]))

@@ -228,5 +228,6 @@ def _check_temperature(study: Study, s: int, samples: Sequence[Frames], where: s
     raise InputError(
         words,
         where=where,
-        fix="sample at the temperature of the state, or leave out what is not equilibrated by --skip",
+        fix="sample at the temperature of the state, equilibrate for longer before the first frame, or leave out what "
+        "is not equilibrated by --skip",
     )
