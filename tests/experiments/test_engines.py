@@ -1,4 +1,4 @@
-"""The studies under five engines: what is judged, and that script, metals, recovery and the benchmark of engines run."""
+"""The studies under five engines: what is judged; that script, metals, recovery and the benchmark of engines run."""
 
 import json
 import tomllib
