@@ -97,7 +97,7 @@ def atoms_of(
         while last is None or number < last:
             number += 1
             at = f"{where}, frame {number}"
-            mend = "mend the file" + (f", or stop before it: --last {number - 1}" if number > 1 else "")
+            mend = _mend(number)
             try:
                 frame = next(frames, None)
             except InputError:
@@ -144,9 +144,7 @@ def _of_binary(
                 frame = next(frames, None)
             except (ValueError, EOFError) as error:
                 fault, at = Truncated if isinstance(error, EOFError) else InputError, f"{path}, frame {number}"
-                raise fault(
-                    f"not readable as {kind}: {error}", where=at, fix="mend the file, or write it again"
-                ) from None
+                raise fault(f"not readable as {kind}: {error}", where=at, fix=_mend(number)) from None
             if frame is None:
                 return
             if number < first or (number - first) % every:
@@ -166,6 +164,11 @@ def _of_binary(
             if frame.step >= 0:
                 atoms.info[STEP] = frame.step
             yield number, atoms, stream.tell() / size
+
+
+def _mend(number: int) -> str:
+    """What to do about the frame of a number."""
+    return "mend the file" + (f", or stop before it: --last {number - 1}" if number > 1 else "")
 
 
 def _by_ase(path: Path, kind: str) -> Iterator[Atoms]:

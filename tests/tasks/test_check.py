@@ -19,7 +19,7 @@ from refine.study.schema import StudyConfig
 from refine.system import Box, make_system
 from refine.tasks.check import check, timing
 from refine.tasks.check.plan import plan_of
-from refine.tasks.check.timing import StateTiming, Timing, made_up, of_a_step
+from refine.tasks.check.timing import StateTiming, Timing, made_up, more, of_a_step
 from refine.tasks.check.weights import weights_of
 from refine.tasks.pilot import equilibrated, pilot
 from refine.tasks.run import store
@@ -261,6 +261,21 @@ def test_what_a_block_costs_before_its_first_step_comes_once_a_block() -> None:
         assert of_a_step(*calls, number, 100) == pytest.approx(0.002 + 0.5 / 1000)
     assert of_a_step(0.52, 0.52, 1, 1) == pytest.approx(0.052)  # a block of so few steps
     assert of_a_step(0.9, 0.6, 30, 100) > 0.0  # the first call happened to be the longer one
+
+
+@pytest.mark.parametrize(
+    ("before", "ten", "calls"), [(0.0, 0.05, 3), (0.0, 60.0, 1), (4.0, 0.02, 3), (0.5, 0.02, 3), (0.0, 0.001, 3)]
+)
+def test_steps_are_timed_until_they_are_known(before: float, ten: float, calls: int) -> None:
+    """Those of dear potentials once more, and so many of a program that takes seconds to start that they show."""
+    one = plain = before + ten
+    wanted, number, made = max(1.0, one / 2), 1, 0
+    while plain < one + wanted and number < 200:
+        number = min(200, more(number, plain - one, wanted, dear=one > 1.0))
+        plain, made = before + number * ten, made + 1
+    assert made <= calls
+    assert number == 2 if ten > 1.0 else number > 10
+    assert of_a_step(one, plain, number, 200) == pytest.approx(ten / 10 + before / 2000)
 
 
 def test_a_busy_machine_is_said(tmp_path: Path) -> None:

@@ -203,10 +203,10 @@ class Check:
         parts = [f"{name} {duration(value)}" for name, value in self.timing.seconds(self.plan).items() if value]
         lines.append(f"time: about {duration(self.seconds)} at most: {', '.join(parts)}")
         if (share := self.timing.busy) is not None:
-            lines.append(
-                f"  the machine is busy: the steps had {100 * share:.0f} % of a core; with all of it, about "
-                f"{duration(share * self.seconds)}"
-            )
+            alone = f"; with all of it, about {duration(share * self.seconds)}"
+            if (self.config.sampling.processes or 1) > 1:
+                alone = ", and processes of MPI wait for each other: without the others it is another number"
+            lines.append(f"  the machine is busy: the steps had {100 * share:.0f} % of a core{alone}")
         return lines + [f"  {note}" for note in self.timing.notes]
 
 

@@ -165,8 +165,9 @@ def _state(study: Study, engines: Engines, s: int, fitted: bool, progress: Progr
     used, clock = -processors(), -time.perf_counter()
     one = run(1)[0]
     number, plain, most = 1, one, min(MOST, sampler.frames_per_block)
-    while plain < SECONDS and number < most:  # where a block costs much before its first step, in several goes
-        number = min(most, max(2 * number, int(number * SECONDS / plain)))
+    # until the steps behind those of the first call take a second, and a third of all where to start a program takes most
+    while plain < one + (wanted := max(SECONDS, one / 2)) and number < most:
+        number = min(most, more(number, plain - one, wanted, dear=one > SECONDS))
         plain = run(number)[0]
     used, clock = used + processors(), clock + time.perf_counter()
     progress.advance(1)
@@ -199,6 +200,14 @@ def _state(study: Study, engines: Engines, s: int, fitted: bool, progress: Progr
         move_frame=move,
     )
     return cost, end, frames
+
+
+def more(number: int, further: float, wanted: float, *, dear: bool) -> int:
+    """How many times `STEPS` to time next, where `number` took so many seconds further than one, for so many wanted;
+    dear: whether one took long, for which its steps may be the reason."""
+    if number == 1:
+        return 2 if dear else 10
+    return 10 * number if further < 0.12 * wanted else int(1.2 * number * wanted / further) + 1
 
 
 def of_a_step(one: float, several: float, number: int, block: int) -> float:
