@@ -165,7 +165,7 @@ def _state(study: Study, engines: Engines, s: int, fitted: bool, progress: Progr
     used, clock = -processors(), -time.perf_counter()
     one = run(1)[0]
     number, plain, most = 1, one, min(MOST, sampler.frames_per_block)
-    # until the steps behind those of the first call take a second, and a third of all where to start a program takes most
+    # until the steps behind those of the first call take a second, and a third of all where starting it takes most
     while plain < one + (wanted := max(SECONDS, one / 2)) and number < most:
         number = min(most, more(number, plain - one, wanted, dear=one > SECONDS))
         plain = run(number)[0]
