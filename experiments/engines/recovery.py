@@ -44,7 +44,7 @@ BUMPS = {
 }
 """Hidden, by pair: height in kT, centre and width in Å, of a Gaussian each."""
 
-R_MIN, R_CUT, KNOTS = 2.0, 6.0, 20
+R_MIN, R_CUT, KNOTS = 1.6, 5.6, 20
 """Of the splines, Å."""
 
 SIZE, TIMESTEP, STRIDE, FRAMES = 4, 2.0, 25, 300
