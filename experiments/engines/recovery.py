@@ -1,6 +1,6 @@
 """A correction that is hidden on top of an embedded-atom potential of LAMMPS, found again from noisy curves.
 
-    python experiments/engines/recovery.py [--only Al CuZr] [--atoms 256] [--share 1] [--out FOLDER]
+    python experiments/engines/recovery.py [--only Al Cu CuZr] [--atoms 256] [--share 1] [--out FOLDER]
 
 A laboratory (`experiments/laboratory.py`) samples the potential with the hidden correction in a box of four times as
 many atoms, and its curves get white noise: S(Q) of a pure metal, all three partial g(r) of the alloy, and the pressure.
