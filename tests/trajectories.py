@@ -139,3 +139,48 @@ def write_dcd(
         parts += [record(column.astype(order + "f4").tobytes()) for column in columns]
     path.write_bytes(b"".join(parts))
     return path
+
+
+def write_trr(
+    path: Path, images: Sequence[ase.Atoms], *, width: int = 4, steps: Sequence[int] | None = None, speeds: bool = False
+) -> Path:
+    """As GROMACS writes it; width: bytes of a number; speeds: also velocities, and every second frame of them alone."""
+    parts = []
+    for k, atoms in enumerate(images):
+        box, x = (np.asarray(a, np.float64) / 10.0 for a in (atoms.cell.array, atoms.positions))
+        sizes = {"box": box.size, "x": x.size, "v": x.size * speeds}
+        for there in ({"x": 0}, {}) if speeds else ({},):
+            counts = [width * (sizes | there).get(name, 0) for name in _OF_TRR]
+            head = struct.pack(">3i12s13i", 1993, 13, 12, b"GMX_trn_file", *counts, len(x), (steps or range(99))[k], 0)
+            numbers = [np.array([k, 0.0]), box, *([] if there else [x]), *([np.ones_like(x)] if speeds else [])]
+            parts += [head, *(one.astype(f">f{width}").tobytes() for one in numbers)]
+    path.write_bytes(b"".join(parts))
+    return path
+
+
+_OF_TRR = ("ir", "e", "box", "vir", "pres", "top", "sym", "x", "v", "f")
+
+
+def write_xtc(
+    path: Path, images: Sequence[ase.Atoms], *, precision: float = 1000.0, steps: Sequence[int] | None = None
+) -> Path:
+    """All atoms one by one, without the small numbers that GROMACS writes: a file that is right, and larger."""
+    parts = []
+    for k, atoms in enumerate(images):
+        box, x = atoms.cell.array / 10.0, np.rint(atoms.positions / 10.0 * precision).astype(int)
+        low, high = x.min(axis=0), x.max(axis=0)
+        _, wide_y, wide_z = (ranges := (high - low + 1).tolist())
+        width, bits = int(np.prod(ranges, dtype=object)).bit_length(), ""
+        for a, b, c in (x - low).tolist():
+            number = (a * wide_y + b) * wide_z + c
+            whole, rest = divmod(width, 8)
+            bits += "".join(f"{byte:08b}" for byte in (number % 256**whole).to_bytes(whole, "little"))
+            bits += f"{number >> 8 * whole:0{rest}b}" * (rest > 0) + "0"  # no small numbers follow
+        content = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
+        parts += [
+            struct.pack(">3if9fi", 1995, len(x), (steps or range(99))[k], 0.1 * k, *box.ravel(), len(x)),
+            struct.pack(">f8i", precision, *low, *high, 9, len(content)),
+            content + bytes(-len(content) % 4),
+        ]
+    path.write_bytes(b"".join(parts))
+    return path

@@ -73,6 +73,23 @@ def means(one: Array, others: Sequence[Array]) -> tuple[float, float]:
     return square, sigma(square, independent(covariance / np.outer(scale, scale), freedom), freedom)
 
 
+def between(one: Array, other: Array) -> tuple[float, float]:
+    """As `means`, of two runs whose frames are not as far apart, so that each has errors of its own.
+
+    Args:
+        one, other: (frames, n).
+    """
+    pieces = [np.array([block.mean(axis=0) for block in np.array_split(run, BLOCKS)]) for run in (one, other)]
+    of_each = [np.cov(piece, rowvar=False) / BLOCKS for piece in pieces]
+    covariance = of_each[0] + of_each[1]
+    sizes = [float(np.trace(each)) for each in of_each]
+    freedom = (BLOCKS - 1) * sum(sizes) ** 2 / sum(size**2 for size in sizes)  # B. L. Welch, Biometrika 34, 28 (1947)
+    error = np.diag(covariance)
+    square = float(np.mean((one.mean(axis=0) - other.mean(axis=0)) ** 2 / error)) * (freedom - 2) / freedom
+    scale = np.sqrt(error)
+    return square, sigma(square, independent(covariance / np.outer(scale, scale), freedom), freedom)
+
+
 def g_of_r(one: Frames, others: Sequence[Frames]) -> tuple[float, float]:
     """`means` of all partial g(r)."""
     merged = round(BIN / (one.r_max / one.counts.shape[2]))

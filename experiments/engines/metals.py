@@ -1,11 +1,11 @@
-"""Liquid metals of LAMMPS' own potentials: g(r) and diffusion by refine beside a plain LAMMPS.
+"""Liquid metals of LAMMPS' own potentials: g(r), pressure and diffusion by refine beside a plain LAMMPS.
 
     python experiments/engines/metals.py [--only Al Cu CuZr] [--atoms 256] [--share 1]
 
 refine has no embedded-atom potential; a study names LAMMPS' with `base = "lammps"`. Its side is a sample under Langevin
 dynamics, and the diffusion coefficients of `refine compare`. The other side is an input script of LAMMPS: `fix nvt`,
-`compute rdf`, and at constant energy `compute msd` from many origins, D from the slope over the same lags. Neither is
-corrected for the size of the box, which is the same.
+`compute rdf`, `compute pressure`, and at constant energy `compute msd` from many origins, D from the slope over the
+same lags. Neither is corrected for the size of the box, which is the same.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ from scipy.stats import norm, t
 from refine import Study
 from refine.potentials.lammps_base import potentials_of_lammps
 from refine.progress import NullProgress
+from refine.sampling.averages import standard_error
 from refine.sampling.diffusion import WINDOW
 from refine.sampling.lammps import library
+from refine.sampling.lammps.script import UNITS
 from refine.study.schema import StudyConfig
 from refine.tasks.compare import compare
 from refine.tasks.sample import sample_states
 from refine.tasks.transport import SI
+from refine.units import BOLTZMANN, PRESSURE_UNIT
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # experiments/ is no package
 from engines import agreement
@@ -91,13 +94,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Seen:
-    """g (frames, pairs, bins): g(r) of frames.  diffusion: by element, D and its standard error, 1e-9 m²/s.
+    """g (frames, pairs, bins): g(r) of frames.  pressure: GPa, and its standard error.
+    diffusion: by element, D and its standard error, 1e-9 m²/s.
 
     length: ps, of a trajectory at constant energy: refine makes them longer until mean square displacements are linear,
     and over shorter lags their slope is another.
     """
 
     g: Array
+    pressure: tuple[float, float]
     diffusion: dict[str, tuple[float, float]]
     length: float
 
@@ -129,7 +134,9 @@ def by_refine(metal: Metal, atoms: int, plan: Plan) -> Seen:
     (frames,) = sample_states(Study(config), plan.frames, NullProgress())
     wide = frames.merged(round(BIN / (frames.r_max / frames.counts.shape[2]))).within(R_MAX)
     length = row.diffusion["liquid"][0]["lags_ps"][-1] / WINDOW[-1]
-    return Seen(wide.counts / wide.ideal_counts(), found, length)
+    p = frames.pressure()
+    pressure = float(p.mean()), float(standard_error(p, frames.replica))
+    return Seen(wide.counts / wide.ideal_counts(), pressure, found, length)
 
 
 def by_lammps(metal: Metal, atoms: int, plan: Plan, seed: int = 11) -> Seen:
@@ -161,13 +168,16 @@ def by_lammps(metal: Metal, atoms: int, plan: Plan, seed: int = 11) -> Seen:
             f"fix hold all nvt temp {kelvin} {kelvin} 0.1",
             f"run {round(1000 * plan.equilibration / plan.timestep)} post no",
             f"compute rdf all rdf {bins} {' '.join(f'{a} {b}' for a, b in pairs)} cutoff {R_MAX}",
+            "compute virial all pressure NULL virial",
         ]
     )
-    g, slopes = [], []
-    for _ in range(SEGMENTS):
+    g, virial, replica, slopes = [], [], [], []
+    for segment in range(SEGMENTS):
         for _ in range(-(-plan.frames // SEGMENTS)):
             lammps.command(f"run {plan.stride} post no")
             g.append(np.array(lammps.numpy.extract_compute("rdf", 0, 2))[:, 1::2].T)
+            virial.append(lammps.extract_compute("virial", 0, 0))
+            replica.append(segment)
         lammps.commands_list(["unfix hold", "fix free all nve"])
         slopes.append(list(_slopes(lammps, kinds, plan)))
         lammps.commands_list(["unfix free", f"fix hold all nvt temp {kelvin} {kelvin} 0.1"])
@@ -175,7 +185,9 @@ def by_lammps(metal: Metal, atoms: int, plan: Plan, seed: int = 11) -> Seen:
     values = SI * np.array(slopes)  # (segments, elements)
     errors = values.std(axis=0, ddof=1) / np.sqrt(SEGMENTS)
     found = {e: (float(v), float(s)) for e, v, s in zip(counts, values.mean(axis=0), errors, strict=True)}
-    return Seen(np.array(g), found, plan.length)
+    p = PRESSURE_UNIT * (UNITS["metal"].pressure * np.array(virial) + metal.density * BOLTZMANN * kelvin)
+    pressure = float(p.mean()), float(standard_error(p, np.array(replica)))
+    return Seen(np.array(g), pressure, found, plan.length)
 
 
 def _slopes(lammps: Any, kinds: int, plan: Plan) -> Iterator[float]:
@@ -211,15 +223,17 @@ def both(metal: Metal, atoms: int, plan: Plan) -> tuple[Seen, Seen]:
     return ours, by_lammps(metal, atoms, replace(plan, length=ours.length))
 
 
-def compared(one: Seen, other: Seen) -> tuple[float, float, dict[str, float]]:
-    """Mean square difference of g(r) in standard errors with its σ, as in `agreement`; σ of D, by Student's t."""
+def compared(one: Seen, other: Seen) -> tuple[float, float, float, dict[str, float]]:
+    """Mean square difference of g(r) in standard errors with its σ, as in `agreement`: frames of a single trajectory on
+    one side are closer than those of many on the other; σ of the pressure; and of D, by Student's t."""
     seen = other.g.mean(axis=0) > agreement.SEEN
-    square, sigma = agreement.means(one.g[:, seen], [other.g[:, seen]])
+    square, sigma = agreement.between(one.g[:, seen], other.g[:, seen])
     d = {}
     for element, (value, error) in one.diffusion.items():
         apart = (value - other.diffusion[element][0]) / float(np.hypot(error, other.diffusion[element][1]))
         d[element] = float(np.sign(apart) * norm.isf(t.sf(abs(apart), 2 * (SEGMENTS - 1))))
-    return square, sigma, d
+    pressure = (one.pressure[0] - other.pressure[0]) / float(np.hypot(one.pressure[1], other.pressure[1]))
+    return square, sigma, pressure, d
 
 
 def main() -> None:
@@ -228,15 +242,28 @@ def main() -> None:
     parser.add_argument("--atoms", type=int, default=256)
     parser.add_argument("--share", type=float, default=1.0, help="of all frames and lengths")
     options = parser.parse_args()
-    print("| | g(r): χ²/n | σ | | D by refine, 1e-9 m²/s | D by LAMMPS | σ |\n|" + " --- |" * 7)
+    head = [
+        "",
+        "g(r): χ²/n",
+        "σ",
+        "pressure by refine, GPa",
+        "by LAMMPS",
+        "σ",
+        "",
+        "D by refine, 1e-9 m²/s",
+        "by LAMMPS",
+    ]
+    print(f"| {' | '.join([*head, 'σ'])} |\n|{' --- |' * (len(head) + 1)}")
     for name in options.only:
         plan = Plan().scaled(options.share)
         ours, theirs = both(METALS[name], options.atoms, plan)
-        square, sigma, apart = compared(ours, theirs)
+        square, sigma, pressure, apart = compared(ours, theirs)
+        cells = [f"{name}, {METALS[name].temperature:g} K", f"{square:.2f}", f"{sigma:+.1f}"]
+        cells += [*(f"{p:.2f} ± {dp:.2f}" for p, dp in (ours.pressure, theirs.pressure)), f"{pressure:+.1f}"]
         for element, z in apart.items():
-            (a, da), (b, db) = ours.diffusion[element], theirs.diffusion[element]
-            head = f"{name}, {METALS[name].temperature:g} K | {square:.2f} | {sigma:+.1f}"
-            print(f"| {head} | {element} | {a:.2f} ± {da:.2f} | {b:.2f} ± {db:.2f} | {z:+.1f} |", flush=True)
+            d = [f"{value:.2f} ± {error:.2f}" for value, error in (ours.diffusion[element], theirs.diffusion[element])]
+            print(f"| {' | '.join([*cells, element, *d, f'{z:+.1f}'])} |", flush=True)
+            cells = [""] * len(cells)
 
 
 if __name__ == "__main__":

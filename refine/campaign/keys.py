@@ -193,7 +193,7 @@ class Forward(Table):
     species: Line | None = Field(None, description="Element of each atom type of a LAMMPS dump, as in `Si,O`.")
     elements: Line | None = Field(None, description="Elements of labels, as in `OW=O,HW=H`.")
     atoms: FileName | None = Field(
-        None, description="Structure that names the atoms of a DCD, in its order; relative to this file."
+        None, description="Structure that names the atoms of a DCD, XTC or TRR in its order; relative to this file."
     )
     cell: Line | None = Field(None, description="Cell of a file that has none, Å, as in `12.4` or `10,10,20`.")
     format: Line | None = Field(None, description="As ASE calls it. Default: found from the file.")

@@ -41,6 +41,16 @@ BONDED = {
 
 OF_MOLECULES = (*BONDED, *(style.replace("_style", "_coeff") for style in BONDED), "special_bonds")
 
+ELSEWHERE = {
+    "units": 'give units = "metal" or "real" in [model] instead of the line',
+    "atom_style boundary lattice region create_box create_atoms read_data read_restart mass replicate": "leave it out: "
+    "atoms and box are those of [system]",
+    "fix unfix run timestep velocity thermo thermo_style thermo_modify dump dump_modify minimize compute neighbor "
+    "neigh_modify restart write_data reset_timestep": "leave it out: what is sampled is in [sampling] and [[states]]",
+    "include variable": "write out the lines and numbers that it stands for",
+}
+"""What is said of commands that a whole input has, too."""
+
 PARTS = ("bb", "ba", "mbt", "ebt", "at", "aat", "bb13", "aa", "ub")
 """Words of the cross terms of class2."""
 
@@ -138,9 +148,18 @@ class Given:
         return Part(tuple(map(" ".join, self.styles)), self.before, tuple(lines), (*self.after, *self.bonded))
 
 
+def joined(text: str) -> str:
+    """With every line that ends with & and the next one as one, as LAMMPS reads them.
+
+    >>> joined("pair_coeff * * &\\n  Al.eam Al")
+    'pair_coeff * *   Al.eam Al'
+    """
+    return re.sub(r"&[ \t]*\r?\n", "", text)
+
+
 def taken_apart(text: str) -> Given:
     """The commands of a study. InputError for a line that is not let through, or where there is no pair_style."""
-    lines = [words for line in text.splitlines() if (words := line.split("#")[0].split())]
+    lines = [words for line in joined(text).splitlines() if (words := line.split("#")[0].split())]
     for words in lines:
         _refuse(words)
     styles = [words[1:] for words in lines if words[0] == "pair_style"]
@@ -278,11 +297,10 @@ def _refuse_bonded(words: list[str]) -> None:
 
 def _refuse(words: list[str]) -> None:
     if words[0] not in (*COMMANDS, *OF_MOLECULES):
-        raise InputError(
-            f"{words[0][:40]!r} is not let through",
-            where=WHERE,
-            fix=f"the commands are {', '.join((*COMMANDS, *OF_MOLECULES))}",
-        )
+        fix = next((fix for commands, fix in ELSEWHERE.items() if words[0] in commands.split()), None)
+        if fix is None:
+            fix = f"the commands are {', '.join((*COMMANDS, *OF_MOLECULES))}"
+        raise InputError(f"{words[0][:40]!r} is not let through", where=WHERE, fix=fix)
     if words[0] in OF_MOLECULES:
         if len(words) < 2:
             raise InputError(f"{words[0]!r} says too little", where=WHERE)

@@ -4,8 +4,8 @@ A cell that changes (NPT) is honoured: distances are those of the frame's own ce
 g(r), each frame's counts over those of an ideal gas in its own volume. `Frames.counts` are then the counts of a box of
 the mean volume with that g(r). g(r) ends at the smallest r_box of all frames.
 
-Text formats are read, as in `refine.sampling.structure_files`, and DCD; of a long trajectory, means over blocks of
-frames are kept, so that memory does not grow with it.
+Text formats are read, as in `refine.sampling.structure_files`, and DCD, XTC and TRR; of a long trajectory, means over
+blocks of frames are kept, so that memory does not grow with it.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def count_trajectory(
         types: of a LAMMPS dump without elements, the element of each atom type, in order.
         elements: of a file that has labels, the element of a label, before all rules of `refine.sampling.elements`.
         cell: vectors (3, 3) in Å of a file that has none.
-        kind: name of an ASE format, or dcd; None: found from the file.
-        named: element of every atom, of a DCD; None: known where `species` is one.
+        kind: name of an ASE format, or of one of `refine.sampling.formats.BINARY`; None: found from the file.
+        named: element of every atom, of a binary file; None: known where `species` is one.
         first, last, every: which frames are taken, counted from 1; last None: to the end.
 
     Raises:

@@ -11,9 +11,8 @@ import numpy as np
 
 from refine.errors import InputError
 from refine.formula import element_of
-from refine.sampling.formats import FORMATS, Naming
+from refine.sampling.formats import BINARY, FORMATS, Naming, binary_kind
 from refine.sampling.formats.binary import refuse_binary
-from refine.sampling.formats.dcd import frames_in, is_dcd
 from refine.sampling.formats.lammps import STEP, label_column
 from refine.sampling.formats.pdb import refuse_disorder
 from refine.sampling.structure_files import STRUCTURE_FORMATS, UNREADABLE, kind_of, reason_of, renamed
@@ -22,14 +21,11 @@ from refine.sites import set_species
 if TYPE_CHECKING:
     from ase import Atoms
 
-DCD = "dcd"
-"""The one that is binary, and has no names of atoms."""
-
 TRAJECTORY_FORMATS = (
     *("extxyz", "lammps-dump-text", "vasp-xdatcar", "vasp-out", "vasp-xml"),
-    *("gromacs", "proteindatabank", "dlp-history", DCD),
+    *("gromacs", "proteindatabank", "dlp-history", *BINARY),
 )
-"""Formats of several frames, plain text by ASE's names, and DCD."""
+"""Formats of several frames, plain text by ASE's names, and binary ones."""
 
 SINGLE_FORMATS = tuple(kind for kind in STRUCTURE_FORMATS if kind not in (*TRAJECTORY_FORMATS, "lammps-data"))
 """Structures that count as trajectories of one frame. A LAMMPS data file has types, which ASE takes for elements."""
@@ -59,22 +55,26 @@ def atoms_of(
     """Number and atoms of the chosen frames, elements set, and the share of the file that has been read.
 
     The arguments are those of `count_trajectory`; naming: of the labels of a file; usual: `types` of a dump without
-    elements where none are given; named: of a DCD, one for every atom, or one for all.
+    elements where none are given; named: of a binary one, one for every atom, or one for all.
     Raises InputError as that does, and `Truncated` where the file ends within a frame.
     """
     from ase.io import ParseError
 
     head = _head(path)
     kind = kind_of_trajectory(path) if kind is None else kind
-    if kind == DCD:
+    if kind in BINARY:
         if types is not None or naming.given:
-            raise InputError("a DCD has no types and no labels", where=str(path), fix="name its atoms by --atoms FILE")
-        yield from _of_dcd(path, named, first, last, every)
+            raise InputError(
+                f"a file {kind} has no types and no labels", where=str(path), fix="name its atoms by --atoms FILE"
+            )
+        yield from _of_binary(path, kind, named, first, last, every)
         return
     if len(head) == _HEAD and b"\n" not in head:
         raise InputError("not a text file of lines", where=str(path))
     if named is not None and len(named) > 1 and kind in (*TRAJECTORY_FORMATS, *SINGLE_FORMATS) and usual is None:
-        raise InputError("the file names its atoms", where="--atoms", fix="leave it out: it is of a DCD")
+        raise InputError(
+            "the file names its atoms", where="--atoms", fix=f"leave it out: it is of {' | '.join(BINARY)}"
+        )
     formats = (*TRAJECTORY_FORMATS, *SINGLE_FORMATS)
     where, fix = str(path), f"use one of {', '.join(formats)}"
     if kind not in formats:
@@ -97,7 +97,7 @@ def atoms_of(
         while last is None or number < last:
             number += 1
             at = f"{where}, frame {number}"
-            mend = "mend the file" + (f", or stop before it: --last {number - 1}" if number > 1 else "")
+            mend = _mend(number)
             try:
                 frame = next(frames, None)
             except InputError:
@@ -123,26 +123,28 @@ def atoms_of(
             yield number, atoms, raw.tell() / size if split is not None else 0.0
 
 
-def _of_dcd(
-    path: Path, named: Sequence[str] | None, first: int, last: int | None, every: int
+def _of_binary(
+    path: Path, kind: str, named: Sequence[str] | None, first: int, last: int | None, every: int
 ) -> Iterator[tuple[int, Atoms, float]]:
-    """`atoms_of` of a DCD."""
+    """`atoms_of` of one of `BINARY`."""
     from ase import Atoms
 
     if named is None:
         raise InputError(
-            "a DCD does not name its atoms", where=str(path), fix="give a structure with the same ones by --atoms FILE"
+            f"a file {kind} does not name its atoms",
+            where=str(path),
+            fix="give a structure with the same ones by --atoms FILE",
         )
     size, whose = path.stat().st_size, None
     with path.open("rb") as stream:
-        frames, number = frames_in(stream), 0
+        frames, number = BINARY[kind].frames(stream), 0
         while last is None or number < last:
             number += 1
             try:
                 frame = next(frames, None)
             except (ValueError, EOFError) as error:
                 fault, at = Truncated if isinstance(error, EOFError) else InputError, f"{path}, frame {number}"
-                raise fault(f"not readable as DCD: {error}", where=at, fix="mend the file, or write it again") from None
+                raise fault(f"not readable as {kind}: {error}", where=at, fix=_mend(number)) from None
             if frame is None:
                 return
             if number < first or (number - first) % every:
@@ -162,6 +164,11 @@ def _of_dcd(
             if frame.step >= 0:
                 atoms.info[STEP] = frame.step
             yield number, atoms, stream.tell() / size
+
+
+def _mend(number: int) -> str:
+    """What to do about the frame of a number."""
+    return "mend the file" + (f", or stop before it: --last {number - 1}" if number > 1 else "")
 
 
 def _by_ase(path: Path, kind: str) -> Iterator[Atoms]:
@@ -192,8 +199,8 @@ def kind_of_trajectory(path: Path) -> str:
     from ase.io.formats import UnknownFileTypeError
 
     head = _head(path)
-    if is_dcd(head):
-        return DCD
+    if (binary := binary_kind(head)) is not None:
+        return binary
     try:
         return kind_of(path, head)
     except (UnknownFileTypeError, *UNREADABLE):

@@ -1,4 +1,4 @@
-"""The studies under five engines: what is judged, and that script, metals and the benchmark of engines run."""
+"""The studies under five engines: what is judged; that script, metals, recovery and the benchmark of engines run."""
 
 import json
 import tomllib
@@ -16,7 +16,7 @@ from tests.experiments.scripts import script
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 FOLDER = EXPERIMENTS / "engines"
-run, metals = script(FOLDER / "run.py"), script(FOLDER / "metals.py")
+run, metals, recovery = (script(FOLDER / f"{name}.py") for name in ("run", "metals", "recovery"))
 benchmark = script(EXPERIMENTS / "benchmarks" / "engines.py")
 agreement, measure = run.agreement, run.sys.modules["engines.measure"]
 
@@ -84,6 +84,18 @@ def test_a_slow_motion_that_all_bins_share_is_no_disagreement():
     assert np.std(found) == pytest.approx(1.0, abs=0.25)
 
 
+def test_of_two_runs_each_has_errors_of_its_own():
+    """One of frames that come in tens of the same, and one of frames that know nothing of each other."""
+    rng, found, wrong = np.random.default_rng(6), [], []
+    for _ in range(300):
+        one, other = np.repeat(draws(rng, 20)[0], 10, axis=0), draws(rng, 200)[0]
+        found.append(agreement.between(one, other)[1])
+        wrong.append(agreement.means(one, [other])[1])
+    assert abs(np.mean(found)) < 0.3
+    assert 0.6 < np.std(found) < 1.3
+    assert np.mean(wrong) > 2.0
+
+
 def test_two_means_are_compared_in_the_errors_of_both():
     rng = np.random.default_rng(3)
     one, other = rng.normal(1.0, 3.0, 400), rng.normal(0.0, 4.0, 400)
@@ -147,17 +159,33 @@ def test_all_engines_run(tmp_path, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["Al"])
 def test_a_liquid_metal_is_that_of_a_plain_lammps(name):
-    """g(r), and D of `refine compare` beside LAMMPS' own mean square displacement, within 4 sigma; D to a fifth."""
+    """g(r), pressure, and D of `refine compare` beside LAMMPS' own mean square displacement, within 4 sigma; D to a
+    fifth."""
     plan = metals.Plan().scaled(0.3)
     ours, theirs = metals.both(metals.METALS[name], 108, plan)
-    _, sigma, apart = metals.compared(ours, theirs)
+    _, sigma, pressure, apart = metals.compared(ours, theirs)
     assert abs(sigma) < 4
+    assert abs(pressure) < 4
     assert list(apart) == list(metals.METALS[name].shares)
     for element, z in apart.items():
         assert abs(z) < 4
         for side in (ours, theirs):
             value, error = side.diffusion[element]
             assert 0.0 < error < 0.2 * value
+
+
+@pytest.mark.slow
+def test_a_correction_hidden_on_top_of_an_embedded_atom_potential_is_found(tmp_path):
+    """g(r), of which S(Q) alone is fitted, φ and its error bars, and the pressure."""
+    found = recovery.found("Al", 108, 0.15, tmp_path)
+    assert found.r_chi[1] < 0.5 * found.r_chi[0]
+    assert found.g[1] < 0.6 * found.g[0]
+    assert found.hidden > 0.15
+    assert found.off < 0.6 * found.hidden
+    assert found.deviations < 2.0
+    assert found.within[1] >= 0.8
+    _, (after, its_error), (measured, error) = found.pressure
+    assert abs(after - measured) < 4 * np.hypot(its_error, error)
 
 
 # -- the benchmark -----------------------------------------------------------------------------------------------------

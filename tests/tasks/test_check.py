@@ -19,7 +19,7 @@ from refine.study.schema import StudyConfig
 from refine.system import Box, make_system
 from refine.tasks.check import check, timing
 from refine.tasks.check.plan import plan_of
-from refine.tasks.check.timing import StateTiming, Timing, made_up
+from refine.tasks.check.timing import StateTiming, Timing, made_up, more, of_a_step
 from refine.tasks.check.weights import weights_of
 from refine.tasks.pilot import equilibrated, pilot
 from refine.tasks.run import store
@@ -240,11 +240,15 @@ def test_a_cold_packing_that_heats_up_is_timed_all_the_same(tmp_path: Path) -> N
 
 def test_times_add_up(tmp_path: Path) -> None:
     plan = check(StudyConfig.from_toml(written(tmp_path)), timing=False).plan
-    state = StateTiming("85K", steps=10, start=1.0, compiling=2.0, step=0.01, frame=0.1, move_frame=None)
+    state = StateTiming("85K", steps=10, start=1.0, compiling=2.0, share=1.0, step=0.01, frame=0.1, move_frame=None)
     costs = Timing("cpu", (state,), curves=0.5, update=3.0, resident=10**8, notes=())
     expected = {"start structures": 1.0, "compiling": 2.0, "steps": 0.01 * 1712, "frames": 0.1 * 144}
     expected |= {"moves": 0.0, "windows": 0.0, "curves": 1.5, "updates": 9.0}
     assert costs.seconds(plan) == pytest.approx(expected)
+    assert costs.busy is None
+    waiting = replace(costs, states=(state, replace(state, share=0.2)))
+    assert waiting.busy == 0.2
+    assert replace(waiting, device="gpu, of some kind").busy is None
     # two replicas side by side: a step moves both, and a frame of both counts twice
     both = replace(plan, replicas=2)
     assert costs.seconds(both)["frames"] == pytest.approx(0.1 * 72)
@@ -257,6 +261,38 @@ def test_what_is_too_short_to_be_timed_is_not_called_zero(tmp_path: Path) -> Non
     told = replace(found, timing=costs).table()
     assert "10 ms a step (10 steps), a frame in less than can be timed, start structure 1 s" in told
     assert "0 µs" not in told
+
+
+def test_what_a_block_costs_before_its_first_step_comes_once_a_block() -> None:
+    """As of LAMMPS as a program, which is started for each: half a second, for steps of 2 ms."""
+    for number in (2, 5, 40, 100):
+        calls = [0.5 + 0.02 * n for n in (1, number)]
+        assert of_a_step(*calls, number, 100) == pytest.approx(0.002 + 0.5 / 1000)
+    assert of_a_step(0.52, 0.52, 1, 1) == pytest.approx(0.052)  # a block of so few steps
+    assert of_a_step(0.9, 0.6, 30, 100) > 0.0  # the first call happened to be the longer one
+
+
+@pytest.mark.parametrize(
+    ("before", "ten", "calls"), [(0.0, 0.05, 3), (0.0, 60.0, 1), (4.0, 0.02, 3), (0.5, 0.02, 3), (0.0, 0.001, 3)]
+)
+def test_steps_are_timed_until_they_are_known(before: float, ten: float, calls: int) -> None:
+    """Those of dear potentials once more, and so many of a program that takes seconds to start that they show."""
+    one = plain = before + ten
+    wanted, number, made = max(1.0, one / 2), 1, 0
+    while plain < one + wanted and number < 200:
+        number = min(200, more(number, plain - one, wanted, dear=one > 1.0))
+        plain, made = before + number * ten, made + 1
+    assert made <= calls
+    assert number == 2 if ten > 1.0 else number > 10
+    assert of_a_step(one, plain, number, 200) == pytest.approx(ten / 10 + before / 2000)
+
+
+def test_a_busy_machine_is_said(tmp_path: Path) -> None:
+    found = check(StudyConfig.from_toml(written(tmp_path)))
+    assert found.timing is not None
+    states = tuple(replace(one, share=0.25) for one in found.timing.states)
+    table = replace(found, timing=replace(found.timing, device="cpu", states=states)).table()
+    assert "the machine is busy: the steps had 25 % of a core; with all of it, about" in table
 
 
 def test_made_up_frames_have_the_number_and_the_scatter_of_a_sample(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -201,3 +202,43 @@ def test_each_word_says_where_it_is_from(curves: Path, tmp_path: Path) -> None:
     assert 'quantity = "S(Q)"  # the likeliest by its numbers' in out.read_text()
     assert call("init", curves / "sq.csv", *words, "--quantity", "S(Q)", "--overwrite")[0] == 0
     assert 'quantity = "S(Q)"  # --quantity' in out.read_text()
+
+
+INPUT = """units metal
+atom_style atomic
+read_data al.data
+pair_style eam/alloy   # my own
+pair_coeff * * &
+    pots/Al.mine Al
+fix 1 all nve
+run 100
+"""
+
+
+def test_the_potential_of_a_lammps_input(tmp_path: Path) -> None:
+    """Of the whole input, which lies elsewhere, the lines of the potential are taken; its file is found beside it."""
+    q = np.arange(0.6, 20.0, 0.05)
+    np.savetxt(tmp_path / "sq.csv", np.c_[q, 1.0 + np.sin(2.8 * q) / (2.8 * q) * np.exp(-0.01 * q * q)], delimiter=",")
+    there = tmp_path / "md"
+    (there / "pots").mkdir(parents=True)
+    (there / "pots" / "Al.mine").write_text("a potential\n")
+    words = [tmp_path / "sq.csv", "--composition", "Al", "--temperature", "1100", "--radiation", "neutron"]
+    words += ["--quantity", "S(Q)", "--number-density", "0.0527", "--out", tmp_path / "study.toml"]
+
+    def asked(text: str, code: int = 0) -> str:
+        (there / "in.mine").write_text(text)
+        found, said = call("init", *words, "--model", there / "in.mine", "--overwrite")
+        assert found == code, said
+        return " ".join(said.split())
+
+    asked(INPUT)
+    model = tomllib.loads((tmp_path / "study.toml").read_text())["model"]
+    assert model["base"] == "lammps"
+    assert model["files"] == ["md/pots/Al.mine"]
+    assert model["commands"].split("\n") == ["pair_style eam/alloy", "pair_coeff * * Al.mine Al", ""]
+    assert "its units are 'lj'" in asked(INPUT.replace("units metal", ""), 2)
+    assert "pots/none: no such file" in asked(INPUT.replace("Al.mine", "none"), 2)
+    assert "it has molecules (bond_style)" in asked(INPUT + "bond_style harmonic\n", 2)
+    assert "pair_style python is not let through" in asked(INPUT.replace("eam/alloy", "python"), 2)
+    assert "'${x}' is not let through" in asked(INPUT.replace("* * &", "* ${x} &"), 2)
+    assert "ends with Cu, and the types of this study are Al" in asked(INPUT.replace("Al.mine Al", "Al.mine Cu"), 2)

@@ -14,7 +14,9 @@ from refine.cli.common import AsJson, Changes, Overwrite, study_of
 def forward(
     trajectory: Annotated[
         Path,
-        typer.Argument(metavar="TRAJECTORY", help="LAMMPS dump, XYZ, XDATCAR, DCD, gro, PDB, HISTORY, rmc6f, ..."),
+        typer.Argument(
+            metavar="TRAJECTORY", help="LAMMPS dump, XYZ, XDATCAR, DCD, XTC, TRR, gro, PDB, HISTORY, rmc6f, ..."
+        ),
     ],
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study file (TOML) that holds the data.")],
     out: Annotated[
@@ -39,7 +41,7 @@ def forward(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Structure that names the atoms of a DCD, in its order; --species and --elements are then of it.",
+            help="Structure that names the atoms of a DCD, XTC or TRR in its order; --species, --elements are of it.",
             show_default=False,
         ),
     ] = None,

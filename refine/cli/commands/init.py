@@ -28,7 +28,8 @@ def init(
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="A MACE model by file or name, or a published set.  [default: a set that has the elements]",
+            help="A MACE model by file or name, a LAMMPS input whose potential is taken, or a published set.  "
+            "[default: a set that has the elements]",
             show_default=False,
         ),
     ] = None,

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError
-from refine.sampling.formats import Naming
+from refine.sampling.formats import BINARY, Naming
 from refine.sampling.formats.lammps import STEP
 from refine.sampling.trajectories import checked
-from refine.sampling.trajectory_files import DCD, Truncated, atoms_of, kind_of_trajectory
+from refine.sampling.trajectory_files import Truncated, atoms_of, kind_of_trajectory
 from refine.sites import deuterium_in
 from refine.system import System
 from refine.units import BOLTZMANN
@@ -54,7 +54,7 @@ def frames_of(path: Path, system: System, notes: list[str], held: int) -> Iterat
     """
     naming, before = Naming.of(None, system.species), list[Frame]()
     named = np.repeat(system.species, system.n_per_species).tolist()
-    binary = kind_of_trajectory(path) == DCD
+    binary = kind_of_trajectory(path) in BINARY
     # of a box that programs turn nobody could say how it was turned
     upright = not np.triu(system.cell, 1).any()
 

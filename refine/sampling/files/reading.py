@@ -59,10 +59,10 @@ def read_trajectory(
 ) -> Trajectory:
     """The frames of files that one trajectory was written to, one after the other.
 
-    A dump that has types and no elements has those of the study in its order, a DCD its atoms; one without a cell is of
-    the box of the study. A last frame that is not whole is left out, frames that are there twice are taken once, and
-    where steps go back, a job went on from an earlier one: what was written behind it is left out. All of this is
-    noted.
+    A dump that has types and no elements has those of the study in its order, a DCD, XTC or TRR its atoms; one without
+    a cell is of the box of the study. A last frame that is not whole is left out, frames that are there twice are taken
+    once, and where steps go back, a job went on from an earlier one: what was written behind it is left out. All of
+    this is noted.
 
     Args:
         system: whose atoms and box the frames must have.

@@ -69,11 +69,11 @@ class Trajectory:
                     fix="write energies whenever a frame is written",
                 )
             rows = np.array([row_of[step] for step in self.steps.tolist()])
-        elif len(energies) == self.read:
+        elif energies.lines == self.read:
             rows = self.numbers
         else:
             raise InputError(
-                f"{len(energies)} lines for {self.read} frames, and no steps to tell which belong together",
+                f"{energies.lines} lines for {self.read} frames, and no steps to tell which belong together",
                 where=energies.where,
                 fix="give one line a frame, or a column step and a dump that has them",
             )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from refine.sampling.elements import Naming
+from refine.sampling.formats import dcd, trr, xtc
+from refine.sampling.formats.binary import BinaryFrame
 from refine.sampling.formats.cif import cif_atoms
 from refine.sampling.formats.dl_poly import config_atoms, history_atoms, is_config, is_history, split_history
 from refine.sampling.formats.epsr import ato_atoms
@@ -21,7 +23,7 @@ from refine.sampling.formats.xyz import split_xyz, xyz_atoms
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["FORMATS", "Format", "Naming", "kind_by_content"]
+__all__ = ["BINARY", "FORMATS", "Binary", "Format", "Naming", "binary_kind", "kind_by_content"]
 
 
 @dataclass(frozen=True)
@@ -64,3 +66,27 @@ _BY_CONTENT: dict[str, Callable[[str], bool]] = {
 def kind_by_content(head: str) -> str | None:
     """The format of a file by its first lines, where they tell; ASE looks at names first, and a CONFIG may have any."""
     return next((kind for kind, is_one in _BY_CONTENT.items() if is_one(head)), None)
+
+
+@dataclass(frozen=True)
+class Binary:
+    """How a binary trajectory is read, whose atoms have no names.
+
+    is_one: by the first bytes of a file.  frames: of a file from its begin on, one after the other; ValueError and
+    EOFError, where it ends within a frame, are its faults.
+    """
+
+    is_one: Callable[[bytes], bool]
+    frames: Callable[[BinaryIO], Iterator[BinaryFrame]]
+
+
+BINARY = {
+    "dcd": Binary(dcd.is_dcd, dcd.frames_in),
+    "xtc": Binary(xtc.is_xtc, xtc.frames_in),
+    "trr": Binary(trr.is_trr, trr.frames_in),
+}
+
+
+def binary_kind(head: bytes) -> str | None:
+    """Which of `BINARY` a file is, by its first bytes; None: none of them."""
+    return next((kind for kind, binary in BINARY.items() if binary.is_one(head)), None)

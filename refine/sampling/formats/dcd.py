@@ -22,12 +22,11 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from refine.sampling.formats.binary import Array, BinaryFrame
 
 HEADER = 84
 """Bytes of the first record."""
@@ -40,14 +39,6 @@ FLATTEST = 15.0
 
 OF_LAMMPS = b"Written by LAMMPS"
 """In the title: then the first step is that of the first frame. NAMD has the one before it, others write 0."""
-
-
-class DcdFrame(NamedTuple):
-    """positions: (N, 3) Å.  cell: (3, 3) Å, vectors as rows; None: it has none.  step: -1 where nobody says."""
-
-    positions: Array
-    cell: Array | None
-    step: int
 
 
 @dataclass(frozen=True)
@@ -157,7 +148,7 @@ def _record(stream: BinaryIO, order: str, marker: int, length: int | None) -> by
     return content
 
 
-def frames_in(stream: BinaryIO) -> Iterator[DcdFrame]:
+def frames_in(stream: BinaryIO) -> Iterator[BinaryFrame]:
     """The frames, one after the other, as many as there are whatever the header says: a program that was killed has
     not counted them.
 
@@ -183,7 +174,7 @@ def frames_in(stream: BinaryIO) -> Iterator[DcdFrame]:
         cell = cell_of(struct.unpack(f"{layout.order}6d", parts.pop(0))) if layout.cell else None
         with np.errstate(invalid="ignore"):  # what is no number is refused where positions are
             positions = np.stack([np.frombuffer(part, number) for part in parts[:3]], axis=1).astype(np.float64)
-        yield DcdFrame(positions, cell, layout.first + k * layout.every if layout.every else -1)
+        yield BinaryFrame(positions, cell, layout.first + k * layout.every if layout.every else -1)
     if stream.read(1) or os.fstat(stream.fileno()).st_size != layout.begin + whole * layout.size:
         raise EOFError("the file ends in the middle of a frame")
 

@@ -203,6 +203,11 @@ class Check:
         lines.append(f"  curves of a sample {duration(self.timing.curves)}{update}")
         parts = [f"{name} {duration(value)}" for name, value in self.timing.seconds(self.plan).items() if value]
         lines.append(f"time: about {duration(self.seconds)} at most: {', '.join(parts)}")
+        if (share := self.timing.busy) is not None:
+            alone = f"; with all of it, about {duration(share * self.seconds)}"
+            if (self.config.sampling.processes or 1) > 1:
+                alone = ", and processes of MPI wait for each other: without the others it is another number"
+            lines.append(f"  the machine is busy: the steps had {100 * share:.0f} % of a core{alone}")
         return lines + [f"  {note}" for note in self.timing.notes]
 
 

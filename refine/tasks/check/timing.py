@@ -1,9 +1,12 @@
 """What a step, a frame and an update cost on this machine, measured: some steps of the study's own dynamics.
 
 Steps are timed in calls of a program that is compiled before: `STEPS` of them, and of cheap potentials so many that
-they take about a second. The same steps with and without a frame behind them give what a frame costs. Trajectories
-begin as the study's do. An update is that of the study's rule, on as many frames as it will have, whose counts are
-those of the timed frames with the scatter of independent counts.
+they take about a second. A block costs something before its first step, most of all where a program is started for it:
+that is what few steps take longer than their share of many, and comes once in a block. The same steps with and without
+frames give what a frame costs. Trajectories begin as the study's do. An update is that of the study's rule, on as many
+frames as it will have, whose counts are those of the timed frames with the scatter of independent counts.
+
+Times are those of the clock, on a machine that may be busy: how much of a core they had is said, too.
 """
 
 from __future__ import annotations
@@ -42,6 +45,9 @@ STEPS = 10
 SECONDS, MOST = 1.0, 200
 """How long steps are timed where they are cheap, and how many times `STEPS` at most."""
 
+BUSY, KNOWN = 0.8, 0.02
+"""Of a core: steps that have less than the first wait for others; with less than the second they are elsewhere."""
+
 COMPILED = 10.0
 """Seconds: an update that took less is timed again, without what it compiles at first."""
 
@@ -54,7 +60,8 @@ class StateTiming:
         name: of the state.  steps: that were timed.
         start: packing and relaxation of the start structure, compiled.
         compiling: the program of the dynamics.
-        step, frame: of all replicas together.
+        share: processors that the timed steps had, of this process and those that it started together.
+        step, frame: of all replicas together; what a block costs before its first step is in its steps.
         move_frame: of a frame of atoms that are moved to fit the data; None where none are.
         window: of a window of each replica that is differentiated; None where none is.
     """
@@ -63,6 +70,7 @@ class StateTiming:
     steps: int
     start: float
     compiling: float
+    share: float
     step: float
     frame: float
     move_frame: float | None
@@ -88,6 +96,13 @@ class Timing:
     update: float | None
     resident: int
     notes: tuple[str, ...]
+
+    @property
+    def busy(self) -> float | None:
+        """The share of a core that steps had where that was too little; None where it was enough, and where nobody
+        knows: on other devices than a CPU, and of programs that others start."""
+        share = min(one.share for one in self.states)
+        return share if self.device == "cpu" and KNOWN < share < BUSY else None
 
     def seconds(self, plan: Plan) -> dict[str, float]:
         """By what they are spent on, at most."""
@@ -146,21 +161,27 @@ def _state(study: Study, engines: Engines, s: int, fitted: bool, progress: Progr
     def run(number: int, *, observe: bool = False) -> tuple[float, Any]:
         return _seconds(lambda: sampler.run(state, params, temperature, number, observe=observe))
 
-    first, one = run(1)[0], run(1)[0]
-    number = int(min(max(1.0, SECONDS / one), MOST))
-    plain = one if number == 1 else run(number)[0]
+    first = run(1)[0]
+    used, clock = -processors(), -time.perf_counter()
+    one = run(1)[0]
+    number, plain, most = 1, one, min(MOST, sampler.frames_per_block)
+    # until the steps behind those of the first call take a second, and a third of all where starting it takes most
+    while plain < one + (wanted := max(SECONDS, one / 2)) and number < most:
+        number = min(most, more(number, plain - one, wanted, dear=one > SECONDS))
+        plain = run(number)[0]
+    used, clock = used + processors(), clock + time.perf_counter()
     progress.advance(1)
     # each from the same state: a packing that is let go heats up, which a sample is refused for
     try:
-        watched, (end, frames) = run(1, observe=True)
+        end, frames = run(1, observe=True)[1]
+        watched, unwatched, each = run(number, observe=True)[0], plain, number
     except SimulationError:  # even so soon; what a frame costs does not depend on the time step
         sampler = sampler.changed(timestep=sampler.timestep / 100.0)
+        end, frames = run(1, observe=True)[1]
         run(1)  # compiled
-        one, (watched, (end, frames)) = run(1)[0], run(1, observe=True)
-    again = int(min(SECONDS / watched, MOST))
-    if again:
-        watched = sum(run(1, observe=True)[0] for _ in range(again)) / again
-        one = sum(run(1)[0] for _ in range(again)) / again
+        again = range(1 + int(min(SECONDS / one, MOST)))
+        watched, unwatched = (sum(run(1, observe=seen)[0] for _ in again) for seen in (True, False))
+        each = len(again)
     progress.advance(1)
     move = None
     if fitted and isinstance(study.rule, MovingRule):
@@ -168,17 +189,36 @@ def _state(study: Study, engines: Engines, s: int, fitted: bool, progress: Progr
         mover, weights, moved = engines.of(s, end, correction, None, before)
         mover.run(moved, weights, temperature, 1)  # compiled
         move = _seconds(lambda: mover.run(moved, weights, temperature, 1))[0]
-    step = plain / (number * STEPS)
     cost = StateTiming(
         name=study.config.states[s].name,
         steps=number * STEPS,
         start=start,
-        compiling=max(0.0, first - STEPS * step),
-        step=step,
-        frame=max(0.0, watched - one),
+        compiling=max(0.0, first - one),
+        step=of_a_step(one, plain, number, sampler.frames_per_block),
+        share=used / clock,
+        frame=max(0.0, watched - unwatched) / each,
         move_frame=move,
     )
     return cost, end, frames
+
+
+def more(number: int, further: float, wanted: float, *, dear: bool) -> int:
+    """How many times `STEPS` to time next, where `number` took so many seconds further than one, for so many wanted;
+    dear: whether one took long, for which its steps may be the reason."""
+    if number == 1:
+        return 2 if dear else 10
+    return 10 * number if further < 0.12 * wanted else int(1.2 * number * wanted / further) + 1
+
+
+def of_a_step(one: float, several: float, number: int, block: int) -> float:
+    """Seconds of a step in whole blocks, from those of one call of `STEPS` steps and of one of `number` times as many;
+    block: how many times as many a block has.
+
+    >>> round(of_a_step(0.5 + 0.02, 0.5 + 0.8, 40, 100), 9)  # half a second before the first step
+    0.0025
+    """
+    further = (several - one) / (number - 1) if number > 1 and several > one else several / number
+    return (further + max(0.0, one - further) / block) / STEPS
 
 
 def _windows(
@@ -242,6 +282,14 @@ def _seconds(call: Callable[[], T]) -> tuple[float, T]:
     began = time.perf_counter()
     result = call()
     return time.perf_counter() - began, result
+
+
+def processors() -> float:
+    """Seconds of processors that this process and those that it has waited for have taken."""
+    return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, _WHOSE))
+
+
+_WHOSE = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 
 
 def resident() -> int:

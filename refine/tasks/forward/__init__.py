@@ -58,7 +58,7 @@ def forward(
     Args:
         state: name of the state; needed where the study has several.
         types, elements, cell, kind, first, last, every: see `refine.sampling.trajectories.count_trajectory`.
-        atoms: structure file that names the atoms of a DCD, in its order; types and elements are then of this file.
+        atoms: structure file that names the atoms of a DCD, XTC or TRR in its order; types, elements are of this file.
         rescale: multiply all lengths by one factor so that the number density is the study's; by more than 3 % is an
             error. Without, a density that differs by more than 0.5 % is one: the measured T(r) would be drawn with the
             wrong one.

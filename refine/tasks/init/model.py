@@ -40,7 +40,8 @@ def model_for(amounts: Mapping[str, float], named: str | None, folder: Path) -> 
 
     Args:
         amounts: of the elements.
-        named: a file, the name of a published MACE model, or of a base of refine; None: what covers the elements.
+        named: a file of a MACE model or a LAMMPS input, the name of a published MACE model, or of a base of refine;
+            None: what covers the elements.
 
     Raises:
         InputError: no such model, or none that covers the elements.
@@ -52,8 +53,11 @@ def model_for(amounts: Mapping[str, float], named: str | None, folder: Path) -> 
         return _covering(amounts)
     names = {name: entry.key for entry in CATALOGUE for name in (entry.key, *entry.aliases)}
     if Path(named).is_file():
+        from refine.tasks.init.lammps import base_of_input, is_input
         from refine.tasks.init.paths import seen_from
 
+        if is_input(Path(named)):
+            return Chosen(base_of_input(Path(named), folder))
         path = ("path", toml_value(seen_from(folder, Path(named))), "--model")
         return Chosen((("base", '"mace"', "a file of a model"), path), costly=True)
     if named in names:
@@ -96,8 +100,8 @@ def _covering(amounts: Mapping[str, float]) -> Chosen:
     raise InputError(
         f"no published set of parameters covers {', '.join(amounts)}",
         where="--model",
-        fix="give a MACE model, by its file or its name (refine models list); or write [model] with a form and numbers "
-        f"of your own, see the reference. The sets: {', '.join(ORDER)}",
+        fix="give a MACE model, by its file or its name (refine models list), or a LAMMPS input, whose potential is "
+        f"taken; or write [model] with a form and numbers of your own, see the reference. The sets: {', '.join(ORDER)}",
     )
 
 

@@ -230,7 +230,7 @@ def _words(run: Run, orders: list[Order]) -> str:
         "  Text: a LAMMPS dump with id, element or type (1, 2, ... in the order of the study: "
         f"{', '.join(study.species)})",
         "  and x y z, xu yu zu or xs ys zs; extended XYZ; XDATCAR, vasprun.xml, GROMACS gro, PDB or DL_POLY HISTORY.",
-        f"  Or DCD, of atoms in the order of {DATA}.",
+        f"  Or DCD, or XTC and TRR of GROMACS, of atoms in the order of {DATA}.",
         "  Every frame with its cell. Several files of a folder are one trajectory, in the order of their names.",
         "  Energies are wanted where a pressure or an energy is fitted, and for the pressure in the report: a log of",
         "  LAMMPS, what extended XYZ has, or a table with names: step, energy (eV), virial (eV) or pressure (GPa),",

@@ -96,7 +96,8 @@ def _state(
             molecules=molecules,
         )
         if tables:
-            one = one.with_energies(read_energies(tables[k], system, temperature, held))
+            energies = read_energies(tables[k], system, temperature, held, steps=one.steps, most=one.read)
+            one = one.with_energies(energies)
         read.append(one)
     _new(run, s, read)
     _of_this_step(run, [path for paths in files for path in paths])
@@ -227,5 +228,6 @@ def _check_temperature(study: Study, s: int, samples: Sequence[Frames], where: s
     raise InputError(
         words,
         where=where,
-        fix="sample at the temperature of the state, or leave out what is not equilibrated by --skip",
+        fix="sample at the temperature of the state, equilibrate for longer before the first frame, or leave out what "
+        "is not equilibrated by --skip",
     )

@@ -305,3 +305,47 @@ def test_energies_that_do_not_belong_to_the_frames_are_refused(images, tmp_path:
         found.with_energies(read_energies([tmp_path / "energies"], SYSTEM, 300.0))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["log", "table", "no steps"])
+def test_lines_of_no_frame_take_no_memory(images, tmp_path, kind):
+    """A log of every step: 50,000 lines for five frames; kept as numbers they would be 1 MB, as text more."""
+    path, lines = tmp_path / "energies", 50_000
+    with path.open("w") as stream:
+        if kind == "log":
+            stream.write("units metal\n   Step          Temp          PotEng         c_refine\n")
+        else:
+            stream.write("step energy virial\n" if kind == "table" else "energy virial other\n")
+        for k in range(lines):
+            stream.write(f"{k} 300.0 {-k} 100.0\n" if kind == "log" else f"{k} {-k} 100.0\n")
+    found = read(trajectories.write_dump(tmp_path / "dump", images))
+    tracemalloc.start()
+    energies = read_energies([path], SYSTEM, 300.0, steps=found.steps, most=found.read)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e5
+    assert energies.lines == lines
+    assert len(energies) == 5
+    if kind == "no steps":
+        with pytest.raises(InputError, match="50000 lines for 5 frames"):
+            found.with_energies(energies)
+    else:
+        np.testing.assert_allclose(found.with_energies(energies).energy, -1000.0 * np.arange(5))
+
+
+def test_of_a_step_twice_the_later_line_counts_in_a_file_and_among_files(images, tmp_path):
+    found = read(trajectories.write_dump(tmp_path / "dump", images))
+    for name, first in (("a", 0), ("b", 10)):
+        rows = [f"{1000 * k} {first + k + more}" for more in (0, 100) for k in range(5)]
+        (tmp_path / name).write_text("\n".join(["step energy", *rows]))
+    paths = [tmp_path / "a", tmp_path / "b"]
+    for steps in (found.steps, None):
+        energies = read_energies(paths, SYSTEM, 300.0, steps=steps)
+        np.testing.assert_allclose(found.with_energies(energies).energy, 110.0 + np.arange(5))
+
+
+def test_a_file_that_is_one_line_is_not_read_to_its_end(tmp_path):
+    path = tmp_path / "energies"
+    path.write_text("step energy\n" + "1 " * 200_000)
+    with pytest.raises(InputError, match="line 2: a line of 100000 characters or more"):
+        read_energies([path], SYSTEM, 300.0)
