@@ -8,7 +8,7 @@ rms distance from the mean neighbourhood in units of the standard deviations tha
 atoms the neighbourhood is further from its mean than 99.9 % are there. The last two also by the invariant features of
 the MACE model that ships, which `refine explore` chooses by.
 
-OUT gets every tenth frame of each kind, with energy and forces of the potential that moved it, for labels.py.
+OUT gets every tenth frame of each kind, labelled with energy and forces by the potential that moved it.
 """
 
 from __future__ import annotations

@@ -73,8 +73,8 @@ def test_an_interrupted_sample_goes_on_bit_for_bit(path: Path, tmp_path: Path) -
     with pytest.raises(CheckpointError, match="this sample is of another study"):
         enrich(StudyConfig.from_toml(path, ["bias.factor=5.0"]), tmp_path / "parts", resume=True)
     pieces = sorted((tmp_path / "parts" / PIECES).iterdir())
-    assert [path.name for path in pieces] == ["000.h5", "001.h5"]
-    (tmp_path / "parts" / PIECES / "002.h5").write_bytes(b"what a killed process left")
+    assert [path.name for path in pieces] == ["000.h5", "001.h5", "002.h5"]
+    (tmp_path / "parts" / PIECES / "003.h5").write_bytes(b"what a killed process left")
     stamps = [path.stat().st_mtime_ns for path in pieces]
     parts = enrich(config, tmp_path / "parts", resume=True)
     assert [path.stat().st_mtime_ns for path in pieces] == stamps  # written once
