@@ -103,7 +103,7 @@ def test_a_run_on_four_devices_is_that_on_one_bit_for_bit(
     short = ["refinement.iterations=1", "sampling.frames=24", "sampling.keep=4", *settings]
     more = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
     arguments = [sys.executable, "-c", SCRIPT, tmp_path, str(states), repr(used), *short]
-    subprocess.run(arguments, env=os.environ | more, check=True, timeout=300)
+    subprocess.run(arguments, env=os.environ | more, check=True, timeout=900)
     one = arrays_of(tmp_path / "on1" / "run.h5")
     assert len(one) > 20
     for other in (*(f"on{devices}" for devices in used[1:]), "killed"):
