@@ -18,6 +18,7 @@ import platform
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,23 +44,26 @@ UNFINISHED = 60
 """Seconds after which an entry without its mark of time is one whose writing was interrupted."""
 
 
-_listeners: list[Callable[[str], None]] = []
+_listeners: list[tuple[int, Callable[[str], None]]] = []
+"""With the threads that listen: nobody is told anything by another one (`refine.progress`)."""
 
 
 def announce(program: str) -> None:
-    """Tell whoever listens that a program of this name is about to be compiled."""
-    for say in _listeners:
-        say(f"compiling {program}")
+    """Tell whoever listens in this thread that a program of this name is about to be compiled."""
+    for thread, say in list(_listeners):
+        if thread == threading.get_ident():
+            say(f"compiling {program}")
 
 
 @contextmanager
 def tell_compilations(say: Callable[[str], None]) -> Iterator[None]:
-    """Have `say` told what is compiled, for the time of a command."""
-    _listeners.append(say)
+    """Have `say` told what this thread compiles, for the time of a command."""
+    listener = threading.get_ident(), say
+    _listeners.append(listener)
     try:
         yield
     finally:
-        _listeners.remove(say)
+        _listeners.remove(listener)
 
 
 def quieten() -> None:

@@ -320,6 +320,14 @@ class EngineKind(Protocol):
         Raises InputError where a length does not fit into the box, or a number is out of range.
         """
 
+    def placed(self, engine: Engine[Any], turn: int) -> Engine[Any]:
+        """An engine as that of state number `turn` of a study: on devices of its own, where there are so many."""
+        return engine
+
+    def lane(self, engine: Engine[Any]) -> int:
+        """Engines of different lanes may be used at the same time, in threads of their own; those of one take turns."""
+        return 0
+
     def constant_energy(
         self,
         system: System,

@@ -321,7 +321,7 @@ class Study:
 
     def samplers(self, *, positions: bool = False) -> list[tuple[EngineField, Engine[Any]]]:
         """A potential and its sampler for each state; imports the dynamics. positions: whether frames keep them."""
-        return [
+        made = [
             sampler_of(
                 self.base_kind,
                 self.config.model,
@@ -337,6 +337,7 @@ class Study:
             )
             for system, box, state in zip(self.systems, self.boxes, self.config.states, strict=True)
         ]
+        return [(field, self.engine.placed(sampler, s)) for s, (field, sampler) in enumerate(made)]
 
     @property
     def doubts(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import CheckpointError, InputError
-from refine.files import exclusive, make_folder
+from refine.files import exclusive
 from refine.progress import NullProgress, Progress
 from refine.results.provenance import provenance
 from refine.results.tables import plain as plain_values
@@ -28,14 +28,13 @@ from refine.sampling.averages import standard_error
 from refine.sampling.bias import FEWEST_EFFECTIVE, Bias, Hills, effective, reweighted
 from refine.sampling.extended_xyz import frame_text
 from refine.sampling.frames import Frames, by_replica
-from refine.sampling.state import MDState
 from refine.study.bias import bias_of, with_widths
 from refine.study.choices.choice import Choice
 from refine.study.choices.engine import refuse_elsewhere
 from refine.study.schema import State, StudyConfig
 from refine.study.study import Study
 from refine.system import System
-from refine.tasks import checkpoints
+from refine.tasks.biased import CHECKPOINT, PIECES, Sampled, load, save
 from refine.tasks.outputs import clear, refuse_foreign, refuse_inputs, refuse_taken, write_files
 from refine.tasks.pilot import equilibrated, pilot
 from refine.tasks.sample import pieces
@@ -45,13 +44,10 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-MARK, FRAMES, CHECKPOINT = "enrich.json", "enriched.extxyz", "enrich.h5"
-"""What is known of the sample, its configurations, and all that going on needs."""
+MARK, FRAMES = "enrich.json", "enriched.extxyz"
+"""What is known of the sample, and its configurations."""
 
-OUTPUTS = (FRAMES, CHECKPOINT, MARK)
-
-FORMAT = 1
-"""Of the checkpoint."""
+OUTPUTS = (FRAMES, PIECES, CHECKPOINT, MARK)
 
 PLAIN_SHARE, PARTS = 0.25, 20
 """Frames without a bias, as a share of those with; pieces after which all is saved."""
@@ -246,27 +242,16 @@ def enrich(
     bias, digest = bias_of(study, s), _digest(study, s)
     with exclusive(folder):
         check_out(config, folder, overwrite=overwrite, resume=resume)
-        stored = _load(folder / CHECKPOINT, digest) if resume else None
+        stored = load(folder, digest) if resume else None
         if stored is None:
             clear(folder, OUTPUTS)
             stored = _without_bias(study, s, digest, progress)
-            _save(folder / CHECKPOINT, stored)
+            save(folder, stored)
         study = study.decided(stored.choices)
         bias = with_widths(bias, stored.plain)
-        found = _with_bias(study, s, bias, stored, folder / CHECKPOINT, progress)
+        found = _with_bias(study, s, bias, stored, folder, progress)
         found.write(folder)
     return found
-
-
-@dataclass(frozen=True)
-class _Stored:
-    """What is sampled so far: state: behind the last piece; parts: frames with the bias."""
-
-    digest: str
-    choices: tuple[Choice, ...]
-    state: MDState
-    plain: Frames
-    parts: tuple[Frames, ...]
 
 
 def _state(config: StudyConfig, name: str | None) -> int:
@@ -297,7 +282,7 @@ def _sampler(study: Study, s: int) -> tuple[Sampler, Any]:
     return engine.with_stride(study.config.bias.every), field.params(None)
 
 
-def _without_bias(study: Study, s: int, digest: str, progress: Progress) -> _Stored:
+def _without_bias(study: Study, s: int, digest: str, progress: Progress) -> Sampled:
     begun = pilot(study, progress)
     study, temperature = begun.study, begun.study.problem.temperatures[s]
     sampler, params = _sampler(study, s)
@@ -313,10 +298,10 @@ def _without_bias(study: Study, s: int, digest: str, progress: Progress) -> _Sto
         start = end
         parts.append(piece)
         progress.advance(done)
-    return _Stored(digest, study.choices, start, by_replica(parts), ())
+    return Sampled(digest, study.choices, start, by_replica(parts))
 
 
-def _with_bias(study: Study, s: int, bias: Bias, stored: _Stored, path: Path, progress: Progress) -> Enriched:
+def _with_bias(study: Study, s: int, bias: Bias, stored: Sampled, folder: Path, progress: Progress) -> Enriched:
     from refine.sampling.jax.metadynamics import biased_sampler, biased_start, hills_of
 
     frames, temperature = study.config.bias.frames, study.problem.temperatures[s]
@@ -331,7 +316,7 @@ def _with_bias(study: Study, s: int, bias: Bias, stored: _Stored, path: Path, pr
         assert piece is not None
         parts.append(piece)
         state = end
-        _save(path, _Stored(stored.digest, stored.choices, state, stored.plain, tuple(parts)))
+        save(folder, replace(stored, state=state, parts=tuple(parts)), written=len(parts))
         progress.advance(count)
     return Enriched(
         study.config,
@@ -344,35 +329,3 @@ def _with_bias(study: Study, s: int, bias: Bias, stored: _Stored, path: Path, pr
         study.choices,
         provenance(study.settings.seed, study.config.digest()),
     )
-
-
-def _save(path: Path, stored: _Stored) -> None:
-    make_folder(path.parent)
-    with checkpoints.written(path, FORMAT) as file:
-        checkpoints.put_text(file, "digest", stored.digest)
-        checkpoints.put_text(file, "choices", json.dumps([asdict(choice) for choice in stored.choices]))
-        groups = {"state": stored.state.to_arrays(), "plain": stored.plain.to_arrays()}
-        groups |= {f"part{k}": part.to_arrays() for k, part in enumerate(stored.parts)}
-        for group, arrays in groups.items():
-            for name, value in arrays.items():
-                file.create_dataset(f"{group}/{name}", data=value)
-
-
-def _load(path: Path, digest: str) -> _Stored:
-    with checkpoints.opened(path, FORMAT, "sample") as file:
-        found = checkpoints.text_of(file, "digest")
-        choices = tuple(Choice(**one) for one in json.loads(checkpoints.text_of(file, "choices")))
-        groups = {
-            name: {key: np.asarray(value[()]) for key, value in group.items()}
-            for name, group in file.items()
-            if name not in ("digest", "choices")
-        }
-        state, plain = MDState.from_arrays(groups["state"]), Frames.from_arrays(groups["plain"])
-        parts = tuple(Frames.from_arrays(groups[f"part{k}"]) for k in range(len(groups) - 2))
-    if found != digest:
-        raise CheckpointError(
-            "this sample is of another study, or of other data",
-            where=str(path),
-            fix="resume with the study that it was started with, or start again with --overwrite",
-        )
-    return _Stored(found, choices, state, plain, parts)

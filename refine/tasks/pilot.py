@@ -9,8 +9,9 @@ study: interrupted, it is made again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from refine.study.choices import sampling, splines
 from refine.study.choices.choice import Choice
 from refine.study.choices.first import MELT, PATH
 from refine.study.choices.timestep import STEPS, einstein_periods, flight, tidy, timestep
+from refine.tasks.lanes import in_lanes, in_order, lanes_of
 
 if TYPE_CHECKING:
     from refine.study.study import Study
@@ -82,6 +84,21 @@ def equilibrated(
     return equilibrate(sampler, params, temperature, seed, settings.equilibration, stages, progress.advance)
 
 
+def equilibrated_states(
+    study: Study, samplers: Sequence[tuple[Engine[Any], Any]], progress: Progress, *, first: int = 0
+) -> Iterator[Any]:
+    """As `equilibrated`, of the states from number `first` on, in their order; samplers: of all, and what they take."""
+
+    def work(s: int, told: Progress) -> Iterator[Any]:
+        yield equilibrated(study, s, *samplers[s], told)
+
+    engines = [sampler for sampler, _ in samplers]
+    steps = [steps_to_equilibrate(one, study.settings.equilibration, study.stages_at_volume()) for one in engines]
+    stage = f"equilibrating {len(engines) - first} states", sum(steps[first:])
+    works = [partial(work, s) for s in range(first, len(engines))]
+    return in_order(in_lanes(works, lanes_of(study, engines)[first:], progress, together=stage))
+
+
 def of_state(study: Study, s: int) -> str:
     """Behind the name of a piece of work: its state, where there are several."""
     return f" {study.config.states[s].name}" if len(study.config.states) > 1 else ""
@@ -131,17 +148,22 @@ def _first_sample(
     study: Study, progress: Progress, corrections: Sequence[PairCorrection] | None, *, looks: bool
 ) -> tuple[list[State], list[_Seen]]:
     """Where the trajectories of all states stand, and what was seen of them, or nothing where nobody looks."""
-    starts: list[State] = []
-    seen: list[_Seen] = []
+    samplers: list[tuple[Engine[Any], Any]] = []
     for s, (field, sampler) in enumerate(study.samplers()):
         correction = study.initial_correction() if corrections is None else corrections[s]
-        params = field.params(correction.at(study.problem.temperatures[s]))
-        starts.append(equilibrated(study, s, sampler, params, progress))
-        if looks:
-            progress.stage(f"looking at the base model{of_state(study, s)}", LONGEST)
-            starts[s], found = _look(study, s, sampler, params, starts[s], progress)
-            seen.append(found)
-    return starts, seen
+        samplers.append((sampler, field.params(correction.at(study.problem.temperatures[s]))))
+    starts: list[State] = list(equilibrated_states(study, samplers, progress))
+    if not looks:
+        return starts, []
+
+    def work(s: int, told: Progress) -> Iterator[tuple[State, _Seen]]:
+        told.stage(f"looking at the base model{of_state(study, s)}", LONGEST)
+        yield _look(study, s, *samplers[s], starts[s], told)
+
+    works = [partial(work, s) for s in range(len(samplers))]
+    lanes, stage = lanes_of(study, [one for one, _ in samplers]), ("looking at the base model", LONGEST * len(samplers))
+    looked = list(in_order(in_lanes(works, lanes, progress, together=stage)))
+    return [state for state, _ in looked], [seen for _, seen in looked]
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from refine.potentials.correction import PairCorrection
 from refine.progress import Progress
-from refine.sampling.engine import FrameMaker, increments
+from refine.sampling.engine import Engine, FrameMaker, increments
 from refine.sampling.frames import Frames, by_replica
 from refine.sampling.state import State
-from refine.tasks.pilot import equilibrated
+from refine.tasks.lanes import in_lanes, lanes_of
+from refine.tasks.pilot import equilibrated_states
 
 if TYPE_CHECKING:
     from refine.study.study import Study
+
+Piece = tuple[State, Frames | None, int]
+"""The state behind a piece of a trajectory, its frames (None where they do not count), and how many a replica has."""
 
 FEWEST_FRAMES = 4
 """Frames of a replica in any sample: fewer have no scatter to tell an error from."""
@@ -40,8 +45,8 @@ def pieces(
     done: int = 0,
     size: int | None = None,
     on_frames: Callable[[int], None] | None = None,
-) -> Iterator[tuple[State, Frames | None, int]]:
-    """Frames of every replica piece by piece: the state behind a piece, its frames, and their number for one replica.
+) -> Iterator[Piece]:
+    """Frames of every replica piece by piece.
 
     A trajectory that is interrupted behind a piece goes on bit for bit as if it had not been.
 
@@ -91,14 +96,16 @@ def sample_states(
         for (field, sampler), correction, temperature in zip(samplers, acting, temperatures, strict=True)
     ]
     if starts is None:
-        starts = [equilibrated(study, s, sampler, params, progress) for s, (sampler, params, _) in enumerate(of_state)]
+        starts = list(equilibrated_states(study, [(sampler, params) for sampler, params, _ in of_state], progress))
     progress.stage(f"sampling the {'base' if corrections is None else 'refined'} model", len(samplers) * per_replica)
-    sampled = []
-    for start, (sampler, params, temperature) in zip(starts, of_state, strict=True):
-        parts: list[Frames] = []
-        for _, piece, count in pieces(sampler, start, params, temperature, per_replica):
-            assert piece is not None
-            parts.append(piece)
-            progress.advance(count)
-        sampled.append(by_replica(parts))
-    return tuple(sampled)
+
+    def work(start: State, sampler: Engine[Any], params: Any, temperature: float, _: Progress) -> Iterator[Piece]:
+        return pieces(sampler, start, params, temperature, per_replica)
+
+    works = [partial(work, start, *one) for start, one in zip(starts, of_state, strict=True)]
+    parts: list[list[Frames]] = [[] for _ in works]
+    for s, (_, piece, count) in in_lanes(works, lanes_of(study, [sampler for _, sampler in samplers]), progress):
+        assert piece is not None
+        parts[s].append(piece)
+        progress.advance(count)
+    return tuple(map(by_replica, parts))

@@ -12,6 +12,7 @@ from refine.errors import CheckpointError
 from refine.progress import NullProgress
 from refine.study.schema import StudyConfig
 from refine.tasks import enrich as task
+from refine.tasks.biased import PIECES
 from refine.tasks.enrich import enrich
 from tests import small_box
 from tests.commands import call, refused
@@ -71,7 +72,13 @@ def test_an_interrupted_sample_goes_on_bit_for_bit(path: Path, tmp_path: Path) -
         enrich(config, tmp_path / "parts")
     with pytest.raises(CheckpointError, match="this sample is of another study"):
         enrich(StudyConfig.from_toml(path, ["bias.factor=5.0"]), tmp_path / "parts", resume=True)
+    pieces = sorted((tmp_path / "parts" / PIECES).iterdir())
+    assert [path.name for path in pieces] == ["000.h5", "001.h5", "002.h5"]
+    (tmp_path / "parts" / PIECES / "003.h5").write_bytes(b"what a killed process left")
+    stamps = [path.stat().st_mtime_ns for path in pieces]
     parts = enrich(config, tmp_path / "parts", resume=True)
+    assert [path.stat().st_mtime_ns for path in pieces] == stamps  # written once
+    assert len(list((tmp_path / "parts" / PIECES).iterdir())) == len(list((tmp_path / "whole" / PIECES).iterdir())) > 3
     for a, b in zip(whole.hills, parts.hills, strict=True):
         np.testing.assert_array_equal(a.centres, b.centres)
         np.testing.assert_array_equal(a.heights, b.heights)
@@ -93,6 +100,15 @@ def test_the_command_writes_configurations_with_weights(path: Path, tmp_path: Pa
     assert frames.count("Lattice") == 10
     assert all(f" {key}=" in frames for key in ("energy", "weight", "n", "replica", "frame"))
     assert "this folder holds a sample" in refused("enrich", path, "--out", out, "--set", "bias.frames=20")
+    pieces = sorted((out / PIECES).iterdir())
+    again = call("enrich", path, "--out", out, "--set", "bias.frames=20", "--resume")
+    assert again.splitlines()[-1] == printed.splitlines()[-1]
+    assert (out / task.FRAMES).read_text() == frames
+    pieces[-1].write_bytes(pieces[-1].read_bytes()[:-100])
+    assert "the checkpoint is damaged" in refused("enrich", path, "--out", out, "--set", "bias.frames=20", "--resume")
+    pieces[-1].unlink()
+    line = refused("enrich", path, "--out", out, "--set", "bias.frames=20", "--resume")
+    assert f"{pieces[-1]}: the checkpoint is damaged (a piece of the frames is not there)" in line
     table = json.loads((out / task.MARK).read_text())
     assert table["means"][0]["reweighted"] is None  # 16 frames at most
     assert [mean["name"] for mean in table["means"]] == ["n", "energy", "pressure"]

@@ -8,6 +8,7 @@ their usual values, and weights are scaled so that every part of a model shows i
 
 from __future__ import annotations
 
+import io
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -49,6 +50,7 @@ class Case:
         biased: the last readout has biases and two hidden layers.
         inputs: the model takes charge and spin of the box.
         old_gate: gates as mace-torch before 0.3.16 saves them.
+        from_cueq: converted to cuEquivariance, saved, and converted back by mace-torch's own scripts.
     """
 
     channels: int = 4
@@ -79,6 +81,7 @@ class Case:
     biased: bool = False
     inputs: bool = False
     old_gate: bool = False
+    from_cueq: bool = False
 
     def options(self) -> dict[str, Any]:
         """All of it, for the record."""
@@ -253,6 +256,23 @@ CASES: dict[str, Case] = {
     "nonlinear-first": Case(
         l=1, max_ell=1, layers=2, blocks=(NL, R), agnesi=True, edge=6, envelope_on_weights=True, correlation=(3, 2)
     ),
+    # as files saved for cuEquivariance have to be brought
+    "back-from-cueq": Case(l=1, max_ell=2, correlation=3, blocks=(D, DR), agnesi=True, zbl=True, from_cueq=True),
+    "nonlinear-back-from-cueq": Case(
+        l=1,
+        max_ell=2,
+        correlation=3,
+        blocks=(NL, NL),
+        envelope_on_weights=True,
+        zbl=True,
+        agnesi=True,
+        edge=3,
+        edge_first=True,
+        agnostic=True,
+        biased=True,
+        heads=THREE,
+        from_cueq=True,
+    ),
     "edges": Case(l=1, max_ell=2, blocks=(R, DR), edge=6, edge_first=True, biased=True, inputs=True, agnesi=True),
 }
 
@@ -402,7 +422,17 @@ def build(name: str, case: Case) -> torch.nn.Module:
                 irreps_gated=gate.irreps_gated,
             )
     _settle(model)
-    return model
+    return _back_from_cueq(model) if case.from_cueq else model
+
+
+def _back_from_cueq(model: torch.nn.Module) -> torch.nn.Module:
+    """The model as a file that was saved for cuEquivariance gives it back."""
+    from mace.cli import convert_cueq_e3nn, convert_e3nn_cueq
+
+    stream = io.BytesIO()
+    torch.save(convert_e3nn_cueq.run(model, device="cpu", return_model=True), stream)
+    stream.seek(0)
+    return convert_cueq_e3nn.run(torch.load(stream, weights_only=False), device="cpu", return_model=True)
 
 
 def _settle(model: torch.nn.Module) -> None:

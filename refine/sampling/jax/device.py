@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import jax
@@ -14,6 +15,13 @@ def precision(dtype: np.dtype[Any]) -> AbstractContextManager[Any]:
     """Context in which jax keeps this precision, float32 or float64, whatever the program around it has set."""
     context: AbstractContextManager[Any] = jax.enable_x64(dtype == np.float64)
     return context
+
+
+@contextmanager
+def computing(dtype: np.dtype[Any], device: jax.Device | None) -> Iterator[None]:
+    """As `precision`, and on a device, for this thread; None: where jax computes anyway."""
+    with precision(dtype), nullcontext() if device is None else jax.default_device(device):
+        yield
 
 
 def device_name() -> str:

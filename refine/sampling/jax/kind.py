@@ -61,6 +61,16 @@ class Jax(EngineKind):
             devices=settings.devices,
         )
 
+    def placed(self, engine: Engine[Any], turn: int) -> Engine[Any]:
+        from refine.sampling.jax.sampler import Sampler
+
+        return engine.placed(turn) if isinstance(engine, Sampler) else engine
+
+    def lane(self, engine: Engine[Any]) -> int:
+        from refine.sampling.jax.sampler import Sampler
+
+        return engine.spread.lane if isinstance(engine, Sampler) else 0
+
     def constant_energy(
         self,
         system: System,

@@ -34,7 +34,7 @@ from refine.sampling.frames import Frames
 from refine.sampling.given import RELAXING, check_numbers, check_relaxed, check_temperature, per_replica
 from refine.sampling.jax import random_numbers, relaxation
 from refine.sampling.jax.barostat import ConstantPressure
-from refine.sampling.jax.device import on_device, precision
+from refine.sampling.jax.device import computing, on_device
 from refine.sampling.jax.lists import ListPlan, ListShape, longest_step
 from refine.sampling.jax.programs import (
     Batch,
@@ -161,6 +161,12 @@ class Sampler:
         other.watch = replace(self.watch, stride=stride)
         return other
 
+    def placed(self, turn: int) -> Sampler:
+        """A sampler of the same atoms, state number `turn` of several, on devices of its own where there are enough."""
+        other = copy.copy(self)
+        other.spread, other._programs = replace(self.spread, turn=turn), Programs(donate_argnums=0)
+        return other
+
     def with_thermostat(self, thermostat: Thermostat) -> Sampler:
         """A sampler of the same atoms with another thermostat, and programs of its own."""
         other = copy.copy(self)
@@ -196,7 +202,7 @@ class Sampler:
         momenta = np.stack(
             [maxwell_boltzmann(self.system.masses, temperature, [seed, k]) for k in range(self.replicas)]
         )
-        with precision(self.dtype):
+        with computing(self.dtype, self.spread.home):
             thermostat = jax.device_get(jax.jit(self._fresh, static_argnums=0)(np.uint32(seed)))  # int32 would overflow
         skin = self._skin_at(temperature)
         return MDState(
@@ -246,7 +252,7 @@ class Sampler:
         begun = self.wrapped(per_replica(positions, self.replicas, self.system.n_atoms))
         skin = self.plan.skin_for(relaxation.MOVE)
         capacity = self.plan.first_capacity(skin, packing=True)
-        with precision(self.dtype):
+        with computing(self.dtype, self.spread.home):
             fixed = (on_device(params, self.dtype), jnp.asarray(self.system.cell, self.dtype))
             relax = Relaxation(self.batch, self.spread, self._programs, begun, fixed, self._steps_per_block, on_steps)
             relaxed, _ = self._settled(relax, capacity, skin, where=RELAXING)
@@ -255,7 +261,7 @@ class Sampler:
 
     def forces(self, state: MDState, params: Any) -> Array:
         """Forces (R, N, 3) eV/Å on the atoms of a state."""
-        with precision(self.dtype):
+        with computing(self.dtype, self.spread.home):
             fixed = (on_device(params, self.dtype), jnp.asarray(self.system.cell, self.dtype))
             found, _ = self.settle(
                 "forces",
@@ -302,7 +308,7 @@ class Sampler:
             raise InputError(f"frames is {frames}; it must be at least 1")
         blocks: list[Observed] = []
         done = 0
-        with precision(self.dtype):
+        with computing(self.dtype, self.spread.home):
             fixed = (
                 on_device(params, self.dtype),
                 jnp.asarray(self.system.cell, self.dtype),

@@ -1,9 +1,12 @@
-"""Replicas over the devices of one machine.
+"""Replicas, and states of a study, over the devices of one machine.
 
 A block of dynamics is then one program on all of them (`jax.shard_map`): each device moves its share of the replicas,
 and all of them agree at every step whether the neighbour lists are rebuilt, so that lists, and with them the order of
 every sum, are those of a single device. Nothing else goes from one device to another, nothing goes through the host
 within a block, and states and frames come back whole.
+
+Devices that the replicas of one state leave free are for the next states, as far as they suffice: programs of their
+own, which know nothing of each other.
 """
 
 from __future__ import annotations
@@ -51,6 +54,8 @@ class Spread:
     """A number of replicas over devices, as evenly as they divide.
 
     replicas: how many.  devices: on which; those that would have nothing to do are left out.
+    turn: number of the state among several. States 0, 1, ... have as many devices each, one behind the other's, until
+    there are no more, and then begin with the first ones again.
 
     Where the last device has fewer than the others, copies of the last replica fill it up: they do what it does, cost
     no time, and never come back.
@@ -58,6 +63,7 @@ class Spread:
 
     replicas: int
     devices: tuple[jax.Device, ...]
+    turn: int = 0
 
     @property
     def share(self) -> int:
@@ -67,7 +73,22 @@ class Spread:
     @property
     def used(self) -> tuple[jax.Device, ...]:
         """Devices that have a share."""
-        return self.devices[: math.ceil(self.replicas / self.share)]
+        first = self.lane * self._width
+        return self.devices[first : first + self._width]
+
+    @property
+    def lane(self) -> int:
+        """Which of the groups of devices that states take these are; groups share none."""
+        return self.turn % max(1, len(self.devices) // self._width)
+
+    @property
+    def home(self) -> jax.Device | None:
+        """Where arrays are made that every used device has; None: where jax makes them anyway."""
+        return self.used[0] if self.lane else None
+
+    @property
+    def _width(self) -> int:
+        return math.ceil(self.replicas / self.share)
 
     @property
     def several(self) -> bool:

@@ -86,8 +86,8 @@ class Sampling(Table):
     )
     devices: Annotated[Integer, Field(ge=0, le=1024)] = Field(
         0,
-        description="Over which `jax` spreads the `replicas`: 0 takes all GPUs that it sees, and never splits "
-        "processors; see [a GPU, a queue](../tutorials/cluster.md).",
+        description="Over which `jax` spreads the `replicas`, and, where these leave some, the states: 0 takes all "
+        "GPUs that it sees, and never splits processors; see [a GPU, a queue](../tutorials/cluster.md).",
     )
     bin_width: Annotated[Number, Field(ge=0.001, le=0.5)] = Field(
         0.02,

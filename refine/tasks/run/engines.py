@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -17,7 +18,9 @@ from refine.sampling.engine import frames_in
 from refine.sampling.jax.random_numbers import seed_of_state
 from refine.sampling.starts import starts, starts_along
 from refine.sampling.state import State
-from refine.tasks.pilot import equilibrated
+from refine.tasks.lanes import in_lanes, lanes_of
+from refine.tasks.pilot import equilibrated_states
+from refine.tasks.sample import Piece, pieces
 
 if TYPE_CHECKING:
     from refine.sampling.engine import FrameMaker
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from refine.sampling.jax.adjoint import Adjoint
     from refine.sampling.moves.reverse_monte_carlo import ReverseMonteCarlo
     from refine.study.study import Study
+    from refine.tasks.run.record import Potential
+    from refine.tasks.run.store import Unfinished
 
 Array = NDArray[np.float64]
 
@@ -48,17 +53,52 @@ class Engines:
         """From now on nothing that is found in a trajectory ends a run: it is said beside its results."""
         self.samplers = [(field, sampler.lenient()) for field, sampler in self.samplers]
 
-    def start(self, s: int, progress: Progress) -> State:
-        """The start structure of a state, equilibrated under the base model unless others do that."""
-        field, sampler = self.samplers[s]
-        if self.study.engine.elsewhere:  # where it is to be equilibrated, too
-            begin: State = cast("FilesSampler", sampler).where_from(
-                starts(sampler, seed_of_state(self.study.settings.seed, s))
-            )
-            return begin
-        params = self.study.force_field_params(field, s, self.study.initial_correction())
-        state: State = equilibrated(self.study, s, sampler, params, progress)
-        return state
+    def starts(self, first: int, progress: Progress) -> Iterator[State]:
+        """The start structures of the states from number `first` on, in their order, equilibrated under the base model
+        unless others do that."""
+        study = self.study
+        if study.engine.elsewhere:  # where it is to be equilibrated, too
+            for s, (_, sampler) in list(enumerate(self.samplers))[first:]:
+                yield cast("FilesSampler", sampler).where_from(starts(sampler, seed_of_state(study.settings.seed, s)))
+            return
+        correction = study.initial_correction()
+        acting = [study.force_field_params(field, s, correction) for s, (field, _) in enumerate(self.samplers)]
+        samplers = [(sampler, params) for (_, sampler), params in zip(self.samplers, acting, strict=True)]
+        yield from equilibrated_states(study, samplers, progress, first=first)
+
+    @property
+    def lanes(self) -> list[int]:
+        """Of each state, see `refine.tasks.lanes`. Atoms that are moved to fit the data are moved state by state."""
+        if isinstance(self.study.rule, MovingRule):
+            return [0] * len(self)
+        return lanes_of(self.study, [sampler for _, sampler in self.samplers])
+
+    def pieces(
+        self,
+        current: Sequence[Unfinished],
+        potential: Potential,
+        correction: PairCorrection,
+        samples: Sequence[Sample],
+        returned: Sequence[Returned],
+        frames: int,
+        settle: int,
+        progress: Progress,
+    ) -> Iterator[tuple[int, tuple[Piece, tuple[str, ...]]]]:
+        """What is still missing of a sample, piece by piece: the state's number, a piece of it, and notes of its
+        trajectory until there.
+
+        current: how far each state is.  frames, settle: of each replica, that count, and before them.  The others are
+        those of `of`.
+        """
+
+        def work(s: int, _: Progress) -> Iterator[tuple[Piece, tuple[str, ...]]]:
+            stored, given = current[s], returned[s] if returned else None
+            engine, params, start = self.of(s, stored.state, correction, potential.parameters, samples, given)
+            temperature = self.study.problem.temperatures[s]
+            for piece in pieces(engine, start, params, temperature, frames, settle=settle, done=stored.done):
+                yield piece, tuple(engine.notes)
+
+        return in_lanes([partial(work, s) for s in range(len(self))], self.lanes, progress)
 
     def settling(self, frames: int) -> int:
         """Frames that do not count behind a change, before so many that do: picoseconds of dynamics, or moves."""

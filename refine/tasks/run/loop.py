@@ -34,6 +34,7 @@ from refine.sampling.frames import by_replica
 from refine.sampling.state import State
 from refine.study.choices.engine import refuse_elsewhere
 from refine.study.datasets import tell_doubts
+from refine.tasks.lanes import longest
 from refine.tasks.outputs import refuse_inputs
 from refine.tasks.pilot import pilot
 from refine.tasks.run import store
@@ -43,7 +44,7 @@ from refine.tasks.run.kept import FOLDER, Kept
 from refine.tasks.run.record import Phase, Potential, Record
 from refine.tasks.run.unfit import refuse_unfit
 from refine.tasks.run.verdict import answer_of, ending_of
-from refine.tasks.sample import frames_per_replica, pieces
+from refine.tasks.sample import frames_per_replica
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -173,8 +174,8 @@ class Run:
         begun = pilot(self.study, self.progress)
         self.study = begun.study
         if begun.starts is None:
-            for s in range(len(self.current), len(self.engines)):
-                self.current.append(store.Unfinished(self.engines.start(s, self.progress)))
+            for start in self.engines.starts(len(self.current), self.progress):
+                self.current.append(store.Unfinished(start))
                 self._save()
         else:
             self.current = [store.Unfinished(start) for start in begun.starts]
@@ -224,29 +225,25 @@ class Run:
         self.progress.stage(
             f"sampling {number}" if number else "sampling the base model", len(self.engines) * (settle + per_replica)
         )
-        for s in range(len(self.engines)):
-            stored, paces = self.current[s], [time.monotonic()]
-            returned = self.returned[s] if self.returned else None
-            engine, params, start = self.engines.of(
-                s, stored.state, correction, potential.parameters, self.samples, returned
-            )
-            self.progress.advance(stored.done)
-            for state, frames, count in pieces(
-                engine, start, params, study.problem.temperatures[s], per_replica, settle=settle, done=stored.done
-            ):
-                written = self.current[s].written
-                if frames is not None and self.kept is not None:
-                    first = self.current[s].done - settle
-                    written = self.kept.append(number, s, frames, first=first, written=written)
-                    frames = frames if study.needs_positions else replace(frames, positions=None)
-                self.current[s] = self.current[s].extended(state, frames, count, tuple(engine.notes), written)
-                self.progress.advance(count)
+        self.progress.advance(sum(one.done for one in self.current))
+        paces = [time.monotonic()]
+        for s, ((state, frames, count), noted) in self.engines.pieces(
+            self.current, potential, correction, self.samples, self.returned, per_replica, settle, self.progress
+        ):
+            written = self.current[s].written
+            if frames is not None and self.kept is not None:
+                first = self.current[s].done - settle
+                written = self.kept.append(number, s, frames, first=first, written=written)
+                frames = frames if study.needs_positions else replace(frames, positions=None)
+            self.current[s] = self.current[s].extended(state, frames, count, noted, written)
+            self.progress.advance(count)
+            if number == s == 0:
                 paces.append(time.monotonic())
-                if number == s == 0 and (len(paces) == 3 or count == per_replica):  # in the first piece is compiling
+                if len(paces) == 3 or count == per_replica:  # in the first piece is compiling
                     self._tell_cost((paces[-1] - paces[-2]) / count, per_replica)
-                if returned is None and time.monotonic() - self.saved > SAVE_INTERVAL:
-                    self._save()
-            if returned is None and len(self.engines) > 1:  # what came back is taken as a whole, or not at all
+            ended = len(self.engines) > 1 and self.current[s].done == settle + per_replica
+            # what came back is taken as a whole, or not at all
+            if not self.returned and (ended or time.monotonic() - self.saved > SAVE_INTERVAL):
                 self._save()
         taken = tuple(by_replica(one.parts) for one in self.current)
         sample, ends = Sample(correction, taken, potential.parameters), [one.state for one in self.current]
@@ -265,8 +262,9 @@ class Run:
         if isinstance(study.rule, MovingRule) or study.engine.elsewhere:  # what follows is not of dynamics, or not ours
             return
         each = per_replica * (updates + study.settings.final) + self.engines.settling(per_replica) * updates
+        whole = duration(seconds * each * longest(self.engines.lanes))
         self.progress.message(
-            f"sampling takes about {duration(seconds * each * len(self.engines))} at most: {updates + 1} samples of "
+            f"sampling takes about {whole} at most: {updates + 1} samples of "
             f"{per_replica * study.settings.replicas} frames, {duration(seconds)} for {study.settings.stride} steps"
         )
 

@@ -21,7 +21,7 @@ from refine.potentials.mace.reader.e3nn import (
 )
 from refine.potentials.mace.reader.modules import Module
 from refine.potentials.mace.reader.reading import Reading
-from refine.potentials.mace.reader.refusals import unsupported
+from refine.potentials.mace.reader.refusals import FROM_CUEQ, unsupported
 
 KIND = "RealAgnosticResidualNonLinearInteractionBlock"
 
@@ -93,7 +93,7 @@ def read_gate(model: Reading, gate: Module, l_message: tuple[int, ...]) -> dict[
         raise unsupported(model.root, f"a model with other gates than one for each channel of each l ({gate.path})")
     if (gate.package, gate.kind) == ("mace", "GatedEquivariantBlock"):
         if gate.flag("_layout_is_ir_mul", False):
-            raise unsupported(model.root, f"a model whose {gate.path} is saved for cuEquivariance")
+            raise unsupported(model.root, f"a model whose {gate.path} is saved for cuEquivariance", FROM_CUEQ)
         expect_function(model, gate, "_act_scalar", SILU)
         constants = {0: gate.number("_scalar_cst")}
         if gated:

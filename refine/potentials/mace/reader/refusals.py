@@ -20,6 +20,9 @@ PARTS = {
     "joint_embedding",
 }
 
+FROM_CUEQ = "convert it: mace_cueq_to_e3nn FILE --return_model, of mace-torch, which writes nothing without that option"
+"""mace-torch 0.3.16; the new file is FILE.e3nn_model.pt, the ending of FILE taken off."""
+
 
 def unsupported(root: Module, what: str, fix: str | None = None) -> InputError:
     """The error for a feature `what` that is not evaluated."""
@@ -69,8 +72,7 @@ def _refuse_features(root: Module) -> None:
 def _refuse_accelerators(root: Module, module: Module, depth: int) -> None:
     """Layers and layouts of cuEquivariance and OpenEquivariance, whose weights lie otherwise."""
     if module.package.startswith("cuequivariance"):
-        fix = "convert it: mace_cueq_to_e3nn, of mace-torch"
-        raise unsupported(root, f"a model saved for cuEquivariance ({module.path})", fix)
+        raise unsupported(root, f"a model saved for cuEquivariance ({module.path})", FROM_CUEQ)
     if module.package == "openequivariance":
         raise unsupported(root, f"a model saved for OpenEquivariance ({module.path})", "convert it to e3nn first")
     for key, name in (("cueq_config", "cuEquivariance"), ("oeq_config", "OpenEquivariance")):
@@ -79,7 +81,7 @@ def _refuse_accelerators(root: Module, module: Module, depth: int) -> None:
         if config is not None and (
             not isinstance(state, dict) or state.get("enabled") or state.get("layout_str", "mul_ir") != "mul_ir"
         ):
-            fix = "convert it: mace_cueq_to_e3nn, of mace-torch" if key == "cueq_config" else "convert it to e3nn first"
+            fix = FROM_CUEQ if key == "cueq_config" else "convert it to e3nn first"
             raise unsupported(root, f"a model saved for {name} ({module.path}.{key})", fix)
     if depth < 2:
         for part in module.parts:

@@ -362,7 +362,10 @@ REFUSED: dict[str, tuple[Callable[[Model], Any], str]] = {
     ),
     "other repulsion": (lambda m: m.renamed("pair_repulsion_fn", f"{RADIAL}.Other"), r"instead of a ZBLBasis"),
     "other envelope": (lambda m: m.renamed("radial_embedding.cutoff_fn", f"{RADIAL}.Cosine"), r"instead of a Polyn"),
-    "cuEquivariance": (lambda m: m.set("interactions.0.cueq_config", CUEQ), r"saved for cuEquivariance .*mace_cueq_to"),
+    "cuEquivariance": (
+        lambda m: m.set("interactions.0.cueq_config", CUEQ),
+        r"saved for cuEquivariance .*mace_cueq_to_e3nn FILE --return",
+    ),
     "layout": (lambda m: m.set("products.1.cueq_config", IR_MUL), r"saved for cuEquivariance"),
     "cuEquivariance layer": (
         lambda m: m.renamed("interactions.1.linear", "cuequivariance_torch.operations.linear.Linear"),
