@@ -256,7 +256,7 @@ def test_times_add_up(tmp_path: Path) -> None:
 
 def test_what_is_too_short_to_be_timed_is_not_called_zero(tmp_path: Path) -> None:
     found = check(StudyConfig.from_toml(written(tmp_path)), timing=False)
-    state = StateTiming("85K", steps=10, start=1.0, compiling=2.0, step=0.01, frame=0.0, move_frame=None)
+    state = StateTiming("85K", steps=10, start=1.0, compiling=2.0, share=1.0, step=0.01, frame=0.0, move_frame=None)
     costs = Timing("cpu", (state,), curves=0.5, update=3.0, resident=10**8, notes=())
     told = replace(found, timing=costs).table()
     assert "10 ms a step (10 steps), a frame in less than can be timed, start structure 1 s" in told
