@@ -128,15 +128,15 @@ def refined(name: str, out: Path, budget: Budget) -> Path:
     if done.exists():
         return folder
     began = time.process_time()
-    iterations = 1
+    settings = study_of(VARIANTS[name]).settings
+    first, both = (steps_of([FRAMES] * n, settings.stride, settings.timestep) for n in (1, 2))
+    iterations = max(1, (budget.steps - first) // (both - first))
     while True:
-        study = study_of(VARIANTS[name], iterations)
-        result = study.run(folder, resume="auto")
-        stride, timestep = study.settings.stride, study.settings.timestep
+        result = study_of(VARIANTS[name], iterations).run(folder, resume="auto")
         frames = [row.frames for row in result.iterations if row.frames is not None]
-        spent = steps_of(frames, stride, timestep)
+        spent = steps_of(frames, settings.stride, settings.timestep)
         print(f"{name}: {len(frames) - 1} updates, {spent} steps: {result.message}", file=sys.stderr, flush=True)
-        left = (budget.steps - spent) // (steps_of([*frames, FRAMES], stride, timestep) - spent)
+        left = (budget.steps - spent) // (both - first)  # some rules take shorter samples
         if result.status == Status.CONVERGED or left < 1:
             break
         iterations = len(frames) - 1 + left
