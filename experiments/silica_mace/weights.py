@@ -35,7 +35,7 @@ from ase.io import read
 from numpy.typing import NDArray
 
 import refine
-from refine.api.study import Study
+from refine import Study
 from refine.compiled import keep_programs, quieten
 from refine.export.read import read_correction
 from refine.files import write_text

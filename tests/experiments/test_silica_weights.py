@@ -98,7 +98,7 @@ def test_what_glasses_differ_by_is_no_effect():
 def test_angles_of_a_frame_are_those_of_its_atoms():
     """A chain O-Si-O-Si-O, with 90 and 120 degrees at Si and 90 at O, in each of ten equal frames: no error."""
     first, shared, second = np.array([5.0, 5, 5]), np.array([6.6, 5, 5]), np.array([6.6, 5, 6.6])
-    ends = first + [0, 1.6, 0], second + 1.6 * np.array([0, np.sin(np.pi / 3), 0.5])
+    ends = first + 1.6 * np.array([0, 1, 0]), second + 1.6 * np.array([0, np.sin(np.pi / 3), 0.5])
     positions = np.array([ends[0], shared, ends[1], first, second])
     system = SimpleNamespace(species=("O", "Si"), n_per_species=(3, 2), cell=20.0 * np.eye(3))
     rows = weights.angles(system, SimpleNamespace(positions=np.array([positions] * 10)))
