@@ -105,7 +105,7 @@ def test_as_other_programs_write_it(tmp_path: Path, order: str, marker: int, cel
     same = trajectories.write_extxyz(tmp_path / "a.extxyz", images)
     expected = count_trajectory(same, 0.5, species=("Si", "O", "Na"))
     assert np.abs(counted.frames.counts - expected.frames.counts).sum() <= 4
-    np.testing.assert_allclose(counted.system.cell, cell, atol=1e-9)
+    np.testing.assert_allclose(counted.system.cell, expected.system.cell, atol=1e-9)
 
 
 def test_of_a_step_its_atoms_are_those_of_the_study(images: list[ase.Atoms], tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from refine.results.judged import JudgedSample
 from refine.results.schema import Status
 from refine.sampling.frames import Frames
 from refine.sampling.state import MDState
+from refine.tasks.run.engines import Engines
 from refine.tasks.run.loop import WITHDRAWALS, Run
 from refine.tasks.run.record import Answer, Ending, Phase, Potential, Record, Statement
 from refine.tasks.run.store import Unfinished
@@ -218,14 +219,18 @@ def test_that_a_run_converged_is_said_once(reason, message):
     assert ending == Ending(Status.CONVERGED, f"stopped after 5 updates{message}")
 
 
-class Noting:
+class Noting(Engines):
     """Stands for the engines of two states: no dynamics; the first state's engine notes something, unless it is new."""
 
-    def __init__(self, note: tuple[str, ...], *, fails: bool) -> None:
-        self.notes, self.fails, self.frames_per_block = note, fails, 1000
+    def __init__(self, study: Study, note: tuple[str, ...], *, fails: bool) -> None:
+        self.study, self.notes, self.fails, self.frames_per_block = study, note, fails, 1000
 
     def __len__(self) -> int:
         return 2
+
+    @property
+    def lanes(self) -> list[int]:
+        return [0] * len(self)
 
     def lenient(self) -> None:
         pass
@@ -262,12 +267,12 @@ def test_what_was_noted_of_a_state_before_an_interruption_is_among_the_warnings(
         run = Run(made, out, resume=False, overwrite=False, progress=NullProgress())
         run.record = run.record.equilibrated(Potential.of(made.initial_correction()))
         run.current = [Unfinished(state), Unfinished(state)]
-        run.engines = Noting(("the system is frozen: Å",), fails=interrupted)
+        run.engines = Noting(made, ("the system is frozen: Å",), fails=interrupted)
         if interrupted:
             with pytest.raises(KeyboardInterrupt):
                 run.sample()
             run = Run(made, out, resume=True, overwrite=False, progress=NullProgress())
-            run.engines = Noting((), fails=False)
+            run.engines = Noting(made, (), fails=False)
         run.sample()
         warnings.append(run.record.warnings)
     assert warnings == [["85K: the system is frozen: Å"]] * 2
@@ -277,7 +282,7 @@ class Cavitating(Noting):
     """Stands for engines of one state: a gas of spheres, whatever the potential, after it had a hole so many times."""
 
     def __init__(self, study: Study, holes: int) -> None:
-        super().__init__((), fails=False)
+        super().__init__(study, (), fails=False)
         self.bins, self.width = study.problem.targets[0].operator.matrix.shape[1], study.settings.bin_width
         self.holes = holes
 
