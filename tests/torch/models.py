@@ -9,7 +9,7 @@ their usual values, and weights are scaled so that every part of a model shows i
 from __future__ import annotations
 
 import io
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -258,23 +258,9 @@ CASES: dict[str, Case] = {
     ),
     # as files saved for cuEquivariance have to be brought
     "back-from-cueq": Case(l=1, max_ell=2, correlation=3, blocks=(D, DR), agnesi=True, zbl=True, from_cueq=True),
-    "nonlinear-back-from-cueq": Case(
-        l=1,
-        max_ell=2,
-        correlation=3,
-        blocks=(NL, NL),
-        envelope_on_weights=True,
-        zbl=True,
-        agnesi=True,
-        edge=3,
-        edge_first=True,
-        agnostic=True,
-        biased=True,
-        heads=THREE,
-        from_cueq=True,
-    ),
     "edges": Case(l=1, max_ell=2, blocks=(R, DR), edge=6, edge_first=True, biased=True, inputs=True, agnesi=True),
 }
+CASES["nonlinear-back-from-cueq"] = replace(CASES["nonlinear-mh"], from_cueq=True)
 
 GOLDENS = (
     "plain-both",
