@@ -49,6 +49,16 @@ def species_pairs(species: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return tuple((a, b) for i, a in enumerate(species) for b in species[i:])
 
 
+def heights(cell: Array) -> Array:
+    """Perpendicular heights (3,) of a cell (3, 3), rows its vectors, in its unit; no jax, as `kernels.cell` needs.
+
+    >>> heights(np.array([[4.0, 0.0, 0.0], [1.0, 5.0, 0.0], [0.0, 0.0, 6.0]])).round(3).tolist()
+    [3.922, 5.0, 6.0]
+    """
+    with np.errstate(divide="ignore", over="ignore"):
+        return np.asarray(1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0))
+
+
 @dataclass(frozen=True)
 class System:
     """What is simulated: atoms sorted by species in a periodic cell.
@@ -109,8 +119,7 @@ class System:
     @property
     def heights(self) -> Array:
         """Perpendicular heights of the cell (3,), Å."""
-        heights: Array = 1 / np.linalg.norm(np.linalg.inv(self.cell), axis=0)
-        return heights
+        return heights(self.cell)
 
     @property
     def r_box(self) -> float:

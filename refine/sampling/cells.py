@@ -11,6 +11,8 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
+from refine.system import heights
+
 Array = NDArray[np.float64]
 
 WORTH = 1.001
@@ -69,12 +71,6 @@ def in_words(old: Array, new: Array) -> str:
         f"the cell, {_edges(old)}, at its smallest {heights(old).min():.2f} Å high, is taken as {_edges(new)}, "
         f"{heights(new).min():.2f} Å high: other vectors of the same lattice; no atom moves"
     )
-
-
-def heights(cell: Array) -> Array:
-    """Perpendicular heights (3,) of a cell (3, 3), in its unit."""
-    with np.errstate(divide="ignore", over="ignore"):
-        return np.asarray(1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0))
 
 
 def _edges(cell: Array) -> str:
