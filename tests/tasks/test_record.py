@@ -22,8 +22,9 @@ from refine.tasks.run.engines import Engines
 from refine.tasks.run.loop import WITHDRAWALS, Run
 from refine.tasks.run.record import Answer, Ending, Phase, Potential, Record, Statement
 from refine.tasks.run.store import Unfinished
-from refine.tasks.run.verdict import answer_of, ending_of
+from refine.tasks.run.verdict import answer_of, ending_of, made_worse
 from tests import small_box
+from tests.refinement.conftest import PoissonLiquid
 
 KNOWN = Determination(
     parameters=24,
@@ -57,6 +58,37 @@ def test_the_best_sample_is_the_answer_and_never_one_worse_than_the_base(rows, a
     assert ("base model" in answer.ending.message) == (final == 0)
     # what is stated is stated of the answer, and nothing of the base model
     assert answer.statement == (None if final == 0 else newest if final == len(rows) - 1 else best)
+
+
+@pytest.mark.parametrize(
+    ("worse", "final"),
+    [({}, 2), ({2: ["Cl-Cl"]}, 1), ({1: ["Ca-Ca"], 2: ["Cl-Cl"]}, 2)],
+)
+def test_where_errors_do_not_decide_no_curve_is_lost(worse, final):
+    """chi^2 90, 40 and 44 of the last one, within its error, which describes a curve worse than the base model does."""
+    iterations = [sample(k, chi2) for k, chi2 in enumerate((90.0, 40.0, 44.0))]
+    update, best = Update(None, {}, True, 2, False, "", None), Statement(np.array([[2.0]]), KNOWN, confirmed=True)
+    ending = Ending(Status.EXHAUSTED, "stopped")
+    answer = answer_of(iterations, update, ending, None, best, lambda number: worse.get(number, []))
+    assert (answer.final, answer.statement) == (final, best if final == 1 else None)
+    assert ("lost Cl-Cl" in answer.ending.message) == (final == 1)
+
+
+def test_what_a_sample_describes_worse_than_the_first_one_is_named():
+    """Two curves, and a sample that is nearer to the one and farther from the other; no difference is none."""
+    liquid = PoissonLiquid()
+    near, far = (liquid.target(liquid.mean_counts(liquid.basis(), extra), 0.01) for extra in (hill, dip))
+    targets = [replace(near, name="near"), replace(far, name="far")]
+    samples = [liquid.sample(liquid.basis(), 200, k, extra) for k, extra in enumerate((None, hill, None))]
+    assert [made_worse(samples, targets, k) for k in range(3)] == [[], ["far"], []]
+
+
+def hill(r):
+    return 0.04 * np.exp(-((r - 4.6) ** 2))
+
+
+def dip(r):
+    return -0.5 * hill(r)
 
 
 def sample(number: int, chi2: float = 50.0, error: float = 5.0) -> JudgedSample:

@@ -142,7 +142,7 @@ class Linearisation:
         self.noise_factors = np.array(memory["noise_factors"] or np.ones(targets))
         self.scales = memory["scales"] or [1.0] * targets
         self.backgrounds = [_amplitudes(b) for b in memory["backgrounds"] or [()] * targets]
-        self.unknown = [i for i, t in enumerate(problem.targets) if not t.sigma_known]
+        self.unknown = _of_one_experiment(problem.targets)
         self.tempering = [0.0] * targets
         self.tempering = self._tempering()
         self.decades = DECADES if memory["noise_factors"] else np.inf
@@ -212,7 +212,7 @@ class Linearisation:
         improved = True
         while improved:
             improved = False
-            climbs = [partial(self._climb_noise, i) for i in self.unknown]
+            climbs = [partial(self._climb_noise, together) for together in self.unknown]
             climbs += [partial(self._climb_amplitude, p) for p in self.open]
             for climb in climbs:
                 climbed = climb(best)
@@ -230,22 +230,22 @@ class Linearisation:
         unit = self.normal.in_units_of(self._root(np.ones_like(self.amplitudes)))
         self.evidence = Evidence(unit, self.prior.correlation.shape[1])
 
-    def _climb_noise(self, index: int, best: float) -> float:
+    def _climb_noise(self, together: list[int], best: float) -> float:
         """Move one factor on errors along its grid, near its start, while the evidence grows; the best evidence."""
-        factors = self.noise_factors
+        factors, first = self.noise_factors, together[0]
         for direction in (1, -1):
             while True:
-                there = _nearest(NOISE_FACTORS, factors[index]) + direction
+                there = _nearest(NOISE_FACTORS, factors[first]) + direction
                 if not 0 <= there < len(NOISE_FACTORS):
                     break
-                if abs(np.log10(NOISE_FACTORS[there] / self.before[0][index])) > self.decades:
+                if abs(np.log10(NOISE_FACTORS[there] / self.before[0][first])) > self.decades:
                     break
-                before, normal, evidence = factors[index], self.normal, self.evidence
-                factors[index] = NOISE_FACTORS[there]
+                before, normal, evidence = factors[first], self.normal, self.evidence
+                factors[together] = NOISE_FACTORS[there]
                 self._renew()
                 found = self._evidence_at(self.amplitudes)
                 if found <= best:
-                    factors[index], self.normal, self.evidence = before, normal, evidence
+                    factors[together], self.normal, self.evidence = before, normal, evidence
                     break
                 best = found
         return best
@@ -410,6 +410,20 @@ def _amplitudes(stored: float | Sequence[float]) -> tuple[float, ...]:
     if isinstance(stored, int | float):
         return (float(stored),) if stored else ()
     return tuple(stored)
+
+
+def _of_one_experiment(targets: Sequence[Target]) -> list[list[int]]:
+    """Indices of the targets that state no errors, those together whose errors are one experiment's.
+
+    Partials of one quantity are solutions of one set of linear equations, of the same few measured totals, so what is
+    wrong with one of them is wrong with all. Were each asked for itself, the evidence would have the curve measured
+    badly that a fit of the others makes worse.
+    """
+    groups: dict[object, list[int]] = {}
+    for i, target in enumerate(targets):
+        if not target.sigma_known:
+            groups.setdefault(i if target.pair is None else (target.state, target.quantity), []).append(i)
+    return list(groups.values())
 
 
 def _nearest(grid: Array, value: float) -> int:

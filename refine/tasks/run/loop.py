@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from refine.errors import CheckpointError, InputError, SimulationError
 from refine.files import exclusive, remove, write_text
 from refine.progress import NullProgress, Progress, duration
-from refine.refinement.convergence import misfit
 from refine.refinement.problem import MovingRule, Sample, TrajectoryRule, Update, WithdrawingRule
 from refine.refinement.walls import closest, innermost, refuse_r_min, walls
 from refine.results.judged import JudgedSample
@@ -43,7 +42,7 @@ from refine.tasks.run.engines import Engines
 from refine.tasks.run.kept import FOLDER, Kept
 from refine.tasks.run.record import Phase, Potential, Record
 from refine.tasks.run.unfit import refuse_unfit
-from refine.tasks.run.verdict import answer_of, ending_of
+from refine.tasks.run.verdict import answer_of, ending_of, judged_sample, made_worse
 from refine.tasks.sample import frames_per_replica
 
 if TYPE_CHECKING:
@@ -274,11 +273,13 @@ class Run:
         began = time.monotonic()
         self.progress.doing("looking for the next correction")
         update = study.rule.update(record.rule, study.problem, self.samples)
-        judged = self._judged(update, time.monotonic() - began)
+        judged = judged_sample(self.samples, study.problem.targets, record, update, time.monotonic() - began)
         self.progress.message(self._words(judged))
         if record.ending is not None:
             iterations = record.judged(judged, update)
-            answer = answer_of(iterations, update, record.ending, record.borne_out(update), record.best_still(update))
+            stated = record.borne_out(update), record.best_still(update)
+            worse = partial(made_worse, self.samples, study.problem.targets)
+            answer = answer_of(iterations, update, record.ending, *stated, worse)
             self.record = record.concluded(iterations, answer)
             return
         core, wall = self._limits(update)
@@ -293,26 +294,6 @@ class Run:
             Potential.of(update.correction.with_core(core, wall), update.parameters),
             frames_factor=factor,
             ending=ending,
-        )
-
-    def _judged(self, update: Update, seconds: float) -> JudgedSample:
-        """The newest sample, its chi^2, and how that differs from that of the sample whose potential was changed for
-        it. seconds: that the update took."""
-        sample, targets, parent = self.samples[-1], self.study.problem.targets, self.record.parent
-        newest = misfit(sample, targets)
-        since = newest.since(None if parent is None else misfit(self.samples[parent], targets).stored)
-        return JudgedSample(
-            iteration=len(self.samples) - 1,
-            accepted=update.accepted,
-            reason="; ".join(filter(None, (*self.record.withdrawn, update.reason))),
-            frames=sum(len(frames) for frames in sample.frames),
-            fitted=update.fitted,
-            chi2=newest.chi2,
-            chi2_stderr=newest.error,
-            decrease=since.decrease,
-            decrease_stderr=since.error,
-            seconds_sampling=self.record.seconds_sampling,
-            seconds_solving=seconds,
         )
 
     def _limits(self, update: Update) -> tuple[Array, Array]:

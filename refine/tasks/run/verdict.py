@@ -1,18 +1,47 @@
-"""Which sample is the answer of a run, and how it ended, once the last one is judged."""
+"""What becomes of a sample once a rule has judged it: its row, whether the run ends, and which sample is the answer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from refine.refinement.convergence import CONVERGED
-from refine.refinement.problem import Update
+from refine.refinement.convergence import CONVERGED, misfit
+from refine.refinement.problem import Sample, Target, Update
 from refine.results.judged import JudgedSample
 from refine.results.schema import Status
 from refine.tasks.run.onwards import go_on
-from refine.tasks.run.record import Answer, Ending, Statement
+from refine.tasks.run.record import Answer, Ending, Record, Statement
+
+
+def judged_sample(
+    samples: Sequence[Sample], targets: Sequence[Target], record: Record, update: Update, seconds: float
+) -> JudgedSample:
+    """The newest sample as a rule's update judged it, its chi^2, and how that differs from that of the sample whose
+    potential was changed for it.
+
+    Args:
+        samples: all, the base model's first.
+        targets: that chi^2 is of.
+        record: of the run, before the update.
+        seconds: that the update took.
+    """
+    newest = misfit(samples[-1], targets)
+    since = newest.since(None if record.parent is None else misfit(samples[record.parent], targets).stored)
+    return JudgedSample(
+        iteration=len(samples) - 1,
+        accepted=update.accepted,
+        reason="; ".join(filter(None, (*record.withdrawn, update.reason))),
+        frames=sum(len(frames) for frames in samples[-1].frames),
+        fitted=update.fitted,
+        chi2=newest.chi2,
+        chi2_stderr=newest.error,
+        decrease=since.decrease,
+        decrease_stderr=since.error,
+        seconds_sampling=record.seconds_sampling,
+        seconds_solving=seconds,
+    )
 
 
 def ending_of(update: Update, updates: int, iterations: int, elsewhere: bool = False) -> Ending | None:
@@ -31,31 +60,45 @@ def ending_of(update: Update, updates: int, iterations: int, elsewhere: bool = F
     return None
 
 
+def made_worse(samples: Sequence[Sample], targets: Sequence[Target], number: int) -> list[str]:
+    """Names of what a sample describes worse than the base model's does, chi^2 of each by itself, beyond sampling
+    error."""
+    return [
+        target.name
+        for target in targets
+        if misfit(samples[number], [target]).since(misfit(samples[0], [target]).stored).rose
+    ]
+
+
 def answer_of(
     iterations: Sequence[JudgedSample],
     update: Update,
     ending: Ending,
     newest: Statement | None = None,
     best: Statement | None = None,
+    worse: Callable[[int], Sequence[str]] = lambda number: (),
 ) -> Answer:
     """The sample that is the answer, and why the run ended.
 
     That is the newest one, unless it was taken back, the chi^2 of another accepted one is lower beyond sampling error,
     or its own is above that of the base model: then the one with the lowest. A run whose last sample rose or was taken
-    back has not converged.
+    back has not converged. Nor is it the newest where that has made some curve worse to make others better, and the one
+    with the lowest chi^2 has not: between the two sampling error does not decide, and no user wants to lose a curve.
 
     Args:
         iterations: all samples, the base model's first.
         update: what the rule says of the last one.
         ending: as the update before it had decided.
         newest, best: what is stated of the newest sample's potential, and of that with the lowest chi^2 before it.
+        worse: names of what a sample describes worse than the base model's does (`made_worse`).
     """
     misfits = [sample.misfit for sample in iterations]
     last = len(misfits) - 1
     lowest = int(np.argmin([one.misfit.chi2 if one.accepted else np.inf for one in iterations]))
     rose = not update.accepted or misfits[last].since(misfits[lowest].stored).rose
-    worse = iterations[0].accepted and misfits[last].chi2 > misfits[0].chi2
-    final = lowest if rose or worse else last
+    useless = iterations[0].accepted and misfits[last].chi2 > misfits[0].chi2
+    lost = worse(last) if lowest not in (0, last) and not worse(lowest) else ()
+    final = lowest if rose or useless or lost else last
     if final == 0:
         change = misfits[last].since(misfits[0].stored)
         message = "no correction describes the data better than the base model, which is the answer"
@@ -64,7 +107,8 @@ def answer_of(
         message = f"{message}; {ending.message}"
         return Answer(0, Ending(Status.NOT_IMPROVED, message), None)
     if final != last:
-        message = f"{ending.message}; the last sample is worse than iteration {final}, which is the answer"
+        what = "the last sample is worse than" if rose or useless else f"the last sample lost {', '.join(lost)} to"
+        message = f"{ending.message}; {what} iteration {final}, which is the answer"
         ending = replace(ending, message=message)
         if rose and ending.status is Status.CONVERGED:
             message += ": not converged after all"

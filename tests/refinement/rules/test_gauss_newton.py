@@ -186,6 +186,25 @@ def test_unknown_noise_is_found_by_evidence(liquid: PoissonLiquid):
     assert 3.5 < max(curve.noise_factor for curve in updates[-1].fitted.curves.values()) < 7.0
 
 
+def test_partials_of_one_experiment_share_the_factor_on_their_errors():
+    """Of three curves of one mixture the first is guessed five times too small: two partials have one factor between
+    them, and the total has its own."""
+    liquid = PoissonLiquid(species=("Ar", "Kr"), n=250)
+    counts, targets = liquid.mean_counts(liquid.basis(), bump(liquid)), []
+    for name, pair, guess, curve in (
+        ("ArAr", 0, 0.2, {"pair": ("Ar", "Ar")}),
+        ("KrKr", 2, 1.0, {"pair": ("Kr", "Kr")}),
+        ("total", None, 1.0, {"radiation": "neutron"}),
+    ):
+        clean = liquid.target(counts, 0.3, seed=len(targets), **curve)
+        about = CurveObservable(clean.operator)
+        targets.append(Target(name, 0, "S(Q)", pair, clean.y, clean.covariance * guess**2, False, about))
+    _, updates = refine(liquid, problem_of(*targets), rule_of(GaussNewtonKeys), iterations=4)
+    factors = {name: curve.noise_factor for name, curve in updates[-1].fitted.curves.items()}
+    assert factors["ArAr"] == factors["KrKr"]
+    assert factors["total"] < 1.5 < factors["ArAr"] < 5.0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("response", "iterations", "left"), [("fluctuation", 10, 0.005), ("auto", 14, 0.05)])
 def test_a_mixture_with_one_curve_keeps_the_unseen_pairs_at_the_prior(response: str, iterations: int, left: float):
