@@ -62,6 +62,12 @@ ROWS = {
         "cacl2.toml",
         data="molten_chlorides",
     ),
+    "cacl2-wrong": Row(
+        "cacl2.toml",
+        start={"model.parameters.A": '{ "Ca-Cl" = 1616, "Cl-Cl" = 1548, "Ca-Ca" = 1363 }'},
+        data="molten_chlorides",
+        same_as="cacl2",
+    ),
     "binary": Row(
         "binary.toml",
         synthetic=Synthetic(

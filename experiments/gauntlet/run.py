@@ -125,24 +125,27 @@ def against_hidden(lab: Laboratory, result: Result) -> dict[str, float] | None:
     return shares(difference, band(result.correction, result.covariance, r), r > lab.meets()[:, None])
 
 
-def against_other(row: Row, study: Study, result: Result, out: Path) -> dict[str, float] | str | None:
+def against_other(
+    row: Row, study: Study, result: Result, out: Path, tree: Mapping[str, Any], files: Path
+) -> dict[str, float] | str | None:
     """The same for the difference from the answer of another start."""
     assert row.same_as is not None
     folder = out / row.same_as / "run"
     if not (folder / RESULT).exists():
         return f"{row.same_as} has not been run"
     other = refine.open(folder)
-    of_other = Study.from_toml(FOLDER / row.study, overrides(ROWS[row.same_as], {}, out, False))
+    of_other = Study.from_toml(FOLDER / row.study, overrides(ROWS[row.same_as], tree, files, False))
     if result.covariance is None or other.covariance is None or not (result.confirmed and other.confirmed):
         return None
-    g = next(iter(result.g_r[study.config.states[0].name].values()))
-    r = np.arange(g.r[np.argmax(g.final > 0.2)], study.config.correction.r_cut - END, 0.05)
+    pairs = result.g_r[study.config.states[0].name].values()
+    meets = np.array([g.r[np.argmax(g.final > 0.2)] for g in pairs])
+    r = np.arange(meets.min(), study.config.correction.r_cut - END, 0.05)
     base, other_base = study.base_energies(r), of_other.base_energies(r)
     assert base is not None
     assert other_base is not None
     difference = base + result.correction.energy(r) - other_base - other.correction.energy(r)
     width = np.hypot(band(result.correction, result.covariance, r), band(other.correction, other.covariance, r))
-    return shares(difference, width, np.ones_like(difference, dtype=bool))
+    return shares(difference, width, r > meets[:, None])
 
 
 def run_row(name: str, out: Path, data: Path | None, small: bool) -> dict[str, Any]:
@@ -169,7 +172,7 @@ def run_row(name: str, out: Path, data: Path | None, small: bool) -> dict[str, A
     if lab is not None:
         covered = against_hidden(lab, result)
     elif row.same_as is not None:
-        covered = against_other(row, study, result, out)
+        covered = against_other(row, study, result, out, tree, files.absolute())
     state = result.states[0]
     return {
         "status": result.status.value,
