@@ -26,7 +26,7 @@ from refine.study.choices.choice import Choice, Settings
 from refine.study.choices.engine import check_engine, chosen_engine, side_by_side
 from refine.study.choices.first import SEEN, first_choices, open_keys
 from refine.study.choices.phase import ask_of_cold_packings
-from refine.study.choices.splines import knots
+from refine.study.choices.splines import knots, r_cut
 from refine.study.datasets import read_datasets, read_numbers, read_predictions, target_of
 from refine.study.replay import replay_of
 from refine.study.samplers import read_base, sampler_of
@@ -72,11 +72,13 @@ class Study:
     """
 
     def __init__(self, config: StudyConfig, *, corrected: bool = True, opened: Any = None) -> None:
-        given = config  # a base without a cutoff of its own ends where the correction of the file does
+        self.systems = read_systems(config)
+        ends = r_cut(config, self.systems)
+        given = config if ends is None else config.ending_at(ends.value)
+        # a base without a cutoff of its own ends where the correction of the file does
         self.config = config = given if corrected else given.uncorrected()
         self.stages = stages_of(config)
         ask_of_cold_packings(config)
-        self.systems = read_systems(config)
         self.species = self.systems[0].species
         self.boxes = [self._box(system) for system in self.systems]
         self.pairs = self.boxes[0].pairs
@@ -130,6 +132,7 @@ class Study:
                 together=side_by_side(config, engine),
             ),
             *of_data,
+            *([] if ends is None else [ends]),
         )
         self.settings = Settings.of(config, self.choices)
         check_engine(config, self.settings.engine, self.base_kind, self.base, self.systems, **needs)

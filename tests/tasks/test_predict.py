@@ -110,11 +110,16 @@ def test_nothing_is_measured_and_no_correction_would_fit(tmp_path: Path) -> None
 
 
 def test_a_base_that_ends_with_the_correction_still_does(tmp_path: Path) -> None:
-    """Without a cutoff of its own it is the potential of the run; one that does not fit into the box is refused."""
+    """Without a cutoff of its own it is the potential of the run, which ends with a small box; one that is given and
+    does not fit into the box is refused."""
     config = StudyConfig.from_toml(small_box.write(tmp_path))
     assert Study(config, corrected=False).base.cutoff == Study(config).base.cutoff == 6.5
     study = tmp_path / "small.toml"
     study.write_text(text(PREDICTED, atoms=24))
+    config = StudyConfig.from_toml(study)
+    assert Study(config, corrected=False).base.cutoff == Study(config, corrected=False).choices[-1].value == 5.2
+    assert "The base model ends there, too" in Study(config, corrected=False).choices[-1].words()
+    study.write_text(text(PREDICTED, atoms=24, r_cut="r_cut = 8.0"))
     assert "cutoff of the potential is 8.000 Å; half of the smallest height of the box is 5.207" in refused(
         "predict", study, "--out", tmp_path / "out"
     )
@@ -141,7 +146,7 @@ def test_a_run_without_anything_to_fit_names_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nothing to fit.*refine predict, which needs none"):
         run_study(Study.from_toml(study), tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    study.write_text(text(PREDICTED, atoms=24))
+    study.write_text(text(PREDICTED, atoms=24) + "\n[correction]\nr_cut = 6.5\n")
     assert "refine predict needs no correction" in refused("run", study)
 
 

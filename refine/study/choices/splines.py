@@ -1,13 +1,16 @@
-"""Where the splines of the correction begin, and how fine they are."""
+"""Where the splines of the correction begin and end, and how fine they are."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refine.study.choices.choice import Choice
+from refine.study.schema import StudyConfig
+from refine.system import System
 
 Array = NDArray[np.float64]
 
@@ -44,6 +47,18 @@ def r_min(nearest: Array, onsets: Array) -> Choice:
     if measured < sampled:
         reason = f"the measured g(r) begins at {measured:.2f} Å, and the base model's at {sampled:.2f} Å"
     return Choice("correction.r_min", _down(min(sampled, measured) - BELOW), "Å", reason)
+
+
+def r_cut(config: StudyConfig, systems: Sequence[System]) -> Choice | None:
+    """Half of the smallest box, where the usual cutoff is beyond it; None where it is not, or the study gives one."""
+    usual, smallest = config.correction.r_cut, min(systems, key=lambda system: system.r_box)
+    if "r_cut" in config.correction.model_fields_set or usual <= smallest.r_box:
+        return None
+    reason = f"half of the box of {smallest.n_atoms} atoms; {usual:g} Å where there is room"
+    follows = getattr(config.model, "r_cut", usual) is None  # of a classical base
+    if follows:
+        reason += ". The base model ends there, too: give [model] r_cut if it has one of its own"
+    return Choice("correction.r_cut", _down(smallest.r_box), "Å", reason, doubted=follows)
 
 
 def knots(r_min: float, r_cut: float, length: float, q_max: float | None) -> Choice:

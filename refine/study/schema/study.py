@@ -278,6 +278,10 @@ class StudyConfig(Table):
         splines = Correction(r_min=NO_CORRECTION / 2, r_cut=NO_CORRECTION, knots=4)
         return self.model_copy(update={"correction": splines, "refinement": RULES.made(), "replay": Replay()})
 
+    def ending_at(self, r_cut: float) -> Self:
+        """The study with a correction that ends at `r_cut`, Å."""
+        return self.model_copy(update={"correction": self.correction.model_copy(update={"r_cut": r_cut})})
+
     def to_tree(self, folder: Path | None = None) -> dict[str, Any]:
         """The study as it runs, overrides applied and defaults written out, as nested dictionaries for `parse`.
 
