@@ -30,8 +30,8 @@ class Correction(Table):
     )
     r_cut: Annotated[Number, Field(gt=0, le=50)] = Field(
         8.0,
-        description="Where the correction ends, Å, with zero value and slope; at most half the box. Default: 8, or half "
-        "of a box that is smaller.",
+        description="Where the correction ends, Å, with zero value and slope; at most half the box. Default: 8, or "
+        "half of a box that is smaller.",
     )
     molecules: Literal["intermolecular", "all"] = Field(
         "intermolecular",
