@@ -85,11 +85,7 @@ ROWS = {
     "silica": Row("silica.toml", beyond={**GLASS, "data.0.sigma": ONE_OF_MANY}),
     "silica-mace": Row(
         "silica_mace.toml",
-        beyond={
-            **GLASS,
-            "data.0.sigma": ONE_OF_MANY,
-            "correction.r_cut": ("7", "half the box of 192 atoms is 7.13 Å"),
-        },
+        beyond={**GLASS, "data.0.sigma": ONE_OF_MANY},
     ),
     "a-si": Row(
         "a_si.toml",

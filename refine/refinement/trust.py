@@ -26,6 +26,10 @@ UNCONFIRMED = 0.5
 more than sampling explains (`Change.allowance`), or by no more than the measurement's noise scatters chi^2: sqrt(2 n)
 of n points, times the square of the factor by which their errors were found too small."""
 
+UNTELLING = 0.5
+"""A sample whose chi^2 has an error above this share of it, and above that scatter, confirms nothing: sampling would
+explain any outcome. It is of a liquid that is about to come apart, or to freeze."""
+
 SHRINK_FACTOR = 0.4
 
 SHORTER = 0.5
@@ -107,7 +111,8 @@ def judge(memory: Mapping[str, Any], problem: Problem, samples: Sequence[Sample]
     factors = memory["noise_factors"] or [1.0] * len(problem.targets)
     scatter = math.sqrt(sum(2.0 * len(t.y) * f**4 for t, f in zip(problem.targets, factors, strict=True)))
     tolerance = max(change.allowance, UNCONFIRMED * abs(predicted), scatter)
-    return Verdict(True, quiet, abs(actual - predicted) <= tolerance, radius, predicted, gain, "")
+    confirmed = abs(actual - predicted) <= tolerance and now.error <= max(UNTELLING * now.chi2, scatter)
+    return Verdict(True, quiet, confirmed, radius, predicted, gain, "")
 
 
 def _taken_back(

@@ -20,7 +20,15 @@ from scipy.linalg import block_diag, solve_triangular
 
 from refine.refinement.inference import nuisance
 from refine.refinement.inference.identifiability import Linearised
-from refine.refinement.inference.posterior import Evidence, NormalEquations, Posterior, SmoothnessPrior, posterior
+from refine.refinement.inference.posterior import (
+    AMPLITUDE,
+    Evidence,
+    NormalEquations,
+    Posterior,
+    SmoothnessPrior,
+    log_amplitude_prior,
+    posterior,
+)
 from refine.refinement.problem import Problem, Target
 from refine.refinement.responses.protocol import Curved, Response
 from refine.refinement.responses.tangent import Tangent, about
@@ -30,10 +38,6 @@ Array = NDArray[np.float64]
 
 AMPLITUDES = 10.0 ** np.arange(-2.0, 1.01, 0.25)
 """Prior amplitudes tried, kT."""
-
-AMPLITUDE_PRIOR = 0.2, 0.5
-"""Prior on an amplitude: median in kT and width in decades. A base model worth correcting is off by tenths of kT; where
-the data say little, the evidence alone would let an amplitude, and the error bars with it, collapse to nothing."""
 
 DRAWS = 400
 """Evaluations of the evidence for each amplitude that the evidence sets, in the average over amplitudes."""
@@ -134,8 +138,9 @@ class Linearisation:
         self.responses = responses
         self.prior, self.kt, self.theta = prior, kt, theta
         self.open: list[int] = np.flatnonzero(np.isnan(fixed)).tolist()  # amplitudes that the evidence sets
+        self.alike = [term[np.isnan(fixed[term])] for term in np.split(np.arange(len(fixed)), prior.terms)]
         targets = len(problem.targets)
-        self.amplitudes = np.where(np.isnan(fixed), AMPLITUDE_PRIOR[0], fixed)  # the evidence moves it
+        self.amplitudes = np.where(np.isnan(fixed), AMPLITUDE, fixed)  # the evidence moves it
         self.fresh = bool(len(self.open)) and not memory["amplitudes"]
         if memory["amplitudes"]:
             self.amplitudes[self.open] = np.array(memory["amplitudes"])[self.open]
@@ -273,9 +278,7 @@ class Linearisation:
         return self.evidence.along(amplitudes, index, AMPLITUDES) + [self._log_prior(one) for one in tried]
 
     def _log_prior(self, amplitudes: Array) -> float:
-        median, decades = AMPLITUDE_PRIOR
-        off = np.log10(amplitudes[self.open] / median) / decades
-        return -0.5 * float(off @ off)
+        return sum(log_amplitude_prior(amplitudes[alike]) for alike in self.alike)
 
     def root(self) -> Array:
         """Root of the prior covariance of all parameters at the present amplitudes."""

@@ -23,6 +23,14 @@ STEEPNESS_LIMIT = 30.0
 JITTER = 1e-6
 """Independent part of the prior's variance, relative; keeps a smooth Gaussian process invertible."""
 
+AMPLITUDE, AMPLITUDE_DECADES = 0.2, 0.5
+"""Prior on an amplitude: median in kT and width in decades. A base model worth correcting is off by tenths of kT; where
+the data say little, the evidence alone would let an amplitude, and the error bars with it, collapse to nothing."""
+
+ALIKE = 0.5
+"""Correlation of the logarithms of two pairs' amplitudes in that prior: a base model that is wrong by kTs in two pairs
+is no good guide to the third, whose band would be a tenth of kT where the data say little of it."""
+
 
 @dataclass(frozen=True)
 class SmoothnessPrior:
@@ -37,6 +45,7 @@ class SmoothnessPrior:
 
     Attributes:
         correlation: (terms * pairs, size, size), the above with a = 1, for the active pairs, term after term.
+        terms: of the correction.
 
     >>> from refine.potentials.correction import SplineBasis
     >>> phi = PairCorrection.zero((("Ar", "Ar"),), SplineBasis(2.0, 8.0, 12), stiffness=7.0)
@@ -47,6 +56,7 @@ class SmoothnessPrior:
     """
 
     correlation: Array
+    terms: int = 1
 
     @cached_property
     def root(self) -> Array:
@@ -62,7 +72,7 @@ class SmoothnessPrior:
             profile = _profile(r, centres, g[p])
             kernel = np.exp(-((r[:, None] - r) ** 2) / (2.0 * length**2)) + JITTER * np.eye(len(r))
             blocks.append(profile[:, None] * profile * kernel)
-        return cls(np.array(blocks * correction.terms))
+        return cls(np.array(blocks * correction.terms), correction.terms)
 
     def scaled_root(self, amplitude: Array) -> Array:
         """Lower Cholesky factor of the prior covariance for amplitudes (terms * pairs,) in eV."""
@@ -142,6 +152,23 @@ class NormalEquations:
             self.square + other.square,
             self.log_noise + other.log_noise,
         )
+
+
+def log_amplitude_prior(amplitudes: Array) -> float:
+    """Logarithm of the prior density of the amplitudes (pairs,) of one term, kT, but for a constant.
+
+    Normal in their logarithms, about `AMPLITUDE`, any two with the correlation `ALIKE` c: the inverse of their
+    correlation matrix is (1 - c J / (1 + (n - 1) c)) / (1 - c), J of ones.
+
+    >>> round(log_amplitude_prior(np.array([0.2 * 10**0.5])), 9)
+    -0.5
+    >>> both = log_amplitude_prior(np.array([2.0, 2.0]))  # two widths each: no rarer than one of them
+    >>> round(both, 3), round(log_amplitude_prior(np.array([2.0, 0.2])), 3)
+    (-2.667, -2.667)
+    """
+    off = np.log10(amplitudes / AMPLITUDE) / AMPLITUDE_DECADES
+    common = ALIKE / (1.0 + ALIKE * (len(off) - 1)) * float(off.sum()) ** 2
+    return -0.5 * (float(off @ off) - common) / (1.0 - ALIKE)
 
 
 def log_evidence(normal: NormalEquations, root: Array) -> float:
