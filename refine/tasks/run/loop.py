@@ -278,7 +278,9 @@ class Run:
         self.progress.message(self._words(judged))
         if record.ending is not None:
             iterations = record.judged(judged, update)
-            answer = answer_of(iterations, update, record.ending, record.borne_out(update), record.best_still(update))
+            newest, best = record.borne_out(update), record.best_still(update)
+            points = self.study.problem.points
+            answer = answer_of(iterations, update, record.ending, newest, best, points=points)
             self.record = record.concluded(iterations, answer)
             return
         core, wall = self._limits(update)
