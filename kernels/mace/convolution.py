@@ -37,10 +37,9 @@ class Couplings:
     def __init__(self, paths: Paths, tensors: list[np.ndarray]) -> None:
         self.paths, self.tensors = paths, tensors
         self.l1 = sorted({l1 for l1, _, _ in paths})
-        self.by_harmonic = {
-            l: [k for k, path in enumerate(paths) if path[1] == l] for l in sorted({l2 for _, l2, _ in paths})
-        }
-        """Paths of each l2: one matrix product with the harmonics of that l serves all of them."""
+        l2s = sorted({l2 for _, l2, _ in paths})
+        self.groups = [(l2, [k for k, path in enumerate(paths) if path[1] == l2]) for l2 in l2s]
+        """Each l2 with its paths: one matrix product with the harmonics of that l serves all of them."""
         self._key = (paths, tuple(tensor.tobytes() for tensor in tensors))
 
     def __hash__(self) -> int:
@@ -129,7 +128,7 @@ def _messages(
 ) -> jax.Array:
     weights, gathered = _weights(a, matrix), h[senders]
     messages: dict[int, jax.Array] = {}
-    for l2, paths in couplings.by_harmonic.items():
+    for l2, paths in couplings.groups:
         features = _weighted(gathered, weights, paths, couplings)
         # first the sum over neighbours, a matrix product, then the few numbers of the w3j tensors
         outer = _einsum("nkb,nkac->nbac", harmonics[:, :, _harmonic_slice(l2)], features)
@@ -167,14 +166,14 @@ def _transposed(
     harmonic_bar: list[jax.Array] = [jnp.zeros((*senders.shape, 2 * l + 1), h.dtype) for l in range(l_max + 1)]
     weights_bar: dict[int, jax.Array] = {}
     slices = couplings.result_slices()
-    for l2, paths in couplings.by_harmonic.items():
+    for l2, paths in couplings.groups:
         tensors = [jnp.asarray(couplings.tensors[k], h.dtype) for k in paths]
         ending = [cotangent[:, slices[k]] for k in paths]
         each = [_einsum("abm,nmc->nbac", tensor, part) for tensor, part in zip(tensors, ending, strict=True)]
         outer_bar = jnp.concatenate(each, axis=2)
         product_bar = _einsum("nkb,nbac->nkac", harmonics[:, :, _harmonic_slice(l2)], outer_bar)
         features = _weighted(gathered, weights, paths, couplings)
-        harmonic_bar[l2] = _einsum("nbac,nkac->nkb", outer_bar, features)
+        harmonic_bar[l2] += _einsum("nbac,nkac->nkb", outer_bar, features)
         for k, part in zip(paths, _cut(product_bar, couplings.widths(paths)), strict=True):
             l1 = couplings.paths[k][0]
             weights_bar[k] = jnp.sum(part * gathered[:, :, couplings.sender_slice(l1)], axis=2)
