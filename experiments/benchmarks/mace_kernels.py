@@ -1,13 +1,16 @@
-"""What three ideas for a faster MACE are worth, each beside what it replaces, in one process.
+"""What ideas for a faster MACE are worth, each beside what it replaces, in one process.
 
-    python experiments/benchmarks/mace_kernels.py [--atoms 216] [--neighbors 88] [--channels 128]
+    python experiments/benchmarks/mace_kernels.py [--atoms 216] [--neighbors 88] [--channels 128] [--processor]
 
 Arrays are random and have the shapes of the published "medium" model (10 paths, scalars and vectors). Energy and
 derivative are timed, milliseconds, best of several, alternating. The results and what was decided are in README.md.
+--processor times the processor and not the clock, which other programs disturb less; then give XLA one thread
+(XLA_FLAGS=--xla_cpu_multi_thread_eigen=false).
 
 a. radial network or table; and a table of its output for every path and channel instead of the matrix product
 b. cotangents of gathered features scattered chunk by chunk, or stored and gathered through the reversed edges
 c. symmetric contraction with the derivative kept from the forward pass, or differentiated by jax
+d. products of the convolution with the harmonics, all paths of one l together, or path by path
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 
 import e3nn_jax
 import jax
@@ -36,14 +40,18 @@ def main() -> None:
     parser.add_argument("--neighbors", type=int, default=88)
     parser.add_argument("--channels", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--processor", action="store_true")
     arguments = parser.parse_args()
     n, k, c = arguments.atoms, arguments.neighbors, arguments.channels
     random = Random()
     print(f"{jax.devices()[0]}, {n} atoms, {k} neighbours, {c} channels, float32; ms")
-    report("a. radial functions, both layers", radial_functions(random, n, k), arguments.repeats)
-    report("a. their output, forward only", radial_output(random, n, k, c), arguments.repeats)
-    report("b. derivative of the convolution", convolutions(random, n, k, c), arguments.repeats)
-    report("c. symmetric contraction", contractions(random, n, c), arguments.repeats)
+    report = partial(_report, arguments.repeats, time.process_time if arguments.processor else time.perf_counter)
+    report("a. radial functions, both layers", radial_functions(random, n, k))
+    report("a. their output, forward only", radial_output(random, n, k, c))
+    report("b. derivative of the convolution", convolutions(random, n, k, c))
+    report("c. symmetric contraction", contractions(random, n, c))
+    for title, cases in harmonics(random, n, k, c).items():
+        report(title, cases)
 
 
 class Random:
@@ -151,15 +159,42 @@ def contractions(random: Random, n: int, c: int) -> Case:
     return {"derivative kept": (by_hand, (x,)), "differentiated by jax": (by_jax, (x,))}
 
 
-def report(title: str, cases: Case, repeats: int) -> None:
+def harmonics(random: Random, n: int, k: int, c: int) -> dict[str, Case]:
+    """The kernel as it is, and with couplings whose paths are never put together."""
+    tensors = [np.asarray(e3nn_jax.clebsch_gordan(*path), np.float64) for path in PATHS]
+    together, apart = Couplings(PATHS, tensors), Couplings(PATHS, tensors)
+    apart.groups = [(path[1], [k]) for k, path in enumerate(PATHS)]
+    h, senders, spherical = random(n, 4, c), random.integers(n, n, k), random(n, k, 16)
+    a, matrix = random(n, k, HIDDEN), random(HIDDEN, len(PATHS), c)
+    cotangent = random(n, sum(2 * l3 + 1 for _, _, l3 in PATHS), c)
+    saved = (h, senders, spherical, a, matrix)
+    named = {"together": together, "path by path": apart}
+
+    def value(couplings: Couplings) -> Callable:
+        return lambda *arrays: convolution.convolve(*arrays, couplings, CONVOLUTION_CHUNK)
+
+    def derivative(couplings: Couplings) -> Callable:
+        def found(*arrays: jax.Array) -> list:
+            by = convolution._backward(couplings, CONVOLUTION_CHUNK, arrays, cotangent)
+            return [one for one in by if one is not None]
+
+        return found
+
+    return {
+        "d. convolution, value": {name: (value(couplings), saved) for name, couplings in named.items()},
+        "d. convolution, derivative": {name: (derivative(couplings), saved) for name, couplings in named.items()},
+    }
+
+
+def _report(repeats: int, clock: Callable[[], float], title: str, cases: Case) -> None:
     compiled = {name: (jax.jit(function), arguments) for name, (function, arguments) in cases.items()}
     best = dict.fromkeys(compiled, float("inf"))
     for repeat in range(repeats + 1):
         for name, (function, arguments) in compiled.items():
-            start = time.perf_counter()
+            start = clock()
             jax.block_until_ready(function(*arguments))
             if repeat:  # the first call compiles
-                best[name] = min(best[name], 1000 * (time.perf_counter() - start))
+                best[name] = min(best[name], 1000 * (clock() - start))
     print(f"  {title:34s}" + "   ".join(f"{name} {value:.1f}" for name, value in best.items()))
 
 

@@ -37,6 +37,9 @@ class Couplings:
     def __init__(self, paths: Paths, tensors: list[np.ndarray]) -> None:
         self.paths, self.tensors = paths, tensors
         self.l1 = sorted({l1 for l1, _, _ in paths})
+        l2s = sorted({l2 for _, l2, _ in paths})
+        self.groups = [(l2, [k for k, path in enumerate(paths) if path[1] == l2]) for l2 in l2s]
+        """Each l2 with its paths: one matrix product with the harmonics of that l serves all of them."""
         self._key = (paths, tuple(tensor.tobytes() for tensor in tensors))
 
     def __hash__(self) -> int:
@@ -49,6 +52,10 @@ class Couplings:
         """Where the components of l stand in h."""
         start = sum(2 * below + 1 for below in self.l1 if below < l)
         return slice(start, start + 2 * l + 1)
+
+    def widths(self, paths: list[int]) -> list[int]:
+        """2 l1 + 1 of some paths."""
+        return [2 * self.paths[k][0] + 1 for k in paths]
 
     def result_slices(self) -> list[slice]:
         """Where the components of each path stand in the result."""
@@ -120,13 +127,25 @@ def _messages(
     h: jax.Array, senders: jax.Array, harmonics: jax.Array, a: jax.Array, *, matrix: jax.Array, couplings: Couplings
 ) -> jax.Array:
     weights, gathered = _weights(a, matrix), h[senders]
-    messages = []
-    for k, (l1, l2, _) in enumerate(couplings.paths):
-        feature = gathered[:, :, couplings.sender_slice(l1)] * weights[:, :, k, None]
-        # first the sum over neighbours, a matrix product, then the few numbers of the w3j tensor
-        outer = _einsum("nkb,nkac->nbac", harmonics[:, :, _harmonic_slice(l2)], feature)
-        messages.append(_einsum("abm,nbac->nmc", jnp.asarray(couplings.tensors[k], h.dtype), outer))
-    return jnp.concatenate(messages, axis=1)
+    messages: dict[int, jax.Array] = {}
+    for l2, paths in couplings.groups:
+        features = _weighted(gathered, weights, paths, couplings)
+        # first the sum over neighbours, a matrix product, then the few numbers of the w3j tensors
+        outer = _einsum("nkb,nkac->nbac", harmonics[:, :, _harmonic_slice(l2)], features)
+        for k, part in zip(paths, _cut(outer, couplings.widths(paths)), strict=True):
+            messages[k] = _einsum("abm,nbac->nmc", jnp.asarray(couplings.tensors[k], h.dtype), part)
+    return jnp.concatenate([messages[k] for k in range(len(couplings.paths))], axis=1)
+
+
+def _weighted(gathered: jax.Array, weights: jax.Array, paths: list[int], couplings: Couplings) -> jax.Array:
+    """Features of neighbours times the weights of some paths, path after path: (n, K, sum over them of 2 l1 + 1, C)."""
+    parts = [gathered[:, :, couplings.sender_slice(couplings.paths[k][0])] * weights[:, :, k, None] for k in paths]
+    return jnp.concatenate(parts, axis=2)
+
+
+def _cut(array: jax.Array, widths: list[int]) -> list[jax.Array]:
+    """(n, ., sum of widths, C) cut along the third axis."""
+    return jnp.split(array, np.cumsum(widths)[:-1].tolist(), axis=2)
 
 
 def _transposed(
@@ -145,15 +164,23 @@ def _transposed(
     feature_bar: dict[int, jax.Array] = dict.fromkeys(couplings.l1, zero)
     l_max = round(harmonics.shape[-1] ** 0.5) - 1
     harmonic_bar: list[jax.Array] = [jnp.zeros((*senders.shape, 2 * l + 1), h.dtype) for l in range(l_max + 1)]
-    weights_bar = []
-    for k, ((l1, l2, _), at) in enumerate(zip(couplings.paths, couplings.result_slices(), strict=True)):
-        feature, weight = gathered[:, :, couplings.sender_slice(l1)], weights[:, :, k, None]
-        outer_bar = _einsum("abm,nmc->nbac", jnp.asarray(couplings.tensors[k], h.dtype), cotangent[:, at])
+    weights_bar: dict[int, jax.Array] = {}
+    slices = couplings.result_slices()
+    for l2, paths in couplings.groups:
+        tensors = [jnp.asarray(couplings.tensors[k], h.dtype) for k in paths]
+        ending = [cotangent[:, slices[k]] for k in paths]
+        each = [_einsum("abm,nmc->nbac", tensor, part) for tensor, part in zip(tensors, ending, strict=True)]
+        outer_bar = jnp.concatenate(each, axis=2)
         product_bar = _einsum("nkb,nbac->nkac", harmonics[:, :, _harmonic_slice(l2)], outer_bar)
-        harmonic_bar[l2] += _einsum("nbac,nkac->nkb", outer_bar, feature * weight)
-        weights_bar.append(jnp.sum(product_bar * feature, axis=2))
-        feature_bar[l1] += product_bar * weight
-    flat = jnp.stack(weights_bar, axis=2).reshape(-1, matrix.shape[1] * matrix.shape[2])
+        features = _weighted(gathered, weights, paths, couplings)
+        harmonic_bar[l2] += _einsum("nbac,nkac->nkb", outer_bar, features)
+        for k, part in zip(paths, _cut(product_bar, couplings.widths(paths)), strict=True):
+            l1 = couplings.paths[k][0]
+            weights_bar[k] = jnp.sum(part * gathered[:, :, couplings.sender_slice(l1)], axis=2)
+            feature_bar[l1] += part * weights[:, :, k, None]
+    flat = jnp.stack([weights_bar[k] for k in range(len(couplings.paths))], axis=2).reshape(
+        -1, matrix.shape[1] * matrix.shape[2]
+    )
     a_bar = jnp.matmul(flat, matrix.reshape(matrix.shape[0], -1).T, precision=HIGHEST).reshape(a.shape)
     return jnp.concatenate([feature_bar[l] for l in couplings.l1], axis=2), jnp.concatenate(harmonic_bar, 2), a_bar
 

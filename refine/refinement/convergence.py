@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,6 +113,15 @@ class Misfit:
         error = self.variance + previous["variance"]
         return Change(previous["chi2"] - self.chi2, float(np.sqrt(error)), float(np.sqrt(alike)))
 
+    def with_replay(self, term: float, points: int) -> Misfit:
+        """chi^2 and what frames that are replayed add to it: the loss is chi^2/(2 points) + R
+        (`refine.learning.replay`), and R, the `term`, has no sampling error.
+
+        >>> Misfit(100.0, 4.0, 50).with_replay(0.5, 30)
+        Misfit(chi2=130.0, variance=4.0, frames=50)
+        """
+        return replace(self, chi2=self.chi2 + 2.0 * points * term)
+
     @property
     def stored(self) -> dict[str, float]:
         """For a rule's memory."""
@@ -156,6 +165,9 @@ def plain_chi2(target: Target, y: Array) -> float:
     error = target.y - best(target, y).apply(target, y)
     return float(error @ np.linalg.solve(target.covariance / target.weight, error))
 
+
+REPLAYED = ", replayed frames included"
+"""What is said of a chi^2 `with_replay`."""
 
 CONVERGED = "converged"
 """What a rule says of the sample that confirmed that nothing is left to change."""

@@ -52,6 +52,13 @@ class JudgedSample:
         """chi^2 as it is compared with that of other samples."""
         return Misfit(self.chi2, self.chi2_stderr**2, self.frames)
 
+    def loss(self, points: int) -> Misfit:
+        """What the rule lowers, as it is compared: chi^2 of so many points, and with replayed frames (`replay`, a
+        number of the rule) their errors."""
+        term = self.fitted.numbers.get("replay", 0.0)
+        assert isinstance(term, int | float)
+        return self.misfit.with_replay(term, points)
+
     def doubted(self) -> Self:
         """Not accepted after all: its chi^2 was low by chance."""
         return self._given_up(LUCKY)

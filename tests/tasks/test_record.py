@@ -53,7 +53,7 @@ def test_the_best_sample_is_the_answer_and_never_one_worse_than_the_base(rows, a
     iterations = [sample(k, chi2, error) for k, (chi2, error) in enumerate(rows)]
     ending, update = Ending(Status.CONVERGED, "stopped"), Update(None, {}, accepted, 0, True, "", None)
     newest, best = (Statement(np.array([[x]]), KNOWN, confirmed=True) for x in (1.0, 2.0))
-    answer = answer_of(iterations, update, ending, newest, best)
+    answer = answer_of(iterations, update, ending, newest, best, points=50)
     assert (answer.final, answer.ending.status) == (final, status)
     assert ("base model" in answer.ending.message) == (final == 0)
     # what is stated is stated of the answer, and nothing of the base model
@@ -69,7 +69,7 @@ def test_where_errors_do_not_decide_no_curve_is_lost(worse, final):
     iterations = [sample(k, chi2) for k, chi2 in enumerate((90.0, 40.0, 44.0))]
     update, best = Update(None, {}, True, 2, False, "", None), Statement(np.array([[2.0]]), KNOWN, confirmed=True)
     ending = Ending(Status.EXHAUSTED, "stopped")
-    answer = answer_of(iterations, update, ending, None, best, lambda number: worse.get(number, []))
+    answer = answer_of(iterations, update, ending, None, best, lambda number: worse.get(number, []), points=50)
     assert (answer.final, answer.statement) == (final, best if final == 1 else None)
     assert ("lost Cl-Cl" in answer.ending.message) == (final == 1)
 
@@ -91,8 +91,46 @@ def dip(r):
     return -0.5 * hill(r)
 
 
-def sample(number: int, chi2: float = 50.0, error: float = 5.0) -> JudgedSample:
-    return JudgedSample(number, True, "", 100, Fitted(100.0, 0.1), chi2, error)
+def sample(number: int, chi2: float = 50.0, error: float = 5.0, **numbers: float) -> JudgedSample:
+    return JudgedSample(number, True, "", 100, Fitted(100.0, 0.1, numbers=numbers), chi2, error)
+
+
+@pytest.mark.parametrize(
+    ("rows", "final", "status", "said"),
+    [
+        # the curves alone would have the second sample, which forgot most
+        ([(900.0, 0.0), (300.0, 7.0), (500.0, 0.5)], 2, "iterations-exhausted", "go on"),
+        ([(900.0, 0.0), (500.0, 0.5), (300.0, 7.0)], 1, "iterations-exhausted", "1, replayed frames included"),
+        ([(900.0, 0.0), (700.0, 4.0)], 0, "not-improved", "no correction describes data and replayed frames better"),
+        ([(900.0, 4.0), (901.0, 0.5)], 1, "iterations-exhausted", "go on"),  # labels that the start did not meet
+    ],
+)
+def test_with_replay_the_answer_has_the_lowest_loss_and_not_the_lowest_curve(rows, final, status, said):
+    """chi^2 of 50 points and the term R of each sample: the loss is chi^2/100 + R."""
+    iterations = [sample(k, chi2, replay=term) for k, (chi2, term) in enumerate(rows)]
+    update = Update(None, {}, True, 0, False, "", None)
+    again = [JudgedSample.from_json(json.loads(json.dumps(one.to_json()))) for one in iterations]
+    answer = answer_of(again, update, Ending(Status.EXHAUSTED, "limit; go on"), points=50)
+    assert (answer.final, answer.ending.status) == (final, status)
+    assert said in answer.ending.message
+
+
+def test_a_run_whose_last_sample_at_the_limit_says_converged_has_converged():
+    """It says so, is not reopened, and a last sample that rose has not, whatever it says."""
+    reason = "chi^2 fell by 1.0 ± 5.0, within its sampling error twice; converged"
+    update = Update(None, {}, True, 1, True, reason, None)
+    limit = ending_of(replace(update, converged=False), 2, 2)
+    assert limit.status is Status.EXHAUSTED
+    iterations = [sample(0, 90.0), sample(1, 41.0), sample(2, 40.0)]
+    answer = answer_of(iterations, update, limit, points=50)
+    words = "stopped after 2 updates: chi^2 fell by 1.0 ± 5.0, within its sampling error twice"
+    assert answer == Answer(2, Ending(Status.CONVERGED, words), None)
+    done = Record.start({}).equilibrated(Potential(np.ones((1, 1, 4)), np.ones(1), np.zeros(1))).sampled([], 0.0)
+    done = replace(done, ending=limit).concluded(iterations, answer)
+    assert done.reopened() is done
+    rose = answer_of([*iterations[:2], sample(2, 80.0)], update, limit, points=50)
+    assert (rose.final, rose.ending.status) == (1, Status.EXHAUSTED)
+    assert "not converged after all" in rose.ending.message
 
 
 def records() -> list[Record]:
@@ -150,7 +188,8 @@ def test_nothing_is_stated_of_a_sample_by_what_was_stated_of_a_lucky_one():
     update = Update(None, {}, False, 1, False, "", None)
     iterations = record.judged(sample(4, 80.0), update)
     assert record.best is None
-    assert answer_of(iterations, update, Ending(Status.EXHAUSTED, ""), None, record.best_still(update)).final == 1
+    ending = Ending(Status.EXHAUSTED, "")
+    assert answer_of(iterations, update, ending, None, record.best_still(update), points=50).final == 1
 
 
 def test_a_lucky_sample_is_not_the_answer():
@@ -164,7 +203,7 @@ def test_a_lucky_sample_is_not_the_answer():
     assert [one.accepted for one in record.iterations] == [True, False, True]
     assert "lucky" in record.iterations[1].reason
     update = Update(None, {}, True, 3, False, "", None)
-    assert answer_of(record.judged(sample(3, 40.0), update), update, Ending(Status.EXHAUSTED, "")).final == 3
+    assert answer_of(record.judged(sample(3, 40.0), update), update, Ending(Status.EXHAUSTED, ""), points=50).final == 3
 
 
 def test_samples_that_a_later_step_led_back_from_are_not_kept():
@@ -395,6 +434,6 @@ def test_a_run_that_ended_at_its_limit_is_reopened_before_its_last_verdict():
 )
 def test_a_run_that_improved_nothing_says_whether_it_could_have_seen_it(last: JudgedSample, said: str) -> None:
     update = Update(None, {}, True, 1, False, "", None)
-    answer = answer_of([sample(0, 90.0), last], update, Ending(Status.EXHAUSTED, "stopped"))
+    answer = answer_of([sample(0, 90.0), last], update, Ending(Status.EXHAUSTED, "stopped"), points=50)
     assert (answer.final, answer.ending.status) == (0, Status.NOT_IMPROVED)
     assert said in answer.ending.message

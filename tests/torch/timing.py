@@ -20,11 +20,11 @@ import workers
 
 
 def build(folder: str, names: str, atoms: str) -> None:
-    for name in names.split(","):
+    for name in filter(None, names.split(",")):
         if name not in models.ARCHITECTURES:
             raise SystemExit(f"no architecture is called {name}; there are {', '.join(models.ARCHITECTURES)}")
         torch.save(models.build(name, models.ARCHITECTURES[name]), Path(folder) / f"{name}.model")
-    for n in map(int, atoms.split(",")):
+    for n in map(int, filter(None, atoms.split(","))):
         np.savez(Path(folder) / f"oxide{n}.npz", **models.oxide(n))
 
 

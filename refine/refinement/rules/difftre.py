@@ -34,7 +34,7 @@ from scipy.special import softmax
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.refinement import optimisers
-from refine.refinement.convergence import confirmed, misfit
+from refine.refinement.convergence import REPLAYED, confirmed, misfit
 from refine.refinement.fitted import Fitted
 from refine.refinement.inference.nuisance import best
 from refine.refinement.inference.reweighting import effective_sample_size
@@ -285,7 +285,8 @@ class DiffTRe:
         return {"optimiser": None, "previous": None, "lowest": None, "quiet": 0, "frames_factor": 1.0}
 
     def update(self, state: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> Update:
-        """Steps of the optimiser on the newest sample; converged when chi^2 no longer changes beyond its error twice.
+        """Steps of the optimiser on the newest sample; converged when chi^2, with what replayed frames add to it, no
+        longer changes beyond its error twice.
 
         The step that takes the effective share below the threshold is kept, and is the last. One that would leave less
         than `FEWEST_SHARE` of the frames is halved until it does not, because averages of so few say nothing about the
@@ -319,18 +320,24 @@ class DiffTRe:
             theta, parameters = self._parted((x + change) * scale, theta, parameters)
 
         change_of_theta = theta - sample.correction.theta
-        present = misfit(sample, problem.targets)
+        # the first step begins from the sample's own parameters
+        term = {"replay": replays[0]} if replays else {}
+        present = misfit(sample, problem.targets).with_replay(term.get("replay", 0.0), problem.points)
+        stored = present.stored | term
+        if term and memory["previous"] is not None and "replay" not in memory["previous"]:
+            memory |= {"previous": None, "lowest": None}  # of an earlier version, which looked at the curves alone
         since = present.since(memory["previous"])
-        memory["previous"] = present.stored
+        memory["previous"] = stored
         # too large a learning rate circles the minimum without a significant change from one sample to the next
         above = present.since(memory["lowest"]).rose
         if memory["lowest"] is None or present.chi2 < memory["lowest"]["chi2"]:
-            memory["lowest"] = present.stored
+            memory["lowest"] = stored
+        counted = REPLAYED if term else ""
         memory["quiet"] = memory["quiet"] + 1 if since.settled and not above else 0
         settled = memory["quiet"] >= QUIET
         reason = ""
         if above:
-            reason = "chi^2 is above its lowest beyond sampling error: the learning rate may be too large"
+            reason = f"chi^2 is above its lowest beyond sampling error{counted}: the learning rate may be too large"
         if halvings:
             reason = (
                 f"a step of the optimiser left {untrusted:.1%} of the frames, too few to trust, and was halved "
@@ -338,7 +345,7 @@ class DiffTRe:
             )
         converged, memory["frames_factor"], words = confirmed(settled, memory["frames_factor"], self.final_factor)
         if settled:
-            reason = f"{since}, within its sampling error twice; {words}"
+            reason = f"{since}{counted}, within its sampling error twice; {words}"
         return Update(
             correction=sample.correction.with_theta(theta),
             state=memory,
@@ -350,7 +357,7 @@ class DiffTRe:
             fitted=Fitted(
                 effective_sample_size=share * min(len(f) for f in sample.frames),
                 step=float(step_sizes(sample.correction, change_of_theta, sample.frames[0], problem.kt(0)).max()),
-                numbers={"loss": losses[0], "inner_steps": len(losses)} | ({"replay": replays[0]} if replays else {}),
+                numbers={"loss": losses[0], "inner_steps": len(losses)} | term,
             ),
             parameters=parameters if self.moves_base else None,
         )

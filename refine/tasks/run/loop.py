@@ -279,7 +279,8 @@ class Run:
             iterations = record.judged(judged, update)
             stated = record.borne_out(update), record.best_still(update)
             worse = partial(made_worse, self.samples, study.problem.targets)
-            answer = answer_of(iterations, update, record.ending, *stated, worse)
+            points = study.problem.points
+            answer = answer_of(iterations, update, record.ending, *stated, worse, points=points)
             self.record = record.concluded(iterations, answer)
             return
         core, wall = self._limits(update)

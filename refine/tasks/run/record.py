@@ -282,7 +282,8 @@ class Record:
         return replace(self, phase=Phase.DONE, iterations=iterations, answer=answer)
 
     def reopened(self) -> Self:
-        """Where a run goes on that ended, or was about to, at its limit of updates; the record itself elsewhere.
+        """Where a run goes on that ended, or was about to, at its limit of updates and had not converged there; the
+        record itself elsewhere.
 
         DONE -> UPDATE: the last sample is judged once more, as one that others follow.
         """
@@ -290,6 +291,8 @@ class Record:
             return self
         if self.phase is not Phase.DONE:
             return replace(self, ending=None)
+        if self.answer is not None and self.answer.ending.status is Status.CONVERGED:
+            return self
         return replace(self, phase=Phase.UPDATE, iterations=self.iterations[:-1], ending=None, answer=None)
 
     def _require(self, phase: Phase) -> None:

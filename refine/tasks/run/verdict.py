@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from refine.refinement.convergence import CONVERGED, misfit
+from refine.refinement.convergence import CONVERGED, REPLAYED, misfit
 from refine.refinement.problem import Sample, Target, Update
 from refine.results.judged import JudgedSample
 from refine.results.schema import Status
@@ -50,9 +50,7 @@ def ending_of(update: Update, updates: int, iterations: int, elsewhere: bool = F
     elsewhere: whether others make the frames, for the command that goes on.
     """
     if update.converged:
-        # the status says that it has converged
-        reason = "; ".join(part for part in update.reason.split("; ") if part != CONVERGED)
-        return Ending(Status.CONVERGED, f"stopped after {updates} updates" + (f": {reason}" if reason else ""))
+        return _converged(update, updates)
     if updates >= iterations:
         more = go_on(elsewhere, [f"refinement.iterations={2 * iterations}"])
         message = f"stopped at the limit of {updates} updates; go on with more of them, as in {more}"
@@ -70,6 +68,12 @@ def made_worse(samples: Sequence[Sample], targets: Sequence[Target], number: int
     ]
 
 
+def _converged(update: Update, updates: int) -> Ending:
+    # the status says that it has converged
+    reason = "; ".join(part for part in update.reason.split("; ") if part != CONVERGED)
+    return Ending(Status.CONVERGED, f"stopped after {updates} updates" + (f": {reason}" if reason else ""))
+
+
 def answer_of(
     iterations: Sequence[JudgedSample],
     update: Update,
@@ -77,13 +81,17 @@ def answer_of(
     newest: Statement | None = None,
     best: Statement | None = None,
     worse: Callable[[int], Sequence[str]] = lambda number: (),
+    *,
+    points: int,
 ) -> Answer:
     """The sample that is the answer, and why the run ended.
 
-    That is the newest one, unless it was taken back, the chi^2 of another accepted one is lower beyond sampling error,
-    or its own is above that of the base model: then the one with the lowest. A run whose last sample rose or was taken
-    back has not converged. Nor is it the newest where that has made some curve worse to make others better, and the one
-    with the lowest chi^2 has not: between the two sampling error does not decide, and no user wants to lose a curve.
+    That is the newest one, unless it was taken back, the loss of another accepted one is lower beyond sampling error,
+    or its own is above that of the base model: then the one with the lowest. The loss is chi^2, and where frames are
+    replayed their errors with it, as in the rule: by chi^2 alone the answer would be the model that forgot most. Nor is
+    it the newest where that has made some curve worse to make others better, and the one with the lowest loss has not:
+    between the two sampling error does not decide, and no user wants to lose a curve. A run whose last sample rose or
+    was taken back has not converged; one that reached its limit has, if its last sample says so.
 
     Args:
         iterations: all samples, the base model's first.
@@ -91,24 +99,32 @@ def answer_of(
         ending: as the update before it had decided.
         newest, best: what is stated of the newest sample's potential, and of that with the lowest chi^2 before it.
         worse: names of what a sample describes worse than the base model's does (`made_worse`).
+        points: that are fitted, all curves together.
     """
-    misfits = [sample.misfit for sample in iterations]
-    last = len(misfits) - 1
-    lowest = int(np.argmin([one.misfit.chi2 if one.accepted else np.inf for one in iterations]))
-    rose = not update.accepted or misfits[last].since(misfits[lowest].stored).rose
-    useless = iterations[0].accepted and misfits[last].chi2 > misfits[0].chi2
+    losses = [sample.loss(points) for sample in iterations]
+    last = len(losses) - 1
+    lowest = int(
+        np.argmin([loss.chi2 if one.accepted else np.inf for one, loss in zip(iterations, losses, strict=True)])
+    )
+    rose = not update.accepted or losses[last].since(losses[lowest].stored).rose
+    useless = iterations[0].accepted and losses[last].chi2 > losses[0].chi2
     lost = worse(last) if lowest not in (0, last) and not worse(lowest) else ()
     final = lowest if rose or useless or lost else last
+    if update.converged and ending.status is Status.EXHAUSTED:
+        ending = _converged(update, last)
+    replays = "replay" in iterations[last].fitted.numbers
+    counted = REPLAYED if replays else ""
     if final == 0:
-        change = misfits[last].since(misfits[0].stored)
-        message = "no correction describes the data better than the base model, which is the answer"
+        change = losses[last].since(losses[0].stored)
+        described = "data and replayed frames" if replays else "the data"
+        message = f"no correction describes {described} better than the base model, which is the answer"
         if iterations[last].accepted and not change.rose:
-            message += f" ({change}, which may be sampling: more frames would tell)"
+            message += f" ({change}{counted}, which may be sampling: more frames would tell)"
         message = f"{message}; {ending.message}"
         return Answer(0, Ending(Status.NOT_IMPROVED, message), None)
     if final != last:
         what = "the last sample is worse than" if rose or useless else f"the last sample lost {', '.join(lost)} to"
-        message = f"{ending.message}; {what} iteration {final}, which is the answer"
+        message = f"{ending.message}; {what} iteration {final}{counted}, which is the answer"
         ending = replace(ending, message=message)
         if rose and ending.status is Status.CONVERGED:
             message += ": not converged after all"

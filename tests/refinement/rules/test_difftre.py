@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from refine.errors import InputError
+from refine.refinement.convergence import misfit
 from refine.refinement.inference.nuisance import best
 from refine.refinement.problem import Problem
 from refine.refinement.responses.pool import pool
@@ -161,6 +162,43 @@ def test_base_parameters_are_found(liquid):
         memory, p = json.loads(json.dumps(update.state)), update.parameters
     np.testing.assert_array_equal(update.correction.theta, liquid.basis().theta)
     np.testing.assert_allclose(p, true, rtol=0.05)
+
+
+class Memory:
+    """A term of replayed frames: half the square of how far parameters are from the start, in its size."""
+
+    def __init__(self, start):
+        self.start = start
+
+    def gradient(self, parameters, sampled):
+        moved = parameters / self.start - 1.0
+        return float(0.5 * moved @ moved), moved / self.start
+
+
+@pytest.mark.parametrize(("moved", "said"), [(0.0, "within its sampling error twice"), (30.0, "is above its lowest")])
+def test_samples_are_compared_by_curves_and_replayed_frames_together(liquid, moved, said):
+    """The same frames three times, so that chi^2 stays: only the parameters of the last are others."""
+    start = np.array([0.1 * liquid.kt, 0.2])
+    target = hidden(liquid)
+    problem = Problem((target,), (TEMPERATURE,), (Shape(liquid, start),), start, replay=Memory(start))
+    rule = rule_of(DiffTReKeys, learning_rate=1e-4, inner_steps=1, parameters=("epsilon", "sigma"))
+    made, memory, samples = liquid.sample(liquid.basis(), 100, 1), rule.start(), []
+    for change in (0.0, 0.0, moved):
+        samples.append(replace(made, parameters=start * (1.0 + change)))
+        update = rule.update(memory, problem, samples)
+        memory = json.loads(json.dumps(update.state))
+    assert said in update.reason
+    assert "replayed frames included" in update.reason
+    curves = misfit(made, problem.targets).chi2
+    assert update.fitted.numbers["replay"] == pytest.approx(moved**2)  # of two parameters
+    assert memory["previous"]["chi2"] == pytest.approx(curves + 2 * len(target.y) * moved**2)
+    assert memory["lowest"]["chi2"] == pytest.approx(curves)
+    # the memory of an earlier version has chi^2 of the curves, which is no yardstick for the sum
+    for entry in ("previous", "lowest"):
+        del memory[entry]["replay"]
+    later = rule.update(memory, problem, samples).state
+    assert later["lowest"] == later["previous"]
+    assert later["quiet"] == 0
 
 
 def test_a_small_bump_is_found_in_part(liquid):
