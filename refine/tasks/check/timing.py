@@ -6,6 +6,9 @@ that is what few steps take longer than their share of many, and comes once in a
 frames give what a frame costs. Trajectories begin as the study's do. An update is that of the study's rule, on as many
 frames as it will have, whose counts are those of the timed frames with the scatter of independent counts.
 
+States with devices of their own are sampled at the same time. Each is timed alone, and then one of each group of
+devices at once: by how much that is slower is what they share, cores of a processor say.
+
 Times are those of the clock, on a machine that may be busy: how much of a core they had is said, too.
 """
 
@@ -14,7 +17,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from refine.errors import RefineError, SimulationError
-from refine.progress import Progress
+from refine.progress import NullProgress, Progress
 from refine.refinement.problem import MovingRule, Sample, TrajectoryRule
 from refine.results.scores import score
 from refine.sampling.frames import Frames
@@ -31,6 +34,7 @@ from refine.sampling.jax.random_numbers import seed_of_state
 from refine.sampling.starts import begin
 from refine.tasks.check.plan import Plan
 from refine.tasks.forward.tables import Averages, prediction_table
+from refine.tasks.lanes import in_lanes, lanes_of
 from refine.tasks.run.engines import SETTLING_MOVES, Engines
 from refine.units import BOLTZMANN
 
@@ -88,6 +92,8 @@ class Timing:
         update: seconds of an update of the rule on one sample; None where it was not timed, for a reason in `notes`.
         resident: bytes of this process at its largest so far.
         notes: what is not in the numbers.
+        lanes: of each state; those of different ones are sampled at the same time (`refine.tasks.lanes`).
+        slowed: how many times as long steps take where all lanes are at work as where one is.
     """
 
     device: str
@@ -96,6 +102,8 @@ class Timing:
     update: float | None
     resident: int
     notes: tuple[str, ...]
+    lanes: tuple[int, ...]
+    slowed: float = 1.0
 
     @property
     def busy(self) -> float | None:
@@ -105,20 +113,37 @@ class Timing:
         return share if self.device == "cpu" and KNOWN < share < BUSY else None
 
     def seconds(self, plan: Plan) -> dict[str, float]:
-        """By what they are spent on, at most."""
-        pairs = list(zip(plan.states, self.states, strict=True))
+        """By what they are spent on, at most; of states that are sampled at the same time, those who take longest."""
+        lanes = [0] * len(self.states) if any(one.moves for one in plan.states) else list(self.lanes)
         settled = 1.0 + 1.0 / SETTLING_MOVES
-        seen = [one.first_frames + (one.all_frames - one.moved_frames) / plan.replicas for one in plan.states]
+        begun, sampled = [], []
+        for one, cost in zip(plan.states, self.states, strict=True):
+            first, rest = one.start_steps[1], (one.all_frames - one.moved_frames) / plan.replicas
+            moved = settled * one.moved_frames / plan.replicas * (cost.move_frame or 0.0)
+            begun.append((cost.start, first * cost.step, one.first_frames * cost.frame))
+            sampled.append(((one.steps - first) * cost.step, rest * cost.frame, moved))
+        # nobody samples before all are equilibrated
+        structures, *beginning = self._longest(begun, self.lanes)
+        steps, frames, moves = self._longest(sampled, lanes)
+        windows = (
+            one.samples * one.windows * (cost.window or 0.0) for one, cost in zip(plan.states, self.states, strict=True)
+        )
         return {
-            "start structures": sum(cost.start for cost in self.states),
+            "start structures": structures,
             "compiling": plan.programs * sum(cost.compiling for cost in self.states),
-            "steps": sum(one.steps * cost.step for one, cost in pairs),
-            "frames": sum(number * cost.frame for number, cost in zip(seen, self.states, strict=True)),
-            "moves": sum(settled * one.moved_frames / plan.replicas * (cost.move_frame or 0.0) for one, cost in pairs),
-            "windows": sum(one.samples * one.windows * (cost.window or 0.0) for one, cost in pairs),
+            "steps": beginning[0] + steps,
+            "frames": beginning[1] + frames,
+            "moves": moves,
+            "windows": sum(windows),
             "curves": self.curves * plan.states[0].lengths,
             "updates": (self.update or 0.0) * plan.states[0].samples,
         }
+
+    def _longest(self, costs: Sequence[tuple[float, ...]], lanes: Sequence[int]) -> list[float]:
+        """The parts of the costs of all states, added up over the lane in which that takes longest."""
+        slowed = self.slowed if len(set(lanes)) > 1 else 1.0
+        of_lanes = [[cost for cost, own in zip(costs, lanes, strict=True) if own == lane] for lane in set(lanes)]
+        return [slowed * sum(part) for part in zip(*max(of_lanes, key=lambda one: sum(map(sum, one))), strict=True)]
 
 
 def timed(study: Study, *, fitted: bool, progress: Progress) -> Timing:
@@ -130,12 +155,15 @@ def timed(study: Study, *, fitted: bool, progress: Progress) -> Timing:
     timed_study = study.with_settings(replace(study.settings, stride=STEPS))
     engines = Engines(timed_study)
     progress.stage("timing the dynamics", 3 * len(engines))
-    states, ends, frames = [], [], []
+    states, begun, ends, frames = [], [], [], []
     for s in range(len(engines)):
-        cost, end, seen = _state(timed_study, engines, s, fitted, progress)
+        cost, start, end, seen = _state(timed_study, engines, s, fitted, progress)
         states.append(cost)
+        begun.append(start)
         ends.append(end)
         frames.append(seen)
+    lanes = lanes_of(study, [sampler for _, sampler in engines.samplers])
+    slowed = _slowed(timed_study, engines, lanes, begun, states, progress)
     progress.stage("timing curves and updates", 2)
     progress.doing("curves of a whole sample, and an update")
     sample = Sample(study.initial_correction(), tuple(made_up(one, study, s) for s, one in enumerate(frames)))
@@ -145,13 +173,15 @@ def timed(study: Study, *, fitted: bool, progress: Progress) -> Timing:
     progress.advance(1)
     update, notes = _update(study, sample) if fitted else (None, [])
     progress.advance(1)
-    return Timing(device_name(), tuple(states), curves, update, resident(), tuple(notes))
+    return Timing(device_name(), tuple(states), curves, update, resident(), tuple(notes), tuple(lanes), slowed)
 
 
-def _state(study: Study, engines: Engines, s: int, fitted: bool, progress: Progress) -> tuple[StateTiming, Any, Frames]:
-    """Seconds of a state, where its trajectories stand, and a frame of each replica."""
+def _state(
+    study: Study, engines: Engines, s: int, fitted: bool, progress: Progress
+) -> tuple[StateTiming, Any, Any, Frames]:
+    """Seconds of a state, where its trajectories began and where they stand, and a frame of each replica."""
     correction = study.initial_correction()
-    temperature = study.stages[0].temperature if study.stages else study.problem.temperatures[s]
+    temperature = _temperature(study, s)
     field, sampler = engines.samplers[s]
     params = study.force_field_params(field, s, correction)
     progress.doing("relaxing the start structure")
@@ -199,7 +229,36 @@ def _state(study: Study, engines: Engines, s: int, fitted: bool, progress: Progr
         frame=max(0.0, watched - unwatched) / each,
         move_frame=move,
     )
-    return cost, end, frames
+    return cost, state, end, frames
+
+
+def _temperature(study: Study, s: int) -> float:
+    """That a state begins with, K."""
+    return study.stages[0].temperature if study.stages else study.problem.temperatures[s]
+
+
+def _slowed(
+    study: Study,
+    engines: Engines,
+    lanes: Sequence[int],
+    begun: Sequence[Any],
+    states: Sequence[StateTiming],
+    progress: Progress,
+) -> float:
+    """How many times as long the steps of the first state of each lane take at once as the slowest of them alone."""
+    firsts = [lanes.index(lane) for lane in sorted(set(lanes))]
+    if len(firsts) < 2:
+        return 1.0
+    progress.doing("timing states at the same time")
+
+    def work(s: int, _: Progress) -> Iterator[Any]:
+        field, sampler = engines.samplers[s]
+        params = study.force_field_params(field, s, study.initial_correction())
+        yield sampler.run(begun[s], params, _temperature(study, s), states[s].steps // STEPS, observe=False)
+
+    alone = max(states[s].step * states[s].steps for s in firsts)
+    together = _seconds(lambda: list(in_lanes([partial(work, s) for s in firsts], firsts, NullProgress())))[0]
+    return max(1.0, together / alone)
 
 
 def more(number: int, further: float, wanted: float, *, dear: bool) -> int:
