@@ -72,15 +72,20 @@ class Local:
         self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="campaign")
         self._lock, self._closed = threading.Lock(), False
         self._processes: set[subprocess.Popen[bytes]] = set()
+        self._given = 0
 
     def submit(self, job: Job) -> Future[Ended]:
         """See `Executor`."""
-        return self._pool.submit(self._carry_out, job)
+        with self._lock:
+            self._given += 1
+        future = self._pool.submit(self._carry_out, job)
+        future.add_done_callback(self._ended)
+        return future
 
     def running(self) -> int:
-        """See `Executor`."""
+        """See `Executor`: as many as there are workers for, also while one goes from a task to the next."""
         with self._lock:
-            return len(self._processes)
+            return min(self._given, self.workers or 0)
 
     def close(self) -> None:
         """See `Executor`. A run has kept what it did until a few seconds ago."""
@@ -89,6 +94,10 @@ class Local:
             for process in self._processes:
                 process.send_signal(signal.SIGKILL)
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _ended(self, _: Future[Ended]) -> None:
+        with self._lock:
+            self._given -= 1
 
     def _carry_out(self, job: Job) -> Ended:
         slot, mine = self._slots.get(), []

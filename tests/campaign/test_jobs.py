@@ -116,6 +116,7 @@ def test_local_workers(folder: Path) -> None:
     for name in "ab":
         (folder / name).mkdir()
     futures = [executor.submit(job(folder / name, "exit", code)) for name, code in (("a", "0"), ("b", "3"))]
+    assert executor.running() == 2  # also before the first process is there
     assert [future.result().code for future in futures] == [0, 3]
     last = executor.submit(job(folder / "a", "work"))
     _until(lambda: is_held(folder / "a"))

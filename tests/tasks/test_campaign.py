@@ -114,7 +114,9 @@ def test_a_table_and_a_page(finished: Path, tmp_path: Path) -> None:
     assert len(grid["x"]) == 4
     assert grid["marker"]["color"] == pytest.approx([after] * 4)
     phi = next(figure for figure in figures if figure["id"].startswith("phi"))["data"]
-    assert sorted({line["name"] for line in phi}) == ["85 K", "95 K"]
+    names = ["85 K, 0.0205", "85 K, 0.02125", "95 K, 0.0205", "95 K, 0.02125"]
+    assert sorted({line["name"] for line in phi}) == names
+    assert {(line["name"][6:], line["line"]["dash"]) for line in phi} == {("0.0205", "solid"), ("0.02125", "dash")}
     again, untouched = carry_out(config_of(tmp_path), tmp_path / "out", leaving(finished), resume=True)
     assert untouched.jobs == []
     assert again.counts()["done"] == 4
