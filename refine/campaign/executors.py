@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from refine.campaign.jobs import Ended, Job, carry_out
+from refine.campaign.jobs import Ended, Job, carry_out, in_one_line
 from refine.campaign.keys import Execution
 from refine.campaign.orphans import ending_with_this
 from refine.errors import InputError
@@ -38,6 +38,9 @@ class Executor(Protocol):
 
     def running(self) -> int:
         """How many tasks are being carried out now."""
+
+    def broken(self) -> str:
+        """Why no task can be carried out any more, whichever it is; empty while they can."""
 
     def close(self) -> None:
         """End what runs, and take no more."""
@@ -86,6 +89,10 @@ class Local:
         """See `Executor`: as many as there are workers for, also while one goes from a task to the next."""
         with self._lock:
             return min(self._given, self.workers or 0)
+
+    def broken(self) -> str:
+        """See `Executor`: what fails here is a task."""
+        return ""
 
     def close(self) -> None:
         """See `Executor`. A run has kept what it did until a few seconds ago."""
@@ -147,6 +154,14 @@ class Site:
             if callable(ask := getattr(executor, "connected_managers", None)):
                 total += sum(manager["tasks"] for manager in ask())
         return total
+
+    def broken(self) -> str:
+        """See `Executor`: Parsl has given up on all executors of the site, whose jobs the scheduler does not take."""
+        theirs = [one for label, one in self._kernel.executors.items() if label != "_parsl_internal"]
+        if not theirs or not all(getattr(one, "bad_state_is_set", False) for one in theirs):
+            return ""
+        error = theirs[0].executor_exception
+        return in_one_line(f"{type(error).__name__}: {error}")
 
     def close(self) -> None:
         """See `Executor`: jobs of the scheduler are given back."""

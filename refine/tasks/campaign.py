@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from refine.campaign.executors import Executor
-from refine.campaign.jobs import STOPPED, TOO_MUCH, Ended, Job, in_words
+from refine.campaign.jobs import STOPPED, TOO_MUCH, Ended, Job, in_one_line, in_words
 from refine.campaign.keys import CampaignConfig
 from refine.campaign.points import Point, axes_of, points_of
 from refine.campaign.rows import CSV, PARQUET, Row, rows_of, write_table
@@ -38,6 +38,8 @@ LOG = "campaign.log"
 
 INTERVAL = 2.0
 """Seconds between two writings of campaign.json, or twenty times as long as one takes."""
+
+BROKEN = "mend the site file, or wait for its scheduler, and go on by --resume"
 
 Refusal = tuple[Point, InputError]
 
@@ -253,7 +255,10 @@ class Running:
         step, planned = point.steps[event.step], plan.steps[event.step]
         moved = stamp(point_folder(self.out, point.name), planned) not in (None, event.before)
         error = event.future.exception()
-        ended = event.future.result() if error is None else Ended(1, 0.0, f"{type(error).__name__}: {error}"[:400])
+        if error is not None and (why := self.executor.broken()):
+            raise InputError(f"takes no tasks any more ({why})", where=self.standing.executor, fix=BROKEN)
+        told = in_one_line(f"{type(error).__name__}: {error}")
+        ended = event.future.result() if error is None else Ended(1, 0.0, told)
         judge(step, ended, moved=moved, keeps=planned.checkpoint is not None, retries=self.config.run.retries)
         if step.ending == "waiting":
             self.progress.message(f"{point.name}: {step.task} is queued again: {step.line}")
