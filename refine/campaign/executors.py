@@ -192,7 +192,7 @@ def read_site(file: Path) -> Any:
 
     try:
         config = runpy.run_path(str(file)).get("config")
-    except Exception as error:  # whatever a file of the user's own raises
+    except (Exception, SystemExit) as error:  # whatever a file of the user's own raises
         raise InputError(f"{type(error).__name__}: {error}", where=where, fix=fix) from error
     if not isinstance(config, Config):
         raise InputError("has no variable config with a Config of Parsl", where=where, fix=fix)

@@ -195,6 +195,9 @@ def test_site_files_that_are_none(tmp_path: Path) -> None:
     path.write_text("import nothing_like_that\n")
     with pytest.raises(InputError, match="ModuleNotFoundError"):
         read_site(path)
+    path.write_text("raise SystemExit(3)\n")  # which would be the command's code, and means another thing there
+    with pytest.raises(InputError, match="SystemExit: 3"):
+        read_site(path)
 
 
 NOBODY = """
