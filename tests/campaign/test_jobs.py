@@ -141,7 +141,7 @@ def test_last_lines(tmp_path: Path) -> None:
     begin = log.stat().st_size
     with log.open("a") as stream:
         stream.write("working\nrefine: \x1b[31mno such key\nmore\n\n")
-    assert jobs.last_line(log, begin) == " [31mno such key"
+    assert jobs.last_line(log, begin) == "[31mno such key"
     assert jobs.last_line(tmp_path / "none") == ""
     assert jobs.in_words(-9, "") == "the process was ended by signal 9"
 
