@@ -206,8 +206,10 @@ class Running:
         waiting = [k for k, point in enumerate(self.standing.points) if point.ending == "waiting"]
         self.began = self.written = time.monotonic()
         self.every = INTERVAL
-        self.progress.stage("campaign", len(self.standing.points))
-        self.progress.advance(len(self.standing.points) - len(waiting))
+        left = sum(step.ending == "waiting" for k in waiting for step in self.standing.points[k].steps)
+        tasks = sum(len(point.steps) for point in self.standing.points)
+        self.progress.stage("campaign", tasks)
+        self.progress.advance(tasks - left)
         if not waiting:
             self.standing.write(self.out)
             return
@@ -265,6 +267,8 @@ class Running:
             self._next(event.point)
             return
         self.ended += 1
+        # behind one that failed no other one is started
+        self.progress.advance(1 if step.ending == "done" else len(point.steps) - event.step)
         if point.ending == "waiting":
             self._next(event.point)
             return
@@ -272,8 +276,7 @@ class Running:
         failure = point.failure
         told = f"done, {took}" if failure is None else f"{failure[0]} failed: {failure[1]}"
         self._count()
-        self.progress.message(f"{point.name}: {told} ({self.standing.words()})")
-        self.progress.advance(1)
+        self.progress.message(f"{point.name}: {told} ({self.standing.words(left=False)})")
 
     def _count(self) -> None:
         self.standing.running = min(self.given, self.executor.running())

@@ -255,6 +255,18 @@ def test_tasks_of_a_point_wait_for_one_another(tmp_path: Path) -> None:
     assert [point.ending for point in standing.points] == ["done", "input"]
 
 
+def test_progress_counts_tasks_and_those_that_are_never_started(tmp_path: Path) -> None:
+    """Of four points one is refused, and one fails in the first of two tasks."""
+    grid = GRID | {"states.85K.temperature": [85.0, -1.0]}
+    run, told = {"task": ["prepare", "compare"]}, Told()
+    config = config_of(tmp_path, grid=grid, run=run)
+    end = lambda job: 2 if "0.0205" in job.name and "prepare" in job.name else 0  # noqa: E731
+    carry_out(config, tmp_path / "out", end, progress=told)
+    # the two at -1 K count as one task each
+    assert ("campaign", 6, 6) in told.stages
+    assert not any("left" in line for line in told.lines)
+
+
 def test_what_is_done_is_not_mixed_with_another_study(finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     carry_out(config_of(tmp_path), out, leaving(finished))
