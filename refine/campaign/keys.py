@@ -151,8 +151,8 @@ class Execution(Table):
     )
     memory: Annotated[Number, Field(gt=0, le=100_000)] | None = Field(
         None,
-        description="GiB of memory that a task may take; one that takes more is ended and not tried again. Default: "
-        "no limit.",
+        description="GiB of memory that a task may take, on Linux with the programs that it starts; one that takes "
+        "more is ended and not tried again. Default: no limit.",
     )
     walltime: Walltime | None = Field(
         None,

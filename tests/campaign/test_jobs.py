@@ -42,6 +42,11 @@ def main():
     elif words[0] == "eat":
         kept = b"x" * int(words[1])
         time.sleep(60)
+    elif words[0] == "program":  # a program of a program, as of MPI, with a group of its own
+        import subprocess
+        code = "import sys, time; kept = b'x' * int(sys.argv[1]); print('there', flush=True); time.sleep(60)"
+        outer = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:], start_new_session=True))"
+        subprocess.run([sys.executable, "-c", outer, sys.executable, "-c", code, words[1]])
     elif words[0] == "cores":
         from refine.campaign.executors import available_cores
         print(list(available_cores()[0]), os.environ["OMP_NUM_THREADS"], os.environ["NPROC"])
@@ -84,6 +89,22 @@ def test_it_stays_within_its_memory(folder: Path) -> None:
     ended = carry_out(job(folder, "eat", str(2**28), memory=2**27))
     assert ended.code == TOO_MUCH
     assert "0.125 are allowed" in ended.line
+
+
+if Path("/proc").is_dir():  # elsewhere nobody knows them
+
+    def test_programs_that_it_starts_count_and_end_with_it(folder: Path) -> None:
+        import psutil
+
+        def left() -> list[psutil.Process]:
+            return [one for one in psutil.process_iter(["cmdline"]) if str(2**28 + 1) in (one.info["cmdline"] or [])]
+
+        ended = carry_out(job(folder, "program", str(2**28 + 1), memory=2**27))
+        assert ended.code == TOO_MUCH
+        assert "0.125 are allowed" in ended.line
+        _until(lambda: not left())
+        assert carry_out(job(folder, "program", str(2**28 + 1), walltime=3.0)).code == STOPPED
+        _until(lambda: not left())
 
 
 def test_it_ends_with_whoever_started_it(folder: Path) -> None:
