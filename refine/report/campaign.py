@@ -138,7 +138,7 @@ def _corrections(standing: Standing, rows: Sequence[Row]) -> Iterator[Figure]:
         name = lines[0][2].name
         if len({temperature for temperature, _, _ in lines}) < 2:
             continue
-        lines.sort(key=lambda line: line[:2])
+        lines.sort(key=lambda line: line[0])
         drawn = [
             lines[j] for j in np.unique(np.linspace(0, len(lines) - 1, min(len(lines), MOST_LINES)).round().astype(int))
         ]
