@@ -18,8 +18,9 @@ from refine.sampling.starts import begin
 from refine.study.schema import StudyConfig
 from refine.system import Box, make_system
 from refine.tasks.check import check, timing
+from refine.tasks.check.cost import StateTiming, Timing
 from refine.tasks.check.plan import plan_of
-from refine.tasks.check.timing import StateTiming, Timing, made_up, more, of_a_step
+from refine.tasks.check.timing import made_up, more, of_a_step
 from refine.tasks.check.weights import weights_of
 from refine.tasks.pilot import equilibrated, pilot
 from refine.tasks.run import store

@@ -11,8 +11,8 @@ from refine.results.tables import plain
 from refine.study.choices.choice import Choice
 from refine.study.datasets import DataSet, NumberSet, Prediction
 from refine.study.schema import StudyConfig
+from refine.tasks.check.cost import Timing
 from refine.tasks.check.plan import Plan, StatePlan
-from refine.tasks.check.timing import Timing
 from refine.tasks.check.weights import AT_Q, Weights
 from refine.tasks.columns import aligned
 
