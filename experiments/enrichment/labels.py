@@ -2,10 +2,9 @@
 
     python experiments/enrichment/labels.py OUT FOLDER FOLDER ...    # folders that spread.py left, one a glass
 
-Of each kind of frames, and of all kinds together, some are drawn at random, and a small model is trained from nothing
-on them, in equal numbers of steps, start and draw having the glass's number as seed. Each model is judged by the last
-frames of all kinds, which none has seen: root mean square errors of forces, meV/Å, over all kinds and over those of
-plain dynamics alone. What OUT has is not trained again.
+Of each kind of frames some are drawn at random, and a small model is trained from nothing on them, in equal numbers of
+steps, start and draw having the glass's number as seed. Each model is judged by the last frames of every kind, which
+none has seen: root mean square errors of forces, meV/Å. What OUT has is not trained again.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from refine.tasks.explore.labels import as_atoms, text_of
 from refine.tasks.learn import learn
 
 KINDS = ("300-K", "300-K-bias-on-Si-O", "1500-K", "1500-K-bias-on-Si-O", "3000-K")
-EVERYTHING = "all-kinds"
 NUMBERS, APART, STEPS = (2, 12), 8, 1500
 LABELS = Labels(train=("train.extxyz",))
 NEW = {"r_max": 4.0, "channels": 8, "max_ell": 1, "correlation": 2, "radial": [8]}
@@ -69,33 +67,23 @@ def errors(place: Path, seed: int, chosen: list[LabelledFrame], apart: dict[str,
 
 
 def main() -> None:
-    """A row for each kind of frames, glass after glass."""
-    keep_programs(print)  # all of them are the same
+    """A row for each kind of frames and number of labels, a column for each kind that it is judged by."""
+    keep_programs(print)  # those of all trainings are the same
     out, glasses = Path(sys.argv[1]), [Path(word) for word in sys.argv[2:]]
     frames = [{kind: read_labelled(glass / f"{kind}.extxyz", LABELS) for kind in KINDS} for glass in glasses]
-    print("| frames of | " + " | ".join(f"{n}: all kinds | {n}: 300 K" for n in NUMBERS) + " |")
-    print("|" + " --- |" * (1 + 2 * len(NUMBERS)))
-    for kind in (*KINDS, EVERYTHING):
-        found: dict[int, list[np.ndarray]] = {number: [] for number in NUMBERS}
-        for seed, (glass, of_glass) in enumerate(zip(glasses, frames, strict=True), 1):
-            apart = {one: listed[-APART:] for one, listed in of_glass.items()}
-            # as many lie between, for frames that follow each other are alike
-            pools = {one: listed[: -2 * APART] for one, listed in of_glass.items()}
-            pools[EVERYTHING] = [frame for pool in pools.values() for frame in pool]
-            for number in NUMBERS:
-                drawn = sorted(np.random.default_rng((seed, number)).permutation(len(pools[kind]))[:number])
-                chosen = [pools[kind][k] for k in drawn]
-                found[number].append(errors(out / glass.name / f"{kind}-{number}", seed, chosen, apart))
-                print(
-                    f"{glass.name} {kind} {number}: {found[number][-1].round(1).tolist()}", file=sys.stderr, flush=True
-                )
-        columns = [", ".join(f"{value:.0f}" for value in values) for n in NUMBERS for values in _two(found[n])]
-        print(f"| {kind.replace('-', ' ')} | " + " | ".join(columns) + " |", flush=True)
-
-
-def _two(found: list[np.ndarray]) -> tuple[list[float], list[float]]:
-    """Over all kinds, and of plain dynamics."""
-    return [float(np.sqrt(np.mean(one**2))) for one in found], [float(one[0]) for one in found]
+    print("| frames of | labels | " + " | ".join(kind.replace("-", " ") for kind in KINDS) + " |")
+    print("|" + " --- |" * (2 + len(KINDS)))
+    for kind in KINDS:
+        for number in NUMBERS:
+            found = []
+            for seed, (glass, of_glass) in enumerate(zip(glasses, frames, strict=True), 1):
+                apart = {one: listed[-APART:] for one, listed in of_glass.items()}
+                pool = of_glass[kind][: -2 * APART]  # as many lie between: frames that follow each other are alike
+                drawn = sorted(np.random.default_rng((seed, number)).permutation(len(pool))[:number])
+                place = out / glass.name / f"{kind}-{number}"
+                found.append(errors(place, seed, [pool[k] for k in drawn], apart))
+            columns = [", ".join(f"{value:.0f}" for value in values) for values in zip(*found, strict=True)]
+            print(f"| {kind.replace('-', ' ')} | {number} | " + " | ".join(columns) + " |", flush=True)
 
 
 if __name__ == "__main__":
