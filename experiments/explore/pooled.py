@@ -21,7 +21,8 @@ print(f"{len(apart)} frames kept apart; the largest component of a force {larges
 for folder in folders:
     train = []
     for place in sorted(folder.glob("generations/*/learn")):
-        train += read_labelled(place.parent / "train.extxyz", labels)
+        if (place.parent / "train.extxyz").stat().st_size:  # all that were chosen may have been left out
+            train += read_labelled(place.parent / "train.extxyz", labels)
         found = judge(Learnt((place / "model.safetensors",), None, train, list(apart.values())))
         for name, one, unit in (("forces", found.forces, "meV/Å"), ("energy", found.energy, "meV/atom")):
             print(folder.name, len(train), name, f"{one.value:.4g} ± {one.stderr or 0:.2g} {unit}")

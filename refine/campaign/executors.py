@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from refine.campaign.jobs import Ended, Job, carry_out
+from refine.campaign.jobs import Ended, Job, carry_out, in_one_line
 from refine.campaign.keys import Execution
 from refine.campaign.orphans import ending_with_this
 from refine.errors import InputError
@@ -38,6 +38,9 @@ class Executor(Protocol):
 
     def running(self) -> int:
         """How many tasks are being carried out now."""
+
+    def broken(self) -> str:
+        """Why no task can be carried out any more, whichever it is; empty while they can."""
 
     def close(self) -> None:
         """End what runs, and take no more."""
@@ -72,15 +75,24 @@ class Local:
         self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="campaign")
         self._lock, self._closed = threading.Lock(), False
         self._processes: set[subprocess.Popen[bytes]] = set()
+        self._given = 0
 
     def submit(self, job: Job) -> Future[Ended]:
         """See `Executor`."""
-        return self._pool.submit(self._carry_out, job)
+        with self._lock:
+            self._given += 1
+        future = self._pool.submit(self._carry_out, job)
+        future.add_done_callback(self._ended)
+        return future
 
     def running(self) -> int:
-        """See `Executor`."""
+        """See `Executor`: as many as there are workers for, also while one goes from a task to the next."""
         with self._lock:
-            return len(self._processes)
+            return min(self._given, self.workers or 0)
+
+    def broken(self) -> str:
+        """See `Executor`: what fails here is a task."""
+        return ""
 
     def close(self) -> None:
         """See `Executor`. A run has kept what it did until a few seconds ago."""
@@ -89,6 +101,10 @@ class Local:
             for process in self._processes:
                 process.send_signal(signal.SIGKILL)
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _ended(self, _: Future[Ended]) -> None:
+        with self._lock:
+            self._given -= 1
 
     def _carry_out(self, job: Job) -> Ended:
         slot, mine = self._slots.get(), []
@@ -139,6 +155,14 @@ class Site:
                 total += sum(manager["tasks"] for manager in ask())
         return total
 
+    def broken(self) -> str:
+        """See `Executor`: Parsl has given up on all executors of the site, whose jobs the scheduler does not take."""
+        theirs = [one for label, one in self._kernel.executors.items() if label != "_parsl_internal"]
+        if not theirs or not all(getattr(one, "bad_state_is_set", False) for one in theirs):
+            return ""
+        error = theirs[0].executor_exception
+        return in_one_line(f"{type(error).__name__}: {error}")
+
     def close(self) -> None:
         """See `Executor`: jobs of the scheduler are given back."""
         self._kernel.cleanup()
@@ -168,7 +192,7 @@ def read_site(file: Path) -> Any:
 
     try:
         config = runpy.run_path(str(file)).get("config")
-    except Exception as error:  # whatever a file of the user's own raises
+    except (Exception, SystemExit) as error:  # whatever a file of the user's own raises
         raise InputError(f"{type(error).__name__}: {error}", where=where, fix=fix) from error
     if not isinstance(config, Config):
         raise InputError("has no variable config with a Config of Parsl", where=where, fix=fix)

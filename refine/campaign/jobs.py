@@ -132,7 +132,16 @@ def last_line(log: Path, begin: int = 0) -> str:
         return ""
     errors = [line.removeprefix("refine: ") for line in lines if line.startswith("refine: ")]
     said = (errors or lines or [""])[-1]
-    return "".join(c if c.isprintable() else " " for c in said)[:LINE]
+    return in_one_line(said)
+
+
+def in_one_line(text: str) -> str:
+    """What a program or library said, as far as a line holds it.
+
+    >>> in_one_line("Error 1:\\n\\tno such partition\\n")
+    'Error 1: no such partition'
+    """
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:LINE]
 
 
 def in_words(code: int, line: str) -> str:

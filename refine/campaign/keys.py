@@ -151,8 +151,8 @@ class Execution(Table):
     )
     memory: Annotated[Number, Field(gt=0, le=100_000)] | None = Field(
         None,
-        description="GiB of memory that a task may take; one that takes more is ended and not tried again. Default: "
-        "no limit.",
+        description="GiB of memory that a task may take, on Linux with the programs that it starts; one that takes "
+        "more is ended and not tried again. Default: no limit.",
     )
     walltime: Walltime | None = Field(
         None,
@@ -247,10 +247,12 @@ class CampaignConfig(File):
 
     @model_validator(mode="after")
     def _keys_fit_together(self) -> Self:
-        axes = [*self.grid, *(key for table in self.zip for key in table)]
+        listed = [*self.grid.items(), *(axis for table in self.zip for axis in table.items())]
+        axes = [key for key, _ in listed]
         for key in axes:
             if axes.count(key) > 1:
                 raise refusal(f"[grid] and [[zip]] have {shown(key)} twice")
+        values = dict(listed)
         for table in self.zip:
             lengths = {key: len(values) for key, values in table.items()}
             if len(set(lengths.values())) != 1:
@@ -258,9 +260,13 @@ class CampaignConfig(File):
                 raise refusal(f"[[zip]] should have lists of one length, and {told or 'is empty'}")
         for word in ("only", "leave_out"):
             for choice in getattr(self.select, word):
-                for key in choice:
-                    if key not in axes:
+                for key, wanted in choice.items():
+                    if key not in values:
                         raise refusal(f"[select] {word} names {shown(key)}, which is not in [grid] or [[zip]]")
+                    for value in wanted:
+                        if value not in values[key]:
+                            told = f"{key} = {shown(value)}, which is none of its values"
+                            raise refusal(f"[select] {word} names {told}")
         asks = self.run.task == ("forward",) and "forward.trajectory" not in axes
         if asks and self.forward.trajectory is None:
             raise refusal("[forward] has no 'trajectory'")

@@ -95,8 +95,8 @@ class Standing(BaseModel):
         found = Counter(point.ending for point in self.points)
         return {"done": found["done"], "waiting": found["waiting"], "failed": found["input"] + found["machine"]}
 
-    def words(self) -> str:
-        """The same in one line, with what runs and how long the rest takes.
+    def words(self, *, left: bool = True) -> str:
+        """The same in one line, with what runs and, if asked, how long the rest takes.
 
         >>> points = [PointStanding(name=name, steps=[StepStanding(task="run")]) for name in "abc"]
         >>> Standing(title="", study="", tasks=[], running=2, left=300.0, points=points).words()
@@ -106,7 +106,8 @@ class Standing(BaseModel):
         tasks = f"{running} task{'s' * (running != 1)} running"
         waiting = max(0, n["waiting"] - running)
         told = f"{n['done']} of {len(self.points)} points done, {tasks}, {waiting} waiting, {n['failed']} failed"
-        return told if self.left is None or not n["waiting"] else f"{told}; about {duration(self.left)} left"
+        known = left and self.left is not None and n["waiting"] > 0
+        return f"{told}; about {duration(self.left or 0.0)} left" if known else told
 
     def failures(self) -> list[tuple[PointStanding, str, str]]:
         """Points that failed, the task, and the line."""

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -109,6 +109,7 @@ class Planner:
         here, folder = self.config.study_path.parent, point_folder(self.out, point.name)
         if self.learns:
             training = LearnConfig.parse(tree, here, "learn")
+            _refuse_missing(training.named_files())
             words = ("learn", LEARN, "--out", "learn")
             step = Step("learn", words, CHECKPOINTS["learn"], ("--resume",))
             files = {LEARN: training.to_toml(folder)}
@@ -121,6 +122,7 @@ class Planner:
             study = StudyConfig.parse(tree, here)
         if self.samples:
             refuse_elsewhere(study.sampling.engine)
+        _refuse_missing(study.named_files())
         tasks, steps = self.config.run.task, []
         files, whole = {}, study.to_tree(folder)
         if "prepare" in tasks:
@@ -159,6 +161,7 @@ class Planner:
         keys = self.config.compare
         words = ["compare", STUDY, "--out", "compare"]
         words += ["--runs", "run"] if "run" in self.config.run.task else []
+        _refuse_missing([("compare.models", self.config.folder / file) for file in keys.models])
         for file in keys.models:
             words += ["--models", _seen_from(folder, self.config.folder / file)]
         words += [] if keys.heads is None else [f"--heads={keys.heads}"]
@@ -172,10 +175,19 @@ class Planner:
             if own[name] is not None:
                 words.append(f"--{name}={own[name]}")  # with "=", no text is taken for an option
         if isinstance(own["atoms"], str):
+            _refuse_missing([("forward.atoms", self.config.folder / own["atoms"])])
             words.append(f"--atoms={_seen_from(folder, self.config.folder / own['atoms'])}")
         words += ["--rescale"] if own["rescale"] is True else []
+        _refuse_missing([("forward.trajectory", self.config.folder / trajectory)])
         file = _seen_from(folder, self.config.folder / trajectory)
         return ("forward", "--out", "forward", "--overwrite", *words, "--", file, STUDY)
+
+
+def _refuse_missing(files: Iterable[tuple[str, Path]]) -> None:
+    """Files by the keys that name them; what is in them is the command's to tell."""
+    for key, path in files:
+        if not path.exists():
+            raise InputError("no such file", where=f"{key}: {path}")
 
 
 def structure_of(state: str) -> str:
@@ -214,7 +226,7 @@ def _seen_from(folder: Path, file: Path) -> str:
 
 
 def _digest(texts: list[str], files: list[Path]) -> str:
-    """Of settings and the bytes of files; a file that is not there is the command's to tell."""
+    """Of settings and the bytes of files; one that cannot be read is the command's to tell."""
     total = hashlib.sha256(json.dumps(texts).encode())
     for path in files:
         total.update(_of_file(path).encode())

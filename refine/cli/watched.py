@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +43,18 @@ class Watch(threading.Thread):
         limits = self.limits
         while True:
             if select.select([limits["alive"]], [], [], INTERVAL)[0]:  # the other end is closed: nobody waits any more
+                end_programs()
                 os.kill(os.getpid(), signal.SIGKILL)
-            if limits["memory"] is not None and (used := peak_memory()) > limits["memory"]:
+            if limits["memory"] is not None and (used := peak_memory() + sum(programs().values())) > limits["memory"]:
                 gib = f"{used / 2**30:.2f} GiB of memory, and {limits['memory'] / 2**30:g} are allowed"
                 print(f"refine: the task took {gib}; give [run] memory", file=sys.stderr, flush=True)
+                end_programs()
                 os._exit(TOO_MUCH)
             if limits["walltime"] is None:
                 continue
             left = limits["walltime"] - (time.monotonic() - self.began)
             if left < 0:
+                end_programs()
                 os._exit(STOPPED)
             if left < limits["grace"] and not self.stopped:
                 self.stopped = True
@@ -59,9 +62,34 @@ class Watch(threading.Thread):
 
 
 def peak_memory() -> int:
-    """Bytes that this process has had in memory at once."""
+    """Bytes that this process alone has had in memory at once."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def programs() -> dict[int, int]:
+    """Processes that this one has started, those of MPI say, and that these have: by number, how many bytes they have
+    in memory now. Empty where the system has no /proc."""
+    parents, bytes_of = dict[int, int](), dict[int, int]()
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:  # number (name) state parent ... and the 24th is pages in memory; the name may hold anything
+            words = entry.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        number = int(entry.parent.name)
+        parents[number], bytes_of[number] = int(words[1]), int(words[21]) * resource.getpagesize()
+    found, first = set[int](), {os.getpid()}
+    while first:
+        first = {number for number, parent in parents.items() if parent in first}
+        found |= first
+    return {number: bytes_of[number] for number in found}
+
+
+def end_programs() -> None:
+    """End what this process has started, which would go on for nobody."""
+    for number in programs():
+        with suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
 
 
 def main() -> None:

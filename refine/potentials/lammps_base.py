@@ -19,8 +19,9 @@ from refine.potentials.lammps_commands import Given, check_files, check_molecule
 from refine.potentials.protocols import Array, Base, BaseParameters, CorrectedForceField, Finished, Pairs, Terms
 from refine.potentials.topology import Shake, Topology
 from refine.potentials.topology_file import read_topology
+from refine.tables.species import Intramolecular
 from refine.tables.table import Table
-from refine.tables.values import FileName, Integer, Intramolecular, Kind, refusal
+from refine.tables.values import FileName, Integer, Kind, refusal
 
 if TYPE_CHECKING:
     from refine.system import System

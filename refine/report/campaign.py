@@ -14,6 +14,7 @@ from refine.campaign.standing import Standing
 from refine.report import words
 from refine.report.document import document
 from refine.report.figures import FINAL, INITIAL, Figure, Spec, plot_axis, plot_layout, plot_line, slug
+from refine.report.grid import DASHES, SYMBOLS, Axis, axes_of, series_of, series_word
 from refine.report.tables import Column, Table
 
 MOST_FIGURES = 24
@@ -67,11 +68,6 @@ def _about(standing: Standing) -> dict[str, str]:
     return about
 
 
-def _axes(standing: Standing) -> list[str]:
-    """Keys that have more than one value."""
-    return [key for key in standing.labels if len({value_text(p.values.get(key)) for p in standing.points}) > 1]
-
-
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -82,16 +78,16 @@ def _misfits(rows: Sequence[Row]) -> dict[str, str]:
 
 
 def _maps(standing: Standing, rows: Sequence[Row]) -> Iterator[Figure]:
-    """Each misfit over the first two axes, as squares of a colour."""
-    axes = _axes(standing)
-    if len(axes) < 2:
+    """Each misfit over the first two axes, as squares of a colour; of a grid of one axis, in one row."""
+    axes = axes_of(standing)
+    if not axes:
         return
-    one, two, rest = axes[0], axes[1], [standing.labels[key] for key in axes[2:]]
-    across, up = ([*dict.fromkeys(value_text(p.values[key]) for p in standing.points)] for key in (one, two))
+    one, two = axes[0], axes[1] if len(axes) > 1 else Axis((), "", dict.fromkeys(axes[0].texts, ""))
+    across, up = ([*dict.fromkeys(axis.texts.values())] for axis in (one, two))
     for k, (name, unit) in enumerate(_misfits(rows).items()):
         cells: dict[tuple[str, str], list[float]] = {}
         for row in rows:
-            place = (value_text(row.standing.values[one]), value_text(row.standing.values[two]))
+            place = (one.texts[row.standing.name], two.texts[row.standing.name])
             value = row.misfits[name].after[0] if name in row.misfits else None
             if value is not None and np.isfinite(value):
                 cells.setdefault(place, []).append(value)
@@ -112,12 +108,12 @@ def _maps(standing: Standing, rows: Sequence[Row]) -> Iterator[Figure]:
         order = {"type": "category", "categoryorder": "array"}
         escaped = [[html.escape(name, quote=False) for name in names] for names in (across, up)]
         layout = plot_layout(
-            xaxis=plot_axis(standing.labels[one], **order, categoryarray=escaped[0], range=[-0.6, len(across) - 0.4]),
-            yaxis=plot_axis(standing.labels[two], **order, categoryarray=escaped[1], range=[-0.8, len(up) - 0.4]),
+            xaxis=plot_axis(one.label, **order, categoryarray=escaped[0], range=[-0.6, len(across) - 0.4]),
+            yaxis=plot_axis(two.label, **order, categoryarray=escaped[1], range=[-0.8, len(up) - 0.4]),
             hovermode="closest",
         )
         caption = "At the end of the task; an empty place is a point that is not done."
-        caption += f" Mean over {', '.join(rest)}." if rest else ""
+        caption += f" Mean over {', '.join(axis.label for axis in axes[2:])}." if axes[2:] else ""
         yield Figure(slug(f"map-{k}", name), name, caption, 140 + 70 * min(len(up), 8), _spec([trace], layout))
 
 
@@ -131,36 +127,43 @@ def _spec(traces: list[Spec], layout: Spec) -> Spec:
 
 def _corrections(standing: Standing, rows: Sequence[Row]) -> Iterator[Figure]:
     """φ(r) of each pair, a line a point, from cold to hot."""
-    found: dict[str, list[tuple[float, str, Any]]] = {}
+    found: dict[frozenset[str], list[tuple[float, str, Any]]] = {}
     for row in rows:
         for pair in row.summary.correction if row.summary else ():
             temperature = pair.temperature or (row.summary.states[0].temperature if row.summary else 0.0)
-            found.setdefault(pair.name, []).append((temperature, row.standing.name, pair))
-    for k, (name, lines) in enumerate(found.items()):
+            # compositions name their elements in orders of their own
+            found.setdefault(frozenset(pair.pair), []).append((temperature, row.standing.name, pair))
+    others = [axis for axis in axes_of(standing) if not any(key.endswith(".temperature") for key in axis.keys)]
+    for k, lines in enumerate(found.values()):
+        name = lines[0][2].name
         if len({temperature for temperature, _, _ in lines}) < 2:
             continue
-        lines.sort(key=lambda line: line[:2])
+        lines.sort(key=lambda line: line[0])
         drawn = [
             lines[j] for j in np.unique(np.linspace(0, len(lines) - 1, min(len(lines), MOST_LINES)).round().astype(int))
         ]
         low, high = drawn[0][0], drawn[-1][0]
+        series = series_of(others, [point for _, point, _ in drawn])
         traces, named = [], set()
         for temperature, point, pair in drawn:
+            word = series_word(others, point) if len(series) > 1 else ""
+            called = f"{temperature:g} K" + (f", {word}" if word else "")
             values = 1000.0 * np.array([np.nan if v is None else v for v in pair.phi], float)
             inside = _sampled(pair)
             traces.append(
                 plot_line(
                     np.array(pair.r)[inside],
                     values[inside],
-                    f"{temperature:g} K",
+                    html.escape(called, quote=False),
                     _colour((temperature - low) / (high - low)),
+                    dash=DASHES[series.get(word, 0)],
                     width=1.5,
-                    legendgroup=f"{temperature:g}",
-                    showlegend=temperature not in named,
+                    legendgroup=html.escape(called, quote=False),
+                    showlegend=called not in named,
                     hovertext=html.escape(point, quote=False),
                 )
             )
-            named.add(temperature)
+            named.add(called)
         layout = plot_layout(xaxis=plot_axis("r (Å)"), yaxis=plot_axis("φ(r) (meV)"), hovermode="closest")
         caption = "A line a point, where pairs were sampled, from cold (blue) to hot (red)."
         caption += f" {len(drawn)} of {len(lines)} points." if len(drawn) < len(lines) else ""
@@ -180,14 +183,16 @@ def _colour(share: float) -> str:
 
 def _trends(standing: Standing, rows: Sequence[Row]) -> Iterator[Figure]:
     """Misfits before and after, measured numbers and pressures over each axis of numbers, with standard errors."""
-    for key in _axes(standing):
+    axes = axes_of(standing)
+    for own, key in ((axis, key) for axis in axes for key in axis.keys):
         points = [row for row in rows if (row.summary or row.misfits) and _is_number(row.standing.values.get(key))]
         if len({row.standing.values[key] for row in points}) < 2:
             continue
-        label = standing.labels[key]
+        label, others = standing.labels[key], [axis for axis in axes if axis is not own]
         for what, unit, before, after in _quantities(points):
             kinds = ((before, "initial", INITIAL), (after, "final", FINAL))
-            traces = [_points(points, key, *kind) for kind in kinds if any(value is not None for value, _ in kind[0])]
+            drawn = [kind for kind in kinds if any(value is not None for value, _ in kind[0])]
+            traces = [trace for kind in drawn for trace in _points(points, key, others, *kind)]
             layout = plot_layout(xaxis=plot_axis(label), yaxis=plot_axis(unit), hovermode="closest")
             yield Figure(
                 slug("trend", label, what), f"{what} over {label}", "One standard error.", 300, _spec(traces, layout)
@@ -229,10 +234,18 @@ def _quantities(rows: Sequence[Row]) -> Iterator[tuple[str, str, Values, Values]
         )
 
 
-def _points(rows: Sequence[Row], key: str, values: Values, name: str, colour: str) -> Spec:
-    x = np.array([row.standing.values[key] for row in rows], float)
-    y, error = (np.array([np.nan if pair[k] is None else pair[k] for pair in values], float) for k in (0, 1))
-    bars = {"type": "data", "array": np.nan_to_num(error).tolist(), "thickness": 1, "width": 3, "color": colour}
-    names = [html.escape(row.standing.name, quote=False) for row in rows]
-    marker = {"mode": "markers", "marker": {"color": colour, "size": 6}, "text": names}
-    return plot_line(x, y, name, colour) | marker | {"error_y": bars}
+def _points(
+    rows: Sequence[Row], key: str, others: Sequence[Axis], values: Values, name: str, colour: str
+) -> Iterator[Spec]:
+    """A symbol for each row, another one for each series of the other axes."""
+    names = [row.standing.name for row in rows]
+    series = series_of(others, names)
+    for word, k in series.items():
+        chosen = [j for j, one in enumerate(names) if len(series) == 1 or series_word(others, one) == word]
+        x = np.array([rows[j].standing.values[key] for j in chosen], float)
+        y, error = (np.array([values[j][m] for j in chosen], float) for m in (0, 1))  # None is NaN
+        bars = {"type": "data", "array": np.nan_to_num(error).tolist(), "thickness": 1, "width": 3, "color": colour}
+        marker = {"mode": "markers", "marker": {"color": colour, "size": 6, "symbol": SYMBOLS[k]}}
+        called = html.escape(name + (f", {word}" if len(series) > 1 else ""), quote=False)
+        hover = {"text": [html.escape(names[j], quote=False) for j in chosen]}
+        yield plot_line(x, y, called, colour) | marker | hover | {"error_y": bars}

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from refine.curves import quantities
+from refine.results.determined import Combination, DeterminedPair
 from refine.results.reader import Results
-from refine.results.schema import Combination, DataSet, Declared, DeterminedPair, Scores, Status, Summary
+from refine.results.schema import DataSet, Declared, Scores, Status, Summary
 
 _SUPERSCRIPT = {-3: "⁻³", -2: "⁻²", -1: "⁻¹", 0: ""}
 

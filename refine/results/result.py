@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.potentials.correction import PairCorrection
+from refine.results.determined import Determination
 from refine.results.reader import (
     CurveTable,
     PairDistribution,
@@ -20,7 +21,7 @@ from refine.results.reader import (
     read_pair_distributions,
     read_predicted,
 )
-from refine.results.schema import Coordination, Determination, Iteration, MeasuredNumber, Scores, State, Status, Summary
+from refine.results.schema import Coordination, Iteration, MeasuredNumber, Scores, State, Status, Summary
 
 Array = NDArray[np.float64]
 

@@ -7,14 +7,15 @@ of an earlier version to this one, and what a later version wrote is refused.
 from __future__ import annotations
 
 import json
-import math
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from refine.errors import InputError
+from refine.results.determined import Determination
+from refine.results.record import ByName, Count, Number, Record, Vector
 
 RESULT = "result.json"
 """The file's name in a run's folder."""
@@ -26,23 +27,6 @@ MAX_BYTES = 2**28
 """Of the file."""
 
 RERUN = "run the study again, or restore the folder from a copy"
-
-
-def _known(value: Any) -> Any:
-    """None for a number that is not finite: JSON written by Python may hold NaN and Infinity."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-Number = Annotated[float | None, BeforeValidator(_known)]
-Count = Annotated[int | None, BeforeValidator(_known)]
-ByName = dict[str, Number]
-Vector = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
-
-
-class Record(BaseModel):
-    """Base of all parts of the file."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class Status(StrEnum):
@@ -143,62 +127,6 @@ class Correction(Record):
     def title(self) -> str:
         """The pair, and the state where the correction depends on temperature."""
         return self.name if self.state is None else f"{self.name}, {self.state}"
-
-
-class DeterminedData(Record):
-    """How many directions of the correction a data set determines, alone and beyond all others."""
-
-    name: str
-    points: Count = None
-    alone: Number = None
-    adds: Number = None
-    nyquist: Number = None
-
-
-class DeterminedPair(Record):
-    """Share of the prior variance of phi(r) that the data removed; term 1 is the change with temperature."""
-
-    pair: tuple[str, str]
-    term: int = 0
-    r: list[FiniteFloat]
-    share: list[Number]
-    decided: list[tuple[FiniteFloat, FiniteFloat]] = []
-    amplitude_eV: Number = None
-    at_limit: tuple[FiniteFloat, FiniteFloat] | None = None
-
-    @property
-    def name(self) -> str:
-        """Fe–O, or what of it."""
-        return "–".join(self.pair) + (", change with temperature" if self.term else "")
-
-
-class Combination(Record):
-    """Changes of phi in these proportions of pairs (and terms), and how many of them the data determine."""
-
-    weights: list[FiniteFloat]
-    directions: Number = None
-
-
-class Tension(Record):
-    """How far a data set lies from what another one (None: all others) says of the correction."""
-
-    data: str
-    given: str | None = None
-    chi2: Number = None
-    points: Count = None
-    sigma: Number = None
-
-
-class Determination(Record):
-    """What the data determine; see `refine.refinement.inference.identifiability`."""
-
-    parameters: Count = None
-    directions: Number = None
-    singular_values: list[FiniteFloat] = []
-    data: list[DeterminedData] = []
-    pairs: list[DeterminedPair] = []
-    tension: list[Tension] = []
-    combinations: list[Combination] = []
 
 
 class Coordination(Record):

@@ -21,6 +21,7 @@ from refine.refinement.inference.posterior import band
 from refine.refinement.problem import Sample
 from refine.results import schema
 from refine.results.derived import Propagation, coordination_numbers, shells_of
+from refine.results.determined import Determination
 from refine.results.learned import in_units
 from refine.results.numbers import measured_number, moved_pressures, pressures
 from refine.results.outcome import Outcome
@@ -30,7 +31,6 @@ from refine.results.schema import (
     RESULT,
     Coordination,
     Correction,
-    Determination,
     Iteration,
     Predicted,
     Replayed,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from refine.campaign.executors import Executor
-from refine.campaign.jobs import STOPPED, TOO_MUCH, Ended, Job, in_words
+from refine.campaign.jobs import STOPPED, TOO_MUCH, Ended, Job, in_one_line, in_words
 from refine.campaign.keys import CampaignConfig
 from refine.campaign.points import Point, axes_of, points_of
 from refine.campaign.rows import CSV, PARQUET, Row, rows_of, write_table
@@ -38,6 +38,8 @@ LOG = "campaign.log"
 
 INTERVAL = 2.0
 """Seconds between two writings of campaign.json, or twenty times as long as one takes."""
+
+BROKEN = "mend the site file, or wait for its scheduler, and go on by --resume"
 
 Refusal = tuple[Point, InputError]
 
@@ -204,8 +206,10 @@ class Running:
         waiting = [k for k, point in enumerate(self.standing.points) if point.ending == "waiting"]
         self.began = self.written = time.monotonic()
         self.every = INTERVAL
-        self.progress.stage("campaign", len(self.standing.points))
-        self.progress.advance(len(self.standing.points) - len(waiting))
+        left = sum(step.ending == "waiting" for k in waiting for step in self.standing.points[k].steps)
+        tasks = sum(len(point.steps) for point in self.standing.points)
+        self.progress.stage("campaign", tasks)
+        self.progress.advance(tasks - left)
         if not waiting:
             self.standing.write(self.out)
             return
@@ -253,13 +257,18 @@ class Running:
         step, planned = point.steps[event.step], plan.steps[event.step]
         moved = stamp(point_folder(self.out, point.name), planned) not in (None, event.before)
         error = event.future.exception()
-        ended = event.future.result() if error is None else Ended(1, 0.0, f"{type(error).__name__}: {error}"[:400])
+        if error is not None and (why := self.executor.broken()):
+            raise InputError(f"takes no tasks any more ({why})", where=self.standing.executor, fix=BROKEN)
+        told = in_one_line(f"{type(error).__name__}: {error}")
+        ended = event.future.result() if error is None else Ended(1, 0.0, told)
         judge(step, ended, moved=moved, keeps=planned.checkpoint is not None, retries=self.config.run.retries)
         if step.ending == "waiting":
             self.progress.message(f"{point.name}: {step.task} is queued again: {step.line}")
             self._next(event.point)
             return
         self.ended += 1
+        # behind one that failed no other one is started
+        self.progress.advance(1 if step.ending == "done" else len(point.steps) - event.step)
         if point.ending == "waiting":
             self._next(event.point)
             return
@@ -267,8 +276,7 @@ class Running:
         failure = point.failure
         told = f"done, {took}" if failure is None else f"{failure[0]} failed: {failure[1]}"
         self._count()
-        self.progress.message(f"{point.name}: {told} ({self.standing.words()})")
-        self.progress.advance(1)
+        self.progress.message(f"{point.name}: {told} ({self.standing.words(left=False)})")
 
     def _count(self) -> None:
         self.standing.running = min(self.given, self.executor.running())

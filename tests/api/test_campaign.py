@@ -41,6 +41,9 @@ class Copies:
     def running(self) -> int:
         return 0
 
+    def broken(self) -> str:
+        return ""
+
     def close(self) -> None:
         pass
 

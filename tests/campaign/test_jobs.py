@@ -42,6 +42,11 @@ def main():
     elif words[0] == "eat":
         kept = b"x" * int(words[1])
         time.sleep(60)
+    elif words[0] == "program":  # a program of a program, as of MPI, with a group of its own
+        import subprocess
+        code = "import sys, time; kept = b'x' * int(sys.argv[1]); print('there', flush=True); time.sleep(60)"
+        outer = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:], start_new_session=True))"
+        subprocess.run([sys.executable, "-c", outer, sys.executable, "-c", code, words[1]])
     elif words[0] == "cores":
         from refine.campaign.executors import available_cores
         print(list(available_cores()[0]), os.environ["OMP_NUM_THREADS"], os.environ["NPROC"])
@@ -86,6 +91,22 @@ def test_it_stays_within_its_memory(folder: Path) -> None:
     assert "0.125 are allowed" in ended.line
 
 
+if Path("/proc").is_dir():  # elsewhere nobody knows them
+
+    def test_programs_that_it_starts_count_and_end_with_it(folder: Path) -> None:
+        import psutil
+
+        def left() -> list[psutil.Process]:
+            return [one for one in psutil.process_iter(["cmdline"]) if str(2**28 + 1) in (one.info["cmdline"] or [])]
+
+        ended = carry_out(job(folder, "program", str(2**28 + 1), memory=2**27))
+        assert ended.code == TOO_MUCH
+        assert "0.125 are allowed" in ended.line
+        _until(lambda: not left())
+        assert carry_out(job(folder, "program", str(2**28 + 1), walltime=3.0)).code == STOPPED
+        _until(lambda: not left())
+
+
 def test_it_ends_with_whoever_started_it(folder: Path) -> None:
     """Also where that one is killed."""
     code = "from refine.campaign import jobs\njobs.WATCHED = 'stubbed'\n"
@@ -116,6 +137,7 @@ def test_local_workers(folder: Path) -> None:
     for name in "ab":
         (folder / name).mkdir()
     futures = [executor.submit(job(folder / name, "exit", code)) for name, code in (("a", "0"), ("b", "3"))]
+    assert executor.running() == 2  # also before the first process is there
     assert [future.result().code for future in futures] == [0, 3]
     last = executor.submit(job(folder / "a", "work"))
     _until(lambda: is_held(folder / "a"))
@@ -140,7 +162,7 @@ def test_last_lines(tmp_path: Path) -> None:
     begin = log.stat().st_size
     with log.open("a") as stream:
         stream.write("working\nrefine: \x1b[31mno such key\nmore\n\n")
-    assert jobs.last_line(log, begin) == " [31mno such key"
+    assert jobs.last_line(log, begin) == "[31mno such key"
     assert jobs.last_line(tmp_path / "none") == ""
     assert jobs.in_words(-9, "") == "the process was ended by signal 9"
 
@@ -193,6 +215,9 @@ def test_site_files_that_are_none(tmp_path: Path) -> None:
         read_site(path)
     path.write_text("import nothing_like_that\n")
     with pytest.raises(InputError, match="ModuleNotFoundError"):
+        read_site(path)
+    path.write_text("raise SystemExit(3)\n")  # which would be the command's code, and means another thing there
+    with pytest.raises(InputError, match="SystemExit: 3"):
         read_site(path)
 
 

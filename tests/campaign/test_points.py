@@ -74,6 +74,10 @@ def test_too_many_points_are_refused_before_they_are_made() -> None:
         ({"grid": {"a.b": [1]}, "zip": [{"a.b": [2]}]}, "twice"),
         ({"zip": [{"a.b": [1, 2], "a.c": [1]}]}, "lists of one length"),
         ({"grid": {"a.b": [1]}, "select": {"only": [{"a.c": 1}]}}, "not in [grid]"),
+        (
+            {"grid": {"a.b": [1]}, "select": {"leave_out": [{"a.b": [1, 3]}]}},
+            "leave_out names a.b = 3, which is none of",
+        ),
         ({"run": {"task": ["compare", "run"]}}, "in this order"),
         ({"run": {"task": "rm"}}, "task"),
         ({"run": {"task": "forward"}}, "has no 'trajectory'"),
@@ -120,6 +124,8 @@ def test_a_point_is_the_study_with_its_values(tmp_path: Path) -> None:
 def test_the_files_of_a_trajectory_are_seen_from_the_point(tmp_path: Path) -> None:
     small_box.write(tmp_path)
     asked = {"trajectory": "a.dcd", "atoms": "one.extxyz"}
+    for name in asked.values():
+        (tmp_path / name).touch()
     config = CampaignConfig.parse({"study": "study.toml", "run": {"task": "forward"}, "forward": asked}, tmp_path)
     plan = Planner(config, tmp_path / "out").plan(points_of(config)[0])
     (step,) = plan.steps
@@ -144,6 +150,8 @@ def test_the_tasks_of_a_point_follow_one_another(tmp_path: Path) -> None:
 def test_a_training_starts_from_no_table_of_a_study(tmp_path: Path) -> None:
     """Of a file of refine learn, keys of its tables are varied, and files are seen from it."""
     (tmp_path / "learn.toml").write_text('[model]\npath = "a.model"\n[frames]\ntrain = ["a.extxyz"]\n')
+    for name in ("a.model", "a.extxyz", "b.extxyz", "c.extxyz"):
+        (tmp_path / name).touch()
     tree = {"study": "learn.toml", "run": {"task": "learn"}, "grid": {"frames.train": [["b.extxyz"], ["c.extxyz"]]}}
     config = CampaignConfig.parse(tree, tmp_path)
     plan = Planner(config, tmp_path / "out").plan(points_of(config)[1])
@@ -152,6 +160,27 @@ def test_a_training_starts_from_no_table_of_a_study(tmp_path: Path) -> None:
     config = CampaignConfig.parse(tree | {"grid": {"model": ["pedone.toml"]}}, tmp_path)
     with pytest.raises(InputError, match="model"):
         Planner(config, tmp_path / "out").plan(points_of(config)[0])
+
+
+@pytest.mark.parametrize(
+    ("key", "tables"),
+    [
+        ("data.sq.file", {"grid": {"data.sq.file": ["sq.csv", "none.csv"]}}),
+        ("compare.models", {"run": {"task": "compare"}, "compare": {"models": ["none.toml"]}}),
+        ("forward.trajectory", {"run": {"task": "forward"}, "forward": {"trajectory": "none.xyz"}}),
+        ("forward.atoms", {"run": {"task": "forward"}, "forward": {"trajectory": "sq.csv", "atoms": "none.xyz"}}),
+    ],
+)
+def test_a_file_that_is_not_there_is_told_before_anything_is_started(
+    key: str, tables: dict[str, Any], tmp_path: Path
+) -> None:
+    small_box.write(tmp_path)
+    config = CampaignConfig.parse({"study": "study.toml", **tables}, tmp_path)
+    *before, point = points_of(config)
+    planner = Planner(config, tmp_path / "out")
+    assert [bool(planner.plan(one).steps) for one in before] == [True] * len(before)
+    with pytest.raises(InputError, match=f"^{key}: .*none.*: no such file$"):
+        planner.plan(point)
 
 
 def test_a_digest_is_of_settings_and_data(tmp_path: Path) -> None:

@@ -67,8 +67,10 @@ def test_misfits_of_each_task_are_drawn(task: str, name: str, before: Any, after
     drawn = json.loads(re.findall(r'id="figures">(.*?)</script>', page, re.DOTALL)[0])
     maps = [figure["data"][0] for figure in drawn if figure["id"].startswith("map")]
     assert any(one["marker"]["color"] == [after[0]] * 4 and len(one["x"]) == 4 for one in maps)
-    trends = [[line["name"] for line in figure["data"]] for figure in drawn if figure["id"].startswith("trend")]
-    assert (["initial", "final"] if before[0] else ["final"]) in trends
+    trends = [
+        [line["name"].split(",")[0] for line in figure["data"]] for figure in drawn if figure["id"].startswith("trend")
+    ]
+    assert (["initial", "initial", "final", "final"] if before[0] else ["final", "final"]) in trends
 
 
 @pytest.mark.parametrize("task", list(LEFT))

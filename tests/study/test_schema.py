@@ -21,8 +21,9 @@ from refine.refinement.responses import RESPONSES
 from refine.refinement.rules import FORMER, RULES
 from refine.sampling.engines import DEFAULT_ENGINE, ENGINES
 from refine.study.schema import Data, ModelFile, Sampling, StudyConfig, reference_markdown
+from refine.tables.species import ELEMENTS, atoms_of
 from refine.tables.toml import MAX_LINE, MAX_STUDY_BYTES, override
-from refine.tables.values import ELEMENTS, MAX_POINTS, atoms_of
+from refine.tables.values import MAX_POINTS
 
 EXAMPLE = """
 title = "Liquid argon at 85 K"

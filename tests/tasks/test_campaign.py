@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import random
 import re
 import signal
@@ -51,6 +52,9 @@ class Stub:
 
     def running(self) -> int:
         return 0
+
+    def broken(self) -> str:
+        return ""
 
     def close(self) -> None:
         self.closed = True
@@ -114,7 +118,9 @@ def test_a_table_and_a_page(finished: Path, tmp_path: Path) -> None:
     assert len(grid["x"]) == 4
     assert grid["marker"]["color"] == pytest.approx([after] * 4)
     phi = next(figure for figure in figures if figure["id"].startswith("phi"))["data"]
-    assert sorted({line["name"] for line in phi}) == ["85 K", "95 K"]
+    names = ["85 K, 0.0205", "85 K, 0.02125", "95 K, 0.0205", "95 K, 0.02125"]
+    assert sorted({line["name"] for line in phi}) == names
+    assert {(line["name"][6:], line["line"]["dash"]) for line in phi} == {("0.0205", "solid"), ("0.02125", "dash")}
     again, untouched = carry_out(config_of(tmp_path), tmp_path / "out", leaving(finished), resume=True)
     assert untouched.jobs == []
     assert again.counts()["done"] == 4
@@ -161,6 +167,28 @@ def test_faults_of_machines_are_tried_again(finished: Path, tmp_path: Path) -> N
     assert [point.ending for point in standing.points] == ["machine", "machine", "done", "done"]
     assert [point.steps[0].starts for point in standing.points] == [2, 2, 2, 2]
     assert "signal 9" in standing.failures()[0][2]
+
+
+def test_a_site_that_takes_no_tasks_any_more_is_no_fault_of_its_points(finished: Path, tmp_path: Path) -> None:
+    """One line, and not one a point; what was not done waits for --resume."""
+    good = leaving(finished)
+
+    class Breaks(Stub):
+        def broken(self) -> str:
+            return "JobError: no such partition" if len(self.jobs) > 2 else ""
+
+    def end(job: Job) -> int:
+        if len(stub.jobs) > 2:
+            raise RuntimeError("JobError:\n no such partition")
+        return good(job)
+
+    stub = Breaks(end)
+    with pytest.raises(InputError, match=r"^site.py: takes no tasks any more .* no such partition.*--resume$"):
+        engine.campaign(config_of(tmp_path), tmp_path / "out", lambda: stub, executor="site.py")
+    assert stub.closed
+    assert read_standing(tmp_path / "out").counts() == {"done": 2, "waiting": 2, "failed": 0}
+    standing, _ = carry_out(config_of(tmp_path), tmp_path / "out", good, resume=True)
+    assert standing.counts()["done"] == 4
 
 
 def test_a_task_that_comes_further_is_queued_as_often_as_it_takes(finished: Path, tmp_path: Path) -> None:
@@ -225,6 +253,18 @@ def test_tasks_of_a_point_wait_for_one_another(tmp_path: Path) -> None:
     assert [job.name.split(": ")[1] for job in stub.jobs if "85.0" in job.name] == ["prepare", "run", "compare"]
     assert [job.name.split(": ")[1] for job in stub.jobs if "95.0" in job.name] == ["prepare", "run"]
     assert [point.ending for point in standing.points] == ["done", "input"]
+
+
+def test_progress_counts_tasks_and_those_that_are_never_started(tmp_path: Path) -> None:
+    """Of four points one is refused, and one fails in the first of two tasks."""
+    grid = GRID | {"states.85K.temperature": [85.0, -1.0]}
+    run, told = {"task": ["prepare", "compare"]}, Told()
+    config = config_of(tmp_path, grid=grid, run=run)
+    end = lambda job: 2 if "0.0205" in job.name and "prepare" in job.name else 0  # noqa: E731
+    carry_out(config, tmp_path / "out", end, progress=told)
+    # the two at -1 K count as one task each
+    assert ("campaign", 6, 6) in told.stages
+    assert not any("left" in line for line in told.lines)
 
 
 def test_what_is_done_is_not_mixed_with_another_study(finished: Path, tmp_path: Path) -> None:
@@ -353,3 +393,30 @@ def test_the_same_under_parsl(tmp_path: Path) -> None:
     standing = engine.campaign(config, two, lambda: Site(tmp_path / "site.py", two / "parsl"))
     assert standing.counts()["done"] == 2
     assert (two / "table.csv").read_bytes() == (one / "table.csv").read_bytes()
+
+
+NO_PARTITION = """
+from parsl.config import Config
+from parsl.executors import HighThroughputExecutor
+from parsl.providers import SlurmProvider
+
+provider = SlurmProvider(partition="nope", init_blocks=0, min_blocks=0, max_blocks=1, walltime="00:01:00")
+config = Config(executors=[HighThroughputExecutor(address="127.0.0.1", provider=provider)], strategy="simple")
+"""
+
+
+@pytest.mark.slow
+def test_jobs_that_a_scheduler_does_not_take_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A partition that is not there; what Slurm's programs answer is theirs, and not Slurm's."""
+    small_box.write(tmp_path)
+    (tmp_path / "site.py").write_text(NO_PARTITION)
+    (programs := tmp_path / "bin").mkdir()
+    for name in ("sbatch", "squeue", "sacct", "scancel"):
+        (programs / name).write_text("#!/bin/sh\necho sbatch: error: invalid partition specified: nope >&2\nexit 1\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    config = CampaignConfig.parse({"study": "study.toml", "grid": GRID}, tmp_path)
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match=r"takes no tasks any more .*invalid partition specified: nope"):
+        engine.campaign(config, out, lambda: Site(tmp_path / "site.py", out / "parsl"), executor="site.py")
+    assert read_standing(out).counts() == {"done": 0, "waiting": 4, "failed": 0}

@@ -18,11 +18,13 @@ from refine.sampling.starts import begin
 from refine.study.schema import StudyConfig
 from refine.system import Box, make_system
 from refine.tasks.check import check, timing
+from refine.tasks.check.cost import StateTiming, Timing
 from refine.tasks.check.plan import plan_of
-from refine.tasks.check.timing import StateTiming, Timing, made_up, more, of_a_step
+from refine.tasks.check.timing import made_up, more, of_a_step
 from refine.tasks.check.weights import weights_of
 from refine.tasks.pilot import equilibrated, pilot
 from refine.tasks.run import store
+from refine.tasks.run.engines import SETTLING_MOVES
 from refine.tasks.run.loop import run_study
 from tests import small_box
 
@@ -241,7 +243,7 @@ def test_a_cold_packing_that_heats_up_is_timed_all_the_same(tmp_path: Path) -> N
 def test_times_add_up(tmp_path: Path) -> None:
     plan = check(StudyConfig.from_toml(written(tmp_path)), timing=False).plan
     state = StateTiming("85K", steps=10, start=1.0, compiling=2.0, share=1.0, step=0.01, frame=0.1, move_frame=None)
-    costs = Timing("cpu", (state,), curves=0.5, update=3.0, resident=10**8, notes=())
+    costs = Timing("cpu", (state,), curves=0.5, update=3.0, resident=10**8, notes=(), lanes=(0,))
     expected = {"start structures": 1.0, "compiling": 2.0, "steps": 0.01 * 1712, "frames": 0.1 * 144}
     expected |= {"moves": 0.0, "windows": 0.0, "curves": 1.5, "updates": 9.0}
     assert costs.seconds(plan) == pytest.approx(expected)
@@ -254,10 +256,35 @@ def test_times_add_up(tmp_path: Path) -> None:
     assert costs.seconds(both)["frames"] == pytest.approx(0.1 * 72)
 
 
+def test_states_at_a_time_take_as_long_as_the_slowest_lane(tmp_path: Path) -> None:
+    """Three states, a slow one and two that share the other devices: hand-added; the host's work is of all of them."""
+    plan = check(StudyConfig.from_toml(written(tmp_path)), timing=False).plan
+    (one,) = plan.states
+    assert (one.start_steps[1], one.steps) == (400, 1712)
+    state = StateTiming("a", steps=10, start=1.0, compiling=2.0, share=1.0, step=0.01, frame=0.1, move_frame=None)
+    dear, slow = replace(state, start=12.0), replace(state, step=0.05, start=0.5)
+    costs = Timing("gpu", (slow, dear, state), curves=0.5, update=3.0, resident=10**8, notes=(), lanes=(0, 1, 1))
+    found = costs.seconds(replace(plan, states=(one, one, one)))
+    # equilibrated after 0.5 + 400 x 0.05 = 20.5 s, and 12 + 1 + 800 x 0.01 = 21 s; sampled in 80 s, and in 55
+    assert found["start structures"] == pytest.approx(13.0)
+    assert found["steps"] == pytest.approx(800 * 0.01 + 1312 * 0.05)
+    assert found["frames"] == pytest.approx(0.1 * 144)
+    assert found["compiling"] == pytest.approx(6.0)
+    assert found["updates"] == pytest.approx(9.0)
+    shared = replace(costs, slowed=1.5).seconds(replace(plan, states=(one, one, one)))
+    assert shared["steps"] == pytest.approx(1.5 * found["steps"])
+    assert shared["updates"] == found["updates"]
+    # atoms that are moved to fit the data are moved state after state
+    moved = replace(one, moves=True)
+    one_by_one = replace(costs, states=tuple(replace(x, move_frame=0.2) for x in costs.states))
+    found = one_by_one.seconds(replace(plan, states=(moved, moved, moved)))
+    assert found["moves"] == pytest.approx(3 * 0.2 * moved.moved_frames * (1 + 1 / SETTLING_MOVES))
+
+
 def test_what_is_too_short_to_be_timed_is_not_called_zero(tmp_path: Path) -> None:
     found = check(StudyConfig.from_toml(written(tmp_path)), timing=False)
     state = StateTiming("85K", steps=10, start=1.0, compiling=2.0, share=1.0, step=0.01, frame=0.0, move_frame=None)
-    costs = Timing("cpu", (state,), curves=0.5, update=3.0, resident=10**8, notes=())
+    costs = Timing("cpu", (state,), curves=0.5, update=3.0, resident=10**8, notes=(), lanes=(0,))
     told = replace(found, timing=costs).table()
     assert "10 ms a step (10 steps), a frame in less than can be timed, start structure 1 s" in told
     assert "0 µs" not in told

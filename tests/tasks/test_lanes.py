@@ -40,6 +40,7 @@ import sys
 from pathlib import Path
 from refine import Study
 from refine.progress import NullProgress
+from refine.tasks.check import check
 from refine.tasks.run import loop
 
 folder, states, used, short = Path(sys.argv[1]), int(sys.argv[2]), eval(sys.argv[3]), sys.argv[4:]
@@ -72,6 +73,10 @@ for again in (False, True):
 loop.Run._save = saved
 assert [sampler.spread.lane for _, sampler in study.samplers()] == list(range(states))
 loop.run_study(study, folder / "killed", resume=True)
+
+told = check(study.config)
+assert told.timing.lanes == tuple(range(states)) and told.timing.slowed >= 1.0
+assert f"{states} of {states} states at a time" in told.table()
 """
 
 

@@ -43,6 +43,8 @@ def campaign(
 ) -> None:
     """Many runs from one study: every point of a grid, on this machine or on a cluster.
 
+    `refine campaign-status OUT` says where one stands, also while it is carried out.
+
     Exit codes: 0 all points are done; 2 an error in the input, or points failed, which are listed; 130 interrupted.
     """
     from rich.console import Console

@@ -23,7 +23,8 @@ from refine.potentials.classical.sets import SETS
 from refine.potentials.keys import Example, Model
 from refine.potentials.lammps import Part, Script, section, spline_nodes, table_radii
 from refine.potentials.protocols import Array, Base, Finished, Pairs
-from refine.tables.values import Ions, Number, PairForms, Parameters, RealCharges
+from refine.tables.species import Ions, PairForms, Parameters, RealCharges
+from refine.tables.values import Number
 
 if TYPE_CHECKING:
     from refine.potentials.correction import PairCorrection

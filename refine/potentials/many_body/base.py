@@ -13,7 +13,7 @@ from refine.formula import element_of
 from refine.potentials.keys import Example, Model
 from refine.potentials.lammps import Part, Script, head_line
 from refine.potentials.protocols import Array, Base, BaseParameters, CorrectedForceField, Finished, Pairs
-from refine.tables.values import Parameters
+from refine.tables.species import Parameters
 
 if TYPE_CHECKING:  # with jax, which reading a study does without
     from refine.potentials.many_body.potentials import ManyBody, StillingerWeber, Tersoff

@@ -15,7 +15,8 @@ from refine.refinement.observables.keys import MeasuredNumber
 from refine.sampling.frames import Frames
 from refine.scattering.operator import CurveOperator
 from refine.system import Box, pair_index
-from refine.tables.values import Number, Pair
+from refine.tables.species import Pair
+from refine.tables.values import Number
 
 Array = NDArray[np.float64]
 

@@ -28,7 +28,8 @@ from refine.refinement.inference.nuisance import best
 from refine.refinement.keys import Refinement, Shared
 from refine.refinement.problem import Problem, Sample, Update
 from refine.sampling.frames import Frames
-from refine.tables.values import ByPair, Integer
+from refine.tables.species import ByPair
+from refine.tables.values import Integer
 
 Array = NDArray[np.float64]
 

@@ -7,8 +7,9 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from refine.tables.species import Pair
 from refine.tables.table import Table
-from refine.tables.values import Integer, Name, Number, Pair, Range, refusal
+from refine.tables.values import Integer, Name, Number, Range, refusal
 
 TAKEN = ("Lattice", "Properties", "pbc", "energy", "temperature", "state", "replica", "frame", "weight")
 """Words of the comment line of a frame that a variable cannot be called."""

@@ -7,8 +7,9 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from refine.tables.species import ByPair
 from refine.tables.table import Table
-from refine.tables.values import ByPair, FileName, Integer, Kind, Number, Switch, refusal
+from refine.tables.values import FileName, Integer, Kind, Number, Switch, refusal
 
 
 class Coordination(Table):

@@ -6,8 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from refine.tables.species import Pairs, SmoothnessByPair
 from refine.tables.table import Table
-from refine.tables.values import Integer, Number, OrAuto, Pairs, SmoothnessByPair, refusal
+from refine.tables.values import Integer, Number, OrAuto, refusal
 
 LATER_OF_CORRECTION = {"molecules": "intermolecular"}
 """Keys that studies of before do not have, and the values with which they change no digest."""

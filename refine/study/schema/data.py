@@ -12,20 +12,17 @@ from refine.refinement.observables import OBSERVABLES
 from refine.refinement.observables.keys import Measured
 from refine.study.schema.conventions import Abscissa, Normalisation, Quantity, Radiation, Window
 from refine.tables.choice import Choice
+from refine.tables.species import Charges, Isotopes, Pair, UnitOfIntensity
 from refine.tables.values import (
-    Charges,
     Columns,
     FileName,
     FreeBackground,
     Integer,
-    Isotopes,
     Number,
-    Pair,
     Range,
     Resolution,
     Sigma,
     Switch,
-    UnitOfIntensity,
     refusal,
 )
 

@@ -9,8 +9,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from refine.formula import with_hydrogen
+from refine.tables.species import Counts, Formula, Labels, Species, atoms_of
 from refine.tables.table import Table
-from refine.tables.values import Counts, FileName, Formula, Integer, Labels, Name, Number, Species, atoms_of, refusal
+from refine.tables.values import FileName, Integer, Name, Number, refusal
 
 LATER_OF_SYSTEM = {"structure_elements": None}
 """Keys that studies of before do not have, and the values with which they change no digest."""

@@ -11,8 +11,8 @@ from refine.results.tables import plain
 from refine.study.choices.choice import Choice
 from refine.study.datasets import DataSet, NumberSet, Prediction
 from refine.study.schema import StudyConfig
+from refine.tasks.check.cost import Timing
 from refine.tasks.check.plan import Plan, StatePlan
-from refine.tasks.check.timing import Timing
 from refine.tasks.check.weights import AT_Q, Weights
 from refine.tasks.columns import aligned
 
@@ -199,6 +199,11 @@ class Check:
             for seconds, what in ((one.move_frame, "a frame of moved atoms"), (one.window, "a differentiated window")):
                 line += "" if seconds is None else f", {duration(seconds)} {what}"
             lines.append(line)
+        lanes = self.timing.lanes
+        if (several := len(set(lanes))) > 1:
+            slowed = self.timing.slowed
+            line = f"  {several} of {len(lanes)} states at a time, on devices of their own"
+            lines.append(line + (f": each takes {slowed:.1f} times as long as alone" if slowed >= 1.1 else ""))
         update = "" if self.timing.update is None else f", an update {duration(self.timing.update)}"
         lines.append(f"  curves of a sample {duration(self.timing.curves)}{update}")
         parts = [f"{name} {duration(value)}" for name, value in self.timing.seconds(self.plan).items() if value]

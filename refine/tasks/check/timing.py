@@ -6,6 +6,9 @@ that is what few steps take longer than their share of many, and comes once in a
 frames give what a frame costs. Trajectories begin as the study's do. An update is that of the study's rule, on as many
 frames as it will have, whose counts are those of the timed frames with the scatter of independent counts.
 
+States with devices of their own are sampled at the same time. Each is timed alone, and then one of each group of
+devices at once: by how much that is slower is what they share, cores of a processor say.
+
 Times are those of the clock, on a machine that may be busy: how much of a core they had is said, too.
 """
 
@@ -14,24 +17,25 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from refine.errors import RefineError, SimulationError
-from refine.progress import Progress
+from refine.progress import NullProgress, Progress
 from refine.refinement.problem import MovingRule, Sample, TrajectoryRule
 from refine.results.scores import score
 from refine.sampling.frames import Frames
 from refine.sampling.jax.device import device_name
 from refine.sampling.jax.random_numbers import seed_of_state
 from refine.sampling.starts import begin
-from refine.tasks.check.plan import Plan
+from refine.tasks.check.cost import StateTiming, Timing
 from refine.tasks.forward.tables import Averages, prediction_table
-from refine.tasks.run.engines import SETTLING_MOVES, Engines
+from refine.tasks.lanes import in_lanes, lanes_of
+from refine.tasks.run.engines import Engines
 from refine.units import BOLTZMANN
 
 if TYPE_CHECKING:
@@ -45,80 +49,8 @@ STEPS = 10
 SECONDS, MOST = 1.0, 200
 """How long steps are timed where they are cheap, and how many times `STEPS` at most."""
 
-BUSY, KNOWN = 0.8, 0.02
-"""Of a core: steps that have less than the first wait for others; with less than the second they are elsewhere."""
-
 COMPILED = 10.0
 """Seconds: an update that took less is timed again, without what it compiles at first."""
-
-
-@dataclass(frozen=True)
-class StateTiming:
-    """Seconds of one state.
-
-    Attributes:
-        name: of the state.  steps: that were timed.
-        start: packing and relaxation of the start structure, compiled.
-        compiling: the program of the dynamics.
-        share: processors that the timed steps had, of this process and those that it started together.
-        step, frame: of all replicas together; what a block costs before its first step is in its steps.
-        move_frame: of a frame of atoms that are moved to fit the data; None where none are.
-        window: of a window of each replica that is differentiated; None where none is.
-    """
-
-    name: str
-    steps: int
-    start: float
-    compiling: float
-    share: float
-    step: float
-    frame: float
-    move_frame: float | None
-    window: float | None = None
-
-
-@dataclass(frozen=True)
-class Timing:
-    """What a study costs on this machine.
-
-    Attributes:
-        device: in words.
-        states: of each.
-        curves: seconds for all curves of an ordinary sample, their scores and errors.
-        update: seconds of an update of the rule on one sample; None where it was not timed, for a reason in `notes`.
-        resident: bytes of this process at its largest so far.
-        notes: what is not in the numbers.
-    """
-
-    device: str
-    states: tuple[StateTiming, ...]
-    curves: float
-    update: float | None
-    resident: int
-    notes: tuple[str, ...]
-
-    @property
-    def busy(self) -> float | None:
-        """The share of a core that steps had where that was too little; None where it was enough, and where nobody
-        knows: on other devices than a CPU, and of programs that others start."""
-        share = min(one.share for one in self.states)
-        return share if self.device == "cpu" and KNOWN < share < BUSY else None
-
-    def seconds(self, plan: Plan) -> dict[str, float]:
-        """By what they are spent on, at most."""
-        pairs = list(zip(plan.states, self.states, strict=True))
-        settled = 1.0 + 1.0 / SETTLING_MOVES
-        seen = [one.first_frames + (one.all_frames - one.moved_frames) / plan.replicas for one in plan.states]
-        return {
-            "start structures": sum(cost.start for cost in self.states),
-            "compiling": plan.programs * sum(cost.compiling for cost in self.states),
-            "steps": sum(one.steps * cost.step for one, cost in pairs),
-            "frames": sum(number * cost.frame for number, cost in zip(seen, self.states, strict=True)),
-            "moves": sum(settled * one.moved_frames / plan.replicas * (cost.move_frame or 0.0) for one, cost in pairs),
-            "windows": sum(one.samples * one.windows * (cost.window or 0.0) for one, cost in pairs),
-            "curves": self.curves * plan.states[0].lengths,
-            "updates": (self.update or 0.0) * plan.states[0].samples,
-        }
 
 
 def timed(study: Study, *, fitted: bool, progress: Progress) -> Timing:
@@ -130,12 +62,15 @@ def timed(study: Study, *, fitted: bool, progress: Progress) -> Timing:
     timed_study = study.with_settings(replace(study.settings, stride=STEPS))
     engines = Engines(timed_study)
     progress.stage("timing the dynamics", 3 * len(engines))
-    states, ends, frames = [], [], []
+    states, begun, ends, frames = [], [], [], []
     for s in range(len(engines)):
-        cost, end, seen = _state(timed_study, engines, s, fitted, progress)
+        cost, start, end, seen = _state(timed_study, engines, s, fitted, progress)
         states.append(cost)
+        begun.append(start)
         ends.append(end)
         frames.append(seen)
+    lanes = lanes_of(study, [sampler for _, sampler in engines.samplers])
+    slowed = _slowed(timed_study, engines, lanes, begun, states, progress)
     progress.stage("timing curves and updates", 2)
     progress.doing("curves of a whole sample, and an update")
     sample = Sample(study.initial_correction(), tuple(made_up(one, study, s) for s, one in enumerate(frames)))
@@ -145,13 +80,15 @@ def timed(study: Study, *, fitted: bool, progress: Progress) -> Timing:
     progress.advance(1)
     update, notes = _update(study, sample) if fitted else (None, [])
     progress.advance(1)
-    return Timing(device_name(), tuple(states), curves, update, resident(), tuple(notes))
+    return Timing(device_name(), tuple(states), curves, update, resident(), tuple(notes), tuple(lanes), slowed)
 
 
-def _state(study: Study, engines: Engines, s: int, fitted: bool, progress: Progress) -> tuple[StateTiming, Any, Frames]:
-    """Seconds of a state, where its trajectories stand, and a frame of each replica."""
+def _state(
+    study: Study, engines: Engines, s: int, fitted: bool, progress: Progress
+) -> tuple[StateTiming, Any, Any, Frames]:
+    """Seconds of a state, where its trajectories began and where they stand, and a frame of each replica."""
     correction = study.initial_correction()
-    temperature = study.stages[0].temperature if study.stages else study.problem.temperatures[s]
+    temperature = _temperature(study, s)
     field, sampler = engines.samplers[s]
     params = study.force_field_params(field, s, correction)
     progress.doing("relaxing the start structure")
@@ -199,7 +136,36 @@ def _state(study: Study, engines: Engines, s: int, fitted: bool, progress: Progr
         frame=max(0.0, watched - unwatched) / each,
         move_frame=move,
     )
-    return cost, end, frames
+    return cost, state, end, frames
+
+
+def _temperature(study: Study, s: int) -> float:
+    """That a state begins with, K."""
+    return study.stages[0].temperature if study.stages else study.problem.temperatures[s]
+
+
+def _slowed(
+    study: Study,
+    engines: Engines,
+    lanes: Sequence[int],
+    begun: Sequence[Any],
+    states: Sequence[StateTiming],
+    progress: Progress,
+) -> float:
+    """How many times as long the steps of the first state of each lane take at once as the slowest of them alone."""
+    firsts = [lanes.index(lane) for lane in sorted(set(lanes))]
+    if len(firsts) < 2:
+        return 1.0
+    progress.doing("timing states at the same time")
+
+    def work(s: int, _: Progress) -> Iterator[Any]:
+        field, sampler = engines.samplers[s]
+        params = study.force_field_params(field, s, study.initial_correction())
+        yield sampler.run(begun[s], params, _temperature(study, s), states[s].steps // STEPS, observe=False)
+
+    alone = max(states[s].step * states[s].steps for s in firsts)
+    together = _seconds(lambda: list(in_lanes([partial(work, s) for s in firsts], firsts, NullProgress())))[0]
+    return max(1.0, together / alone)
 
 
 def more(number: int, further: float, wanted: float, *, dear: bool) -> int:
