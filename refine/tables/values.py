@@ -203,6 +203,26 @@ def _all_or_pairs(value: Any) -> Any:
     return pairs
 
 
+LEAST, MOST = 1e-12, 1e12
+"""Of errors, weights and priors: numbers beyond are none that 16 digits could weigh against the others."""
+
+
+LEAST_SMOOTH = 1e-4
+"""Of `smoothness`: a prior of 10,000 kT is none."""
+
+
+def _weighable(*numbers: float, least: float = LEAST) -> None:
+    """A refusal of numbers beyond these limits."""
+    for number in numbers:
+        if not least <= number <= MOST:
+            raise refusal(f"should be from {least:g} to {MOST:g}")
+
+
+def _weighable_number(number: float) -> float:
+    _weighable(number)
+    return number
+
+
 MAX_POINTS = 20
 """Of a line of straight pieces: a study is written out with them on one line of the file."""
 
@@ -212,6 +232,7 @@ def _sigma(value: Any) -> Any:
     if isinstance(value, str) and value in ("auto", "file"):
         return value
     if _is_finite(value) and value > 0:
+        _weighable(value)
         return float(value)
     if not isinstance(value, list | tuple):
         raise refusal('should be a positive number, "auto", "file", or points, as in [[1, 0.02], [20, 0.001]]')
@@ -224,6 +245,7 @@ def _sigma(value: Any) -> Any:
             raise refusal("should have points of x >= 0 and a positive number")
     if any(after[0] <= before[0] for before, after in itertools.pairwise(value)):
         raise refusal("should have its points in order of x")
+    _weighable(*(number for _, number in value))
     return tuple((float(x), float(number)) for x, number in value)
 
 
@@ -329,10 +351,13 @@ def _charge(value: Any) -> int | tuple[float, float]:
 def _smoothness(value: Any) -> Any:
     """A positive number, "auto", or a table of positive numbers by pair."""
     if isinstance(value, Mapping):
-        return _by_pair(value)
+        table = _by_pair(value)
+        _weighable(*table.values(), least=LEAST_SMOOTH)
+        return table
     if value == "auto":
         return value
     if _is_finite(value) and value > 0:
+        _weighable(value, least=LEAST_SMOOTH)
         return float(value)
     raise refusal('should be a positive number, "auto", or a table of positive numbers by pair')
 
@@ -383,6 +408,8 @@ def some_tables(value: Any) -> Any:
 
 
 Number = Annotated[float, Strict(), BeforeValidator(_fits_a_float), Kind("number")]
+Weighable = Annotated[Number, Field(gt=0), AfterValidator(_weighable_number)]
+"""An error, a weight or the width of a prior."""
 Integer = Annotated[int, Strict(), Kind("whole number")]
 Switch = Annotated[bool, Strict(), Kind("`true` or `false`")]
 Element = Annotated[str, AfterValidator(_known_species)]

@@ -377,7 +377,7 @@ def test_override_refused(assignment: str, says: str) -> None:
         ("sytem.x=3", "study: unknown key 'sytem'; did you mean 'system'?"),
         ("xyz=3", "unknown key 'xyz'; known keys: title, system, states"),
         ("system.[key]=3", "[system] unknown key '[key]'; known keys: species"),
-        ("sampling.timestep=-5", "[sampling] timestep = -5 should be greater than 0; Time step in fs"),
+        ("sampling.timestep=-5", "[sampling] timestep = -5 should be greater than or equal to 0.001; Time step in fs"),
         ("sampling.timestep=nan", "timestep = nan should be a finite number"),
         ("sampling.timestep=1" + 400 * "0", "should be a finite number"),
         ("sampling.frames=true", "frames = True should be a valid integer"),
@@ -1192,7 +1192,10 @@ def test_reference_page_has_every_key() -> None:
         for name, field in model.model_fields.items():  # type: ignore[union-attr]
             assert f"| `{name}` |" in page
             assert field.description, f"{name} has no description"
-    assert "| `time_constant` | number, > 0, ≤ 1000 | `0.5` | Its time constant in ps. |" in page
+    assert (
+        "| `time_constant` | number, ≥ 0.001, ≤ 1000 | `0.5` | Its time constant in ps, at least two time steps. |"
+        in page
+    )
     assert '| `timestep` | number or `"auto"`, > 0, ≤ 20 | `"auto"` | Time step in fs. ' in page
 
 
