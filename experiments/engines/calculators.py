@@ -2,7 +2,7 @@
 taken apart.
 
     python experiments/engines/calculators.py [--only CHGNet SevenNet] [--out FOLDER]
-    python experiments/engines/calculators.py --only MACE --model MY.model        # of NaCl, by mace-torch
+    python experiments/engines/calculators.py --only MACE --model MY.model        # of H and O, by mace-torch
 
 For each calculator whose package is installed `refine predict` samples S(Q) and pressure. `refine run` then fits, in
 two samples, that S(Q), with an error so large that it has no say, and a pressure that is 2 GPa higher: made up, what is
@@ -117,6 +117,11 @@ CALCULATORS = {
         "mace-torch",
         "mace.calculators:MACECalculator",
         {"device": "cpu", "default_dtype": "float64"},
+        water,
+        r_min=0.6,
+        r_cut=3.0,
+        timestep=0.5,
+        temperature=300.0,
         strain=1e-4,
     ),
 }

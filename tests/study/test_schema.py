@@ -1196,7 +1196,7 @@ def test_reference_page_has_every_key() -> None:
         "| `time_constant` | number, ≥ 0.001, ≤ 1000 | `0.5` | Its time constant in ps, at least two time steps. |"
         in page
     )
-    assert '| `timestep` | number or `"auto"`, > 0, ≤ 20 | `"auto"` | Time step in fs. ' in page
+    assert '| `timestep` | number or `"auto"`, ≥ 0.001, ≤ 20 | `"auto"` | Time step in fs, usually 0.25 to 10. ' in page
 
 
 def test_words_for_choices_are_those_of_the_code() -> None:
