@@ -5,15 +5,16 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
-import sys
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeGuard, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, Strict, ValidatorFunctionWrapHandler
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, core_schema
 
 from refine.formula import D_IS_HYDROGEN, SHARES_ADD_UP, SITE, amounts_of, components_of, element_of
 from refine.tables.explain import shown
+from refine.tables.numbers import LEAST_SMOOTH, is_finite, is_number, weighable, weighable_number
+from refine.tables.numbers import refusal as refusal
 from refine.tables.table import OfFile
 
 ELEMENTS = (
@@ -65,22 +66,8 @@ class OrAuto(OrWord):
         super().__init__("auto")
 
 
-def refusal(text: str) -> PydanticCustomError:
-    """A validation error whose message is ``text`` as it stands (braces in it are no placeholders)."""
-    return PydanticCustomError("study", "{text}", {"text": text})
-
-
-def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_finite(value: object) -> bool:
-    """A number that a float can hold; TOML's whole numbers may have thousands of digits."""
-    return _is_number(value) and -sys.float_info.max <= value <= sys.float_info.max
-
-
 def _fits_a_float(value: Any) -> Any:
-    if _is_number(value) and not _is_finite(value):
+    if is_number(value) and not is_finite(value):
         raise refusal("should be a finite number")
     return value
 
@@ -134,7 +121,7 @@ def _resolution(value: Any) -> Any:
     for name, width in parts.items():
         if name not in ("constant", "proportional"):
             raise refusal(f"{name!r} is neither constant nor proportional")
-        if not (_is_finite(width) and 0 < width <= 1):
+        if not (is_finite(width) and 0 < width <= 1):
             raise refusal("should be a number above 0 and at most 1, or { constant = number, proportional = number }")
     if not parts:
         raise refusal("says nothing; give { constant = number } or { proportional = number }")
@@ -165,7 +152,7 @@ def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
 
 
 def _two_numbers(value: Any) -> Any:
-    if not (isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value))):
+    if not (isinstance(value, list | tuple) and len(value) == 2 and all(map(is_number, value))):
         raise refusal("should be [low, high], two numbers")
     return value
 
@@ -203,26 +190,6 @@ def _all_or_pairs(value: Any) -> Any:
     return pairs
 
 
-LEAST, MOST = 1e-12, 1e12
-"""Of errors, weights and priors: numbers beyond are none that 16 digits could weigh against the others."""
-
-
-LEAST_SMOOTH = 1e-4
-"""Of `smoothness`: a prior of 10,000 kT is none."""
-
-
-def _weighable(*numbers: float, least: float = LEAST) -> None:
-    """A refusal of numbers beyond these limits."""
-    for number in numbers:
-        if not least <= number <= MOST:
-            raise refusal(f"should be from {least:g} to {MOST:g}")
-
-
-def _weighable_number(number: float) -> float:
-    _weighable(number)
-    return number
-
-
 MAX_POINTS = 20
 """Of a line of straight pieces: a study is written out with them on one line of the file."""
 
@@ -231,30 +198,30 @@ def _sigma(value: Any) -> Any:
     """A positive number, "auto", "file", or points (x, number) in order of x."""
     if isinstance(value, str) and value in ("auto", "file"):
         return value
-    if _is_finite(value) and value > 0:
-        _weighable(value)
+    if is_finite(value) and value > 0:
+        weighable(value)
         return float(value)
     if not isinstance(value, list | tuple):
         raise refusal('should be a positive number, "auto", "file", or points, as in [[1, 0.02], [20, 0.001]]')
     if not 2 <= len(value) <= MAX_POINTS:
         raise refusal(f"should have 2 to {MAX_POINTS} points [x, number]")
     for point in value:
-        if not (isinstance(point, list | tuple) and len(point) == 2 and all(map(_is_finite, point))):
+        if not (isinstance(point, list | tuple) and len(point) == 2 and all(map(is_finite, point))):
             raise refusal("should have points of two numbers, [x, number]")
         if not (point[0] >= 0 and point[1] > 0):
             raise refusal("should have points of x >= 0 and a positive number")
     if any(after[0] <= before[0] for before, after in itertools.pairwise(value)):
         raise refusal("should have its points in order of x")
-    _weighable(*(number for _, number in value))
+    weighable(*(number for _, number in value))
     return tuple((float(x), float(number)) for x, number in value)
 
 
 def _number_or_table(value: Any) -> float | dict[str, float]:
     """A number, or a table of numbers by species ("Ar") or pair ("Fe-O")."""
-    if isinstance(value, Mapping) and all(map(_is_finite, value.values())):
+    if isinstance(value, Mapping) and all(map(is_finite, value.values())):
         _refuse_twins(value)
         return {key: float(number) for key, number in value.items()}
-    if _is_finite(value):
+    if is_finite(value):
         return float(value)
     raise refusal("should be a number, or a table of numbers by species or pair")
 
@@ -268,14 +235,14 @@ def _forms(value: Any) -> dict[str, dict[str, float | str]]:
             raise refusal(f"names {shown(name)}, which is no pair of elements; write Fe-O")
         if not (isinstance(table, Mapping) and isinstance(table.get("form"), str)):
             raise refusal(f'has no form for {name}; write {{ form = "morse", ... }}')
-        if not all(_is_finite(number) for key, number in table.items() if key != "form"):
+        if not all(is_finite(number) for key, number in table.items() if key != "form"):
             raise refusal(f"has a parameter of {name} that is not a number")
     return {name: {key: x if key == "form" else float(x) for key, x in table.items()} for name, table in value.items()}
 
 
 def _by_pair(value: Any) -> dict[str, float]:
     """A table of positive numbers by pair, "Fe-O"."""
-    if not (isinstance(value, Mapping) and all(_is_finite(number) and number > 0 for number in value.values())):
+    if not (isinstance(value, Mapping) and all(is_finite(number) and number > 0 for number in value.values())):
         raise refusal("should be a table of positive numbers by pair, as in { Fe-O = 2 }")
     for name in value:
         if not _is_pair(name):
@@ -293,7 +260,7 @@ def _intramolecular(value: Any) -> dict[str, float | tuple[float, float]]:
         if not _is_pair(name):
             raise refusal(f"names {shown(name)}, which is no pair of elements; write O-H")
         numbers = tuple(given) if isinstance(given, list | tuple) else (given,)
-        if not (len(numbers) in (1, 2) and all(_is_finite(number) and number > 0 for number in numbers)):
+        if not (len(numbers) in (1, 2) and all(is_finite(number) and number > 0 for number in numbers)):
             raise refusal(f"should have a width, or [distance, width], for {name}, positive numbers in Å")
         if numbers[-1] > WIDEST or (len(numbers) == 2 and numbers[0] < SHARPEST * numbers[1]):
             raise refusal(f"has a width of {name} above {WIDEST} Å, or above a {SHARPEST}th of its distance")
@@ -331,7 +298,7 @@ def _isotopes(value: Any) -> int | dict[int, float]:
         raise refusal("should be a mass number, or shares by mass number, as in { 1 = 0.5, 2 = 0.5 }")
     if not all(re.fullmatch(r"[1-9][0-9]{0,2}", str(number)) and int(number) <= HEAVIEST for number in value):
         raise refusal("should have mass numbers as its keys, as in { 1 = 0.5, 2 = 0.5 }")
-    if not all(_is_number(share) and 0 <= share <= 1 for share in value.values()):
+    if not all(is_number(share) and 0 <= share <= 1 for share in value.values()):
         raise refusal("should have shares from 0 to 1, as in { 1 = 0.5, 2 = 0.5 }")
     if not abs(sum(value.values()) - 1) <= SHARES_ADD_UP:
         raise refusal(f"should have shares that add up to 1; they add up to {sum(value.values()):g}")
@@ -342,7 +309,7 @@ def _charge(value: Any) -> int | tuple[float, float]:
     """A whole number, or a charge in e and the width of its cloud in Q, 1/Å."""
     if isinstance(value, int) and not isinstance(value, bool) and -8 <= value <= 8:
         return value
-    two = isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_finite, value))
+    two = isinstance(value, list | tuple) and len(value) == 2 and all(map(is_finite, value))
     if not (two and -8 <= value[0] <= 8 and 0 < value[1] <= 20):
         raise refusal("should be the whole charge of an ion, from -8 to 8, or [charge, width], as in [-0.86, 2.01]")
     return float(value[0]), float(value[1])
@@ -352,12 +319,12 @@ def _smoothness(value: Any) -> Any:
     """A positive number, "auto", or a table of positive numbers by pair."""
     if isinstance(value, Mapping):
         table = _by_pair(value)
-        _weighable(*table.values(), least=LEAST_SMOOTH)
+        weighable(*table.values(), least=LEAST_SMOOTH)
         return table
     if value == "auto":
         return value
-    if _is_finite(value) and value > 0:
-        _weighable(value, least=LEAST_SMOOTH)
+    if is_finite(value) and value > 0:
+        weighable(value, least=LEAST_SMOOTH)
         return float(value)
     raise refusal('should be a positive number, "auto", or a table of positive numbers by pair')
 
@@ -408,7 +375,7 @@ def some_tables(value: Any) -> Any:
 
 
 Number = Annotated[float, Strict(), BeforeValidator(_fits_a_float), Kind("number")]
-Weighable = Annotated[Number, Field(gt=0), AfterValidator(_weighable_number)]
+Weighable = Annotated[Number, Field(gt=0), AfterValidator(weighable_number)]
 """An error, a weight or the width of a prior."""
 Integer = Annotated[int, Strict(), Kind("whole number")]
 Switch = Annotated[bool, Strict(), Kind("`true` or `false`")]
