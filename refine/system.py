@@ -26,9 +26,9 @@ DEUTERIUM_MASS = 2.014102
 TAPER = 3.0
 """Å over which g - 1 is brought to zero before r_max of a box."""
 
-MOST_BINS = 50_000
-"""Of a histogram of pair distances: to 1000 Å in bins of 0.02 Å. Its matrices have as many columns, and rows as curves
-have points."""
+MOST_BINS = 10_000
+"""Of a histogram of pair distances: to 200 Å in bins of 0.02 Å. Matrices of the forward model have as many rows and
+columns, 800 MB."""
 
 
 def taper_width(r_max: float) -> float:

@@ -97,7 +97,7 @@ def write_vasprun(path: Path, images: Sequence[ase.Atoms]) -> Path:
         f'<atominfo><array name="atoms"><set>{atoms}</set></array></atominfo>'
         + structure(images[0], ' name="initialpos"')
         + "".join(steps)
-        + "</modeling>"
+        + "</modeling>\n"
     )
     return path
 

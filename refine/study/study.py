@@ -27,6 +27,7 @@ from refine.study.choices.engine import check_engine, chosen_engine, side_by_sid
 from refine.study.choices.first import SEEN, first_choices, open_keys
 from refine.study.choices.phase import ask_of_cold_packings
 from refine.study.choices.splines import knots, r_cut
+from refine.study.choices.timestep import check_steps
 from refine.study.datasets import read_datasets, read_numbers, read_predictions, target_of
 from refine.study.replay import replay_of
 from refine.study.samplers import read_base, sampler_of
@@ -136,6 +137,7 @@ class Study:
         )
         self.settings = Settings.of(config, self.choices)
         check_engine(config, self.settings.engine, self.base_kind, self.base, self.systems, **needs)
+        check_steps(config, self.systems, self.settings.timestep)
         self.rule.check(self.problem, self.initial_correction())
         if isinstance(self.rule, MovingRule) and self.engine.elsewhere:
             raise InputError(

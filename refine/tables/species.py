@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from refine.formula import D_IS_HYDROGEN, SHARES_ADD_UP, SITE, amounts_of, components_of, element_of
 from refine.tables.explain import shown
-from refine.tables.values import Integer, Kind, Line, Number, is_finite, is_number, refusal
+from refine.tables.numbers import LEAST_SMOOTH, is_finite, is_number, refusal, weighable
+from refine.tables.values import Integer, Kind, Line, Number
 
 ELEMENTS = (
     *("H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne", "Na", "Mg", "Al", "Si", "P", "S", "Cl", "Ar", "K", "Ca"),
@@ -184,10 +185,13 @@ def _charge(value: Any) -> int | tuple[float, float]:
 def _smoothness(value: Any) -> Any:
     """A positive number, "auto", or a table of positive numbers by pair."""
     if isinstance(value, Mapping):
-        return _by_pair(value)
+        table = _by_pair(value)
+        weighable(*table.values(), least=LEAST_SMOOTH)
+        return table
     if value == "auto":
         return value
     if is_finite(value) and value > 0:
+        weighable(value, least=LEAST_SMOOTH)
         return float(value)
     raise refusal('should be a positive number, "auto", or a table of positive numbers by pair')
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import itertools
 import re
-import sys
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeGuard, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, GetCoreSchemaHandler, Strict, ValidatorFunctionWrapHandler
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, Strict, ValidatorFunctionWrapHandler
+from pydantic_core import CoreSchema, core_schema
 
 from refine.tables.explain import shown
+from refine.tables.numbers import is_finite, is_number, weighable, weighable_number
+from refine.tables.numbers import refusal as refusal
 from refine.tables.table import OfFile
 
 MOST_COLUMNS = 1000
@@ -54,21 +55,6 @@ class OrAuto(OrWord):
 
     def __init__(self) -> None:
         super().__init__("auto")
-
-
-def refusal(text: str) -> PydanticCustomError:
-    """A validation error whose message is ``text`` as it stands (braces in it are no placeholders)."""
-    return PydanticCustomError("study", "{text}", {"text": text})
-
-
-def is_number(value: object) -> TypeGuard[int | float]:
-    """A number as TOML has them, which true and false are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def is_finite(value: object) -> bool:
-    """A number that a float can hold; TOML's whole numbers may have thousands of digits."""
-    return is_number(value) and -sys.float_info.max <= value <= sys.float_info.max
 
 
 def _fits_a_float(value: Any) -> Any:
@@ -146,6 +132,7 @@ def _sigma(value: Any) -> Any:
     if isinstance(value, str) and value in ("auto", "file"):
         return value
     if is_finite(value) and value > 0:
+        weighable(value)
         return float(value)
     if not isinstance(value, list | tuple):
         raise refusal('should be a positive number, "auto", "file", or points, as in [[1, 0.02], [20, 0.001]]')
@@ -158,6 +145,7 @@ def _sigma(value: Any) -> Any:
             raise refusal("should have points of x >= 0 and a positive number")
     if any(after[0] <= before[0] for before, after in itertools.pairwise(value)):
         raise refusal("should have its points in order of x")
+    weighable(*(number for _, number in value))
     return tuple((float(x), float(number)) for x, number in value)
 
 
@@ -174,6 +162,8 @@ def some_tables(value: Any) -> Any:
 
 
 Number = Annotated[float, Strict(), BeforeValidator(_fits_a_float), Kind("number")]
+Weighable = Annotated[Number, Field(gt=0), AfterValidator(weighable_number)]
+"""An error, a weight or the width of a prior."""
 Integer = Annotated[int, Strict(), Kind("whole number")]
 Switch = Annotated[bool, Strict(), Kind("`true` or `false`")]
 Name = Annotated[str, AfterValidator(_file_name), Kind("name")]

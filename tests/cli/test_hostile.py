@@ -21,11 +21,25 @@ def study(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ("system.number_density=1e-12", "bins of 0.02 Å, and 50000 are the most"),
+        ("system.number_density=1e-12", "bins of 0.02 Å, and 10000 are the most"),
         ("model.parameters.sigma=1e300", "the pair functions begin at 5e+299 Å, and end at 6.5 Å"),
         ("model.parameters.sigma=15.0", "the pair functions begin at 7.5 Å, and end at 6.5 Å"),
         ("model.parameters.sigma=0.0338e-8", ""),
         ("sampling.timestep=nan", "should be a finite number"),
+        ("sampling.timestep=1e-15", "should be greater than or equal to 0.001; Time step in fs, usually 0.25 to 10"),
+        (
+            "states.0.temperature=1e-9",
+            "in timestep = 5 fs at 1e-09 K atoms fly less than float32 tells apart in this box, 1e-06 Å: they would "
+            'not move; set timestep = "auto", or from 0.25 to 10 fs',
+        ),
+        ("sampling.time_constant=0.008", "time_constant = 0.008 ps is less than two time steps"),
+        ("correction.length=1e-300", "should be greater than or equal to 0.01"),
+        ("correction.smoothness=1e-300", "should be from 0.0001 to 1e+12"),
+        ("correction.smoothness=1e300", "should be from 0.0001 to 1e+12"),
+        ("data.0.sigma=1e-300", "should be from 1e-12 to 1e+12"),
+        ("data.0.sigma=[[1.0, 0.1], [2.0, 1e300]]", "should be from 1e-12 to 1e+12"),
+        ("data.0.weight=1e300", "should be from 1e-12 to 1e+12"),
+        ("refinement.trust_radius=1e-300", "should be greater than or equal to 0.000001"),
         ("states.0.temperature='85 K'", "should be a valid number"),
         ("data.0.file='.'", "not a regular file"),
     ],
@@ -73,7 +87,7 @@ def test_what_may_not_be_read_is_one_line(study: Path, monkeypatch: pytest.Monke
     ("lattice", "says"),
     [
         ("1e300 0 0 0 1e300 0 0 0 1e300", "a coordinate or lattice vector of 1e+300 Å; give lengths in Å"),
-        ("1e7 0 0 0 1e7 0 0 0 1e7", "50000 are the most"),
+        ("1e7 0 0 0 1e7 0 0 0 1e7", "10000 are the most"),
         ("1e6 0 0 0 0.07 0 0 0 0.07", "atoms are 0.07 Å from their own images"),
         ("nan 0 0 0 5 0 0 0 5", "not a finite number"),
     ],

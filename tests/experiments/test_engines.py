@@ -16,7 +16,9 @@ from tests.experiments.scripts import script
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 FOLDER = EXPERIMENTS / "engines"
-run, metals, recovery = (script(FOLDER / f"{name}.py") for name in ("run", "metals", "recovery"))
+run, metals, recovery, calculators = (
+    script(FOLDER / f"{name}.py") for name in ("run", "metals", "recovery", "calculators")
+)
 benchmark = script(EXPERIMENTS / "benchmarks" / "engines.py")
 agreement, measure = run.agreement, run.sys.modules["engines.measure"]
 
@@ -197,3 +199,33 @@ def test_the_benchmark_gives_engines_all_that_they_ask_for():
     asked = [name for name, value in vars(Dynamics).items() if isinstance(value, property)]
     assert asked
     assert [name for name in asked if not hasattr(settings, name)] == []
+
+
+# -- calculators of other packages -------------------------------------------------------------------------------------
+
+
+def test_what_acts_is_a_calculator_and_the_pairs_of_a_correction(tmp_path: Path) -> None:
+    tried = calculators.CALCULATORS["EMT"]
+    calculators.ase.io.write(tmp_path / "start.extxyz", tried.atoms())
+    q = np.arange(1.5, 10.0, 0.05)
+    np.savetxt(
+        tmp_path / "sq.csv", np.stack([q, 1.0 + 0.1 * np.sin(2.0 * q) / q, 0.1 + 0.0 * q], axis=1), delimiter=","
+    )
+    (tmp_path / "study.toml").write_text(calculators.to_toml(calculators.study(tried, {"file": "sq.csv"})))
+    found = calculators.apart(tried, tmp_path)
+    assert found.energy < 1e-9
+    assert found.force < 1e-6
+    assert found.virial < 1e-4
+    assert min(found.correction) > 0.01
+    assert found.stress < 1e-4 < 1.0 < found.largest
+
+
+@pytest.mark.slow
+def test_the_script_of_calculators(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    monkeypatch.setattr(calculators.sys, "argv", ["calculators.py", "--only", "EMT", "--out", str(tmp_path)])
+    calculators.main()
+    row = capsys.readouterr().out.splitlines()[-1].split(" | ")
+    assert row[0] == "| EMT, ase"
+    before, asked, after = (float(cell.strip(" |")) for cell in row[-3:])
+    assert asked == pytest.approx(before + calculators.HIGHER, abs=0.01)
+    assert after > before

@@ -11,7 +11,7 @@ import pytest
 from kernels.cell import wrap
 from refine.errors import InputError
 from refine.progress import NullProgress
-from refine.sampling.cells import heights, upright_vectors
+from refine.sampling.cells import heights, upright_vectors, vectors_between
 from refine.sampling.extended_xyz import frame_text
 from refine.sampling.starts import random_packing
 from refine.sampling.structure_files import read_structure
@@ -102,3 +102,53 @@ def test_a_needle_whose_atoms_meet_their_images_is_refused(tmp_path: Path) -> No
     path.write_text('1\nLattice="1e6 0 0 0 1e-5 0 0 0 1e-5" Properties=species:S:1:pos:R:3 pbc="T T T"\nAr 0 0 0\n')
     with pytest.raises(InputError, match="atoms are 1e-05 Å from their own images"):
         read_structure(path)
+
+
+LATTICES = {
+    "cubic": 12.0 * np.eye(3),
+    "fcc": 12.0 * np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]]),
+    "hexagonal": np.array([[12.0, 0.0, 0.0], [-6.0, 6.0 * np.sqrt(3.0), 0.0], [0.0, 0.0, 20.0]]),
+    "tetragonal": np.diag([12.0, 12.0, 12.005]),  # nearly cubic
+    "slab": np.diag([11.0, 11.0, 200.0]),
+    "triclinic": np.array([[11.0, 0.0, 0.0], [2.5, 10.0, 0.0], [-1.5, 2.0, 12.0]]),
+}
+
+
+def whole_numbers(rng: np.random.Generator, steps: int = 3) -> np.ndarray:
+    """Of determinant 1."""
+    found = np.eye(3)
+    for _ in range(steps):
+        i, j = rng.permutation(3)[:2]
+        found[i] += rng.integers(-3, 4) * found[j]
+    return found
+
+
+@pytest.mark.parametrize("name", LATTICES)
+def test_a_cell_of_the_same_lattice_is_known_again(name: str) -> None:
+    """Without a turn its atoms stay where they are; turned, their distances stay."""
+    rng, ours = np.random.default_rng(4), LATTICES[name]
+    for _ in range(20):
+        skewed = whole_numbers(rng) @ ours
+        vectors = vectors_between(skewed, ours, 2e-4)
+        assert vectors is not None
+        np.testing.assert_allclose(vectors @ skewed, ours, atol=1e-9)
+        turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+        turn[0] *= np.linalg.det(turn)
+        turned = vectors_between(skewed @ turn, ours, 2e-4)
+        assert turned is not None
+        assert abs(round(np.linalg.det(turned))) == 1
+        back = np.linalg.inv(turned @ skewed @ turn) @ ours
+        np.testing.assert_allclose(back.T @ back, np.eye(3), atol=1e-9)
+        assert np.linalg.det(back) > 0.0
+        assert vectors_between(1.0005 * skewed, ours, 2e-4) is None
+        assert vectors_between(skewed @ np.diag([1.001, 1.0, 1.0 / 1.001]), ours, 2e-4) is None
+
+
+def test_cells_of_one_volume_and_of_other_lattices_are_none() -> None:
+    cube = 12.0 * np.eye(3)
+    for other in (np.diag([6.0, 12.0, 24.0]), 12.0 * np.array([[1.0, 0.0, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 1.0]])):
+        assert vectors_between(SKEWED @ other, cube, 2e-4) is None
+        assert vectors_between(SKEWED @ cube, other, 2e-4) is None
+    # twice the lattice, needles, and numbers of which nothing is left
+    for broken in (2.0 * cube, np.diag([1e8, 1e-5, 1e-5]), np.array([[1e8, 0, 0], [1e8, 1e-6, 0], [0, 0, 1e4]])):
+        assert vectors_between(broken, cube, 2e-4) is None

@@ -71,6 +71,19 @@ def test_frames_of_this_potential_are_taken_without_a_word(waiting: tuple, tmp_p
     assert "potential" not in notes(folder)
 
 
+def test_frames_in_another_cell_of_the_lattice_have_the_same_energies(waiting: tuple, tmp_path: Path) -> None:
+    """As of a code that runs in the user's own skewed cell, where the study has taken an upright one."""
+    folder, images = copied(waiting, tmp_path), ase.io.read(waiting[3], ":")
+    for one in images:
+        one.set_cell(np.array([[1, 0, 0], [-2, 1, 0], [1, 3, 1]]) @ one.cell.array)
+        one.wrap()
+        one.calc.atoms = one.copy()  # those that its energy is of
+    ase.io.write(tmp_path / "skewed.extxyz", images)
+    found = taken(folder, trajectories=[str(tmp_path / "skewed.extxyz")])
+    assert isinstance(found, Waiting | Result)
+    assert "potential" not in notes(folder)
+
+
 def test_energies_of_nothing_that_is_known_are_taken_and_noted(waiting: tuple, tmp_path: Path) -> None:
     folder = copied(waiting, tmp_path)
     random = np.random.default_rng(0).normal(size=40)

@@ -10,7 +10,7 @@ from refine.errors import InputError
 from refine.refinement.observables.keys import MeasuredNumber
 from refine.refinement.observables.pressure import Pressure
 from refine.system import Box
-from refine.tables.values import Number
+from refine.tables.values import Number, Weighable
 
 
 class DensityKeys(MeasuredNumber):
@@ -21,7 +21,7 @@ class DensityKeys(MeasuredNumber):
     unit: ClassVar[str] = "atoms/Å³"
     quantity: Literal["number density"] = "number density"
     value: Annotated[Number, Field(gt=0)] = Field(description="atoms/Å³.")
-    bulk_modulus: Annotated[Number, Field(gt=0)] = Field(
+    bulk_modulus: Weighable = Field(
         description="Isothermal bulk modulus in GPa, measured or of a similar substance; a fifth of it either way "
         "changes little."
     )

@@ -6,12 +6,12 @@ Plain pydantic: a study file is read, and refused, before anything that computes
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field
 
 from refine.tables.table import Table
-from refine.tables.values import Line, Name, Number
+from refine.tables.values import Line, Name, Number, Weighable
 
 if TYPE_CHECKING:
     from refine.refinement.observables.protocol import Observable
@@ -29,7 +29,7 @@ class Measured(Table):
         description="`score`: compared and reported, never fitted. `predict`, for curves: nothing was measured, or it "
         "is not at hand; the model's curve is written, of a measurement over `q_range`.",
     )
-    weight: Annotated[Number, Field(gt=0)] = Field(1.0, description="Factor on this data set's χ².")
+    weight: Weighable = Field(1.0, description="Factor on this data set's χ².")
 
     @property
     def elements(self) -> dict[str, tuple[str, ...]]:
@@ -47,7 +47,7 @@ class MeasuredNumber(Measured, ABC):
 
     role: Literal["fit", "score"] = Field("fit", description="`score`: compared and reported, never fitted.")
     value: Number = Field(description="What was measured.")
-    sigma: Annotated[Number, Field(gt=0)] = Field(description="Its standard deviation, in the same unit.")
+    sigma: Weighable = Field(description="Its standard deviation, in the same unit.")
 
     @abstractmethod
     def observable(self, box: Box, temperature: float) -> Observable:

@@ -66,7 +66,7 @@ class GaussNewtonKeys(Refinement):
     has_prior: ClassVar[bool] = True
 
     method: Literal["gauss-newton"] = "gauss-newton"
-    trust_radius: Annotated[Number, Field(gt=0, le=100)] = Field(
+    trust_radius: Annotated[Number, Field(ge=1e-6, le=100)] = Field(
         0.3, description="First limit on the rms change of φ over sampled pairs, in kT."
     )
     pooling: Switch = Field(True, description="Use the frames of earlier iterations in each update.")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine.errors import InputError
+from refine.sampling.cells import vectors_between
 from refine.sampling.formats import BINARY, Naming
 from refine.sampling.formats.lammps import STEP
 from refine.sampling.trajectories import checked
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-SAME_BOX = 1e-4
-"""Of the squared edges: what the digits of a file may make of a box."""
+SAME_BOX = 2e-4
+"""What the digits of a file may make of a box: of products of two vectors, as a share of that of their lengths."""
 
 
 @dataclass(frozen=True)
@@ -102,15 +103,16 @@ def _frame(atoms: Atoms, system: System, held: int, at: str) -> Frame:
     if [numbers[name] for name in system.species] != list(system.n_per_species) or len(numbers) > len(system.species):
         wanted = dict(zip(system.species, system.n_per_species, strict=True))
         raise InputError(f"the frame has {_words(numbers)}, the study {_words(wanted)}", where=at)
-    metric, ours = cell @ cell.T, system.cell @ system.cell.T
-    if np.abs(metric - ours).max() > SAME_BOX * np.diag(ours).max():
+    # the user's own cell, where that of the study is an upright one of the same lattice
+    vectors = vectors_between(cell, system.cell, SAME_BOX)
+    if vectors is None:
         raise InputError(
             f"the box is {_edges(cell)}, and that of the study {_edges(system.cell)}",
             where=at,
             fix="sample at constant volume, from the structure that was written",
         )
     order = np.argsort([system.species.index(name) for name in present], kind="stable")
-    placed = (positions @ np.linalg.inv(cell) @ system.cell)[order]  # the same box, however it is turned
+    placed = (positions @ np.linalg.inv(vectors @ cell) @ system.cell)[order]  # the same box, however it is turned
     results: dict[str, Any] = {} if atoms.calc is None else atoms.calc.results
     energy = results.get("energy", results.get("free_energy", np.nan))
     stress = results.get("stress")

@@ -7,7 +7,7 @@ for bit, in whichever process and after whatever else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,6 @@ from refine.sampling.lammps.script import (
     Frame,
     box_lines,
     check_relaxing,
-    check_squeezing,
     data_text,
     failed,
     motion_lines,
@@ -214,8 +213,8 @@ class InProcess:
         self, start: Start, motion: Motion, moves: int, pressure: float, width: float, *, where: tuple[int, int]
     ) -> Squeezed:
         """See `Mover`."""
-        check_squeezing(self._topology)
         n, kT, random = self.system.n_atoms, BOLTZMANN * start.temperature, np.random.default_rng(start.seed)
+        bodies = n if self._topology is None else len(np.unique(self._topology.molecules))
         work, cell = pressure / PRESSURE_UNIT, self.system.cell
         seen: list[tuple[float, float, bool, float]] = []
 
@@ -230,21 +229,45 @@ class InProcess:
                 kinetic, before = 0.5 * float(np.sum(momenta**2 / self._masses)), self._energy()
                 growth = width * (2.0 * random.random() - 1.0)
                 trial = cell * np.exp(growth / 3)
-                self._commands([f"change_box all {Frame.of(trial).change}", "run 0 post no"])
+                back = self._resized(Frame.of(cell), Frame.of(trial))
+                self._lammps.command("run 0 post no")
                 after, volume = self._energy(), abs(float(np.linalg.det(cell)))
                 cost = after - before + work * volume * np.expm1(growth)
-                accepted = bool(np.log(1.0 - random.random()) < (n + 1) * growth - cost / kT)
+                accepted = bool(np.log(1.0 - random.random()) < (bodies + 1) * growth - cost / kT)
                 if accepted:
                     cell = trial
                 else:
-                    self._lammps.command(f"change_box all {Frame.of(cell).change}")
+                    back()
                 seen.append((abs(float(np.linalg.det(cell))), after if accepted else before, accepted, kinetic))
             positions, momenta = self._unwrapped(Frame.of(cell)), self._momenta(self.frame)
             memory = self._remembered(motion)
-            self._lammps.command(f"change_box all {self.frame.change}")
+            if self._topology is None:  # whose next block begins in this box; molecules come with a box of their own
+                self._lammps.command(f"change_box all {self.frame.change}")
         volumes, energies, flags, energies_of_motion = (np.array(column) for column in zip(*seen, strict=True))
         found = Volumes(volumes, energies, flags.astype(bool), n)
         return Squeezed(wrap(positions, cell), cell, momenta, energies_of_motion, found, memory)
+
+    def _resized(self, before: Frame, after: Frame) -> Callable[[], None]:
+        """The box changed, atoms at the same shares of its vectors, or molecules moved as wholes with their centres of
+        mass; what changes it back."""
+        if self._topology is None:
+            self._lammps.command(f"change_box all {after.change}")
+            return lambda: self._lammps.command(f"change_box all {before.change}")
+        there = self._gathered("x") + self._gathered("image", 0, 3) @ before.cell
+        _, of = np.unique(self._topology.molecules, return_inverse=True)
+        mass = np.bincount(of, self._masses[:, 0])
+        centre = np.stack([np.bincount(of, self._masses[:, 0] * x) / mass for x in there.T], axis=1)
+        moved = there + (centre @ np.linalg.inv(before.cell) @ after.cell - centre)[of]
+        self._put(moved, after)
+        return lambda: self._put(there, before)
+
+    def _put(self, positions: Array, frame: Frame) -> None:
+        """Atoms at positions (N, 3) Å of LAMMPS, not wrapped, in a box."""
+        image = np.floor(positions @ np.linalg.inv(frame.cell)).astype(np.int32)
+        wrapped = np.ascontiguousarray(positions - image @ frame.cell)
+        self._lammps.command(f"change_box all {frame.box} units box")
+        self._lammps.scatter_atoms("x", 1, 3, np.ctypeslib.as_ctypes(wrapped.ravel()))
+        self._lammps.scatter_atoms("image", 0, 3, np.ctypeslib.as_ctypes(image.ravel()))
 
     @contextmanager
     def _moving(self, start: Start, motion: Motion) -> Iterator[None]:

@@ -93,10 +93,15 @@ class Frame:
 
     @property
     def change(self) -> str:
-        """The box as `change_box all` takes it."""
+        """The box as `change_box all` takes it, atoms at the same shares of its vectors."""
+        return f"{self.box} remap units box"
+
+    @property
+    def box(self) -> str:
+        """The same for atoms that stay where they are."""
         (lx, _, _), (xy, ly, _), (xz, yz, lz) = self.cell.tolist()
         tilts = f" xy final {xy!r} xz final {xz!r} yz final {yz!r}" if self.tilted else ""
-        return f"x final 0 {lx!r} y final 0 {ly!r} z final 0 {lz!r}{tilts} remap units box"
+        return f"x final 0 {lx!r} y final 0 {ly!r} z final 0 {lz!r}{tilts}"
 
 
 def types_of(system: System) -> list[int]:
@@ -248,14 +253,6 @@ def check_relaxing(topology: Topology | None) -> None:
     if topology is not None and topology.is_held:
         raise InputError(
             "rigid molecules, and bonds that are held, are not relaxed", where="[system] structure", fix="give a start"
-        )
-
-
-def check_squeezing(topology: Topology | None) -> None:
-    """InputError for molecules: moves of the volume would stretch them with the box."""
-    if topology is not None:
-        raise InputError(
-            "molecules are not sampled at constant pressure", where="[model] topology", fix="give the density"
         )
 
 

@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from refine.errors import InputError
 from refine.study.choices.choice import Choice
+from refine.study.schema import StudyConfig
+from refine.system import System
 from refine.units import BOLTZMANN, TIME_UNIT
 
 Array = NDArray[np.float64]
@@ -73,6 +76,36 @@ def tidy(longest: float) -> float:
     (1.5, 10.0, 0.25)
     """
     return max((step for step in STEPS if step <= longest * (1.0 + 1e-9)), default=STEPS[0])
+
+
+def check_steps(config: StudyConfig, systems: Sequence[System], step: float) -> None:
+    """InputError for a time step in which atoms would not move, and for a thermostat that is faster than two steps.
+
+    Where an atom with the thermal speed flies less than half of what tells two positions at the far end of the box
+    apart, adding a step to its position leaves it where it is.
+
+    systems: of each state.  step: fs, that of the sampling; stages of the schedule may have their own.
+    """
+    steps = [("[sampling]", step, min(state.temperature for state in config.states))]
+    for number, stage in enumerate(config.schedule, start=1):
+        coldest = stage.temperature if stage.to is None else min(stage.temperature, stage.to)
+        steps.append((f"[[schedule]] {number}", step if stage.timestep is None else stage.timestep, coldest))
+    heaviest, edge = max(float(one.masses.max()) for one in systems), max(float(one.cell.max()) for one in systems)
+    rounding = float(np.finfo(config.sampling.precision).eps) / 2 * edge
+    for where, fs, kelvin in steps:
+        if fs < flight(heaviest, kelvin, rounding):
+            raise InputError(
+                f"in timestep = {fs:g} fs at {kelvin:g} K atoms fly less than {config.sampling.precision} tells apart "
+                f"in this box, {rounding:.1g} Å: they would not move",
+                where=where,
+                fix=f'set timestep = "auto", or from {STEPS[0]:g} to {STEPS[-1]:g} fs',
+            )
+    if 1000.0 * config.sampling.time_constant < 2.0 * max(fs for _, fs, _ in steps):
+        raise InputError(
+            f"time_constant = {config.sampling.time_constant:g} ps is less than two time steps",
+            where="[sampling]",
+            fix="set time_constant from 0.05 to 5 ps",
+        )
 
 
 def first_timestep(masses: Mapping[str, float], temperature: float) -> Choice:

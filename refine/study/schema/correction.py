@@ -49,7 +49,9 @@ class Correction(Table):
         description='`"auto"`: by the evidence of the data, pair by pair; a number s: the prior standard deviation of '
         "φ is kT/s; a table of numbers by pair, as in `{ Fe-O = 2 }`: those fixed, the others by the evidence.",
     )
-    length: Annotated[Number, Field(gt=0, le=10)] = Field(0.5, description="Correlation length of the prior on φ, Å.")
+    length: Annotated[Number, Field(ge=0.01, le=10)] = Field(
+        0.5, description="Correlation length of the prior on φ, Å."
+    )
 
     @model_validator(mode="after")
     def _room_for_knots(self) -> Self:

@@ -23,6 +23,7 @@ from refine.tables.values import (
     Resolution,
     Sigma,
     Switch,
+    Weighable,
     refusal,
 )
 
@@ -127,7 +128,7 @@ class Data(Measured):
         'as in 1.234(12), `"auto"` for that where there is one and an estimate elsewhere.',
     )
     free_scale: Switch = Field(False, description="Fit an overall scale factor together with the potential.")
-    scale_prior: Annotated[Number, Field(gt=0, le=10)] = Field(
+    scale_prior: Annotated[Number, Field(ge=1e-6, le=10)] = Field(
         0.2, description="Prior standard deviation of a free scale about one."
     )
     free_background: FreeBackground = Field(
@@ -141,7 +142,7 @@ class Data(Measured):
         description="r in Å up to which a smooth background may have waves cos(Q r). Default: no two atoms come so "
         "close, 0.55 with hydrogen, else 0.9, or 0.45 of the mean distance where that is less.",
     )
-    background_prior: Annotated[Number, Field(gt=0)] | None = Field(
+    background_prior: Weighable | None = Field(
         None,
         description="Prior standard deviation of a free background about zero, in units of y. "
         "Default: a tenth of the rms of the curve's signal; of a smooth background that rms itself.",

@@ -34,13 +34,15 @@ class Sampling(Table):
         'without charges where it is installed and jax has a CPU only, else `jax`. `"files"`: frames are made '
         "elsewhere, for `refine step`.",
     )
-    timestep: Annotated[Annotated[Number, Field(gt=0, le=20)] | Literal["auto"], OrAuto()] = Field(
+    timestep: Annotated[Annotated[Number, Field(ge=0.001, le=20)] | Literal["auto"], OrAuto()] = Field(
         "auto",
-        description='Time step in fs. `"auto"`: from the fastest vibration that the forces in the first sample show, '
-        "and from how far the lightest atoms fly in a step.",
+        description='Time step in fs, usually 0.25 to 10. `"auto"`: from the fastest vibration that the forces in the '
+        "first sample show, and from how far the lightest atoms fly in a step.",
     )
     thermostat: Literal["langevin", "nose-hoover"] = Field("langevin", description="Thermostat.")
-    time_constant: Annotated[Number, Field(gt=0, le=1000)] = Field(0.5, description="Its time constant in ps.")
+    time_constant: Annotated[Number, Field(ge=0.001, le=1000)] = Field(
+        0.5, description="Its time constant in ps, at least two time steps."
+    )
     equilibration: Annotated[Annotated[Number, Field(ge=0, le=1_000_000)] | Literal["auto"], OrAuto()] = Field(
         "auto",
         description='Time in ps from the start structure to the first frame. `"auto"`: until energy, pressure and '

@@ -157,9 +157,9 @@ class Stage(Table):
     to: Annotated[Number, Field(gt=0, le=50_000)] | None = Field(
         None, description="Temperature in K at its end. Default: a constant temperature."
     )
-    picoseconds: Annotated[Number, Field(gt=0, le=1_000_000)] = Field(description="Its length in ps.")
-    timestep: Annotated[Number, Field(gt=0, le=20)] | None = Field(
-        None, description="Time step in fs. Default: that of the sampling."
+    picoseconds: Annotated[Number, Field(ge=0.001, le=1_000_000)] = Field(description="Its length in ps.")
+    timestep: Annotated[Number, Field(ge=0.001, le=20)] | None = Field(
+        None, description="Time step in fs, usually 0.25 to 10. Default: that of the sampling."
     )
     pressure: Annotated[Number, Field(ge=-100, le=1000)] | None = Field(
         None, description="Pressure in GPa; the volume follows. Only in `refine prepare`. Default: a constant volume."

@@ -3,6 +3,8 @@
 import tracemalloc
 from pathlib import Path
 
+import ase.cell
+import ase.io
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from refine.sampling.files.reading import in_order, read_trajectory
 from refine.system import make_system
 from refine.units import BOLTZMANN, PRESSURE_UNIT
 from tests import trajectories
+from tests.sampling.test_formats import write_history
 
 NUMBERS = {"Si": 14, "O": 29, "Na": 7}
 SYSTEM = make_system(NUMBERS, trajectories.CELL)
@@ -66,6 +69,55 @@ def test_a_box_that_is_turned_and_atoms_that_have_left_it_are_the_same_frames(im
     assert np.abs(found.counts - expected(images)).sum() <= 4  # of 6,000 distances some lie on an edge, to 1e-8
     fractional = found.last @ np.linalg.inv(SYSTEM.cell)
     assert np.abs(fractional).max() > 1.0  # as it came
+
+
+WRITERS = {
+    "a.extxyz": trajectories.write_extxyz,
+    "XDATCAR": trajectories.write_xdatcar,
+    "vasprun.xml": trajectories.write_vasprun,
+    "dump": trajectories.write_dump,
+    "a.dcd": trajectories.write_dcd,
+    "a.xtc": trajectories.write_xtc,
+    "a.trr": trajectories.write_trr,
+    "a.gro": lambda path, images: write_by_ase(path, images, "gromacs"),
+    "a.pdb": lambda path, images: write_by_ase(path, images, "proteindatabank"),
+    "HISTORY": write_history,
+}
+
+
+def write_by_ase(path, images, kind):
+    """One frame behind the other."""
+    texts = []
+    for atoms in images:
+        ase.io.write(path, atoms, format=kind)
+        texts.append(path.read_text())
+    path.write_text("".join(texts))
+    return path
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("name", WRITERS)
+def test_frames_in_another_cell_of_the_lattice_are_those_of_the_study(images, tmp_path, name, turned):
+    """The user's own cell comes back, where the study took an upright one, and it may be turned."""
+    skew = np.array([[1, 1, 0], [2, 3, 0], [-1, 3, 1]])
+    if name == "a.pdb":  # of an angle of 9 degrees its two digits leave nothing
+        skew = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1]])
+    back = []
+    for atoms in images:
+        other = atoms[np.argsort([list(NUMBERS).index(one) for one in atoms.symbols], kind="stable")]
+        other.set_cell(skew @ trajectories.CELL)
+        other.wrap()
+        if name in ("a.dcd", "a.pdb", "dump"):  # have lengths and angles, or no numbers above the diagonal
+            other.set_cell(ase.cell.Cell.fromcellpar(other.cell.cellpar()), scale_atoms=True)
+        elif turned:
+            other.rotate(70.0, (1, 1, 2), rotate_cell=True)
+        back.append(other)
+    found = read(WRITERS[name](tmp_path / name, back))
+    digits = {"a.pdb": 40, "a.gro": 40, "a.xtc": 40}.get(name, 2)  # distances on the other side of an edge of a bin
+    for one, other in zip(found.counts, expected(images), strict=True):
+        assert np.abs(np.cumsum(one - other, axis=-1)).max() <= digits
+        assert other.sum() > 200
+    assert found.notes == ()
 
 
 def test_energy_and_stress_of_extended_xyz(images, tmp_path):

@@ -214,6 +214,37 @@ def test_blocks_go_on_and_are_those_of_the_program(tmp_path: Path, held: str, th
     np.testing.assert_allclose(theirs.virial, ours.virial, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize(("held", "thermostat"), [("rigid", "langevin"), ("bonds", "nose-hoover")])
+def test_a_gas_of_dimers_at_constant_pressure(tmp_path: Path, held: str, thermostat: str) -> None:
+    """<V> = (n + 1) kT/p of n molecules, where moves are even in ln V; twice as much if atoms counted, or bonds grew
+    with the box."""
+    system, base = box(tmp_path, dimers(3, 30.0, 1.1), FREE_GAS, units="real", **HELD[held])
+    field = field_of(system, base)
+    sampler, params = sampler_of(system, field, thermostat, 2.0), field.params(None)
+    state = sampler.start(system.positions, 300.0, 3)
+    expected = 28 * BOLTZMANN * 300.0 * PRESSURE_UNIT
+    barostat = sampler.at_pressure(expected / system.volume, 5)
+    state, cell, _ = barostat.run(state, system.cell, params, 300.0, 60, tune=True)
+    state, cell, volumes = barostat.run(state, cell, params, 300.0, 400)
+    assert volumes.volume.mean() == pytest.approx(system.volume, abs=4.0 * float(standard_error(volumes.volume)))
+    assert standard_error(volumes.volume) < 0.1 * system.volume
+    assert abs(np.linalg.det(cell)) == pytest.approx(volumes.volume[-1])
+    assert base.topology.misfit(state.positions[0], cell, 1e-3) is None
+
+
+def test_water_at_constant_pressure_is_what_its_energies_are_of(tmp_path: Path) -> None:
+    """Positions, cell and energy belong together behind moves of the volume, and molecules stay as they are."""
+    system, base = box(tmp_path, water(), SPCE, units="real", **HELD["rigid"])
+    field = field_of(system, base)
+    sampler, params = sampler_of(system, field, "langevin", 1.0), field.params(None)
+    state = sampler.start(system.positions, 300.0, 1)
+    state, cell, volumes = sampler.at_pressure(0.5, 5).run(state, system.cell, params, 300.0, 12)
+    assert 0 < volumes.accepted.sum() < 12
+    after = InProcess(replace(system, cell=cell), params).evaluate(state.positions[0])
+    assert after.energy == pytest.approx(volumes.energy[-1], rel=1e-4)
+    assert base.topology.misfit(state.positions[0], cell, 1e-3) is None
+
+
 def test_what_is_refused(tmp_path: Path) -> None:
     for lines, words in {
         "bond_style table linear 10": "bond_style table linear 10 is not let through",

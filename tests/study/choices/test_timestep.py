@@ -1,10 +1,12 @@
 """The time step against oscillators whose period is known."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from refine.errors import InputError
 from refine.study.choices.timestep import (
     FEWEST,
     FLIGHT,
@@ -16,7 +18,9 @@ from refine.study.choices.timestep import (
     tidy,
     timestep,
 )
+from refine.study.study import Study
 from refine.units import BOLTZMANN, TIME_UNIT
+from tests import small_box
 
 
 def forces_of(stiffness: np.ndarray, temperature: float, frames: int) -> np.ndarray:
@@ -64,3 +68,27 @@ def test_hydrogen_takes_a_shorter_step() -> None:
     found = timestep({"H": 15.6, "O": 30.0}, {"H": 1.008, "O": 15.999}, 300.0)
     assert found.value == 0.5
     assert "H, 16 fs" in found.reason
+
+
+def test_a_step_that_rounding_takes_back(tmp_path: Path) -> None:
+    """At the far end of a box of 17 Å float32 tells positions 1.0e-6 to 1.9e-6 Å apart; argon flies 1.3e-3 Å in a fs at
+    85 K. The schedule's own steps are seen, too, and float64 takes any."""
+    study = small_box.write(tmp_path)
+    stage = "\n[[schedule]]\ntemperature = 85.0\npicoseconds = 1.0\ntimestep = {}\nto = {}\n"
+    for step, to, precision, moves in (
+        (1.0, 85.0, "float32", True),
+        (0.001, 85.0, "float32", True),
+        (0.001, 20.0, "float32", False),
+        (0.001, 20.0, "float64", True),
+    ):
+        text = small_box.STUDY.replace("[sampling]", f'[sampling]\nprecision = "{precision}"')
+        study.write_text(text + stage.format(step, to))
+        if moves:
+            Study.from_toml(study)
+            continue
+        with pytest.raises(InputError, match=r"\[\[schedule\]\] 1: in timestep = 0\.001 fs at 20 K .* not move"):
+            Study.from_toml(study)
+    x = np.float32(17.19)
+    v = math.sqrt(BOLTZMANN * 20.0 / 39.95) / TIME_UNIT
+    assert np.float32(x + np.float32(v * 0.001)) == x
+    assert np.float32(x + np.float32(v * 0.01)) != x
