@@ -34,10 +34,6 @@ class _Short(reprlib.Repr):
         self.maxlevel, self.maxstring, self.maxother, self.maxlong = 2, 60, 60, 40
 
 
-shown = _Short().repr
-"""A value as messages show it."""
-
-
 def clipped(text: str, width: int = 80) -> str:
     """``text``, cut where it is longer than ``width``.
 
@@ -45,6 +41,11 @@ def clipped(text: str, width: int = 80) -> str:
     'ref...'
     """
     return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def shown(value: object) -> str:
+    """A value as messages show it."""
+    return clipped(_Short().repr(value), 200)
 
 
 def tables(root: type[BaseModel]) -> dict[str, tuple[type[BaseModel], bool]]:

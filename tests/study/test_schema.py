@@ -1010,7 +1010,7 @@ def _refusal(function: Callable[..., object], *arguments: Any) -> str:
 def _study_or_one_line(nested: dict[str, Any]) -> None:
     line = _refusal(StudyConfig.parse, nested)
     assert line == "" or line.isprintable()  # one line, and nothing that a terminal obeys
-    assert len(line) < 1200  # all bases by name, and what was given in their place, escaped
+    assert len(line) < 1000
 
 
 @given(st.sampled_from(_paths(tree())[1:]), VALUES)
