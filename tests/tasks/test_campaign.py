@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from refine.campaign.executors import Local, Site
+from refine.campaign.executors import Site
 from refine.campaign.jobs import HELD, STOPPED, TOO_MUCH, Ended, Job
 from refine.campaign.keys import CampaignConfig
 from refine.campaign.rows import table_of
@@ -343,32 +343,6 @@ def start(folder: Path, out: Path, *words: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=quiet, stderr=quiet, cwd=Path(__file__).parents[2])
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_killed_three_times_it_ends_with_the_same_table(tmp_path: Path) -> None:
-    """Twelve points on two workers, and a thirteenth, at a density where the correction does not fit into the box."""
-    small_box.write(tmp_path).write_text(small_box.STUDY.replace("iterations = 2", "iterations = 1"))
-    leave = '[select]\nleave_out = [{ "system.number_density" = 0.5, "sampling.seed" = 2 }, '
-    leave += '{ "system.number_density" = 0.5, "states.85K.temperature" = 95.0 }]\n'
-    (tmp_path / "campaign.toml").write_text(TWELVE.replace("0.02125]", "0.02125, 0.5]") + leave)
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert start(tmp_path, whole).wait() == 2
-    moments = random.Random(7)
-    for _ in range(3):
-        process = start(tmp_path, killed, "--resume")
-        time.sleep(moments.uniform(8.0, 25.0))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert not is_held(killed)
-    assert start(tmp_path, killed, "--resume").wait() == 2
-    assert (killed / "table.csv").read_bytes() == (whole / "table.csv").read_bytes()
-    standing = read_standing(killed)
-    assert standing.counts() == {"done": 12, "waiting": 0, "failed": 1}
-    ((point, task, line),) = standing.failures()
-    assert (point.values["system.number_density"], task) == (0.5, "run")
-    assert "r_cut" in line or "box" in line
-
-
 HTEX = """
 from parsl.config import Config
 from parsl.executors import HighThroughputExecutor
@@ -381,18 +355,41 @@ config = Config(executors=[executor], strategy="none")
 """
 
 
+@pytest.fixture(scope="module")
+def twelve(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a campaign of twelve points, and a thirteenth at a density where the correction does not fit into
+    the box; `whole` is where two local workers carried it out."""
+    folder = tmp_path_factory.mktemp("twelve")
+    small_box.write(folder).write_text(small_box.STUDY.replace("iterations = 2", "iterations = 1"))
+    leave = '[select]\nleave_out = [{ "system.number_density" = 0.5, "sampling.seed" = 2 }, '
+    leave += '{ "system.number_density" = 0.5, "states.85K.temperature" = 95.0 }]\n'
+    (folder / "campaign.toml").write_text(TWELVE.replace("0.02125]", "0.02125, 0.5]") + leave)
+    (folder / "site.py").write_text(HTEX)
+    assert start(folder, folder / "whole").wait() == 2
+    return folder
+
+
 @pytest.mark.slow
-def test_the_same_under_parsl(tmp_path: Path) -> None:
-    """Two points, by the executor for clusters on this machine: the table of two local workers."""
-    small_box.write(tmp_path)
-    (tmp_path / "site.py").write_text(HTEX)
-    tree = {"study": "study.toml", "grid": {"sampling.seed": [1, 2]}}
-    config = CampaignConfig.parse(tree, tmp_path)
-    one, two = tmp_path / "local", tmp_path / "parsl"
-    engine.campaign(config, one, lambda: Local(config.run))
-    standing = engine.campaign(config, two, lambda: Site(tmp_path / "site.py", two / "parsl"))
-    assert standing.counts()["done"] == 2
-    assert (two / "table.csv").read_bytes() == (one / "table.csv").read_bytes()
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("executor", ["local", "site.py"])
+def test_killed_three_times_it_ends_with_the_same_table(twelve: Path, executor: str) -> None:
+    """By local workers, and by Parsl's executor for clusters on this machine: the table of one that nobody killed."""
+    killed, words = twelve / f"killed-{executor}", ("--resume", "--executor", executor)
+    words = words if executor == "local" else (*words[:2], str(twelve / executor))
+    moments = random.Random(7)
+    for _ in range(3):
+        process = start(twelve, killed, *words)
+        time.sleep(moments.uniform(8.0, 25.0))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not is_held(killed)
+    assert start(twelve, killed, *words).wait() == 2
+    assert (killed / "table.csv").read_bytes() == (twelve / "whole" / "table.csv").read_bytes()
+    standing = read_standing(killed)
+    assert standing.counts() == {"done": 12, "waiting": 0, "failed": 1}
+    ((point, task, line),) = standing.failures()
+    assert (point.values["system.number_density"], task) == (0.5, "run")
+    assert "r_cut" in line or "box" in line
 
 
 NO_PARTITION = """
