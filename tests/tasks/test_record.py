@@ -53,7 +53,7 @@ def test_the_best_sample_is_the_answer_and_never_one_worse_than_the_base(rows, a
     iterations = [sample(k, chi2, error) for k, (chi2, error) in enumerate(rows)]
     ending, update = Ending(Status.CONVERGED, "stopped"), Update(None, {}, accepted, 0, True, "", None)
     newest, best = (Statement(np.array([[x]]), KNOWN, confirmed=True) for x in (1.0, 2.0))
-    answer = answer_of(iterations, update, ending, newest, best, points=50)
+    answer = answer_of(iterations, update, ending, newest, {1: best}, points=50)
     assert (answer.final, answer.ending.status) == (final, status)
     assert ("base model" in answer.ending.message) == (final == 0)
     # what is stated is stated of the answer, and nothing of the base model
@@ -69,7 +69,7 @@ def test_where_errors_do_not_decide_no_curve_is_lost(worse, final):
     iterations = [sample(k, chi2) for k, chi2 in enumerate((90.0, 40.0, 44.0))]
     update, best = Update(None, {}, True, 2, False, "", None), Statement(np.array([[2.0]]), KNOWN, confirmed=True)
     ending = Ending(Status.EXHAUSTED, "stopped")
-    answer = answer_of(iterations, update, ending, None, best, lambda number: worse.get(number, []), points=50)
+    answer = answer_of(iterations, update, ending, None, {1: best}, lambda number: worse.get(number, []), points=50)
     assert (answer.final, answer.statement) == (final, best if final == 1 else None)
     assert ("lost Cl-Cl" in answer.ending.message) == (final == 1)
 
@@ -162,34 +162,38 @@ def test_a_record_goes_through_its_phases_and_comes_back_from_json_bit_for_bit()
     assert Record.from_json(json.loads(json.dumps(done.to_json()))).answer.statement.determination == KNOWN
 
 
-def test_what_is_stated_of_the_best_sample_is_kept():
-    """chi^2 90 of the base, of which nothing is stated, 40, and 70: what the first update said, as its sample bore it
-    out."""
+def test_what_is_stated_of_the_best_samples_is_kept():
+    """chi^2 90 of the base, of which nothing is stated, 40, 70 and 80: what the first two updates said, as their
+    samples bore it out."""
     potential = Potential(np.ones((1, 1, 4)), np.ones(1), np.zeros(1))
     record = Record.start({}).equilibrated(potential)
-    for k, chi2 in enumerate((90.0, 40.0, 70.0)):
-        assert (record.best is None) == (k < 2)
+    for k, chi2 in enumerate((90.0, 40.0, 70.0, 80.0)):
+        assert list(record.best) == list(range(1, k))
         update = Update(None, {}, True, k, False, "", None, confirmed=k == 1, covariance=np.array([[k + 1.0]]))
         record = record.sampled([], 0.0).updated(sample(k, chi2), update, potential, frames_factor=1.0, ending=None)
-    record = Record.from_json(json.loads(json.dumps(record.to_json())))
-    assert record.best == Statement(np.array([[1.0]]), None, confirmed=True)
-    assert record.stated == Statement(np.array([[3.0]]), None)
+    tree = json.loads(json.dumps(record.to_json()))
+    record = Record.from_json(tree)
+    first, second = (Statement(np.array([[x]]), None, confirmed=x == 1.0) for x in (1.0, 2.0))
+    assert record.best == {1: first, 2: second}
+    assert record.stated == Statement(np.array([[4.0]]), None)
+    # an earlier version kept that of the best one alone
+    assert Record.from_json(tree | {"best": first.to_json()}).best == {1: first}
 
 
 def test_nothing_is_stated_of_a_sample_by_what_was_stated_of_a_lucky_one():
-    """chi^2 90, 40, 10 by chance, and 60: the second one is the best again, of which nothing is kept."""
+    """chi^2 90, 40, 10 by chance, and 60: the second one is the best again, and what was stated of it is kept."""
     record = Record.start({}).equilibrated(Potential(np.ones((1, 1, 4)), np.ones(1), np.zeros(1)))
     for k, chi2 in enumerate((90.0, 40.0, 10.0, 60.0)):
         lucky = 2 if k == 3 else None
-        update = Update(None, {}, True, k, False, "", None, covariance=np.eye(1), lucky=lucky)
+        update = Update(None, {}, True, k, False, "", None, covariance=np.array([[k + 1.0]]), lucky=lucky)
         record = record.sampled([], 0.0).updated(
             sample(k, chi2), update, record.potential, frames_factor=1, ending=None
         )
     update = Update(None, {}, False, 1, False, "", None)
     iterations = record.judged(sample(4, 80.0), update)
-    assert record.best is None
-    ending = Ending(Status.EXHAUSTED, "")
-    assert answer_of(iterations, update, ending, None, record.best_still(update), points=50).final == 1
+    assert list(record.best) == [1, 3]
+    answer = answer_of(iterations, update, Ending(Status.EXHAUSTED, ""), None, record.best, points=50)
+    assert (answer.final, answer.statement) == (1, Statement(np.array([[1.0]]), None))
 
 
 def test_a_lucky_sample_is_not_the_answer():

@@ -277,7 +277,7 @@ class Run:
         self.progress.message(self._words(judged))
         if record.ending is not None:
             iterations = record.judged(judged, update)
-            stated = record.borne_out(update), record.best_still(update)
+            stated = record.borne_out(update), record.best
             worse = partial(made_worse, self.samples, study.problem.targets)
             points = study.problem.points
             answer = answer_of(iterations, update, record.ending, *stated, worse, points=points)

@@ -13,7 +13,7 @@ Each arrow is a method of `Record`: it takes what the next phase needs, and give
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
@@ -32,6 +32,9 @@ from refine.study.choices.choice import Choice
 Array = NDArray[np.float64]
 
 DETERMINATION: TypeAdapter[Determination | None] = TypeAdapter(Determination | None)
+
+KEPT = 2
+"""Samples whose statements are kept: the lowest chi^2 may turn out to be a lucky one's."""
 """Out of JSON values."""
 
 
@@ -179,7 +182,7 @@ class Record:
         seconds: of wall time, all processes that worked on the run together.
         seconds_sampling: likewise, of the sample that is to be judged.
         stated: what the rule stated of `potential`.
-        best: the same of the sample whose chi^2 is the lowest so far.
+        best: the same of the `KEPT` samples with the lowest chi^2 so far, by their number.
         withdrawn: why potentials that were proposed since the newest sample could not be sampled, in words.
         ending: set by the last update: the sample after it is the last; None before.
         answer: None before all is done.
@@ -196,7 +199,7 @@ class Record:
     seconds: float = 0.0
     seconds_sampling: float = 0.0
     stated: Statement | None = None
-    best: Statement | None = None
+    best: Mapping[int, Statement] = field(default_factory=dict)
     withdrawn: tuple[str, ...] = ()
     ending: Ending | None = None
     answer: Answer | None = None
@@ -234,14 +237,13 @@ class Record:
         """
         self._require(Phase.UPDATE)
         iterations = self.judged(judged, update)
-        lowest = all(judged.chi2 < earlier.chi2 for earlier in iterations[:-1] if earlier.accepted)
         return replace(
             self,
             phase=Phase.SAMPLE,
             iterations=iterations,
             rule=update.state,
             stated=Statement.of(update),
-            best=self.borne_out(update) if lowest else self.best_still(update),
+            best=self._best_of(iterations, update),
             potential=potential,
             parent=update.restart,
             withdrawn=(),
@@ -272,9 +274,13 @@ class Record:
         """What was stated of the newest sample's potential, and whether an update's verdict confirms it."""
         return None if self.stated is None else replace(self.stated, confirmed=update.confirmed)
 
-    def best_still(self, update: Update) -> Statement | None:
-        """`best`, unless an update finds an earlier sample lucky: what is stated of the next best is not kept."""
-        return self.best if update.lucky is None else None
+    def _best_of(self, iterations: Sequence[JudgedSample], update: Update) -> dict[int, Statement]:
+        """`best` after an update: of samples that are accepted still."""
+        newest, stated = iterations[-1].iteration, dict(self.best)
+        if (borne_out := self.borne_out(update)) is not None:
+            stated[newest] = borne_out
+        accepted = sorted((one.chi2, one.iteration) for one in iterations if one.accepted and one.iteration in stated)
+        return {number: stated[number] for _, number in accepted[:KEPT]}
 
     def concluded(self, iterations: list[JudgedSample], answer: Answer) -> Self:
         """UPDATE -> DONE: the last sample is judged. All else stays, so that the run can be `reopened`."""
@@ -318,8 +324,8 @@ class Record:
             tree["choices"] = [choice.to_json() for choice in self.choices]
         if self.stated is not None:
             tree |= self.stated.to_json()
-        if self.best is not None:
-            tree["best"] = self.best.to_json()
+        if self.best:
+            tree["best"] = {str(number): statement.to_json() for number, statement in self.best.items()}
         if self.withdrawn:
             tree["withdrawn"] = list(self.withdrawn)
         if self.ending is not None:
@@ -345,10 +351,11 @@ class Record:
             else:  # an earlier version, which kept only what is stated of the answer
                 answer = Answer(tree["final"], ending, stated)
                 stated = stated if answer.final == len(tree["iterations"]) - 1 else None
+        iterations = [JudgedSample.from_json(row) for row in tree["iterations"]]
         return cls(
             phase,
             tree["rule"],
-            [JudgedSample.from_json(row) for row in tree["iterations"]],
+            iterations,
             None if tree["next"] is None else Potential.from_json(tree["next"]),
             tree["parent"],
             tree["frames_factor"],
@@ -356,9 +363,18 @@ class Record:
             tree["seconds"],
             tree.get("seconds_sampling", 0.0),
             stated,
-            Statement.from_json(tree.get("best", {})),
+            _best(tree.get("best", {}), iterations),
             tuple(tree.get("withdrawn", ())),
             ending,
             answer,
             tuple(Choice(**choice) for choice in tree.get("choices", ())),
         )
+
+
+def _best(tree: Mapping[str, Any], iterations: Sequence[JudgedSample]) -> dict[int, Statement]:
+    """`Record.best`; an earlier version kept one statement, of the lowest chi^2 before the last sample."""
+    if "covariance" in tree:
+        accepted = [(one.chi2, one.iteration) for one in iterations if one.accepted]
+        tree = {str(min(accepted)[1]): tree} if accepted else {}
+    found = {int(number): Statement.from_json(statement) for number, statement in tree.items()}
+    return {number: statement for number, statement in found.items() if statement is not None}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def answer_of(
     update: Update,
     ending: Ending,
     newest: Statement | None = None,
-    best: Statement | None = None,
+    best: Mapping[int, Statement] = MappingProxyType({}),
     worse: Callable[[int], Sequence[str]] = lambda number: (),
     *,
     points: int,
@@ -97,7 +98,7 @@ def answer_of(
         iterations: all samples, the base model's first.
         update: what the rule says of the last one.
         ending: as the update before it had decided.
-        newest, best: what is stated of the newest sample's potential, and of that with the lowest chi^2 before it.
+        newest, best: what is stated of the newest sample's potential, and of those before it by their number.
         worse: names of what a sample describes worse than the base model's does (`made_worse`).
         points: that are fitted, all curves together.
     """
@@ -129,4 +130,4 @@ def answer_of(
         if rose and ending.status is Status.CONVERGED:
             message += ": not converged after all"
             ending = replace(ending, status=Status.EXHAUSTED, message=message)
-    return Answer(final, ending, newest if final == last else best)
+    return Answer(final, ending, newest if final == last else best.get(final))
