@@ -85,7 +85,11 @@ ROWS = {
     "silica": Row("silica.toml", beyond={**GLASS, "data.0.sigma": ONE_OF_MANY}),
     "silica-mace": Row(
         "silica_mace.toml",
-        beyond={**GLASS, "data.0.sigma": ONE_OF_MANY},
+        beyond={
+            **GLASS,
+            "data.0.sigma": ONE_OF_MANY,
+            "correction.r_cut": ("7", "half the box of 192 atoms is 7.13 Å"),
+        },
     ),
     "a-si": Row(
         "a_si.toml",
