@@ -22,6 +22,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -98,30 +99,19 @@ class Tried:
     strain: float = 2e-3
 
 
+in_water = partial(Tried, atoms=water, r_min=0.6, r_cut=3.0, timestep=0.5, temperature=300.0)
+
 CALCULATORS = {
     "EMT": Tried("ase", "ase.calculators.emt:EMT", {}, copper, strain=1e-4),
     "CHGNet": Tried("chgnet", "chgnet.model:CHGNetCalculator", {"use_device": "cpu"}),
     "SevenNet": Tried("sevenn", "sevenn.calculator:SevenNetCalculator", {"model": "7net-0", "device": "cpu"}),
-    "GFN1-xTB": Tried(
-        "tblite",
-        "tblite.ase:TBLite",
-        {"method": "GFN1-xTB", "accuracy": 0.01, "verbosity": 0},
-        water,
-        r_min=0.6,
-        r_cut=3.0,
-        timestep=0.5,
-        temperature=300.0,
-        strain=1e-3,
+    "GFN1-xTB": in_water(
+        "tblite", "tblite.ase:TBLite", {"method": "GFN1-xTB", "accuracy": 0.01, "verbosity": 0}, strain=1e-3
     ),
-    "MACE": Tried(
+    "MACE": in_water(
         "mace-torch",
         "mace.calculators:MACECalculator",
         {"device": "cpu", "default_dtype": "float64"},
-        water,
-        r_min=0.6,
-        r_cut=3.0,
-        timestep=0.5,
-        temperature=300.0,
         strain=1e-4,
     ),
 }
