@@ -14,8 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from refine.refinement.convergence import Change, misfit
+from refine.refinement.inference.linearisation import by_state
 from refine.refinement.problem import Problem, Sample
+from refine.refinement.responses.fluctuation import Extrapolation
 
 GROW, SHRINK = 0.6, 0.2
 """Gain above which the trust radius doubles, below which it shrinks. A step that raised chi^2 beyond sampling error, or
@@ -34,7 +38,12 @@ SHRINK_FACTOR = 0.4
 
 SHORTER = 0.5
 """A step is shorter than one that was taken back up to this share of it. chi^2 then rises in proportion at most, as it
-is convex: where it rises by more, the sample that both steps began from was a lucky one, and is no yardstick."""
+is convex: where it rises by more, and by what no response explains, the sample that both steps began from was a lucky
+one, and is no yardstick."""
+
+EXPLAINED = 0.5
+"""Share of the change of the curves that the slopes at both ends of a step may miss, beyond noise, and still explain
+it: the other way that a shorter step took may be the steeper one."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +94,14 @@ def judge(memory: Mapping[str, Any], problem: Problem, samples: Sequence[Sample]
     gain = actual / predicted if predicted > 0.0 else math.copysign(float(actual != 0.0), actual)
     verdict = None
     if change.rose or change.failed(predicted):
-        verdict = _taken_back(memory, previous, change, predicted, gain)
+        verdict = _taken_back(memory, problem, samples, previous, change, predicted, gain)
         if verdict.lucky is None or best is None or best["sample"] == verdict.lucky:
             return verdict
     # bit by bit, each within its error, or from a lucky sample that was not the best one
     if best is not None and now.since(best["misfit"]).rose_above(len(samples) - 1):
         # as far as it went from there, however short the steps have become elsewhere
         there = {**memory, "taken_back": None, "trust_radius": best["size"]}
-        to_best = _taken_back(there, best, now.since(best["misfit"]), predicted, gain)
+        to_best = _taken_back(there, problem, samples, best, now.since(best["misfit"]), predicted, gain)
         if verdict is None:
             return to_best
         return replace(to_best, lucky=verdict.lucky, words=f"{verdict.words}; {to_best.words}")
@@ -116,7 +125,13 @@ def judge(memory: Mapping[str, Any], problem: Problem, samples: Sequence[Sample]
 
 
 def _taken_back(
-    memory: Mapping[str, Any], parent: Mapping[str, Any], change: Change, predicted: float, gain: float
+    memory: Mapping[str, Any],
+    problem: Problem,
+    samples: Sequence[Sample],
+    parent: Mapping[str, Any],
+    change: Change,
+    predicted: float,
+    gain: float,
 ) -> Verdict:
     """Back to the sample of `parent`, since which chi^2 changed by `change`, unless that is no yardstick."""
     rise, error = -(change.decrease or 0.0), change.error or 0.0
@@ -126,7 +141,11 @@ def _taken_back(
         words += f" since iteration {sample}"
     elif not change.rose:
         words += f", where it was to fall by {predicted:.0f}"
-    if before is not None and _more_than_the_length_explains(before, rise, error, size):
+    if (
+        before is not None
+        and _more_than_the_length_explains(before, rise, error, size)
+        and not _explained(problem, samples[sample], samples[-1])
+    ):
         words += f" for a shorter step, too: the sample of iteration {sample} was a lucky one"
         return Verdict(True, False, False, before["radius"], predicted, gain, words, lucky=sample)
     radius = float(memory["trust_radius"])
@@ -143,6 +162,26 @@ def _more_than_the_length_explains(before: Mapping[str, float], rise: float, err
         return False
     share = size / before["size"]
     return rise - share * before["rise"] > math.hypot(error, share * before["error"])
+
+
+def _explained(problem: Problem, before: Sample, after: Sample) -> bool:
+    """Whether the curves changed from one sample to another as linear response says: the mean of the slopes at both
+    ends times the change of the correction, right to second order."""
+    missed, changed = 0.0, 0.0
+    delta = after.correction.theta - before.correction.theta
+    for state, targets in by_state(problem):
+        here, there = (
+            Extrapolation.build(problem, [sample], state, sample.correction).response(targets)
+            for sample in (before, after)
+        )
+        weights = np.concatenate([target.weight / np.diag(target.covariance) for target in targets])
+        change = there.y - here.y
+        noise = np.diag(here.noise() + there.noise())
+        slopes = 0.25 * (here.slope_variance(delta) + there.slope_variance(delta))
+        wrong = change - 0.5 * (here.jacobian + there.jacobian) @ delta
+        missed += float(weights @ (wrong**2 - noise - slopes))
+        changed += float(weights @ (change**2 - noise))
+    return missed <= EXPLAINED**2 * changed
 
 
 def best_of(best: dict[str, Any] | None, newest: dict[str, Any], *, lucky: int | None = None) -> dict[str, Any]:

@@ -149,6 +149,25 @@ def test_from_a_lucky_sample_back_to_the_best_one(liquid: PoissonLiquid):
         assert best_of(now["best"], there | {"sample": 2}, lucky=1)["sample"] == (2 if best == 1 else 0)
 
 
+def test_a_rise_that_slopes_explain_is_no_luck(liquid: PoissonLiquid):
+    """A shorter step, on a steeper way than the one before it, raises chi^2 by more than its length: as linear response
+    says. The sample that both began from is as good a yardstick as before."""
+    target = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid)), 0.01)
+    good = liquid.sample(liquid.basis(), 200, 0)
+    way = rule_of(GaussNewtonKeys).update(rule_of(GaussNewtonKeys).start(), problem_of(target), [good]).correction.theta
+    bad = liquid.sample(liquid.basis().with_theta(-0.2 * way), 200, 1)
+    there = {"misfit": misfit(good, [target]).stored, "decrease": 10.0, "size": 0.04, "sample": 0}
+    memory = {
+        "trust_radius": 0.3,
+        "previous": there,
+        "best": there,
+        "taken_back": {"rise": 10.0, "error": 5.0, "size": 0.1, "radius": 0.3},
+        "noise_factors": None,
+    }
+    verdict = judge(memory, problem_of(target), [good, bad], reaches_far=False)
+    assert (verdict.accepted, verdict.back, verdict.lucky) == (False, 0, None)
+
+
 @pytest.mark.parametrize("response", ["auto", "fluctuation"])
 def test_a_lucky_sample_is_no_yardstick_for_long(liquid: PoissonLiquid, response: str):
     """The first sample is of a potential that describes the data, and said to be of the base, which does not: the first
