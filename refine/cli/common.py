@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 INPUT_ERROR, NOT_IMPROVED, EXHAUSTED, INTERRUPTED = 2, 3, 4, 130
 """Exit codes: an error that the user can mend; a run that finished and improved nothing; one that stopped at the limit
-of its iterations; Ctrl-C."""
+of its iterations, or before what cannot be sampled; Ctrl-C."""
 
 LARGEST_SEED = 2**31 - 1
 """As of [sampling] seed."""

@@ -45,7 +45,8 @@ class Result:
 
     @property
     def status(self) -> Status:
-        """ "converged", "iterations-exhausted", or "not-improved" where the base model is the answer."""
+        """ "converged", "iterations-exhausted", "not-sampled" where the next step could not be sampled, or
+        "not-improved" where the base model is the answer."""
         return self.summary.status
 
     @property

@@ -34,6 +34,8 @@ class Status(StrEnum):
 
     CONVERGED = "converged"
     EXHAUSTED = "iterations-exhausted"
+    UNSAMPLED = "not-sampled"
+    """What was to come next could not be sampled; the answer is the best of the samples that there are."""
     NOT_IMPROVED = "not-improved"
     """The base model is the answer."""
 

@@ -133,7 +133,9 @@ def test_run(engine: type[FakeStudy], study: str) -> None:
     assert lines[-1] == "report: somewhere/report.html"
 
 
-@pytest.mark.parametrize(("status", "code"), [("converged", 0), ("not-improved", 3), ("iterations-exhausted", 4)])
+@pytest.mark.parametrize(
+    ("status", "code"), [("converged", 0), ("not-improved", 3), ("iterations-exhausted", 4), ("not-sampled", 4)]
+)
 def test_exit_codes_tell_how_a_run_ended(
     engine: type[FakeStudy], study: str, monkeypatch: pytest.MonkeyPatch, status: str, code: int
 ) -> None:

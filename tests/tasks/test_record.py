@@ -378,8 +378,8 @@ class Cavitating(Noting):
 
 @pytest.mark.parametrize("holes", [0, 1, WITHDRAWALS, WITHDRAWALS + 1])
 def test_a_step_that_cannot_be_sampled_is_taken_back(tmp_path, holes):
-    """Each time to 0.4 of its size, also across an interruption; one that still cannot be sampled ends the run with the
-    error of its dynamics."""
+    """Each time to 0.4 of its size, also across an interruption; where the first one still cannot be sampled, nothing
+    was learnt, and the run ends with the error of its dynamics."""
     made = Study.from_toml(small_box.write(tmp_path))
     state = MDState(np.zeros((1, 108, 3)), np.zeros((1, 108, 3)), {}, 0, 8, 1.0, np.zeros((1, 108, 3)), 0)
     (tmp_path / "out").mkdir()
@@ -407,6 +407,31 @@ def test_a_step_that_cannot_be_sampled_is_taken_back(tmp_path, holes):
     run.update()
     assert run.record.iterations[-1].reason.count("was taken back (the liquid has a hole)") == holes
     assert run.record.withdrawn == ()
+
+
+def test_a_run_whose_next_step_cannot_be_sampled_ends_with_its_best_sample(tmp_path):
+    """With results, and for good: with more iterations it would end there again."""
+    made = Study.from_toml(small_box.write(tmp_path))
+    state = MDState(np.zeros((1, 108, 3)), np.zeros((1, 108, 3)), {}, 0, 8, 1.0, np.zeros((1, 108, 3)), 0)
+    (tmp_path / "out").mkdir()
+    run = Run(made, tmp_path / "out", resume=False, overwrite=False, progress=NullProgress())
+    run.record, run.current = run.record.equilibrated(Potential.of(made.initial_correction())), [Unfinished(state)]
+    run.engines = Cavitating(made, 0)
+    for _ in range(2):
+        run.sample()
+        run.update()
+    first, second = run.record.iterations
+    run.record = replace(run.record, iterations=[first, replace(second, chi2=0.5 * first.chi2)])
+    run.engines = Cavitating(made, WITHDRAWALS + 1)
+    run.advance()
+    assert (run.record.phase, run.engines.holes) == (Phase.DONE, 0)
+    again = Run(made, tmp_path / "out", resume=True, overwrite=False, progress=NullProgress())
+    assert again.record.reopened() is again.record
+    result = again.finish()
+    assert (result.status, len(result.iterations)) == (Status.UNSAMPLED, 2)
+    assert "the liquid has a hole): iteration 1" in result.message
+    np.testing.assert_array_equal(result.correction.theta, again.samples[1].correction.theta)
+    assert "could not be" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_a_run_that_ended_at_its_limit_is_reopened_before_its_last_verdict():

@@ -35,9 +35,9 @@ def run(
 ) -> None:
     """Run a study: sample, compare with the measurement, correct the potential, report.
 
-    Exit codes: 0 converged; 4 stopped at the limit of iterations, or the last sample rose again; 3 finished,
-    and nothing improved on the base model; 2 an error in the input; 130 interrupted. With 0, 3 and 4 all results are
-    written.
+    Exit codes: 0 converged; 4 stopped at the limit of iterations, before a step that cannot be sampled, or the last
+    sample rose again; 3 finished, and nothing improved on the base model; 2 an error in the input; 130 interrupted.
+    With 0, 3 and 4 all results are written.
     """
     if sum((resume, go_on, overwrite)) > 1:
         raise typer.BadParameter("--resume, --continue and --overwrite exclude each other")
@@ -73,5 +73,5 @@ def tell_result(result: Result) -> NoReturn:
     for caution in cautions(result.summary):  # those about the data were said at first
         typer.echo(f"warning: {caution}")
     typer.echo(f"report: {result.report_path}")
-    codes = {Status.CONVERGED: 0, Status.NOT_IMPROVED: NOT_IMPROVED, Status.EXHAUSTED: EXHAUSTED}
-    raise typer.Exit(codes[result.status])
+    codes = {Status.CONVERGED: 0, Status.NOT_IMPROVED: NOT_IMPROVED}
+    raise typer.Exit(codes.get(Status(result.status), EXHAUSTED))

@@ -42,7 +42,7 @@ from refine.tasks.run.engines import Engines
 from refine.tasks.run.kept import FOLDER, Kept
 from refine.tasks.run.record import Phase, Potential, Record
 from refine.tasks.run.unfit import refuse_unfit
-from refine.tasks.run.verdict import answer_of, ending_of, judged_sample, made_worse
+from refine.tasks.run.verdict import answer_before, answer_of, ending_of, judged_sample, made_worse
 from refine.tasks.sample import frames_per_replica
 
 if TYPE_CHECKING:
@@ -191,15 +191,24 @@ class Run:
     def sample(self) -> None:
         """SAMPLE and COUNT: frames of every state under the next potential, each reduced to its pair counts.
 
-        Goes on inside a sample that was interrupted. A step that leads to what cannot be sampled is taken back.
+        Goes on inside a sample that was interrupted. A step that leads to what cannot be sampled is taken back, and
+        after `WITHDRAWALS` the run ends with the best sample that there is, if it is better than the base model's.
         """
         try:
             self._sample()
         except SimulationError as error:
-            rule = self.study.rule
-            if not (isinstance(rule, WithdrawingRule) and self.samples and len(self.record.withdrawn) < WITHDRAWALS):
+            rule, record = self.study.rule, self.record
+            if not (isinstance(rule, WithdrawingRule) and self.samples):
                 raise
-            self._withdraw(rule, error)
+            if len(record.withdrawn) < WITHDRAWALS:
+                self._withdraw(rule, error)
+                return
+            points = self.study.problem.points
+            answer = answer_before(record.iterations, record.best, error.what, points=points)
+            if answer is None:
+                raise
+            self.progress.message(answer.ending.message)
+            self.record = record.stopped(answer)
 
     def _withdraw(self, rule: WithdrawingRule, error: SimulationError) -> None:
         """The rule proposes something nearer to a sample that there is."""

@@ -287,6 +287,12 @@ class Record:
         self._require(Phase.UPDATE)
         return replace(self, phase=Phase.DONE, iterations=iterations, answer=answer)
 
+    def stopped(self, answer: Answer) -> Self:
+        """SAMPLE -> DONE: nothing that the rule proposes can be sampled. The run is not `reopened`: it would end there
+        again."""
+        self._require(Phase.SAMPLE)
+        return replace(self, phase=Phase.DONE, ending=answer.ending, answer=answer)
+
     def reopened(self) -> Self:
         """Where a run goes on that ended, or was about to, at its limit of updates and had not converged there; the
         record itself elsewhere.

@@ -59,6 +59,27 @@ def ending_of(update: Update, updates: int, iterations: int, elsewhere: bool = F
     return None
 
 
+def answer_before(
+    iterations: Sequence[JudgedSample], best: Mapping[int, Statement], why: str, *, points: int
+) -> Answer | None:
+    """The answer of a run whose next sample cannot be taken: the accepted one with the lowest loss (`answer_of`).
+
+    None where that is the base model's, of which nothing was learnt.
+
+    Args:
+        iterations: all samples, the base model's first.
+        best: what is stated of the potentials of the best samples, by their number.
+        why: it cannot be taken.
+        points: that are fitted, all curves together.
+    """
+    accepted = [(one.loss(points).chi2, one.iteration) for one in iterations if one.accepted]
+    final = min(accepted)[1] if accepted else 0
+    if final == 0:
+        return None
+    message = f"what was to be sampled next could not be, nor could shorter steps ({why}): iteration {final}, the best "
+    return Answer(final, Ending(Status.UNSAMPLED, message + "sample, is the answer"), best.get(final))
+
+
 def made_worse(samples: Sequence[Sample], targets: Sequence[Target], number: int) -> list[str]:
     """Names of what a sample describes worse than the base model's does, chi^2 of each by itself, beyond sampling
     error."""
