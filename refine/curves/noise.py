@@ -42,6 +42,13 @@ from one review two would have 0.03 by their smoothness alone, and a fit that be
 cavitate; it is the structure that is not known better, whatever the hand was."""
 
 
+FEWEST = 8
+"""Points that a smooth curve is told from."""
+
+NORMAL_MEDIAN = 0.6745
+"""Median of the modulus of a normal number of unit variance."""
+
+
 def digitised(x: ArrayLike) -> bool:
     """Whether points (n,) look as if read off a figure: their spacing is uneven (`UNEVEN`).
 
@@ -57,9 +64,8 @@ def digitised(x: ArrayLike) -> bool:
 def digitised_error(x: ArrayLike, signal: ArrayLike) -> float:
     """Error of points (n,) that were read off a figure; zero where `digitised` does not see that.
 
-    There is no noise to see in such a curve: the rms difference of each point from the cubic through its four
-    neighbours, over what independent errors make of it, tells how well it is known in between; `DIGITISED` of the rms
-    signal is the least.
+    There is no noise to see in such a curve: how far its points are `from_neighbours` tells how well it is known in
+    between; `DIGITISED` of the rms signal is the least.
 
     Args:
         x: increasing.
@@ -73,15 +79,37 @@ def digitised_error(x: ArrayLike, signal: ArrayLike) -> float:
     if not digitised(x):
         return 0.0
     least = DIGITISED * float(np.sqrt(np.mean(signal**2)))
-    if len(x) < 8:
-        return least
+    return max(least, float(np.sqrt(np.mean(from_neighbours(x, signal) ** 2)))) if len(x) >= FEWEST else least
+
+
+def roughness(x: ArrayLike, signal: ArrayLike) -> float:
+    """Standard deviation of independent errors of points (n,) of a curve that is smooth but for a few peaks.
+
+    From the median of `from_neighbours`, which peaks that are too narrow for the points do not move; errors that
+    neighbours share are not seen. Zero of less than `FEWEST` points.
+
+    Args:
+        x: increasing.
+        signal: y.
+
+    >>> x, errors = np.arange(0.0, 40.0, 0.1), np.random.default_rng(0).normal(0.0, 0.03, 400)
+    >>> round(roughness(x, np.sin(x) + errors), 3), round(roughness(x, np.sin(x)), 5)
+    (0.031, 1e-05)
+    """
+    x, signal = np.asarray(x, np.float64), np.asarray(signal, np.float64)
+    return float(np.median(np.abs(from_neighbours(x, signal)))) / NORMAL_MEDIAN if len(x) >= FEWEST else 0.0
+
+
+def from_neighbours(x: Array, signal: Array) -> Array:
+    """How far each point but the outermost two (n - 4,) is from the cubic through its four neighbours, over what
+    independent errors of one size make of it."""
     others = np.arange(2, len(x) - 2)[:, None] + np.array([-2, -1, 1, 2])
     at, middle = x[others], x[2:-2]
     apart = at[:, :, None] - at[:, None, :] + np.eye(4)
     toward = (middle[:, None] - at)[:, None, :] * (1.0 - np.eye(4)) + np.eye(4)
     weights = np.prod(toward / apart, axis=2)
-    off = (signal[2:-2] - np.sum(weights * signal[others], axis=1)) / np.sqrt(1.0 + np.sum(weights**2, axis=1))
-    return max(least, float(np.sqrt(np.mean(off**2))))
+    off = signal[2:-2] - np.sum(weights * signal[others], axis=1)
+    return np.asarray(off / np.sqrt(1.0 + np.sum(weights**2, axis=1)))
 
 
 def ripple(

@@ -23,6 +23,10 @@ NUGGET = 1e-4
 and the condition number of the correlations is below 1e4 times their largest eigenvalue, at most n."""
 
 
+LEAST = 5e-3
+"""Least error of a curve in r, of its rms signal."""
+
+
 def stated_sigma(curve: Curve) -> Array | None:
     """Standard errors on the measured points, zeros as their median; None where the curve has none.
 
@@ -55,7 +59,10 @@ def estimated_q_sigma(bound: BoundCurve) -> float:
 
 def estimated_r_sigma(bound: BoundCurve) -> float:
     """Error of an r-space curve: the ripple below its onset, at least half a per cent of its rms signal, and what was
-    lost where it was read off a figure."""
+    lost where it was read off a figure.
+
+    A curve that was set to zero below its onset, or begins there, has no ripple: the scatter of its points is taken.
+    """
     curve = bound.curve
     r = curve.x[curve.x > 0.0]
     form = bound.form(r)
@@ -63,7 +70,11 @@ def estimated_r_sigma(bound: BoundCurve) -> float:
     slope = 0.0 if bound.null else 4.0 * math.pi * bound.box.number_density * float(bound.factor[0])
     seen = None if curve.q_max is None else (curve.q_min or 0.0, curve.q_max)
     quiet, ripple = noise.ripple(r, signal / form.scale, slope, seen, curve.window)
-    return max(_rms(bound.form(quiet).scale * ripple), 5e-3 * _rms(signal), noise.digitised_error(r, signal))
+    sigma, least = _rms(bound.form(quiet).scale * ripple), LEAST * _rms(signal)
+    if sigma < least:
+        seen_there = r >= r[int(np.argmax(np.abs(signal - signal[0]) > least))]
+        sigma = noise.roughness(r[seen_there], signal[seen_there])
+    return max(sigma, least, noise.digitised_error(r, signal))
 
 
 def regular(covariance: Array) -> Array:

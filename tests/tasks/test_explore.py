@@ -172,7 +172,10 @@ def _check_refusals(folder: Path, out: Path) -> None:
     for keys, says in (
         ({}, "this folder holds a loop; use --resume"),
         ({"resume": True, "select": {"frames": 4}}, "began otherwise: select is another one"),
-        ({"overwrite": True, "sample": {"frames": 10}, "select": {"frames": 9}}, "10 frames are sampled in a generation, and 9 are to"),
+        (
+            {"overwrite": True, "sample": {"frames": 10}, "select": {"frames": 9}},
+            "10 frames are sampled in a generation, and 9 are to",
+        ),
     ):
         options = {key: keys.pop(key) for key in ("resume", "overwrite") if key in keys}
         with pytest.raises((CheckpointError, InputError), match=says):
