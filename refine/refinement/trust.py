@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from refine.refinement.convergence import Change, misfit
+from refine.refinement.convergence import Change, Misfit, misfit
 from refine.refinement.inference.linearisation import by_state
 from refine.refinement.problem import Problem, Sample
 from refine.refinement.responses.fluctuation import Extrapolation
@@ -55,23 +55,23 @@ class Verdict:
         quiet: whether chi^2 changed by less than its error.
         confirmed: whether it came out as predicted.
         trust_radius: kT.
-        predicted, gain: decrease of chi^2, and the share of it that came.
         words: for the record; empty where there is nothing to say.
         taken_back: of a step that was, for the next verdict.
         lucky: a sample that is no yardstick.
         back: the sample that the next step begins from, where that is not the newest.
+        predicted, gain: decrease of chi^2, and the share of it that came; None of the first sample.
     """
 
     accepted: bool
     quiet: bool
     confirmed: bool
     trust_radius: float
-    predicted: float | None
-    gain: float | None
     words: str
     taken_back: dict[str, float] | None = None
     lucky: int | None = None
     back: int | None = None
+    predicted: float | None = None
+    gain: float | None = None
 
 
 def judge(memory: Mapping[str, Any], problem: Problem, samples: Sequence[Sample], *, reaches_far: bool) -> Verdict:
@@ -83,33 +83,73 @@ def judge(memory: Mapping[str, Any], problem: Problem, samples: Sequence[Sample]
         samples: all.
         reaches_far: whether steps are by a response that is not linear, whose radius is wide.
     """
-    radius, previous, best = float(memory["trust_radius"]), memory["previous"], memory.get("best")
+    previous = memory["previous"]
     if previous is None:
-        return Verdict(True, False, False, radius, None, None, "")
+        return Verdict(True, False, False, float(memory["trust_radius"]), "")
     now = misfit(samples[-1], problem.targets)
-    change = now.since(previous["misfit"])
-    assert change.decrease is not None
-    assert change.error is not None
-    predicted, actual, size = float(previous["decrease"]), change.decrease, float(previous["size"])
+    change, predicted = now.since(previous["misfit"]), float(previous["decrease"])
+    actual = change.decrease or 0.0
     gain = actual / predicted if predicted > 0.0 else math.copysign(float(actual != 0.0), actual)
-    verdict = None
-    if change.rose or change.failed(predicted):
-        verdict = _taken_back(memory, problem, samples, previous, change, predicted, gain)
+    verdict = _worse(memory, problem, samples, now) or _gone_on(memory, problem, now, gain, reaches_far=reaches_far)
+    return replace(verdict, predicted=predicted, gain=gain)
+
+
+def _worse(memory: Mapping[str, Any], problem: Problem, samples: Sequence[Sample], now: Misfit) -> Verdict | None:
+    """The verdict on a sample that is worse than the one before it, or than the best one; None: it is not."""
+    previous, best, verdict = memory["previous"], memory.get("best"), None
+    change = now.since(previous["misfit"])
+    if change.rose or change.failed(float(previous["decrease"])):
+        verdict = _taken_back(memory, problem, samples, previous, change)
         if verdict.lucky is None or best is None or best["sample"] == verdict.lucky:
             return verdict
     # bit by bit, each within its error, or from a lucky sample that was not the best one
     if best is not None and now.since(best["misfit"]).rose_above(len(samples) - 1):
         # as far as it went from there, however short the steps have become elsewhere
         there = {**memory, "taken_back": None, "trust_radius": best["size"]}
-        to_best = _taken_back(there, problem, samples, best, now.since(best["misfit"]), predicted, gain)
+        to_best = _taken_back(there, problem, samples, best, now.since(best["misfit"]))
         if verdict is None:
             return to_best
         return replace(to_best, lucky=verdict.lucky, words=f"{verdict.words}; {to_best.words}")
-    if verdict is not None:
-        return verdict
+    return verdict
+
+
+def _taken_back(
+    memory: Mapping[str, Any],
+    problem: Problem,
+    samples: Sequence[Sample],
+    parent: Mapping[str, Any],
+    change: Change,
+) -> Verdict:
+    """Back to the sample of `parent`, since which chi^2 changed by `change`, unless that is no yardstick."""
+    rise, error = -(change.decrease or 0.0), change.error or 0.0
+    before, sample, size = memory.get("taken_back"), int(parent["sample"]), float(parent["size"])
+    words = f"chi^2 rose by {rise:.0f} ± {error:.0f}"
+    if parent is not memory["previous"]:
+        words += f" since iteration {sample}"
+    elif not change.rose:
+        words += f", where it was to fall by {parent['decrease']:.0f}"
+    if (
+        before is not None
+        and _more_than_the_length_explains(before, rise, error, size)
+        and not _explained(problem, samples[sample], samples[-1])
+    ):
+        words += f" for a shorter step, too: the sample of iteration {sample} was a lucky one"
+        return Verdict(True, False, False, before["radius"], words, lucky=sample)
+    radius = float(memory["trust_radius"])
+    first = radius if before is None else before["radius"]
+    taken_back = {"rise": rise, "error": error, "size": size, "radius": first}
+    words = f"step taken back ({words})"
+    return Verdict(False, False, False, SHRINK_FACTOR * min(radius, size), words, taken_back, back=sample)
+
+
+def _gone_on(memory: Mapping[str, Any], problem: Problem, now: Misfit, gain: float, *, reaches_far: bool) -> Verdict:
+    """The verdict on a sample that the next step begins from: how far that may go, and whether it was foreseen."""
+    previous, radius = memory["previous"], float(memory["trust_radius"])
+    change, predicted, size = now.since(previous["misfit"]), float(previous["decrease"]), float(previous["size"])
+    actual, error = change.decrease or 0.0, change.error or 0.0
     # the radius of a response that reaches far is wide, and its steps seldom end there: it is what they went
     taken = min(radius, size) if reaches_far else radius
-    quiet = abs(actual) <= change.error
+    quiet = abs(actual) <= error
     limited = not reaches_far or size > 0.5 * radius
     if gain > GROW and limited:
         radius *= 2.0
@@ -121,39 +161,7 @@ def judge(memory: Mapping[str, Any], problem: Problem, samples: Sequence[Sample]
     scatter = math.sqrt(sum(2.0 * len(t.y) * f**4 for t, f in zip(problem.targets, factors, strict=True)))
     tolerance = max(change.allowance, UNCONFIRMED * abs(predicted), scatter)
     confirmed = abs(actual - predicted) <= tolerance and now.error <= max(UNTELLING * now.chi2, scatter)
-    return Verdict(True, quiet, confirmed, radius, predicted, gain, "")
-
-
-def _taken_back(
-    memory: Mapping[str, Any],
-    problem: Problem,
-    samples: Sequence[Sample],
-    parent: Mapping[str, Any],
-    change: Change,
-    predicted: float,
-    gain: float,
-) -> Verdict:
-    """Back to the sample of `parent`, since which chi^2 changed by `change`, unless that is no yardstick."""
-    rise, error = -(change.decrease or 0.0), change.error or 0.0
-    before, sample, size = memory.get("taken_back"), int(parent["sample"]), float(parent["size"])
-    words = f"chi^2 rose by {rise:.0f} ± {error:.0f}"
-    if parent is not memory["previous"]:
-        words += f" since iteration {sample}"
-    elif not change.rose:
-        words += f", where it was to fall by {predicted:.0f}"
-    if (
-        before is not None
-        and _more_than_the_length_explains(before, rise, error, size)
-        and not _explained(problem, samples[sample], samples[-1])
-    ):
-        words += f" for a shorter step, too: the sample of iteration {sample} was a lucky one"
-        return Verdict(True, False, False, before["radius"], predicted, gain, words, lucky=sample)
-    radius = float(memory["trust_radius"])
-    first = radius if before is None else before["radius"]
-    taken_back = {"rise": rise, "error": error, "size": size, "radius": first}
-    words = f"step taken back ({words})"
-    radius = SHRINK_FACTOR * min(radius, size)
-    return Verdict(False, False, False, radius, predicted, gain, words, taken_back, back=sample)
+    return Verdict(True, quiet, confirmed, radius, "")
 
 
 def _more_than_the_length_explains(before: Mapping[str, float], rise: float, error: float, size: float) -> bool:
