@@ -120,6 +120,8 @@ class Tension:
         data, given: names; given None: all others together.
         chi2, points: of the data set about what is predicted for it.
         sigma: standard deviations by which chi2 is too large.
+        together: those by which chi^2 of both, `data` and `given`, is too large at the solution, which all data share;
+            None: an earlier version did not say.
     """
 
     data: str
@@ -127,6 +129,7 @@ class Tension:
     chi2: float
     points: int
     sigma: float
+    together: float | None = None
 
 
 @dataclass(frozen=True)

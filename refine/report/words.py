@@ -207,11 +207,16 @@ def _proportion(combination: Combination, pairs: Sequence[DeterminedPair]) -> st
 
 
 def contradictions(summary: Summary) -> list[str]:
-    """Data sets that do not fit together, who contradicts whom."""
+    """Data sets that do not fit together, who contradicts whom.
+
+    What a fit describes with one correction, each within its errors, does not contradict itself, however badly one
+    part of it alone predicts another: far from what it says itself the prior is a poor guide, and linear response, too.
+    """
     determination = summary.determination
     sentences = []
     for one in determination.tension if determination is not None else []:
-        if one.sigma is not None and one.sigma > CONTRADICTION:
+        together = math.inf if one.together is None else one.together
+        if one.sigma is not None and min(one.sigma, together) > CONTRADICTION:
             other = "all other data sets together" if one.given is None else one.given
             sentences.append(
                 f"{one.data} contradicts {other}: predicted from there it is off by {one.sigma:.1f} σ "

@@ -42,13 +42,15 @@ class Combination(Record):
 
 
 class Tension(Record):
-    """How far a data set lies from what another one (None: all others) says of the correction."""
+    """How far a data set lies from what another one (None: all others) says of the correction (`sigma`), and both from
+    what was found (`together`)."""
 
     data: str
     given: str | None = None
     chi2: Number = None
     points: Count = None
     sigma: Number = None
+    together: Number = None
 
 
 class Determination(Record):

@@ -24,8 +24,10 @@ def _pair(a: str, b: str, decided: list[list[float]], **extra: Any) -> dict[str,
     return {"pair": [a, b], "term": 0, "r": r.tolist(), "share": share, "decided": decided, "at_limit": None, **extra}
 
 
-def _tension(data: str, given: str | None, sigma: float | None, chi2: float = 240.0) -> dict[str, Any]:
-    return {"data": data, "given": given, "chi2": chi2, "points": 120, "sigma": sigma}
+def _tension(
+    data: str, given: str | None, sigma: float | None, chi2: float = 240.0, together: float | None = None
+) -> dict[str, Any]:
+    return {"data": data, "given": given, "chi2": chi2, "points": 120, "sigma": sigma, "together": together}
 
 
 DETERMINATION = {
@@ -213,10 +215,21 @@ def test_contradicting_data_sets_are_a_warning_with_their_sigma(make_iron: Any) 
     assert said.index("neutron contradicts xray") < said.index("The data determine 21.4")
 
 
-@pytest.mark.parametrize(("sigma", "warned"), [(2.9, False), (3.1, True), (-8.0, False), (None, False)])
-def test_agreement_is_no_warning(make_iron: Any, sigma: float | None, warned: bool) -> None:
-    """Only a chi^2 that is too large: data that agree better than their errors contradict nobody."""
-    tension = [_tension("neutron", None, sigma)]
+@pytest.mark.parametrize(
+    ("sigma", "together", "warned"),
+    [
+        (2.9, None, False),
+        (3.1, None, True),
+        (-8.0, None, False),
+        (None, None, False),
+        (3.1, 3.1, True),
+        (3.1, 2.9, False),
+    ],
+)
+def test_agreement_is_no_warning(make_iron: Any, sigma: float | None, together: float | None, warned: bool) -> None:
+    """Only a chi^2 that is too large: data that agree better than their errors contradict nobody, and neither do those
+    that one correction describes."""
+    tension = [_tension("neutron", None, sigma, together=together)]
     found = words.contradictions(
         read_results(make_iron(determination=DETERMINATION | {"tension": tension, "pairs": []})).summary
     )

@@ -2,8 +2,9 @@
 
 The directions are those of R^-1 C R^-T, R R' the prior covariance of theta and C the posterior one; the share that the
 data decided at each r is 1 - (posterior variance)/(prior variance) of phi(r); two data sets contradict each other when
-what one says of phi, prior included, does not predict the other. docs/theory/errors.md has the formulas. Everything is
-linear about the last sample, so the numbers are those of small corrections.
+what one says of phi, prior included, does not predict the other, and the phi of the fit does not describe both.
+docs/theory/errors.md has the formulas. Everything is linear about the last sample, so the numbers are those of small
+corrections.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def determination(
             for k, (curve, one) in enumerate(zip(curves, alone, strict=True))
         ),
         pairs=_pairs(correction, root @ root.T, covariance, amplitudes),
-        tension=_tension(curves, normals, alone, root),
+        tension=_tension(curves, normals, alone, root, correction.theta),
         combinations=combinations((directions * reduced) @ directions.T, amplitudes),
     )
 
@@ -210,28 +211,46 @@ def _intervals(r: NDArray[np.floating], inside: NDArray[np.bool_]) -> tuple[tupl
 
 
 def _tension(
-    curves: Sequence[Linearised], normals: Sequence[NormalEquations], alone: Sequence[Posterior], root: Array
+    curves: Sequence[Linearised],
+    normals: Sequence[NormalEquations],
+    alone: Sequence[Posterior],
+    root: Array,
+    solution: Array,
 ) -> tuple[Tension, ...]:
-    """How well every data set is predicted by each other one, and by all others together where there are more."""
+    """How well every data set is predicted by each other one, and by all others together where there are more.
+
+    solution: theta of the fit to all, eV.
+    """
     entries = []
+    left = [_chi2(curve.goal - curve.jacobian @ solution, curve.noise) for curve in curves]
+
+    def together(which: Sequence[int]) -> float:
+        """What the solution leaves of these, on as many degrees of freedom as points that they do not determine by."""
+        points = sum(len(curves[k].goal) for k in which)
+        free = points - posterior(_sum([normals[k] for k in which]), root).determined
+        return chi2_sigma(sum(left[k] for k in which), max(1.0, free))
+
     for k, curve in enumerate(curves):
-        givens: list[tuple[str | None, Posterior]] = [
-            (other.target.name, alone[j]) for j, other in enumerate(curves) if j != k
+        givens: list[tuple[str | None, Posterior, list[int]]] = [
+            (other.target.name, alone[j], [k, j]) for j, other in enumerate(curves) if j != k
         ]
         if len(givens) > 1:
             rest = [normal for j, normal in enumerate(normals) if j != k]
-            givens.append((None, posterior(_sum(rest), root)))
-        for name, given in givens:
+            givens.append((None, posterior(_sum(rest), root), list(range(len(curves)))))
+        for name, given, all_of in givens:
             misfit = curve.goal - curve.jacobian @ given.mean
             spread = curve.noise + curve.jacobian @ given.covariance @ curve.jacobian.T
             spread += np.diag(curve.slope_variance(curve.theta - given.mean))
-            chi2 = float(misfit @ cho_solve(cho_factor(spread), misfit))
-            n = len(misfit)
-            entries.append(Tension(curve.target.name, name, chi2, n, chi2_sigma(chi2, n)))
+            chi2, n = _chi2(misfit, spread), len(misfit)
+            entries.append(Tension(curve.target.name, name, chi2, n, chi2_sigma(chi2, n), together(all_of)))
     return tuple(entries)
 
 
-def chi2_sigma(chi2: float, n: int) -> float:
+def _chi2(misfit: Array, covariance: Array) -> float:
+    return float(misfit @ cho_solve(cho_factor(covariance), misfit))
+
+
+def chi2_sigma(chi2: float, n: float) -> float:
     """How many standard deviations a chi^2 on n degrees of freedom lies above its expectation (Wilson-Hilferty).
 
     >>> round(chi2_sigma(50.0, 50), 2), round(chi2_sigma(80.0, 50), 2)

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from refine.refinement.inference.identifiability import chi2_sigma, singular_values
+from refine.refinement.inference.identifiability import Linearised, chi2_sigma, determination, singular_values
+from refine.refinement.inference.posterior import NormalEquations, posterior
 from refine.refinement.problem import Update
 from refine.refinement.rules.gauss_newton import GaussNewton, GaussNewtonKeys
 from tests.refinement.conftest import PoissonLiquid, problem_of, rule_of
@@ -92,6 +93,29 @@ def test_two_curves_of_different_liquids_contradict_each_other(liquid: PoissonLi
     assert {(t.data, t.given) for t in tense} == {("synthetic", "other"), ("other", "synthetic")}
     assert max(t.sigma for t in calm) < 3
     assert min(t.sigma for t in tense) > 4
+    assert max(t.together for t in calm) < 3
+    assert min(t.together for t in tense) > 4
+
+
+def test_a_bad_prediction_of_what_a_fit_describes_is_no_contradiction(liquid: PoissonLiquid):
+    """Two curves, each of one coefficient that the other does not see, and far out of the prior: neither predicts the
+    other, and one correction describes both."""
+    size = len(liquid.basis().theta)
+    theta = np.eye(size)[3] - np.eye(size)[8]
+    curves = []
+    for name, seen in (("one", 3), ("other", 8)):
+        target = replace(liquid.target(liquid.mean_counts(liquid.basis()), 0.01), name=name)
+        n = len(target.y)
+        jacobian, noise = np.outer(np.linspace(0.5, 1.5, n), np.eye(size)[seen]), 0.01**2 * np.eye(n)
+        goal = jacobian @ theta + 0.01 * np.random.default_rng(seen).normal(size=n)
+        normal = NormalEquations.build(jacobian, goal, noise)
+        curves.append(Linearised(target, jacobian, goal, noise, normal, theta, lambda delta, n=n: np.zeros(n)))
+    root = 0.1 * np.eye(size)
+    both = posterior(curves[0].normal + curves[1].normal, root)
+    correction = liquid.basis().with_theta(both.mean)
+    for one in determination(correction, curves, root, both.covariance, np.array([0.1])).tension:
+        assert one.sigma > 4
+        assert one.together < 3
 
 
 def test_a_correction_far_out_of_its_prior_is_named(liquid: PoissonLiquid):
