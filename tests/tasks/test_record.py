@@ -410,7 +410,7 @@ def test_a_step_that_cannot_be_sampled_is_taken_back(tmp_path, holes):
 
 
 def test_a_run_whose_next_step_cannot_be_sampled_ends_with_its_best_sample(tmp_path):
-    """With results, and for good: with more iterations it would end there again."""
+    """With results; with more iterations it tries once more, and steps that are shorter still."""
     made = Study.from_toml(small_box.write(tmp_path))
     state = MDState(np.zeros((1, 108, 3)), np.zeros((1, 108, 3)), {}, 0, 8, 1.0, np.zeros((1, 108, 3)), 0)
     (tmp_path / "out").mkdir()
@@ -426,12 +426,19 @@ def test_a_run_whose_next_step_cannot_be_sampled_ends_with_its_best_sample(tmp_p
     run.advance()
     assert (run.record.phase, run.engines.holes) == (Phase.DONE, 0)
     again = Run(made, tmp_path / "out", resume=True, overwrite=False, progress=NullProgress())
-    assert again.record.reopened() is again.record
     result = again.finish()
     assert (result.status, len(result.iterations)) == (Status.UNSAMPLED, 2)
     assert "the liquid has a hole): iteration 1" in result.message
     np.testing.assert_array_equal(result.correction.theta, again.samples[1].correction.theta)
     assert "could not be" in (tmp_path / "out" / "report.html").read_text()
+    tried = run.record.potential.correction(made.initial_correction()).theta
+    run.record, run.engines = again.record.reopened(), Cavitating(made, 1)
+    run.sample()
+    shorter = run.record.potential.correction(made.initial_correction()).theta
+    there = run.samples[run.record.parent].correction.theta
+    assert np.linalg.norm(shorter - there) < 0.6 * np.linalg.norm(tried - there)
+    run.sample()
+    assert run.record.phase is Phase.UPDATE
 
 
 def test_a_run_that_ended_at_its_limit_is_reopened_before_its_last_verdict():

@@ -208,6 +208,8 @@ class Run:
             if answer is None:
                 raise
             self.progress.message(answer.ending.message)
+            assert record.parent is not None
+            self.current = [store.Unfinished(state) for state in self.ends[record.parent]]
             self.record = record.stopped(answer)
 
     def _withdraw(self, rule: WithdrawingRule, error: SimulationError) -> None:

@@ -288,17 +288,19 @@ class Record:
         return replace(self, phase=Phase.DONE, iterations=iterations, answer=answer)
 
     def stopped(self, answer: Answer) -> Self:
-        """SAMPLE -> DONE: nothing that the rule proposes can be sampled. The run is not `reopened`: it would end there
-        again."""
+        """SAMPLE -> DONE: what the rule proposes cannot be sampled. All else stays, to be `reopened`."""
         self._require(Phase.SAMPLE)
         return replace(self, phase=Phase.DONE, ending=answer.ending, answer=answer)
 
     def reopened(self) -> Self:
-        """Where a run goes on that ended, or was about to, at its limit of updates and had not converged there; the
-        record itself elsewhere.
+        """Where a run goes on that ended, or was about to, at its limit of updates and had not converged there, or
+        before what cannot be sampled; the record itself elsewhere.
 
-        DONE -> UPDATE: the last sample is judged once more, as one that others follow.
+        DONE -> UPDATE: the last sample is judged once more, as one that others follow. DONE -> SAMPLE of a run that was
+        `stopped`: what it tried last is tried again, and shorter steps after it.
         """
+        if self.ending is not None and self.ending.status is Status.UNSAMPLED:
+            return replace(self, phase=Phase.SAMPLE, ending=None, answer=None, withdrawn=())
         if self.ending is None or self.ending.status is not Status.EXHAUSTED:
             return self
         if self.phase is not Phase.DONE:
