@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kernels.mace.chunks import cut, join
 from kernels.mace.radial import HIGHEST
 
 Paths = tuple[tuple[int, int, int], ...]
@@ -89,7 +90,7 @@ def convolve(
 ) -> jax.Array:
     """The same numbers, `chunk` atoms at a time. Reverse mode by h, Y and a; a derivative by R raises TypeError."""
     each = partial(_messages, h, matrix=matrix, couplings=couplings)
-    return _join(jax.lax.map(lambda atoms: each(*atoms), _chunks((senders, harmonics, a), chunk)), len(senders))
+    return join(jax.lax.map(lambda atoms: each(*atoms), cut((senders, harmonics, a), chunk)), len(senders))
 
 
 def _forward(
@@ -106,11 +107,14 @@ def _backward(couplings: Couplings, chunk: int, saved: tuple[jax.Array, ...], co
 
     def step(h_bar: jax.Array, atoms: tuple[jax.Array, ...]) -> tuple[jax.Array, tuple[jax.Array, ...]]:
         gathered_bar, harmonics_bar, a_bar = _transposed(h, *atoms, matrix=matrix, couplings=couplings)
-        return h_bar.at[atoms[0]].add(gathered_bar), (harmonics_bar, a_bar)
+        # l by l: XLA fuses a concatenation of all l into the scatter, and the sums before it are then slow
+        for l, part in gathered_bar.items():
+            h_bar = h_bar.at[atoms[0], couplings.sender_slice(l)].add(part)
+        return h_bar, (harmonics_bar, a_bar)
 
-    chunks = _chunks((senders, harmonics, a, cotangent), chunk)
+    chunks = cut((senders, harmonics, a, cotangent), chunk)
     h_bar, (harmonics_bar, a_bar) = jax.lax.scan(step, jnp.zeros_like(h), chunks)
-    return h_bar, None, _join(harmonics_bar, len(senders)), _join(a_bar, len(senders)), None
+    return h_bar, None, join(harmonics_bar, len(senders)), join(a_bar, len(senders)), None
 
 
 convolve.defvjp(_forward, _backward, symbolic_zeros=True)
@@ -157,8 +161,8 @@ def _transposed(
     *,
     matrix: jax.Array,
     couplings: Couplings,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Cotangents of the gathered features (n, K, ., C), of Y (n, K, .) and of a (n, K, H)."""
+) -> tuple[dict[int, jax.Array], jax.Array, jax.Array]:
+    """Cotangents of the gathered features of each l1 (n, K, 2 l1 + 1, C), of Y (n, K, .) and of a (n, K, H)."""
     weights, gathered = _weights(a, matrix), h[senders]
     zero = jnp.zeros((), h.dtype)
     feature_bar: dict[int, jax.Array] = dict.fromkeys(couplings.l1, zero)
@@ -182,23 +186,8 @@ def _transposed(
         -1, matrix.shape[1] * matrix.shape[2]
     )
     a_bar = jnp.matmul(flat, matrix.reshape(matrix.shape[0], -1).T, precision=HIGHEST).reshape(a.shape)
-    return jnp.concatenate([feature_bar[l] for l in couplings.l1], axis=2), jnp.concatenate(harmonic_bar, 2), a_bar
+    return feature_bar, jnp.concatenate(harmonic_bar, 2), a_bar
 
 
 def _harmonic_slice(l: int) -> slice:
     return slice(l * l, (l + 1) ** 2)
-
-
-def _chunks(arrays: tuple[jax.Array, ...], chunk: int) -> tuple[jax.Array, ...]:
-    """Each array (N, ...) as (chunks, chunk, ...). Atoms that fill up the last chunk are zero: they add nothing."""
-    missing = -arrays[0].shape[0] % chunk
-
-    def cut(array: jax.Array) -> jax.Array:
-        padded = jnp.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
-        return padded.reshape(-1, chunk, *array.shape[1:])
-
-    return tuple(cut(array) for array in arrays)
-
-
-def _join(array: jax.Array, n: int) -> jax.Array:
-    return array.reshape(-1, *array.shape[2:])[:n]

@@ -177,7 +177,8 @@ class Mace:
         for t, layer in enumerate(architecture.layers):
             weights = params["layers"][t]
             if self.table:
-                a, density = self._split(layer, radial.look_up(weights["table"], r, self._table_row(receiver, sender)))
+                row, chunk = self._table_row(receiver, sender), r.shape[1] * self._chunk(CONVOLUTION_CHUNK)
+                a, density = self._split(layer, radial.look_up(weights["table"], r, row, chunk))
             else:
                 a, density = self._network(layer, weights, features, cut, lambda table: table[receiver, sender])
                 if layer.nonlinear and cut is None:  # biases: an edge beyond the cutoff would not be zero
