@@ -119,25 +119,28 @@ def _backward(
     couplings: Couplings, chunk: int, narrow: int, saved: tuple[jax.Array, ...], cotangent: jax.Array
 ) -> tuple[Any, ...]:
     h, senders, harmonics, a, matrix = saved
-    Added = tuple[jax.Array, jax.Array, jax.Array]
+    Bars = tuple[list[jax.Array], jax.Array, jax.Array]
 
     def step(h_bar: jax.Array, atoms: tuple[jax.Array, ...]) -> tuple[jax.Array, tuple[jax.Array, ...]]:
         *slots, of_atoms = atoms
 
-        def add(h_bar: jax.Array, *slots: jax.Array) -> Added:
-            gathered_bar, *bars = _transposed(h, *slots, of_atoms, matrix=matrix, couplings=couplings)
-            # l by l: XLA fuses a concatenation of all l into the scatter, and the sums before it are then slow
-            for l, part in gathered_bar.items():
-                h_bar = h_bar.at[slots[0], couplings.sender_slice(l)].add(part)
-            return h_bar, *bars
+        def transposed(*slots: jax.Array) -> Bars:
+            return _transposed(h, *slots, of_atoms, matrix=matrix, couplings=couplings)
 
-        def leave_out(h_bar: jax.Array, _: jax.Array, *slots: jax.Array) -> Added:
-            return h_bar, *(jnp.zeros_like(array) for array in slots)
+        def scattered(h_bar: jax.Array, senders: jax.Array, gathered_bar: list[jax.Array]) -> jax.Array:
+            # l by l: XLA fuses a concatenation of all l into the scatter, and the sums before it are then slow
+            for l, part in zip(couplings.l1, gathered_bar, strict=True):
+                h_bar = h_bar.at[senders, couplings.sender_slice(l)].add(part)
+            return h_bar
 
         near, far = _split(tuple(slots), narrow)
-        h_bar, *bars = add(h_bar, *near)
+        gathered_bar, *bars = transposed(*near)
+        h_bar = scattered(h_bar, near[0], gathered_bar)
         if far[0].shape[1] > 0:
-            h_bar, *others = jax.lax.cond(_used(far), add, leave_out, h_bar, *far)
+            # all of h_bar would be copied into a branch and out of it
+            nothing = jax.tree.map(lambda bar: jnp.zeros(bar.shape, bar.dtype), jax.eval_shape(transposed, *far))
+            gathered_bar, *others = jax.lax.cond(_used(far), transposed, lambda *_: nothing, *far)
+            h_bar = scattered(h_bar, far[0], gathered_bar)
             bars = [jnp.concatenate(both, axis=1) for both in zip(bars, others, strict=True)]
         return h_bar, tuple(bars)
 
@@ -214,7 +217,7 @@ def _transposed(
     *,
     matrix: jax.Array,
     couplings: Couplings,
-) -> tuple[dict[int, jax.Array], jax.Array, jax.Array]:
+) -> tuple[list[jax.Array], jax.Array, jax.Array]:
     """Cotangents of the gathered features of each l1 (n, K, 2 l1 + 1, C), of Y (n, K, .) and of a (n, K, H)."""
     weights, gathered = _weights(a, matrix), h[senders]
     zero = jnp.zeros((), h.dtype)
@@ -239,7 +242,7 @@ def _transposed(
         -1, matrix.shape[1] * matrix.shape[2]
     )
     a_bar = jnp.matmul(flat, matrix.reshape(matrix.shape[0], -1).T, precision=HIGHEST).reshape(a.shape)
-    return feature_bar, jnp.concatenate(harmonic_bar, 2), a_bar
+    return [feature_bar[l] for l in couplings.l1], jnp.concatenate(harmonic_bar, 2), a_bar
 
 
 def _harmonic_slice(l: int) -> slice:
