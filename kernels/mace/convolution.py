@@ -99,9 +99,9 @@ def convolve(
     def each(atoms: tuple[jax.Array, ...]) -> jax.Array:
         near, far = _split(atoms, narrow)
         value = messages(*near)
-        if far[0].shape[1] == 0:
-            return value
-        return value + jax.lax.cond(_used(far), messages, lambda *_: jnp.zeros_like(value), *far)
+        if far[0].shape[1] > 0:
+            value += jax.lax.cond(_used(far), messages, lambda *_: jnp.zeros_like(value), *far)
+        return value
 
     return join(jax.lax.map(each, cut((senders, harmonics, a), chunk)), len(senders))
 
@@ -124,8 +124,8 @@ def _backward(
     def step(h_bar: jax.Array, atoms: tuple[jax.Array, ...]) -> tuple[jax.Array, tuple[jax.Array, ...]]:
         *slots, of_atoms = atoms
 
-        def transposed(*slots: jax.Array) -> Bars:
-            return _transposed(h, *slots, of_atoms, matrix=matrix, couplings=couplings)
+        def transposed(senders: jax.Array, harmonics: jax.Array, a: jax.Array) -> Bars:
+            return _transposed(h, senders, harmonics, a, of_atoms, matrix=matrix, couplings=couplings)
 
         def scattered(h_bar: jax.Array, senders: jax.Array, gathered_bar: list[jax.Array]) -> jax.Array:
             # l by l: XLA fuses a concatenation of all l into the scatter, and the sums before it are then slow
