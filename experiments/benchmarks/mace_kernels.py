@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kernels.mace import convolution, radial
+from kernels.mace.chunks import cut
 from kernels.mace.contraction import contract, contract_plain, pack
 from kernels.mace.convolution import Couplings
 from refine.potentials.mace.model import CONTRACTION_CHUNK, CONVOLUTION_CHUNK
@@ -88,7 +89,7 @@ def radial_functions(random: Random, n: int, k: int) -> Case:
 
     def tabulated(r: jax.Array, layer: jax.Array) -> jax.Array:
         own = table._replace(coefficients=layer * table.coefficients)
-        return jnp.sum(weight * radial.look_up(own, r, jnp.zeros((), jnp.int32)))
+        return jnp.sum(weight * radial.look_up(own, r, jnp.zeros((), jnp.int32), CONVOLUTION_CHUNK * k))
 
     def both(function: Callable) -> Callable:
         return jax.value_and_grad(lambda r, one: function(r, one) + function(r, 2 * one))
@@ -115,7 +116,7 @@ def radial_output(random: Random, n: int, k: int, c: int) -> Case:
         return summed(sum(piece * (fraction**power)[..., None] for power, piece in enumerate(pieces)))
 
     def chunked(function: Callable) -> Callable:
-        return lambda *arrays: jax.lax.map(function, convolution._chunks(arrays, CONVOLUTION_CHUNK))
+        return lambda *arrays: jax.lax.map(function, cut(arrays, CONVOLUTION_CHUNK))
 
     return {"matrix product": (chunked(product), (a,)), "spline of every channel": (chunked(spline), (at, x))}
 
@@ -130,13 +131,14 @@ def convolutions(random: Random, n: int, k: int, c: int) -> Case:
 
     def scattered(h: jax.Array, harmonics: jax.Array, a: jax.Array) -> tuple:
         saved = (h, senders, harmonics, a, matrix)
-        return convolution._backward(couplings, CONVOLUTION_CHUNK, saved, cotangent)[::2]
+        return convolution._backward(couplings, CONVOLUTION_CHUNK, k, saved, cotangent)[::2]
 
     def gathered(h: jax.Array, harmonics: jax.Array, a: jax.Array) -> tuple:
-        chunks = convolution._chunks((senders, harmonics, a, cotangent), CONVOLUTION_CHUNK)
+        chunks = cut((senders, harmonics, a, cotangent), CONVOLUTION_CHUNK)
 
         def step(atoms: tuple) -> tuple:
-            return convolution._transposed(h, *atoms, matrix=matrix, couplings=couplings)
+            gathered_bar, *bars = convolution._transposed(h, *atoms, matrix=matrix, couplings=couplings)
+            return jnp.concatenate(gathered_bar, axis=2), *bars
 
         h_bar, harmonics_bar, a_bar = jax.lax.map(step, chunks)
         return jnp.sum(h_bar.reshape(-1, *h_bar.shape[3:])[reverse], axis=1), harmonics_bar, a_bar
@@ -171,11 +173,11 @@ def harmonics(random: Random, n: int, k: int, c: int) -> dict[str, Case]:
     named = {"together": together, "path by path": apart}
 
     def value(couplings: Couplings) -> Callable:
-        return lambda *arrays: convolution.convolve(*arrays, couplings, CONVOLUTION_CHUNK)
+        return lambda *arrays: convolution.convolve(*arrays, couplings, CONVOLUTION_CHUNK, k)
 
     def derivative(couplings: Couplings) -> Callable:
         def found(*arrays: jax.Array) -> list:
-            by = convolution._backward(couplings, CONVOLUTION_CHUNK, arrays, cotangent)
+            by = convolution._backward(couplings, CONVOLUTION_CHUNK, k, arrays, cotangent)
             return [one for one in by if one is not None]
 
         return found

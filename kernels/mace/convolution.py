@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kernels.mace.chunks import cut, join
 from kernels.mace.radial import HIGHEST
 
 Paths = tuple[tuple[int, int, int], ...]
@@ -77,7 +78,7 @@ def convolve_plain(
     return jnp.concatenate(messages, axis=1)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(5, 6))
+@partial(jax.custom_vjp, nondiff_argnums=(5, 6, 7))
 def convolve(
     h: jax.Array,
     senders: jax.Array,
@@ -86,34 +87,93 @@ def convolve(
     matrix: jax.Array,
     couplings: Couplings,
     chunk: int,
+    narrow: int,
 ) -> jax.Array:
-    """The same numbers, `chunk` atoms at a time. Reverse mode by h, Y and a; a derivative by R raises TypeError."""
-    each = partial(_messages, h, matrix=matrix, couplings=couplings)
-    return _join(jax.lax.map(lambda atoms: each(*atoms), _chunks((senders, harmonics, a), chunk)), len(senders))
+    """The same numbers, `chunk` atoms at a time. Reverse mode by h, Y and a; a derivative by R raises TypeError.
+
+    narrow: slots worked through for all atoms. Those behind are left out, while the program runs, for a chunk in which
+    a is zero in all of them; their cotangents are then zero. Replicas under vmap leave nothing out.
+    """
+    messages = partial(_messages, h, matrix=matrix, couplings=couplings)
+
+    def each(atoms: tuple[jax.Array, ...]) -> jax.Array:
+        near, far = _split(atoms, narrow)
+        value = messages(*near)
+        if far[0].shape[1] > 0:
+            value += jax.lax.cond(_used(far), messages, lambda *_: jnp.zeros_like(value), *far)
+        return value
+
+    return join(jax.lax.map(each, cut((senders, harmonics, a), chunk)), len(senders))
 
 
 def _forward(
-    h: Any, senders: Any, harmonics: Any, a: Any, matrix: Any, couplings: Couplings, chunk: int
+    h: Any, senders: Any, harmonics: Any, a: Any, matrix: Any, couplings: Couplings, chunk: int, narrow: int
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     if matrix.perturbed:
         raise TypeError("convolve has no derivative by the radial matrix; use convolve_plain")
     arguments = tuple(argument.value for argument in (h, senders, harmonics, a, matrix))
-    return convolve(*arguments, couplings, chunk), arguments
+    return convolve(*arguments, couplings, chunk, narrow), arguments
 
 
-def _backward(couplings: Couplings, chunk: int, saved: tuple[jax.Array, ...], cotangent: jax.Array) -> tuple[Any, ...]:
+def _backward(
+    couplings: Couplings, chunk: int, narrow: int, saved: tuple[jax.Array, ...], cotangent: jax.Array
+) -> tuple[Any, ...]:
     h, senders, harmonics, a, matrix = saved
+    Bars = tuple[list[jax.Array], jax.Array, jax.Array]
 
     def step(h_bar: jax.Array, atoms: tuple[jax.Array, ...]) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-        gathered_bar, harmonics_bar, a_bar = _transposed(h, *atoms, matrix=matrix, couplings=couplings)
-        return h_bar.at[atoms[0]].add(gathered_bar), (harmonics_bar, a_bar)
+        *slots, of_atoms = atoms
 
-    chunks = _chunks((senders, harmonics, a, cotangent), chunk)
+        def transposed(senders: jax.Array, harmonics: jax.Array, a: jax.Array) -> Bars:
+            return _transposed(h, senders, harmonics, a, of_atoms, matrix=matrix, couplings=couplings)
+
+        def scattered(h_bar: jax.Array, senders: jax.Array, gathered_bar: list[jax.Array]) -> jax.Array:
+            # l by l: XLA fuses a concatenation of all l into the scatter, and the sums before it are then slow
+            for l, part in zip(couplings.l1, gathered_bar, strict=True):
+                h_bar = h_bar.at[senders, couplings.sender_slice(l)].add(part)
+            return h_bar
+
+        near, far = _split(tuple(slots), narrow)
+        gathered_bar, *bars = transposed(*near)
+        h_bar = scattered(h_bar, near[0], gathered_bar)
+        if far[0].shape[1] > 0:
+            # all of h_bar would be copied into a branch and out of it
+            nothing = jax.tree.map(lambda bar: jnp.zeros(bar.shape, bar.dtype), jax.eval_shape(transposed, *far))
+            gathered_bar, *others = jax.lax.cond(_used(far), transposed, lambda *_: nothing, *far)
+            h_bar = scattered(h_bar, far[0], gathered_bar)
+            bars = [jnp.concatenate(both, axis=1) for both in zip(bars, others, strict=True)]
+        return h_bar, tuple(bars)
+
+    chunks = cut((senders, harmonics, a, cotangent), chunk)
     h_bar, (harmonics_bar, a_bar) = jax.lax.scan(step, jnp.zeros_like(h), chunks)
-    return h_bar, None, _join(harmonics_bar, len(senders)), _join(a_bar, len(senders)), None
+    return h_bar, None, join(harmonics_bar, len(senders)), join(a_bar, len(senders)), None
+
+
+def _split(arrays: tuple[jax.Array, ...], narrow: int) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
+    """Arrays (n, K, ...) before and behind slot `narrow`."""
+    return tuple(array[:, :narrow] for array in arrays), tuple(array[:, narrow:] for array in arrays)
+
+
+def _used(slots: tuple[jax.Array, ...]) -> jax.Array:
+    """() bool: whether a, the last array, has anything in them; NaN is something."""
+    return jnp.any(slots[-1] != 0)
 
 
 convolve.defvjp(_forward, _backward, symbolic_zeros=True)
+
+
+def near_first(vectors: jax.Array, senders: jax.Array, cutoff: float) -> tuple[jax.Array, jax.Array]:
+    """Slots (N, K, 3) and (N, K) in the order in which `convolve` leaves most of them out: of each atom those within
+    the cutoff, then the others. Otherwise they keep their order."""
+    n, slots = senders.shape
+    near = jnp.sum(vectors * vectors, axis=-1) < cutoff**2
+    before = jnp.cumsum(near, axis=1, dtype=jnp.int32)
+    slot = jnp.broadcast_to(jnp.arange(slots, dtype=jnp.int32), (n, slots))
+    place = jnp.where(near, before - 1, before[:, -1:] + slot - before)
+    # a fifth of the time of a sort
+    order = jnp.zeros_like(slot).at[jnp.arange(n)[:, None], place].set(slot, mode="promise_in_bounds")
+    take = partial(jnp.take_along_axis, axis=1, mode="promise_in_bounds")
+    return take(vectors, order[..., None]), take(senders, order)
 
 
 def _weights(a: jax.Array, matrix: jax.Array) -> jax.Array:
@@ -157,8 +217,8 @@ def _transposed(
     *,
     matrix: jax.Array,
     couplings: Couplings,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Cotangents of the gathered features (n, K, ., C), of Y (n, K, .) and of a (n, K, H)."""
+) -> tuple[list[jax.Array], jax.Array, jax.Array]:
+    """Cotangents of the gathered features of each l1 (n, K, 2 l1 + 1, C), of Y (n, K, .) and of a (n, K, H)."""
     weights, gathered = _weights(a, matrix), h[senders]
     zero = jnp.zeros((), h.dtype)
     feature_bar: dict[int, jax.Array] = dict.fromkeys(couplings.l1, zero)
@@ -182,23 +242,8 @@ def _transposed(
         -1, matrix.shape[1] * matrix.shape[2]
     )
     a_bar = jnp.matmul(flat, matrix.reshape(matrix.shape[0], -1).T, precision=HIGHEST).reshape(a.shape)
-    return jnp.concatenate([feature_bar[l] for l in couplings.l1], axis=2), jnp.concatenate(harmonic_bar, 2), a_bar
+    return [feature_bar[l] for l in couplings.l1], jnp.concatenate(harmonic_bar, 2), a_bar
 
 
 def _harmonic_slice(l: int) -> slice:
     return slice(l * l, (l + 1) ** 2)
-
-
-def _chunks(arrays: tuple[jax.Array, ...], chunk: int) -> tuple[jax.Array, ...]:
-    """Each array (N, ...) as (chunks, chunk, ...). Atoms that fill up the last chunk are zero: they add nothing."""
-    missing = -arrays[0].shape[0] % chunk
-
-    def cut(array: jax.Array) -> jax.Array:
-        padded = jnp.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
-        return padded.reshape(-1, chunk, *array.shape[1:])
-
-    return tuple(cut(array) for array in arrays)
-
-
-def _join(array: jax.Array, n: int) -> jax.Array:
-    return array.reshape(-1, *array.shape[2:])[:n]

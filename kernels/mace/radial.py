@@ -4,10 +4,13 @@ All are elementwise in r (any shape, Å) and smooth below the cutoff.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from kernels.mace.chunks import cut, join
 
 HIGHEST = jax.lax.Precision.HIGHEST  # float32 products stay float32 where the hardware would make them shorter
 
@@ -106,19 +109,65 @@ class PiecewiseTable(NamedTuple):
     inverse_spacing: Any
 
 
-def look_up(table: PiecewiseTable, r: jax.Array, pair: jax.Array) -> jax.Array:
-    """The functions at r, for each element from row `pair` of the table: (...,) -> (..., F).
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def look_up(table: PiecewiseTable, r: jax.Array, pair: jax.Array, chunk: int) -> jax.Array:
+    """The functions at r, each from row `pair` of the table: (...,) -> (..., F), `chunk` distances at a time.
 
-    Held at the value of the table's start below it; zero from its end on.
+    Held at the value of the table's start below it; zero from its end on. Reverse mode by r; a derivative by the table
+    raises TypeError. What is read from the table is read again for the derivative: 1 kB a distance for 64 functions,
+    kept, would leave the cache and come back.
     """
-    _, intervals, powers, functions = table.coefficients.shape
-    place = jnp.clip((r - table.start) * table.inverse_spacing, 0, intervals - 1)
+
+    def value(distances: tuple[jax.Array, ...]) -> jax.Array:
+        row, x = distances
+        c0, c1, c2, c3 = _coefficients(table, row)
+        return c0 + x[:, None] * (c1 + x[:, None] * (c2 + x[:, None] * c3))
+
+    row, x, _ = _place(table, r, pair)
+    values = jax.lax.map(value, cut((row.ravel(), x.ravel()), chunk))
+    return join(values, r.size).reshape(*r.shape, -1)
+
+
+def _forward(table: Any, r: Any, pair: Any, chunk: int) -> tuple[jax.Array, tuple[Any, ...]]:
+    if any(leaf.perturbed for leaf in table):
+        raise TypeError("look_up has no derivative by the table; evaluate the network")
+    table, r, pair = PiecewiseTable(*(leaf.value for leaf in table)), r.value, pair.value
+    return look_up(table, r, pair, chunk), (table, r, pair)
+
+
+def _backward(chunk: int, saved: tuple[Any, ...], cotangent: jax.Array) -> tuple[Any, ...]:
+    table, r, pair = saved
+
+    def slope(distances: tuple[jax.Array, ...]) -> jax.Array:
+        row, x, bar = distances
+        _, c1, c2, c3 = _coefficients(table, row)
+        return jnp.sum(bar * (c1 + x[:, None] * (2 * c2 + 3 * x[:, None] * c3)), axis=1)
+
+    row, x, inside = _place(table, r, pair)
+    distances = (row.ravel(), x.ravel(), cotangent.reshape(-1, cotangent.shape[-1]))
+    slopes = join(jax.lax.map(slope, cut(distances, chunk)), r.size).reshape(r.shape)
+    return None, jnp.where(inside, slopes * table.inverse_spacing, 0), None
+
+
+look_up.defvjp(_forward, _backward, symbolic_zeros=True)
+
+
+def _place(table: PiecewiseTable, r: jax.Array, pair: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Interval of each distance among those of all pairs, where in it, 0 to 1, and whether the table reaches there."""
+    intervals = table.coefficients.shape[1]
+    place = (r - table.start) * table.inverse_spacing
+    inside = (place > 0) & (place < intervals - 1)
+    place = jnp.clip(place, 0, intervals - 1)
     interval = place.astype(jnp.int32)
-    x = place - interval
+    return interval + pair * intervals, place - interval, inside
+
+
+def _coefficients(table: PiecewiseTable, row: jax.Array) -> list[jax.Array]:
+    """Those of each power, (n, F); row: (n,), of `_place`."""
+    powers, functions = table.coefficients.shape[2:]
     rows = table.coefficients.reshape(-1, functions)
-    first = (interval + pair * intervals) * powers
-    value = jnp.zeros((), r.dtype)
-    for power in range(powers):
-        row = rows.at[first + power].get(mode="promise_in_bounds", wrap_negative_indices=False)
-        value = value + row * (x**power)[..., None]
-    return value
+    # one gather for each power: one for all of them takes twice the time
+    return [
+        rows.at[row * powers + power].get(mode="promise_in_bounds", wrap_negative_indices=False)
+        for power in range(powers)
+    ]

@@ -14,6 +14,7 @@ sum. Add `Mace.isolated` on the host, in float64.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 
 from kernels.mace import radial
 from kernels.mace.contraction import contract, contract_plain
-from kernels.mace.convolution import convolve, convolve_plain
+from kernels.mace.convolution import convolve, convolve_plain, near_first
 from kernels.mace.spherical_harmonics import spherical_harmonics
 from kernels.species import species_of
 from refine.errors import InputError
@@ -46,6 +47,9 @@ CONVOLUTION_CHUNK, CONTRACTION_CHUNK = 4, 32
 """Atoms worked on at a time on a CPU, where the arrays of that many stay in the cache (experiments/benchmarks/mace.py).
 An accelerator takes all at once up to `ACCELERATOR_CHUNK`, which bounds the memory."""
 ACCELERATOR_CHUNK = 1024
+NARROW = 0.8
+"""Part of the slots of a list within which the neighbours of most chunks fit: a list is as wide as the fullest atom
+needs, and a skin wider."""
 
 
 class Mace:
@@ -162,7 +166,9 @@ class Mace:
 
     def _evaluated(self, params: Any, vectors: jax.Array, senders: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
         """Site energies, and the invariant features (N, C) behind each layer."""
-        architecture = self.architecture
+        architecture, slots = self.architecture, senders.shape[1]
+        if self._narrow(slots) < slots:
+            vectors, senders = near_first(vectors, senders, self.cutoff)
         receiver = jnp.asarray(np.repeat(np.arange(len(self.species)), self.n_per_species)[:, None], jnp.int32)
         sender = species_of(senders, self.n_per_species)
         r = jnp.sqrt(jnp.sum(vectors * vectors, axis=-1))
@@ -177,7 +183,8 @@ class Mace:
         for t, layer in enumerate(architecture.layers):
             weights = params["layers"][t]
             if self.table:
-                a, density = self._split(layer, radial.look_up(weights["table"], r, self._table_row(receiver, sender)))
+                row, chunk = self._table_row(receiver, sender), slots * self._chunk(CONVOLUTION_CHUNK)
+                a, density = self._split(layer, radial.look_up(weights["table"], r, row, chunk))
             else:
                 a, density = self._network(layer, weights, features, cut, lambda table: table[receiver, sender])
                 if layer.nonlinear and cut is None:  # biases: an edge beyond the cutoff would not be zero
@@ -306,12 +313,14 @@ class Mace:
         self, layer: Layer, weights: Any, harmonics: jax.Array, a: jax.Array, sender: jax.Array
     ) -> list[jax.Array]:
         """(N, 2 l + 1, .) of each l, from the sums over the neighbours of each species of Y a, (N, D, S H)."""
-        n, slots, hidden = a.shape
+        n, _, hidden = a.shape
         number = len(self.species)
-        if number > 1:
-            of_species = sender[..., None, None] == jnp.arange(number, dtype=sender.dtype)[:, None]
-            a = jnp.where(of_species, a[:, :, None], 0).reshape(n, slots, number * hidden)
-        sums = _einsum("nkm,nkh->nmh", harmonics, a)
+        if number == 1:
+            sums = _einsum("nkm,nkh->nmh", harmonics, a)
+        else:  # Y is spread over the species and not a, which is larger
+            of_species = sender[..., None, None] == jnp.arange(number, dtype=sender.dtype)
+            spread = jnp.where(of_species, harmonics[..., None], 0)
+            sums = _einsum("nkms,nkh->nmsh", spread, a).reshape(n, -1, number * hidden)
         parts = []
         for l, matrix in zip(layer.l_message, weights["first"], strict=True):
             part = sums[:, l * l : (l + 1) ** 2]
@@ -340,7 +349,10 @@ class Mace:
         """(N, 2 l + 1, .) of each l: features gathered from the neighbours, convolved and mixed."""
         couplings = self._couplings[t]
         arguments = (jnp.concatenate(lifted, axis=1), senders, harmonics, a, weights["matrix"], couplings)
-        paths = convolve_plain(*arguments) if self.plain else convolve(*arguments, self._chunk(CONVOLUTION_CHUNK))
+        if self.plain:
+            paths = convolve_plain(*arguments)
+        else:
+            paths = convolve(*arguments, self._chunk(CONVOLUTION_CHUNK), self._narrow(senders.shape[1]))
         slices = couplings.result_slices()
         parts = []
         for l, mix in zip(layer.l_message, weights["mix"], strict=True):
@@ -426,6 +438,12 @@ class Mace:
     @staticmethod
     def _chunk(on_cpu: int) -> int:
         return on_cpu if jax.default_backend() == "cpu" else ACCELERATOR_CHUNK
+
+    def _narrow(self, slots: int) -> int:
+        """Of the slots of a list, those that the convolution works through for all atoms: a multiple of eight."""
+        if self.plain or jax.default_backend() != "cpu":
+            return slots  # of the many atoms that an accelerator takes at once, one would need the others
+        return min(slots, 8 * math.ceil(NARROW * slots / 8))
 
 
 def with_gradients(

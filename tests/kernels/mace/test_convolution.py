@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kernels.mace.convolution import Couplings, convolve, convolve_plain
+from kernels.mace.convolution import Couplings, convolve, convolve_plain, near_first
 
 PATHS = {
     "scalars": ((0, 0, 0), (0, 1, 1), (0, 2, 2)),
@@ -70,7 +70,7 @@ def test_definition_by_loops(name: str) -> None:
 @pytest.mark.parametrize("name", PATHS)
 def test_chunks_change_nothing(name: str, chunk: int) -> None:
     arguments, couplings = _arguments(name), _couplings(name)
-    found = jax.jit(lambda *arguments: convolve(*arguments, couplings, chunk))(*arguments)
+    found = jax.jit(lambda *arguments: convolve(*arguments, couplings, chunk, 5))(*arguments)
     np.testing.assert_allclose(found, _plain(name), rtol=1e-12, atol=1e-12)
 
 
@@ -95,7 +95,7 @@ def _plain_slopes(name: str) -> list[np.ndarray]:
 @pytest.mark.parametrize("name", PATHS)
 def test_derivatives(name: str, chunk: int) -> None:
     couplings = _couplings(name)
-    found = _slopes(name, lambda *arguments: convolve(*arguments, couplings, chunk))
+    found = _slopes(name, lambda *arguments: convolve(*arguments, couplings, chunk, 5))
     for mine, theirs in zip(found, _plain_slopes(name), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-11, atol=1e-11)
 
@@ -109,7 +109,7 @@ def test_second_derivative_in_reverse_mode() -> None:
         slope = jax.grad(lambda y: jnp.sum(function(y) ** 2))
         return jax.jit(jax.grad(lambda y: jnp.sum(slope(y) ** 2)))
 
-    fast = squared_slope(lambda y: convolve(h, senders, y, a, matrix, couplings, 3))(harmonics)
+    fast = squared_slope(lambda y: convolve(h, senders, y, a, matrix, couplings, 3, 2))(harmonics)
     plain = squared_slope(lambda y: convolve_plain(h, senders, y, a, matrix, couplings))(harmonics)
     np.testing.assert_allclose(fast, plain, rtol=1e-10)
 
@@ -117,12 +117,68 @@ def test_second_derivative_in_reverse_mode() -> None:
 def test_no_silent_derivative_by_the_matrix() -> None:
     h, senders, harmonics, a, matrix = _arguments("scalars")
     with pytest.raises(TypeError, match="convolve_plain"):
-        jax.grad(lambda m: jnp.sum(convolve(h, senders, harmonics, a, m, _couplings("scalars"), 2)))(matrix)
+        jax.grad(lambda m: jnp.sum(convolve(h, senders, harmonics, a, m, _couplings("scalars"), 2, 5)))(matrix)
+
+
+def _with_empty_slots() -> tuple[jax.Array, ...]:
+    """Of two chunks of three atoms one that ends at the third slot and one of which an atom needs the fourth."""
+    h, senders, harmonics, a, matrix = _arguments("vectors", n=6)
+    used = jnp.asarray([3, 2, 3, 1, 4, 0])[:, None] > jnp.arange(5)
+    return h, senders, harmonics, jnp.where(used[..., None], a, 0), matrix
+
+
+@pytest.mark.parametrize("narrow", [1, 3, 4, 5, 9])
+def test_slots_left_out_change_nothing(narrow: int) -> None:
+    h, senders, harmonics, a, matrix = _with_empty_slots()
+    couplings = _couplings("vectors")
+
+    def value_and_slopes(function: Any) -> Any:
+        def total(h: jax.Array, y: jax.Array, a: jax.Array) -> tuple[jax.Array, jax.Array]:
+            value = function(h, senders, y, a, matrix)
+            return jnp.sum(value**2), value
+
+        return jax.jit(jax.grad(total, argnums=(0, 1, 2), has_aux=True))(h, harmonics, a)
+
+    (h_bar, y_bar, a_bar), value = value_and_slopes(lambda *given: convolve(*given, couplings, 3, narrow))
+    expected, plain = value_and_slopes(lambda *given: convolve_plain(*given, couplings))
+    np.testing.assert_allclose(value, plain, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(h_bar, expected[0], rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(y_bar, expected[1], rtol=1e-11, atol=1e-11)
+    used = jnp.any(a != 0, axis=2)[..., None]  # behind, the cutoff's own derivative is zero
+    np.testing.assert_allclose(jnp.where(used, a_bar, 0), jnp.where(used, expected[2], 0), rtol=1e-11, atol=1e-11)
+
+
+def test_slots_in_use_are_never_left_out() -> None:
+    """Also not where what is in them is no number."""
+    h, senders, harmonics, a, matrix = _with_empty_slots()
+    wrong = a.at[0, 4].set(jnp.nan)
+    found = jax.jit(lambda a: convolve(h, senders, harmonics, a, matrix, _couplings("vectors"), 3, 3))(wrong)
+    assert jnp.isnan(found[0]).any()
+    assert not jnp.isnan(found[1:]).any()
+
+
+def test_one_program_for_every_filling_of_the_slots() -> None:
+    h, senders, harmonics, a, matrix = _with_empty_slots()
+    run = jax.jit(lambda a: convolve(h, senders, harmonics, a, matrix, _couplings("vectors"), 3, 2))
+    for array in (a, jnp.ones_like(a), jnp.zeros_like(a)):
+        run(array)
+    assert run._cache_size() == 1
+
+
+def test_near_slots_first_and_each_with_its_sender() -> None:
+    rng = np.random.default_rng(3)
+    vectors, senders = rng.normal(size=(20, 9, 3)), np.arange(180, dtype=np.int32).reshape(20, 9)
+    moved, by = jax.jit(lambda *given: near_first(*given, 1.5))(jnp.asarray(vectors), jnp.asarray(senders))
+    near = np.linalg.norm(vectors, axis=2) < 1.5
+    assert 0 < near.sum() < near.size
+    order = np.argsort(~near, axis=1, kind="stable")
+    np.testing.assert_array_equal(by, np.take_along_axis(senders, order, axis=1))
+    np.testing.assert_array_equal(moved, np.take_along_axis(vectors, order[..., None], axis=1))
 
 
 def test_replicas() -> None:
     h, senders, harmonics, a, matrix = _arguments("vectors")
     couplings = _couplings("vectors")
-    together = jax.jit(jax.vmap(lambda y: convolve(h, senders, y, a, matrix, couplings, 3)))
+    together = jax.jit(jax.vmap(lambda y: convolve(h, senders, y, a, matrix, couplings, 3, 2)))
     many = together(jnp.stack([harmonics, 2 * harmonics]))
     np.testing.assert_allclose(many[1], 2 * many[0], rtol=1e-12)

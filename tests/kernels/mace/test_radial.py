@@ -95,13 +95,38 @@ def test_table_is_its_polynomials() -> None:
     x = place - np.floor(place)
     pieces = np.asarray(table.coefficients)[pair, np.floor(place).astype(int)]
     expected = sum(pieces[..., power, :] * x[..., None] ** power for power in range(4))
-    np.testing.assert_allclose(radial.look_up(table, jnp.asarray(r), jnp.asarray(pair)), expected, rtol=1e-12)
+    for chunk in (1, 5, 28, 100):
+        found = radial.look_up(table, jnp.asarray(r), jnp.asarray(pair), chunk)
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-13)
+
+
+def test_slope_of_a_table_is_its_polynomials() -> None:
+    rng = np.random.default_rng(2)
+    table = _table(rng)
+    r, pair = jnp.asarray(rng.uniform(0.0, 5.5, (7, 4))), jnp.asarray(rng.integers(0, 3, (7, 4)))
+    weight = jnp.asarray(rng.normal(size=(7, 4, 5)))
+
+    def total(r: jax.Array) -> jax.Array:
+        return jnp.sum(weight * radial.look_up(table, r, pair, 5))
+
+    step = 1e-6  # no node of the table is that near
+    difference = [(total(r.at[i].add(step)) - total(r.at[i].add(-step))) / (2 * step) for i in np.ndindex(r.shape)]
+    np.testing.assert_allclose(jax.grad(total)(r).ravel(), difference, rtol=1e-6, atol=1e-6)
+    curvature = jax.grad(lambda r: jnp.sum(jax.grad(total)(r)))(r)
+    change = jax.grad(total)(r + step) - jax.grad(total)(r - step)
+    np.testing.assert_allclose(curvature, change / (2 * step), rtol=1e-5, atol=1e-4)
+
+
+def test_no_silent_derivative_by_the_table() -> None:
+    table = _table(np.random.default_rng(0))
+    with pytest.raises(TypeError, match="evaluate the network"):
+        jax.grad(lambda table: jnp.sum(radial.look_up(table, jnp.ones(3), jnp.asarray(0), 2)))(table)
 
 
 def test_table_is_held_below_and_zero_beyond() -> None:
     table = _table(np.random.default_rng(1))
-    low = radial.look_up(table, jnp.asarray([0.0, 0.5]), jnp.asarray(1))
-    high = radial.look_up(table, jnp.asarray([5.0, 77.0]), jnp.asarray(1))
+    low = radial.look_up(table, jnp.asarray([0.0, 0.5]), jnp.asarray(1), 9)
+    high = radial.look_up(table, jnp.asarray([5.0, 77.0]), jnp.asarray(1), 9)
     np.testing.assert_array_equal(low[0], low[1])
     assert not high.any()
 
@@ -117,6 +142,6 @@ def test_slope_of_a_table_keeps_float32() -> None:
     pieces = np.pad(pieces[None, :, :, None], ((0, 0), (0, 1), (0, 0), (0, 0)))
     table = radial.PiecewiseTable(*(jnp.asarray(a, jnp.float32) for a in (pieces, start, 1 / step)))
     at = np.random.default_rng(0).uniform(start, end, 500).astype(np.float32)
-    slope = jax.vmap(jax.grad(lambda r: radial.look_up(table, r, jnp.asarray(0))[0]))(jnp.asarray(at))
+    slope = jax.vmap(jax.grad(lambda r: radial.look_up(table, r, jnp.asarray(0), 9)[0]))(jnp.asarray(at))
     assert slope.dtype == jnp.float32
     np.testing.assert_allclose(slope, 3 * np.cos(3 * at.astype(float)), atol=1e-5)

@@ -100,6 +100,29 @@ def test_places_that_are_not_used_add_exactly_nothing(name: str, precision: str)
     np.testing.assert_allclose(energies, expected[0], rtol=1e-14 if precision == "float64" else 1e-6)
 
 
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("name", PADDED)
+def test_a_wide_list_in_any_order(name: str, precision: str) -> None:
+    """Slots beyond the cutoff between the others, as with a skin; one atom fills nearly all, so a chunk needs them."""
+    slots = 30
+    rng = np.random.default_rng(4)
+    vectors, senders = rng.normal(size=(9, slots, 3)), rng.integers(0, 9, (9, slots)).astype(np.int32)
+    within = rng.permuted(np.arange(slots) < np.array([7, 3, 0, 5, 28, 9, 2, 24, 25])[:, None], axis=1)
+    length = np.where(within, rng.uniform(1.5, 4.9, (9, slots)), rng.uniform(5.1, 9.0, (9, slots)))
+    vectors *= (length / np.linalg.norm(vectors, axis=2))[..., None]
+    checkpoint = random_checkpoint(2, **PADDED[name])
+    plain = Mace(checkpoint, SPECIES, N_PER_SPECIES, precision="float64", plain=True)
+    model = Mace(checkpoint, SPECIES, N_PER_SPECIES, precision=precision)
+    assert model.cutoff == 5.0
+    assert model._narrow(slots) == 24
+    energies, gradients = _evaluate(plain, vectors, senders)
+    found = _evaluate(model, vectors, senders)
+    tolerance = 1e-12 if precision == "float64" else 1e-5
+    np.testing.assert_allclose(found[0], energies, rtol=tolerance)
+    np.testing.assert_allclose(found[1], gradients, atol=tolerance * np.abs(gradients).max())
+    assert not found[1][~within].any()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [{"density": True}, {"nonlinear": True, "inputs": CHARGED}], ids=str)
 def test_derivative_by_every_weight(options: dict[str, Any]) -> None:

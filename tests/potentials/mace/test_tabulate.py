@@ -24,7 +24,7 @@ def test_error_between_the_nodes(numbers: tuple[float, ...]) -> None:
     assert not table.coefficients[:, -1].any()
     r = np.random.default_rng(0).uniform(START, R_MAX, 2000)
     with jax.enable_x64(True):
-        found = look_up(table._replace(coefficients=jnp.asarray(table.coefficients)), jnp.asarray(r), jnp.asarray(0))
+        found = look_up(jax.tree.map(jnp.asarray, table), jnp.asarray(r), jnp.asarray(0), 512)
     np.testing.assert_allclose(found, _waves(r, numbers)[0][0], atol=1.2 * TOLERANCE)
 
 
