@@ -67,7 +67,7 @@ lint: $(INSTALLED)  ## Check style and types
 bench: $(INSTALLED)  ## Time an MD step against LAMMPS and jax-md
 	$(BIN)/python experiments/benchmarks/md.py
 
-gauntlet: $(INSTALLED)  ## Refine nine systems from studies that state only what a user must: docs/gauntlet.md
+gauntlet: $(INSTALLED)  ## Refine ten systems from studies that state only what a user must: docs/gauntlet.md
 	$(BIN)/python experiments/gauntlet/run.py --out runs/gauntlet --page docs/gauntlet.md $(ARGS)
 
 docs: $(INSTALLED)  ## Build the documentation into out/site; a warning is an error

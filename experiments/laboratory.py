@@ -48,7 +48,8 @@ class Laboratory:
 
     Attributes:
         tree: of a study: [system] species and number_density, one [[states]] and [model]; the rest is not looked at.
-        bumps: of the hidden correction by pair, (height in kT, centre in Å, width in Å), a Gaussian each.
+        bumps: of the hidden correction by pair, (height in kT, centre in Å, width in Å), a Gaussian each; none of pairs
+            that are not there.
         size: how many times the atoms of the study.
         r_min, r_cut, knots: of the splines that the bumps are written in, Å.
         timestep: fs.  stride: steps between frames.  picoseconds: of melting before the first.
@@ -108,7 +109,7 @@ class Laboratory:
         """The bumps on the splines."""
         basis = SplineBasis(self.r_min, self.r_cut, self.knots)
         r = np.linspace(self.r_min, self.r_cut, 20 * self.knots)
-        bumps = [self.bumps["-".join(pair)] for pair in self.pairs]
+        bumps = [self.bumps.get("-".join(pair), (0.0, 1.0, 1.0)) for pair in self.pairs]
         wanted = [self.kt * height * np.exp(-((r - centre) ** 2) / (2 * width**2)) for height, centre, width in bumps]
         theta = [np.linalg.lstsq(basis.values(r), bump, rcond=None)[0] for bump in wanted]
         zero = PairCorrection.zero(self.pairs, basis, stiffness=WALL_STIFFNESS * self.kt)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from laboratory import NACACL3
 
@@ -17,12 +18,14 @@ class Synthetic:
         noise: standard deviation of every curve that is fitted; the others have none.
         size: how many times the atoms of the fit.
         timestep: fs.
+        model: [model] of the data; None: the study's.
     """
 
     bumps: Mapping[str, tuple[float, float, float]]
     noise: float
     timestep: float
     size: int = 3
+    model: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,23 @@ ROWS = {
             NACACL3,
             noise=0.01,
             timestep=2.0,
+        ),
+    ),
+    "lacl3": Row(
+        "lacl3.toml",
+        synthetic=Synthetic(
+            {},
+            noise=0.03,
+            timestep=2.0,
+            model={
+                "base": "buckingham",
+                "charges": {"La": 2.4, "Cl": -0.8},
+                "parameters": {
+                    "A": {"La-Cl": 1109.0, "Cl-Cl": 2013.0, "La-La": 2207.0},
+                    "rho": 0.345,
+                    "C": {"La-Cl": 20.0, "Cl-Cl": 80.0, "La-La": 0.0},
+                },
+            },
         ),
     ),
     "silica": Row("silica.toml", beyond={**GLASS, "data.0.sigma": ONE_OF_MANY}),

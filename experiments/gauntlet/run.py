@@ -79,8 +79,14 @@ def overrides(row: Row, tree: Mapping[str, Any], data: Path, small: bool) -> lis
 def laboratory(synthetic: Synthetic, tree: Mapping[str, Any], small: bool) -> Laboratory:
     """What makes the data of a row."""
     short: dict[str, Any] = {"frames": 20, "stride": 5, "picoseconds": 0.2} if small else {}
+    own = {} if synthetic.model is None else {"model": synthetic.model}
     return Laboratory(
-        tree, synthetic.bumps, 1 if small else synthetic.size, timestep=synthetic.timestep, **SPLINES, **short
+        {**tree, **own},
+        synthetic.bumps,
+        1 if small else synthetic.size,
+        timestep=synthetic.timestep,
+        **SPLINES,
+        **short,
     )
 
 
@@ -169,7 +175,7 @@ def run_row(name: str, out: Path, data: Path | None, small: bool) -> dict[str, A
     rise = {curve: (after.r_chi[curve] or 0.0) - (x or 0.0) for curve, x in before.r_chi.items()}
     error = {c: math.hypot(before.r_chi_stderr.get(c) or 0.0, after.r_chi_stderr.get(c) or 0.0) for c in rise}
     covered: Any = "not asked"
-    if lab is not None:
+    if row.synthetic is not None and lab is not None and row.synthetic.model is None:
         covered = against_hidden(lab, result)
     elif row.same_as is not None:
         covered = against_other(row, study, result, out, tree, files.absolute())
