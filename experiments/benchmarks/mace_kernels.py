@@ -29,7 +29,7 @@ from kernels.mace import convolution, radial
 from kernels.mace.chunks import cut
 from kernels.mace.contraction import contract, contract_plain, pack
 from kernels.mace.convolution import Couplings
-from refine.potentials.mace.model import CONTRACTION_CHUNK, CONVOLUTION_CHUNK
+from refine.potentials.mace.pieces import CONTRACTION_CHUNK, CONVOLUTION_CHUNK
 
 PATHS = ((0, 0, 0), (1, 1, 0), (0, 1, 1), (1, 0, 1), (1, 2, 1), (0, 2, 2), (1, 1, 2), (1, 3, 2), (0, 3, 3), (1, 2, 3))
 HIDDEN, BESSEL, INTERVALS, CUTOFF = 64, 10, 512, 6.0

@@ -14,7 +14,6 @@ sum. Add `Mace.isolated` on the host, in float64.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +29,7 @@ from kernels.mace.spherical_harmonics import spherical_harmonics
 from kernels.species import species_of
 from refine.errors import InputError
 from refine.potentials.mace.architecture import Checkpoint, Layer
+from refine.potentials.mace.pieces import CONTRACTION_CHUNK, CONVOLUTION_CHUNK, at_a_time, narrow
 from refine.potentials.mace.preparation import (
     couplings_of,
     embedded,
@@ -39,17 +39,10 @@ from refine.potentials.mace.preparation import (
     residuals,
     rows_of,
 )
+from refine.potentials.mace.readouts import final_map, readout
 from refine.potentials.mace.tabulate import FINEST, sampling_points, tabulate
 
 _einsum = functools.partial(jnp.einsum, precision=radial.HIGHEST)
-
-CONVOLUTION_CHUNK, CONTRACTION_CHUNK = 4, 32
-"""Atoms worked on at a time on a CPU, where the arrays of that many stay in the cache (experiments/benchmarks/mace.py).
-An accelerator takes all at once up to `ACCELERATOR_CHUNK`, which bounds the memory."""
-ACCELERATOR_CHUNK = 1024
-NARROW = 0.8
-"""Part of the slots of a list within which the neighbours of most chunks fit: a list is as wide as the fullest atom
-needs, and a skin wider."""
 
 
 class Mace:
@@ -161,13 +154,13 @@ class Mace:
         its invariant features behind every layer, (N, D). Arguments as of `site_energies`."""
         layers, scalars = self.architecture.layers, self._evaluated(params, vectors, senders)[1]
         each = zip(layers, params["layers"], scalars, strict=True)
-        last = [self._last(layer, weights, x)[0] for layer, weights, x in each if layer.readout != "none"]
+        last = [final_map(layer, weights, x)[0] for layer, weights, x in each if layer.readout != "none"]
         return params["scale"] * jnp.concatenate(last, axis=1), jnp.concatenate(scalars, axis=1)
 
     def _evaluated(self, params: Any, vectors: jax.Array, senders: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
         """Site energies, and the invariant features (N, C) behind each layer."""
         architecture, slots = self.architecture, senders.shape[1]
-        if self._narrow(slots) < slots:
+        if not self.plain and narrow(slots) < slots:
             vectors, senders = near_first(vectors, senders, self.cutoff)
         receiver = jnp.asarray(np.repeat(np.arange(len(self.species)), self.n_per_species)[:, None], jnp.int32)
         sender = species_of(senders, self.n_per_species)
@@ -183,7 +176,7 @@ class Mace:
         for t, layer in enumerate(architecture.layers):
             weights = params["layers"][t]
             if self.table:
-                row, chunk = self._table_row(receiver, sender), slots * self._chunk(CONVOLUTION_CHUNK)
+                row, chunk = self._table_row(receiver, sender), slots * at_a_time(CONVOLUTION_CHUNK)
                 a, density = self._split(layer, radial.look_up(weights["table"], r, row, chunk))
             else:
                 a, density = self._network(layer, weights, features, cut, lambda table: table[receiver, sender])
@@ -201,7 +194,7 @@ class Mace:
             if layer.density and not layer.nonlinear:
                 message = message / (1 + jnp.sum(density, axis=1))[:, None, None]
             h = self._product(layer, weights, message, h, receiver)
-            energy += self._readout(layer, weights, h[:, 0])
+            energy += readout(layer, weights, h[:, 0])
             scalars.append(h[:, 0])
         energies: jax.Array = params["scale"] * energy + params["shift"]
         return energies, scalars
@@ -352,7 +345,7 @@ class Mace:
         if self.plain:
             paths = convolve_plain(*arguments)
         else:
-            paths = convolve(*arguments, self._chunk(CONVOLUTION_CHUNK), self._narrow(senders.shape[1]))
+            paths = convolve(*arguments, at_a_time(CONVOLUTION_CHUNK), narrow(senders.shape[1]))
         slices = couplings.result_slices()
         parts = []
         for l, mix in zip(layer.l_message, weights["mix"], strict=True):
@@ -393,7 +386,7 @@ class Mace:
         if self.plain:
             contracted = contract_plain(message, polynomial, atoms)
         else:
-            contracted = contract(message, polynomial, atoms, self._chunk(CONTRACTION_CHUNK))
+            contracted = contract(message, polynomial, atoms, at_a_time(CONTRACTION_CHUNK))
         out = {
             l: _einsum("nmc,cd->nmd", block, matrix)
             for l, block, matrix in zip(layer.l_out, _blocks(contracted, layer.l_out), weights["linear"], strict=True)
@@ -409,41 +402,12 @@ class Mace:
                 )
         return jnp.concatenate([out[l] for l in layer.l_out], axis=1)
 
-    def _readout(self, layer: Layer, weights: Any, scalars: jax.Array) -> jax.Array | float:
-        if layer.readout == "none":
-            return 0.0
-        features, last, bias = self._last(layer, weights, scalars)
-        value = jnp.matmul(features, last, precision=radial.HIGHEST)
-        return value if bias is None else value + bias
-
-    @staticmethod
-    def _last(layer: Layer, weights: Any, scalars: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array | None]:
-        """Of a readout: what enters its final linear map, the map, and its bias where it has one."""
-        first, *others = weights["readout"]
-        if layer.readout == "linear":
-            return scalars, first, None
-        value = jax.nn.silu(jnp.matmul(scalars, first, precision=radial.HIGHEST))
-        if layer.readout == "nonlinear":
-            return value, others[0], None
-        middle, middle_bias, last, last_bias = others
-        return jax.nn.silu(jnp.matmul(value, middle, precision=radial.HIGHEST) + middle_bias), last, last_bias
-
     def _by_species(self, x: jax.Array, matrices: jax.Array) -> jax.Array:
         """(N, m, C) times the matrix (S, C, D) of each atom's own species."""
         atoms = jnp.split(x, np.cumsum(self.n_per_species)[:-1].tolist())
         return jnp.concatenate(
             [_einsum("nmc,cd->nmd", part, matrix) for part, matrix in zip(atoms, matrices, strict=True)]
         )
-
-    @staticmethod
-    def _chunk(on_cpu: int) -> int:
-        return on_cpu if jax.default_backend() == "cpu" else ACCELERATOR_CHUNK
-
-    def _narrow(self, slots: int) -> int:
-        """Of the slots of a list, those that the convolution works through for all atoms: a multiple of eight."""
-        if self.plain or jax.default_backend() != "cpu":
-            return slots  # of the many atoms that an accelerator takes at once, one would need the others
-        return min(slots, 8 * math.ceil(NARROW * slots / 8))
 
 
 def with_gradients(

@@ -16,6 +16,7 @@ import pytest
 from refine.errors import InputError
 from refine.potentials.mace.architecture import BoxInput
 from refine.potentials.mace.model import Mace
+from refine.potentials.mace.pieces import narrow
 from tests.potentials.mace.models import random_checkpoint
 
 SPECIES, N_PER_SPECIES = ("O", "Fe"), (5, 4)
@@ -114,7 +115,7 @@ def test_a_wide_list_in_any_order(name: str, precision: str) -> None:
     plain = Mace(checkpoint, SPECIES, N_PER_SPECIES, precision="float64", plain=True)
     model = Mace(checkpoint, SPECIES, N_PER_SPECIES, precision=precision)
     assert model.cutoff == 5.0
-    assert model._narrow(slots) == 24
+    assert narrow(slots) == 24
     energies, gradients = _evaluate(plain, vectors, senders)
     found = _evaluate(model, vectors, senders)
     tolerance = 1e-12 if precision == "float64" else 1e-5
