@@ -175,7 +175,8 @@ def run_row(name: str, out: Path, data: Path | None, small: bool) -> dict[str, A
     rise = {curve: (after.r_chi[curve] or 0.0) - (x or 0.0) for curve, x in before.r_chi.items()}
     error = {c: math.hypot(before.r_chi_stderr.get(c) or 0.0, after.r_chi_stderr.get(c) or 0.0) for c in rise}
     covered: Any = "not asked"
-    if row.synthetic is not None and lab is not None and row.synthetic.model is None:
+    if row.synthetic is not None and row.synthetic.model is None:
+        assert lab is not None
         covered = against_hidden(lab, result)
     elif row.same_as is not None:
         covered = against_other(row, study, result, out, tree, files.absolute())

@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kernels.mace.chunks import cut, join
 from kernels.mace.radial import HIGHEST
 
 _einsum = partial(jnp.einsum, precision=HIGHEST)
@@ -121,9 +122,8 @@ def _value_and_jacobian(
             return jnp.moveaxis(value, 0, 2), jnp.moveaxis(jacobian, 0, 3)
 
         if n > chunk:
-            padded = jnp.pad(atoms, [(0, -n % chunk), (0, 0), (0, 0)])
-            value, jacobian = jax.lax.map(one, padded.reshape(-1, chunk, *atoms.shape[1:]))
-            value, jacobian = value.reshape(-1, *value.shape[2:])[:n], jacobian.reshape(-1, *jacobian.shape[2:])[:n]
+            (pieces,) = cut((atoms,), chunk)
+            value, jacobian = (join(made, n) for made in jax.lax.map(one, pieces))
         else:
             value, jacobian = one(atoms)
         values.append(value)

@@ -376,16 +376,22 @@ class Cavitating(Noting):
         return state, Frames(counts, ones, ones, ones, np.zeros(count, int), r_max, (108,), 5000.0, None)
 
 
+def begun(folder):
+    """A study, and its run in folder/out before the first sample, which nothing is wrong with."""
+    made = Study.from_toml(small_box.write(folder))
+    state = MDState(np.zeros((1, 108, 3)), np.zeros((1, 108, 3)), {}, 0, 8, 1.0, np.zeros((1, 108, 3)), 0)
+    (folder / "out").mkdir()
+    run = Run(made, folder / "out", resume=False, overwrite=False, progress=NullProgress())
+    run.record, run.current = run.record.equilibrated(Potential.of(made.initial_correction())), [Unfinished(state)]
+    run.engines = Cavitating(made, 0)
+    return made, run
+
+
 @pytest.mark.parametrize("holes", [0, 1, WITHDRAWALS, WITHDRAWALS + 1])
 def test_a_step_that_cannot_be_sampled_is_taken_back(tmp_path, holes):
     """Each time to 0.4 of its size, also across an interruption; where the first one still cannot be sampled, nothing
     was learnt, and the run ends with the error of its dynamics."""
-    made = Study.from_toml(small_box.write(tmp_path))
-    state = MDState(np.zeros((1, 108, 3)), np.zeros((1, 108, 3)), {}, 0, 8, 1.0, np.zeros((1, 108, 3)), 0)
-    (tmp_path / "out").mkdir()
-    run = Run(made, tmp_path / "out", resume=False, overwrite=False, progress=NullProgress())
-    run.record, run.current = run.record.equilibrated(Potential.of(made.initial_correction())), [Unfinished(state)]
-    run.engines = Cavitating(made, 0)
+    made, run = begun(tmp_path)
     run.sample()
     run.update()
     sizes, engines = [], Cavitating(made, holes)
@@ -411,12 +417,7 @@ def test_a_step_that_cannot_be_sampled_is_taken_back(tmp_path, holes):
 
 def test_a_run_whose_next_step_cannot_be_sampled_ends_with_its_best_sample(tmp_path):
     """With results; with more iterations it tries once more, and steps that are shorter still."""
-    made = Study.from_toml(small_box.write(tmp_path))
-    state = MDState(np.zeros((1, 108, 3)), np.zeros((1, 108, 3)), {}, 0, 8, 1.0, np.zeros((1, 108, 3)), 0)
-    (tmp_path / "out").mkdir()
-    run = Run(made, tmp_path / "out", resume=False, overwrite=False, progress=NullProgress())
-    run.record, run.current = run.record.equilibrated(Potential.of(made.initial_correction())), [Unfinished(state)]
-    run.engines = Cavitating(made, 0)
+    made, run = begun(tmp_path)
     for _ in range(2):
         run.sample()
         run.update()

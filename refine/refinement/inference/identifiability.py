@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -224,19 +225,20 @@ def _tension(
     entries = []
     left = [_chi2(curve.goal - curve.jacobian @ solution, curve.noise) for curve in curves]
 
-    def together(which: Sequence[int]) -> float:
-        """What the solution leaves of these, on as many degrees of freedom as points that they do not determine by."""
+    @cache
+    def together(which: frozenset[int]) -> float:
+        """chi^2 that the solution leaves of these, on their points less the directions that they determine."""
         points = sum(len(curves[k].goal) for k in which)
         free = points - posterior(_sum([normals[k] for k in which]), root).determined
         return chi2_sigma(sum(left[k] for k in which), max(1.0, free))
 
     for k, curve in enumerate(curves):
-        givens: list[tuple[str | None, Posterior, list[int]]] = [
-            (other.target.name, alone[j], [k, j]) for j, other in enumerate(curves) if j != k
+        givens: list[tuple[str | None, Posterior, frozenset[int]]] = [
+            (other.target.name, alone[j], frozenset((k, j))) for j, other in enumerate(curves) if j != k
         ]
         if len(givens) > 1:
             rest = [normal for j, normal in enumerate(normals) if j != k]
-            givens.append((None, posterior(_sum(rest), root), list(range(len(curves)))))
+            givens.append((None, posterior(_sum(rest), root), frozenset(range(len(curves)))))
         for name, given, all_of in givens:
             misfit = curve.goal - curve.jacobian @ given.mean
             spread = curve.noise + curve.jacobian @ given.covariance @ curve.jacobian.T
