@@ -12,7 +12,8 @@ know. Of the salts every rule gets all partial g(r), IBI again without noise; EP
 R_chi is of T(r) from the same S(Q), or of the same g(r), before the noise, in curves that are compared and never
 fitted, the same ones for every rule; of several curves it is the rms. What is scored is the potential, not the short
 sample that the rule saw of it: every correction on the way is run on for --score frames, outside the budget, and what
-the sampling noise of all its frames adds to R_chi^2 is taken off (RMC, which has no potential: its own frames only).
+the sampling noise of all its frames adds to R_chi^2 is taken off (RMC, which has no potential, and a liquid that comes
+apart meanwhile: its own frames only).
 No rule stops by itself before its budget is spent; where it would have is in the table.
 
 MD steps are all that the rule used after the common equilibration: of the samples, of settling after each change and,
@@ -33,6 +34,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +43,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refine import Study
-from refine.errors import RefineError
+from refine.errors import RefineError, SimulationError
 from refine.progress import NullProgress
 from refine.refinement.problem import Rule
 from refine.sampling.frames import concatenate
@@ -187,7 +189,8 @@ def scores(liquid: Liquid, study: Study, folder: Path, extra: int) -> tuple[Arra
         frames = sample.frames[0]
         if extra:
             params = study.force_field_params(forces, 0, sample.correction)
-            frames = concatenate([frames, sampler.run(end, params, liquid.temperature, extra)[1]])
+            with suppress(SimulationError):  # a liquid that comes apart later: by its own frames alone
+                frames = concatenate([frames, sampler.run(end, params, liquid.temperature, extra)[1]])
         blocks = np.array([b.mean(axis=0, dtype=np.float64) for b in np.array_split(frames.counts, BLOCKS)])
         mean = blocks.mean(axis=0)
         without = [(BLOCKS * mean - b) / (BLOCKS - 1) for b in blocks]

@@ -4,7 +4,8 @@ The gain of a step is the actual over the predicted decrease of chi^2; the forme
 (`refinement.convergence`), without which no step is judged. The rules are a table in docs/theory/gauss-newton.md.
 
 What is remembered of a sample that a step began from, in JSON's values: `sample`, its number; `misfit`, as stored;
-`decrease`, that of chi^2 which was predicted; `size` of the step, kT.
+`decrease`, that of chi^2 which was predicted; `size` of the step, kT; `parent`, the same of the sample that it came
+from, without its own.
 """
 
 from __future__ import annotations
@@ -207,3 +208,24 @@ def best_of(best: dict[str, Any] | None, newest: dict[str, Any], *, lucky: int |
     if best is None or best["sample"] == lucky or newest["sample"] == best["sample"]:
         return newest
     return newest if newest["misfit"]["chi2"] < best["misfit"]["chi2"] else best
+
+
+def parent_of(memory: Mapping[str, Any], back: int | None) -> dict[str, Any] | None:
+    """What is remembered of the sample that the next step's sample came from; None: it is the first, or not known.
+
+    Args:
+        memory: of before the newest sample.
+        back: the sample that the next step begins from; None: the newest.
+
+    >>> first = {"sample": 0, "size": 0.2, "parent": None}
+    >>> parent_of({"previous": first}, None)
+    {'sample': 0, 'size': 0.2}
+    >>> second = {"sample": 1, "size": 0.1, "parent": {"sample": 0, "size": 0.2}}
+    >>> parent_of({"previous": second, "best": first}, 1), parent_of({"previous": second, "best": first}, 0)
+    ({'sample': 0, 'size': 0.2}, None)
+    """
+    previous = memory["previous"]
+    if back is not None:
+        known = (one for one in (previous, memory.get("best")) if one is not None and one["sample"] == back)
+        return next((one.get("parent") for one in known), None)
+    return None if previous is None else {name: value for name, value in previous.items() if name != "parent"}

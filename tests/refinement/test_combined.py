@@ -85,12 +85,15 @@ def test_the_one_that_predicted_better_is_believed(liquid: PoissonLiquid, closur
     assert record.beliefs[target.name].predictions > 2.0
 
 
-@pytest.mark.parametrize(("missed", "noise", "closure"), [(0.5, 0.5, False), (0.5, 0.1, True), (3.0, 3.0, True)])
+@pytest.mark.parametrize(
+    ("missed", "noise", "closure"), [(0.5, 0.5, False), (0.5, 0.1, True), (0.9, 0.9, True), (3.0, 3.0, True)]
+)
 def test_the_noise_of_its_slope_is_no_fault_of_linear_response(
     poisson: tuple[PoissonLiquid, Target], missed: float, noise: float, closure: bool
 ) -> None:
     """Of a change of rms one the closure missed 0.3, linear response more. Where that is the noise of its slope it is
-    believed nevertheless; not where that noise is as large as the change, which says nothing, or explains nothing."""
+    believed nevertheless; not where that noise explains nothing, makes the closure the better one by more than two, or
+    is as large as the change, which says nothing."""
     liquid, target = poisson
     came = liquid.sample(liquid.basis(), FRAMES, 0)
     y = averages(came, 0, [target])[0]

@@ -430,6 +430,7 @@ def test_a_run_whose_next_step_cannot_be_sampled_ends_with_its_best_sample(tmp_p
     result = again.finish()
     assert (result.status, len(result.iterations)) == (Status.UNSAMPLED, 2)
     assert "the liquid has a hole): iteration 1" in result.message
+    assert result.message.endswith("--resume --set refinement.iterations=4")
     np.testing.assert_array_equal(result.correction.theta, again.samples[1].correction.theta)
     assert "could not be" in (tmp_path / "out" / "report.html").read_text()
     tried = run.record.potential.correction(made.initial_correction()).theta

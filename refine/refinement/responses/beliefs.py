@@ -22,13 +22,14 @@ BENT = 0.5
 
 ENOUGH = 0.25
 """Share of a change that linear response may miss, beyond the noise of its slope, and still be believed, where it
-misses less than all of it in the whole: what is mostly noise says nothing of how straight the way is."""
+misses less than all of it in the whole, which says nothing of how straight the way is, and the closure is not clearly
+the better one."""
 
 CLEAR = 2.0
 """A square counts beyond so many times what sampling noise alone gives."""
 
 CLEARLY = 0.5
-"""Share of what linear response missed that the closure may have missed to be believed again."""
+"""Share of what linear response missed, noise and all, that the closure may have missed to be clearly better."""
 
 FORGOTTEN = 0.5
 """Weight of what was missed before, after each sample."""
@@ -122,13 +123,16 @@ class Record:
     closure: bool = True
 
     def _believes_closure(self, missed: Array) -> bool:
-        """Linear response, whose slope is exact, where it predicted well enough or better than the closure; the latter
-        again only where it is clearly the better one, as near the solution both miss most of the little that changes.
+        """The closure where it was clearly the better one: an exact slope that is mostly noise is no guide. Else linear
+        response where it predicted well enough, or better. Once believed it gives way only to what is clearly better,
+        as near the solution both miss most of the little that changes.
         """
         closure, linear, bent = missed
+        if closure < CLEARLY**2 * linear:
+            return True
         if bent <= ENOUGH**2 and linear < 1.0:
             return False
-        return bool(closure < linear if self.closure else closure < CLEARLY**2 * linear)
+        return bool(self.closure and closure < linear)
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""

@@ -41,7 +41,7 @@ from refine.refinement.responses.beliefs import Record
 from refine.refinement.responses.combined import Combined
 from refine.refinement.responses.protocol import Response
 from refine.refinement.responses.tangent import BENT
-from refine.refinement.trust import SHRINK_FACTOR, best_of, judge
+from refine.refinement.trust import SHRINK_FACTOR, best_of, judge, parent_of
 from refine.tables.values import Number, Switch
 
 Array = NDArray[np.float64]
@@ -165,6 +165,7 @@ class GaussNewton:
             "amplitudes": None,
             "responses": None,
             "by_linear": False,
+            "withdrawals": 0,
         }
 
     def update(self, state: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> Update:
@@ -200,7 +201,9 @@ class GaussNewton:
                 "misfit": misfit(samples[current], problem.targets).stored,
                 "decrease": step.predicted_decrease,
                 "size": step.size,
+                "parent": parent_of(state, verdict.back),
             },
+            "withdrawals": 0,
         }
         memory["best"] = best_of(memory.get("best"), memory["previous"], lucky=verdict.lucky)
         told, cause = ("",) if settled else (heard, believed), ""
@@ -237,8 +240,16 @@ class GaussNewton:
         )
 
     def withdrawn(self, state: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> Update:
-        """A step as after one that was taken back, where the last one led to what could not be sampled."""
+        """A step as after one that was taken back, where the last one led to what could not be sampled.
+
+        Where a shorter one did, too, it is the sample that both began from which is about to come apart, and the step
+        begins where that one had come from.
+        """
         memory, previous = dict(state), dict(state["previous"])
+        if memory.get("withdrawals") and previous.get("parent"):
+            left, previous = previous["sample"], {**previous["parent"], "parent": None}
+            memory |= {"trust_radius": float(previous["size"]), "taken_back": None, "quiet": 0}
+            memory["best"] = best_of(memory.get("best"), previous, lucky=left)
         current = int(previous["sample"])
         memory["trust_radius"] = SHRINK_FACTOR * min(float(memory["trust_radius"]), float(previous["size"]))
         record = replace(Record.from_json(memory.get("responses")), opinions={})
@@ -249,6 +260,7 @@ class GaussNewton:
             "by_linear": memory.get("by_linear", False) or not (record.closure or believed),
             "previous": previous,
             "best": best_of(memory.get("best"), previous),
+            "withdrawals": memory.get("withdrawals", 0) + 1,
         }
         return Update(
             correction=step.correction,

@@ -203,8 +203,14 @@ class Run:
             if len(record.withdrawn) < WITHDRAWALS:
                 self._withdraw(rule, error)
                 return
-            points = self.study.problem.points
-            answer = answer_before(record.iterations, record.best, error.what, points=points)
+            answer = answer_before(
+                record.iterations,
+                record.best,
+                error.what,
+                points=self.study.problem.points,
+                iterations=self.study.config.refinement.iterations,
+                elsewhere=self.study.engine.elsewhere,
+            )
             if answer is None:
                 raise
             self.progress.message(answer.ending.message)

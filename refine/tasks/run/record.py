@@ -255,8 +255,9 @@ class Record:
     def judged(self, newest: JudgedSample, update: Update) -> list[JudgedSample]:
         """All samples, after what an update says of the newest one."""
         before = [one.doubted() if one.iteration == update.lucky else one for one in self.iterations]
-        kept, since = before[: update.restart + 1], before[update.restart + 1 :]
-        return [*kept, *(one.left(update.restart) for one in since), newest]
+        # the newest may itself come from an earlier one, where what followed that could not be gone on from
+        start = update.restart if self.parent is None else min(update.restart, self.parent)
+        return [*before[: start + 1], *(one.left(start) for one in before[start + 1 :]), newest]
 
     def withdrew(self, update: Update, potential: Potential, words: str) -> Self:
         """SAMPLE -> SAMPLE: the potential could not be sampled, and the rule has said what to sample instead."""

@@ -53,31 +53,48 @@ def ending_of(update: Update, updates: int, iterations: int, elsewhere: bool = F
     if update.converged:
         return _converged(update, updates)
     if updates >= iterations:
-        more = go_on(elsewhere, [f"refinement.iterations={2 * iterations}"])
-        message = f"stopped at the limit of {updates} updates; go on with more of them, as in {more}"
+        message = (
+            f"stopped at the limit of {updates} updates; go on with more of them, as in {_more(iterations, elsewhere)}"
+        )
         return Ending(Status.EXHAUSTED, message)
     return None
 
 
+def _more(iterations: int, elsewhere: bool) -> str:
+    """The command that goes on with twice as many updates."""
+    return go_on(elsewhere, [f"refinement.iterations={2 * iterations}"])
+
+
 def answer_before(
-    iterations: Sequence[JudgedSample], best: Mapping[int, Statement], why: str, *, points: int
+    samples: Sequence[JudgedSample],
+    best: Mapping[int, Statement],
+    why: str,
+    *,
+    points: int,
+    iterations: int,
+    elsewhere: bool = False,
 ) -> Answer | None:
     """The answer of a run whose next sample cannot be taken: the accepted one with the lowest loss (`answer_of`).
 
     None where that is the base model's, of which nothing was learnt.
 
     Args:
-        iterations: all samples, the base model's first.
+        samples: all, the base model's first.
         best: what is stated of the potentials of the best samples, by their number.
         why: it cannot be taken.
         points: that are fitted, all curves together.
+        iterations: updates at most, as the study has them.
+        elsewhere: whether others make the frames, for the command that goes on.
     """
-    accepted = [(one.loss(points).chi2, one.iteration) for one in iterations if one.accepted]
+    accepted = [(one.loss(points).chi2, one.iteration) for one in samples if one.accepted]
     final = min(accepted)[1] if accepted else 0
     if final == 0:
         return None
-    message = f"what was to be sampled next could not be, nor could shorter steps ({why}): iteration {final}, the best "
-    return Answer(final, Ending(Status.UNSAMPLED, message + "sample, is the answer"), best.get(final))
+    message = (
+        f"what was to be sampled next could not be, nor could shorter steps ({why}): iteration {final}, the best "
+        f"sample, is the answer; try still shorter ones, as in {_more(iterations, elsewhere)}"
+    )
+    return Answer(final, Ending(Status.UNSAMPLED, message), best.get(final))
 
 
 def made_worse(samples: Sequence[Sample], targets: Sequence[Target], number: int) -> list[str]:

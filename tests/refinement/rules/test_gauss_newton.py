@@ -168,6 +168,29 @@ def test_a_rise_that_slopes_explain_is_no_luck(liquid: PoissonLiquid):
     assert (verdict.accepted, verdict.back, verdict.lucky) == (False, 0, None)
 
 
+def test_where_shorter_steps_cannot_be_sampled_either_the_one_before_is_gone_back_to(liquid: PoissonLiquid):
+    """Twice from iteration 1, whose sample is about to come apart then; the next one begins with 0.4 of the step that
+    had led there, from the base model, and those after it are shorter still."""
+    problem = problem_of(liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid)), 0.01))
+    rule = rule_of(GaussNewtonKeys)
+    samples, updates = refine(liquid, problem, rule, iterations=2)
+    memory, tried = updates[-1].state, []
+    for _ in range(4):
+        tried.append(rule.withdrawn(memory, problem, samples))
+        memory = json.loads(json.dumps(tried[-1].state))
+    assert [update.restart for update in tried] == [1, 0, 0, 0]
+    first = updates[0].fitted.step
+    np.testing.assert_array_less(
+        [update.fitted.step for update in tried[1:]], [0.401 * first, 0.17 * first, 0.07 * first]
+    )
+    assert memory["best"]["sample"] == 0  # what is about to come apart is no yardstick
+    # a sample that can be taken is judged by the one it came from
+    samples.append(liquid.sample(tried[1].correction, 200, 7))
+    assert (
+        rule.update(json.loads(json.dumps(tried[1].state)), problem, samples).state["previous"]["parent"]["sample"] == 0
+    )
+
+
 @pytest.mark.parametrize("response", ["auto", "fluctuation"])
 def test_a_lucky_sample_is_no_yardstick_for_long(liquid: PoissonLiquid, response: str):
     """The first sample is of a potential that describes the data, and said to be of the base, which does not: the first
