@@ -5,9 +5,10 @@ import jax.numpy as jnp
 
 
 def cut(arrays: tuple[jax.Array, ...], chunk: int) -> tuple[jax.Array, ...]:
-    """Each array (n, ...) as (pieces, chunk, ...), or as one piece where n is less. What fills up the last is zero."""
+    """Each array (n, ...) as (pieces, at most chunk, ...), as few as possible and then as small as possible. What fills
+    up the last is zero."""
     n = arrays[0].shape[0]
-    chunk = min(chunk, n)
+    chunk = -(-n // -(-n // chunk))
 
     def one(array: jax.Array) -> jax.Array:
         padded = jnp.pad(array, [(0, -n % chunk)] + [(0, 0)] * (array.ndim - 1))

@@ -27,11 +27,17 @@ from kernels.mace.radial import HIGHEST
 _einsum = partial(jnp.einsum, precision=HIGHEST)
 
 
-class Polynomial(NamedTuple):
-    """Coefficients of S species, C channels, E results, D components, packed by `pack` for matrix products.
+Saved = list[jax.Array]
+"""dy_d/dx_i of each species, (C, n, E, D) or pieces of it, (pieces, C, chunk, E, D): as the products leave it. With
+channels last it would have to be transposed, which takes longer than the products."""
 
-    linear: (S, C, 1 + D, E D) or (S, C, 1, E D): t1, and t2 where there is one.
-    cubic: (S, C, D (D + 1) / 2, E D): t3 with the two places of j < k added up; None where there is none.
+
+class Polynomial(NamedTuple):
+    """Coefficients of S species, C channels, E results, D components, packed by `pack` for matrix products. Each species
+    has arrays of its own: cut out of one for all they would be copied at every evaluation.
+
+    linear: S times (C, 1 + D, E D) or (C, 1, E D): t1, and t2 where there is one.
+    cubic: S times (C, D (D + 1) / 2, E D): t3 with the two places of j < k added up; None where there is none.
     """
 
     linear: Any
@@ -48,8 +54,8 @@ def pack(t1: Any, t2: Any, t3: Any, *, xp: Any = np) -> Polynomial:
     if t3 is not None:
         j, k = np.triu_indices(components)
         twice = np.where(j < k, 2.0, 1.0)[:, None]
-        cubic = xp.moveaxis(t3[..., j, k], 4, 2).reshape(species, channels, len(j), -1) * twice
-    return Polynomial(xp.concatenate(rows, axis=2), cubic)
+        cubic = list(xp.moveaxis(t3[..., j, k], 4, 2).reshape(species, channels, len(j), -1) * twice)
+    return Polynomial(list(xp.concatenate(rows, axis=2)), cubic)
 
 
 def contract_plain(x: jax.Array, polynomial: Polynomial, n_per_species: tuple[int, ...]) -> jax.Array:
@@ -67,20 +73,30 @@ def contract(x: jax.Array, polynomial: Polynomial, n_per_species: tuple[int, ...
     return _value_and_jacobian(x, polynomial, n_per_species, chunk)[0]
 
 
-def _forward(x: Any, polynomial: Any, n_per_species: tuple[int, ...], chunk: int) -> tuple[jax.Array, jax.Array]:
+def _forward(x: Any, polynomial: Any, n_per_species: tuple[int, ...], chunk: int) -> tuple[jax.Array, Saved]:
     leaves = jax.tree.leaves(polynomial, is_leaf=lambda leaf: hasattr(leaf, "perturbed"))
     if any(leaf.perturbed for leaf in leaves):
         raise TypeError("contract has no derivative by its coefficients; use contract_plain")
     plain = jax.tree.map(lambda leaf: leaf.value, polynomial, is_leaf=lambda leaf: hasattr(leaf, "perturbed"))
-    value, jacobian = _value_and_jacobian(x.value, plain, n_per_species, chunk)
-    return value, jacobian
+    return _value_and_jacobian(x.value, plain, n_per_species, chunk)
 
 
 def _backward(
-    n_per_species: tuple[int, ...], chunk: int, jacobian: jax.Array, cotangent: jax.Array
-) -> tuple[Any, None]:
-    """jacobian: (N, E, D, C)."""
-    return jnp.sum(jacobian * cotangent[:, :, None], axis=1), None
+    n_per_species: tuple[int, ...], chunk: int, jacobians: Saved, cotangent: jax.Array
+) -> tuple[jax.Array, None]:
+    def one(atoms: tuple[jax.Array, jax.Array]) -> jax.Array:
+        jacobian, bar = atoms
+        # channels come last again when the sum over E has made the array smaller
+        return jnp.moveaxis(jnp.sum(jacobian * jnp.moveaxis(bar, 2, 0)[..., None], axis=2), 0, 2)
+
+    parts = _by_species(cotangent, n_per_species)
+    bars = []
+    for jacobian, part in zip(jacobians, parts, strict=True):
+        n = part.shape[0]
+        bars.append(
+            join(jax.lax.map(one, (jacobian, cut((part,), chunk)[0])), n) if n > chunk else one((jacobian, part))
+        )
+    return jnp.concatenate(bars), None
 
 
 def _by_species(x: jax.Array, n_per_species: tuple[int, ...]) -> list[jax.Array]:
@@ -111,7 +127,7 @@ def _products(x: jax.Array) -> jax.Array:
 
 def _value_and_jacobian(
     x: jax.Array, polynomial: Polynomial, n_per_species: tuple[int, ...], chunk: int
-) -> tuple[jax.Array, jax.Array]:
+) -> tuple[jax.Array, Saved]:
     values, jacobians = [], []
     for s, atoms in enumerate(_by_species(x, n_per_species)):
         n = atoms.shape[0]
@@ -119,16 +135,16 @@ def _value_and_jacobian(
         def one(part: jax.Array, s: int = s) -> tuple[jax.Array, jax.Array]:
             tensor, jacobian = _tensor(part, polynomial, s)
             value = jnp.sum(tensor * jnp.moveaxis(part, 2, 0)[:, :, None], axis=-1)
-            return jnp.moveaxis(value, 0, 2), jnp.moveaxis(jacobian, 0, 3)
+            return jnp.moveaxis(value, 0, 2), jacobian
 
         if n > chunk:
-            (pieces,) = cut((atoms,), chunk)
-            value, jacobian = (join(made, n) for made in jax.lax.map(one, pieces))
+            value, jacobian = jax.lax.map(one, cut((atoms,), chunk)[0])
+            value = join(value, n)
         else:
             value, jacobian = one(atoms)
         values.append(value)
         jacobians.append(jacobian)
-    return jnp.concatenate(values), jnp.concatenate(jacobians)
+    return jnp.concatenate(values), jacobians
 
 
 contract.defvjp(_forward, _backward, symbolic_zeros=True)
