@@ -33,8 +33,8 @@ channels last it would have to be transposed, which takes longer than the produc
 
 
 class Polynomial(NamedTuple):
-    """Coefficients of S species, C channels, E results, D components, packed by `pack` for matrix products. Each species
-    has arrays of its own: cut out of one for all they would be copied at every evaluation.
+    """Coefficients of S species, C channels, E results, D components, packed by `pack` for matrix products. Each
+    species has arrays of its own: cut out of one for all they would be copied at every evaluation.
 
     linear: S times (C, 1 + D, E D) or (C, 1, E D): t1, and t2 where there is one.
     cubic: S times (C, D (D + 1) / 2, E D): t3 with the two places of j < k added up; None where there is none.

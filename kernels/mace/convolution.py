@@ -59,9 +59,27 @@ class Couplings:
         return [2 * self.paths[k][0] + 1 for k in paths]
 
     def result_slices(self) -> list[slice]:
-        """Where the components of each path stand in the result."""
-        ends = np.cumsum([2 * l3 + 1 for _, _, l3 in self.paths]).tolist()
-        return [slice(end - 2 * l3 - 1, end) for end, (_, _, l3) in zip(ends, self.paths, strict=True)]
+        """Where the components of each path stand in the result: group after group."""
+        slices, end = [slice(0)] * len(self.paths), 0
+        for k in (k for _, ks in self.groups for k in ks):
+            start, end = end, end + 2 * self.paths[k][2] + 1
+            slices[k] = slice(start, end)
+        return slices
+
+    def blocks(self) -> list[np.ndarray]:
+        """Of each group the tensors of its paths as one, (2 l2 + 1, sum of 2 l1 + 1, sum of 2 l3 + 1), for one matrix
+        product: zero between one path's a and another's m."""
+        return [self._block(ks) for _, ks in self.groups]
+
+    def _block(self, ks: list[int]) -> np.ndarray:
+        tensors = [self.tensors[k].transpose(1, 0, 2) for k in ks]
+        block = np.zeros((len(tensors[0]), *(sum(tensor.shape[axis] for tensor in tensors) for axis in (1, 2))))
+        row = column = 0
+        for tensor in tensors:
+            _, rows, columns = tensor.shape
+            block[:, row : row + rows, column : column + columns] = tensor
+            row, column = row + rows, column + columns
+        return block
 
 
 def convolve_plain(
@@ -71,7 +89,8 @@ def convolve_plain(
     weights = _einsum("nkh,hpc->nkpc", a, matrix)
     gathered = h[senders]
     messages = []
-    for k, (l1, l2, _) in enumerate(couplings.paths):
+    for l2, k in ((l2, k) for l2, ks in couplings.groups for k in ks):
+        l1 = couplings.paths[k][0]
         feature, harmonic = gathered[:, :, couplings.sender_slice(l1)], harmonics[:, :, _harmonic_slice(l2)]
         tensor = jnp.asarray(couplings.tensors[k], h.dtype)
         messages.append(_einsum("abm,nkac,nkb,nkc->nmc", tensor, feature, harmonic, weights[:, :, k]))
@@ -187,14 +206,18 @@ def _messages(
     h: jax.Array, senders: jax.Array, harmonics: jax.Array, a: jax.Array, *, matrix: jax.Array, couplings: Couplings
 ) -> jax.Array:
     weights, gathered = _weights(a, matrix), h[senders]
-    messages: dict[int, jax.Array] = {}
-    for l2, paths in couplings.groups:
+    messages = []
+    for (l2, paths), block in zip(couplings.groups, couplings.blocks(), strict=True):
         features = _weighted(gathered, weights, paths, couplings)
         # first the sum over neighbours, a matrix product, then the few numbers of the w3j tensors
         outer = _einsum("nkb,nkac->nbac", harmonics[:, :, _harmonic_slice(l2)], features)
-        for k, part in zip(paths, _cut(outer, couplings.widths(paths)), strict=True):
-            messages[k] = _einsum("abm,nbac->nmc", jnp.asarray(couplings.tensors[k], h.dtype), part)
-    return jnp.concatenate([messages[k] for k in range(len(couplings.paths))], axis=1)
+        messages.append(_einsum("nbam,nbac->nmc", _each(block, outer), outer))
+    return jnp.concatenate(messages, axis=1)
+
+
+def _each(block: np.ndarray, atoms: jax.Array) -> jax.Array:
+    """A block for each of the atoms: a product with one for all would first move the channels away from the end."""
+    return jnp.broadcast_to(jnp.asarray(block, atoms.dtype), (len(atoms), *block.shape))
 
 
 def _weighted(gathered: jax.Array, weights: jax.Array, paths: list[int], couplings: Couplings) -> jax.Array:
@@ -225,12 +248,9 @@ def _transposed(
     l_max = round(harmonics.shape[-1] ** 0.5) - 1
     harmonic_bar: list[jax.Array] = [jnp.zeros((*senders.shape, 2 * l + 1), h.dtype) for l in range(l_max + 1)]
     weights_bar: dict[int, jax.Array] = {}
-    slices = couplings.result_slices()
-    for l2, paths in couplings.groups:
-        tensors = [jnp.asarray(couplings.tensors[k], h.dtype) for k in paths]
-        ending = [cotangent[:, slices[k]] for k in paths]
-        each = [_einsum("abm,nmc->nbac", tensor, part) for tensor, part in zip(tensors, ending, strict=True)]
-        outer_bar = jnp.concatenate(each, axis=2)
+    ending = jnp.split(cotangent, np.cumsum([block.shape[2] for block in couplings.blocks()])[:-1].tolist(), axis=1)
+    for (l2, paths), block, part in zip(couplings.groups, couplings.blocks(), ending, strict=True):
+        outer_bar = _einsum("nbam,nmc->nbac", _each(block, part), part)
         product_bar = _einsum("nkb,nbac->nkac", harmonics[:, :, _harmonic_slice(l2)], outer_bar)
         features = _weighted(gathered, weights, paths, couplings)
         harmonic_bar[l2] += _einsum("nbac,nkac->nkb", outer_bar, features)
