@@ -9,12 +9,17 @@ with t2 and t3 symmetric in all of i, j, k, so that the derivative is the same t
 and costs nothing beyond the value: `contract` keeps it from the forward pass. Differentiating the sums one by one would
 take two more matrix products of the size of the first. `contract_plain` is the formula above.
 
+Where all results are scalars, most coefficients are zero: 94 of 969 monomials of components up to l = 3 are invariant.
+`contract_monomials` sums over these alone.
+
     x            (N, D, C), atoms sorted by species
     coefficients  t1 (S, C, E, D), t2 (S, C, E, D, D), t3 (S, C, E, D, D, D); t2 and t3 may be None
     result       (N, E, C)
 """
 
 from functools import partial
+from itertools import combinations_with_replacement, permutations
+from math import prod
 from typing import Any, NamedTuple
 
 import jax
@@ -148,3 +153,68 @@ def _value_and_jacobian(
 
 
 contract.defvjp(_forward, _backward, symbolic_zeros=True)
+
+
+Monomials = tuple[tuple[int, ...], ...]
+"""Components i <= j <= k of each factor: one to three of them."""
+
+
+def coefficients_of(polynomial: Polynomial, monomials: Monomials) -> jax.Array:
+    """(S, M, C) for `contract_monomials`, of a polynomial with one result; all its other coefficients are zero."""
+    components = polynomial.linear[0].shape[-1]
+    pairs = {pair: row for row, pair in enumerate(combinations_with_replacement(range(components), 2))}
+    linear = [(0 if len(m) == 1 else 1 + m[1], m[0]) for m in monomials if len(m) < 3]
+    cubic = [(pairs[m[1:]], m[0]) for m in monomials if len(m) == 3]
+    # how often the sums over i, j, k come by a monomial; `pack` has j < k in one place
+    times = [len(set(permutations(m))) / (1 + (len(m) == 3 and m[1] < m[2])) for m in monomials]
+
+    def taken(tensor: jax.Array, places: list[tuple[int, int]]) -> jax.Array:
+        rows, columns = np.array(places, np.int32).reshape(-1, 2).T
+        return tensor[:, rows, columns].T
+
+    def one(species: int) -> jax.Array:
+        found = taken(polynomial.linear[species], linear)
+        if cubic:
+            found = jnp.concatenate([found, taken(polynomial.cubic[species], cubic)])
+        return found * jnp.asarray(times, found.dtype)[:, None]
+
+    return jnp.stack([one(species) for species in range(len(polynomial.linear))])
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def contract_monomials(x: jax.Array, coefficients: jax.Array, monomials: Monomials) -> jax.Array:
+    """sum_m coefficients_m x_i x_j x_k for atoms x (n, D, C) of one species: (n, C). coefficients: (M, C); monomials:
+    ascending in degree. Reverse mode by x; a derivative by the coefficients raises TypeError."""
+    return _sum_of([(1, m, factors) for m, factors in enumerate(monomials)], x, coefficients)
+
+
+def _forward_monomials(
+    x: Any, coefficients: Any, monomials: Monomials
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    if coefficients.perturbed:
+        raise TypeError("contract_monomials has no derivative by its coefficients; use contract_plain")
+    return contract_monomials(x.value, coefficients.value, monomials), (x.value, coefficients.value)
+
+
+def _backward_monomials(
+    monomials: Monomials, saved: tuple[jax.Array, jax.Array], cotangent: jax.Array
+) -> tuple[jax.Array, None]:
+    x, coefficients = saved
+    slopes: list[list[tuple[int, int, tuple[int, ...]]]] = [[] for _ in range(x.shape[1])]
+    for m, factors in enumerate(monomials):
+        for i in set(factors):
+            others = list(factors)
+            others.remove(i)
+            slopes[i].append((factors.count(i), m, tuple(others)))
+    return jnp.stack([_sum_of(terms, x, coefficients) * cotangent for terms in slopes], axis=1), None
+
+
+def _sum_of(terms: list[tuple[int, int, tuple[int, ...]]], x: jax.Array, coefficients: jax.Array) -> jax.Array:
+    """(n, C), sum of times * coefficient * factors. Term by term: XLA makes one loop of all of them."""
+    total = jnp.zeros_like(x[:, 0])
+    for times, m, factors in terms:
+        total += prod((x[:, i] for i in factors), start=times * coefficients[m])
+    return total
+
+
+contract_monomials.defvjp(_forward_monomials, _backward_monomials, symbolic_zeros=True)
