@@ -9,7 +9,7 @@ with t2 and t3 symmetric in all of i, j, k, so that the derivative is the same t
 and costs nothing beyond the value: `contract` keeps it from the forward pass. Differentiating the sums one by one would
 take two more matrix products of the size of the first. `contract_plain` is the formula above.
 
-Where all results are scalars, most coefficients are zero: 94 of 969 monomials of components up to l = 3 are invariant.
+Where all results are scalars, most coefficients are zero: 94 of 968 monomials of components up to l = 3 are invariant.
 `contract_monomials` sums over these alone.
 
     x            (N, D, C), atoms sorted by species

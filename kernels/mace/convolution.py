@@ -151,7 +151,7 @@ def _backward(
     def step(h_bar: jax.Array, atoms: tuple[jax.Array, ...]) -> tuple[jax.Array, tuple[jax.Array, ...]]:
         *slots, of_atoms = atoms
         near, far = _split(tuple(slots), narrow)
-        made = _convolved(h, *near, matrix, couplings)[1]
+        made = _convolved(h, *near, matrix=matrix, couplings=couplings)[1]
         return _scattered(h_bar, h, made, near, far, of_atoms, matrix, couplings)
 
     chunks = cut((senders, harmonics, a, cotangent), chunk)
@@ -239,10 +239,13 @@ def _weights(a: jax.Array, matrix: jax.Array) -> jax.Array:
 
 def _messages(h: jax.Array, near: Slots, far: Slots, matrix: jax.Array, couplings: Couplings) -> tuple[jax.Array, Made]:
     """Messages of a chunk from all slots that are in use, and what was made of the near ones."""
-    value, made = _convolved(h, *near, matrix, couplings)
+    value, made = _convolved(h, *near, matrix=matrix, couplings=couplings)
     if far[0].shape[1] > 0:
         value += jax.lax.cond(
-            _used(far), lambda *far: _convolved(h, *far, matrix, couplings)[0], lambda *_: jnp.zeros_like(value), *far
+            _used(far),
+            lambda *far: _convolved(h, *far, matrix=matrix, couplings=couplings)[0],
+            lambda *_: jnp.zeros_like(value),
+            *far,
         )
     return value, made
 
@@ -260,7 +263,7 @@ def _scattered(
     """The cotangent of h with that of a chunk added, and the chunk's of Y and a. made: of the near slots."""
 
     def transposed(*slots: jax.Array) -> Bars:
-        return _transposed(_convolved(h, *slots, matrix, couplings)[1], cotangent, matrix, couplings)
+        return _transposed(_convolved(h, *slots, matrix=matrix, couplings=couplings)[1], cotangent, matrix, couplings)
 
     def scattered(h_bar: jax.Array, senders: jax.Array, gathered_bar: list[jax.Array]) -> jax.Array:
         # l by l: XLA fuses a concatenation of all l into the scatter, and the sums before it are then slow
@@ -280,7 +283,7 @@ def _scattered(
 
 
 def _convolved(
-    h: jax.Array, senders: jax.Array, harmonics: jax.Array, a: jax.Array, matrix: jax.Array, couplings: Couplings
+    h: jax.Array, senders: jax.Array, harmonics: jax.Array, a: jax.Array, *, matrix: jax.Array, couplings: Couplings
 ) -> tuple[jax.Array, Made]:
     """Messages of a chunk, and what its derivative needs."""
     weights, gathered = _weights(a, matrix), h[senders]
