@@ -137,7 +137,9 @@ def convolutions(random: Random, n: int, k: int, c: int) -> Case:
         chunks = cut((senders, harmonics, a, cotangent), CONVOLUTION_CHUNK)
 
         def step(atoms: tuple) -> tuple:
-            gathered_bar, *bars = convolution._transposed(h, *atoms, matrix=matrix, couplings=couplings)
+            *slots, of_atoms = atoms
+            made = convolution._convolved(h, *slots, matrix=matrix, couplings=couplings)[1]
+            gathered_bar, *bars = convolution._transposed(made, of_atoms, matrix, couplings)
             return jnp.concatenate(gathered_bar, axis=2), *bars
 
         h_bar, harmonics_bar, a_bar = jax.lax.map(step, chunks)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,26 +23,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.mace import radial
-from kernels.mace.contraction import contract, contract_plain
-from kernels.mace.convolution import convolve, convolve_plain, near_first
+from kernels.mace.chunks import cut_apart, join_apart
+from kernels.mace.contraction import Monomials, coefficients_of, contract, contract_monomials, contract_plain
+from kernels.mace.convolution import convolve, convolve_plain, energies_in_one_pass, near_first
 from kernels.mace.spherical_harmonics import spherical_harmonics
 from kernels.species import species_of
 from refine.errors import InputError
+from refine.potentials.mace import interaction
 from refine.potentials.mace.architecture import Checkpoint, Layer
-from refine.potentials.mace.pieces import CONTRACTION_CHUNK, CONVOLUTION_CHUNK, at_a_time, narrow
+from refine.potentials.mace.derivatives import differentiated_as
+from refine.potentials.mace.interaction import by_kind, first_message, mixed, outgoing
+from refine.potentials.mace.pieces import CONTRACTION_CHUNK, CONVOLUTION_CHUNK, at_a_time, in_one_pass, narrow
 from refine.potentials.mace.preparation import (
     couplings_of,
     embedded,
     head_of,
     input_rows,
+    invariants,
     prepare_layer,
-    residuals,
     rows_of,
 )
 from refine.potentials.mace.readouts import final_map, readout
 from refine.potentials.mace.tabulate import FINEST, sampling_points, tabulate
 
 _einsum = functools.partial(jnp.einsum, precision=radial.HIGHEST)
+
+
+class _Edges(NamedTuple):
+    """Slots (N, K, ...): senders, species of receivers (N, 1) and senders, distances, spherical harmonics."""
+
+    senders: jax.Array
+    receiver: jax.Array
+    sender: jax.Array
+    r: jax.Array
+    harmonics: jax.Array
 
 
 class Mace:
@@ -96,6 +110,7 @@ class Mace:
         self._inputs = input_rows(checkpoint, charge, spin, checkpoint.origin)
         self._couplings = [couplings_of(layer) for layer in self.architecture.layers]
         self.isolated: NDArray[np.float64] = checkpoint.weights["energies"][self._head, self._rows]
+        self._monomials = invariants(self.architecture, checkpoint.weights)
         self._sample_network = jax.jit(self._values_and_slopes, static_argnums=0)
         self._weights = checkpoint.weights
         self.params = self.load({})
@@ -159,51 +174,140 @@ class Mace:
 
     def _evaluated(self, params: Any, vectors: jax.Array, senders: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
         """Site energies, and the invariant features (N, C) behind each layer."""
-        architecture, slots = self.architecture, senders.shape[1]
-        if not self.plain and narrow(slots) < slots:
-            vectors, senders = near_first(vectors, senders, self.cutoff)
-        receiver = jnp.asarray(np.repeat(np.arange(len(self.species)), self.n_per_species)[:, None], jnp.int32)
-        sender = species_of(senders, self.n_per_species)
-        r = jnp.sqrt(jnp.sum(vectors * vectors, axis=-1))
-        harmonics = spherical_harmonics(vectors / r[..., None], architecture.max_ell)
-        if not self.table:
-            pair = {"contact": params["contact"][receiver, sender]} if "contact" in params else {}
-            features, cut = self._features(params["bessel"], r, **pair)
-        energy = jnp.zeros(vectors.shape[0], vectors.dtype)
-        if architecture.zbl is not None:
-            energy += self._repulsion(params, r, receiver, sender)
-        h, scalars = None, []
-        for t, layer in enumerate(architecture.layers):
-            weights = params["layers"][t]
-            if self.table:
-                row, chunk = self._table_row(receiver, sender), slots * at_a_time(CONVOLUTION_CHUNK)
-                a, density = self._split(layer, radial.look_up(weights["table"], r, row, chunk))
-            else:
-                a, density = self._network(layer, weights, features, cut, lambda table: table[receiver, sender])
-                if layer.nonlinear and cut is None:  # biases: an edge beyond the cutoff would not be zero
-                    a, density = jnp.where((r < self.cutoff)[..., None], a, 0), jnp.where(r < self.cutoff, density, 0)
-            lifted: list[jax.Array] = []
-            if t == 0:
-                parts = self._first_message(layer, weights, harmonics, a, sender)
-            else:
-                lifted = self._lifted(layer, weights, h)
-                parts = self._message(t, layer, weights, lifted, senders, harmonics, a)
-            if layer.nonlinear:
-                parts = self._gated(layer, weights, parts, jnp.sum(density, axis=1), lifted, receiver)
-            message = jnp.concatenate(parts, axis=1)
-            if layer.density and not layer.nonlinear:
-                message = message / (1 + jnp.sum(density, axis=1))[:, None, None]
-            h = self._product(layer, weights, message, h, receiver)
-            energy += readout(layer, weights, h[:, 0])
-            scalars.append(h[:, 0])
+        edges = self._edges(vectors, senders)
+        _, energy, scalars = self._through(params, edges, len(self.architecture.layers))
         energies: jax.Array = params["scale"] * energy + params["shift"]
         return energies, scalars
+
+    def _edges(self, vectors: jax.Array, senders: jax.Array) -> _Edges:
+        if not self.plain and narrow(senders.shape[1]) < senders.shape[1]:
+            vectors, senders = near_first(vectors, senders, self.cutoff)
+        receiver = jnp.asarray(np.repeat(np.arange(len(self.species)), self.n_per_species)[:, None], jnp.int32)
+        r = jnp.sqrt(jnp.sum(vectors * vectors, axis=-1))
+        harmonics = spherical_harmonics(vectors / r[..., None], self.architecture.max_ell)
+        return _Edges(senders, receiver, species_of(senders, self.n_per_species), r, harmonics)
+
+    def _through(self, params: Any, edges: _Edges, layers: int) -> tuple[Any, jax.Array, list[jax.Array]]:
+        """Behind some of the layers: features, energy (N,) without scale and shift, invariant features of each."""
+        counts = self.n_per_species
+        senders, receiver, sender, r, harmonics = edges
+        energy = jnp.zeros(len(senders), r.dtype)
+        if self.architecture.zbl is not None:
+            energy += self._repulsion(params, r, receiver, sender)
+        h, scalars = None, []
+        for t, layer in enumerate(self.architecture.layers[:layers]):
+            weights = params["layers"][t]
+            a, density = self._radial(params, t, r, receiver, sender)
+            lifted: list[jax.Array] = []
+            if t == 0:
+                parts = first_message(layer, weights, harmonics, a, sender, counts)
+            else:
+                lifted = interaction.lifted(layer, weights, h)
+                gathered = jnp.concatenate(lifted, axis=1)
+                paths = self._convolved(t, gathered, senders, harmonics, a, weights["matrix"])
+                parts = mixed(layer, weights, self._couplings[t], paths, counts)
+            summed = None if density is None else jnp.sum(density, axis=1)
+            product = functools.partial(self._product, weights["product"])
+            h = outgoing(layer, weights, product, parts, summed, lifted, h, receiver, counts)
+            energy += readout(layer, weights, h[:, 0])
+            scalars.append(h[:, 0])
+        return h, energy, scalars
+
+    def _convolved(
+        self, t: int, h: jax.Array, senders: jax.Array, harmonics: jax.Array, a: jax.Array, matrix: jax.Array
+    ) -> jax.Array:
+        arguments = (h, senders, harmonics, a, matrix, self._couplings[t])
+        if self.plain:
+            return convolve_plain(*arguments)
+        return convolve(*arguments, at_a_time(CONVOLUTION_CHUNK), narrow(senders.shape[1]))
+
+    def _product(self, polynomial: Any, message: jax.Array) -> jax.Array:
+        counts = self.n_per_species if len(polynomial.linear) > 1 else (len(message),)
+        if self.plain:
+            return contract_plain(message, polynomial, counts)
+        return contract(message, polynomial, counts, at_a_time(CONTRACTION_CHUNK))
+
+    def _radial(
+        self, params: Any, t: int, r: jax.Array, receiver: jax.Array, sender: jax.Array
+    ) -> tuple[jax.Array, jax.Array | None]:
+        """Last hidden layer of a radial network (..., K, H), and the density function (..., K) where there is one."""
+        layer, weights = self.architecture.layers[t], params["layers"][t]
+        if self.table:
+            chunk = r.shape[-1] * at_a_time(CONVOLUTION_CHUNK)
+            return self._split(layer, radial.look_up(weights["table"], r, self._table_row(receiver, sender), chunk))
+        contact = params["contact"][receiver, sender] if "contact" in params else None
+        features, cut = self._features(params["bessel"], r, contact)
+        a, density = self._network(layer, weights, features, cut, lambda table: table[receiver, sender])
+        if layer.nonlinear and cut is None:  # biases: an edge beyond the cutoff would not be zero
+            a, density = jnp.where((r < self.cutoff)[..., None], a, 0), jnp.where(r < self.cutoff, density, 0)
+        return a, density
 
     def energies_and_gradients(
         self, params: Any, vectors: jax.Array, senders: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         """Site energies (N,) eV, and the derivative of their sum by the vectors, (N, K, 3) eV/Å."""
-        return with_gradients(self.site_energies, params, vectors, senders)
+        by_jax = functools.partial(with_gradients, self.site_energies)
+        if self.plain or not in_one_pass() or self._monomials is None:
+            return by_jax(params, vectors, senders)
+        # differentiated once more, one pass takes half as long again
+        evaluated = differentiated_as(functools.partial(self._in_one_pass, self._monomials), by_jax)
+        found: tuple[jax.Array, jax.Array] = evaluated(params, vectors, senders)
+        return found
+
+    def _in_one_pass(
+        self, monomials: Monomials, params: Any, vectors: jax.Array, senders: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """`energies_and_gradients` where the last layer's derivative follows on each chunk of its messages."""
+        last = len(self.architecture.layers) - 1
+        layer, weights, couplings = self.architecture.layers[last], params["layers"][last], self._couplings[last]
+        counts = self.n_per_species
+        chunk = min(at_a_time(CONVOLUTION_CHUNK), max(counts))
+        cut = functools.partial(cut_apart, counts=counts, chunk=chunk)
+
+        def before(vectors: jax.Array) -> tuple[Any, jax.Array]:
+            edges = self._edges(vectors, senders)
+            h, energy, _ = self._through(params, edges, last)
+            lifted = interaction.lifted(layer, weights, h)
+            # atoms that fill up the last chunk of a species have no neighbours
+            r, harmonics = cut(edges.r, fill=2 * self.cutoff), cut(edges.harmonics)
+            a, density = self._radial(params, last, r, cut(edges.receiver), cut(edges.sender))
+            own = {"h": cut(h), "lifted": [cut(part) for part in lifted]}
+            if density is not None:
+                own["density"] = jnp.sum(density, axis=2)
+            return (energy, jnp.concatenate(lifted, axis=1), harmonics, a, own), cut(edges.senders)
+
+        def rest(paths: jax.Array, own: Any, of_species: Any) -> jax.Array:
+            weights = {**params["layers"][last], "skip": of_species["skip"]}
+            counts = (len(paths),)
+            parts = mixed(layer, weights, couplings, paths, counts)
+            h = outgoing(
+                layer,
+                weights,
+                lambda message: contract_monomials(message, of_species["product"], monomials)[:, None],
+                parts,
+                own.get("density"),
+                own["lifted"],
+                own["h"],
+                None,
+                counts,
+            )
+            return jnp.broadcast_to(readout(layer, weights, h[:, 0]), counts)
+
+        (energy, h, harmonics, a, own), pull, cut_senders = jax.vjp(before, vectors, has_aux=True)
+        energies, bars = energies_in_one_pass(
+            h,
+            (cut_senders, harmonics, a),
+            own,
+            rest,
+            np.repeat(np.arange(len(counts)), [-(-n // chunk) for n in counts]),
+            by_kind(layer, weights, coefficients_of(weights["product"], monomials), len(counts)),
+            weights["matrix"],
+            couplings,
+            narrow(senders.shape[1]),
+        )
+        energy += join_apart(energies, counts)
+        (gradients,) = pull((jnp.ones_like(energy), *bars))
+        return params["scale"] * energy + params["shift"], params["scale"] * gradients
 
     # ---- parameters of the species at hand
 
@@ -302,113 +406,6 @@ class Mace:
             return jnp.zeros((), jnp.int32)
         return receiver * len(self.species) + sender
 
-    def _first_message(
-        self, layer: Layer, weights: Any, harmonics: jax.Array, a: jax.Array, sender: jax.Array
-    ) -> list[jax.Array]:
-        """(N, 2 l + 1, .) of each l, from the sums over the neighbours of each species of Y a, (N, D, S H)."""
-        n, _, hidden = a.shape
-        number = len(self.species)
-        if number == 1:
-            sums = _einsum("nkm,nkh->nmh", harmonics, a)
-        else:  # Y is spread over the species and not a, which is larger
-            of_species = sender[..., None, None] == jnp.arange(number, dtype=sender.dtype)
-            spread = jnp.where(of_species, harmonics[..., None], 0)
-            sums = _einsum("nkms,nkh->nmsh", spread, a).reshape(n, -1, number * hidden)
-        parts = []
-        for l, matrix in zip(layer.l_message, weights["first"], strict=True):
-            part = sums[:, l * l : (l + 1) ** 2]
-            flat = matrix.reshape(matrix.shape[0], number * hidden, -1)
-            parts.append(_einsum("nmh,hd->nmd", part, flat[0]) if len(flat) == 1 else self._by_species(part, flat))
-        return parts
-
-    @staticmethod
-    def _lifted(layer: Layer, weights: Any, h: Any) -> list[jax.Array]:
-        """(N, 2 l + 1, E) of each incoming l: what neighbours gather."""
-        return [
-            _einsum("nmc,cd->nmd", block, matrix)
-            for block, matrix in zip(_blocks(h, layer.l_in), weights["up"], strict=True)
-        ]
-
-    def _message(
-        self,
-        t: int,
-        layer: Layer,
-        weights: Any,
-        lifted: list[jax.Array],
-        senders: jax.Array,
-        harmonics: jax.Array,
-        a: jax.Array,
-    ) -> list[jax.Array]:
-        """(N, 2 l + 1, .) of each l: features gathered from the neighbours, convolved and mixed."""
-        couplings = self._couplings[t]
-        arguments = (jnp.concatenate(lifted, axis=1), senders, harmonics, a, weights["matrix"], couplings)
-        if self.plain:
-            paths = convolve_plain(*arguments)
-        else:
-            paths = convolve(*arguments, at_a_time(CONVOLUTION_CHUNK), narrow(senders.shape[1]))
-        slices = couplings.result_slices()
-        parts = []
-        for l, mix in zip(layer.l_message, weights["mix"], strict=True):
-            # one product over paths and channels
-            ending = jnp.concatenate([paths[:, slices[k]] for k in layer.paths_to(l)], axis=2)
-            parts.append(_einsum("nmx,xd->nmd", ending, mix.reshape(-1, mix.shape[-1])))
-        if not layer.residual:
-            parts = [self._by_species(part, skip) for part, skip in zip(parts, weights["skip"], strict=True)]
-        return parts
-
-    @staticmethod
-    def _gated(
-        layer: Layer,
-        weights: Any,
-        sums: list[jax.Array],
-        density: jax.Array,
-        lifted: list[jax.Array],
-        receiver: jax.Array,
-    ) -> list[jax.Array]:
-        """Messages of a non-linear layer, (N, 2 l + 1, C) of each l, from the sums over neighbours."""
-        alpha, beta = weights["normaliser"]
-        parts = [part / (alpha + beta * density)[:, None, None] for part in sums]
-        if "first_residual" in weights:
-            parts[0] += weights["first_residual"][receiver]
-        else:
-            for l, block, matrix in zip(residuals(layer), lifted, weights["residual"], strict=True):
-                parts[l] += _einsum("nmc,cd->nmd", block, matrix)
-        # (1 + l_max) C scalars: those of the message, then the gates of each l
-        scalars, *gates = jnp.split(parts[0], len(parts), axis=2)
-        opened = [jax.nn.silu(scalars)]
-        opened += [part * jax.nn.sigmoid(gate) for part, gate in zip(parts[1:], gates, strict=True)]
-        return [_einsum("nmc,cd->nmd", part, mix) for part, mix in zip(opened, weights["gated"], strict=True)]
-
-    def _product(self, layer: Layer, weights: Any, message: jax.Array, h: Any, receiver: jax.Array) -> jax.Array:
-        """Outgoing features (N, sum over l_out of 2l + 1, C)."""
-        polynomial = weights["product"]
-        atoms = self.n_per_species if len(polynomial.linear) > 1 else (len(message),)
-        if self.plain:
-            contracted = contract_plain(message, polynomial, atoms)
-        else:
-            contracted = contract(message, polynomial, atoms, at_a_time(CONTRACTION_CHUNK))
-        out = {
-            l: _einsum("nmc,cd->nmd", block, matrix)
-            for l, block, matrix in zip(layer.l_out, _blocks(contracted, layer.l_out), weights["linear"], strict=True)
-        }
-        if "first_skip" in weights:
-            out[0] += weights["first_skip"][receiver]
-        elif layer.residual:
-            blocks = dict(zip(layer.l_in, _blocks(h, layer.l_in), strict=True))
-            shared = [l for l in layer.l_in if l in layer.l_out]
-            for l, skip in zip(shared, weights["skip"], strict=True):
-                out[l] += (
-                    _einsum("nmc,cd->nmd", blocks[l], skip) if layer.nonlinear else self._by_species(blocks[l], skip)
-                )
-        return jnp.concatenate([out[l] for l in layer.l_out], axis=1)
-
-    def _by_species(self, x: jax.Array, matrices: jax.Array) -> jax.Array:
-        """(N, m, C) times the matrix (S, C, D) of each atom's own species."""
-        atoms = jnp.split(x, np.cumsum(self.n_per_species)[:-1].tolist())
-        return jnp.concatenate(
-            [_einsum("nmc,cd->nmd", part, matrix) for part, matrix in zip(atoms, matrices, strict=True)]
-        )
-
 
 def with_gradients(
     site_energies: Callable[[Any, jax.Array, jax.Array], jax.Array],
@@ -424,8 +421,3 @@ def with_gradients(
 
     (_, sites), gradient = jax.value_and_grad(total, has_aux=True)(vectors)
     return sites, gradient
-
-
-def _blocks(h: jax.Array, ls: tuple[int, ...]) -> list[jax.Array]:
-    """(N, sum over l of 2l + 1, C) cut by l."""
-    return jnp.split(h, np.cumsum([2 * l + 1 for l in ls])[:-1].tolist(), axis=1)

@@ -25,3 +25,8 @@ def narrow(slots: int) -> int:
     if jax.default_backend() != "cpu":
         return slots  # of the many atoms that an accelerator takes at once, one would need the others
     return min(slots, 8 * math.ceil(NARROW * slots / 8))
+
+
+def in_one_pass() -> bool:
+    """Whether the last layer's derivative follows on each chunk at once: a CPU's caches still have what it needs."""
+    return jax.default_backend() == "cpu"

@@ -15,13 +15,15 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
 from kernels.mace import radial
-from kernels.mace.contraction import Polynomial, pack
+from kernels.mace.contraction import Monomials, Polynomial, pack
 from kernels.mace.convolution import Couplings
 from refine.errors import InputError
 from refine.formula import element_of
 from refine.potentials.mace.architecture import Architecture, Checkpoint, Layer, monomials
 
 Of = Callable[[str], Any]
+MOST_MONOMIALS = 256
+"""That are worked through one by one: a model up to l = 3 has 94, and compiling takes longer the more there are."""
 Rows = NDArray[np.int64]
 """Numbers, in the checkpoint, of the species at hand."""
 
@@ -183,6 +185,20 @@ def polynomial(layer: Layer, of: Of, rows: Rows, xp: Any) -> Polynomial:
             parts.append(coefficients[..., index] / permutations)
         tensors[degree - 1] = xp.concatenate(parts, axis=2)
     return pack(tensors[0], tensors[1], tensors[2], xp=xp)
+
+
+def invariants(architecture: Architecture, weights: Mapping[str, Any]) -> Monomials | None:
+    """Monomials of the last layer's contraction whose coefficients are not all zero, where the layer gathers features,
+    has scalars only and they are at most `MOST_MONOMIALS`."""
+    last = len(architecture.layers) - 1
+    layer = architecture.layers[last]
+    if last == 0 or layer.l_out != (0,):
+        return None
+    components, found = sum(2 * l + 1 for l in layer.l_message), []
+    for degree in range(1, layer.correlation + 1):
+        used = np.any(weights[f"layers.{last}.basis.0.{degree}"] != 0, axis=(1, 2))
+        found += [tuple(factors) for factors in monomials(components, degree)[used].tolist()]
+    return tuple(found) if len(found) <= MOST_MONOMIALS else None
 
 
 @functools.cache

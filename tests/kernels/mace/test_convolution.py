@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kernels.mace.convolution import Couplings, convolve, convolve_plain, near_first
+from kernels.mace.chunks import cut_apart, join_apart
+from kernels.mace.convolution import Couplings, convolve, convolve_plain, energies_in_one_pass, near_first
 
 PATHS = {
     "scalars": ((0, 0, 0), (0, 1, 1), (0, 2, 2)),
@@ -182,3 +183,46 @@ def test_replicas() -> None:
     together = jax.jit(jax.vmap(lambda y: convolve(h, senders, y, a, matrix, couplings, 3, 2)))
     many = together(jnp.stack([harmonics, 2 * harmonics]))
     np.testing.assert_allclose(many[1], 2 * many[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 4])
+@pytest.mark.parametrize("narrow", [3, 5])
+def test_energies_and_their_derivative_in_one_pass(chunk: int, narrow: int) -> None:
+    """Of atoms of two kinds, whose energies depend on something of their own besides their messages."""
+    h, senders, harmonics, a, matrix = _with_empty_slots()
+    couplings, counts = _couplings("vectors"), (5, 1)
+    factor = jnp.asarray(np.random.default_rng(7).normal(size=(2, _plain("vectors").shape[1], 1)))
+    offset = jnp.asarray(np.random.default_rng(8).normal(size=6))
+
+    def rest(messages: jax.Array, own: jax.Array, factor: jax.Array) -> jax.Array:
+        return jnp.sum(factor * messages**2, axis=(1, 2)) * own
+
+    def plain(h: jax.Array, y: jax.Array, a: jax.Array, own: jax.Array) -> tuple[jax.Array, jax.Array]:
+        messages = convolve_plain(h, senders, y, a, matrix, couplings)
+        energies = rest(messages, own, jnp.repeat(factor, jnp.asarray(counts), axis=0, total_repeat_length=6))
+        return jnp.sum(energies), energies
+
+    def fast(h: jax.Array, y: jax.Array, a: jax.Array, own: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        pieces = [cut_apart(array, counts, chunk) for array in (senders, y, a, own)]
+        kinds = np.repeat([0, 1], [-(-n // chunk) for n in counts])
+        energies, (h_bar, *bars) = energies_in_one_pass(
+            h, tuple(pieces[:3]), pieces[3], rest, kinds, factor, matrix, couplings, narrow
+        )
+        return join_apart(energies, counts), (h_bar, *(join_apart(bar, counts) for bar in bars))
+
+    arguments = (h, harmonics, a, offset)
+    energies, bars = jax.jit(fast)(*arguments)
+    expected, values = jax.jit(jax.grad(plain, argnums=(0, 1, 2, 3), has_aux=True))(*arguments)
+    np.testing.assert_allclose(energies, values, rtol=1e-12)
+    used = jnp.any(a != 0, axis=2)[..., None]  # behind `narrow`, the cutoff's own derivative is zero
+    for mine, theirs in zip((bars[0], bars[1], jnp.where(used, bars[2], 0), bars[3]), expected, strict=True):
+        theirs = jnp.where(used, theirs, 0) if theirs.shape == a.shape else theirs
+        np.testing.assert_allclose(mine, theirs, rtol=1e-11, atol=1e-11)
+
+
+def test_pieces_of_groups() -> None:
+    array = jnp.arange(14.0).reshape(7, 2)
+    pieces = cut_apart(array, (4, 3), 3, fill=-1)
+    assert pieces.shape == (3, 3, 2)
+    np.testing.assert_array_equal(pieces[1], [[6, 7], [-1, -1], [-1, -1]])
+    np.testing.assert_array_equal(join_apart(pieces, (4, 3)), array)

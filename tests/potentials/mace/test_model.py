@@ -58,6 +58,31 @@ def _evaluate(model: Mace, vectors: np.ndarray, senders: np.ndarray) -> tuple[np
     return np.asarray(energies, float), np.asarray(gradients, float)
 
 
+def test_gradients_differentiated_again() -> None:
+    """As derivatives through a trajectory do: of the gradients alone, which leaves the energies without a cotangent."""
+    checkpoint = random_checkpoint(1, channels=2)
+    vectors, senders = _edges()
+    weight = np.random.default_rng(5).normal(size=vectors.shape)
+    found = []
+    for plain in (True, False):
+        model = Mace(checkpoint, SPECIES, N_PER_SPECIES, precision="float64", plain=plain)
+        with jax.enable_x64(True):
+
+            def total(v: jax.Array, model: Mace = model) -> jax.Array:
+                return jnp.sum(weight * model.energies_and_gradients(model.params, v, jnp.asarray(senders))[1])
+
+            found.append(np.asarray(jax.jit(jax.grad(total))(jnp.asarray(vectors))))
+    np.testing.assert_allclose(found[1], found[0], atol=1e-11 * np.abs(found[0]).max())
+
+
+def test_no_silent_derivative_by_the_parameters() -> None:
+    model = Mace(random_checkpoint(1, channels=2), SPECIES, N_PER_SPECIES)
+    vectors, senders = _edges()
+    v = jnp.asarray(vectors, jnp.float32)
+    with pytest.raises(TypeError, match="has no derivative by"):
+        jax.grad(lambda params: jnp.sum(model.energies_and_gradients(params, v, jnp.asarray(senders))[0]))(model.params)
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 def test_fast_kernels_and_tables(name: str) -> None:
     checkpoint = random_checkpoint(1, **VARIANTS[name])
