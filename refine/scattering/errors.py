@@ -72,7 +72,8 @@ def estimated_r_sigma(bound: BoundCurve) -> float:
     quiet, ripple = noise.ripple(r, signal / form.scale, slope, seen, curve.window)
     sigma, least = _rms(bound.form(quiet).scale * ripple), LEAST * _rms(signal)
     if sigma < least:
-        seen_there = r >= r[int(np.argmax(np.abs(signal - signal[0]) > least))]
+        of_atoms = signal + form.scale * slope * r  # zero where there are none
+        seen_there = r >= r[int(np.argmax(np.abs(of_atoms) > least))]
         sigma = noise.roughness(r[seen_there], signal[seen_there])
     return max(sigma, least, noise.digitised_error(r, signal))
 

@@ -87,6 +87,25 @@ def test_without_ripple_the_error_is_the_scatter_of_the_points(box: Box, step: f
     assert least == pytest.approx(5e-3 * np.sqrt(np.mean((y - 1.0) ** 2)), rel=1e-3)
 
 
+@pytest.mark.parametrize("quantity", ["G(r)", "D(r)", "T(r)"])
+@pytest.mark.parametrize("begins", [0.5, 2.75])
+def test_that_scatter_is_of_the_points_with_atoms_in_every_function_of_r(
+    box: Box, quantity: str, begins: float
+) -> None:
+    """A straight line below the onset, which no atom makes, does not scatter; mean of ten within 30 %."""
+    r, g_of_bins = np.arange(begins, 9.8, 0.05), np.where(box.centres > 2.6, g(box.centres, 2.8), 0.0)
+    known = {"quantity": quantity, "composition": {"Ar": 1.0}, "number_density": box.number_density, "name": "of r"}
+    blank = Curve(r, np.ones_like(r), **known)  # type: ignore[arg-type]
+    smooth = ForwardModel(blank, box).measurement(None).shown.predict(box.ideal_counts * g_of_bins)
+    error, found = 0.02 * np.std(smooth), []
+    for seed in range(10):
+        noise = error * np.random.default_rng(seed).normal(size=len(r)) * (r > 2.6)
+        one = Curve(r, smooth + noise, **known)  # type: ignore[arg-type]
+        found.append(np.sqrt(ForwardModel(one, box).fit(None, None).covariance[0, 0]))
+    assert 0.8 * error < np.mean(found) < 1.3 * error
+    assert 0.5 * error < min(found) <= max(found) < 2.0 * error
+
+
 @pytest.mark.parametrize("onset", [2.4, 3.1])
 def test_a_fit_begins_below_the_onset_and_not_in_the_ripple(onset: float) -> None:
     r = 0.02 * np.arange(1, 500)
