@@ -394,9 +394,9 @@ def test_what_has_come_survives_a_network_that_went_away(server: Loopback, get: 
     assert place.with_name("a.model.part").read_bytes() == CONTENT[:1000]
 
 
-@pytest.mark.timeout(5)
+@pytest.mark.timeout(30)
 def test_silent_server(server: Loopback, get: Get, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TIMEOUT", 0.1)
+    monkeypatch.setattr(module, "TIMEOUT", 1.0)  # a busy machine answers within that
     server.stall = threading.Event()
     with pytest.raises(InputError, match=r"cut at .* bytes .*timed out"):
         get()
