@@ -322,8 +322,9 @@ def _transposed(made: Made, cotangent: jax.Array, matrix: jax.Array, couplings: 
     l_max = round(harmonics.shape[-1] ** 0.5) - 1
     harmonic_bar: list[jax.Array] = [jnp.zeros((*slots, 2 * l + 1), dtype) for l in range(l_max + 1)]
     weights_bar: dict[int, jax.Array] = {}
-    ending = jnp.split(cotangent, np.cumsum([block.shape[2] for block in couplings.blocks()])[:-1].tolist(), axis=1)
-    for (l2, paths), block, features, part in zip(couplings.groups, couplings.blocks(), weighted, ending, strict=True):
+    blocks = couplings.blocks()
+    ending = jnp.split(cotangent, np.cumsum([block.shape[2] for block in blocks])[:-1].tolist(), axis=1)
+    for (l2, paths), block, features, part in zip(couplings.groups, blocks, weighted, ending, strict=True):
         outer_bar = _einsum("nbam,nmc->nbac", _each(block, part), part)
         product_bar = _einsum("nkb,nbac->nkac", harmonics[:, :, _harmonic_slice(l2)], outer_bar)
         harmonic_bar[l2] += _einsum("nbac,nkac->nkb", outer_bar, features)

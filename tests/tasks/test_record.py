@@ -415,6 +415,25 @@ def test_a_step_that_cannot_be_sampled_is_taken_back(tmp_path, holes):
     assert run.record.withdrawn == ()
 
 
+def test_a_sample_that_two_steps_in_a_row_cannot_be_taken_from_is_given_up(tmp_path):
+    """Once there is one from the sample before it, and not earlier: it may be the best one that there is."""
+    made, run = begun(tmp_path)
+    for _ in range(2):
+        run.sample()
+        run.update()
+    assert run.record.parent == 1
+    run.engines = Cavitating(made, 2)
+    for parent in (1, 0):
+        run.sample()
+        assert run.record.parent == parent
+    assert run.record.iterations[1].accepted
+    run.sample()
+    run.update()
+    given_up, newest = run.record.iterations[1:]
+    assert (given_up.accepted, given_up.reason.endswith("given up later, for iteration 0")) == (False, True)
+    assert newest.reason.count("was taken back (the liquid has a hole)") == 2
+
+
 def test_a_run_whose_next_step_cannot_be_sampled_ends_with_its_best_sample(tmp_path):
     """With results; with more iterations it tries once more, and steps that are shorter still."""
     made, run = begun(tmp_path)
