@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from refine.refinement.convergence import Change, Misfit, misfit
+from refine.refinement.convergence import RISE, Misfit, misfit
 from refine.refinement.inference.linearisation import by_state
 from refine.refinement.problem import Problem, Sample
 from refine.refinement.responses.fluctuation import Extrapolation
@@ -33,7 +33,8 @@ of n points, times the square of the factor by which their errors were found too
 
 UNTELLING = 0.5
 """A sample whose chi^2 has an error above this share of it, and above that scatter, confirms nothing: sampling would
-explain any outcome. It is of a liquid that is about to come apart, or to freeze."""
+explain any outcome. It is of a liquid that comes apart, or freezes; and where a shorter step leads to one, too, the
+liquid that both steps began from is about to."""
 
 SHRINK_FACTOR = 0.4
 
@@ -53,7 +54,7 @@ class Verdict:
 
     Attributes:
         accepted: whether the next step begins there.
-        quiet: whether chi^2 changed by less than its error.
+        quiet: whether chi^2 changed by less than its error, which tells something.
         confirmed: whether it came out as predicted.
         trust_radius: kT.
         words: for the record; empty where there is nothing to say.
@@ -61,6 +62,7 @@ class Verdict:
         lucky: a sample that is no yardstick.
         back: the sample that the next step begins from, where that is not the newest.
         predicted, gain: decrease of chi^2, and the share of it that came; None of the first sample.
+        telling: whether chi^2 is known well enough for a fit to end here.
     """
 
     accepted: bool
@@ -73,6 +75,7 @@ class Verdict:
     back: int | None = None
     predicted: float | None = None
     gain: float | None = None
+    telling: bool = True
 
 
 def judge(memory: Mapping[str, Any], problem: Problem, samples: Sequence[Sample], *, reaches_far: bool) -> Verdict:
@@ -100,14 +103,14 @@ def _worse(memory: Mapping[str, Any], problem: Problem, samples: Sequence[Sample
     previous, best, verdict = memory["previous"], memory.get("best"), None
     change = now.since(previous["misfit"])
     if change.rose or change.failed(float(previous["decrease"])):
-        verdict = _taken_back(memory, problem, samples, previous, change)
+        verdict = _taken_back(memory, problem, samples, previous, now)
         if verdict.lucky is None or best is None or best["sample"] == verdict.lucky:
             return verdict
     # bit by bit, each within its error, or from a lucky sample that was not the best one
     if best is not None and now.since(best["misfit"]).rose_above(len(samples) - 1):
         # as far as it went from there, however short the steps have become elsewhere
         there = {**memory, "taken_back": None, "trust_radius": best["size"]}
-        to_best = _taken_back(there, problem, samples, best, now.since(best["misfit"]))
+        to_best = _taken_back(there, problem, samples, best, now)
         if verdict is None:
             return to_best
         return replace(to_best, lucky=verdict.lucky, words=f"{verdict.words}; {to_best.words}")
@@ -119,9 +122,10 @@ def _taken_back(
     problem: Problem,
     samples: Sequence[Sample],
     parent: Mapping[str, Any],
-    change: Change,
+    now: Misfit,
 ) -> Verdict:
-    """Back to the sample of `parent`, since which chi^2 changed by `change`, unless that is no yardstick."""
+    """Back to the sample of `parent`, above whose chi^2 the newest one is, unless that is no yardstick."""
+    change = now.since(parent["misfit"])
     rise, error = -(change.decrease or 0.0), change.error or 0.0
     before, sample, size = memory.get("taken_back"), int(parent["sample"]), float(parent["size"])
     words = f"chi^2 rose by {rise:.0f} ± {error:.0f}"
@@ -129,13 +133,20 @@ def _taken_back(
         words += f" since iteration {sample}"
     elif not change.rose:
         words += f", where it was to fall by {parent['decrease']:.0f}"
-    if (
-        before is not None
-        and _more_than_the_length_explains(before, rise, error, size)
-        and not _explained(problem, samples[sample], samples[-1])
-    ):
-        words += f" for a shorter step, too: the sample of iteration {sample} was a lucky one"
-        return Verdict(True, False, False, before["radius"], words, lucky=sample)
+    if before is not None and not _explained(problem, samples[sample], samples[-1]):
+        if _more_than_the_length_explains(before, rise, error, size):
+            words += f" for a shorter step, too: the sample of iteration {sample} was a lucky one"
+            return Verdict(True, False, False, before["radius"], words, lucky=sample)
+        origin = parent.get("parent")
+        if (
+            origin
+            and not _tells(now, memory, problem)
+            and _more_than_the_length_explains(before, rise, change.allowance / RISE, size)
+        ):
+            words += f" for a shorter step, too, in a liquid that changes: that of iteration {sample} is about to"
+            words = f"step taken back ({words}; on from iteration {origin['sample']})"
+            radius = SHRINK_FACTOR * float(origin["size"])
+            return Verdict(False, False, False, radius, words, lucky=sample, back=int(origin["sample"]))
     radius = float(memory["trust_radius"])
     first = radius if before is None else before["radius"]
     taken_back = {"rise": rise, "error": error, "size": size, "radius": first}
@@ -150,7 +161,8 @@ def _gone_on(memory: Mapping[str, Any], problem: Problem, now: Misfit, gain: flo
     actual, error = change.decrease or 0.0, change.error or 0.0
     # the radius of a response that reaches far is wide, and its steps seldom end there: it is what they went
     taken = min(radius, size) if reaches_far else radius
-    quiet = abs(actual) <= error
+    tells = _tells(now, memory, problem)
+    quiet = tells and abs(actual) <= error
     limited = not reaches_far or size > 0.5 * radius
     if gain > GROW and limited:
         radius *= 2.0
@@ -158,11 +170,20 @@ def _gone_on(memory: Mapping[str, Any], problem: Problem, now: Misfit, gain: flo
         radius = taken * SHRINK_FACTOR
     elif gain <= GROW and not quiet:
         radius = taken
+    tolerance = max(change.allowance, UNCONFIRMED * abs(predicted), _scatter(memory, problem))
+    confirmed = tells and abs(actual - predicted) <= tolerance
+    return Verdict(True, quiet, confirmed, radius, "", telling=tells)
+
+
+def _scatter(memory: Mapping[str, Any], problem: Problem) -> float:
+    """What the measurement's noise scatters chi^2 by, at the factors by which errors were found too small."""
     factors = memory["noise_factors"] or [1.0] * len(problem.targets)
-    scatter = math.sqrt(sum(2.0 * len(t.y) * f**4 for t, f in zip(problem.targets, factors, strict=True)))
-    tolerance = max(change.allowance, UNCONFIRMED * abs(predicted), scatter)
-    confirmed = abs(actual - predicted) <= tolerance and now.error <= max(UNTELLING * now.chi2, scatter)
-    return Verdict(True, quiet, confirmed, radius, "")
+    return math.sqrt(sum(2.0 * len(t.y) * f**4 for t, f in zip(problem.targets, factors, strict=True)))
+
+
+def _tells(now: Misfit, memory: Mapping[str, Any], problem: Problem) -> bool:
+    """Whether the chi^2 of a sample is known well enough to say anything (`UNTELLING`)."""
+    return now.error <= max(UNTELLING * now.chi2, _scatter(memory, problem))
 
 
 def _more_than_the_length_explains(before: Mapping[str, float], rise: float, error: float, size: float) -> bool:

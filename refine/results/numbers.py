@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from refine.refinement.responses.pool import pool
+from refine.refinement.observables.pressure import Pressure
+from refine.refinement.observables.protocol import Observable, linear_response
 from refine.results.outcome import Outcome
 from refine.results.schema import MeasuredNumber
 from refine.results.scores import score_number
@@ -21,10 +22,7 @@ def measured_number(outcome: Outcome, number: NumberSet) -> MeasuredNumber:
     """A number under the base model and under the answer; the posterior's share by linear response."""
     sample, target = outcome.samples[outcome.final], number.target
     before, after = (score_number(number, s.frames[number.state]) for s in (outcome.samples[0], sample))
-    posterior = 0.0
-    if outcome.stated is not None:
-        slope = pool(outcome.study.problem, [sample], number.state, sample.correction).response([target]).jacobian[0]
-        posterior = math.sqrt(float(slope @ outcome.stated @ slope))
+    posterior = _posterior_error(outcome, target.observable, number.state)
     return MeasuredNumber(
         name=number.name,
         quantity=target.quantity,
@@ -46,6 +44,16 @@ def measured_number(outcome: Outcome, number: NumberSet) -> MeasuredNumber:
     )
 
 
+def _posterior_error(outcome: Outcome, observable: Observable, s: int) -> float:
+    """Of a number of a state, by linear response; 0 where no covariance is stated."""
+    if outcome.stated is None:
+        return 0.0
+    sample, temperature = outcome.samples[outcome.final], outcome.study.problem.temperatures[s]
+    every = np.eye(len(outcome.stated))
+    slope = linear_response(observable, sample.frames[s], sample.correction, temperature, every)[0]
+    return math.sqrt(float(slope @ outcome.stated @ slope))
+
+
 def pressures(outcome: Outcome, s: int) -> list[tuple[float, float]]:
     """(mean, standard error) of the pressure of a state, GPa, under the base model and under the answer."""
     frames = [outcome.samples[number].frames[s] for number in (0, outcome.final)]
@@ -64,9 +72,11 @@ def moved_pressures(outcome: Outcome) -> list[str]:
         (before, before_error), (after, after_error) = pressures(outcome, s)
         error = float(np.hypot(before_error, after_error))
         if s not in fitted and abs(after - before) > MOVED * error:
+            left = _posterior_error(outcome, Pressure(study.problem.temperatures[s]), s)
+            open_ = f" (the errors of φ leave ± {left:.2g} GPa open)" if left else ""
             found.append(
                 f"{state.name}: the fit moved the pressure from {before:.3g} ± {before_error:.1g} to {after:.3g} ± "
-                f"{after_error:.1g} GPa, and curves say little of it: a measured pressure or number density can be "
-                "fitted beside them, as [[data]] of that quantity."
+                f"{after_error:.1g} GPa{open_}, and curves say little of it: a measured pressure or number density can "
+                "be fitted beside them, as [[data]] of that quantity."
             )
     return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ from refine.refinement.inference import nuisance
 from refine.refinement.inference.identifiability import Linearised
 from refine.refinement.inference.posterior import (
     AMPLITUDE,
+    FADINGS,
     Evidence,
     NormalEquations,
     Posterior,
@@ -29,10 +30,10 @@ from refine.refinement.inference.posterior import (
     log_amplitude_prior,
     posterior,
 )
+from refine.refinement.inference.rows import Rows
 from refine.refinement.problem import Problem, Target
 from refine.refinement.responses.protocol import Curved, Response
 from refine.refinement.responses.tangent import Tangent, about
-from refine.scattering.instrument import added, seen
 
 Array = NDArray[np.float64]
 
@@ -51,6 +52,10 @@ NOISE_FACTORS = 10.0 ** np.arange(0.0, 1.51, NOISE_STEP)
 TEMPERING = 0.1
 """Variance of the linear model's error, as a share of the squared misfit that noise does not explain."""
 
+TELLING = 2.0
+"""By how much the logarithm of the evidence must grow for another rate of fading: rates that come and go with the noise
+of samples keep a run from settling."""
+
 DECADES = 0.26
 """How far (a quarter of a decade) a hyperparameter may move in one update once it has a value: a single sample's
 evidence is noisy, and jumping between 'all noise' and 'all signal' would keep the run from settling."""
@@ -62,66 +67,12 @@ def by_state(problem: Problem) -> list[tuple[int, list[Target]]]:
     return [(s, [t for t in problem.targets if t.state == s]) for s in states]
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Several targets of one state stacked, at the present scales, backgrounds and noise factors."""
-
-    y: Array
-    baseline: Array
-    scale: Array
-    background: Array
-    measured: Array
-    lengths: tuple[int, ...]
-
-    @classmethod
-    def build(cls, targets: Sequence[Target], memory: dict[str, Any], problem: Problem) -> Rows:
-        """Targets of one state, stacked in their order.
-
-        Args:
-            memory: scales, backgrounds, noise factors and tempering of all targets (`Linearisation.memory`).
-        """
-        indices = [problem.targets.index(t) for t in targets]
-        scales = memory["scales"]
-        factors = memory["noise_factors"]
-        tempering = memory["tempering"]
-        backgrounds = memory["backgrounds"]
-        covariances = [
-            t.covariance * factors[i] ** 2 / t.weight + tempering[i] * np.eye(len(t.y))
-            for i, t in zip(indices, targets, strict=True)
-        ]
-        return cls(
-            np.concatenate([t.y for t in targets]),
-            np.concatenate([t.baseline for t in targets]),
-            np.concatenate([np.full(len(t.y), scales[i]) for i, t in zip(indices, targets, strict=True)]),
-            np.concatenate(
-                [
-                    np.zeros(len(t.y)) if t.background is None else added(t.background, backgrounds[i])
-                    for i, t in zip(indices, targets, strict=True)
-                ]
-            ),
-            block_diag(*covariances),
-            tuple(len(t.y) for t in targets),
-        )
-
-    def model(self, y: Array) -> Array:
-        """The model as the instrument would report it, free scales and backgrounds applied."""
-        return seen(y, self.baseline, self.scale, self.background)
-
-    def residual(self, y: Array) -> Array:
-        """Measured less the model y (n,) as the instrument reports it, (n,)."""
-        return self.y - self.model(y)
-
-    def scale_covariance(self, covariance: Array) -> Array:
-        """The covariance (n, n) of what the instrument reports, from that of the model curve."""
-        return covariance * self.scale[:, None] * self.scale
-
-    def split(self, values: Array) -> list[Array]:
-        """Values (n,) or (n, k) of the rows, target by target."""
-        return np.split(values, np.cumsum(self.lengths)[:-1])
-
-
 class Linearisation:
     """Evidence over prior amplitudes and noise factors, and the posterior that follows."""
+
+    sampling: list[Array]
+    normal: NormalEquations
+    evidence: Evidence
 
     def __init__(
         self,
@@ -136,8 +87,10 @@ class Linearisation:
     ) -> None:
         self.problem, self.states, self.given = problem, states, responses
         self.responses = responses
-        self.prior, self.kt, self.theta = prior, kt, theta
+        self.kt, self.theta = kt, theta
         self.open: list[int] = np.flatnonzero(np.isnan(fixed)).tolist()  # amplitudes that the evidence sets
+        self.priors = {rate: prior.faded(rate, np.isnan(fixed)) for rate in FADINGS}
+        self.fading = FADINGS[int(np.argmin(np.abs(np.subtract(FADINGS, memory.get("fading") or 0.0))))]
         self.alike = [term[np.isnan(fixed[term])] for term in np.split(np.arange(len(fixed)), prior.terms)]
         targets = len(problem.targets)
         self.amplitudes = np.where(np.isnan(fixed), AMPLITUDE, fixed)  # the evidence moves it
@@ -151,7 +104,7 @@ class Linearisation:
         self.tempering = [0.0] * targets
         self.tempering = self._tempering()
         self.decades = DECADES if memory["noise_factors"] else np.inf
-        self.before = self.noise_factors.copy(), self.amplitudes.copy()
+        self.before = self.noise_factors.copy(), self.amplitudes.copy(), self.fading
 
     def linearise(self, delta: Array) -> None:
         """Linear from here on about a change of theta, where the responses are not: their tangents there."""
@@ -209,11 +162,45 @@ class Linearisation:
         """The posterior where the evidence is largest on the grids of amplitudes and noise factors; Σ is the step's."""
         self.sampling = [r.noise(delta) for r in self.responses]
         self._renew()
-        if self.fresh:  # from nothing: one common amplitude first, then each by itself
+        first = self.fresh
+        if first:  # from nothing: one common amplitude first, then each by itself
             self.fresh = False
-            common = [self._evidence_at(self._with_common(a)) for a in AMPLITUDES]
-            self.amplitudes = self._with_common(AMPLITUDES[int(np.argmax(common))])
-        best = self._evidence_at(self.amplitudes)
+            self.amplitudes, best = self._common()
+        best = self._climb(self._evidence_at(self.amplitudes))
+        for rate in self._near():
+            best = self._with_fading(rate, best, common=first)
+        return posterior(self.normal, self._root(self.amplitudes))
+
+    def _common(self) -> tuple[Array, float]:
+        """The best amplitudes that are one for all, and their evidence."""
+        tried = [self._with_common(amplitude) for amplitude in AMPLITUDES]
+        found = [self._evidence_at(amplitudes) for amplitudes in tried]
+        return tried[int(np.argmax(found))], max(found)
+
+    def _near(self) -> list[float]:
+        """Other rates of fading, next to the last update's; none where the study states all amplitudes."""
+        place = FADINGS.index(self.before[2])
+        near = FADINGS[max(place - 1, 0) : place + 2] if np.isfinite(self.decades) else FADINGS
+        return [rate for rate in near if self.open and rate != self.fading]
+
+    def _with_fading(self, rate: float, best: float, *, common: bool) -> float:
+        """Let corrections fade at a rate if the evidence, at amplitudes that suit it, tells so; the best evidence.
+
+        common: whether these are sought from one for all of them.
+        """
+        before = self.fading, self.amplitudes.copy(), self.noise_factors.copy(), self.normal, self.evidence
+        self.fading = rate
+        self._renew()
+        if common:
+            self.amplitudes, _ = self._common()
+        found = self._climb(self._evidence_at(self.amplitudes))
+        if found <= best + TELLING:
+            self.fading, self.amplitudes, self.noise_factors, self.normal, self.evidence = before
+            return best
+        return found
+
+    def _climb(self, best: float) -> float:
+        """Move amplitudes and factors on errors along their grids while the evidence grows; the best evidence."""
         improved = True
         while improved:
             improved = False
@@ -222,7 +209,12 @@ class Linearisation:
             for climb in climbs:
                 climbed = climb(best)
                 improved, best = improved or climbed > best, climbed
-        return posterior(self.normal, self._root(self.amplitudes))
+        return best
+
+    @property
+    def prior(self) -> SmoothnessPrior:
+        """At the present rate of fading."""
+        return self.priors[self.fading]
 
     def _with_common(self, amplitude: float) -> Array:
         changed = self.amplitudes.copy()

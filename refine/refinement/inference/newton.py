@@ -50,7 +50,7 @@ class Step:
         size: rms change of phi over sampled pairs, kT.
         short: why it is short, in words; empty where that is the trust radius or nothing.
         effective_sample_size: independent frames behind it.
-        amplitudes, noise_factors, tempering, scales, scale_errors, backgrounds, background_errors: of the
+        amplitudes, fading, noise_factors, tempering, scales, scale_errors, backgrounds, background_errors: of the
             linearisation (`Linearisation`).
         predicted_decrease: of chi^2.
         determination: what the data determine.
@@ -66,6 +66,7 @@ class Step:
     short: str
     effective_sample_size: float
     amplitudes: list[float]
+    fading: float
     noise_factors: list[float]
     tempering: list[float]
     scales: list[float]
@@ -157,6 +158,7 @@ def solve(
         short=short,
         effective_sample_size=min(r.effective_sample_size for r in responses),
         amplitudes=fit.amplitudes.tolist(),
+        fading=fit.fading,
         noise_factors=fit.noise_factors.tolist(),
         tempering=fit.tempering,
         scales=scales,

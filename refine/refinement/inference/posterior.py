@@ -20,6 +20,12 @@ Array = NDArray[np.float64]
 STEEPNESS_LIMIT = 30.0
 """How many times wider than elsewhere, at the most, the prior is where the system repels."""
 
+FADINGS = (0.0, 0.25, 0.5, 1.0)
+"""Rates, 1/Å, at which what a base model gets wrong may fade with distance; the first one: not at all."""
+
+FADED = 0.1
+"""Share of the amplitude that is left far away, where it fades."""
+
 JITTER = 1e-6
 """Independent part of the prior's variance, relative; keeps a smooth Gaussian process invertible."""
 
@@ -27,9 +33,10 @@ AMPLITUDE, AMPLITUDE_DECADES = 0.2, 0.5
 """Prior on an amplitude: median in kT and width in decades. A base model worth correcting is off by tenths of kT; where
 the data say little, the evidence alone would let an amplitude, and the error bars with it, collapse to nothing."""
 
-ALIKE = 0.5
-"""Correlation of the logarithms of two pairs' amplitudes in that prior: a base model that is wrong by kTs in two pairs
-is no good guide to the third, whose band would be a tenth of kT where the data say little of it."""
+ALIKE = 0.8
+"""Correlation of the logarithms of two pairs' amplitudes in that prior, a factor of two between them: a base model that
+is wrong by kTs in two pairs is no good guide to the third, whose band would be a tenth of kT where the data say little
+of it."""
 
 
 @dataclass(frozen=True)
@@ -39,24 +46,30 @@ class SmoothnessPrior:
     cov(theta_k, theta_l) = a^2 p(r_k) p(r_l) exp(-(r_k - r_l)^2 / 2 length^2), r_k the spline centres (a coefficient
     is the spline's value to second order in the knot spacing), p(r) = 1 + clip(-ln g(r), 0, 30) inside the first
     shell: where atoms are squeezed apart by several kT, a correction of several kT is as likely as one of a part of a
-    kT elsewhere. g is the base model's own, so this needs nothing of the base but its sample.
+    kT elsewhere. g is the base model's own, so this needs nothing of the base but its sample. From the first g = 1
+    outwards, at r_1, p(r) = 1, or where corrections fade at a rate k, p(r) = 0.1 + 0.9 exp(-k^2 (r - r_1)^2 / 2).
 
     A correction that changes with temperature has the same prior, with amplitudes of their own, on phi_1.
 
     Attributes:
         correlation: (terms * pairs, size, size), the above with a = 1, for the active pairs, term after term.
         terms: of the correction.
+        beyond: (terms * pairs, size) Å, of the spline centres from r_1 outwards; 0 inside, and of pairs whose g does
+            not reach one.
 
     >>> from refine.potentials.correction import SplineBasis
     >>> phi = PairCorrection.zero((("Ar", "Ar"),), SplineBasis(2.0, 8.0, 12), stiffness=7.0)
     >>> r = np.arange(0.05, 10.0, 0.1)
-    >>> prior = SmoothnessPrior.build(phi, r, np.ones((1, 100)), length=1.0)
-    >>> prior.correlation.shape, prior.correlation[0, 0, :3].round(3).tolist()
-    ((1, 12, 12), [1.0, 0.882, 0.607])
+    >>> prior = SmoothnessPrior.build(phi, r, (r > 3.0).astype(float), length=1.0)
+    >>> prior.correlation.shape, prior.correlation[0, -1, -3:].round(3).tolist()
+    ((1, 12, 12), [0.607, 0.882, 1.0])
+    >>> prior.faded(0.5).correlation[0, -1, -3:].round(3).tolist()
+    [0.022, 0.023, 0.018]
     """
 
     correlation: Array
-    terms: int = 1
+    terms: int
+    beyond: Array
 
     @cached_property
     def root(self) -> Array:
@@ -64,24 +77,37 @@ class SmoothnessPrior:
         return np.asarray(block_diag(*np.linalg.cholesky(self.correlation)))
 
     @classmethod
-    def build(cls, correction: PairCorrection, centres: Array, g: Array, length: float) -> SmoothnessPrior:
-        """From the base's g (all pairs, bins) at bin centres (Å) and a correlation length (Å)."""
+    def build(
+        cls, correction: PairCorrection, centres: Array, g: Array, length: float, *, squeezed: bool = True
+    ) -> SmoothnessPrior:
+        """From the base's g (all pairs, bins) at bin centres (Å) and a correlation length (Å).
+
+        squeezed: whether it is wider inside the first shell.
+        """
         r = correction.basis.centres
-        blocks = []
+        kernel = np.exp(-((r[:, None] - r) ** 2) / (2.0 * length**2)) + JITTER * np.eye(len(r))
+        blocks, beyond = [], []
         for p in correction.active_pairs:
-            profile = _profile(r, centres, g[p])
-            kernel = np.exp(-((r[:, None] - r) ** 2) / (2.0 * length**2)) + JITTER * np.eye(len(r))
+            reached = bool(np.any(g[p] >= 1.0))
+            shell = centres[int(np.argmax(g[p] >= 1.0))] if reached else 0.0
+            profile = _profile(r, centres, g[p], shell) if squeezed else np.ones_like(r)
             blocks.append(profile[:, None] * profile * kernel)
-        return cls(np.array(blocks * correction.terms), correction.terms)
+            beyond.append(reached * np.maximum(r - shell, 0.0))
+        return cls(np.array(blocks * correction.terms), correction.terms, np.array(beyond * correction.terms))
+
+    def faded(self, rate: float, which: NDArray[np.bool_] | None = None) -> SmoothnessPrior:
+        """With corrections that fade at a rate, 1/Å; which: (terms * pairs,) of them, default all."""
+        rates = rate * (np.ones(len(self.beyond)) if which is None else which)
+        profile = FADED + (1.0 - FADED) * np.exp(-0.5 * (rates[:, None] * self.beyond) ** 2)
+        return replace(self, correlation=profile[:, :, None] * profile[:, None, :] * self.correlation)
 
     def scaled_root(self, amplitude: Array) -> Array:
         """Lower Cholesky factor of the prior covariance for amplitudes (terms * pairs,) in eV."""
         return self.root * np.repeat(amplitude, self.correlation.shape[1])
 
 
-def _profile(r: Array, centres: Array, g: Array) -> Array:
-    """p(r) of `SmoothnessPrior`: wide inside the first shell, one from the first g = 1 outwards."""
-    shell = centres[int(np.argmax(g >= 1.0))] if np.any(g >= 1.0) else 0.0
+def _profile(r: Array, centres: Array, g: Array, shell: float) -> Array:
+    """p(r) of `SmoothnessPrior` where nothing fades: wide inside the first shell."""
     repulsion = -np.log(np.maximum(np.interp(r, centres, g), np.exp(-STEEPNESS_LIMIT)))
     return np.where(r < shell, 1.0 + np.clip(repulsion, 0.0, STEEPNESS_LIMIT), 1.0)
 

@@ -53,11 +53,13 @@ def linear_response(
 ) -> Array:
     """d<A>/ds of theta + s direction, (n,) unit/eV where direction (len(theta),) is dimensionless.
 
+    Of several directions (len(theta), m), (n, m).
+
     Args:
         frames: of the ensemble of `correction` at `temperature` (K), equally weighted.
     """
     numbers = coefficient_counts([frames], correction, temperature) @ direction
     values, explicit = observable.values(frames), observable.explicit(frames, correction)
-    covariance = (values - values.mean(axis=0)).T @ (numbers - numbers.mean()) / len(frames)
+    covariance = (values - values.mean(axis=0)).T @ (numbers - numbers.mean(axis=0)) / len(frames)
     response = -covariance / (BOLTZMANN * temperature)
     return np.asarray(response if explicit is None else response + explicit.mean(axis=0) @ direction)

@@ -163,6 +163,7 @@ class GaussNewton:
             "scales": None,
             "backgrounds": None,
             "amplitudes": None,
+            "fading": None,
             "responses": None,
             "by_linear": False,
             "withdrawals": 0,
@@ -182,7 +183,7 @@ class GaussNewton:
         rising = self._rising(memory, step)
         open_noise = self._open_noise(problem, memory, step, rising)
         quiet = memory["quiet"] >= 2 and step.short != BENT  # short steps change little
-        settled = verdict.accepted and not open_noise and (within_error or quiet)
+        settled = verdict.accepted and verdict.telling and not open_noise and (within_error or quiet)
         converged, factor, words = confirmed(settled, memory["frames_factor"], self.final_factor)
         if not settled and factor <= 1.0:
             factor = FAR_FACTOR if self._far(problem, step, samples[current]) else 1.0
@@ -194,6 +195,7 @@ class GaussNewton:
             "scales": step.scales,
             "backgrounds": [list(amplitudes) for amplitudes in step.backgrounds],
             "amplitudes": step.amplitudes,
+            "fading": step.fading,
             "responses": replace(record, opinions=step.opinions).to_json() if self.response == "auto" else None,
             "by_linear": memory.get("by_linear", False) or not (record.closure or believed),
             "previous": {
@@ -230,6 +232,7 @@ class GaussNewton:
                 forecast=Forecast(verdict.predicted, verdict.gain, max(step.amplitudes)),
                 numbers={
                     "prior_amplitudes_kT": step.amplitudes,
+                    "prior_fading": step.fading,
                     "determined_directions": step.determined,
                 },
             ),
@@ -323,7 +326,7 @@ class GaussNewton:
         def solved(responses: Sequence[Response], both: Sequence[Combined], *, far: bool) -> Step:
             # A larger correction is likely where the base has few pairs; a response that predicts pairs there needs no
             # such licence, and would use it.
-            prior = SmoothnessPrior.build(correction, base.centres, np.ones_like(g) if far else g, self.length)
+            prior = SmoothnessPrior.build(correction, base.centres, g, self.length, squeezed=not far)
             return solve(problem, correction, newest, responses, prior, fixed, memory, both)
 
         if self.response != "auto":

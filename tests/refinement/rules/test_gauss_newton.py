@@ -8,9 +8,10 @@ import pytest
 from refine.refinement.convergence import misfit
 from refine.refinement.inference.posterior import band
 from refine.refinement.observables.curve import CurveObservable
-from refine.refinement.problem import Target
+from refine.refinement.problem import Sample, Target
 from refine.refinement.rules.gauss_newton import GaussNewtonKeys
 from refine.refinement.trust import best_of, judge
+from refine.sampling.frames import concatenate
 from tests.refinement.conftest import PoissonLiquid, problem_of, rule_of
 
 
@@ -96,7 +97,8 @@ def test_steps_that_make_it_worse_bit_by_bit_are_taken_back(liquid: PoissonLiqui
     second = rule.update(first.state | {"previous": unsure, "best": unsure}, problem, samples)
     assert second.accepted
     samples.append(liquid.sample(wrong, 200, 2))
-    third = rule.update(second.state | {"best": sure}, problem, samples)
+    promised_nothing = second.state["previous"] | {"decrease": 0.0}  # the sample is not of what it proposed
+    third = rule.update(second.state | {"best": sure, "previous": promised_nothing}, problem, samples)
     assert (third.accepted, third.restart) == (False, 0)
     assert "since iteration 0" in third.reason
     assert third.fitted.step < 0.5 * first.fitted.step
@@ -166,6 +168,27 @@ def test_a_rise_that_slopes_explain_is_no_luck(liquid: PoissonLiquid):
     }
     verdict = judge(memory, problem_of(target), [good, bad], reaches_far=False)
     assert (verdict.accepted, verdict.back, verdict.lucky) == (False, 0, None)
+
+
+def test_where_a_shorter_step_freezes_too_the_sample_before_is_gone_back_to(liquid: PoissonLiquid):
+    """Two steps from iteration 1, the second one shorter, made a liquid that changes as it is sampled, with an error of
+    chi^2 as large as chi^2: on from iteration 0, with 0.4 of the step that led from there."""
+    target = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid)), 0.01)
+    good = liquid.sample(liquid.basis(), 200, 0, bump(liquid))
+    parts = [liquid.sample(liquid.basis(), 100, k, bump(liquid, size)).frames[0] for k, size in enumerate((0.5, -3.0))]
+    changing = Sample(liquid.basis(), (concatenate(parts),))
+    memory = {
+        "trust_radius": 0.3,
+        "taken_back": {"rise": 10.0, "error": 5.0, "size": 0.1, "radius": 0.3},
+        "noise_factors": None,
+        "best": None,
+    }
+    here = {"misfit": misfit(good, [target]).stored, "decrease": 10.0, "size": 0.04, "sample": 1}
+    for origin, expected in (({"sample": 0, "size": 0.2}, (0, 1, 0.4 * 0.2)), (None, (1, None, 0.4 * 0.04))):
+        now = memory | {"previous": here | {"parent": origin}}
+        verdict = judge(now, problem_of(target), [good, good, changing], reaches_far=True)
+        assert not verdict.accepted
+        assert (verdict.back, verdict.lucky, verdict.trust_radius) == pytest.approx(expected)
 
 
 def test_where_shorter_steps_cannot_be_sampled_either_the_one_before_is_gone_back_to(liquid: PoissonLiquid):
