@@ -1,4 +1,4 @@
-"""One linearisation of all curves about the newest sample: noise, prior strength by evidence, posterior.
+"""One linearisation of all curves about the newest sample: noise, the prior by evidence, posterior.
 
     t = J x + noise,    x = (theta, free scales - 1, free backgrounds),    t = residual + J x_now
 
@@ -159,23 +159,24 @@ class Linearisation:
         return scales, backgrounds
 
     def maximise_evidence(self, delta: Array) -> Posterior:
-        """The posterior where the evidence is largest on the grids of amplitudes and noise factors; Σ is the step's."""
+        """The posterior where the evidence is largest on the grids of amplitudes, rates of fading and noise factors.
+
+        delta: the step that Σ is of.
+        """
         self.sampling = [r.noise(delta) for r in self.responses]
         self._renew()
         first = self.fresh
         if first:  # from nothing: one common amplitude first, then each by itself
             self.fresh = False
-            self.amplitudes, best = self._common()
+            self.amplitudes = self._common()
         best = self._climb(self._evidence_at(self.amplitudes))
         for rate in self._near():
             best = self._with_fading(rate, best, common=first)
         return posterior(self.normal, self._root(self.amplitudes))
 
-    def _common(self) -> tuple[Array, float]:
-        """The best amplitudes that are one for all, and their evidence."""
-        tried = [self._with_common(amplitude) for amplitude in AMPLITUDES]
-        found = [self._evidence_at(amplitudes) for amplitudes in tried]
-        return tried[int(np.argmax(found))], max(found)
+    def _common(self) -> Array:
+        """The best amplitudes that are one for all that are open."""
+        return max(map(self._with_common, AMPLITUDES), key=self._evidence_at)
 
     def _near(self) -> list[float]:
         """Other rates of fading, next to the last update's; none where the study states all amplitudes."""
@@ -184,7 +185,7 @@ class Linearisation:
         return [rate for rate in near if self.open and rate != self.fading]
 
     def _with_fading(self, rate: float, best: float, *, common: bool) -> float:
-        """Let corrections fade at a rate if the evidence, at amplitudes that suit it, tells so; the best evidence.
+        """Let corrections fade at a rate where the evidence, at amplitudes that suit it, says so; the best evidence.
 
         common: whether these are sought from one for all of them.
         """
@@ -192,7 +193,7 @@ class Linearisation:
         self.fading = rate
         self._renew()
         if common:
-            self.amplitudes, _ = self._common()
+            self.amplitudes = self._common()
         found = self._climb(self._evidence_at(self.amplitudes))
         if found <= best + TELLING:
             self.fading, self.amplitudes, self.noise_factors, self.normal, self.evidence = before

@@ -46,8 +46,9 @@ class Correction(Table):
     )
     smoothness: SmoothnessByPair = Field(
         "auto",
-        description='`"auto"`: by the evidence of the data, pair by pair; a number s: the prior standard deviation of '
-        "φ is kT/s; a table of numbers by pair, as in `{ Fe-O = 2 }`: those fixed, the others by the evidence.",
+        description='`"auto"`: by the evidence of the data, pair by pair, and less beyond the first shell where that '
+        "says so; a number s: the prior standard deviation of φ is kT/s; a table of numbers by pair, as in "
+        "`{ Fe-O = 2 }`: those fixed, the others by the evidence.",
     )
     length: Annotated[Number, Field(ge=0.01, le=10)] = Field(
         0.5, description="Correlation length of the prior on φ, Å."

@@ -122,14 +122,15 @@ def test_a_step_that_failed_its_promise_is_taken_back(liquid: PoissonLiquid, pro
 @pytest.mark.parametrize(("frames", "confirmed"), [(200, True), (8, False)])
 def test_a_sample_that_scatters_like_its_misfit_confirms_nothing(liquid: PoissonLiquid, frames: int, confirmed: bool):
     """chi^2 was to stay, and stayed: of 200 frames that says something, of 8 with a misfit as large as their noise
-    nothing."""
+    nothing, and no fit ends there."""
     target = liquid.target(liquid.mean_counts(liquid.basis(), bump(liquid, 0.03)), 1e-3)
     sample = liquid.sample(liquid.basis(), frames, 0)
     now = misfit(sample, [target])
     assert (now.error < 0.5 * now.chi2) == confirmed
     there = {"misfit": now.stored, "decrease": 0.0, "size": 0.04, "sample": 0}
     memory = {"trust_radius": 0.3, "previous": there, "best": None, "taken_back": None, "noise_factors": None}
-    assert judge(memory, problem_of(target), [sample, sample], reaches_far=False).confirmed == confirmed
+    verdict = judge(memory, problem_of(target), [sample, sample], reaches_far=False)
+    assert (verdict.confirmed, verdict.telling, verdict.quiet) == (confirmed, confirmed, confirmed)
 
 
 def test_from_a_lucky_sample_back_to_the_best_one(liquid: PoissonLiquid):
