@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from refine.refinement.convergence import RISE, Misfit, misfit
+from refine.refinement.convergence import LUCKY, RISE, Change, Misfit, misfit
 from refine.refinement.inference.linearisation import by_state
 from refine.refinement.problem import Problem, Sample
 from refine.refinement.responses.fluctuation import Extrapolation
@@ -33,8 +33,8 @@ of n points, times the square of the factor by which their errors were found too
 
 UNTELLING = 0.5
 """A sample whose chi^2 has an error above this share of it, and above that scatter, confirms nothing: sampling would
-explain any outcome. It is of a liquid that comes apart, or freezes; and where a shorter step leads to one, too, the
-liquid that both steps began from is about to."""
+explain any outcome. Where samples before had a smaller one (`convergence.LUCKY`) it is of a liquid that comes apart, or
+freezes; and where a shorter step leads to one, too, the liquid that both steps began from is about to."""
 
 SHRINK_FACTOR = 0.4
 
@@ -54,7 +54,7 @@ class Verdict:
 
     Attributes:
         accepted: whether the next step begins there.
-        quiet: whether chi^2 changed by less than its error, which tells something.
+        quiet: whether chi^2 changed by less than its error.
         confirmed: whether it came out as predicted.
         trust_radius: kT.
         words: for the record; empty where there is nothing to say.
@@ -62,7 +62,7 @@ class Verdict:
         lucky: a sample that is no yardstick.
         back: the sample that the next step begins from, where that is not the newest.
         predicted, gain: decrease of chi^2, and the share of it that came; None of the first sample.
-        telling: whether chi^2 is known well enough for a fit to end here.
+        steady: whether the liquid did not change while it was sampled: else everything is within its error.
     """
 
     accepted: bool
@@ -75,7 +75,7 @@ class Verdict:
     back: int | None = None
     predicted: float | None = None
     gain: float | None = None
-    telling: bool = True
+    steady: bool = True
 
 
 def judge(memory: Mapping[str, Any], problem: Problem, samples: Sequence[Sample], *, reaches_far: bool) -> Verdict:
@@ -138,11 +138,9 @@ def _taken_back(
             words += f" for a shorter step, too: the sample of iteration {sample} was a lucky one"
             return Verdict(True, False, False, before["radius"], words, lucky=sample)
         origin = parent.get("parent")
-        if (
-            origin
-            and not _tells(now, memory, problem)
-            and _more_than_the_length_explains(before, rise, change.allowance / RISE, size)
-        ):
+        capped = change.allowance / RISE
+        changes = not _steady(now, change, memory, problem)
+        if origin and changes and _more_than_the_length_explains(before, rise, capped, size):
             words += f" for a shorter step, too, in a liquid that changes: that of iteration {sample} is about to"
             words = f"step taken back ({words}; on from iteration {origin['sample']})"
             radius = SHRINK_FACTOR * float(origin["size"])
@@ -161,8 +159,8 @@ def _gone_on(memory: Mapping[str, Any], problem: Problem, now: Misfit, gain: flo
     actual, error = change.decrease or 0.0, change.error or 0.0
     # the radius of a response that reaches far is wide, and its steps seldom end there: it is what they went
     taken = min(radius, size) if reaches_far else radius
-    tells = _tells(now, memory, problem)
-    quiet = tells and abs(actual) <= error
+    steady = _steady(now, change, memory, problem)
+    quiet = steady and abs(actual) <= error
     limited = not reaches_far or size > 0.5 * radius
     if gain > GROW and limited:
         radius *= 2.0
@@ -171,8 +169,8 @@ def _gone_on(memory: Mapping[str, Any], problem: Problem, now: Misfit, gain: flo
     elif gain <= GROW and not quiet:
         radius = taken
     tolerance = max(change.allowance, UNCONFIRMED * abs(predicted), _scatter(memory, problem))
-    confirmed = tells and abs(actual - predicted) <= tolerance
-    return Verdict(True, quiet, confirmed, radius, "", telling=tells)
+    confirmed = _tells(now, memory, problem) and abs(actual - predicted) <= tolerance
+    return Verdict(True, quiet, confirmed, radius, "", steady=steady)
 
 
 def _scatter(memory: Mapping[str, Any], problem: Problem) -> float:
@@ -182,8 +180,13 @@ def _scatter(memory: Mapping[str, Any], problem: Problem) -> float:
 
 
 def _tells(now: Misfit, memory: Mapping[str, Any], problem: Problem) -> bool:
-    """Whether the chi^2 of a sample is known well enough to say anything (`UNTELLING`)."""
+    """Whether the chi^2 of a sample is known well enough to confirm anything (`UNTELLING`)."""
     return now.error <= max(UNTELLING * now.chi2, _scatter(memory, problem))
+
+
+def _steady(now: Misfit, change: Change, memory: Mapping[str, Any], problem: Problem) -> bool:
+    """Whether chi^2 is known well enough, or as well as of a sample as good as the one before (`LUCKY`)."""
+    return _tells(now, memory, problem) or (change.error or 0.0) <= LUCKY * change.alike
 
 
 def _more_than_the_length_explains(before: Mapping[str, float], rise: float, error: float, size: float) -> bool:

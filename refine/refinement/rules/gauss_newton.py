@@ -183,7 +183,7 @@ class GaussNewton:
         rising = self._rising(memory, step)
         open_noise = self._open_noise(problem, memory, step, rising)
         quiet = memory["quiet"] >= 2 and step.short != BENT  # short steps change little
-        settled = verdict.accepted and verdict.telling and not open_noise and (within_error or quiet)
+        settled = verdict.accepted and verdict.steady and not open_noise and (within_error or quiet)
         converged, factor, words = confirmed(settled, memory["frames_factor"], self.final_factor)
         if not settled and factor <= 1.0:
             factor = FAR_FACTOR if self._far(problem, step, samples[current]) else 1.0
