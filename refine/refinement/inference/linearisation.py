@@ -53,8 +53,8 @@ TEMPERING = 0.1
 """Variance of the linear model's error, as a share of the squared misfit that noise does not explain."""
 
 TELLING = 2.0
-"""By how much the logarithm of the evidence must grow for a rate of fading that is not the last update's: rates that
-come and go with the noise of samples keep a run from settling."""
+"""By how much the logarithm of the evidence must grow for another rate of fading: rates that come and go with the noise
+of samples keep a run from settling."""
 
 DECADES = 0.26
 """How far (a quarter of a decade) a hyperparameter may move in one update once it has a value: a single sample's
@@ -195,7 +195,7 @@ class Linearisation:
         if common:
             self.amplitudes = self._common()
         found = self._climb(self._evidence_at(self.amplitudes))
-        if found <= best + (TELLING if np.isfinite(self.decades) else 0.0):
+        if found <= best + TELLING:
             self.fading, self.amplitudes, self.noise_factors, self.normal, self.evidence = before
             return best
         return found
