@@ -60,11 +60,11 @@ class SmoothnessPrior:
     >>> from refine.potentials.correction import SplineBasis
     >>> phi = PairCorrection.zero((("Ar", "Ar"),), SplineBasis(2.0, 8.0, 12), stiffness=7.0)
     >>> r = np.arange(0.05, 10.0, 0.1)
-    >>> prior = SmoothnessPrior.build(phi, r, (r > 3.0).astype(float), length=1.0)
+    >>> prior = SmoothnessPrior.build(phi, r, 1.0 * (r > 3.0)[None], length=1.0)
     >>> prior.correlation.shape, prior.correlation[0, -1, -3:].round(3).tolist()
     ((1, 12, 12), [0.607, 0.882, 1.0])
     >>> prior.faded(0.5).correlation[0, -1, -3:].round(3).tolist()
-    [0.022, 0.023, 0.018]
+    [0.056, 0.061, 0.052]
     """
 
     correlation: Array
@@ -188,9 +188,9 @@ def log_amplitude_prior(amplitudes: Array) -> float:
 
     >>> round(log_amplitude_prior(np.array([0.2 * 10**0.5])), 9)
     -0.5
-    >>> both = log_amplitude_prior(np.array([2.0, 2.0]))  # two widths each: no rarer than one of them
+    >>> both = log_amplitude_prior(np.array([2.0, 2.0]))  # two widths each: likelier than of one alone
     >>> round(both, 3), round(log_amplitude_prior(np.array([2.0, 0.2])), 3)
-    (-2.667, -2.667)
+    (-2.222, -5.556)
     """
     off = np.log10(amplitudes / AMPLITUDE) / AMPLITUDE_DECADES
     common = ALIKE / (1.0 + ALIKE * (len(off) - 1)) * float(off.sum()) ** 2
