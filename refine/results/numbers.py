@@ -45,7 +45,8 @@ def measured_number(outcome: Outcome, number: NumberSet) -> MeasuredNumber:
 
 
 def _posterior_error(outcome: Outcome, observable: Observable, s: int) -> float:
-    """Of a number of a state, by linear response; 0 where no covariance is stated."""
+    """Of a number of a state, by the linear response of the answer's sample, whose noise makes it larger; 0 where no
+    covariance is stated."""
     if outcome.stated is None:
         return 0.0
     sample, temperature = outcome.samples[outcome.final], outcome.study.problem.temperatures[s]

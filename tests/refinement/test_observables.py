@@ -136,6 +136,8 @@ def test_responses_have_the_linear_response(kind: str, liquid: PoissonLiquid) ->
     expected = np.transpose(
         [linear_response(target.observable, sample.frames[0], base, TEMPERATURE, k) for k in np.eye(len(base.theta))]
     )
+    every = linear_response(target.observable, sample.frames[0], base, TEMPERATURE, np.eye(len(base.theta)))
+    np.testing.assert_allclose(every, expected, rtol=1e-8, atol=1e-9 * np.abs(expected).max())
     for name, model in RESPONSES.items():
         if name != "fluctuation" and target.counted:
             continue

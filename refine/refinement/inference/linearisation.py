@@ -3,7 +3,8 @@
     t = J x + noise,    x = (theta, free scales - 1, free backgrounds),    t = residual + J x_now
 
 `GaussNewton` says which samples and judges what comes of the step; everything here is a function of them. Noise is
-Σ_measured + Var(<y> + J delta) + Σ_linear; a hyperparameter moves at most `DECADES` from where the last update left it.
+Σ_measured + Var(<y> + J delta) + Σ_linear; a hyperparameter moves at most `DECADES`, and the rate at which corrections
+fade one step of its grid, from where the last update left it.
 """
 
 from __future__ import annotations
@@ -191,7 +192,7 @@ class Linearisation:
         """
         before = self.fading, self.amplitudes.copy(), self.noise_factors.copy(), self.normal, self.evidence
         self.fading = rate
-        self._renew()
+        self._weigh()
         if common:
             self.amplitudes = self._common()
         found = self._climb(self._evidence_at(self.amplitudes))
@@ -225,6 +226,10 @@ class Linearisation:
     def _renew(self) -> None:
         """The normal equations at the present noise, and their evidence."""
         self.normal = self._normal()
+        self._weigh()
+
+    def _weigh(self) -> None:
+        """The evidence of the normal equations as a function of amplitudes, at the present rate of fading."""
         unit = self.normal.in_units_of(self._root(np.ones_like(self.amplitudes)))
         self.evidence = Evidence(unit, self.prior.correlation.shape[1])
 
