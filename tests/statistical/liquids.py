@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refine import Study
 from refine.curves.curve import Curve
@@ -27,6 +28,8 @@ from refine.scattering.operator import CurveOperator
 from refine.study.schema import StudyConfig
 from refine.system import Box, make_system
 from refine.units import BOLTZMANN
+
+Array = NDArray[np.float64]
 
 WIDTH = 0.02
 """Å, of the bins of frames."""
@@ -197,19 +200,30 @@ def data(liquid: Liquid, partials: bool) -> dict[str, dict[str, Any]]:
     return {"".join(pair): {"quantity": "g(r)", "pair": list(pair)} for pair in liquid.pairs}
 
 
-def measure(folder: Path, liquid: Liquid, sample: Sample, *, partials: bool, noise: float, seed: int) -> None:
-    """Files name.csv of three columns: the curve of a sample with white noise, and its sigma."""
+def curves(liquid: Liquid, sample: Sample, *, partials: bool) -> dict[str, Array]:
+    """Curves of a sample by the names of `data`, at R or Q."""
     frames = sample.frames[0]
     counts = frames.counts.mean(axis=0, dtype=np.float64)
     box = Box(liquid.species, frames.n_per_species, frames.volume, frames.edges)
-    rng = np.random.default_rng([seed, 3])
+    x, made = R if partials else Q, {}
     for name, keys in data(liquid, partials).items():
-        x = R if partials else Q
         known = {key: tuple(value) if key == "pair" else value for key, value in keys.items()}
         blank = Curve(x=x, y=np.ones_like(x), composition=liquid.atoms, number_density=liquid.density, **known)
-        y = ForwardModel(blank, box).measurement(None).in_box.predict(counts)
+        made[name] = ForwardModel(blank, box).measurement(None).in_box.predict(counts)
+    return made
+
+
+def write(folder: Path, measured: dict[str, Array], *, partials: bool, noise: float, seed: int) -> None:
+    """Files name.csv of three columns: curves with white noise, and its sigma."""
+    rng, x = np.random.default_rng([seed, 3]), R if partials else Q
+    for name, y in measured.items():
         columns = [x, y + noise * rng.normal(size=len(x)), np.full_like(x, noise)]
         np.savetxt(folder / f"{name}.csv", np.column_stack(columns), delimiter=",", fmt="%.6f")
+
+
+def measure(folder: Path, liquid: Liquid, sample: Sample, *, partials: bool, noise: float, seed: int) -> None:
+    """`write` the curves of a sample."""
+    write(folder, curves(liquid, sample, partials=partials), partials=partials, noise=noise, seed=seed)
 
 
 def tables(liquid: Liquid, partials: bool) -> list[dict[str, Any]]:

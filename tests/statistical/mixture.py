@@ -89,6 +89,12 @@ class Laboratory:
         state, _ = sampler.run(state, field.params(correction), temperature, 80, observe=False)
         return sampler.run(state, field.params(correction), temperature, self.frames)[1]
 
+    def hidden(self, folder: Path, seed: int) -> PairCorrection:
+        """The random correction of a seed; in the folder, its x-ray and neutron S(Q) with noise."""
+        correction = random_correction(seed)
+        self.measure(folder, correction, 1000 + seed)
+        return correction
+
     def measure(
         self, folder: Path, correction: PairCorrection | None, seed: int, *, noise: float = NOISE, state: str = ""
     ) -> None:
