@@ -310,8 +310,7 @@ class Box:
         """Lengths of the lattice vectors but zero, up to 3 r_max, Å: how far away an atom's own images are."""
         cell = np.eye(3) * self.volume ** (1.0 / 3.0) if self.cell is None else self.cell
         reach = 3.0 * self.r_max
-        heights = self.volume * np.linalg.norm(np.linalg.inv(cell), axis=0)  # |b x c| and so on
-        spans = [np.arange(-n, n + 1) for n in np.ceil(reach * heights / self.volume).astype(int)]
+        spans = [np.arange(-n, n + 1) for n in np.ceil(reach / heights(cell)).astype(int)]
         steps = np.stack(np.meshgrid(*spans, indexing="ij"), axis=-1).reshape(-1, 3)
         lengths = np.linalg.norm(steps @ cell, axis=1)
         return np.sort(lengths[(lengths > 0.0) & (lengths <= reach)])
