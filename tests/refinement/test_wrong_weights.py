@@ -50,6 +50,7 @@ def significance(correction: PairCorrection, covariance: np.ndarray) -> float:
     return float(np.sqrt(correction.theta @ np.linalg.solve(covariance, correction.theta)))
 
 
+@pytest.mark.slow
 def test_constant_z_is_a_bias_that_the_engine_avoids(monkeypatch: pytest.MonkeyPatch):
     """phi stays within its errors of zero with f(Q); with constant Z it does not, and the fit still cannot match."""
     liquid = PoissonLiquid(species=("Fe", "O"), n=250)

@@ -84,6 +84,7 @@ def curve(label: str, folder: Path) -> np.ndarray:
     return np.genfromtxt(folder / "compare" / label / "gr.csv", delimiter=",", skip_header=1)[:, 2]
 
 
+@pytest.mark.slow
 def test_each_head_is_a_row_of_one_file_with_its_theory(tmp_path: Path, loads: list[Path]) -> None:
     out = tmp_path / "out"
     words = ["compare", str(config(tmp_path).source_path), "--heads", " all", "--out", str(out)]

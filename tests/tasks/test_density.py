@@ -88,6 +88,7 @@ def test_the_reference_itself() -> None:
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.8])
+@pytest.mark.slow
 def test_a_gas_has_the_density_of_its_virial_coefficients(tmp_path: Path, strength: float) -> None:
     """Within four standard errors, which are below 2 %, in a box that begins 25 % too dense. Without interactions it
     would be more than four errors off; a correction of 0.8 kT on top of the base counts at constant pressure, too."""

@@ -66,6 +66,7 @@ def test_kept_frames_are_those_that_were_counted(out: Path) -> None:
         assert frames["counts"][rows].sum() > 1000
 
 
+@pytest.mark.slow
 def test_what_is_kept_changes_no_number(study: Path, out: Path, tmp_path: Path) -> None:
     """Nor does an interruption change what is kept."""
     plain = Study.from_toml(study, [*SHORT, TWICE])

@@ -96,6 +96,7 @@ def arrays_of(path: Path) -> dict[str, Any]:
         pytest.param(3, (1, 2, 4), ["sampling.equilibration='auto'"], marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_a_run_on_four_devices_is_that_on_one_bit_for_bit(
     tmp_path: Path, states: int, used: tuple[int, ...], settings: list[str]
 ) -> None:

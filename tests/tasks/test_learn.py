@@ -104,6 +104,7 @@ def test_a_student_learns_what_the_teacher_knows(folder: Path, tmp_path: Path) -
         assert said.stress == pytest.approx(np.sqrt(np.mean(stress**2)), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_with_the_same_numbers(folder: Path, tmp_path: Path) -> None:
     """Stopped in the middle of an epoch, and made longer at the end of one: bit by bit."""
     config, whole_folder = config_of(folder), tmp_path / "whole"

@@ -175,6 +175,7 @@ def test_without_energies_everything_but_pressures_is_there(folder: Path) -> Non
 # -- nothing lost, nothing twice ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_killed_command_given_again_does_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever it is killed: before anything is stored, between sample, update and orders, before the report."""
     driven(folder, bring=by_jax(folder))

@@ -70,7 +70,7 @@ KINDS = {
 }
 
 
-SLOW = ("free",)
+SLOW = ("free", "widened")
 
 
 def dumped(path: Path) -> np.ndarray:

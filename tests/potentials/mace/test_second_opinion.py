@@ -48,6 +48,7 @@ def test_two_that_agree(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert comparison.summary().startswith("random.model: refine and mace-jax agree in 3 random boxes of 12 atoms")
 
 
+@pytest.mark.slow
 def test_a_wrong_coupling_and_a_wrong_number_are_caught(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(second_opinion, "MaceJax", other(0.05))
     comparison = compare(path)

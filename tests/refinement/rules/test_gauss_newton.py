@@ -281,6 +281,7 @@ def test_unknown_noise_is_found_by_evidence(liquid: PoissonLiquid):
     assert 3.5 < max(curve.noise_factor for curve in updates[-1].fitted.curves.values()) < 7.0
 
 
+@pytest.mark.slow
 def test_partials_of_one_experiment_share_the_factor_on_their_errors():
     """Of three curves of one mixture the first is guessed five times too small: two partials have one factor between
     them, and the total has its own."""
