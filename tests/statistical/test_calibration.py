@@ -8,7 +8,7 @@ not independent, so the mean over n fits scatters at most as n Bernoulli trials 
 82 % and 88 to 100 %, of 10 39 to 97 % and 82 to 100 %. A fit whose answer did not come out as predicted states no
 bands; at least nine of ten state them.
 
-    make calibration        about an hour on two cores; COVERAGE=file keeps the numbers of every fit
+    make calibration        an hour and a half on two cores; COVERAGE=file keeps the numbers of every fit
 
 With --half-of=COMMIT the large ones are ten of the forty; which, the commit says.
 """

@@ -84,7 +84,7 @@ TOTALS = Hidden(
 @pytest.mark.parametrize("hidden", [CACL2, NACACL3], ids=["CaCl2", "NaCaCl3"])
 def test_several_kt_come_back_from_partial_functions(tmp_path: Path, hidden: Hidden) -> None:
     """Every R_chi falls to a fifth, and the bands cover. Half of phi itself is left, smooth functions of all pairs at
-    once that a charged melt hardly answers to: 0.6 and 0.7 of 1.1 kT, where bands are 1 kT."""
+    once that a charged melt hardly answers to: of NaCaCl3 0.45 of 1.1 kT."""
     true = hidden.measured(tmp_path, 100, partials=0.03)
     result = liquids.study(tmp_path, hidden.liquid, partials=True, seed=2).run(tmp_path / "out")
     covered, rms, size = hidden.judged(result, true)
