@@ -69,7 +69,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """What tests compile alike, in one process or another, in this session or the next, is compiled once.
 
     `pytest --cache-clear` empties it. jax finds a program by its text, its options and the compiler's version.
+
+    Of several processes each has one thread for its matrices: threads of two processes wait for each other, busily.
     """
+    if getattr(config.option, "numprocesses", None):  # they are started after this, with this environment
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if not hasattr(config, "cache"):  # -p no:cacheprovider
         return
     folder = config.cache.mkdir("compiled") / processor()
