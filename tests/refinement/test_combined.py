@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from refine.potentials.correction import PairCorrection
 from refine.refinement.inference.statistics import averages
 from refine.refinement.keys import Shared
 from refine.refinement.problem import Sample, Target
-from refine.refinement.responses.beliefs import Belief, Opinion, Record
+from refine.refinement.responses.beliefs import Belief, Opinion, Record, network
 from refine.refinement.responses.combined import Combined
 from refine.refinement.responses.tangent import BENT, STRAIGHT, straight
-from refine.refinement.rules.gauss_newton import FOLLOWED, GaussNewtonKeys
+from refine.refinement.rules.gauss_newton import FOLLOWED, NEARBY, GaussNewtonKeys
 from tests.refinement.conftest import PoissonLiquid, problem_of, rule_of
 from tests.refinement.test_responses import IdealGas, direction
 
@@ -159,7 +161,8 @@ def test_linear_response_is_not_followed_where_the_way_is_bent(height: float, be
     ]:
         rule = rule_of(GaussNewtonKeys, trust_radius=3.0, response=response)
         memory = rule.start() | {"trust_radius": 3.0, "by_linear": by_linear}
-        memory["responses"] = Record(closure=closure).to_json() if response == "auto" else None
+        record = Record({target.name: Belief()}, closure=closure)
+        memory["responses"] = record.to_json() if response == "auto" else None
         update = rule.update(memory, problem, [here])
         ways[name], words[name] = update.correction.theta, update.reason
     assert not np.allclose(ways["closure"], ways["linear"], rtol=1e-3)
@@ -170,6 +173,54 @@ def test_linear_response_is_not_followed_where_the_way_is_bent(height: float, be
         assert 0.25 * STRAIGHT < both.bent(ways["later"]) <= STRAIGHT
     else:
         np.testing.assert_allclose(ways["later"], ways["linear"], rtol=1e-10)
+
+
+@dataclass(frozen=True)
+class Bonds(IdealGas):
+    """A gas with a shell at 3.5 Å and a gap behind it, in which g is `passing`."""
+
+    passing: float = 0.05
+
+    def mean_counts(self, correction: PairCorrection, extra: Any = None) -> np.ndarray:
+        r = self.box.centres
+        shape = 1.0 + np.exp(-(((r - 3.5) / 0.2) ** 2)) + (self.passing - 1.0) * np.exp(-(((r - 4.6) / 0.4) ** 4))
+        return np.asarray(super().mean_counts(correction) * shape)
+
+
+@pytest.mark.parametrize(
+    ("height", "frames", "passing", "near"),
+    [(0.05, FRAMES, 0.05, True), (0.05, FRAMES, 0.5, False), (0.5, 8, 0.05, False), (3.0, FRAMES, 0.05, False)],
+)
+def test_a_network_begins_with_linear_response_where_that_promises_enough(
+    height: float, frames: int, passing: float, near: bool
+) -> None:
+    """Near the solution; not where eight frames hardly know its slope, nor where the way is bent; other liquids begin
+    with the closure."""
+    gas = Bonds(n=150, rho=0.001, passing=passing)
+    target = gas.target(gas.mean_counts(gas.basis().with_theta(-height * direction(gas))), 0.001)
+    problem, here = problem_of(target), gas.sample(gas.basis(), frames, 0)
+    rule = rule_of(GaussNewtonKeys, response="auto")
+    updates = [rule.update(rule.start(), problem, [here])]
+    for closure in (False, True):
+        record = Record({target.name: Belief()}, closure=closure)
+        updates.append(rule.update(rule.start() | {"responses": record.to_json()}, problem, [here]))
+    first, linear, closed = (update.correction.theta for update in updates)
+    assert not np.allclose(linear, closed, rtol=1e-3) or not near
+    np.testing.assert_allclose(first, linear if near else closed, rtol=1e-6)
+    assert (NEARBY in updates[0].reason) is near
+    assert Record.from_json(updates[0].state["responses"]).closure is not near
+    if near:  # and after that step came to nothing
+        again = rule.withdrawn(updates[0].state, problem, [here])
+        assert not Record.from_json(again.state["responses"]).closure
+
+
+@pytest.mark.parametrize(("passing", "is_network"), [(0.05, True), (0.15, True), (0.3, False), (1.0, False)])
+def test_in_a_network_pairs_seldom_pass(passing: float, is_network: bool) -> None:
+    """Whatever the bins; of frames with the pairs within molecules left out; a gas without a shell is none."""
+    gas = Bonds(n=400, rho=0.001, passing=passing)
+    frames = gas.sample(gas.basis(), FRAMES, 0).frames[0]
+    assert network(frames) is network(frames.merged(3)) is is_network
+    assert not network(replace(frames, bonded=frames.counts.copy()))
 
 
 def test_a_way_is_shortened_on_its_own_line() -> None:

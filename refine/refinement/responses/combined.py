@@ -2,10 +2,10 @@
 
 The closure (`responses.closure`) follows g(r) where it changes by factors and is wrong by some share of what it says;
 the linear response of fluctuations (`responses.fluctuation`) is exact for a small change, and noisy. The one that
-predicted the samples so far better (`responses.beliefs`) is believed, the closure before there is any. Where that is
-linear response a step is solved with it alone: it rests on all samples as it is, and what they said must not count
-twice. Else the curves are said to change by c(delta), of the closure, or of fluctuations for observables that are not
-counted from pairs, with an error of the variance v(delta) at each point:
+predicted the samples so far better (`responses.beliefs`) is believed. Where that is linear response a step is solved
+with it alone: it rests on all samples as it is, and what they said must not count twice. Else the curves are said to
+change by c(delta), of the closure, or of fluctuations for observables that are not counted from pairs, with an error of
+the variance v(delta) at each point:
 
     closure         v = share^2 <c^2> + BENT^2 <b^2>         b = c_c - J_c delta: what is not linear
     fluctuations    v = factor^2 Var(J_f delta) + <b^2>
