@@ -93,6 +93,7 @@ def test_with_nothing_measured_all_is_prediction(tmp_path):
         Study.from_toml(study).run(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_models_are_ranked_and_one_that_fails_is_a_row_that_says_so(tmp_path):
     study = small_box.write(tmp_path)
     wrong = model(tmp_path, "small", LJ.format(0.0095, 3.1))

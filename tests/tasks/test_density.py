@@ -128,6 +128,7 @@ def _tree(pressure: float, **keys: object) -> dict:
     return tree
 
 
+@pytest.mark.slow
 def test_one_table_with_densities_and_why_there_are_none(tmp_path: Path) -> None:
     """A gas that has a pressure has a density; one that has none evaporates, and the row says so."""
     tree = _tree(0.006, density=True, density_length=100.0)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from refine.curves.weights import scattering_lengths
 from refine.study.schema import StudyConfig
@@ -50,6 +51,7 @@ def study(folder: Path, role: str) -> StudyConfig:
     return StudyConfig.from_toml(path)
 
 
+@pytest.mark.slow
 def test_curves_of_one_series_are_of_one_trajectory(tmp_path: Path) -> None:
     np.testing.assert_allclose(scattering_lengths(["H", "H", "O"], {"H": 2})[1:], [B_2H, B_O])
     cell = np.eye(3) * (120 / 0.1) ** (1 / 3)

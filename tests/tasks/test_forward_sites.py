@@ -60,6 +60,7 @@ def labelled(tmp_path: Path) -> Path:
 LABELS = {"HM": "H:methyl", "HO": "H:hydroxyl"}
 
 
+@pytest.mark.slow
 def test_sites_scatter_by_their_own_isotopes(labelled: Path, tmp_path: Path) -> None:
     """Each curve is the sum of the partials by hand; where both sites are alike, that of the element."""
     known = study(tmp_path, SITES, methyl='{ "H:methyl" = 2 }', both="{ H = 2 }", one='{ H = 2, "H:methyl" = 1 }')

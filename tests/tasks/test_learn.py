@@ -79,6 +79,7 @@ class StopAt(NullProgress):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_student_learns_what_the_teacher_knows(folder: Path, tmp_path: Path) -> None:
     """Force errors of frames that took no part fall by a factor of three, and the written model is as good as said."""
     found = learn(config_of(folder, epochs=40, learning_rate=0.005, decay=0.95, precision="float64"), tmp_path)
@@ -208,6 +209,7 @@ def test_isolated_atoms_that_are_fitted(folder: Path, tmp_path: Path) -> None:
 NEW = {"r_max": 4.0, "channels": 8, "max_ell": 2, "correlation": 2, "radial": [16, 16], "layers": 1, "zbl": False}
 
 
+@pytest.mark.slow
 def test_from_nothing(folder: Path, tmp_path: Path) -> None:
     """Force errors fall by half, also where interrupted; the written model has the energies that are told."""
     tree = {
