@@ -31,7 +31,7 @@ SLOW = (
 FLOORS = (
     (
         *("kernels", "refine.errors", "refine.units", "refine.files", "refine.formula", "refine.sites"),
-        *("refine.progress", "refine.tables"),
+        *("refine.progress", "refine.threads", "refine.tables"),
     ),
     ("refine.compiled",),
     ("refine.system",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from importlib import import_module
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from refine.cli.commands.models import models
 from refine.cli.common import INPUT_ERROR
 from refine.errors import RefineError
 from refine.files import of_system
+from refine.threads import VARIABLE
 
 COMMANDS = (
     "inspect",
@@ -79,6 +81,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # Å and ≤ must not end a run where the terminal has no such character
+    os.environ.setdefault(VARIABLE, "1")  # before numpy is imported; not more threads, see refine.threads
     app()
 
 

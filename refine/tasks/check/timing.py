@@ -36,6 +36,7 @@ from refine.tasks.check.cost import StateTiming, Timing
 from refine.tasks.forward.tables import Averages, prediction_table
 from refine.tasks.lanes import in_lanes, lanes_of
 from refine.tasks.run.engines import Engines
+from refine.threads import one_thread
 from refine.units import BOLTZMANN
 
 if TYPE_CHECKING:
@@ -233,6 +234,7 @@ def _curves(study: Study, sample: Sample) -> None:
 def _update(study: Study, sample: Sample) -> tuple[float | None, list[str]]:
     """Seconds of the rule's first update, and what is to be said of it."""
 
+    @one_thread()
     def update() -> float:
         return _seconds(lambda: study.rule.update(study.rule.start(), study.problem, [sample]))[0]
 

@@ -44,6 +44,7 @@ from refine.tasks.run.record import Phase, Potential, Record
 from refine.tasks.run.unfit import refuse_unfit
 from refine.tasks.run.verdict import answer_before, answer_of, ending_of, judged_sample, made_worse
 from refine.tasks.sample import frames_per_replica
+from refine.threads import one_thread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -218,6 +219,7 @@ class Run:
             self.current = [store.Unfinished(state) for state in self.ends[record.parent]]
             self.record = record.stopped(answer)
 
+    @one_thread()
     def _withdraw(self, rule: WithdrawingRule, error: SimulationError) -> None:
         """The rule proposes something nearer to a sample that there is."""
         words = f"a longer step was taken back ({error.what})"
@@ -284,6 +286,7 @@ class Run:
             f"{per_replica * study.settings.replicas} frames, {duration(seconds)} for {study.settings.stride} steps"
         )
 
+    @one_thread()
     def update(self) -> None:
         """PREDICT and UPDATE: the rule judges the newest sample, and says what comes next."""
         study, record = self.study, self.record
