@@ -17,6 +17,13 @@ VARIABLE = "OPENBLAS_NUM_THREADS"
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """A context, or with brackets a decorator: the BLAS of this process has one thread, and then as many as before."""
+    """A context, or with brackets a decorator: the BLAS of this process has one thread, and then as many as before.
+
+    >>> import numpy
+    >>> from threadpoolctl import threadpool_info
+    >>> with one_thread():
+    ...     print({one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"})
+    {1}
+    """
     with threadpool_limits(limits=1, user_api="blas"):
         yield
