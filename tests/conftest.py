@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from refine.compiled import processor
+from refine.threads import VARIABLE
 
 UNUSED = 14 * 86400
 """Seconds after which a program that tests have compiled goes."""
@@ -73,7 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
     Of several processes each has one thread for its matrices: threads of two processes wait for each other, busily.
     """
     if getattr(config.option, "numprocesses", None):  # they are started after this, with this environment
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        os.environ.setdefault(VARIABLE, "1")
     if not hasattr(config, "cache"):  # -p no:cacheprovider
         return
     folder = config.cache.mkdir("compiled") / processor()

@@ -203,6 +203,9 @@ class Record:
 def network(frames: Frames) -> bool:
     """Whether some pairs seldom pass from their first shell: bridge functions of a network move with its potential,
     which no closure sees.
+
+    The first shell is taken to be the highest peak of g(r), above 1; behind it g falls below `PASSING`. Of few pairs,
+    those of a rare species, it may do so by chance.
     """
     felt = frames.felt
     r, bins = felt.centres, max(1, round(SMOOTHED * felt.counts.shape[2] / felt.r_max))

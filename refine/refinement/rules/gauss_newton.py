@@ -203,7 +203,7 @@ class GaussNewton:
             "amplitudes": step.amplitudes,
             "fading": step.fading,
             "responses": replace(record, opinions=step.opinions).to_json() if self.response == "auto" else None,
-            "by_linear": memory.get("by_linear", False) or not (record.closure or believed == FOLLOWED),
+            "by_linear": memory.get("by_linear", False) or (not record.closure and believed != FOLLOWED),
             "previous": {
                 "sample": current,
                 "misfit": misfit(samples[current], problem.targets).stored,
@@ -266,7 +266,7 @@ class GaussNewton:
         previous |= {"decrease": step.predicted_decrease, "size": step.size}
         memory |= {
             "responses": replace(record, opinions=step.opinions).to_json() if self.response == "auto" else None,
-            "by_linear": memory.get("by_linear", False) or not (record.closure or believed == FOLLOWED),
+            "by_linear": memory.get("by_linear", False) or (not record.closure and believed != FOLLOWED),
             "previous": previous,
             "best": best_of(memory.get("best"), previous),
             "withdrawals": memory.get("withdrawals", 0) + 1,
