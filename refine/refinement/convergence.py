@@ -25,9 +25,8 @@ from scipy.linalg import solve_triangular
 from refine.errors import InputError
 from refine.potentials.correction import PairCorrection
 from refine.refinement.inference.nuisance import best
-from refine.refinement.inference.statistics import statistical_inefficiency
+from refine.refinement.inference.statistics import inefficiency_of
 from refine.refinement.problem import Problem, Sample, Target
-from refine.sampling.frames import Frames
 
 Array = NDArray[np.float64]
 
@@ -136,28 +135,29 @@ class Misfit:
 def misfit(sample: Sample, targets: Sequence[Target]) -> Misfit:
     """chi^2 of a sample for curves of any states, the weights of their data sets included (see the module)."""
     states = sorted({target.state for target in targets})
-    parts = [_of_state(sample.frames[s], [target for target in targets if target.state == s]) for s in states]
+    parts = [_of_state(sample, s, [target for target in targets if target.state == s]) for s in states]
     frames = sum(part.frames for part in parts)
     return Misfit(sum(part.chi2 for part in parts), sum(part.variance for part in parts), frames)
 
 
-def _of_state(frames: Frames, targets: Sequence[Target]) -> Misfit:
+def _of_state(sample: Sample, state: int, targets: Sequence[Target]) -> Misfit:
     """Curves of one sample share its noise: all their points are one vector."""
-    misfits, curves = [], []
+    y = np.hstack([target.values(sample.frames[state]) for target in targets])
+    mean, frames = y.mean(axis=0), len(y)
+    scatter = (y - mean) * np.sqrt(inefficiency_of(sample, state, targets, y)) / frames
+    misfits, whitened, end = [], [], 0
     for target in targets:
+        part, end = slice(end, end + len(target.y)), end + len(target.y)
         lower = np.linalg.cholesky(target.covariance / target.weight)
-        y = target.values(frames)
-        free = best(target, y.mean(axis=0))
-        misfits.append(solve_triangular(lower, target.y - free.apply(target, y.mean(axis=0)), lower=True))
-        curves.append(free.scale * solve_triangular(lower, y.T, lower=True).T)
-    error, whitened = np.concatenate(misfits), np.hstack(curves)
-    deviations = whitened - whitened.mean(axis=0)
-    deviations *= np.sqrt(statistical_inefficiency(whitened, frames.replica)) / len(frames)
+        free = best(target, mean[part])
+        misfits.append(solve_triangular(lower, target.y - free.apply(target, mean[part]), lower=True))
+        whitened.append(free.scale * solve_triangular(lower, scatter[:, part].T, lower=True).T)
+    error, deviations = np.concatenate(misfits), np.hstack(whitened)
     noise = deviations.T @ deviations  # W^1/2 N W^1/2
     scatter = float(np.sum(noise**2))
     # the misfit holds the noise too, which adds 4 tr(NWNW) to the first term on average
     variance = max(4.0 * float(error @ noise @ error) - 2.0 * scatter, 2.0 * scatter)
-    return Misfit(float(error @ error) - float(np.trace(noise)), variance, len(frames))
+    return Misfit(float(error @ error) - float(np.trace(noise)), variance, frames)
 
 
 def plain_chi2(target: Target, y: Array) -> float:

@@ -7,7 +7,7 @@ N_k = Σ h B_k. Nothing here knows positions, files or the base potential.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -107,12 +107,15 @@ class Sample:
         parameters: (k,) of the base model where a rule changes them too, else None.
         gradients: for every state (windows, len(theta)), derivative of the rule's loss by theta along windows of the
             trajectory; empty for rules that do not ask for it (`TrajectoryRule.cotangents`).
+        inefficiency: of every state, by the target's name, how many frames are worth one independent frame for each of
+            its points, (n,), as all samples show it (`responses.slow_modes`); empty: as its own frames do.
     """
 
     correction: PairCorrection
     frames: tuple[Frames, ...]
     parameters: Array | None = None
     gradients: tuple[Array, ...] = ()
+    inefficiency: tuple[Mapping[str, Array], ...] = ()
 
 
 class BaseEnergy(Protocol):

@@ -98,6 +98,17 @@ def judge(memory: Mapping[str, Any], problem: Problem, samples: Sequence[Sample]
     return replace(verdict, predicted=predicted, gain=gain)
 
 
+def as_known_now(memory: Mapping[str, Any], problem: Problem, samples: Sequence[Sample]) -> dict[str, Any]:
+    """What is remembered of samples, with chi^2 of `previous` and `best` as later samples have it: what they show of
+    slow modes (`Sample.inefficiency`) holds for the earlier ones, too."""
+    known = dict(memory)
+    for name in ("previous", "best"):
+        entry = memory.get(name)
+        if entry is not None and samples[int(entry["sample"])].inefficiency:
+            known[name] = {**entry, "misfit": misfit(samples[int(entry["sample"])], problem.targets).stored}
+    return known
+
+
 def _worse(memory: Mapping[str, Any], problem: Problem, samples: Sequence[Sample], now: Misfit) -> Verdict | None:
     """The verdict on a sample that is worse than the one before it, or than the best one; None: it is not."""
     previous, best, verdict = memory["previous"], memory.get("best"), None

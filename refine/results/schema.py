@@ -336,6 +336,19 @@ def read_summary(path: Path) -> Summary:
         raise InputError(f"{key}: {first['msg']}{more}", where=str(path), fix=RERUN) from None
 
 
+def is_result(path: Path) -> bool:
+    """Whether it is a result.json, of this or an earlier format.
+
+    >>> is_result(Path("no such file"))
+    False
+    """
+    try:
+        read_summary(path)
+    except InputError:
+        return False
+    return True
+
+
 def migrated(tree: Any, path: Path) -> Any:
     """The content of a result.json of this or an earlier format as this one has it; of a later one InputError.
 

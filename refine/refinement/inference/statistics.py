@@ -59,8 +59,21 @@ def statistical_inefficiency(values: Array, replica: NDArray[np.integer]) -> Arr
     return pooled
 
 
+def inefficiency_of(sample: Sample, state: int, targets: Sequence[Target], values: Array) -> Array:
+    """`statistical_inefficiency` of targets in a sample, (n,): as all samples show it (`Sample.inefficiency`), or as
+    its own frames do where nothing is known of them.
+
+    values: (frames, n) of the targets, one after the other.
+    """
+    own = statistical_inefficiency(values, sample.frames[state].replica)
+    if not sample.inefficiency:
+        return own
+    parts = np.split(own, np.cumsum([len(target.y) for target in targets])[:-1])
+    known = sample.inefficiency[state]
+    return np.concatenate([known.get(target.name, part) for target, part in zip(targets, parts, strict=True)])
+
+
 def averages(sample: Sample, state: int, targets: Sequence[Target]) -> tuple[Array, Array]:
     """Curves (n,) of a sample, targets one after the other, and the sampling variance of each point."""
-    frames = sample.frames[state]
-    y = np.hstack([target.values(frames) for target in targets])
-    return y.mean(axis=0), statistical_inefficiency(y, frames.replica) * y.var(axis=0) / len(y)
+    y = np.hstack([target.values(sample.frames[state]) for target in targets])
+    return y.mean(axis=0), inefficiency_of(sample, state, targets, y) * y.var(axis=0) / len(y)

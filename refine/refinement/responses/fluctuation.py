@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from refine.potentials.correction import PairCorrection
 from refine.refinement.inference.reweighting import effective_sample_size
-from refine.refinement.inference.statistics import coefficient_counts, statistical_inefficiency
+from refine.refinement.inference.statistics import coefficient_counts, inefficiency_of
 from refine.refinement.problem import Problem, Sample, Target
 from refine.refinement.steps import step_size
 from refine.sampling.frames import Frames
@@ -196,7 +196,8 @@ class Extrapolation:
 
     Attributes:
         correction: the one.
-        frames: of each sample, the one at the correction last.
+        samples: the one at the correction last.
+        state: index of theirs.
         numbers: N, (all frames, len(theta)).
         displacements: d_i, (samples, len(theta)), eV.
         sizes: (samples,), rms of d_i in kT over sampled pairs.
@@ -204,7 +205,8 @@ class Extrapolation:
     """
 
     correction: PairCorrection
-    frames: tuple[Frames, ...]
+    samples: tuple[Sample, ...]
+    state: int
     numbers: Array
     displacements: Array
     sizes: Array
@@ -225,7 +227,12 @@ class Extrapolation:
                 for d in displacements
             ]
         )
-        return cls(correction, frames, numbers, displacements, sizes, kt)
+        return cls(correction, tuple(samples), state, numbers, displacements, sizes, kt)
+
+    @property
+    def frames(self) -> tuple[Frames, ...]:
+        """Of each sample."""
+        return tuple(sample.frames[self.state] for sample in self.samples)
 
     def response(self, targets: Sequence[Target]) -> Fluctuation:
         """Prediction and Jacobian of targets of this state, one after the other in one vector."""
@@ -238,7 +245,10 @@ class Extrapolation:
         dy = np.concatenate([y[part] - mean for part, mean in zip(parts, means, strict=True)])
         dn = np.concatenate([self.numbers[part] - self.numbers[part].mean(axis=0) for part in parts])
         beta = 1.0 / self.kt
-        by_sample = [statistical_inefficiency(y[part], f.replica) for part, f in zip(parts, self.frames, strict=True)]
+        by_sample = [
+            inefficiency_of(sample, self.state, targets, y[part])
+            for part, sample in zip(parts, self.samples, strict=True)
+        ]
         inefficiency = np.average(by_sample, axis=0, weights=lengths)
         noise = np.array(
             [inefficiency * (dy[part] ** 2).mean(axis=0) / n for part, n in zip(parts, lengths, strict=True)]

@@ -41,7 +41,7 @@ from refine.refinement.responses.beliefs import Record, network
 from refine.refinement.responses.combined import Combined
 from refine.refinement.responses.protocol import Response
 from refine.refinement.responses.tangent import BENT
-from refine.refinement.trust import SHRINK_FACTOR, best_of, judge, parent_of
+from refine.refinement.trust import SHRINK_FACTOR, as_known_now, best_of, judge, parent_of
 from refine.tables.values import Number, Switch
 
 Array = NDArray[np.float64]
@@ -177,7 +177,7 @@ class GaussNewton:
 
     def update(self, state: dict[str, Any], problem: Problem, samples: Sequence[Sample]) -> Update:
         """Judge the newest sample, then propose the next correction."""
-        memory = dict(state)
+        memory = as_known_now(state, problem, samples)
         verdict = judge(memory, problem, samples, reaches_far=self.reaches_far)
         current = len(samples) - 1 if verdict.back is None else verdict.back
         memory |= {"trust_radius": verdict.trust_radius, "taken_back": verdict.taken_back}
@@ -254,7 +254,8 @@ class GaussNewton:
         Where a shorter one did, too, it is the sample that both began from which is about to come apart, and the step
         begins where that one had come from.
         """
-        memory, previous = dict(state), dict(state["previous"])
+        memory = as_known_now(state, problem, samples)
+        previous = dict(memory["previous"])
         if memory.get("withdrawals") and previous.get("parent"):
             left, previous = previous["sample"], {**previous["parent"], "parent": None}
             memory |= {"trust_radius": float(previous["size"]), "taken_back": None, "quiet": 0}

@@ -22,11 +22,12 @@ from refine.errors import CheckpointError, InputError, SimulationError
 from refine.files import exclusive, remove, write_text
 from refine.progress import NullProgress, Progress, duration
 from refine.refinement.problem import MovingRule, Sample, TrajectoryRule, Update, WithdrawingRule
+from refine.refinement.responses.slow_modes import with_slow_modes
 from refine.refinement.walls import closest, innermost, refuse_r_min, walls
 from refine.results.judged import JudgedSample
 from refine.results.outcome import Outcome
 from refine.results.result import Result
-from refine.results.schema import RESULT, read_summary
+from refine.results.schema import RESULT, is_result
 from refine.results.scores import score
 from refine.results.writer import MODELS, write_outcome
 from refine.sampling.frames import by_replica
@@ -224,7 +225,7 @@ class Run:
         """The rule proposes something nearer to a sample that there is."""
         words = f"a longer step was taken back ({error.what})"
         self.progress.message(f"iteration {len(self.samples)}: {words}")
-        update, tried = rule.withdrawn(self.record.rule, self.study.problem, self.samples), self.record.potential
+        update, tried = rule.withdrawn(self.record.rule, self.study.problem, self._known()), self.record.potential
         assert tried is not None
         correction = update.correction.with_core(tried.core, tried.wall)
         self.current = [store.Unfinished(state) for state in self.ends[update.restart]]
@@ -292,13 +293,14 @@ class Run:
         study, record = self.study, self.record
         began = time.monotonic()
         self.progress.doing("looking for the next correction")
-        update = study.rule.update(record.rule, study.problem, self.samples)
-        judged = judged_sample(self.samples, study.problem.targets, record, update, time.monotonic() - began)
+        samples = self._known()
+        update = study.rule.update(record.rule, study.problem, samples)
+        judged = judged_sample(samples, study.problem.targets, record, update, time.monotonic() - began)
         self.progress.message(self._words(judged))
         if record.ending is not None:
             iterations = record.judged(judged, update)
             stated = record.borne_out(update), record.best
-            worse = partial(made_worse, self.samples, study.problem.targets)
+            worse = partial(made_worse, samples, study.problem.targets)
             points = study.problem.points
             answer = answer_of(iterations, update, record.ending, *stated, worse, points=points)
             self.record = record.concluded(iterations, answer)
@@ -316,6 +318,11 @@ class Run:
             frames_factor=factor,
             ending=ending,
         )
+
+    def _known(self) -> list[Sample]:
+        """The samples, with what they say of each other's errors; atoms that are moved to fit have no correlations."""
+        moved = isinstance(self.study.rule, MovingRule)
+        return self.samples if moved else with_slow_modes(self.study.problem, self.samples)
 
     def _limits(self, update: Update) -> tuple[Array, Array]:
         """Where the next correction goes on as a straight line, and where its wall begins, (pairs,) Å each.
@@ -381,7 +388,7 @@ class Run:
         held = [self.folder / name for name in names if os.path.lexists(self.folder / name)]
         if not held:
             return
-        if not (self.path.exists() or _is_result(self.folder / RESULT)):
+        if not (self.path.exists() or is_result(self.folder / RESULT)):
             raise InputError(
                 f"this folder holds {held[0].name}, and no run", where=str(self.folder), fix="give another --out"
             )
@@ -439,12 +446,3 @@ class Run:
             )
         if self.study.config.refinement.iterations > before:
             self.record = self.record.reopened()
-
-
-def _is_result(path: Path) -> bool:
-    """Whether it is a result.json, of this or an earlier format."""
-    try:
-        read_summary(path)
-    except InputError:
-        return False
-    return True
