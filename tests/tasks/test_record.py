@@ -12,6 +12,7 @@ import pytest
 from refine import Study
 from refine.errors import SimulationError
 from refine.progress import NullProgress
+from refine.refinement.convergence import misfit
 from refine.refinement.fitted import Determination, DeterminedData, DeterminedPair, Fitted, Tension
 from refine.refinement.problem import Update
 from refine.results.judged import JudgedSample
@@ -22,7 +23,7 @@ from refine.tasks.run.engines import Engines
 from refine.tasks.run.loop import WITHDRAWALS, Run
 from refine.tasks.run.record import Answer, Ending, Phase, Potential, Record, Statement
 from refine.tasks.run.store import Unfinished
-from refine.tasks.run.verdict import answer_of, ending_of, made_worse
+from refine.tasks.run.verdict import answer_of, as_known_now, ending_of, made_worse
 from tests import small_box
 from tests.refinement.conftest import PoissonLiquid
 
@@ -34,6 +35,20 @@ KNOWN = Determination(
     pairs=(DeterminedPair(("Ar", "Ar"), 0, (3.0, 3.05), (0.9, 0.4), ((3.0, 3.0),), 0.02, None),),
     tension=(Tension("x", None, 50.0, 45, 0.6),),
 )
+
+
+def test_a_row_has_the_error_that_is_known_now():
+    """Of a sample of which others say that four frames are worth one: an error that is larger, and more noise taken off
+    chi^2. Rows of other samples stay."""
+    liquid = PoissonLiquid()
+    target = liquid.target(liquid.mean_counts(liquid.basis()), 0.01)
+    plain = [liquid.sample(liquid.basis(), 100, seed) for seed in range(2)]
+    known = [plain[0], replace(plain[1], inefficiency=({"synthetic": np.full(len(target.y), 4.0)},))]
+    rows = [sample(k, misfit(one, [target]).chi2, misfit(one, [target]).error) for k, one in enumerate(plain)]
+    first, second = as_known_now(rows, known, [target])
+    assert first == rows[0]
+    assert second.chi2 < rows[1].chi2
+    assert 1.5 < second.chi2_stderr / rows[1].chi2_stderr < 4.0
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ from refine.tasks.run.engines import Engines
 from refine.tasks.run.kept import FOLDER, Kept
 from refine.tasks.run.record import Phase, Potential, Record
 from refine.tasks.run.unfit import refuse_unfit
-from refine.tasks.run.verdict import answer_before, answer_of, ending_of, judged_sample, made_worse
+from refine.tasks.run.verdict import answer_before, answer_of, as_known_now, ending_of, judged_sample, made_worse
 from refine.tasks.sample import frames_per_replica
 from refine.threads import one_thread
 
@@ -290,10 +290,11 @@ class Run:
     @one_thread()
     def update(self) -> None:
         """PREDICT and UPDATE: the rule judges the newest sample, and says what comes next."""
-        study, record = self.study, self.record
-        began = time.monotonic()
+        study, began = self.study, time.monotonic()
         self.progress.doing("looking for the next correction")
         samples = self._known()
+        rows = as_known_now(self.record.iterations, samples, study.problem.targets)
+        record = replace(self.record, iterations=rows)
         update = study.rule.update(record.rule, study.problem, samples)
         judged = judged_sample(samples, study.problem.targets, record, update, time.monotonic() - began)
         self.progress.message(self._words(judged))

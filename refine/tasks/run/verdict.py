@@ -45,6 +45,24 @@ def judged_sample(
     )
 
 
+def as_known_now(
+    rows: Sequence[JudgedSample], samples: Sequence[Sample], targets: Sequence[Target]
+) -> list[JudgedSample]:
+    """Rows of samples with chi^2 and its error as later samples show them (`Sample.inefficiency`).
+
+    One that seemed low beyond its error would else be the answer for it. What is said of the step that led to each
+    stays that of its day.
+    """
+    known = []
+    for row in rows:
+        sample = samples[row.iteration]
+        if any(sample.inefficiency):
+            now = misfit(sample, targets)
+            row = replace(row, chi2=now.chi2, chi2_stderr=now.error)
+        known.append(row)
+    return known
+
+
 def ending_of(update: Update, updates: int, iterations: int, elsewhere: bool = False) -> Ending | None:
     """How the rule ends the run, after so many updates of at most `iterations`; None where it goes on.
 
