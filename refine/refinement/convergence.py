@@ -144,16 +144,16 @@ def _of_state(sample: Sample, state: int, targets: Sequence[Target]) -> Misfit:
     """Curves of one sample share its noise: all their points are one vector."""
     y = np.hstack([target.values(sample.frames[state]) for target in targets])
     mean, frames = y.mean(axis=0), len(y)
-    scatter = (y - mean) * np.sqrt(inefficiency_of(sample, state, targets, y)) / frames
+    deviations = (y - mean) * np.sqrt(inefficiency_of(sample, state, targets, y)) / frames
     misfits, whitened, end = [], [], 0
     for target in targets:
         part, end = slice(end, end + len(target.y)), end + len(target.y)
         lower = np.linalg.cholesky(target.covariance / target.weight)
         free = best(target, mean[part])
         misfits.append(solve_triangular(lower, target.y - free.apply(target, mean[part]), lower=True))
-        whitened.append(free.scale * solve_triangular(lower, scatter[:, part].T, lower=True).T)
-    error, deviations = np.concatenate(misfits), np.hstack(whitened)
-    noise = deviations.T @ deviations  # W^1/2 N W^1/2
+        whitened.append(free.scale * solve_triangular(lower, deviations[:, part].T, lower=True).T)
+    error, each = np.concatenate(misfits), np.hstack(whitened)
+    noise = each.T @ each  # W^1/2 N W^1/2
     scatter = float(np.sum(noise**2))
     # the misfit holds the noise too, which adds 4 tr(NWNW) to the first term on average
     variance = max(4.0 * float(error @ noise @ error) - 2.0 * scatter, 2.0 * scatter)

@@ -107,8 +107,9 @@ class Sample:
         parameters: (k,) of the base model where a rule changes them too, else None.
         gradients: for every state (windows, len(theta)), derivative of the rule's loss by theta along windows of the
             trajectory; empty for rules that do not ask for it (`TrajectoryRule.cotangents`).
-        inefficiency: of every state, by the target's name, how many frames are worth one independent frame for each of
-            its points, (n,), as all samples show it (`responses.slow_modes`); empty: as its own frames do.
+        inefficiency: of every state, by the target's name, the factor (n,) on the variance over its frames that makes
+            it the variance of one independent frame, as all samples show it (`responses.slow_modes`), of targets that
+            are fitted; empty, or of a state nothing: as its own frames do.
     """
 
     correction: PairCorrection
@@ -215,9 +216,12 @@ class Rule(Protocol):
     """An update rule: a pure function of what has been sampled so far.
 
     yields_potential: whether the correction that comes out is a potential to be used.
+    knows_slow_modes: whether it is handed samples that say what each other's errors are (`responses.slow_modes`), and
+        compares chi^2 of all of them as it is known then; others judge each sample by itself.
     """
 
     yields_potential: ClassVar[bool]
+    knows_slow_modes: ClassVar[bool]
 
     def check(self, problem: Problem, correction: PairCorrection) -> None:
         """Raise InputError, before any dynamics, for a problem that the rule cannot solve."""

@@ -58,7 +58,8 @@ class Verdict:
         confirmed: whether it came out as predicted.
         trust_radius: kT.
         words: for the record; empty where there is nothing to say.
-        taken_back: of a step that was, for the next verdict.
+        taken_back: of a step that was, for the next verdict: `rise` of chi^2 and its `error`, `size`, the `radius` of
+            before, and `samples`, the numbers of those at both ends.
         lucky: a sample that is no yardstick.
         back: the sample that the next step begins from, where that is not the newest.
         predicted, gain: decrease of chi^2, and the share of it that came; None of the first sample.
@@ -70,7 +71,7 @@ class Verdict:
     confirmed: bool
     trust_radius: float
     words: str
-    taken_back: dict[str, float] | None = None
+    taken_back: dict[str, Any] | None = None
     lucky: int | None = None
     back: int | None = None
     predicted: float | None = None
@@ -99,13 +100,21 @@ def judge(memory: Mapping[str, Any], problem: Problem, samples: Sequence[Sample]
 
 
 def as_known_now(memory: Mapping[str, Any], problem: Problem, samples: Sequence[Sample]) -> dict[str, Any]:
-    """What is remembered of samples, with chi^2 of `previous` and `best` as later samples have it: what they show of
-    slow modes (`Sample.inefficiency`) holds for the earlier ones, too."""
-    known = dict(memory)
-    for name in ("previous", "best"):
-        entry = memory.get(name)
-        if entry is not None and samples[int(entry["sample"])].inefficiency:
-            known[name] = {**entry, "misfit": misfit(samples[int(entry["sample"])], problem.targets).stored}
+    """What is remembered of samples, with their chi^2 as later samples have it: what they show of slow modes
+    (`Sample.inefficiency`) holds for the earlier ones, too. Nothing else changes where nothing is known."""
+    if not samples[-1].inefficiency:
+        return dict(memory)
+
+    def entry_of(entry: Mapping[str, Any]) -> dict[str, Any]:
+        known = {**entry, "misfit": misfit(samples[int(entry["sample"])], problem.targets).stored}
+        return known | ({"parent": entry_of(entry["parent"])} if entry.get("parent") else {})
+
+    known = dict(memory) | {name: entry_of(memory[name]) for name in ("previous", "best") if memory.get(name)}
+    before = memory.get("taken_back")
+    if before and "samples" in before:
+        origin, sample = (misfit(samples[int(number)], problem.targets) for number in before["samples"])
+        change = sample.since(origin.stored)
+        known["taken_back"] = {**before, "rise": -(change.decrease or 0.0), "error": change.error or 0.0}
     return known
 
 
@@ -158,7 +167,8 @@ def _taken_back(
             return Verdict(False, False, False, radius, words, lucky=sample, back=int(origin["sample"]))
     radius = float(memory["trust_radius"])
     first = radius if before is None else before["radius"]
-    taken_back = {"rise": rise, "error": error, "size": size, "radius": first}
+    numbers = [sample, len(samples) - 1]
+    taken_back = {"rise": rise, "error": error, "size": size, "radius": first, "samples": numbers}
     words = f"step taken back ({words})"
     return Verdict(False, False, False, SHRINK_FACTOR * min(radius, size), words, taken_back, back=sample)
 

@@ -10,9 +10,11 @@ import pytest
 from refine.potentials.correction import PairCorrection
 from refine.refinement.convergence import misfit
 from refine.refinement.inference.statistics import averages
+from refine.refinement.observables.coordination import CoordinationNumber
 from refine.refinement.problem import Problem, Sample, Target
-from refine.refinement.responses.slow_modes import with_slow_modes
+from refine.refinement.responses.slow_modes import RECENT, with_slow_modes
 from refine.refinement.trust import as_known_now, judge
+from refine.sampling.frames import Frames
 
 from .conftest import PoissonLiquid, problem_of
 
@@ -44,6 +46,10 @@ def near(liquid: PoissonLiquid, sizes: Sequence[float] = SIZES) -> list[PairCorr
     """Corrections of so many kT."""
     here = liquid.basis()
     return [here.with_theta(size * liquid.kt * np.cos(np.arange(24))) for size in sizes]
+
+
+def per_frame(frames: Frames) -> dict[str, np.ndarray]:
+    return {name: getattr(frames, name) for name in ("counts", "energy", "virial", "temperature", "replica")}
 
 
 def of_the_liquid(liquid: PoissonLiquid) -> tuple[Problem, Target]:
@@ -140,6 +146,108 @@ def test_samples_of_other_potentials_are_no_slow_mode(liquid: PoissonLiquid):
     alone, together = (averages(sample[0], 0, [target])[1] for sample in (five, known))
     assert (together >= alone * (1 - 1e-12)).all()
     assert stated(known, target) > stated(five, target)
+
+
+def test_errors_hold_where_carrying_adds_as_much_as_they_are(liquid: PoissonLiquid):
+    """Corrections so different that carrying adds as much variance as single samples state: of the observed variance
+    more than twice the share that they have alone, and without a slow mode no more than a third above them."""
+    problem, target = of_the_liquid(liquid)
+    apart = near(liquid, (0.06, -0.04, 0.03, -0.02, 0.0))
+    ratios = {}
+    for strength in (0.0, 6.0):
+        curves, alone, together = [], [], []
+        for seed in range(REPEATS // 2):
+            samples = trajectory(liquid, apart, seed, strength=strength)
+            curves.append(averages(samples[-1], 0, [target])[0])
+            alone.append(stated(samples, target))
+            together.append(stated(with_slow_modes(problem, samples), target))
+        observed = np.var(curves, axis=0, ddof=1).sum()
+        ratios[strength] = np.array([np.mean(alone), np.mean(together)]) / observed
+    assert ratios[6.0][1] > 2.0 * ratios[6.0][0]
+    assert ratios[6.0][1] < 1.4
+    assert ratios[0.0][1] < 1.33 * ratios[0.0][0]
+
+
+def test_a_liquid_that_changed_for_good_is_found_out(liquid: PoissonLiquid):
+    """Four samples that agree, and a fifth under nearly the same potential whose structure is another one, by twenty of
+    the errors that it states: taken back in ten of ten, as it is by itself."""
+    problem, target = of_the_liquid(liquid)
+    for seed in range(10):
+        samples = trajectory(liquid, near(liquid), seed, strength=0.0)
+        frozen = samples[-1].frames[0]
+        changed = frozen.counts + 16.0 * np.exp(-((liquid.box.centres - 6.0) ** 2) / 0.5)
+        samples[-1] = replace(samples[-1], frames=(replace(frozen, counts=changed),))
+        known = with_slow_modes(problem, samples)
+        assert known[-1].inefficiency
+        entry = {"sample": 3, "misfit": misfit(known[3], [target]).stored, "decrease": 0.0, "size": 0.001}
+        memory = {"trust_radius": 0.3, "previous": entry, "best": entry, "taken_back": None, "noise_factors": None}
+        assert not judge(memory, problem, known, reaches_far=False).accepted
+
+
+@pytest.mark.parametrize(("neighbours", "atoms"), [(4, 500), (3, 333)])
+def test_what_is_the_same_in_every_frame_changes_nothing(neighbours: int, atoms: int):
+    """A coordination number of a perfect network beside a curve: constant, or but for rounding."""
+    liquid = PoissonLiquid(n=atoms)
+    problem, target = of_the_liquid(liquid)
+    number = CoordinationNumber.of(liquid.box, "Ar", "Ar", 2.4)
+    constant = Target("n", 0, "coordination number", None, np.array([4.0]), np.array([[0.04]]), True, number)
+    samples = trajectory(liquid, near(liquid), 1, strength=6.0)
+    rng = np.random.default_rng(0)
+    for k, sample in enumerate(samples):
+        frames = sample.frames[0]
+        counts = frames.counts.copy()
+        counts[:, :, :50] = 0.0
+        counts[:, 0, 40:46] = rng.multinomial(neighbours * atoms // 2, [1 / 6] * 6, size=len(counts))
+        samples[k] = replace(sample, frames=(replace(frames, counts=counts),))
+    known = with_slow_modes(problem_of(target, constant), samples)
+    assert averages(known[-1], 0, [constant])[1] < 1e-20
+    without = with_slow_modes(problem, samples)
+    np.testing.assert_allclose(
+        known[-1].inefficiency[0]["synthetic"], without[-1].inefficiency[0]["synthetic"], rtol=0.05
+    )
+    assert np.isfinite(misfit(known[-1], [target, constant]).chi2)
+
+
+def test_a_state_of_which_nothing_is_known_keeps_its_own(liquid: PoissonLiquid):
+    """Two states, of which the first has no data: whatever order, g is that of one state alone."""
+    problem, target = of_the_liquid(liquid)
+    samples = trajectory(liquid, near(liquid), 0, strength=6.0)
+    alone = with_slow_modes(problem, samples)[-1].inefficiency[0]["synthetic"]
+    two = Problem((replace(target, state=1),), (85.0, 85.0))
+    both = [replace(sample, frames=sample.frames * 2) for sample in samples]
+    first, second = with_slow_modes(two, both)[-1].inefficiency
+    assert not first
+    np.testing.assert_allclose(second["synthetic"], alone)
+
+
+def test_replicas_and_lengths_of_samples(liquid: PoissonLiquid):
+    """Every sample as two replicas of half its length, and one of half the frames: errors within a factor of two of
+    those of one trajectory, and the shorter sample's variance of the mean is twice as large."""
+    problem, target = of_the_liquid(liquid)
+    ratios, halves = [], []
+    for seed in range(REPEATS // 3):
+        samples = trajectory(liquid, near(liquid, (0.0,) * 5), seed, strength=6.0, decay=10.0)
+        parts = np.arange(FRAMES) // (FRAMES // 2)
+        split = [replace(s, frames=(replace(s.frames[0], replica=parts),)) for s in samples]
+        whole = stated(with_slow_modes(problem, samples), target)
+        ratios.append(stated(with_slow_modes(problem, split), target) / whole)
+        arrays = {name: values[: FRAMES // 2] for name, values in per_frame(samples[-1].frames[0]).items()}
+        shorter = [*samples[:-1], replace(samples[-1], frames=(replace(samples[-1].frames[0], **arrays),))]
+        halves.append(stated(with_slow_modes(problem, shorter), target) / whole)
+    assert 0.5 < np.median(ratios) < 2.0
+    assert 1.5 < np.median(halves) < 2.5
+
+
+def test_only_recent_samples_are_compared(liquid: PoissonLiquid):
+    """Fourteen samples: what the last ten show holds for the first four where it is more than their own."""
+    problem, target = of_the_liquid(liquid)
+    samples = trajectory(liquid, near(liquid, (0.0,) * 14), 3, strength=6.0)
+    known = with_slow_modes(problem, samples)
+    late = with_slow_modes(problem, samples[-RECENT:])
+    for one, other in zip(known[-RECENT:], late, strict=True):
+        np.testing.assert_allclose(one.inefficiency[0]["synthetic"], other.inefficiency[0]["synthetic"])
+    own, found = (averages(some[0], 0, [target])[1] for some in (samples, known))
+    assert (found >= own * (1 - 1e-12)).all()
 
 
 def test_one_sample_and_a_base_that_changes_say_nothing(liquid: PoissonLiquid):

@@ -19,6 +19,7 @@ from refine import Study, files
 from refine.errors import CheckpointError, InputError
 from refine.files import exclusive
 from refine.progress import NullProgress
+from refine.refinement.responses.slow_modes import with_slow_modes
 from refine.results.reader import read_results
 from refine.study.schema import StudyConfig
 from refine.tasks.diagnose import diagnose
@@ -301,6 +302,23 @@ def test_what_a_user_can_get_wrong_is_one_line(folder, override, words):
         assert word in text
 
 
+@pytest.mark.parametrize("method", ["gauss-newton", "ibi"])
+def test_a_rule_is_handed_what_it_knows_of_slow_modes(folder, tmp_path, monkeypatch, method):
+    """Gauss-Newton at every update and at the end, of all samples so far; rules that judge each by itself never."""
+    more = ['data.0.role="score"', 'data.1.role="fit"'] if method == "ibi" else []
+    study = Study.from_toml(folder / "study.toml", [f'refinement.method="{method}"', *more])
+    heard = []
+
+    def listening(problem, samples):
+        heard.append(len(samples))
+        return with_slow_modes(problem, samples)
+
+    monkeypatch.setattr("refine.tasks.run.loop.with_slow_modes", listening)
+    result = study.run(tmp_path / "out")
+    count = len(result.iterations)
+    assert heard == ([*range(1, count + 1), count] if method == "gauss-newton" else [])
+
+
 def test_the_base_model_is_never_evaluated_while_solving(folder):
     """Counted: an update touches stored pair counts only."""
     study = Study(StudyConfig.from_toml(folder / "study.toml"))
@@ -320,6 +338,7 @@ def test_the_base_model_is_never_evaluated_while_solving(folder):
     class Watched:
         start = staticmethod(study.rule.start)
         yields_potential = study.rule.yields_potential
+        knows_slow_modes = study.rule.knows_slow_modes
 
         @staticmethod
         def update(*args):

@@ -12,7 +12,6 @@ import pytest
 
 from refine import Study
 from refine.export.read import read_correction
-from refine.refinement.responses.slow_modes import with_slow_modes
 from tests import small_box
 from tests.listening import Stop, StopIn
 
@@ -133,20 +132,6 @@ def test_reverse_monte_carlo_fits_and_says_that_no_potential_comes_out(finished)
     assert result["final"]["r_chi"]["sq"] < 0.7 * result["initial"]["r_chi"]["sq"]
     text = (out / "report.html").read_text(encoding="utf-8")
     assert "no potential" in text[: text.index('id="figures"')].lower()
-
-
-@pytest.mark.parametrize(("method", "lengths"), [("ibi", [1, 2, 3]), ("rmc", [])])
-def test_a_rule_hears_what_samples_say_of_each_other_s_errors(run, monkeypatch, method, lengths):
-    """At every update, of all samples so far; atoms that are moved to fit the data have no correlation times."""
-    heard = []
-
-    def listening(problem, samples):
-        heard.append(len(samples))
-        return with_slow_modes(problem, samples)
-
-    monkeypatch.setattr("refine.tasks.run.loop.with_slow_modes", listening)
-    run(method, f"{method}-heard")
-    assert heard == lengths
 
 
 @pytest.mark.parametrize("method", ["rmc", "difftre-base", "backprop"])

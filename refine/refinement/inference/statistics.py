@@ -61,7 +61,7 @@ def statistical_inefficiency(values: Array, replica: NDArray[np.integer]) -> Arr
 
 def inefficiency_of(sample: Sample, state: int, targets: Sequence[Target], values: Array) -> Array:
     """`statistical_inefficiency` of targets in a sample, (n,): as all samples show it (`Sample.inefficiency`), or as
-    its own frames do where nothing is known of them.
+    its own frames do where nothing is known of them, as of what is not fitted.
 
     values: (frames, n) of the targets, one after the other.
     """

@@ -249,9 +249,15 @@ class Extrapolation:
             inefficiency_of(sample, self.state, targets, y[part])
             for part, sample in zip(parts, self.samples, strict=True)
         ]
-        inefficiency = np.average(by_sample, axis=0, weights=lengths)
+        spread = np.array([(dy[part] ** 2).mean(axis=0) for part in parts])
+        known = any(sample.inefficiency for sample in self.samples)  # then each g goes with its own sample's variance
+        counted = np.array(lengths)[:, None] * (spread + 1e-300 if known else np.ones_like(spread))
+        inefficiency = np.average(by_sample, axis=0, weights=counted)
         noise = np.array(
-            [inefficiency * (dy[part] ** 2).mean(axis=0) / n for part, n in zip(parts, lengths, strict=True)]
+            [
+                (own if sample.inefficiency else inefficiency) * one / n
+                for one, n, own, sample in zip(spread, lengths, by_sample, self.samples, strict=True)
+            ]
         )
         scale = noise[-1] + np.concatenate([np.diag(t.covariance) / t.weight for t in targets])
         # of a frame's share in J: an ensemble about to come apart knows its slope least. None is better known than that

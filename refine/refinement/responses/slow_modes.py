@@ -11,18 +11,21 @@ beside what is fast does not show in C(t), whose sum ends too soon; it shows whe
 errors, and these are multiplied by as much.
 
 Carrying adds a variance of its own: what J d is not sure of, and what is not linear. What it adds on average is taken
-off the distance of a mean from the common one, before C(t), and is part of the errors by which means may scatter.
+off the distances of the means, and is part of the errors by which they may scatter. A sample that lies apart from all
+others (`LONER`) may be of a liquid that froze or came apart: it does not count for all of its distance, so that it can
+still be found out.
 
 Of molten silica, in samples of 200 frames of 60 fs, single ones state errors that are too small by up to 2.7, as five
-of them show together; of argon, a mixture of argon and krypton and three chlorides the two agree within 5 %.
+of them show together; of argon, a mixture of argon and krypton and three chlorides the two agree within 5 %. From two
+samples the variance is known to a factor of three at best.
 
-When not to use it: where successive samples are no dynamics under the corrections that they state (`MovingRule`).
+When not to use it: where successive samples are no dynamics under the corrections that they state.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +35,26 @@ from refine.refinement.inference.statistics import statistical_inefficiency
 from refine.refinement.problem import Problem, Sample, Target
 from refine.refinement.responses.fluctuation import LINEAR, NONLINEAR, Extrapolation
 from refine.refinement.steps import step_size
+from refine.sampling.frames import Frames
 
 Array = NDArray[np.float64]
+
+RECENT = 10
+"""Samples that are compared, the newest: the time it takes grows with the square of their number."""
 
 ALIKE = 3.0
 """Samples are of nearly one potential where carrying one to the other's adds no more than this to the sampling variance
 that it states, as a mean over all points."""
+
+LONER = 3.0
+"""Distance of a sample from the one in the middle, in root mean squares of what is usual, beyond which it counts as at
+that distance. What is usual is the lower median over the samples, and at least what they state."""
+
+ROUNDING = 1e-10
+"""Relative difference of float64 sums over frames that is none."""
+
+ROUNDS = 3
+"""How often what carrying added is taken off, by errors that were found with it."""
 
 
 def with_slow_modes(problem: Problem, samples: Sequence[Sample]) -> list[Sample]:
@@ -54,98 +71,105 @@ def with_slow_modes(problem: Problem, samples: Sequence[Sample]) -> list[Sample]
     known: list[list[dict[str, Array]]] = [[{} for _ in problem.temperatures] for _ in samples]
     for state, targets in by_state(problem):
         ends = np.cumsum([len(target.y) for target in targets])[:-1]
-        carried = _Carried.of(problem, samples, state, targets)
-        if carried is None:
-            continue
-        for of_sample, g in zip(known, carried.inefficiencies(), strict=True):
-            of_sample[state] = dict(zip((target.name for target in targets), np.split(g, ends), strict=True))
-    return [replace(sample, inefficiency=tuple(g)) for sample, g in zip(samples, known, strict=True)]
+        for of_sample, g in zip(known, _inefficiencies(problem, samples, state, targets), strict=True):
+            if g is not None:
+                of_sample[state] = dict(zip((target.name for target in targets), np.split(g, ends), strict=True))
+    return [replace(sample, inefficiency=tuple(g) if any(g) else ()) for sample, g in zip(samples, known, strict=True)]
 
 
-@dataclass(frozen=True)
-class _Carried:
-    """The samples of nearly one potential, most of them if there are several such; of later ones if there are as many.
+def _inefficiencies(
+    problem: Problem, samples: Sequence[Sample], state: int, targets: Sequence[Target]
+) -> list[Array] | list[None]:
+    """Of each sample of a state, (n,), targets one after the other; None where no two are of nearly one potential."""
+    frames = [sample.frames[state] for sample in samples]
+    curves = [np.hstack([target.values(f) for target in targets]) for f in frames]
+    own = [statistical_inefficiency(y, f.replica) for y, f in zip(curves, frames, strict=True)]
+    per_frame = [y.var(axis=0) / len(y) for y in curves]  # variance of the mean, were g one
+    # what is constant in some sample, but for rounding, knows no errors: a coordination number of a perfect network
+    varies = np.all([_varies(y) for y in curves], axis=0)
+    nothing: list[None] = [None] * len(samples)
+    if not varies.any():
+        return nothing
+    first = max(0, len(samples) - RECENT)
+    plain = [replace(sample, inefficiency=()) for sample in samples[first:]]
+    extrapolation = Extrapolation.build(problem, plain, state, samples[-1].correction)
+    response, ways = extrapolation.response(targets), extrapolation.displacements
 
-    Attributes:
-        group: their numbers, at least two.
-        curves: (frames, n) of each of them, carried to one correction.
-        replicas: (frames,) of each of them.
-        added: (group, n) variance of carrying them to the potential of one of them.
-        own: (n,) of every sample, in the group or not: inefficiency as its own frames show it.
-        per_frame: likewise, variance over frames by the number of frames: variance of the mean, were g one.
+    def added(way: Array) -> Array:
+        """Variance of carrying a sample as far as that, (varying points,)."""
+        correction, temperature = extrapolation.correction, problem.temperatures[state]
+        size = step_size(correction, way, frames[-1], extrapolation.kt, temperature=temperature, reach="centre")
+        bent = NONLINEAR * min(1.0, (size / LINEAR) ** 2) * (response.jacobian @ way) ** 2
+        return np.asarray((bent + response.slope_variance(way))[varies])
+
+    numbers = range(len(plain))
+    between = {(j, k): added(ways[j] - ways[k]) for j in numbers for k in numbers if j < k}
+    carrying = [[between.get((min(j, k), max(j, k)), np.zeros(varies.sum())) for k in numbers] for j in numbers]
+    stated = [(own[first + k] * per_frame[first + k])[varies] for k in numbers]
+    groups = [[k for k in numbers if np.mean(carrying[a][k] / stated[a]) <= ALIKE] for a in numbers]
+    anchor = max(reversed(numbers), key=lambda a: len(groups[a]))
+    group = groups[anchor]
+    if len(group) < 2:
+        return nothing
+    g, variances = _together(
+        [(curves[first + k] + response.jacobian @ ways[k])[:, varies] for k in group],
+        [frames[first + k] for k in group],
+        np.array([stated[k] for k in group]),
+        np.array([carrying[anchor][k] for k in group]),
+    )
+    found = [one.copy() for one in own]
+    for one in found:
+        one[varies] = np.maximum(one[varies], g)
+    for k, variance in zip(group, variances, strict=True):
+        found[first + k][varies] = np.maximum(1.0, variance / per_frame[first + k][varies])
+    return found
+
+
+def _together(curves: Sequence[Array], frames: Sequence[Frames], stated: Array, added: Array) -> tuple[Array, Array]:
+    """Inefficiency (n,) of samples that were carried to one correction, and the variance (samples, n) of their means.
+
+    Args:
+        curves: (frames, n) of each.
+        frames: whose replicas they are.
+        stated: (samples, n) variance of the means as each sample shows it by itself.
+        added: (samples, n) variance that carrying has added.
     """
-
-    group: list[int]
-    curves: list[Array]
-    replicas: list[NDArray[np.integer]]
-    added: Array
-    own: list[Array]
-    per_frame: list[Array]
-
-    @classmethod
-    def of(cls, problem: Problem, samples: Sequence[Sample], state: int, targets: Sequence[Target]) -> _Carried | None:
-        """Of one state; None where no two are of nearly one potential."""
-        plain = [replace(sample, inefficiency=()) for sample in samples]
-        extrapolation = Extrapolation.build(problem, plain, state, samples[-1].correction)
-        response, frames, ways = extrapolation.response(targets), extrapolation.frames, extrapolation.displacements
-        curves = [np.hstack([target.values(f) for target in targets]) for f in frames]
-        own = [statistical_inefficiency(y, f.replica) for y, f in zip(curves, frames, strict=True)]
-        per_frame = [y.var(axis=0) / len(y) for y in curves]
-
-        def added(way: Array) -> Array:
-            size = step_size(
-                extrapolation.correction,
-                way,
-                frames[-1],
-                extrapolation.kt,
-                temperature=problem.temperatures[state],
-                reach="centre",
-            )
-            bent = NONLINEAR * min(1.0, (size / LINEAR) ** 2) * (response.jacobian @ way) ** 2
-            return np.asarray(bent + response.slope_variance(way))
-
-        numbers = range(len(samples))
-        carrying = [[added(ways[k] - ways[anchor]) for k in numbers] for anchor in numbers]
-        # a point that no pair contributes to says nothing
-        stated = [np.where(v > 0.0, g * v, np.inf) for g, v in zip(own, per_frame, strict=True)]
-        shares = [[np.mean(one / stated[a]) for one in carrying[a]] for a in numbers]
-        groups = [[k for k in numbers if shares[a][k] <= ALIKE] for a in numbers]
-        anchor = max(reversed(numbers), key=lambda a: len(groups[a]))
-        group = groups[anchor]
-        if len(group) < 2:
-            return None
-        return cls(
-            group,
-            [curves[k] + response.jacobian @ ways[k] for k in group],
-            [frames[k].replica for k in group],
-            np.array([carrying[anchor][k] for k in group]),
-            own,
-            per_frame,
-        )
-
-    def inefficiencies(self) -> list[Array]:
-        """Of every sample, (n,)."""
-        stated = np.array([self.own[k] * self.per_frame[k] for k in self.group])
-        offsets, weights = self._apart(stated)
-        offsets *= np.sqrt(stated * weights)  # without what carrying added
-        centred = [y - y.mean(axis=0) + offset for y, offset in zip(self.curves, offsets, strict=True)]
-        ids = 1 + max(int(replica.max()) for replica in self.replicas)
-        pieces = [replica + ids * place for place, replica in enumerate(self.replicas)]
-        together = np.concatenate(centred)
-        g = statistical_inefficiency(together, np.concatenate(pieces))
+    means = _without_loners(np.array([y.mean(axis=0) for y in curves]), stated + added)
+    ids = 1 + max(int(f.replica.max()) for f in frames)
+    pieces = np.concatenate([f.replica + ids * place for place, f in enumerate(frames)])
+    variances = stated
+    for _ in range(ROUNDS):
+        offsets = (means - _common(means, variances + added)) * np.sqrt(variances / (variances + added))
+        centred = np.concatenate([y - y.mean(axis=0) + o for y, o in zip(curves, offsets, strict=True)])
+        g = statistical_inefficiency(centred, pieces)
         # C(0) of a sample alone lacks what its own mean has of the mode
-        variances = np.array([g * together.var(axis=0) / len(y) for y in self.curves])
-        offsets, weights = self._apart(variances)
-        scatter = float(np.mean((weights * offsets**2).sum(axis=0))) / (len(self.group) - 1)
-        factor = max(1.0, scatter)
-        found = [np.maximum(own, factor * g) for own in self.own]
-        for k, variance in zip(self.group, variances, strict=True):
-            one = self.per_frame[k]
-            found[k] = np.maximum(1.0, factor * variance / np.where(one > 0.0, one, np.inf))
-        return found
+        variances = np.array([g * centred.var(axis=0) / len(y) for y in curves])
+        scattered = (means - _common(means, variances + added)) ** 2 / (variances + added)
+        factor = max(1.0, float(scattered.sum(axis=0).mean()) / (len(curves) - 1))
+        variances *= factor
+    return factor * g, variances
 
-    def _apart(self, variances: Array) -> tuple[Array, Array]:
-        """How far the means lie from their common one, (group, n), and the inverse variance of each of them."""
-        means = np.array([y.mean(axis=0) for y in self.curves])
-        weights = 1.0 / np.maximum(variances + self.added, np.finfo(np.float64).tiny)
-        return means - (weights * means).sum(axis=0) / weights.sum(axis=0), weights
+
+def _common(means: Array, variances: Array) -> Array:
+    """Mean of (samples, n), each with its variance: (n,)."""
+    return np.asarray((means / variances).sum(axis=0) / (1.0 / variances).sum(axis=0))
+
+
+def _without_loners(means: Array, variances: Array) -> Array:
+    """The means (samples, n), those that lie far from the one in the middle brought nearer to it (`LONER`)."""
+    apart = np.array(
+        [
+            [np.sqrt(np.mean((one - other) ** 2 / (v + w))) for other, w in zip(means, variances, strict=True)]
+            for one, v in zip(means, variances, strict=True)
+        ]
+    )
+    middle = int(np.argmin(apart.sum(axis=1)))
+    distances = apart[middle]
+    usual = max(1.0, float(np.sort(distances)[(len(distances) - 1) // 2]))
+    nearer = np.minimum(1.0, LONER * usual / np.maximum(distances, usual))
+    return np.asarray(means[middle] + nearer[:, None] * (means - means[middle]))
+
+
+def _varies(values: Array) -> NDArray[np.bool_]:
+    """Which points of (frames, n) are not constant but for rounding."""
+    return np.asarray(np.ptp(values, axis=0) > ROUNDING * np.abs(values).max(axis=0))

@@ -98,6 +98,7 @@ class Backprop:
     """
 
     yields_potential: ClassVar[bool] = True
+    knows_slow_modes: ClassVar[bool] = False
     windows: int
     steps: int
     clip: float | None

@@ -233,6 +233,7 @@ class DiffTRe:
     """
 
     yields_potential: ClassVar[bool] = True
+    knows_slow_modes: ClassVar[bool] = False
     optimiser: str
     learning_rate: float
     threshold: float

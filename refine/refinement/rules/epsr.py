@@ -143,6 +143,7 @@ class EPSR:
     """
 
     yields_potential: ClassVar[bool] = True
+    knows_slow_modes: ClassVar[bool] = False
     feedback: float
     confidence: float
     cap: float

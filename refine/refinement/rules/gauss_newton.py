@@ -118,6 +118,7 @@ class GaussNewton:
     """
 
     yields_potential: ClassVar[bool] = True
+    knows_slow_modes: ClassVar[bool] = True
     trust_radius: float
     length: float
     smoothness: float | str | Mapping[str, float]

@@ -76,6 +76,7 @@ class IBI:
     """
 
     yields_potential: ClassVar[bool] = True
+    knows_slow_modes: ClassVar[bool] = False
     damping: float
     final_factor: float
     pressure: float | None

@@ -63,6 +63,7 @@ class RMC:
     """
 
     yields_potential: ClassVar[bool] = False
+    knows_slow_modes: ClassVar[bool] = False
     minimum_distances: Mapping[str, float]
     moves: int
     final_factor: float

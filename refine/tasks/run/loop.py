@@ -321,9 +321,9 @@ class Run:
         )
 
     def _known(self) -> list[Sample]:
-        """The samples, with what they say of each other's errors; atoms that are moved to fit have no correlations."""
-        moved = isinstance(self.study.rule, MovingRule)
-        return self.samples if moved else with_slow_modes(self.study.problem, self.samples)
+        """The samples, with what they say of each other's errors for a rule that hears it."""
+        study = self.study
+        return with_slow_modes(study.problem, self.samples) if study.rule.knows_slow_modes else self.samples
 
     def _limits(self, update: Update) -> tuple[Array, Array]:
         """Where the next correction goes on as a straight line, and where its wall begins, (pairs,) Å each.
@@ -364,7 +364,7 @@ class Run:
         said = answer.statement
         outcome = Outcome(
             study=self.study,
-            samples=self.samples,
+            samples=self._known(),
             final=answer.final,
             status=answer.ending.status,
             message=answer.ending.message,

@@ -32,10 +32,10 @@ from refine.study.choices.choice import Choice
 Array = NDArray[np.float64]
 
 DETERMINATION: TypeAdapter[Determination | None] = TypeAdapter(Determination | None)
-
-KEPT = 2
-"""Samples whose statements are kept: the lowest chi^2 may turn out to be a lucky one's."""
 """Out of JSON values."""
+
+KEPT = 4
+"""Samples whose statements are kept: the lowest chi^2 may turn out to be a lucky one's, or not to be the lowest."""
 
 
 class Phase(StrEnum):

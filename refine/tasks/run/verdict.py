@@ -56,7 +56,7 @@ def as_known_now(
     known = []
     for row in rows:
         sample = samples[row.iteration]
-        if any(sample.inefficiency):
+        if sample.inefficiency:
             now = misfit(sample, targets)
             row = replace(row, chi2=now.chi2, chi2_stderr=now.error)
         known.append(row)
