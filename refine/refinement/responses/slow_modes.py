@@ -16,7 +16,7 @@ others (`LONER`) may be of a liquid that froze or came apart: it does not count 
 still be found out.
 
 Of molten silica, in samples of 200 frames of 60 fs, single ones state errors that are too small by up to 2.7, as five
-of them show together; of argon, a mixture of argon and krypton and three chlorides the two agree within 5 %. From two
+of them show together; of argon, a mixture of argon and krypton and three chlorides the two agree within 8 %. From two
 samples the variance is known to a factor of three at best.
 
 When not to use it: where successive samples are no dynamics under the corrections that they state.
