@@ -4,6 +4,10 @@ The target is made by the engine from 4000 atoms with another seed and noise of 
 (without the compressibility limit a ramp of 0.2 kT over the whole range stays undetermined); the fit uses 500 atoms and
 knows Lennard-Jones only. Required: the bump within 0.05 kT rms over the sampled range, and at least 85 % of the
 points within two of the stated standard errors (95 % expected; neighbouring points share their error).
+
+What noise leaves open is nearly an offset from 4 to 7 Å, and there the prior keeps the mean near the base model: bands
+are of 0.041 kT rms with the noise of the measurement alone. Confirming samples of 2400 frames leave 0.039, 0.025, 0.009
+and 0.031 kT with seeds 1 to 4; those of 1200 frames left 0.054, 0.036, 0.022 and 0.028.
 """
 
 from dataclasses import dataclass
@@ -94,7 +98,7 @@ def study(folder) -> Study:
             ],
             "model": {"base": "lennard-jones", "parameters": LJ},
             "correction": {"knots": 32, "r_min": 2.8, "r_cut": 8.5},
-            "sampling": {"timestep": 5.0, "equilibration": 20.0, "frames": 400, "stride": 40, "seed": 1, "final": 3},
+            "sampling": {"timestep": 5.0, "equilibration": 20.0, "frames": 400, "stride": 40, "seed": 1, "final": 6},
             "refinement": {"iterations": 8},
         },
         folder=folder,
