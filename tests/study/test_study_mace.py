@@ -105,6 +105,7 @@ def test_a_run_resumed_bit_for_bit_that_never_asks_the_model_while_solving(
     class Watched:
         start = staticmethod(study.rule.start)
         yields_potential = study.rule.yields_potential
+        knows_slow_modes = study.rule.knows_slow_modes
 
         @staticmethod
         def update(*arguments: Any) -> Any:
